@@ -1,0 +1,8 @@
+"""The part of segedge that a Jetson needs: data, runtimes, benchmark and live segmentation.
+
+Source of the design: docs/ARCHITECTURE.md.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

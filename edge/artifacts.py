@@ -1,0 +1,126 @@
+"""The artefact folder: where everything made for one model, dataset and size lies.
+
+    artifacts/<model>-<dataset>-<height>x<width>/
+        model.onnx  contract.json  parity.json            export/
+        calibration.json  ranges.json  model.int8.onnx    calibration/
+        engines/<backend>-<precision>/  engine.*  card.json
+
+Whatever is written goes to a temporary name in the same folder first and is renamed when it is
+whole, so a reader never sees half a file, and an interrupted command leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Iterator
+
+from edge.console import storage_error
+from edge.errors import ContractError, InputError
+
+ARTIFACTS_ROOT = Path("artifacts")
+
+
+def artifact_folder(model: str, dataset: str, height: int, width: int, root: Path = ARTIFACTS_ROOT) -> Path:
+    """Return the folder of one model, dataset and size; it need not exist yet."""
+    return Path(root) / f"{model}-{dataset}-{height}x{width}"
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a temporary path beside `path` that becomes `path` when the block ends well.
+
+    The suffixes are kept, since writers choose or check the format by them (`.weights.h5`).
+
+    Raises:
+        StorageError: the folder cannot be made, or the disk is full.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        suffix = "".join(target.suffixes)
+        handle, name = tempfile.mkstemp(prefix=".writing-", suffix=suffix, dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
+    except OSError as error:
+        raise storage_error(error, target) from error
+    try:
+        yield temporary
+        # mkstemp makes the file private; a result has the permissions that any new file gets.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise storage_error(error, target) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Write a whole file, or leave what was there."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a whole UTF-8 text file, or leave what was there."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write JSON that a person can read and a diff can follow."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: str | os.PathLike, what: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+        path: the file.
+        what: what the file is, for the message ("engine card").
+
+    Raises:
+        InputError: the file is not there.
+        ContractError: it is truncated, or not a JSON object.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise InputError(f"{what} not found: {path}") from None
+    except UnicodeDecodeError:
+        raise ContractError(f"{what} {path} is not a text file, expected JSON") from None
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ContractError(
+            f"{what} {path} is damaged: {error.msg} at line {error.lineno} of {text.count(chr(10)) + 1}. "
+            "Next: make it again with export/build_engine.py"
+        ) from None
+    if not isinstance(value, dict):
+        raise ContractError(f"{what} {path} holds a {type(value).__name__}, expected a JSON object")
+    return value
+
+
+def sha256_file(path: str | os.PathLike) -> str:
+    """Return the SHA-256 of a file's content, 64 hex digits."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"file not found: {path}") from None
+    return digest.hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Return the SHA-256 of a JSON value, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()

@@ -1,0 +1,153 @@
+"""Running a command: one line for an error, an exit code, and progress with the time left."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import re
+import sys
+import time
+from typing import Callable, TextIO
+
+from edge.errors import SegEdgeError, SizeError, StorageError
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def run_command(command: Callable[[], int]) -> int:
+    """Run a command and turn what goes wrong into one line on stderr and an exit code.
+
+    Args:
+        command: what to run; returns its exit code.
+
+    Returns:
+        The command's own code; 2 for an error of the SegEdgeError tree and for a full or read-only
+        disk; 130 for Ctrl-C. Any other exception is a defect of the project and keeps its traceback.
+    """
+    try:
+        return command()
+    except KeyboardInterrupt:
+        print("\ninterrupted: nothing half-written was kept", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except SegEdgeError as error:
+        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of stdout left (`edge-bench run ... | head`); nobody is there to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in _STORAGE_ERRNOS:
+            raise
+        print(f"error: {_one_line(str(storage_error(error)))}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+
+
+_STORAGE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def storage_error(error: OSError, path: str | os.PathLike | None = None) -> StorageError:
+    """Return the StorageError that says what could not be written, and why."""
+    where = os.fspath(path) if path is not None else (error.filename or "the output")
+    hint = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose a folder you may write to"
+    return StorageError(f"cannot write {where}: {error.strerror or error}. Next: {hint} and run the command again")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read a size written `HEIGHTxWIDTH`.
+
+    Returns:
+        (height, width) in pixels.
+
+    Raises:
+        SizeError: the text has another form, or a side is zero.
+    """
+    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text.strip())
+    if not match or int(match[1]) == 0 or int(match[2]) == 0:
+        raise SizeError(f"size is '{text}', expected HEIGHTxWIDTH in pixels, for example 512x1024")
+    return int(match[1]), int(match[2])
+
+
+def size_argument(text: str) -> tuple[int, int]:
+    """Read a size for argparse, which wants its own error type."""
+    try:
+        return parse_size(text)
+    except SizeError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def positive_int(text: str) -> int:
+    """Read a whole number of at least 1 for argparse."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got '{text}', expected a whole number") from None
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"got {value}, expected at least 1")
+    return value
+
+
+class Progress:
+    """Progress of a known number of steps on stderr, with an estimate of the time left.
+
+    On a terminal the line is redrawn at most ten times a second; elsewhere a line is printed at
+    every tenth of the way, so that a log stays short.
+
+    Example:
+        >>> with Progress("collect ranges", total=len(paths), unit="image") as progress:
+        ...     for path in paths:
+        ...         progress.step()
+    """
+
+    def __init__(self, what: str, total: int, unit: str, stream: TextIO | None = None) -> None:
+        self._what, self._total, self._unit = what, total, unit
+        self._stream = stream if stream is not None else sys.stderr
+        self._done = 0
+        self._start_ns = time.perf_counter_ns()
+        self._last_draw_ns = 0
+        self._next_tenth = 1
+        self._is_terminal = self._stream.isatty()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._is_terminal and self._done:
+            self._stream.write("\n")
+
+    def step(self, note: str = "") -> None:
+        """Count one step; `note` is shown behind the count."""
+        self._done += 1
+        now_ns = time.perf_counter_ns()
+        finished = self._done >= self._total
+        if self._is_terminal:
+            if finished or now_ns - self._last_draw_ns > 100_000_000:
+                self._last_draw_ns = now_ns
+                self._stream.write(f"\r{self._line(now_ns, note)}\x1b[K")
+                self._stream.flush()
+        elif finished or self._done * 10 >= self._next_tenth * self._total:
+            self._next_tenth = self._done * 10 // self._total + 1
+            print(self._line(now_ns, note), file=self._stream, flush=True)
+
+    def _line(self, now_ns: int, note: str) -> str:
+        elapsed_s = (now_ns - self._start_ns) / 1e9
+        left_s = elapsed_s / self._done * max(self._total - self._done, 0)
+        timing = f"{format_seconds(elapsed_s)} gone, {format_seconds(left_s)} left"
+        tail = f" {note}" if note else ""
+        return f"{self._what}: {self._done}/{self._total} {self._unit} ({timing}){tail}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a duration the way a person reads it: `8 s`, `3 min 05 s`, `2 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,128 @@
+"""Class tables: names, colours and id maps of the datasets that the project knows.
+
+Sources: Cityscapes ids, train ids and colours are those of the official
+cityscapesScripts (helpers/labels.py). CamVid's 11 classes are those of the SegNet
+tutorial split (Badrinarayanan et al., arXiv 1511.00561, section 4); its colours are
+CamVid's own (Brostow et al. 2009), merged classes taking the colour of the largest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+IGNORE_ID = 255
+"""The id that label maps carry, after reading, where a pixel counts for nothing."""
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """The classes of one dataset, in the order of their train ids.
+
+    Attributes:
+        name: table name, as contracts and cards spell it.
+        class_names: one name per train id.
+        colors_rgb: one (red, green, blue) per train id, 0 to 255.
+        raw_to_train: file id -> train id, or IGNORE_ID; file ids absent here are unknown.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    colors_rgb: tuple[tuple[int, int, int], ...]
+    raw_to_train: dict[int, int]
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes, the ignored ones left out."""
+        return len(self.class_names)
+
+    def raw_lookup(self) -> np.ndarray:
+        """Return the file id -> train id table.
+
+        Returns:
+            (256,) int16: the train id, IGNORE_ID where ignored, -1 where the file id is unknown.
+        """
+        table = np.full(256, -1, np.int16)
+        for raw_id, train_id in self.raw_to_train.items():
+            table[raw_id] = train_id
+        return table
+
+    def palette_rgb(self) -> np.ndarray:
+        """Return the colour of every uint8 label.
+
+        Returns:
+            (256, 3) uint8 RGB; black for IGNORE_ID and for labels beyond the classes.
+        """
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: self.class_count] = self.colors_rgb
+        return palette
+
+
+# file id, name, train id (IGNORE_ID: not evaluated), has instances, colour
+_CITYSCAPES = (
+    (0, "unlabeled", 255, False, (0, 0, 0)),
+    (1, "ego vehicle", 255, False, (0, 0, 0)),
+    (2, "rectification border", 255, False, (0, 0, 0)),
+    (3, "out of roi", 255, False, (0, 0, 0)),
+    (4, "static", 255, False, (0, 0, 0)),
+    (5, "dynamic", 255, False, (111, 74, 0)),
+    (6, "ground", 255, False, (81, 0, 81)),
+    (7, "road", 0, False, (128, 64, 128)),
+    (8, "sidewalk", 1, False, (244, 35, 232)),
+    (9, "parking", 255, False, (250, 170, 160)),
+    (10, "rail track", 255, False, (230, 150, 140)),
+    (11, "building", 2, False, (70, 70, 70)),
+    (12, "wall", 3, False, (102, 102, 156)),
+    (13, "fence", 4, False, (190, 153, 153)),
+    (14, "guard rail", 255, False, (180, 165, 180)),
+    (15, "bridge", 255, False, (150, 100, 100)),
+    (16, "tunnel", 255, False, (150, 120, 90)),
+    (17, "pole", 5, False, (153, 153, 153)),
+    (18, "polegroup", 255, False, (153, 153, 153)),
+    (19, "traffic light", 6, False, (250, 170, 30)),
+    (20, "traffic sign", 7, False, (220, 220, 0)),
+    (21, "vegetation", 8, False, (107, 142, 35)),
+    (22, "terrain", 9, False, (152, 251, 152)),
+    (23, "sky", 10, False, (70, 130, 180)),
+    (24, "person", 11, True, (220, 20, 60)),
+    (25, "rider", 12, True, (255, 0, 0)),
+    (26, "car", 13, True, (0, 0, 142)),
+    (27, "truck", 14, True, (0, 0, 70)),
+    (28, "bus", 15, True, (0, 60, 100)),
+    (29, "caravan", 255, True, (0, 0, 90)),
+    (30, "trailer", 255, True, (0, 0, 110)),
+    (31, "train", 16, True, (0, 80, 100)),
+    (32, "motorcycle", 17, True, (0, 0, 230)),
+    (33, "bicycle", 18, True, (119, 11, 32)),
+)
+
+CITYSCAPES_RAW_IDS: dict[str, int] = {name: raw_id for raw_id, name, *_ in _CITYSCAPES}
+"""Cityscapes class name -> id in a labelIds file."""
+
+CITYSCAPES_INSTANCE_NAMES: tuple[str, ...] = tuple(row[1] for row in _CITYSCAPES if row[3])
+"""Cityscapes classes whose objects are told apart in an instanceIds file."""
+
+_evaluated = sorted((row for row in _CITYSCAPES if row[2] != IGNORE_ID), key=lambda row: row[2])
+
+CITYSCAPES = ClassTable(
+    name="cityscapes",
+    class_names=tuple(row[1] for row in _evaluated),
+    colors_rgb=tuple(row[4] for row in _evaluated),
+    raw_to_train={row[0]: row[2] for row in _CITYSCAPES},
+)
+
+CAMVID = ClassTable(
+    name="camvid",
+    class_names=(
+        "sky", "building", "pole", "road", "pavement", "tree",
+        "sign", "fence", "car", "pedestrian", "bicyclist",
+    ),
+    colors_rgb=(
+        (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
+        (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
+    ),
+    raw_to_train={**{index: index for index in range(11)}, 11: IGNORE_ID},
+)  # fmt: skip
+
+CLASS_TABLES: dict[str, ClassTable] = {table.name: table for table in (CITYSCAPES, CAMVID)}

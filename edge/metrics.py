@@ -1,0 +1,67 @@
+"""Intersection over union, counted over a whole set."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.errors import InputError
+from edge.labels import IGNORE_ID
+
+
+class ConfusionMatrix:
+    """Counts of (true class, predicted class) pixels.
+
+    Attributes:
+        counts: (classes, classes) int64, rows are the truth.
+    """
+
+    def __init__(self, class_count: int) -> None:
+        self.class_count = class_count
+        self.counts = np.zeros((class_count, class_count), np.int64)
+
+    def update(self, truth: np.ndarray, predicted: np.ndarray) -> None:
+        """Count one frame.
+
+        Args:
+            truth: (height, width) uint8 train ids; IGNORE_ID counts for nothing.
+            predicted: (height, width) uint8 labels below class_count.
+
+        Raises:
+            InputError: the shapes differ, or a label is outside the classes.
+        """
+        if truth.shape != predicted.shape:
+            raise InputError(f"labels are {predicted.shape}, the truth is {truth.shape}, expected the same size")
+        # One joint histogram over uint16 codes; ignored pixels land in rows that are cut off.
+        codes = truth.astype(np.uint16) << 8 | predicted
+        joint = np.bincount(codes.ravel(), minlength=65536).reshape(256, 256)
+        outside = int(joint[:IGNORE_ID, self.class_count :].sum() + joint[self.class_count : IGNORE_ID].sum())
+        if outside:
+            raise InputError(f"{outside} pixels have labels outside 0..{self.class_count - 1}")
+        self.counts += joint[: self.class_count, : self.class_count]
+
+    def class_iou(self) -> list[float | None]:
+        """Return the IoU of each class, 0 to 1; None where it is neither in the truth nor predicted."""
+        hits = np.diag(self.counts)
+        union = self.counts.sum(0) + self.counts.sum(1) - hits
+        return [float(hit / total) if total else None for hit, total in zip(hits, union)]
+
+    def miou(self) -> float | None:
+        """Return the mean of the class IoUs that exist, 0 to 1; None with no pixel counted.
+
+        As in the official Cityscapes evaluation, a class that is predicted though the set has none
+        of it counts with an IoU of 0.
+        """
+        values = [value for value in self.class_iou() if value is not None]
+        return float(np.mean(values)) if values else None
+
+    def pixel_accuracy(self) -> float | None:
+        """Return the share of counted pixels that are right, 0 to 1."""
+        total = int(self.counts.sum())
+        return float(np.trace(self.counts) / total) if total else None
+
+
+def label_agreement(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the share of pixels with the same label in two maps of one size, 0 to 1."""
+    if first.shape != second.shape:
+        raise InputError(f"label maps are {first.shape} and {second.shape}, expected the same size")
+    return float(np.mean(first == second))

@@ -1,0 +1,65 @@
+"""From a camera's frame to the tensor that a network takes.
+
+Normalisation is inside the graph (see edge.contract), so this is a resize and, for frames of
+OpenCV, a change of channel order. The resize is bilinear with half-pixel coordinates and without
+antialiasing, as in training.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from edge.errors import InputError
+
+COLOR_ORDERS = ("rgb", "bgr")
+
+
+class FramePreparer:
+    """Resizes frames of any size to one network's input, into a buffer that is made once.
+
+    The buffer is overwritten by the next call; one preparer serves one thread.
+
+    Args:
+        height: network rows.
+        width: network columns.
+        color_order: channel order of the frames that will come, "rgb" or "bgr".
+    """
+
+    def __init__(self, height: int, width: int, color_order: str = "bgr") -> None:
+        if color_order not in COLOR_ORDERS:
+            raise InputError(f"colour order is '{color_order}', expected one of: {', '.join(COLOR_ORDERS)}")
+        self._size_wh = (width, height)
+        self._swap = color_order == "bgr"
+        self._tensor = np.empty((1, height, width, 3), np.uint8)
+        self._resized = np.empty((height, width, 3), np.uint8)
+
+    def __call__(self, frame: np.ndarray) -> np.ndarray:
+        """Prepare one frame.
+
+        Args:
+            frame: (h, w, 3) uint8.
+
+        Returns:
+            (1, height, width, 3) uint8 RGB, C-contiguous.
+
+        Raises:
+            InputError: the frame has another shape or dtype.
+        """
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+            raise InputError(f"frame is {frame.shape} {frame.dtype}, expected (height, width, 3) uint8")
+        target = self._tensor[0]
+        same_size = frame.shape[1::-1] == self._size_wh
+        if self._swap:
+            source = frame if same_size else cv2.resize(frame, self._size_wh, self._resized)
+            cv2.cvtColor(source, cv2.COLOR_BGR2RGB, target)
+        elif same_size:
+            np.copyto(target, frame)
+        else:
+            cv2.resize(frame, self._size_wh, target)
+        return self._tensor
+
+
+def prepare_rgb(frame_rgb: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Prepare one RGB frame into a new tensor, (1, height, width, 3) uint8."""
+    return FramePreparer(height, width, "rgb")(frame_rgb)

@@ -1,0 +1,1 @@
+"""Training, on a workstation: Keras models, data pipelines, recipes and run folders."""

@@ -1,0 +1,224 @@
+"""The training loop: keras.Model.fit, with mIoU after each epoch and the best weights kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from edge.postprocess import upsample_argmax
+
+from edge.accuracy import Accuracy, measure_accuracy
+from edge.artifacts import atomic_path, sha256_file
+from edge.console import format_seconds
+from edge.datasets import Dataset
+from edge.errors import SegEdgeError
+from edge.preprocess import prepare_rgb
+from edge.records import write_record
+from train.augment import Augmentation
+from train.data import TrainingPipeline, class_shares
+from train.losses import balanced_class_weights, training_losses
+from train.models import model_spec
+from train.models.base import inference_model
+from train.recipes import Recipe
+from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
+
+
+def keras_labeller(model: keras.Model, height: int, width: int):
+    """Return a function that labels frames by a Keras model, as edge.accuracy wants it.
+
+    Args:
+        model: an inference model for (height, width).
+        height: network rows.
+        width: network columns.
+    """
+    # One traced graph: predict() builds a data pipeline around every single frame.
+    forward = tf.function(lambda frames: model(frames, training=False))
+
+    def label_frame(frame_rgb: np.ndarray, label_height: int, label_width: int) -> np.ndarray:
+        logits = forward(tf.constant(prepare_rgb(frame_rgb, height, width))).numpy()[0]
+        return upsample_argmax(np.ascontiguousarray(logits.transpose(2, 0, 1)), label_height, label_width)
+
+    return label_frame
+
+
+def _optimizer(recipe: Recipe, steps: int, model: keras.Model) -> keras.optimizers.Optimizer:
+    rate = keras.optimizers.schedules.PolynomialDecay(recipe.learning_rate, steps, 0.0, recipe.power)
+    if recipe.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, weight_decay=recipe.weight_decay)
+    else:
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
+    # Decay pulls norms and depthwise filters, which have few weights each, off their scale.
+    spared = [
+        variable
+        for layer in model.layers
+        if isinstance(layer, (keras.layers.BatchNormalization, keras.layers.DepthwiseConv2D))
+        for variable in layer.trainable_variables
+    ]
+    if spared:
+        optimizer.exclude_from_weight_decay(var_list=spared)
+    return optimizer
+
+
+class _ValidateEachEpoch(keras.callbacks.Callback):
+    """Measures mIoU, keeps the best weights, writes run.json and says how long it will take."""
+
+    def __init__(self, folder: Path, run: RunRecord, validation: Dataset, evaluator: keras.Model, steps: int) -> None:
+        super().__init__()
+        self.folder, self.run = folder, run
+        self._validation, self._evaluator, self._steps = validation, evaluator, steps
+        self._label_frame = keras_labeller(inference_model(evaluator), run.height, run.width)
+        self._start_s = self._epoch_start_s = self._last_line_s = time.perf_counter()
+        self._epoch = 0
+        self._epochs = int(run.recipe["epochs"])
+        self._wrong_step = ""
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._epoch, self._epoch_start_s = epoch, time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        now_s = time.perf_counter()
+        loss = float((logs or {}).get("loss", 0.0))
+        if not np.isfinite(loss):
+            self._wrong_step = f"epoch {self._epoch + 1}, step {batch + 1}"
+            self.model.stop_training = True
+        interval_s = 0.5 if sys.stderr.isatty() else 30.0
+        if now_s - self._last_line_s >= interval_s:
+            self._last_line_s = now_s
+            done = self._epoch * self._steps + batch + 1
+            left_s = (now_s - self._start_s) / done * (self._epochs * self._steps - done)
+            line = (
+                f"epoch {self._epoch + 1}/{self._epochs} step {batch + 1}/{self._steps} "
+                f"loss {loss:.4f} ({format_seconds(left_s)} left)"
+            )
+            end = "\x1b[K\r" if sys.stderr.isatty() else "\n"
+            print(line, end=end, file=sys.stderr, flush=True)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if self._wrong_step:
+            raise SegEdgeError(
+                f"training diverged: the loss is not finite at {self._wrong_step}. "
+                f"Next: a smaller --learning-rate than {self.run.recipe['learning_rate']}"
+            )
+        self._evaluator.set_weights(self.model.get_weights())
+        accuracy = measure_accuracy(self._label_frame, self._validation)
+        self._keep(epoch, float((logs or {}).get("loss", np.nan)), accuracy)
+        elapsed_s = time.perf_counter() - self._start_s
+        left_s = elapsed_s / (epoch + 1) * (self._epochs - epoch - 1)
+        best = " (best)" if self.run.best_epoch == epoch + 1 else f" (best {100 * self.run.best_miou:.2f} %)"
+        print(
+            f"epoch {epoch + 1}/{self._epochs}: loss {self.run.history[-1]['loss']:.4f}, "
+            f"val mIoU {100 * accuracy.miou:.2f} %{best}, "
+            f"{format_seconds(elapsed_s)} gone, {format_seconds(left_s)} left",
+            flush=True,
+        )
+
+    def _keep(self, epoch: int, loss: float, accuracy: Accuracy) -> None:
+        entry = {
+            "epoch": epoch + 1,
+            "loss": loss,
+            "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
+            "miou": accuracy.miou,
+            "class_iou": accuracy.class_iou,
+            "seconds": time.perf_counter() - self._epoch_start_s,
+        }
+        changes: dict = {"history": (*self.run.history, entry)}
+        if self.run.best_miou is None or accuracy.miou > self.run.best_miou:
+            path = self.folder / BEST_WEIGHTS
+            with atomic_path(path) as temporary:
+                # The evaluator holds the same weights and no optimizer, whose slots would triple the file.
+                self._evaluator.save_weights(temporary, overwrite=True)
+            changes.update(best_epoch=epoch + 1, best_miou=accuracy.miou, weights_sha256=sha256_file(path))
+        self.write(**changes)
+
+    def write(self, **changes) -> None:
+        self.run = dataclasses.replace(self.run, **changes)
+        write_record(self.folder / RUN_RECORD, self.run)
+
+
+def train(
+    model_name: str,
+    training: Dataset,
+    validation: Dataset,
+    recipe: Recipe,
+    folder: Path,
+    seed: int = 0,
+    options: dict | None = None,
+    initial_weights: Path | None = None,
+) -> RunRecord:
+    """Train a model and keep the weights of its best epoch.
+
+    Args:
+        model_name: key in train.models.MODELS.
+        training: labelled split to learn from.
+        validation: labelled split that decides which epoch is best.
+        recipe: how.
+        folder: run folder; made here.
+        seed: of initialisation, order and augmentation.
+        options: of the model's build function.
+        initial_weights: weights of the same model and classes to start from; None for random ones.
+
+    Returns:
+        The record of the run, as written to the folder.
+
+    Raises:
+        SizeError: the model cannot take the recipe's sizes.
+        DatasetError: an unreadable pair.
+        SegEdgeError: the loss is not finite any more.
+    """
+    spec, options = model_spec(model_name), options or {}
+    spec.check_size(recipe.height, recipe.width)
+    crop_height, crop_width = recipe.crop_height or recipe.height, recipe.crop_width or recipe.width
+    spec.check_size(crop_height, crop_width)
+    keras.utils.set_random_seed(seed)
+    class_count = training.table.class_count
+    steps = max(1, len(training) // recipe.batch_size)
+    # With fewer frames than a batch, tf.data repeats them until the batch is full.
+    pipeline = TrainingPipeline(
+        training, crop_height, crop_width, recipe.batch_size, Augmentation(recipe.scale_min, recipe.scale_max), seed
+    )
+    weights = balanced_class_weights(class_shares(training)) if recipe.balanced else np.ones(class_count, np.float32)
+    devices = len(tf.config.list_physical_devices("GPU"))
+    strategy = tf.distribute.MirroredStrategy() if devices > 1 else tf.distribute.get_strategy()
+    with strategy.scope():
+        model = spec.build(crop_height, crop_width, class_count, **options)
+        if initial_weights is not None:
+            model.load_weights(initial_weights)
+        losses, loss_weights = training_losses(spec, class_count, weights)
+        model.compile(_optimizer(recipe, steps * recipe.epochs, model), losses, loss_weights=loss_weights)
+    evaluator = spec.build(recipe.height, recipe.width, class_count, **options)
+
+    run = RunRecord(
+        model=model_name,
+        dataset=training.name,
+        data_dir=str(training.root),
+        class_count=class_count,
+        height=recipe.height,
+        width=recipe.width,
+        options=options,
+        recipe=dataclasses.asdict(recipe),
+        init=str(initial_weights) if initial_weights else "random",
+        seed=seed,
+        started_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        status="running",
+        versions={"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
+    )
+    callback = _ValidateEachEpoch(folder, run, validation, evaluator, steps)
+    callback.write()
+    targets = pipeline.batches.map(lambda frames, labels: (frames, dict.fromkeys(losses, labels)))
+    try:
+        model.fit(targets, epochs=recipe.epochs, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[callback])
+    except tf.errors.OpError:
+        if pipeline.failure is not None:
+            raise pipeline.failure from None
+        raise
+    except KeyboardInterrupt:
+        callback.write(status="interrupted")
+        raise
+    callback.write(status="finished")
+    return callback.run

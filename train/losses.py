@@ -1,0 +1,92 @@
+"""Losses on label maps: every output of a model takes the same target, the crop's labels.
+
+Keras calls a loss with y_true (N, height, width) uint8 train ids and one output.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+from edge.labels import IGNORE_ID
+from train.models.base import LOGITS, ModelSpec
+
+PRESENCE = "presence"
+"""Name of an output (N, classes) that says which classes the frame holds (EncNet's SE loss)."""
+
+
+class MaskedCrossEntropy(keras.losses.Loss):
+    """Softmax cross entropy over the pixels that count, weighted by class.
+
+    Args:
+        class_weights: (classes,) float; ones for plain cross entropy.
+        upsample: bring the logits to the labels' size first; otherwise the labels are sampled at
+            the logits' positions, which is cheaper and enough for an auxiliary head.
+    """
+
+    def __init__(self, class_weights: np.ndarray, upsample: bool, name: str = "cross_entropy") -> None:
+        super().__init__(name=name, reduction="sum")
+        self._class_weights = np.asarray(class_weights, np.float32)
+        self._upsample = upsample
+
+    def call(self, y_true, y_pred):
+        """Return the mean loss per pixel, a scalar; 0 where no pixel counts."""
+        height, width = y_true.shape[1:3]
+        if self._upsample:
+            y_pred = ops.image.resize(y_pred, (height, width), interpolation="bilinear", antialias=False)
+        else:
+            step = height // y_pred.shape[1]
+            y_true = y_true[:, step // 2 :: step, step // 2 :: step]
+        labels = ops.cast(y_true, "int32")
+        counted = ops.not_equal(labels, IGNORE_ID)
+        labels = ops.where(counted, labels, 0)
+        weights = ops.take(ops.convert_to_tensor(self._class_weights), labels) * ops.cast(counted, "float32")
+        losses = keras.losses.sparse_categorical_crossentropy(labels, y_pred, from_logits=True)
+        return ops.sum(losses * weights) / ops.maximum(ops.sum(weights), 1e-6)
+
+
+class PresenceLoss(keras.losses.Loss):
+    """Binary cross entropy on which classes a crop holds (Zhang et al., arXiv 1803.08904, section 3).
+
+    Args:
+        class_count: classes of the data set.
+    """
+
+    def __init__(self, class_count: int, name: str = "presence") -> None:
+        super().__init__(name=name, reduction="sum")
+        self._class_count = class_count
+
+    def call(self, y_true, y_pred):
+        """Return the mean loss per class, a scalar."""
+        classes = ops.arange(self._class_count, dtype="int32")
+        labels = ops.reshape(ops.cast(y_true, "int32"), (ops.shape(y_true)[0], -1, 1))
+        there = ops.cast(ops.any(ops.equal(labels, classes), axis=1), "float32")
+        return ops.mean(keras.losses.binary_crossentropy(there, y_pred, from_logits=True))
+
+
+def training_losses(
+    spec: ModelSpec, class_count: int, class_weights: np.ndarray
+) -> tuple[dict[str, keras.losses.Loss], dict[str, float]]:
+    """Return the loss of each output of a model, and its weight, for keras.Model.compile."""
+    losses: dict[str, keras.losses.Loss] = {LOGITS: MaskedCrossEntropy(class_weights, upsample=True)}
+    for name in spec.auxiliary_weights:
+        if name == PRESENCE:
+            losses[name] = PresenceLoss(class_count)
+        else:
+            losses[name] = MaskedCrossEntropy(class_weights, upsample=False, name=name)
+    return losses, {LOGITS: 1.0, **spec.auxiliary_weights}
+
+
+def balanced_class_weights(shares: np.ndarray) -> np.ndarray:
+    """Return weights that lift rare classes: 1 / ln(1.02 + share).
+
+    Source: ENet (Paszke et al., arXiv 1606.02147), section 5.2.
+
+    Args:
+        shares: (classes,) share of pixels, 0 to 1.
+
+    Returns:
+        (classes,) float32, between 1.4 and 50.5.
+    """
+    return (1.0 / np.log(1.02 + np.asarray(shares))).astype(np.float32)

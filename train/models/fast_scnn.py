@@ -1,0 +1,146 @@
+"""Fast-SCNN: Fast Semantic Segmentation Network (Poudel, Liwicki, Cipolla; arXiv 1902.04502)."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+from train.models.base import LOGITS, ModelSpec, normalise
+from train.models.layers import AdaptiveAveragePooling, BilinearResize
+
+# Table 1 of the paper: (expansion, output channels, repeats, stride of the first block).
+BOTTLENECKS = ((6, 64, 3, 2), (6, 96, 3, 2), (6, 128, 3, 1))
+PYRAMID_BINS = (1, 2, 3, 6)
+
+
+def _batch_norm(name: str) -> layers.Layer:
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
+
+
+def _conv(x, filters: int, kernel: int, name: str, strides: int = 1, activate: bool = True):
+    x = layers.Conv2D(filters, kernel, strides, padding="same", use_bias=False, name=name)(x)
+    x = _batch_norm(f"{name}_bn")(x)
+    return layers.ReLU(name=f"{name}_relu")(x) if activate else x
+
+
+def _depthwise(x, name: str, strides: int = 1, dilation: int = 1, activate: bool = True):
+    x = layers.DepthwiseConv2D(
+        3, strides, padding="same", dilation_rate=dilation, use_bias=False, name=f"{name}_depthwise"
+    )(x)
+    x = _batch_norm(f"{name}_depthwise_bn")(x)
+    return layers.ReLU(name=f"{name}_depthwise_relu")(x) if activate else x
+
+
+def _separable(x, filters: int, name: str, strides: int = 1):
+    """Depthwise-separable convolution without ReLU between its halves (section 3.2.1 of the paper)."""
+    return _conv(_depthwise(x, name, strides, activate=False), filters, 1, f"{name}_pointwise")
+
+
+def _bottleneck(x, expansion: int, filters: int, strides: int, name: str):
+    """MobileNetV2's inverted residual (Table 2 of the paper): the last pointwise has no ReLU."""
+    channels = x.shape[-1]
+    y = _conv(x, channels * expansion, 1, f"{name}_expand")
+    y = _depthwise(y, name, strides)
+    y = _conv(y, filters, 1, f"{name}_project", activate=False)
+    if strides == 1 and channels == filters:
+        y = layers.Add(name=f"{name}_add")([x, y])
+    return y
+
+
+def _learning_to_downsample(x):
+    x = _conv(x, 32, 3, "downsample_conv", strides=2)
+    x = _separable(x, 48, "downsample_sep1", strides=2)
+    return _separable(x, 64, "downsample_sep2", strides=2)
+
+
+def _global_features(x):
+    for stage, (expansion, filters, repeats, strides) in enumerate(BOTTLENECKS, start=1):
+        for block in range(1, repeats + 1):
+            x = _bottleneck(x, expansion, filters, strides if block == 1 else 1, f"global_{stage}_{block}")
+    return _pyramid_pooling(x)
+
+
+def _pyramid_pooling(x):
+    _, height, width, channels = x.shape
+    branches = [x]
+    for bins in PYRAMID_BINS:
+        pooled = AdaptiveAveragePooling(bins, name=f"pyramid_{bins}_pool")(x)
+        pooled = _conv(pooled, channels // len(PYRAMID_BINS), 1, f"pyramid_{bins}_conv")
+        branches.append(BilinearResize(height, width, name=f"pyramid_{bins}_resize")(pooled))
+    merged = layers.Concatenate(name="pyramid_concat")(branches)
+    return _conv(merged, channels, 1, "pyramid_out")
+
+
+def _feature_fusion(high, low):
+    _, height, width, _ = high.shape
+    low = BilinearResize(height, width, name="fusion_resize")(low)
+    low = _depthwise(low, "fusion_low", dilation=4)
+    low = _conv(low, 128, 1, "fusion_low_pointwise", activate=False)
+    high = _conv(high, 128, 1, "fusion_high_pointwise", activate=False)
+    return layers.ReLU(name="fusion_relu")(layers.Add(name="fusion_add")([low, high]))
+
+
+def _classifier(x, class_count: int, dropout: float):
+    x = _separable(x, 128, "classifier_sep1")
+    x = _separable(x, 128, "classifier_sep2")
+    x = layers.Dropout(dropout, name="classifier_dropout")(x)
+    return layers.Conv2D(class_count, 1, dtype="float32", name=LOGITS)(x)
+
+
+def _auxiliary_head(x, class_count: int, name: str):
+    x = _conv(x, 32, 3, f"{name}_conv")
+    x = layers.Dropout(0.1, name=f"{name}_dropout")(x)
+    return layers.Conv2D(class_count, 1, dtype="float32", name=name)(x)
+
+
+def build_fast_scnn(height: int, width: int, class_count: int, dropout: float = 0.1) -> keras.Model:
+    """Build Fast-SCNN for one frame size.
+
+    Learning to downsample (stride 8), nine inverted-residual bottlenecks and pyramid pooling
+    (stride 32), feature fusion back at stride 8, and the classifier.
+
+    Deviations from the paper, and why:
+        - The logits stay at stride 8: softmax and upsampling are edge.postprocess' work.
+        - The pyramid pools to 1, 2, 3 and 6 bins with overlapping windows where 6 does not divide
+          the map (16 x 32 at 512x1024), as PSPNet does; the paper does not say.
+        - Convolutions before a BatchNorm have no bias, which the norm would cancel.
+        - The auxiliary heads (a 3x3 convolution to 32 channels and the classifier) follow public
+          implementations; the paper gives their weight, 0.4, and place (section 4), not their form.
+        - Dropout is 0.1 here and 0.3 in the paper, which trained for 1000 epochs.
+
+    Args:
+        height: frame rows, a multiple of 32.
+        width: frame columns, a multiple of 32.
+        class_count: classes of the data set.
+        dropout: rate before the classifier, 0 to 1.
+
+    Returns:
+        Model from (N, height, width, 3) RGB 0..255 to a dict of float32 logits, each
+        (N, height / stride, width / stride, class_count): "logits" at stride 8, and the training
+        heads "auxiliary_high" at stride 8 and "auxiliary_low" at stride 32.
+
+    Raises:
+        SizeError: a side is no multiple of 32.
+    """
+    FAST_SCNN.check_size(height, width)
+    frame = keras.Input((height, width, 3), name="frame")
+    high = _learning_to_downsample(normalise(frame))
+    low = _global_features(high)
+    fused = _feature_fusion(high, low)
+    outputs = {
+        LOGITS: _classifier(fused, class_count, dropout),
+        "auxiliary_high": _auxiliary_head(high, class_count, "auxiliary_high"),
+        "auxiliary_low": _auxiliary_head(low, class_count, "auxiliary_low"),
+    }
+    return keras.Model(frame, outputs, name="fast_scnn")
+
+
+FAST_SCNN = ModelSpec(
+    name="fast_scnn",
+    title="Fast-SCNN",
+    paper="arXiv 1902.04502",
+    build=build_fast_scnn,
+    stride=8,
+    size_multiple=32,
+    auxiliary_weights={"auxiliary_high": 0.4, "auxiliary_low": 0.4},
+)

@@ -1,0 +1,118 @@
+"""Run folders: what a training leaves behind, readable without TensorFlow.
+
+runs/<model>-<dataset>-<UTC time>/
+    best.weights.h5   weights of the epoch with the highest validation mIoU
+    run.json          RunRecord: what was run, on what, and how it went, after every epoch
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+from edge.artifacts import sha256_file
+from edge.errors import InputError, WeightsError
+from edge.provenance import TRAINED, WeightsProvenance
+from edge.records import read_record, record
+
+RUNS_ROOT = Path("runs")
+BEST_WEIGHTS = "best.weights.h5"
+RUN_RECORD = "run.json"
+
+
+@record(schema=1, what="training run")
+class RunRecord:
+    """One training run.
+
+    Attributes:
+        model: key in train.models.MODELS.
+        dataset: key in edge.datasets.LAYOUTS.
+        data_dir: the dataset's folder at the time.
+        class_count: classes of the classifier.
+        height: rows that validation ran at.
+        width: columns that validation ran at.
+        options: of the model's build function.
+        recipe: train.recipes.Recipe, as JSON.
+        init: what training started from ("random", or a weights file).
+        seed: of initialisation, order and augmentation.
+        started_utc: ISO 8601.
+        status: "running", "finished" or "interrupted".
+        history: per epoch: loss, learning rate, mIoU (0 to 1), class IoU, seconds.
+        best_epoch: epoch (from 1) of best.weights.h5.
+        best_miou: its validation mIoU, 0 to 1.
+        weights_sha256: of best.weights.h5.
+        versions: packages that matter.
+    """
+
+    model: str
+    dataset: str
+    data_dir: str
+    class_count: int
+    height: int
+    width: int
+    options: dict[str, Any]
+    recipe: dict[str, Any]
+    init: str
+    seed: int
+    started_utc: str
+    status: str
+    history: tuple[Any, ...] = ()
+    best_epoch: int | None = None
+    best_miou: float | None = None
+    weights_sha256: str | None = None
+    versions: dict[str, str] | None = None
+
+
+def new_run_folder(model: str, dataset: str, root: Path = RUNS_ROOT) -> Path:
+    """Return a folder name that sorts by time; it does not exist yet."""
+    stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
+    return root / f"{model}-{dataset}-{stamp}"
+
+
+def newest_run(model: str, dataset: str | None = None, root: Path = RUNS_ROOT) -> Path | None:
+    """Return the weights file of the newest run that has one.
+
+    Args:
+        model: key in train.models.MODELS.
+        dataset: only runs on this dataset; None for any.
+        root: folder of the runs.
+    """
+    pattern = f"{model}-{dataset or '*'}-*/{BEST_WEIGHTS}"
+    paths = [path for path in root.glob(pattern) if (path.parent / RUN_RECORD).is_file()]
+    return max(paths, key=lambda path: path.parent.name.rsplit("-", 1)[-1], default=None)
+
+
+def read_run(weights_path: Path, model: str) -> tuple[RunRecord, WeightsProvenance]:
+    """Read the record beside a weights file, and check that the two belong together.
+
+    Args:
+        weights_path: a .weights.h5 file in a run folder.
+        model: the model that the weights are wanted for.
+
+    Raises:
+        InputError: the weights or their run.json are missing.
+        WeightsError: they belong to another model, or are not the file that run.json describes.
+    """
+    if not weights_path.is_file():
+        raise InputError(f"weights not found: {weights_path}")
+    record_path = weights_path.parent / RUN_RECORD
+    if not record_path.is_file():
+        raise InputError(f"{weights_path} has no {RUN_RECORD} beside it, so its model and classes are unknown")
+    run = read_record(RunRecord, record_path)
+    if run.model != model:
+        raise WeightsError(f"{weights_path} are weights of {run.model}, wanted {model}. Next: --model {run.model}")
+    digest = sha256_file(weights_path)
+    if digest != run.weights_sha256:
+        raise WeightsError(
+            f"{weights_path} is not the file that {RUN_RECORD} describes "
+            f"(sha256 {digest[:12]}, expected {str(run.weights_sha256)[:12]}): it is damaged or was replaced"
+        )
+    provenance = WeightsProvenance(
+        kind=TRAINED,
+        source=weights_path.parent.name,
+        sha256=digest,
+        miou=run.best_miou,
+        trained_size=(run.height, run.width),
+    )
+    return run, provenance

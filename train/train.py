@@ -1,0 +1,111 @@
+"""Train a segmentation model: `python train/train.py --model fast_scnn --dataset camvid --data-dir DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from edge.console import positive_int, run_command, size_argument
+from edge.datasets import LAYOUTS, open_dataset
+from edge.errors import MissingDependencyError
+from edge.records import record_to_json
+from train.recipes import RECIPES, find_recipe
+from train.runs import BEST_WEIGHTS, RUNS_ROOT, RunRecord, new_run_folder, read_run
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    models = sorted({model for model, _ in RECIPES})
+    parser = argparse.ArgumentParser(
+        prog="train/train.py",
+        description="Train a segmentation model; the weights of the best epoch are kept in a run folder.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--model", required=True, choices=models)
+    parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS))
+    parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
+    parser.add_argument("--output", type=Path, help="run folder (default: runs/MODEL-DATASET-TIME)")
+    parser.add_argument("--init-weights", type=Path, help="weights of an earlier run of the same model and classes")
+    parser.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation")
+    parser.add_argument("--limit", type=positive_int, help="use at most this many frames of each split")
+    parser.add_argument("--json", action="store_true", help="print the run record as JSON")
+    recipe = parser.add_argument_group("recipe", "settings that differ from the recipe of train/recipes.py")
+    recipe.add_argument("--epochs", type=positive_int, help="passes over the training split")
+    recipe.add_argument("--batch-size", type=positive_int, help="crops in a step, over all devices")
+    recipe.add_argument("--learning-rate", type=float, help="at the start; it falls polynomially to 0")
+    recipe.add_argument("--size", type=size_argument, metavar="HxW", help="pixels of validation frames")
+    recipe.add_argument("--crop", type=size_argument, metavar="HxW", help="pixels of training crops")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    return run_command(lambda: _train(arguments))
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    height, width = arguments.size or (None, None)
+    # Crops follow --size unless --crop says otherwise: a recipe's own crop may not fit another size.
+    crop_height, crop_width = arguments.crop or (height, width)
+    recipe = find_recipe(arguments.model, arguments.dataset).changed(
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        height=height,
+        width=width,
+        crop_height=crop_height,
+        crop_width=crop_width,
+    )
+    training = open_dataset(arguments.dataset, arguments.data_dir, "train", limit=arguments.limit)
+    validation = open_dataset(arguments.dataset, arguments.data_dir, "val", limit=arguments.limit)
+    if arguments.init_weights:
+        read_run(arguments.init_weights, arguments.model)
+    folder = arguments.output or new_run_folder(arguments.model, arguments.dataset, RUNS_ROOT)
+    print(
+        f"training {arguments.model} on {len(training)} frames of {arguments.dataset}, "
+        f"validating on {len(validation)}, {recipe.epochs} epochs; run folder {folder}",
+        file=sys.stderr,
+    )
+    run = _load_loop()(
+        arguments.model,
+        training,
+        validation,
+        recipe,
+        folder,
+        seed=arguments.seed,
+        initial_weights=arguments.init_weights,
+    )
+    _print_result(run, folder, arguments.json)
+    return 0
+
+
+def _load_loop():
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        from train.loop import train
+    except ModuleNotFoundError as error:
+        if error.name not in ("tensorflow", "keras"):
+            raise
+        raise MissingDependencyError(error.name, "training", "pip install -e '.[train]'") from None
+    return train
+
+
+def _print_result(run: RunRecord, folder: Path, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"folder": str(folder), "run": record_to_json(run)}, indent=2))
+        return
+    print(f"best epoch {run.best_epoch} of {len(run.history)}: val mIoU {100 * (run.best_miou or 0):.2f} %")
+    print(f"weights: {folder / BEST_WEIGHTS}")
+    print(f"next: python export/build_engine.py --model {run.model} --int8 --size {run.height}x{run.width}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
