@@ -171,7 +171,9 @@ class _NativeAxis(ctypes.Structure):
 
     @classmethod
     def of(cls, axis: AxisCells) -> _NativeAxis:
-        low_weight, high_weight = (np.pad(table, (0, _PADDING), "edge") for table in (axis.low_weight, axis.high_weight))
+        low_weight, high_weight = (
+            np.pad(table, (0, _PADDING), "edge") for table in (axis.low_weight, axis.high_weight)
+        )
         fraction = (high_weight / (low_weight + high_weight)).astype(np.float32)
         tables = (axis.start, axis.low, axis.high, fraction, low_weight, high_weight)
         native = cls(len(axis.low), *(table.ctypes.data for table in tables))

@@ -11,13 +11,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from edge.postprocess import upsample_argmax
 
 from edge.accuracy import Accuracy, measure_accuracy
 from edge.artifacts import atomic_path, sha256_file
 from edge.console import format_seconds
 from edge.datasets import Dataset
 from edge.errors import SegEdgeError
+from edge.postprocess import upsample_argmax
 from edge.preprocess import prepare_rgb
 from edge.records import write_record
 from train.augment import Augmentation

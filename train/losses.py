@@ -10,10 +10,7 @@ import numpy as np
 from keras import ops
 
 from edge.labels import IGNORE_ID
-from train.models.base import LOGITS, ModelSpec
-
-PRESENCE = "presence"
-"""Name of an output (N, classes) that says which classes the frame holds (EncNet's SE loss)."""
+from train.models.base import LOGITS, PRESENCE, ModelSpec
 
 
 class MaskedCrossEntropy(keras.losses.Loss):

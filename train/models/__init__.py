@@ -5,8 +5,9 @@ from __future__ import annotations
 from edge.errors import InputError
 from train.models.base import ModelSpec
 from train.models.fast_scnn import FAST_SCNN
+from train.models.fastfcn import FASTFCN
 
-MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in (FAST_SCNN,)}
+MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in (FAST_SCNN, FASTFCN)}
 
 
 def model_spec(name: str) -> ModelSpec:

@@ -19,6 +19,9 @@ from edge.errors import SizeError
 LOGITS = "logits"
 """Name of the output that inference uses."""
 
+PRESENCE = "presence"
+"""Name of an auxiliary output (N, classes) that says which classes the frame holds (EncNet's SE loss)."""
+
 IMAGENET_MEAN_RGB = (123.675, 116.28, 103.53)
 IMAGENET_STD_RGB = (58.395, 57.12, 57.375)
 """Statistics of ImageNet's training pixels in 0..255, as torchvision and most papers' code use them."""
@@ -78,4 +81,4 @@ def normalise(frame: keras.KerasTensor) -> keras.KerasTensor:
 
 def inference_model(model: keras.Model) -> keras.Model:
     """Return the part of a model that inference needs: from the frame to the logits."""
-    return keras.Model(model.inputs, model.output[LOGITS], name=model.name)
+    return keras.Model(model.input, model.output[LOGITS], name=model.name)

@@ -1,0 +1,152 @@
+"""card.json: what an engine was built from, for which machine, and what was measured then."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edge.artifacts import sha256_file
+from edge.contract import Contract
+from edge.errors import EngineMismatchError, InputError
+from edge.machine import Machine
+from edge.records import read_record, record
+
+CARD_FILE = "card.json"
+ENGINES_FOLDER = "engines"
+PRECISIONS = ("float32", "float16", "int8")
+BACKENDS = ("tensorrt", "onnxruntime")
+
+
+@record(schema=1, what="calibration note")
+class CalibrationNote:
+    """How the ranges of an INT8 engine were found.
+
+    Attributes:
+        method: "min-max", "percentile" or "entropy".
+        image_count: images that ranges were collected on.
+        images_from: dataset and split, or "synthetic scenes".
+        ranges_sha256: of ranges.json.
+    """
+
+    method: str
+    image_count: int
+    images_from: str
+    ranges_sha256: str
+
+
+@record(schema=1, what="build check")
+class BuildCheck:
+    """The engine against the float graph it was built from, on real images.
+
+    Attributes:
+        image_count: frames that were compared.
+        images_from: dataset and split, or "synthetic scenes".
+        label_agreement: share of pixels with the label of the float graph, 0 to 1.
+        miou_float: mIoU of the float graph, 0 to 1; None without labels or trained weights.
+        miou_engine: mIoU of the engine on the same frames.
+    """
+
+    image_count: int
+    images_from: str
+    label_agreement: float
+    miou_float: float | None = None
+    miou_engine: float | None = None
+
+
+@record(schema=1, what="engine card")
+class EngineCard:
+    """Everything that decides whether an engine may be used here, and how good it is.
+
+    Attributes:
+        contract: of the graph that it was built from.
+        backend: "tensorrt" or "onnxruntime".
+        backend_version: of that package.
+        precision: "float32", "float16" or "int8".
+        engine_file: name of the engine beside the card.
+        engine_sha256: of that file.
+        engine_bytes: its size.
+        built_from_sha256: of the graph that was built (model.onnx, or the Q/DQ graph).
+        machine: where it was built.
+        built_utc: ISO 8601.
+        build_seconds: time that the backend took.
+        int8_mac_share: share of multiply-adds done in INT8, 0 to 1; None for a float engine.
+        calibration: how its ranges were found; None for a float engine.
+        check: what was measured after the build.
+        notes: sentences that a user has to know.
+    """
+
+    contract: Contract
+    backend: str
+    backend_version: str
+    precision: str
+    engine_file: str
+    engine_sha256: str
+    engine_bytes: int
+    built_from_sha256: str
+    machine: Machine
+    built_utc: str
+    build_seconds: float
+    int8_mac_share: float | None = None
+    calibration: CalibrationNote | None = None
+    check: BuildCheck | None = None
+    notes: tuple[str, ...] = ()
+
+    def rebuild_command(self) -> str:
+        """Return the command that builds this engine again."""
+        contract = self.contract
+        flag = {"int8": " --int8", "float16": " --fp16"}.get(self.precision, "")
+        return (
+            f"python export/build_engine.py --model {contract.model} --dataset {contract.dataset} "
+            f"--size {contract.height}x{contract.width}{flag} --backend {self.backend}"
+        )
+
+
+def engine_folder(artifact: Path, backend: str, precision: str) -> Path:
+    """Return the folder of one engine in an artefact folder."""
+    return artifact / ENGINES_FOLDER / f"{backend}-{precision}"
+
+
+def read_card(folder: str | os.PathLike) -> EngineCard:
+    """Read the card of an engine folder, and check that the engine is the file it describes.
+
+    Raises:
+        InputError: there is no card, or no engine.
+        ContractError: the card is damaged, or of an unknown schema.
+        EngineMismatchError: the engine is truncated or was replaced.
+    """
+    card = read_record(EngineCard, Path(folder) / CARD_FILE)
+    path = Path(folder) / card.engine_file
+    if not path.is_file():
+        raise InputError(f"engine not found: {path}. Next: {card.rebuild_command()}")
+    size_bytes = path.stat().st_size
+    if size_bytes != card.engine_bytes or sha256_file(path) != card.engine_sha256:
+        raise EngineMismatchError(
+            f"{path} ({size_bytes} bytes) is not the engine of its card ({card.engine_bytes} bytes, "
+            f"sha256 {card.engine_sha256[:12]}): it is truncated or was replaced. Next: {card.rebuild_command()}"
+        )
+    return card
+
+
+def find_engine(path: str | os.PathLike) -> Path:
+    """Return the engine folder that a user means.
+
+    Args:
+        path: an engine folder, a file in one, or an artefact folder. In an artefact folder TensorRT
+            goes before ONNX Runtime, and int8 before float16 before float32.
+
+    Raises:
+        InputError: there is no engine.
+    """
+    given = Path(path)
+    folder = given.parent if given.is_file() else given
+    if (folder / CARD_FILE).is_file():
+        return folder
+    for backend in BACKENDS:
+        for precision in reversed(PRECISIONS):
+            candidate = engine_folder(folder, backend, precision)
+            if (candidate / CARD_FILE).is_file():
+                return candidate
+    raise InputError(
+        f"no engine at {given}: expected a folder with {CARD_FILE}, or an artefact folder with "
+        f"{ENGINES_FOLDER}/. Next: python export/build_engine.py --model MODEL --int8"
+    )

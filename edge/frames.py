@@ -1,0 +1,99 @@
+"""Frames to work on: of a dataset split, of a folder, or drawn; labelled or not.
+
+Calibration, parity, benchmarks and overlays all take a FrameSet, and do not care which it is.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from edge.artifacts import sha256_file
+from edge.datasets import Dataset
+from edge.imaging import list_images, read_rgb
+
+
+class FrameSet(abc.ABC):
+    """A known number of frames, read one at a time.
+
+    Attributes:
+        description: where they come from, in words ("camvid val").
+        names: one per frame.
+    """
+
+    def __init__(self, description: str, names: list[str]) -> None:
+        self.description, self.names = description, names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @abc.abstractmethod
+    def read(self, index: int) -> np.ndarray:
+        """Return frame `index` as (height, width, 3) uint8 RGB."""
+
+    @abc.abstractmethod
+    def digest(self, index: int) -> str:
+        """Return the SHA-256 that frame `index` is known by."""
+
+
+class DatasetFrames(FrameSet):
+    """Some or all frames of a dataset split."""
+
+    def __init__(self, dataset: Dataset, indices: list[int] | None = None) -> None:
+        self.dataset = dataset
+        self._indices = list(range(len(dataset))) if indices is None else indices
+        super().__init__(f"{dataset.name} {dataset.split}", [dataset.samples[index].name for index in self._indices])
+
+    def read(self, index: int) -> np.ndarray:
+        """Return frame `index` as (height, width, 3) uint8 RGB."""
+        return self.dataset.read_frame(self._indices[index])
+
+    def digest(self, index: int) -> str:
+        """Return the SHA-256 of the image file."""
+        return sha256_file(self.dataset.samples[self._indices[index]].image_path)
+
+
+class FolderFrames(FrameSet):
+    """Pictures of a folder, or one picture."""
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        given = Path(path)
+        self._paths = [given] if given.is_file() else list_images(given)
+        super().__init__(str(path), [picture.stem for picture in self._paths])
+
+    def read(self, index: int) -> np.ndarray:
+        """Return frame `index` as (height, width, 3) uint8 RGB."""
+        return read_rgb(self._paths[index])
+
+    def digest(self, index: int) -> str:
+        """Return the SHA-256 of the file."""
+        return sha256_file(self._paths[index])
+
+
+class SyntheticFrames(FrameSet):
+    """Street scenes drawn by edge.synthetic.
+
+    Args:
+        count: how many.
+        height: rows.
+        width: columns.
+        seed: of the drawing; frames of two seeds are different scenes.
+    """
+
+    def __init__(self, count: int, height: int, width: int, seed: int) -> None:
+        super().__init__("synthetic scenes", [f"synthetic_{seed}_{index:06d}" for index in range(count)])
+        self._size, self._seed = (height, width), seed
+
+    def read(self, index: int) -> np.ndarray:
+        """Return frame `index` as (height, width, 3) uint8 RGB."""
+        from edge.synthetic import draw_scene
+
+        return draw_scene(self._seed, index, *self._size).frame_rgb
+
+    def digest(self, index: int) -> str:
+        """Return the SHA-256 of the name: equal seeds and sizes draw equal scenes."""
+        return hashlib.sha256(f"{self.names[index]} {self._size}".encode()).hexdigest()

@@ -1,0 +1,76 @@
+"""What this machine is: for cards, records and the check before an engine is loaded."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import re
+from pathlib import Path
+
+from edge.records import record
+
+
+@record(schema=1, what="machine")
+class Machine:
+    """One machine, as far as it decides what an engine does on it.
+
+    Attributes:
+        system: operating system and release.
+        architecture: "x86_64", "aarch64".
+        cpu: model name.
+        cpu_count: cores that this process may use.
+        board: Jetson model, None elsewhere.
+        l4t: release of NVIDIA's Linux for Tegra, None elsewhere.
+        gpu: name of the first CUDA device; None where there is none.
+        compute_capability: of that device, such as "8.7".
+    """
+
+    system: str
+    architecture: str
+    cpu: str
+    cpu_count: int
+    board: str | None = None
+    l4t: str | None = None
+    gpu: str | None = None
+    compute_capability: str | None = None
+
+
+def _read_first(*paths: str) -> str | None:
+    for path in paths:
+        try:
+            return Path(path).read_text(errors="replace").strip("\x00\n ")
+        except OSError:
+            continue
+    return None
+
+
+def _cpu_name() -> str:
+    text = _read_first("/proc/cpuinfo") or ""
+    match = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", text, re.MULTILINE)
+    return match[1].strip() if match else platform.processor() or platform.machine()
+
+
+def _l4t_release() -> str | None:
+    # Source: Jetson Linux developer guide; the first line reads `# R35 (release), REVISION: 4.1, ...`.
+    text = _read_first("/etc/nv_tegra_release")
+    match = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", text or "")
+    return f"{match[1]}.{match[2]}" if match else None
+
+
+@functools.lru_cache(maxsize=1)
+def this_machine() -> Machine:
+    """Return what this machine is; the GPU is asked through the driver, never through TensorRT."""
+    from edge.runtime.cuda_driver import first_gpu
+
+    gpu = first_gpu()
+    return Machine(
+        system=f"{platform.system()} {platform.release()}",
+        architecture=platform.machine(),
+        cpu=_cpu_name(),
+        cpu_count=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        board=_read_first("/proc/device-tree/model", "/sys/firmware/devicetree/base/model"),
+        l4t=_l4t_release(),
+        gpu=gpu.name if gpu else None,
+        compute_capability=gpu.compute_capability if gpu else None,
+    )

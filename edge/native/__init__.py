@@ -1,0 +1,1 @@
+"""Native kernels for the processor: C++ sources, compiled on the machine that runs them."""

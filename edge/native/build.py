@@ -1,0 +1,198 @@
+"""Compile the native kernels at first use, keep the result, and load it.
+
+The library lies in the cache folder ($SEGEDGE_CACHE, else $XDG_CACHE_HOME/segedge, else
+~/.cache/segedge; a private temporary folder where none of them can be written) as
+
+    native-<key>-<digest>.so
+
+The key is a hash of the source, the flags, the compiler's version and the processor, so a library is
+never used on another processor than the one it was compiled for. The digest is that of the library
+itself and is checked before loading, so a damaged file is compiled again. A library is compiled in a
+folder of its own and renamed when it is whole, so several processes may start at once.
+
+SEGEDGE_NATIVE=0 turns native code off.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("upsample_argmax.cpp")
+COMPILERS = ("c++", "g++", "clang++")
+COMPILE_TIMEOUT_S = 120
+
+# The kernel's results rest on the order of its double operations: no contraction, no fast-math.
+_FLAGS = ("-std=c++14", "-O3", "-fPIC", "-shared", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
+_CPU_KEYS = (
+    "vendor_id", "cpu family", "model", "model name", "stepping", "flags",
+    "CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features",
+)  # fmt: skip
+
+_log = logging.getLogger(__name__)
+
+
+class NativeUnavailable(Exception):  # noqa: N818  (not an error: the NumPy form takes over)
+    """Native code cannot be used here; the text says why. Never leaves this module."""
+
+
+@lru_cache(maxsize=None)
+def load_library() -> ctypes.CDLL | None:
+    """Return the library of native kernels, compiled now if the cache lacks it.
+
+    Returns:
+        The library, or None where it is turned off or cannot be made; `unavailable_reason` says why.
+        The answer stays the same for the life of the process.
+    """
+    return _load()[0]
+
+
+def unavailable_reason() -> str:
+    """Return why `load_library` gives None, or an empty text where it gives a library."""
+    return _load()[1]
+
+
+@lru_cache(maxsize=None)
+def _load() -> tuple[ctypes.CDLL | None, str]:
+    if os.environ.get("SEGEDGE_NATIVE", "1") == "0":
+        return None, "it is turned off by SEGEDGE_NATIVE=0"
+    try:
+        return find_or_compile(), ""
+    except NativeUnavailable as reason:
+        _log.warning("post-processing runs in NumPy, several times slower, since %s", reason)
+        return None, str(reason)
+
+
+def find_or_compile() -> ctypes.CDLL:
+    """Load the library from the cache, or compile it with the first compiler and flags that work.
+
+    Raises:
+        NativeUnavailable: there is no compiler, or none of them made a library that loads.
+    """
+    compilers = find_compilers()
+    if not compilers:
+        raise NativeUnavailable("no C++ compiler was found. Next: install one (apt install g++) or set CXX")
+    source = SOURCE.read_bytes()
+    failure = ""
+    for compiler in compilers:
+        for flags in ((*_FLAGS, _native_flag()), _FLAGS):
+            key = library_key(source, [*compiler, *flags])
+            try:
+                return _cached(cache_folder(), key) or _compile(cache_folder(), key, [*compiler, *flags])
+            except NativeUnavailable as reason:
+                failure = failure or str(reason)
+    raise NativeUnavailable(failure)
+
+
+def find_compilers() -> list[list[str]]:
+    """Return the C++ compilers of this machine as command lines, $CXX first."""
+    commands = [shlex.split(os.environ.get("CXX", "")), *([name] for name in COMPILERS)]
+    return [command for command in commands if command and shutil.which(command[0])]
+
+
+def library_key(source: bytes, command: list[str]) -> str:
+    """Return 24 hex digits that change with the source, the command, its version and the processor."""
+    digest = hashlib.sha256(source)
+    for part in (*command, _compiler_version(command[0]), _processor()):
+        digest.update(b"\0" + part.encode())
+    return digest.hexdigest()[:24]
+
+
+def _native_flag() -> str:
+    return "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
+
+
+@lru_cache(maxsize=None)
+def _compiler_version(program: str) -> str:
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(
+            [program, "--version"], capture_output=True, text=True, errors="replace", timeout=COMPILE_TIMEOUT_S
+        ).stdout
+    return ""
+
+
+@lru_cache(maxsize=None)
+def _processor() -> str:
+    """Return what tells processors apart, their instruction sets included: names alone do not."""
+    with contextlib.suppress(OSError):
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
+        lines = [line for line in first.splitlines() if line.split(":")[0].strip() in _CPU_KEYS]
+        if lines:
+            return "\n".join((platform.machine(), *lines))
+    return f"{platform.machine()} {platform.processor()}"
+
+
+def cache_folder() -> Path:
+    """Return the folder that libraries are kept in, made if need be."""
+    for folder in _cache_candidates():
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # A library is code: nothing is loaded from a folder that belongs to somebody else.
+            if folder.stat().st_uid in (os.getuid(), 0) and os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                return folder
+    return _private_folder()
+
+
+def _cache_candidates() -> list[Path]:
+    if os.environ.get("SEGEDGE_CACHE"):
+        return [Path(os.environ["SEGEDGE_CACHE"])]
+    if os.environ.get("XDG_CACHE_HOME"):
+        return [Path(os.environ["XDG_CACHE_HOME"]) / "segedge"]
+    try:
+        return [Path.home() / ".cache" / "segedge"]
+    except RuntimeError:  # no HOME and no entry in the user table, as in some containers
+        return []
+
+
+@lru_cache(maxsize=None)
+def _private_folder() -> Path:
+    try:
+        folder = tempfile.mkdtemp(prefix="segedge-")
+    except OSError as error:
+        raise NativeUnavailable(f"no folder for the compiled kernel can be written ({error})") from None
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _cached(folder: Path, key: str) -> ctypes.CDLL | None:
+    for path in sorted(folder.glob(f"native-{key}-*.so")):
+        with contextlib.suppress(OSError):
+            if path.stem.rpartition("-")[2] == _digest(path):
+                return ctypes.CDLL(os.fspath(path))
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return None
+
+
+def _compile(folder: Path, key: str, command: list[str]) -> ctypes.CDLL:
+    try:
+        with tempfile.TemporaryDirectory(prefix=".compile-", dir=folder) as scratch:
+            made = Path(scratch) / "native.so"
+            run = subprocess.run(
+                [*command, "-o", os.fspath(made), os.fspath(SOURCE)],
+                capture_output=True, text=True, errors="replace", timeout=COMPILE_TIMEOUT_S,
+            )  # fmt: skip
+            if run.returncode or not made.is_file():
+                lines = [line for line in run.stderr.splitlines() if "error" in line] or run.stderr.splitlines()
+                raise NativeUnavailable(f"{command[0]} could not compile it ({(lines or ['no message'])[0].strip()})")
+            path = folder / f"native-{key}-{_digest(made)}.so"
+            os.replace(made, path)
+        return ctypes.CDLL(os.fspath(path))
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = " ".join(str(error).split())
+        raise NativeUnavailable(f"the library of {command[0]} could not be made or loaded ({reason})") from None
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:24]

@@ -1,0 +1,108 @@
+"""Engines of ONNX Runtime: the embedded default, for machines without an NVIDIA GPU.
+
+The only file of the device set that imports onnxruntime.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.contract import Contract
+from edge.errors import BackendError, GraphError, MissingDependencyError
+from edge.runtime.base import Runner
+
+INSTALL = "pip install onnxruntime"
+
+
+def import_onnxruntime() -> Any:
+    """Return the onnxruntime module.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise MissingDependencyError("onnxruntime", "running a network without TensorRT", INSTALL) from None
+    return onnxruntime
+
+
+def open_session(graph: str | os.PathLike | bytes, threads: int = 0) -> Any:
+    """Load a graph for the CPU.
+
+    Args:
+        graph: path of an ONNX file, or its bytes.
+        threads: cores that one frame may use; 0 for all.
+
+    Returns:
+        onnxruntime.InferenceSession.
+
+    Raises:
+        GraphError: the file is truncated, or no graph that ONNX Runtime takes.
+    """
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads:
+        options.intra_op_num_threads = threads
+    source = graph if isinstance(graph, bytes) else os.fspath(graph)
+    what = "the graph" if isinstance(graph, bytes) else f"graph {graph}"
+    if not isinstance(graph, bytes) and not Path(graph).is_file():
+        raise GraphError(f"{what} not found")
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base class but Exception
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise GraphError(f"{what} cannot be loaded, it is truncated or not ONNX: {first_line[:200]}") from None
+
+
+class OnnxRuntimeRunner(Runner):
+    """Runs an ONNX file on the CPU.
+
+    Args:
+        path: the engine file.
+        contract: its input and output.
+        threads: cores that one frame may use; 0 for all.
+    """
+
+    backend = "onnxruntime"
+
+    def __init__(self, path: str | os.PathLike, contract: Contract, threads: int = 0) -> None:
+        super().__init__(contract)
+        self._path, self._threads = Path(path), threads
+        self._session: Any = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return version, device and threads."""
+        return {
+            "backend": self.backend,
+            "version": import_onnxruntime().__version__,
+            "device": "cpu",
+            "threads": self._threads or len(os.sched_getaffinity(0)),
+        }
+
+    def _activate_impl(self) -> None:
+        session = open_session(self._path, self._threads)
+        contract = self.contract
+        inputs = [(value.name, tuple(value.shape), value.type) for value in session.get_inputs()]
+        outputs = [(value.name, tuple(value.shape), value.type) for value in session.get_outputs()]
+        wanted_input = [(contract.input_name, contract.input_shape, "tensor(uint8)")]
+        wanted_output = [(contract.output_name, contract.output_shape, "tensor(float)")]
+        if inputs != wanted_input or outputs != wanted_output:
+            raise GraphError(
+                f"{self._path} takes {inputs} and gives {outputs}, its contract says {wanted_input} and {wanted_output}"
+            )
+        self._session = session
+
+    def _deactivate_impl(self) -> None:
+        self._session = None
+
+    def _infer_impl(self, frame: np.ndarray) -> np.ndarray:
+        try:
+            return self._session.run([self.contract.output_name], {self.contract.input_name: frame})[0][0]
+        except Exception as error:  # as above
+            raise BackendError(f"ONNX Runtime failed on {self._path}: {str(error).splitlines()[0][:200]}") from None

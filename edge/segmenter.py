@@ -1,0 +1,80 @@
+"""From a camera's frame to its label map: preprocess, network, post-process, each stage timed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.postprocess import LabelUpsampler
+from edge.preprocess import FramePreparer
+from edge.runtime.base import Runner
+
+STAGES = ("preprocess", "inference", "postprocess")
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Labels of one frame, and how long each stage took.
+
+    Attributes:
+        labels: (height, width) uint8; overwritten by the segmenter's next call.
+        stage_ns: nanoseconds of each of STAGES. The clock of "inference" covers the copies to and
+            from the device, and closes when the logits are in host memory.
+    """
+
+    labels: np.ndarray
+    stage_ns: dict[str, int]
+
+    @property
+    def total_ns(self) -> int:
+        """Nanoseconds from the frame in host memory to its labels in host memory."""
+        return sum(self.stage_ns.values())
+
+
+class Segmenter:
+    """Labels frames of one source with one active runner. One segmenter serves one thread.
+
+    Args:
+        runner: an active runner.
+        color_order: channel order of the frames, "bgr" as OpenCV gives them, or "rgb".
+    """
+
+    def __init__(self, runner: Runner, color_order: str = "bgr") -> None:
+        self._runner = runner
+        contract = runner.contract
+        self._prepare = FramePreparer(contract.height, contract.width, color_order)
+        self._upsamplers: dict[tuple[int, int], tuple[LabelUpsampler, np.ndarray]] = {}
+
+    def __call__(self, frame: np.ndarray, height: int | None = None, width: int | None = None) -> Segmentation:
+        """Label one frame.
+
+        Args:
+            frame: (h, w, 3) uint8, any size.
+            height: rows of the label map; None for the network's own size.
+            width: columns of the label map; None for the network's own size.
+        """
+        contract = self._runner.contract
+        size = (height or contract.height, width or contract.width)
+        upsample, labels = self._upsampler(*size)
+        start_ns = time.perf_counter_ns()
+        tensor = self._prepare(frame)
+        prepared_ns = time.perf_counter_ns()
+        logits = self._runner.infer(tensor)
+        inferred_ns = time.perf_counter_ns()
+        upsample(logits, labels)
+        done_ns = time.perf_counter_ns()
+        durations = (prepared_ns - start_ns, inferred_ns - prepared_ns, done_ns - inferred_ns)
+        return Segmentation(labels, dict(zip(STAGES, durations)))
+
+    def label_frame(self, frame: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Label one frame at a given size, as edge.accuracy wants it."""
+        return self(frame, height, width).labels
+
+    def _upsampler(self, height: int, width: int) -> tuple[LabelUpsampler, np.ndarray]:
+        if (height, width) not in self._upsamplers:
+            contract = self._runner.contract
+            upsampler = LabelUpsampler(*contract.output_shape[1:], height, width, contract.coordinates)
+            self._upsamplers[(height, width)] = (upsampler, np.empty((height, width), np.uint8))
+        return self._upsamplers[(height, width)]

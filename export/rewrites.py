@@ -1,0 +1,294 @@
+"""Rewrites of an exported graph: each is one named rule that keeps the numbers.
+
+A rule looks at one node; it either rewrites the graph around it or leaves it alone, and says in
+its docstring when it must not fire. `simplify` applies all of them until none fires.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+
+class GraphView:
+    """An ONNX graph with its constants, producers and consumers at hand.
+
+    Attributes:
+        graph: the graph, changed in place.
+    """
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.graph = graph
+        self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look again who produces and who consumes each tensor."""
+        self.producers = {output: node for node in self.graph.node for output in node.output}
+        self.consumers: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.graph.node:
+            for name in node.input:
+                self.consumers.setdefault(name, []).append(node)
+        self.outputs = {value.name for value in self.graph.output}
+        inferred = onnx.shape_inference.infer_shapes(onnx.helper.make_model(self.graph)).graph
+        self.shapes = {
+            value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+            for value in (*inferred.value_info, *inferred.input, *inferred.output)
+            if all(dim.HasField("dim_value") for dim in value.type.tensor_type.shape.dim)
+        }
+
+    def only_consumer(self, tensor: str) -> onnx.NodeProto | None:
+        """Return the one node that reads a tensor; None if there are several or it is an output."""
+        readers = self.consumers.get(tensor, [])
+        return readers[0] if len(readers) == 1 and tensor not in self.outputs else None
+
+    def add_constant(self, name: str, value: np.ndarray) -> str:
+        """Add an initializer under a free name, and return that name."""
+        free, number = name, 1
+        while free in self.constants:
+            free, number = f"{name}_{number}", number + 1
+        self.constants[free] = value
+        self.graph.initializer.append(numpy_helper.from_array(value, free))
+        return free
+
+    def bypass(self, node: onnx.NodeProto, source: str) -> None:
+        """Remove a node whose output equals the tensor `source`."""
+        target = node.output[0]
+        if target in self.outputs:
+            producer = self.producers[source]
+            for reader in self.consumers.get(source, []):
+                _rename(reader.input, source, target)
+            _rename(producer.output, source, target)
+        else:
+            for reader in self.consumers.get(target, []):
+                _rename(reader.input, target, source)
+        self.graph.node.remove(node)
+
+
+def _rename(names, old: str, new: str) -> None:
+    for index, name in enumerate(names):
+        if name == old:
+            names[index] = new
+
+
+def _channel_constant(view: GraphView, node: onnx.NodeProto, channels: int) -> tuple[str, np.ndarray] | None:
+    """Return (data input, constant (channels,)) of a node `tensor op constant`, None if it is no such node."""
+    for data, constant in ((node.input[0], node.input[1]), (node.input[1], node.input[0])):
+        value = view.constants.get(constant)
+        if value is None or data in view.constants:
+            continue
+        if value.size == 1:
+            return data, np.full(channels, value.reshape(()), np.float32)
+        # Against NCHW the constant has to be (channels, 1, 1), with or without a batch axis.
+        if value.size == channels and value.ndim in (3, 4) and value.shape[-3:] == (channels, 1, 1):
+            return data, value.reshape(channels)
+    return None
+
+
+def _conv_before(view: GraphView, node: onnx.NodeProto) -> tuple[onnx.NodeProto, np.ndarray] | None:
+    """Return the Conv whose output only this Mul or Add reads, and the constant."""
+    for name in node.input:
+        conv = view.producers.get(name)
+        if conv is None or conv.op_type != "Conv" or view.only_consumer(name) is not node:
+            continue
+        weights = view.constants.get(conv.input[1])
+        if weights is None or (len(conv.input) > 2 and conv.input[2] not in view.constants):
+            return None
+        found = _channel_constant(view, node, weights.shape[0])
+        if found is not None and found[0] == name:
+            return conv, found[1].astype(np.float32)
+    return None
+
+
+def fold_scale_into_conv(view: GraphView, node: onnx.NodeProto) -> bool:
+    """Conv -> Mul by a constant per channel: scale the Conv's weights and bias (depthwise BatchNorm).
+
+    Not where something else reads the Conv's output.
+    """
+    found = _conv_before(view, node) if node.op_type == "Mul" else None
+    if found is None:
+        return False
+    conv, scale = found
+    weights = view.constants[conv.input[1]]
+    conv.input[1] = view.add_constant(f"{conv.name}_weight", weights * scale.reshape(-1, 1, 1, 1))
+    if len(conv.input) > 2:
+        conv.input[2] = view.add_constant(f"{conv.name}_bias", view.constants[conv.input[2]] * scale)
+    view.bypass(node, conv.output[0])
+    return True
+
+
+def fold_shift_into_conv(view: GraphView, node: onnx.NodeProto) -> bool:
+    """Conv -> Add of a constant per channel: move it into the Conv's bias.
+
+    Not where something else reads the Conv's output.
+    """
+    found = _conv_before(view, node) if node.op_type == "Add" else None
+    if found is None:
+        return False
+    conv, shift = found
+    if len(conv.input) > 2:
+        conv.input[2] = view.add_constant(f"{conv.name}_bias", view.constants[conv.input[2]] + shift)
+    else:
+        conv.input.append(view.add_constant(f"{conv.name}_bias", shift))
+    view.bypass(node, conv.output[0])
+    return True
+
+
+def drop_identity(view: GraphView, node: onnx.NodeProto) -> bool:
+    """Identity, and Reshape, Slice or Transpose that changes no shape: read its input directly.
+
+    A Slice that keeps the whole shape keeps everything if its steps are positive; a Transpose only
+    where its permutation is the identity.
+    """
+    same_shape = len(node.input) and view.shapes.get(node.input[0]) == view.shapes.get(node.output[0])
+    known = view.shapes.get(node.input[0]) is not None if len(node.input) else False
+    if node.op_type == "Identity":
+        fires = node.input[0] in view.producers
+    elif node.op_type == "Reshape":
+        fires = bool(same_shape and known)
+    elif node.op_type == "Slice":
+        steps = view.constants.get(node.input[4]) if len(node.input) > 4 else np.ones(1)
+        fires = bool(same_shape and known and steps is not None and (steps > 0).all())
+    elif node.op_type == "Transpose":
+        perm = list(next((attribute.ints for attribute in node.attribute if attribute.name == "perm"), []))
+        fires = bool(perm) and perm == sorted(perm)
+    else:
+        fires = False
+    if not fires or node.input[0] not in view.producers:
+        return False
+    view.bypass(node, node.input[0])
+    return True
+
+
+def fold_pad_into_pool(view: GraphView, node: onnx.NodeProto) -> bool:
+    """Relu -> Pad with zeros -> MaxPool: let the pool pad.
+
+    A pool pads with minus infinity, which never wins; zeros never win either where all values are
+    at least 0. Hence only behind a Relu.
+    """
+    if node.op_type != "MaxPool":
+        return False
+    pad = view.producers.get(node.input[0])
+    if pad is None or pad.op_type != "Pad" or view.only_consumer(pad.output[0]) is not node:
+        return False
+    relu, amounts = view.producers.get(pad.input[0]), view.constants.get(pad.input[1])
+    mode = next((attribute.s for attribute in pad.attribute if attribute.name == "mode"), b"constant")
+    value = view.constants.get(pad.input[2]) if len(pad.input) > 2 and pad.input[2] else np.zeros(1)
+    own = next((attribute for attribute in node.attribute if attribute.name == "pads"), None)
+    fires = (
+        relu is not None
+        and relu.op_type == "Relu"
+        and mode == b"constant"
+        and value is not None
+        and not value.any()
+        and amounts is not None
+        and amounts.size == 8
+        and not amounts.reshape(2, 4)[:, :2].any()
+        and (own is None or not any(own.ints))
+    )
+    if not fires:
+        return False
+    if own is not None:
+        node.attribute.remove(own)
+    node.attribute.append(onnx.helper.make_attribute("pads", amounts.reshape(2, 4)[:, 2:].ravel().tolist()))
+    view.bypass(pad, pad.input[0])
+    return True
+
+
+RULES: tuple[Callable[[GraphView, onnx.NodeProto], bool], ...] = (
+    fold_scale_into_conv,
+    fold_shift_into_conv,
+    fold_pad_into_pool,
+    drop_identity,
+)
+
+
+def simplify(model: onnx.ModelProto) -> dict[str, int]:
+    """Apply all rules until none fires, then drop constants that nothing reads.
+
+    Args:
+        model: changed in place.
+
+    Returns:
+        Rule name -> how often it fired.
+    """
+    view = GraphView(model.graph)
+    fired = dict.fromkeys((rule.__name__ for rule in RULES), 0)
+    again = True
+    while again:
+        again = False
+        for node in list(model.graph.node):
+            for rule in RULES:
+                if rule(view, node):
+                    fired[rule.__name__] += 1
+                    view.refresh()
+                    again = True
+                    break
+    _drop_unread_constants(model.graph)
+    return fired
+
+
+def _drop_unread_constants(graph: onnx.GraphProto) -> None:
+    read = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def name_after_layers(model: onnx.ModelProto, layer_names: list[str]) -> None:
+    """Give nodes, tensors and weights the names of the Keras layers that they come from.
+
+    A converter's names (`fast_scnn_1/downsample_conv_bn_1/batchnorm/mul_1:0`) change with every
+    export; cards, ranges and reports need names that a person knows and that stay. A Conv with its
+    BatchNorm and bias folded in is named after the convolution.
+
+    Args:
+        model: changed in place; names of graph inputs and outputs stay.
+        layer_names: names of the Keras layers.
+    """
+    known = set(layer_names)
+    graph = model.graph
+    fixed = {value.name for value in (*graph.input, *graph.output)}
+    renamed: dict[str, str] = {name: name for name in fixed}
+    used: set[str] = set(fixed)
+
+    def layer_of(text: str) -> str | None:
+        for part in text.split("/"):
+            for candidate in (part, part.rsplit("_", 1)[0]):
+                if candidate in known:
+                    return candidate
+        return None
+
+    def free_name(wanted: str) -> str:
+        name, number = wanted, 2
+        while name in used:
+            name, number = f"{wanted}_{number}", number + 1
+        used.add(name)
+        return name
+
+    previous = graph.input[0].name
+    for node in graph.node:
+        layer = layer_of(node.name) or layer_of(node.output[0]) or previous.split("/")[0]
+        if node.op_type == "Conv" and layer.endswith("_bn") and layer[: -len("_bn")] in known:
+            layer = layer[: -len("_bn")]
+        node.name = free_name(f"{layer}/{node.op_type}")
+        for index, output in enumerate(node.output):
+            if output not in renamed:
+                renamed[output] = node.name if index == 0 else free_name(f"{node.name}_{index}")
+        previous = node.name
+    roles = {1: "weight", 2: "bias"}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            if name in constants and name not in renamed:
+                role = roles.get(index, f"constant{index}") if node.op_type in ("Conv", "Gemm") else f"constant{index}"
+                renamed[name] = free_name(f"{node.name}/{role}")
+            node.input[index] = renamed.get(name, name)
+        for index, name in enumerate(node.output):
+            node.output[index] = renamed[name]
+    for tensor in graph.initializer:
+        tensor.name = renamed.get(tensor.name, tensor.name)
+    del graph.value_info[:]

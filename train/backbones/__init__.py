@@ -1,0 +1,1 @@
+"""Classification networks that segmentation models build on."""
