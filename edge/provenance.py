@@ -30,4 +30,4 @@ class WeightsProvenance:
         if self.kind == RANDOM:
             return "random weights: only the speed of this engine means anything"
         accuracy = f", validation mIoU {100 * self.miou:.2f} %" if self.miou is not None else ""
-        return f"{self.kind} weights from {self.source}{accuracy}"
+        return f"{self.kind} weights of {self.source}{accuracy}"

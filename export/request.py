@@ -20,8 +20,7 @@ PARITY_IMAGES = 4
 """Images of the Keras-to-ONNX check: the error hardly varies from one to the next."""
 
 SYNTHETIC_HELD_OUT_SEED = 7_000_000
-SYNTHETIC_CALIBRATION_SEED = 8_000_000
-"""Seeds of scenes that are drawn where no dataset is; nothing trains on them."""
+"""Seed of the scenes that are drawn where there is no dataset; nothing trains or calibrates on them."""
 
 
 @dataclass(frozen=True)

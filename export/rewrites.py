@@ -271,7 +271,9 @@ def name_after_layers(model: onnx.ModelProto, layer_names: list[str]) -> None:
 
     previous = graph.input[0].name
     for node in graph.node:
-        layer = layer_of(node.name) or layer_of(node.output[0]) or previous.split("/")[0]
+        # A converter that folds a BatchNorm may invent a new name for the Conv, but keeps its weight's.
+        hints = [node.input[1]] if node.op_type == "Conv" else []
+        layer = next(filter(None, map(layer_of, [*hints, node.name, node.output[0]])), previous.split("/")[0])
         if node.op_type == "Conv" and layer.endswith("_bn") and layer[: -len("_bn")] in known:
             layer = layer[: -len("_bn")]
         node.name = free_name(f"{layer}/{node.op_type}")

@@ -30,6 +30,8 @@ from functools import lru_cache
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("upsample_argmax.cpp")
+"""What is compiled; the headers lie beside it."""
+
 COMPILERS = ("c++", "g++", "clang++")
 COMPILE_TIMEOUT_S = 120
 
@@ -83,7 +85,7 @@ def find_or_compile() -> ctypes.CDLL:
     compilers = find_compilers()
     if not compilers:
         raise NativeUnavailable("no C++ compiler was found. Next: install one (apt install g++) or set CXX")
-    source = SOURCE.read_bytes()
+    source = b"".join(path.read_bytes() for path in (SOURCE, *sorted(SOURCE.parent.glob("*.h"))))
     failure = ""
     for compiler in compilers:
         for flags in ((*_FLAGS, _native_flag()), _FLAGS):

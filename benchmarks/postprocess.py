@@ -1,0 +1,233 @@
+"""Measure strided logits to labels, against cv2.resize of every class followed by numpy.argmax.
+
+    python benchmarks/postprocess.py --logits logits.npy
+    python benchmarks/postprocess.py --synthetic --json
+
+Each repetition times ours and the peer one after the other, on one thread, with all buffers allocated
+beforehand for both; the ratio is taken within the repetition. Goals, for 19x128x256 logits and
+1024x2048 labels: at least 100 times the peer on a trained model's logits, 20 times on random noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Callable
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import cv2
+import numpy as np
+
+from edge.console import parse_size, positive_int, run_command, size_argument
+from edge.errors import InputError
+from edge.postprocess import BACKENDS, COORDINATE_RULES, LabelUpsampler, backend, reference_labels
+
+CLASSES, LOGIT_HEIGHT, LOGIT_WIDTH = 19, 128, 256
+GOAL_RATIO = {"trained": 100, "synthetic": 100, "noise": 20}
+
+
+def trained_logits() -> tuple[np.ndarray, str]:
+    """Return the logits of the newest trained model on a validation image, and where they come from.
+
+    Returns:
+        (classes, h, w) float32 logits, and a text that names the artefact and the image.
+
+    Raises:
+        InputError: there is no trained artefact.
+    """
+    raise InputError("no trained artefact was found. Next: give --logits FILE.npy, or --synthetic for made-up ones")
+
+
+def synthetic_logits(seed: int = 0) -> np.ndarray:
+    """Return logits that resemble a trained street model's: smooth regions, sharp borders, a little noise.
+
+    Returns:
+        (19, 128, 256) float32; about one cell in ten lies on a class boundary.
+    """
+    generator = np.random.default_rng(seed)
+    coarse = generator.standard_normal((CLASSES, 5, 8)).astype(np.float32)
+    size_wh = (LOGIT_WIDTH, LOGIT_HEIGHT)
+    smooth = np.stack([cv2.resize(plane, size_wh, interpolation=cv2.INTER_CUBIC) for plane in coarse])
+    return 8 * smooth + 0.1 * generator.standard_normal(smooth.shape).astype(np.float32)
+
+
+def noise_logits(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Return independent normal logits: nearly every cell lies on a boundary, the worst case."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def read_logits(path: str) -> np.ndarray:
+    """Read (classes, h, w) or (1, classes, h, w) float32 logits from an .npy file.
+
+    Raises:
+        InputError: the file is missing, no .npy file, or holds something else.
+    """
+    try:
+        logits = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"logits not found: {path}") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(f"logits {path} cannot be read as an .npy file: {error}") from None
+    if not isinstance(logits, np.ndarray) or logits.dtype != np.float32:
+        raise InputError(f"logits {path} are no float32 array, expected (classes, h, w) float32")
+    logits = logits[0] if logits.ndim == 4 and len(logits) == 1 else logits
+    if logits.ndim != 3:
+        raise InputError(f"logits {path} have shape {logits.shape}, expected (classes, h, w)")
+    return logits
+
+
+def boundary_share(logits: np.ndarray) -> float:
+    """Return the share of cells whose four corners differ in argmax, 0 to 1."""
+    winner = logits.argmax(axis=0)
+    first = winner[:-1, :-1]
+    others = (winner[:-1, 1:], winner[1:, :-1], winner[1:, 1:])
+    return float(np.mean(np.any([other != first for other in others], axis=0))) if first.size else 0.0
+
+
+def peer_labels(logits: np.ndarray, upsampled: np.ndarray) -> np.ndarray:
+    """Resize each class with OpenCV into `upsampled` (classes, height, width) and take the argmax."""
+    size_wh = (upsampled.shape[2], upsampled.shape[1])
+    for plane, to in zip(logits, upsampled):
+        cv2.resize(plane, size_wh, dst=to, interpolation=cv2.INTER_LINEAR)
+    return upsampled.argmax(axis=0).astype(np.uint8)
+
+
+def measure(
+    logits: np.ndarray, height: int, width: int, coordinates: str, backend_name: str, repetitions: int
+) -> dict[str, object]:
+    """Time one backend and the peer in turn.
+
+    Returns:
+        A record: times in ms and ratios as min, median and max; agreement with the definition and the peer.
+    """
+    upsampler = LabelUpsampler(*logits.shape, height, width, coordinates, backend=backend_name)
+    out = np.empty((height, width), np.uint8)
+    upsampled = np.empty((logits.shape[0], height, width), np.float32)
+    upsampler(logits, out)
+    peer = peer_labels(logits, upsampled)  # both have now touched their buffers once
+    ours_ms, peer_ms = [], []
+    for _ in range(repetitions):
+        ours_ms.append(_milliseconds(lambda: upsampler(logits, out)))
+        peer_ms.append(_milliseconds(lambda: peer_labels(logits, upsampled)))
+    wrong = int(np.count_nonzero(out != reference_labels(logits, height, width, coordinates)))
+    return {
+        "backend": backend_name,
+        "coordinates": coordinates,
+        "repetitions": repetitions,
+        "ours_ms": _spread(ours_ms),
+        "peer_ms": _spread(peer_ms),
+        "ratio": _spread([theirs / ours for ours, theirs in zip(ours_ms, peer_ms)]),
+        "pixels_unlike_reference": wrong,
+        # The peer rounds in float32, and knows half_pixel alone.
+        "peer_agreement": float(np.mean(out == peer)) if coordinates == "half_pixel" else None,
+    }
+
+
+def _milliseconds(work: Callable[[], object]) -> float:
+    start_ns = time.perf_counter_ns()
+    work()
+    return (time.perf_counter_ns() - start_ns) / 1e6
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def processor_name() -> str:
+    """Return the processor's model as Linux names it, or an empty text."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    names = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.lower().startswith("model name")]
+    return names[0] if names else ""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure what the arguments ask for and print it; 1 if a label is unlike the definition."""
+    if arguments.logits:
+        kind, logits, source = "trained", read_logits(arguments.logits), arguments.logits
+    elif arguments.synthetic:
+        kind, logits, source = "synthetic", synthetic_logits(), "made up, of no trained model"
+    else:
+        kind, (logits, source) = "trained", trained_logits()
+    height, width = arguments.size
+    cv2.setNumThreads(1)
+    names = [name for name in BACKENDS if name == "numpy" or backend() == "native"]
+    if arguments.backend:
+        names = [arguments.backend]
+    record: dict[str, object] = {
+        "processor": processor_name(),
+        "processors": os.cpu_count(),
+        "load_average_1_min": os.getloadavg()[0],
+        "opencv": cv2.__version__,
+        "numpy": np.__version__,
+        "logits_shape": list(logits.shape),
+        "labels_shape": [height, width],
+        "logits_source": source,
+    }
+    cases = []
+    for case, case_logits in ((kind, logits), ("noise", noise_logits(logits.shape))):
+        for name in names:
+            result = measure(case_logits, height, width, arguments.coordinates, name, arguments.repetitions)
+            cases.append({"logits": case, "boundary_cells": boundary_share(case_logits), **result})
+    record["cases"] = cases
+    if arguments.json:
+        print(json.dumps(record, indent=2))
+    else:
+        _print_table(record, cases)
+    return 1 if any(case["pixels_unlike_reference"] for case in cases) else 0
+
+
+def _print_table(record: dict[str, object], cases: list[dict]) -> None:
+    print(
+        f"{record['processor']}, {record['processors']} cores, load {record['load_average_1_min']:.1f}; one thread used"
+    )
+    print(f"logits {record['logits_shape']} -> labels {record['labels_shape']}; {record['logits_source']}")
+    for case in cases:
+        ours, peer, ratio = case["ours_ms"], case["peer_ms"], case["ratio"]
+        goal = f" (goal {GOAL_RATIO[case['logits']]})" if case["backend"] == "native" else ""
+        agreement = case["peer_agreement"]
+        print(
+            f"{case['logits']:9} {case['backend']:6} {case['boundary_cells']:6.1%} boundary cells: "
+            f"ours {ours['median']:.2f} ms ({ours['min']:.2f} to {ours['max']:.2f}), "
+            f"peer {peer['median']:.0f} ms ({peer['min']:.0f} to {peer['max']:.0f}), "
+            f"ratio {ratio['median']:.1f} ({ratio['min']:.1f} to {ratio['max']:.1f}){goal}; "
+            f"{case['pixels_unlike_reference']} pixels unlike the definition"
+            + (f", {agreement:.4%} like the peer" if agreement is not None else "")
+        )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--logits", metavar="FILE.npy", help="logits of a trained model, (classes, h, w) float32")
+    source.add_argument("--synthetic", action="store_true", help="make up logits that resemble a trained model's")
+    parser.add_argument(
+        "--size", type=size_argument, default=parse_size("1024x2048"), metavar="HEIGHTxWIDTH",
+        help="size of the label map in pixels (default: 1024x2048)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--coordinates", choices=COORDINATE_RULES, default="half_pixel", help="coordinate rule (default: half_pixel)"
+    )
+    parser.add_argument("--backend", choices=BACKENDS, help="measure this one alone (default: all there are)")
+    parser.add_argument(
+        "--repetitions", type=positive_int, default=15, metavar="N", help="repetitions of each case (default: 15)"
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON record")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = build_parser().parse_args(argv)
+    return run_command(lambda: run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""INT8: image selection, range collection and Q/DQ insertion."""

@@ -1,0 +1,53 @@
+"""`python -m edge.synthetic`: draw a labelled set of street scenes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from edge.console import Progress, positive_int, run_command, size_argument
+from edge.synthetic.dataset import write_dataset
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"got '{text}', expected a whole number from 0 to 999999999")
+    return int(text)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command's options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m edge.synthetic",
+        description="Draw synthetic street scenes in the exact layout of Cityscapes (leftImg8bit, gtFine).",
+    )
+    parser.add_argument("out", metavar="OUT", help="folder to write; empty, new, or an earlier synthetic set")
+    parser.add_argument("--train", type=positive_int, default=96, metavar="N", help="training pictures (default 96)")
+    parser.add_argument("--val", type=positive_int, default=24, metavar="N", help="validation pictures (default 24)")
+    parser.add_argument(
+        "--size",
+        type=size_argument,
+        default=(512, 1024),
+        metavar="HxW",
+        help="height x width in pixels, 64x128 to 1024x2048 (default 512x1024)",
+    )
+    parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="0 to 999999999 (default 0)")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = build_parser().parse_args(argv)
+    return run_command(lambda: _draw(options))
+
+
+def _draw(options: argparse.Namespace) -> int:
+    height, width = options.size
+    with Progress("draw streets", options.train + options.val, "picture") as progress:
+        write_dataset(options.out, options.train, options.val, height, width, options.seed, progress.step)
+    print(f"{options.train} training and {options.val} validation pictures of {height}x{width} in {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""The pin-hole camera that drives along the road, and the road's course."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.synthetic.dice import wave, wave_slope
+
+NEAR_M = 0.7
+"""Nothing nearer to the camera than this is drawn."""
+
+Point = "tuple[float, float, float]"
+"""A point in view: metres to the right, metres above the ground, metres ahead."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """Where the road's middle runs: a wave of parabolas along the way.
+
+    Attributes:
+        swing_m: largest offset to a side.
+        period_m: length of one full wave.
+        phase: where in the wave the way begins, 0 to 1.
+    """
+
+    swing_m: float
+    period_m: float
+    phase: float
+
+    def offset(self, along_m: float) -> float:
+        """Return the offset of the road's middle at a distance along the way."""
+        return self.swing_m * wave(along_m / self.period_m + self.phase)
+
+    def slope(self, along_m: float) -> float:
+        """Return how fast the offset grows there, metres per metre."""
+        return self.swing_m / self.period_m * wave_slope(along_m / self.period_m + self.phase)
+
+
+class Camera:
+    """Projects the road's coordinates into a picture.
+
+    The road's coordinates are `along` (metres along the way), `side` (metres right of the road's
+    middle) and `up` (metres above the ground). The camera looks along the road where it stands.
+
+    Args:
+        height: rows of the picture.
+        width: columns of the picture.
+        focal: focal length in units of the picture's side (2:1 picture: its width).
+        horizon: where the horizon lies, fraction of the height from the top.
+        above_m: height of the lens above the ground.
+        along_m: where the camera stands along the way.
+        side_m: where it stands across the road.
+        course: the road's course.
+    """
+
+    def __init__(
+        self, height: int, width: int, focal: float, horizon: float, above_m: float,
+        along_m: float, side_m: float, course: Course,
+    ) -> None:  # fmt: skip
+        self.height, self.width = height, width
+        self.focal_px = focal * math.sqrt(2.0 * height * width)
+        self.horizon_px = horizon * height
+        self.middle_px = width / 2.0
+        self.above_m, self.along_m, self.side_m = above_m, along_m, side_m
+        self._course = course
+        self._offset = course.offset(along_m)
+        self._slope = course.slope(along_m)
+
+    def bend(self, along_m: float) -> float:
+        """Return how far the road's middle lies to the right of the camera's straight line ahead."""
+        return self._course.offset(along_m) - self._offset - self._slope * (along_m - self.along_m)
+
+    def view(self, along_m: float, side_m: float) -> tuple[float, float]:
+        """Return (right, ahead) of a place on the ground, in metres from the camera."""
+        return side_m - self.side_m + self.bend(along_m), along_m - self.along_m
+
+    def pixel(self, right: float, up: float, ahead: float) -> tuple[float, float]:
+        """Return (column, row) of a point in view; `ahead` must be positive."""
+        scale = self.focal_px / ahead
+        return self.middle_px + right * scale, self.horizon_px + (self.above_m - up) * scale
+
+    def outline(self, points: list) -> np.ndarray | None:
+        """Project a polygon, cut off at the near plane.
+
+        Args:
+            points: (right, up, ahead) triples in view.
+
+        Returns:
+            (N, 2) int32 (column, row), or None where nothing of it lies ahead.
+        """
+        if min(point[2] for point in points) < NEAR_M:
+            points = _cut_near(points)
+            if len(points) < 3:
+                return None
+        focal, middle, horizon, above = self.focal_px, self.middle_px, self.horizon_px, self.above_m
+        limit = 8.0 * (self.width + self.height)
+        out = []
+        for right, up, ahead in points:
+            scale = focal / ahead
+            column, row = middle + right * scale, horizon + (above - up) * scale
+            out.append(
+                (math.floor(min(max(column, -limit), limit) + 0.5), math.floor(min(max(row, -limit), limit) + 0.5))
+            )
+        return np.array(out, np.int32)
+
+    def may_show(self, places: list) -> bool:
+        """Return whether something upright between places on the ground, (right, ahead), may be in the picture."""
+        half_view = self.middle_px / self.focal_px
+        return (
+            any(ahead > NEAR_M for _, ahead in places)
+            and any(right < ahead * half_view for right, ahead in places)
+            and any(right > -ahead * half_view for right, ahead in places)
+        )
+
+    def ground_ahead(self) -> tuple[int, np.ndarray]:
+        """Return the first row that shows ground, and for each row from there the metres ahead, (rows,) float64."""
+        first = math.floor(self.horizon_px) + 1
+        rows = np.arange(first, self.height, dtype=np.float64)
+        return first, self.focal_px * self.above_m / (rows + 0.5 - self.horizon_px)
+
+
+def _cut_near(points: list) -> list:
+    kept = []
+    for index, end in enumerate(points):
+        start = points[index - 1]
+        if (start[2] < NEAR_M) != (end[2] < NEAR_M):
+            part = (NEAR_M - start[2]) / (end[2] - start[2])
+            kept.append((start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1]), NEAR_M))
+        if end[2] >= NEAR_M:
+            kept.append(end)
+    return kept

@@ -1,0 +1,159 @@
+"""Writing a set of street scenes in the layout of Cityscapes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+
+from edge.artifacts import read_json, write_json
+from edge.console import storage_error
+from edge.errors import ContractError, InputError
+from edge.imaging import write_image
+from edge.labels import CITYSCAPES, CITYSCAPES_RAW_IDS, IGNORE_ID
+from edge.synthetic.scene import Scene, check_size, draw_scene
+
+MANIFEST_NAME = "synthetic.json"
+MANIFEST_KIND = "segedge synthetic streets"
+SCHEMA = 1
+_UNFINISHED_NAME = ".synthetic-unfinished"
+_CITIES = {"train": ("synthburg", "synthaven", "synthfurt"), "val": ("synthstadt", "synthmouth")}
+_IGNORED_COLORS = {
+    "ground": (81, 0, 81),
+    "parking": (250, 170, 160),
+    "rail track": (230, 150, 140),
+    "guard rail": (180, 165, 180),
+    "bridge": (150, 100, 100),
+    "caravan": (0, 0, 90),
+    "trailer": (0, 0, 110),
+}
+"""Colours in gtFine_color of drawn classes that are not evaluated; the others of them are black."""
+_VAL_FIRST_INDEX = 1_000_000
+"""Validation pictures are numbered from here, so neither part depends on the size of the other."""
+
+
+def scene_paths(out: str | os.PathLike, part: str, index: int) -> dict[str, Path]:
+    """Return where the files of one picture lie: keys frame, labelIds, instanceIds, color."""
+    city = _CITIES[part][index % len(_CITIES[part])]
+    stem = f"{city}_{index // 1000:06d}_{index % 1000:06d}"
+    paths = {"frame": Path(out) / "leftImg8bit" / part / city / f"{stem}_leftImg8bit.png"}
+    for kind in ("labelIds", "instanceIds", "color"):
+        paths[kind] = Path(out) / "gtFine" / part / city / f"{stem}_gtFine_{kind}.png"
+    return paths
+
+
+def write_dataset(
+    out: str | os.PathLike,
+    train_count: int,
+    val_count: int,
+    height: int,
+    width: int,
+    seed: int,
+    progress: Callable[[], None] | None = None,
+) -> None:
+    """Write a set of street scenes in the layout of Cityscapes.
+
+    Every file is whole or absent. `synthetic.json` comes last, so a folder that has it is complete.
+
+    Args:
+        out: the folder; empty, absent, or a synthetic set that is replaced.
+        train_count: pictures of the training part.
+        val_count: pictures of the validation part.
+        height: rows, 64 to 1024.
+        width: columns, 128 to 2048.
+        seed: of the set, 0 or more.
+        progress: called after each picture.
+
+    Raises:
+        InputError: the folder holds something else.
+        SizeError: a side is out of range.
+        StorageError: a file cannot be written.
+    """
+    check_size(height, width)
+    root = Path(out)
+    _clear_previous(root)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        (root / _UNFINISHED_NAME).touch()
+    except OSError as error:
+        raise storage_error(error, root) from error
+    palette = _raw_palette()
+    for part, count, first in (("train", train_count, 0), ("val", val_count, _VAL_FIRST_INDEX)):
+        for index in range(count):
+            _write_scene(scene_paths(root, part, index), draw_scene(seed, first + index, height, width), palette)
+            if progress is not None:
+                progress()
+    write_json(
+        root / MANIFEST_NAME,
+        {
+            "schema": SCHEMA, "kind": MANIFEST_KIND, "seed": seed, "height": height, "width": width,
+            "train_count": train_count, "val_count": val_count,
+        },
+    )  # fmt: skip
+    (root / _UNFINISHED_NAME).unlink()
+
+
+def read_manifest(root: str | os.PathLike) -> dict:
+    """Read the manifest of a complete synthetic set.
+
+    Raises:
+        InputError: there is none: the folder is no synthetic set, or an unfinished one.
+        ContractError: the manifest is damaged, or of an unknown schema.
+    """
+    path = Path(root) / MANIFEST_NAME
+    manifest = read_json(path, "manifest of the synthetic set")
+    if manifest.get("kind") != MANIFEST_KIND or manifest.get("schema") != SCHEMA:
+        raise ContractError(
+            f"{path} is '{manifest.get('kind')}' schema {manifest.get('schema')}, expected '{MANIFEST_KIND}' schema "
+            f"{SCHEMA}. Next: draw the set again with python -m edge.synthetic"
+        )
+    return manifest
+
+
+def _write_scene(paths: dict[str, Path], scene: Scene, palette: np.ndarray) -> None:
+    write_image(paths["labelIds"], scene.label_ids)
+    write_image(paths["instanceIds"], scene.instance_ids)
+    write_image(paths["color"], palette[scene.label_ids])
+    # The frame comes last: a reader that lists frames finds labels for every one.
+    write_image(paths["frame"], scene.frame_rgb)
+
+
+def _raw_palette() -> np.ndarray:
+    """Return the official colour of every raw id that is drawn, (256, 3) uint8."""
+    palette = np.zeros((256, 3), np.uint8)
+    for name, color in _IGNORED_COLORS.items():
+        palette[CITYSCAPES_RAW_IDS[name]] = color
+    for raw_id, train_id in CITYSCAPES.raw_to_train.items():
+        if train_id != IGNORE_ID:
+            palette[raw_id] = CITYSCAPES.colors_rgb[train_id]
+    return palette
+
+
+def _clear_previous(root: Path) -> None:
+    """Remove the pictures of a synthetic set; refuse a folder that holds anything else."""
+    if root.exists() and not root.is_dir():
+        raise InputError(f"output {root} is a file, expected a folder. Next: choose another OUT")
+    if not root.is_dir() or not any(root.iterdir()):
+        return
+    ours = (root / _UNFINISHED_NAME).exists()
+    if not ours and (root / MANIFEST_NAME).exists():
+        try:
+            ours = bool(read_manifest(root))
+        except ContractError:
+            ours = False
+    if not ours:
+        raise InputError(
+            f"output folder {root} is not empty and holds no synthetic set. Next: choose an empty or a new folder"
+        )
+    try:
+        (root / _UNFINISHED_NAME).touch()
+        (root / MANIFEST_NAME).unlink(missing_ok=True)
+        for part, cities in _CITIES.items():
+            for kind in ("leftImg8bit", "gtFine"):
+                for city in cities:
+                    for path in sorted((root / kind / part / city).glob(f"{city}_*.png")):
+                        path.unlink()
+    except OSError as error:
+        raise storage_error(error, root) from error

@@ -1,0 +1,90 @@
+"""Which backend builds here, and the builders by name."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from edge.errors import BackendError, InputError
+from edge.runtime.onnxruntime import import_onnxruntime, open_session
+from export.built_engine import BuiltEngine
+
+BACKEND_CHOICES = ("auto", "tensorrt", "onnxruntime")
+
+EMULATED_FLOAT16 = (
+    "float16 is emulated by ONNX Runtime on a CPU: the accuracy of this engine means something, its speed does not"
+)
+
+
+def choose_backend(requested: str) -> tuple[str, str]:
+    """Return the backend, and why it was chosen.
+
+    Args:
+        requested: one of BACKEND_CHOICES.
+
+    Raises:
+        BackendError: TensorRT was asked for and cannot build here.
+        MissingDependencyError: ONNX Runtime is needed and not installed.
+    """
+    from export.tensorrt_builder import tensorrt_problem
+
+    if requested not in BACKEND_CHOICES:
+        raise InputError(f"backend is '{requested}', expected one of: {', '.join(BACKEND_CHOICES)}")
+    problem = tensorrt_problem() if requested != "onnxruntime" else None
+    if requested == "tensorrt" and problem:
+        raise BackendError(
+            f"TensorRT cannot build here: {problem}. Next: --backend onnxruntime, or run this on the device"
+        )
+    if requested == "tensorrt" or (requested == "auto" and not problem):
+        return "tensorrt", "asked for" if requested == "tensorrt" else "a GPU and TensorRT are here"
+    import_onnxruntime()
+    return "onnxruntime", "asked for" if requested == "onnxruntime" else f"TensorRT cannot build here: {problem}"
+
+
+def build_engine(backend: str, graph: bytes, precision: str, timing_cache: Path | None = None) -> BuiltEngine:
+    """Build an engine for this machine.
+
+    Args:
+        backend: "tensorrt" or "onnxruntime".
+        graph: ONNX file, with Q/DQ pairs of the backend's form for int8.
+        precision: "float32", "float16" or "int8".
+        timing_cache: TensorRT's file of measured layer times; None for none.
+
+    Raises:
+        BackendError: the backend failed.
+        GraphError: it refused the graph.
+    """
+    if backend == "tensorrt":
+        from export.tensorrt_builder import build_tensorrt
+
+        return build_tensorrt(graph, precision, timing_cache=timing_cache)
+    return _build_onnxruntime(graph, precision)
+
+
+def _build_onnxruntime(graph: bytes, precision: str) -> BuiltEngine:
+    # ONNX Runtime optimises at load time, for the CPU that loads; what is kept is the graph itself.
+    start_ns = time.perf_counter_ns()
+    notes: tuple[str, ...] = ()
+    if precision == "float16":
+        from export.float16_graph import to_float16
+
+        graph, notes = to_float16(graph), (EMULATED_FLOAT16,)
+    open_session(graph)
+    seconds = (time.perf_counter_ns() - start_ns) / 1e9
+    return BuiltEngine(graph, ".onnx", import_onnxruntime().__version__, seconds, notes)
+
+
+def unsigned_levels() -> int:
+    """Return how many steps a uint8 activation may use on this CPU: 255, or 127 on x86 without VNNI.
+
+    Without VNNI, x86 adds two 8-bit products in 16 bits and saturates: 2 * 255 * 127 does not fit,
+    2 * 127 * 127 does. Source: ONNX Runtime documentation, "Quantize ONNX models", on AVX2 and AVX512.
+    """
+    try:
+        text = Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return 127
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), None)
+    if flags is None:
+        return 255  # not x86: 64-bit Arm has no such instruction
+    return 255 if "avx512_vnni" in flags or "avx_vnni" in flags else 127

@@ -1,0 +1,234 @@
+"""Turning a float32 ONNX graph into a float16 one, for backends that take types from the graph.
+
+TensorRT from 10 on can build strongly typed networks, and 11 builds nothing else: what is float32
+in the graph is computed in float32. So a float16 engine, or an INT8 engine whose remaining layers
+run in float16, is made from a graph that says so.
+Source: TensorRT documentation, "Migrating from Weak Typing to Strong Typing" (10.x to 11.x).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edge.errors import GraphError, MissingDependencyError
+
+# Sums over many elements lose digits or leave the range of float16; so do squares and exponentials.
+FLOAT32_OPERATORS = frozenset(
+    ("ReduceSum", "ReduceMean", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSumExp")
+    + ("Softmax", "LogSoftmax", "Exp", "Log", "Pow", "InstanceNormalization", "LayerNormalization")
+)
+# Q and DQ take float16 scales from opset 19 on. Source: ONNX operators, QuantizeLinear-19.
+QUANTIZED_OPSET = 19
+# Below it float16 keeps fewer than 7 binary digits of a scale (its smallest step is 2**-24).
+SMALLEST_SCALE = 2.0**-17
+_QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+
+
+def to_float16(graph: bytes) -> bytes:
+    """Return a graph that computes in float16; inputs and outputs keep their names and types.
+
+    Scales of Q/DQ pairs are rounded up, so that nothing saturates that did not before, and INT8
+    weights that are stored as such are rounded anew for the new scale.
+
+    Args:
+        graph: an ONNX file with static types, without control flow.
+
+    Raises:
+        MissingDependencyError: onnx is not installed.
+        GraphError: the file is no ONNX graph, or has what cannot be converted.
+    """
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ModuleNotFoundError:
+        raise MissingDependencyError(
+            "onnx", "a float16 or int8 engine for TensorRT 10 or later", "pip install onnx"
+        ) from None
+    try:
+        model = onnx.load_model_from_string(graph)
+    except DecodeError:
+        raise GraphError("the graph cannot be read: it is truncated or not ONNX") from None
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    try:
+        if opsets.get("", 0) < QUANTIZED_OPSET and any(node.op_type in _QUANTIZERS for node in model.graph.node):
+            model = onnx.version_converter.convert_version(model, QUANTIZED_OPSET)
+        inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True).graph
+    except (RuntimeError, onnx.shape_inference.InferenceError) as error:
+        raise GraphError(f"the graph cannot become float16: {' '.join(str(error).split())[:200]}") from None
+    types = {
+        value.name: value.type.tensor_type.elem_type
+        for value in (*inferred.input, *inferred.value_info, *inferred.output)
+    }
+    _Conversion(onnx, model.graph, types).run()
+    return model.SerializeToString()
+
+
+class _Conversion:
+    """One pass over the nodes of a graph, in their order.
+
+    Every float tensor has a float16 form, a float32 form, or both; the one that is missing is made
+    by a Cast where it is first asked for.
+    """
+
+    def __init__(self, onnx: Any, graph: Any, types: dict[str, int]) -> None:
+        self._onnx, self._graph, self._types = onnx, graph, types
+        self._float, self._half = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+        self._constants: dict[str, np.ndarray] = {}
+        self._float_form: dict[str, str] = {}
+        self._half_form: dict[str, str] = {}
+        self._scales: dict[str, tuple[str, np.ndarray]] = {}
+        self._nodes: list[Any] = []
+        self._outputs = {value.name for value in graph.output}
+
+    def run(self) -> None:
+        """Convert the graph in place."""
+        nodes = self._take_constants()
+        for value in self._graph.input:
+            if self._types.get(value.name) == self._float:
+                self._float_form[value.name] = value.name
+        for node in nodes:
+            if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+                raise GraphError(f"the graph cannot become float16: node {node.name} ({node.op_type}) is control flow")
+            if node.op_type in _QUANTIZERS:
+                self._convert_quantizer(node)
+            elif self._stays_float32(node):
+                self._keep(node)
+            else:
+                self._convert(node)
+        for name in sorted(self._outputs):
+            if self._types[name] == self._float and self._float_form.get(name) != name:
+                self._cast(self._half_form[name], name, self._float)
+        self._write()
+
+    def _take_constants(self) -> list[Any]:
+        """Collect initializers and Constant nodes; return the other nodes."""
+        to_array = self._onnx.numpy_helper.to_array
+        self._constants = {tensor.name: to_array(tensor) for tensor in self._graph.initializer}
+        others = []
+        for node in self._graph.node:
+            values = [attribute.t for attribute in node.attribute if attribute.name == "value"]
+            if node.op_type == "Constant" and values:
+                self._constants[node.output[0]] = to_array(values[0])
+            else:
+                others.append(node)
+        for name, value in self._constants.items():
+            if value.dtype == np.float32:
+                self._types[name] = self._float
+                self._float_form[name] = name
+        return others
+
+    def _is_float(self, name: str) -> bool:
+        return self._types.get(name) == self._float
+
+    def _as_float(self, name: str) -> str:
+        if name not in self._float_form:
+            self._float_form[name] = self._cast(self._half_form[name], f"{name}_float32", self._float)
+        return self._float_form[name]
+
+    def _as_half(self, name: str) -> str:
+        if name not in self._half_form:
+            if name in self._constants:
+                limit = float(np.finfo(np.float16).max)
+                value = np.clip(self._constants[name], -limit, limit).astype(np.float16)
+                self._half_form[name] = self._add_constant(f"{name}_float16", value)
+            else:
+                self._half_form[name] = self._cast(self._float_form[name], f"{name}_float16", self._half)
+        return self._half_form[name]
+
+    def _add_constant(self, name: str, value: np.ndarray) -> str:
+        self._constants[name] = value
+        return name
+
+    def _cast(self, source: str, target: str, to: int) -> str:
+        self._nodes.append(self._onnx.helper.make_node("Cast", [source], [target], name=f"{target}_cast", to=to))
+        return target
+
+    def _stays_float32(self, node: Any) -> bool:
+        """Say whether float16 would spoil a node: by its kind, or by a number that it has no room for."""
+        if node.op_type in FLOAT32_OPERATORS:
+            return True
+        for name in node.input:
+            value = self._constants.get(name)
+            if value is not None and value.dtype == np.float32 and value.size == 1 and np.isfinite(value).all():
+                size = float(np.abs(value).max())
+                if size > np.finfo(np.float16).max or 0 < size < np.finfo(np.float16).tiny:
+                    return True
+        return False
+
+    def _keep(self, node: Any) -> None:
+        for index, name in enumerate(node.input):
+            if self._is_float(name):
+                node.input[index] = self._as_float(name)
+        self._nodes.append(node)
+        for index, name in enumerate(node.output):
+            if self._is_float(name):
+                node.output[index] = name if name in self._outputs else f"{name}_float32"
+                self._float_form[name] = node.output[index]
+
+    def _convert(self, node: Any) -> None:
+        for index, name in enumerate(node.input):
+            if not self._is_float(name):
+                continue
+            # Resize takes its region and its scales as float32 alone. Source: ONNX operators, Resize-13.
+            float_alone = node.op_type == "Resize" and index > 0
+            node.input[index] = self._as_float(name) if float_alone else self._as_half(name)
+        self._set_types(node)
+        self._nodes.append(node)
+        self._rename_outputs(node)
+
+    def _rename_outputs(self, node: Any) -> None:
+        for index, name in enumerate(node.output):
+            if self._is_float(name):
+                node.output[index] = f"{name}_float16" if name in self._outputs else name
+                self._half_form[name] = node.output[index]
+
+    def _set_types(self, node: Any) -> None:
+        """Change the attributes that name float32."""
+        for attribute in node.attribute:
+            if attribute.name in ("to", "dtype", "output_dtype") and attribute.i == self._float:
+                attribute.i = self._half
+            elif attribute.HasField("t") and attribute.t.data_type == self._float:
+                value = self._onnx.numpy_helper.to_array(attribute.t).astype(np.float16)
+                attribute.t.CopyFrom(self._onnx.numpy_helper.from_array(value, attribute.t.name))
+
+    def _convert_quantizer(self, node: Any) -> None:
+        data, scale_name = node.input[0], node.input[1]
+        if scale_name not in self._constants:
+            raise GraphError(f"the graph cannot become float16: the scale of {node.op_type} {node.name} is no constant")
+        node.input[1], ratio = self._half_scale(scale_name)
+        if self._is_float(data):
+            node.input[0] = self._as_half(data)
+        elif data in self._constants:
+            axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+            node.input[0] = self._rounded_anew(data, ratio, axis)
+        self._set_types(node)
+        self._nodes.append(node)
+        self._rename_outputs(node)
+
+    def _half_scale(self, name: str) -> tuple[str, np.ndarray]:
+        """Return a scale rounded up to float16, and how much smaller the old one is, 0 to 1."""
+        if name not in self._scales:
+            scale = self._constants[name].astype(np.float64)
+            if not np.all(scale > 0) or np.any(scale > np.finfo(np.float16).max):
+                raise GraphError(f"the graph cannot become float16: scale {name} is outside float16's range")
+            half = np.maximum(scale, SMALLEST_SCALE).astype(np.float16)
+            half = np.where(half < scale, np.nextafter(half, np.float16(np.inf)), half).astype(np.float16)
+            self._scales[name] = self._add_constant(f"{name}_float16_scale", half), scale / half.astype(np.float64)
+        return self._scales[name]
+
+    def _rounded_anew(self, name: str, ratio: np.ndarray, axis: int) -> str:
+        """Return stored integers (any shape) rounded for a scale that became 1 / ratio times larger."""
+        value = self._constants[name]
+        if ratio.ndim == 1 and ratio.size > 1:
+            ratio = ratio.reshape([-1 if index == axis % value.ndim else 1 for index in range(value.ndim)])
+        return self._add_constant(f"{name}_rounded", np.rint(value * ratio).astype(value.dtype))
+
+    def _write(self) -> None:
+        graph = self._graph
+        used = {name for node in self._nodes for name in node.input} | self._outputs
+        del graph.node[:], graph.initializer[:], graph.value_info[:]
+        graph.node.extend(self._nodes)
+        from_array = self._onnx.numpy_helper.from_array
+        graph.initializer.extend(from_array(value, name) for name, value in self._constants.items() if name in used)
