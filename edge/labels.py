@@ -126,3 +126,25 @@ CAMVID = ClassTable(
 )  # fmt: skip
 
 CLASS_TABLES: dict[str, ClassTable] = {table.name: table for table in (CITYSCAPES, CAMVID)}
+
+
+def palette_for(class_names: tuple[str, ...]) -> np.ndarray:
+    """Return the colours of a network's classes.
+
+    Args:
+        class_names: in the order of the labels; those of a known table get its colours, others
+            get colours that are as far apart as possible.
+
+    Returns:
+        (256, 3) uint8 RGB; black beyond the classes.
+    """
+    for table in CLASS_TABLES.values():
+        if table.class_names == tuple(class_names):
+            return table.palette_rgb()
+    palette = np.zeros((256, 3), np.uint8)
+    for label in range(len(class_names)):
+        # Bits of label + 1, dealt out to red, green and blue from the top (PASCAL VOC's rule).
+        code = label + 1
+        for bit in range(9):
+            palette[label, bit % 3] |= (code >> bit & 1) << (7 - bit // 3)
+    return palette

@@ -15,14 +15,26 @@ import numpy as np
 from edge.errors import GraphError, MissingDependencyError
 
 # Sums over many elements lose digits or leave the range of float16; so do squares and exponentials.
+# MatMul is here because its products in an encoding or attention layer are sums of that kind.
 FLOAT32_OPERATORS = frozenset(
-    ("ReduceSum", "ReduceMean", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSumExp")
-    + ("Softmax", "LogSoftmax", "Exp", "Log", "Pow", "InstanceNormalization", "LayerNormalization")
+    [
+        *("ReduceSum", "ReduceMean", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSumExp"),
+        *("Softmax", "LogSoftmax", "Exp", "Log", "Pow", "InstanceNormalization", "LayerNormalization"),
+        *("MatMul", "Gemm", "Einsum"),
+    ]
+)
+# What stays float32 too where it stands between such operators: cheap, and it spares casts.
+FOLLOWING_OPERATORS = frozenset(
+    [
+        *("Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Relu", "Sigmoid", "Identity", "GlobalAveragePool"),
+        *("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Slice", "Concat"),
+    ]
 )
 # Q and DQ take float16 scales from opset 19 on. Source: ONNX operators, QuantizeLinear-19.
 QUANTIZED_OPSET = 19
 # Below it float16 keeps fewer than 7 binary digits of a scale (its smallest step is 2**-24).
 SMALLEST_SCALE = 2.0**-17
+_LARGEST, _SMALLEST_NORMAL = float(np.finfo(np.float16).max), float(np.finfo(np.float16).tiny)
 _QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -85,6 +97,7 @@ class _Conversion:
     def run(self) -> None:
         """Convert the graph in place."""
         nodes = self._take_constants()
+        float32_nodes = self._find_float32_nodes(nodes)
         for value in self._graph.input:
             if self._types.get(value.name) == self._float:
                 self._float_form[value.name] = value.name
@@ -93,7 +106,7 @@ class _Conversion:
                 raise GraphError(f"the graph cannot become float16: node {node.name} ({node.op_type}) is control flow")
             if node.op_type in _QUANTIZERS:
                 self._convert_quantizer(node)
-            elif self._stays_float32(node):
+            elif node.output[0] in float32_nodes:
                 self._keep(node)
             else:
                 self._convert(node)
@@ -130,8 +143,7 @@ class _Conversion:
     def _as_half(self, name: str) -> str:
         if name not in self._half_form:
             if name in self._constants:
-                limit = float(np.finfo(np.float16).max)
-                value = np.clip(self._constants[name], -limit, limit).astype(np.float16)
+                value = np.clip(self._constants[name], -_LARGEST, _LARGEST).astype(np.float16)
                 self._half_form[name] = self._add_constant(f"{name}_float16", value)
             else:
                 self._half_form[name] = self._cast(self._float_form[name], f"{name}_float16", self._half)
@@ -145,15 +157,36 @@ class _Conversion:
         self._nodes.append(self._onnx.helper.make_node("Cast", [source], [target], name=f"{target}_cast", to=to))
         return target
 
-    def _stays_float32(self, node: Any) -> bool:
-        """Say whether float16 would spoil a node: by its kind, or by a number that it has no room for."""
-        if node.op_type in FLOAT32_OPERATORS:
-            return True
+    def _find_float32_nodes(self, nodes: list[Any]) -> set[str]:
+        """Return the first outputs of the nodes that float16 would spoil, and of those between them."""
+        kept = {node.output[0] for node in nodes if node.op_type in FLOAT32_OPERATORS or self._has_unfit_constant(node)}
+        producer = {name: node.output[0] for node in nodes for name in node.output}
+        readers: dict[str, set[str]] = {name: set() for name in producer}
+        for node in nodes:
+            for name in node.input:
+                if name in readers:
+                    readers[name].add(node.output[0])
+        followers = [node for node in nodes if node.op_type in FOLLOWING_OPERATORS]
+        size = -1
+        while size != len(kept):
+            size = len(kept)
+            for node in followers:
+                sources = [name for name in node.input if self._is_float(name) and name not in self._constants]
+                is_after = bool(sources) and all(producer.get(name) in kept for name in sources)
+                is_before = node.output[0] not in self._outputs and (readers[node.output[0]] or {""}) <= kept
+                if is_after or is_before:
+                    kept.add(node.output[0])
+        return kept
+
+    def _has_unfit_constant(self, node: Any) -> bool:
+        """Say whether a node computes with a single number that float16 has no room for."""
+        if node.op_type in _QUANTIZERS:
+            return False
         for name in node.input:
             value = self._constants.get(name)
             if value is not None and value.dtype == np.float32 and value.size == 1 and np.isfinite(value).all():
                 size = float(np.abs(value).max())
-                if size > np.finfo(np.float16).max or 0 < size < np.finfo(np.float16).tiny:
+                if size > _LARGEST or 0 < size < _SMALLEST_NORMAL:
                     return True
         return False
 
@@ -211,7 +244,7 @@ class _Conversion:
         """Return a scale rounded up to float16, and how much smaller the old one is, 0 to 1."""
         if name not in self._scales:
             scale = self._constants[name].astype(np.float64)
-            if not np.all(scale > 0) or np.any(scale > np.finfo(np.float16).max):
+            if not np.all(scale > 0) or np.any(scale > _LARGEST):
                 raise GraphError(f"the graph cannot become float16: scale {name} is outside float16's range")
             half = np.maximum(scale, SMALLEST_SCALE).astype(np.float16)
             half = np.where(half < scale, np.nextafter(half, np.float16(np.inf)), half).astype(np.float16)

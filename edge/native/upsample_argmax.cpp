@@ -168,9 +168,13 @@ void label_rows(const Candidates& candidates, const SegedgeAxis& rows, const Seg
             }
         }
         const std::size_t width = static_cast<std::size_t>(end - x < kLanes ? end - x : kLanes);
+        Ints doubtful = {};
+        for (int row = 0; row < count; ++row) doubtful |= ~(best[row] - second[row] > candidates.margin);
+        if (any_lane(doubtful))
+            for (int row = 0; row < count; ++row)
+                if (any_lane(~(best[row] - second[row] > candidates.margin)))
+                    label[row] = exact_labels(candidates, rows, columns, y + row, x);
         for (int row = 0; row < count; ++row) {
-            if (any_lane(~(best[row] - second[row] > candidates.margin)))
-                label[row] = exact_labels(candidates, rows, columns, y + row, x);
             std::uint8_t bytes[kLanes];
             for (int lane = 0; lane < kLanes; ++lane) bytes[lane] = static_cast<std::uint8_t>(label[row][lane]);
             std::uint8_t* const to = out + (y + row) * out_stride + x;

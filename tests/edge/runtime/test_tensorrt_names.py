@@ -57,7 +57,7 @@ def names_in(source: str) -> set:
             owner, _, name = node.value.partition(".")
             if owner in stand_in.TABLE["classes"] and name.isidentifier():
                 found.add(node.value)
-    return found - {"__version__"}
+    return {name for name in found if "__" not in name}
 
 
 def dotted(node: ast.AST) -> str:

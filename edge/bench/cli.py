@@ -1,0 +1,140 @@
+"""The command edge-bench."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from edge.bench.bench_record import RECORD_FILE, BenchRecord
+from edge.bench.measure import MOST_DISTINCT_FRAMES, BenchPlan, run_benchmark
+from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE, write_report
+from edge.console import positive_int, run_command, size_argument
+from edge.datasets import LAYOUTS, open_dataset
+from edge.errors import InputError
+from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
+from edge.records import read_record, record_to_json, write_record
+from edge.runtime import open_engine
+
+SYNTHETIC_SEED = 9_000_000
+"""Seed of the scenes that are drawn for a benchmark without images."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    parser = argparse.ArgumentParser(
+        prog="edge-bench", description="Measure how fast and how accurate an engine is on this machine."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser(
+        "run",
+        help="measure latency of each stage, frames per second and, on request, mIoU",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    run.add_argument("engine", type=Path, help="engine folder, or artefact folder")
+    source = run.add_mutually_exclusive_group()
+    source.add_argument("--images", type=Path, help="a picture, or a folder of pictures")
+    source.add_argument("--dataset", choices=sorted(LAYOUTS), help="frames of its validation split")
+    run.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
+    run.add_argument("--frame-size", type=size_argument, metavar="HxW", help="of drawn frames (default: the engine's)")
+    run.add_argument("--warmup", type=int, default=10, metavar="N", help="frames before the clock counts")
+    run.add_argument("--frames", type=positive_int, default=200, metavar="N", help="at least this many are measured")
+    run.add_argument("--seconds", type=float, default=5.0, help="at least this long is measured")
+    run.add_argument("--threads", type=int, default=0, help="CPU cores for ONNX Runtime; 0 for all")
+    run.add_argument("--accuracy", action="store_true", help="also measure mIoU on the validation split")
+    run.add_argument("--output", type=Path, help="folder for record.json, report.html and overlays")
+    run.add_argument("--json", action="store_true", help="print the record as JSON")
+    run.set_defaults(function=_run)
+    show = commands.add_parser("show", help="say in a few lines what a record holds")
+    show.add_argument("record", type=Path, help="record.json, or the folder that it is in")
+    show.set_defaults(function=_show)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    return run_command(lambda: arguments.function(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.warmup < 0 or arguments.seconds < 0 or arguments.threads < 0:
+        raise InputError("--warmup, --seconds and --threads take numbers of at least 0")
+    runner, card = open_engine(arguments.engine, arguments.threads)
+    contract = card.contract
+    # Accuracy or a folder of a dataset, without its name, means the one that the engine was made for.
+    dataset = arguments.dataset or (contract.dataset if arguments.accuracy or arguments.data_dir else None)
+    labelled = open_dataset(dataset, arguments.data_dir, "val") if arguments.accuracy else None
+    frames = _frames(arguments, dataset, (contract.height, contract.width))
+    plan = BenchPlan(arguments.warmup, arguments.frames, arguments.seconds)
+    record = run_benchmark(runner, card, frames, plan, labelled)
+    if arguments.output:
+        write_record(arguments.output / RECORD_FILE, record)
+        with open_engine(arguments.engine, arguments.threads)[0] as active:
+            write_report(arguments.output, record, active, frames)
+    if arguments.json:
+        print(json.dumps(record_to_json(record), indent=2))
+    else:
+        _print_record(record, arguments.output)
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    folder = arguments.record if arguments.record.is_dir() else arguments.record.parent
+    record = read_record(BenchRecord, folder / RECORD_FILE)
+    check = record.engine.check
+    if check is not None and check.miou_float is not None and check.miou_engine is not None:
+        print(
+            f"mIoU {100 * check.miou_float:.2f} % before {record.engine.precision}, "
+            f"{100 * check.miou_engine:.2f} % after ({check.image_count} images of {check.images_from})"
+        )
+    print(
+        f"latency {record.end_to_end.p50_ms:.1f} ms median, {record.end_to_end.p99_ms:.1f} ms p99, "
+        f"{record.fps:.1f} fps ({record.machine.gpu or record.machine.cpu}, {record.engine.backend})"
+    )
+    for name in (OVERLAYS_FOLDER, REPORT_FILE):
+        if (folder / name).exists():
+            print(f"{name.split('.')[0]}: {folder / name}")
+    return 0
+
+
+def _frames(arguments: argparse.Namespace, dataset: str | None, size: tuple[int, int]) -> FrameSet:
+    if arguments.images:
+        return FolderFrames(arguments.images)
+    if dataset:
+        split = open_dataset(dataset, arguments.data_dir, "val", labelled=False, limit=MOST_DISTINCT_FRAMES)
+        return DatasetFrames(split)
+    height, width = arguments.frame_size or size
+    return SyntheticFrames(16, height, width, SYNTHETIC_SEED)
+
+
+def _print_record(record: BenchRecord, output: Path | None) -> None:
+    contract = record.engine.contract
+    print(
+        f"{contract.model} {record.engine.precision} {contract.height}x{contract.width} on {record.runner['device']} "
+        f"with {record.engine.backend} {record.runner['version']}, post-processing {record.postprocess}"
+    )
+    print(
+        f"{record.end_to_end.sample_count} frames of {record.frame_height}x{record.frame_width} ({record.input}) "
+        f"after {record.warmup_frames} to warm up"
+    )
+    print(f"{'':12} {'p50':>9} {'p90':>9} {'p99':>9} {'max':>9}  ms")
+    for name, stage in [*record.stages.items(), ("end to end", record.end_to_end)]:
+        row = " ".join(f"{value:9.3f}" for value in (stage.p50_ms, stage.p90_ms, stage.p99_ms, stage.max_ms))
+        print(f"{name:12} {row}")
+    print(f"{record.fps:.1f} fps")
+    if record.accuracy is not None:
+        print(
+            f"mIoU {100 * record.accuracy.miou:.2f} %, pixel accuracy {100 * record.accuracy.pixel_accuracy:.2f} % "
+            f"on {record.accuracy.frame_count} frames of {record.accuracy.dataset} {record.accuracy.split}"
+        )
+    for note in record.engine.notes:
+        print(f"note: {note}")
+    if output:
+        print(f"record: {output / RECORD_FILE}")
+        print(f"report: {output / REPORT_FILE}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""The measurement: warm up, then time each stage of every frame."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import time
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge.accuracy import measure_accuracy
+from edge.bench.bench_record import AccuracyRecord, BenchRecord
+from edge.bench.latency import summarise
+from edge.card import EngineCard
+from edge.console import Progress
+from edge.datasets import Dataset
+from edge.errors import DatasetError, InputError
+from edge.frames import FrameSet
+from edge.machine import this_machine
+from edge.postprocess import backend as postprocess_backend
+from edge.provenance import RANDOM
+from edge.runtime.base import Runner
+from edge.segmenter import STAGES, Segmenter
+
+MOST_DISTINCT_FRAMES = 32
+"""Frames that are held in memory and cycled through, so that no disk is in the measurement."""
+
+
+@dataclass(frozen=True)
+class BenchPlan:
+    """How long a benchmark goes on: until both the count and the time are reached.
+
+    Attributes:
+        warmup_frames: frames before the clock counts.
+        frames: at least this many are measured.
+        seconds: at least this long is measured.
+    """
+
+    warmup_frames: int = 10
+    frames: int = 200
+    seconds: float = 5.0
+
+
+def run_benchmark(
+    runner: Runner, card: EngineCard, frames: FrameSet, plan: BenchPlan, labelled: Dataset | None = None
+) -> BenchRecord:
+    """Benchmark one engine.
+
+    Args:
+        runner: not yet active.
+        card: of the engine.
+        frames: what is segmented; cycled through.
+        plan: how long.
+        labelled: split that mIoU is measured on; None to leave it out.
+
+    Raises:
+        InputError: no frames, or accuracy asked of random weights.
+        DatasetError: the split's classes are not the network's.
+    """
+    if not len(frames):
+        raise InputError(f"no frames to benchmark with in {frames.description}")
+    if labelled is not None:
+        _check_classes(card, labelled)
+    count = min(len(frames), MOST_DISTINCT_FRAMES)
+    # A camera gives frames in OpenCV's order; the conversion to RGB is part of what is measured.
+    pictures = [cv2.cvtColor(frames.read(index), cv2.COLOR_RGB2BGR) for index in range(count)]
+    if len({picture.shape for picture in pictures}) > 1:
+        raise InputError(f"frames of {frames.description} differ in size, expected one size in a benchmark")
+    started_utc = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    with runner:
+        segmenter = Segmenter(runner, "bgr")
+        for index in range(plan.warmup_frames):
+            segmenter(pictures[index % count])
+        samples_ns, duration_s = _measure(segmenter, pictures, plan)
+        accuracy = None
+        if labelled is not None:
+            measured = measure_accuracy(Segmenter(runner, "rgb").label_frame, labelled, show_progress=True)
+            accuracy = AccuracyRecord(**dataclasses.asdict(measured))
+        described = runner.describe()
+    totals_ns = [sum(parts) for parts in zip(*samples_ns.values())]
+    return BenchRecord(
+        engine=card,
+        machine=this_machine(),
+        runner=described,
+        postprocess=postprocess_backend(),
+        opencv_threads=cv2.getNumThreads(),
+        input=frames.description,
+        frame_height=pictures[0].shape[0],
+        frame_width=pictures[0].shape[1],
+        distinct_frames=count,
+        warmup_frames=plan.warmup_frames,
+        stages={stage: summarise(values) for stage, values in samples_ns.items()},
+        end_to_end=summarise(totals_ns),
+        fps=1e9 * len(totals_ns) / sum(totals_ns),
+        duration_s=duration_s,
+        accuracy=accuracy,
+        started_utc=started_utc,
+        samples_ms={stage: [round(value / 1e6, 4) for value in values] for stage, values in samples_ns.items()},
+    )
+
+
+def _measure(segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchPlan) -> tuple[dict[str, list[int]], float]:
+    samples_ns: dict[str, list[int]] = {stage: [] for stage in STAGES}
+    start_ns = time.perf_counter_ns()
+    done, elapsed_s = 0, 0.0
+    with Progress("measure", plan.frames, "frame") as progress:
+        while done < plan.frames or elapsed_s < plan.seconds:
+            stage_ns = segmenter(pictures[done % len(pictures)]).stage_ns
+            for stage in STAGES:
+                samples_ns[stage].append(stage_ns[stage])
+            done += 1
+            elapsed_s = (time.perf_counter_ns() - start_ns) / 1e9
+            if done <= plan.frames:
+                progress.step()
+    return samples_ns, elapsed_s
+
+
+def _check_classes(card: EngineCard, labelled: Dataset) -> None:
+    if card.contract.weights.kind == RANDOM:
+        raise InputError("the engine has random weights, so it has no accuracy. Next: leave --accuracy out, or train")
+    if labelled.table.class_names != card.contract.class_names:
+        raise DatasetError(
+            f"{labelled.name} has {labelled.table.class_count} classes, the engine has "
+            f"{len(card.contract.class_names)} of {card.contract.dataset}, expected the same"
+        )

@@ -1,0 +1,127 @@
+"""Sources that do not wait: a thread reads every frame as it comes, and keeps the latest alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Callable
+
+import cv2
+
+from edge.errors import SegEdgeError, SourceError
+from edge.stream.base import Frame, Source
+from edge.stream.captures import Capture
+from edge.stream.ordered import claimed_fps, claimed_size
+
+
+class LiveSource(Source):
+    """The latest frame of a capture that goes on by itself.
+
+    The capture belongs to the reader thread from opening to release, so that neither a slow network
+    nor a dead camera can hold up the caller for longer than a timeout.
+
+    Args:
+        description: for messages.
+        open_capture: opens it, or raises SourceError; called on the reader thread.
+        timeout_s: longest wait for the capture to open, and for a frame.
+    """
+
+    is_live = True
+    JOIN_TIMEOUT_S = 5.0
+
+    def __init__(self, description: str, open_capture: Callable[[], Capture], timeout_s: float = 10.0) -> None:
+        super().__init__(description)
+        self._open_capture, self._timeout_s = open_capture, timeout_s
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._opened = self._ended = self._stopping = False
+        self._latest: Frame | None = None
+        self._error: Exception | None = None
+        self._arrived = self._taken = 0
+
+    def open(self) -> None:
+        """Start the reader thread and wait until the capture is open."""
+        if self._thread is not None:
+            raise SourceError(f"{self.description} was opened before; a live source is opened once")
+        self._thread = threading.Thread(target=self._run, name="live source", daemon=True)
+        self._thread.start()
+        with self._changed:
+            # Twice the time: the capture has the same timeout and the better message.
+            self._changed.wait_for(lambda: self._opened or self._ended, 2 * self._timeout_s)
+            opened, error = self._opened, self._error
+        if error is not None:
+            self.close()
+            raise error
+        if not opened:
+            self._stop()
+            raise SourceError(f"{self.description} did not open within {2 * self._timeout_s:g} s")
+
+    def read(self) -> Frame | None:
+        """Return the latest frame that was not returned yet; wait for one if need be."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._latest is not None or self._ended, self._timeout_s)
+            frame, self._latest = self._latest, None
+            if frame is not None:
+                self._taken += 1
+                return frame
+            if self._error is not None:
+                raise self._error
+            if not self._ended:
+                raise SourceError(
+                    f"{self.description} gave no frame for {self._timeout_s:g} s: it stopped or is cut off"
+                )
+            if self._arrived == 0:
+                raise SourceError(f"{self.description} opens, but gives no frame. Next: try it in a player")
+        return None
+
+    def close(self) -> None:
+        """Stop the reader thread, which releases the capture."""
+        self._stop()
+        # A capture that hangs in its driver is left to the thread, which is a daemon.
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(self.JOIN_TIMEOUT_S)
+
+    def _stop(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        error: Exception | None = None
+        try:
+            capture = self._open_capture()
+            try:
+                self._announce(capture)
+                self._pump(capture)
+            finally:
+                capture.release()
+        except SegEdgeError as raised:
+            error = raised
+        except cv2.error as raised:
+            error = SourceError(f"{self.description} failed: {raised}")
+        except Exception as raised:  # a defect; the caller's thread has to see it
+            error = raised
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+
+    def _announce(self, capture: Capture) -> None:
+        with self._changed:
+            self.fps, self.size = claimed_fps(capture), claimed_size(capture)
+            self._opened = True
+            self._changed.notify_all()
+
+    def _pump(self, capture: Capture) -> None:
+        while not self._stopping:
+            arrived, frame_bgr = capture.read()
+            arrival_ns = time.perf_counter_ns()
+            if not arrived:
+                return
+            with self._changed:
+                # Frames that come before the first one is read are part of starting up.
+                if self._latest is not None and self._taken:
+                    self.dropped += 1
+                self._latest = Frame(frame_bgr, self._arrived, arrival_ns, f"frame_{self._arrived:06d}")
+                self._arrived += 1
+                self.size = frame_bgr.shape[:2]
+                self._changed.notify_all()

@@ -1,0 +1,124 @@
+"""Sources that wait to be read: pictures, video files, drawn scenes. No frame is dropped."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Callable, Sequence
+
+import cv2
+
+from edge.errors import SourceError
+from edge.imaging import read_rgb
+from edge.stream.base import Frame, Source
+from edge.stream.captures import Capture
+
+
+class PictureSource(Source):
+    """Picture files, one after the other, in the order given.
+
+    Args:
+        paths: the files; each may have a size of its own.
+        description: for messages.
+    """
+
+    shows_pictures = True
+
+    def __init__(self, paths: Sequence[Path], description: str) -> None:
+        super().__init__(description)
+        self._paths = tuple(paths)
+        self._names = _distinct_names(self._paths)
+        self._next = 0
+        self.length = len(self._paths)
+
+    def open(self) -> None:
+        """Start at the first picture."""
+        self._next = 0
+
+    def read(self) -> Frame | None:
+        """Read the next picture.
+
+        Raises:
+            ImageError: it is missing or damaged.
+        """
+        if self._next >= len(self._paths):
+            return None
+        number, self._next = self._next, self._next + 1
+        frame_bgr = cv2.cvtColor(read_rgb(self._paths[number]), cv2.COLOR_RGB2BGR)
+        self.size = frame_bgr.shape[:2]
+        return Frame(frame_bgr, number, time.perf_counter_ns(), self._names[number])
+
+    def close(self) -> None:
+        """Do nothing: a picture file is closed once it is read."""
+
+
+def _distinct_names(paths: tuple[Path, ...]) -> list[str]:
+    """Return the stems, with the suffix behind where two pictures have the same (`a_jpg`, `a_png`)."""
+    stems = [path.stem for path in paths]
+    return [stem if stems.count(stem) == 1 else f"{stem}_{path.suffix[1:]}" for stem, path in zip(stems, paths)]
+
+
+class OrderedSource(Source):
+    """Every frame of a capture, in order, as fast as it is read.
+
+    Args:
+        description: for messages.
+        open_capture: opens it, or raises SourceError.
+    """
+
+    def __init__(self, description: str, open_capture: Callable[[], Capture]) -> None:
+        super().__init__(description)
+        self._open_capture = open_capture
+        self._capture: Capture | None = None
+        self._next = 0
+
+    def open(self) -> None:
+        """Open the capture and ask what it knows about itself."""
+        self._capture = self._open_capture()
+        self._next = 0
+        self.fps, self.size = claimed_fps(self._capture), claimed_size(self._capture)
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.length = count if count > 0 else None
+
+    def read(self) -> Frame | None:
+        """Decode the next frame.
+
+        Raises:
+            SourceError: the capture is not open, or has not one frame.
+        """
+        if self._capture is None:
+            raise SourceError(f"{self.description} is not open; use it in a with block")
+        arrived, frame_bgr = self._capture.read()
+        if not arrived:
+            if self._next == 0:
+                raise SourceError(
+                    f"{self.description} opens, but not one frame of it can be decoded: it is truncated, or of a "
+                    "format that this OpenCV cannot decode. Next: try it in a player"
+                )
+            # Containers estimate their count; only a large gap means that frames are missing.
+            if self.length is not None and self._next < 0.95 * self.length:
+                self.end_note = (
+                    f"{self.description} ended after {self._next} of {self.length} frames: it is truncated or damaged"
+                )
+            return None
+        number, self._next = self._next, self._next + 1
+        self.size = frame_bgr.shape[:2]
+        return Frame(frame_bgr, number, time.perf_counter_ns(), f"frame_{number:06d}")
+
+    def close(self) -> None:
+        """Release the capture."""
+        capture, self._capture = self._capture, None
+        if capture is not None:
+            capture.release()
+
+
+def claimed_fps(capture: Capture) -> float | None:
+    """Return the frame rate that a capture claims, or None where the claim makes no sense."""
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return fps if 0.1 <= fps <= 1000.0 else None
+
+
+def claimed_size(capture: Capture) -> tuple[int, int] | None:
+    """Return the (height, width) that a capture claims, or None."""
+    size = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+    return size if min(size) > 0 else None

@@ -1,0 +1,94 @@
+"""From what a user writes behind --source to a source: `camera:0`, `rtsp://...`, a path."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Callable
+
+from edge.console import parse_size
+from edge.errors import SizeError, SourceError
+from edge.imaging import IMAGE_SUFFIXES, list_images
+from edge.stream import captures
+from edge.stream.base import Source
+from edge.stream.captures import Capture, masked
+from edge.stream.live import LiveSource
+from edge.stream.ordered import OrderedSource, PictureSource
+
+SYNTHETIC_SIZE = (360, 640)
+CAMERA_OPTIONS = ("width", "height", "fps")
+CSI_OPTIONS = ("width", "height", "fps", "flip")
+FORMS = (
+    "a picture, a folder of pictures, a video file, camera:0, /dev/video0, rtsp://..., csi:0, "
+    "csi://0?width=1280&height=720&fps=30&flip=0, synthetic or synthetic:HEIGHTxWIDTH"
+)
+
+
+def open_source(text: str, real_time: bool = False, timeout_s: float = 10.0) -> Source:
+    """Return the source that a text means; its `open`, or a `with` block, opens it.
+
+    Args:
+        text: one of FORMS; a plain number is a camera.
+        real_time: give a video file or drawn scenes at their own rate, and drop what is late.
+        timeout_s: longest wait for a live source to open, and for its frames.
+
+    Raises:
+        SourceError: the text means nothing, or there is no such file.
+        ImageError: a folder without pictures.
+    """
+    text = text.strip()
+    synthetic = re.fullmatch(r"synthetic(?::(.+))?", text)
+    if synthetic:
+        return _paced("synthetic scenes", _synthetic_opener(synthetic[1]), real_time)
+    csi = re.fullmatch(r"csi:(?://)?(\d+)(?:\?(.*))?", text)
+    if csi:
+        options = _options(text, csi[2], CSI_OPTIONS)
+        return LiveSource(f"csi:{csi[1]}", lambda: captures.open_csi(int(csi[1]), options), timeout_s)
+    camera = re.fullmatch(r"(?:camera:(?://)?|/dev/video)?(\d+)(?:\?(.*))?", text)
+    if camera:
+        options = _options(text, camera[2], CAMERA_OPTIONS)
+        return LiveSource(f"camera {camera[1]}", lambda: captures.open_camera(int(camera[1]), options), timeout_s)
+    if re.match(r"rtsps?://", text):
+        return LiveSource(f"stream {masked(text)}", lambda: captures.open_rtsp(text, timeout_s), timeout_s)
+    if "://" in text or re.match(r"(camera|csi):", text):
+        raise SourceError(f"source '{masked(text)}' means nothing here, expected {FORMS}")
+    if text.startswith("/dev/"):
+        return LiveSource(f"camera {text}", lambda: captures.open_camera(text, {}), timeout_s)
+    return _path_source(text, real_time)
+
+
+def _path_source(text: str, real_time: bool) -> Source:
+    path = Path(text)
+    if path.is_dir():
+        return PictureSource(list_images(path), f"folder {path}")
+    if not path.is_file():
+        raise SourceError(f"source '{text}' not found: no such file, and none of {FORMS}")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return PictureSource([path], f"picture {path}")
+    return _paced(f"video {path}", lambda: captures.open_video_file(path), real_time)
+
+
+def _paced(description: str, open_capture: Callable[[], Capture], real_time: bool) -> Source:
+    if real_time:
+        return LiveSource(description, lambda: captures.PacedCapture(open_capture()))
+    return OrderedSource(description, open_capture)
+
+
+def _synthetic_opener(size: str | None) -> Callable[[], Capture]:
+    try:
+        height, width = parse_size(size) if size else SYNTHETIC_SIZE
+    except SizeError as error:
+        raise SourceError(f"source 'synthetic:{size}': {error}") from None
+    return lambda: captures.SyntheticCapture(height, width)
+
+
+def _options(text: str, query: str | None, known: tuple[str, ...]) -> dict[str, int]:
+    options = {}
+    for part in filter(None, (query or "").split("&")):
+        name, _, value = part.partition("=")
+        if name not in known or not value.isdecimal():
+            raise SourceError(
+                f"source '{text}' has the option '{part}', expected a whole number for {', '.join(known)}"
+            )
+        options[name] = int(value)
+    return options
