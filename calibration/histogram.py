@@ -25,7 +25,7 @@ class RangeHistogram:
         limit: largest magnitude that the bins cover; 0 while only zeros were seen.
         minimum: smallest value seen.
         maximum: largest value seen.
-        zero_count: values counted while nothing but zeros had been seen.
+        zero_count: values that are exactly zero; `counts` has them too, once the limit is known.
     """
 
     def __init__(self) -> None:
@@ -61,14 +61,14 @@ class RangeHistogram:
         self._grow(magnitude)
         for start in range(0, flat.size, _CHUNK):
             chunk = flat[start : start + _CHUNK].reshape(-1, 1)
+            self.zero_count += chunk.size - cv2.countNonZero(chunk)
             counted = cv2.calcHist([chunk], [0], None, [BINS], [-self.limit, self.limit])
             self.counts += counted.reshape(-1).astype(np.int64)
 
     def _count_zeros(self, size: int) -> None:
+        self.zero_count += size
         if self.limit:
             self.counts[BINS // 2] += size
-        else:
-            self.zero_count += size
 
     def _grow(self, magnitude: float) -> None:
         # The upper end of calcHist is exclusive, hence strictly larger.

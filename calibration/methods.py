@@ -22,15 +22,12 @@ def min_max(histogram: RangeHistogram) -> float:
 
 
 def percentile(histogram: RangeHistogram, percent: float = PERCENTILE) -> float:
-    """Return the magnitude that `percent` of all values stay below."""
+    """Return the magnitude that `percent` of all values but zeros stay below."""
     counts, width = histogram.magnitudes()
-    total = counts.sum()
-    if not total:
-        return min_max(histogram)
     # Zeros say nothing about a range; behind a ReLU they are often most of a tensor, and counting
     # them would push the threshold up to the outliers that it is there to cut.
     positive = counts.copy()
-    positive[0] = 0
+    positive[0] -= min(histogram.zero_count, positive[0])
     total = positive.sum()
     if not total:
         return min_max(histogram)

@@ -88,13 +88,15 @@ def read_json(path: str | os.PathLike, what: str) -> dict[str, Any]:
         what: what the file is, for the message ("engine card").
 
     Raises:
-        InputError: the file is not there.
+        InputError: the file is not there, or may not be read.
         ContractError: it is truncated, or not a JSON object.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise InputError(f"{what} not found: {path}") from None
+    except OSError as error:
+        raise InputError(f"{what} {path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ContractError(f"{what} {path} is not a text file, expected JSON") from None
     try:
@@ -102,7 +104,7 @@ def read_json(path: str | os.PathLike, what: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ContractError(
             f"{what} {path} is damaged: {error.msg} at line {error.lineno} of {text.count(chr(10)) + 1}. "
-            "Next: make it again with export/build_engine.py"
+            "Next: make it again with the command that wrote it"
         ) from None
     if not isinstance(value, dict):
         raise ContractError(f"{what} {path} holds a {type(value).__name__}, expected a JSON object")
@@ -110,14 +112,20 @@ def read_json(path: str | os.PathLike, what: str) -> dict[str, Any]:
 
 
 def sha256_file(path: str | os.PathLike) -> str:
-    """Return the SHA-256 of a file's content, 64 hex digits."""
+    """Return the SHA-256 of a file's content, 64 hex digits.
+
+    Raises:
+        InputError: the file is not there, or may not be read.
+    """
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:
             for block in iter(lambda: file.read(1 << 20), b""):
                 digest.update(block)
-    except (FileNotFoundError, IsADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise InputError(f"file not found: {path}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     return digest.hexdigest()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge.artifacts import sha256_file
 from edge.contract import Contract
-from edge.errors import EngineMismatchError, InputError
+from edge.errors import ContractError, EngineMismatchError, InputError
 from edge.machine import Machine
 from edge.records import read_record, record
 
@@ -90,6 +90,14 @@ class EngineCard:
     calibration: CalibrationNote | None = None
     check: BuildCheck | None = None
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for what, value, known in (("backend", self.backend, BACKENDS), ("precision", self.precision, PRECISIONS)):
+            if value not in known:
+                raise ContractError(
+                    f"engine card of {self.contract.model} has the {what} '{value}', expected one of: "
+                    f"{', '.join(known)}. Next: build the engine again with this version"
+                )
 
     def rebuild_command(self) -> str:
         """Return the command that builds this engine again."""

@@ -27,7 +27,9 @@ def run_command(command: Callable[[], int]) -> int:
         disk; 130 for Ctrl-C. Any other exception is a defect of the project and keeps its traceback.
     """
     try:
-        return command()
+        code = command()
+        sys.stdout.flush()  # a full disk or a closed pipe shows here, not while Python exits
+        return code
     except KeyboardInterrupt:
         print("\ninterrupted: nothing half-written was kept", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -36,11 +38,12 @@ def run_command(command: Callable[[], int]) -> int:
         return error.exit_code
     except BrokenPipeError:
         # The reader of stdout left (`edge-bench run ... | head`); nobody is there to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_stdout()
         return 0
     except OSError as error:
         if error.errno not in _STORAGE_ERRNOS:
             raise
+        _let_go_of_stdout()
         print(f"error: {_one_line(str(storage_error(error)))}", file=sys.stderr)
         return EXIT_BAD_INPUT
 
@@ -53,6 +56,14 @@ def storage_error(error: OSError, path: str | os.PathLike | None = None) -> Stor
     where = os.fspath(path) if path is not None else (error.filename or "the output")
     hint = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose a folder you may write to"
     return StorageError(f"cannot write {where}: {error.strerror or error}. Next: {hint} and run the command again")
+
+
+def _let_go_of_stdout() -> None:
+    # Python writes what is left when it exits, and would fail on it once more.
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(text: str) -> str:

@@ -6,6 +6,7 @@ Calibration, parity, benchmarks and overlays all take a FrameSet, and do not car
 from __future__ import annotations
 
 import abc
+import collections
 import hashlib
 import os
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from edge.artifacts import sha256_file
 from edge.datasets import Dataset
+from edge.errors import ImageError
 from edge.imaging import list_images, read_rgb
 
 
@@ -58,12 +60,23 @@ class DatasetFrames(FrameSet):
 
 
 class FolderFrames(FrameSet):
-    """Pictures of a folder, or one picture."""
+    """Pictures of a folder, or one picture.
+
+    Raises:
+        ImageError: there is no such folder or picture, or the folder holds none.
+    """
 
     def __init__(self, path: str | os.PathLike) -> None:
         given = Path(path)
+        if not given.exists():
+            raise ImageError(f"image or folder not found: {path}")
         self._paths = [given] if given.is_file() else list_images(given)
-        super().__init__(str(path), [picture.stem for picture in self._paths])
+        stems = collections.Counter(picture.stem for picture in self._paths)
+        # Pictures that differ in their suffix alone keep it, so that a name stands for one picture.
+        super().__init__(
+            str(path),
+            [picture.stem if stems[picture.stem] == 1 else picture.name for picture in self._paths],
+        )
 
     def read(self, index: int) -> np.ndarray:
         """Return frame `index` as (height, width, 3) uint8 RGB."""

@@ -8,28 +8,52 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.artifacts import atomic_path
-from edge.console import storage_error
+from edge.artifacts import write_bytes
 from edge.errors import ImageError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+_PNG_SIGNATURE, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+
+
+def quieten_opencv() -> None:
+    """Keep OpenCV's own log off stderr, where an error is one line; OPENCV_LOG_LEVEL goes before this.
+
+    OpenCV 5 has the setting in another place than OpenCV 4.
+    """
+    if "OPENCV_LOG_LEVEL" in os.environ:
+        return
+    for place in (getattr(getattr(cv2, "utils", None), "logging", None), cv2):
+        if hasattr(place, "setLogLevel"):
+            place.setLogLevel(0)
+            return
+
+
+def _is_truncated(data: bytes) -> bool:
+    # Decoders of some releases fill up what is missing with grey, and call it a picture.
+    if data.startswith(_PNG_SIGNATURE):
+        return _PNG_END not in data
+    # Within a scan 0xFF is stuffed, so that only a true marker can follow the last scan's start.
+    return data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)
 
 
 def _decode(path: str | os.PathLike, flags: int) -> np.ndarray:
     # Decoding from memory, since cv2.imread returns None alike for a missing and a damaged file
     # and cannot open every path on every platform.
     try:
-        data = np.fromfile(os.fspath(path), np.uint8)
-    except FileNotFoundError:
+        data = Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
         raise ImageError(f"image not found: {path}") from None
-    except (IsADirectoryError, PermissionError) as error:
-        raise ImageError(f"image {path} cannot be read: {error.strerror}") from None
+    except OSError as error:
+        raise ImageError(f"image {path} cannot be read: {error.strerror or error}") from None
+    quieten_opencv()
     try:
-        image = cv2.imdecode(data, flags) if data.size else None
+        image = None if not data or _is_truncated(data) else cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         image = None
     if image is None:
-        raise ImageError(f"image {path} cannot be decoded ({data.size} bytes): it is damaged, or no image")
+        raise ImageError(f"image {path} cannot be decoded ({len(data)} bytes): it is damaged, or no image")
     return image
 
 
@@ -56,16 +80,19 @@ def write_image(path: str | os.PathLike, pixels: np.ndarray) -> None:
     Args:
         path: the file; its suffix chooses the format.
         pixels: (height, width, 3) uint8 RGB, or (height, width) uint8 or uint16 ids.
+
+    Raises:
+        ImageError: the suffix names no format of pictures.
+        StorageError: it could not be written.
     """
+    suffix = Path(path).suffix
+    if suffix.lower() not in IMAGE_SUFFIXES:
+        raise ImageError(f"picture {path} has the suffix '{suffix}', expected one of: {', '.join(IMAGE_SUFFIXES)}")
     stored = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
-    done, data = cv2.imencode(Path(path).suffix, stored)
+    done, data = cv2.imencode(suffix, stored)
     if not done:
-        raise ImageError(f"cannot encode {path}: unknown picture format '{Path(path).suffix}'")
-    with atomic_path(path) as temporary:
-        try:
-            data.tofile(str(temporary))
-        except OSError as error:
-            raise storage_error(error, path) from error
+        raise ImageError(f"picture {path} cannot be encoded as {suffix}")
+    write_bytes(path, data.tobytes())
 
 
 def list_images(folder: str | os.PathLike) -> list[Path]:
@@ -77,7 +104,15 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
     root = Path(folder)
     if not root.is_dir():
         raise ImageError(f"folder not found: {folder}")
-    paths = sorted(path for path in root.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    try:
+        paths = sorted(path for path in root.iterdir() if _is_picture(path))
+    except OSError as error:
+        raise ImageError(f"folder {folder} cannot be read: {error.strerror or error}") from None
     if not paths:
         raise ImageError(f"folder {folder} holds no picture ({', '.join(IMAGE_SUFFIXES)})")
     return paths
+
+
+def _is_picture(path: Path) -> bool:
+    # A name with a leading dot is a file that is being written, or what macOS leaves beside a picture.
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()

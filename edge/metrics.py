@@ -34,7 +34,8 @@ class ConfusionMatrix:
         # One joint histogram over uint16 codes; ignored pixels land in rows that are cut off.
         codes = truth.astype(np.uint16) << 8 | predicted
         joint = np.bincount(codes.ravel(), minlength=65536).reshape(256, 256)
-        outside = int(joint[:IGNORE_ID, self.class_count :].sum() + joint[self.class_count : IGNORE_ID].sum())
+        predicted_outside = joint[: self.class_count, self.class_count :].sum()
+        outside = int(predicted_outside + joint[self.class_count : IGNORE_ID].sum())
         if outside:
             raise InputError(f"{outside} pixels have labels outside 0..{self.class_count - 1}")
         self.counts += joint[: self.class_count, : self.class_count]

@@ -46,7 +46,7 @@ class FramePreparer:
         Raises:
             InputError: the frame has another shape or dtype.
         """
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
             raise InputError(f"frame is {frame.shape} {frame.dtype}, expected (height, width, 3) uint8")
         target = self._tensor[0]
         same_size = frame.shape[1::-1] == self._size_wh

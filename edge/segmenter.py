@@ -13,6 +13,9 @@ from edge.runtime.base import Runner
 
 STAGES = ("preprocess", "inference", "postprocess")
 
+MOST_SIZES = 4
+"""Sizes of label maps whose tables and buffer are kept; a folder may have a size for every picture."""
+
 
 @dataclass(frozen=True)
 class Segmentation:
@@ -74,6 +77,8 @@ class Segmenter:
 
     def _upsampler(self, height: int, width: int) -> tuple[LabelUpsampler, np.ndarray]:
         if (height, width) not in self._upsamplers:
+            if len(self._upsamplers) >= MOST_SIZES:
+                del self._upsamplers[next(iter(self._upsamplers))]
             contract = self._runner.contract
             upsampler = LabelUpsampler(*contract.output_shape[1:], height, width, contract.coordinates)
             self._upsamplers[(height, width)] = (upsampler, np.empty((height, width), np.uint8))

@@ -18,6 +18,7 @@ from edge.runtime.cuda_driver import first_gpu
 from edge.runtime.tensorrt import call, import_pycuda_driver, import_tensorrt, message_logger
 from export.built_engine import BuiltEngine
 from export.float16_graph import to_float16
+from export.float_weights import with_float_weights
 
 OLDEST_VERSION = (8, 5)
 SUFFIX = ".engine"
@@ -63,7 +64,7 @@ def build_tensorrt(
     Raises:
         BackendError: TensorRT is not usable here, or failed.
         GraphError: its parser refused the graph.
-        MissingDependencyError: onnx is needed to make the graph float16, and not installed.
+        MissingDependencyError: onnx is needed to adapt the graph (float16, int8), and not installed.
     """
     problem = tensorrt_problem()
     if problem is not None:
@@ -73,6 +74,8 @@ def build_tensorrt(
     is_strongly_typed = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
     if is_strongly_typed and precision != "float32":
         graph = to_float16(graph)
+    elif precision == "int8" and not is_strongly_typed:
+        graph = with_float_weights(graph)
     logger = message_logger(trt)
     ask = functools.partial(call, refused=(None, False), logger=logger)
     builder = ask("tensorrt.Builder", trt.Builder, logger)

@@ -69,20 +69,28 @@ def _run(arguments: argparse.Namespace) -> int:
     frames = _frames(arguments, dataset, (contract.height, contract.width))
     plan = BenchPlan(arguments.warmup, arguments.frames, arguments.seconds)
     record = run_benchmark(runner, card, frames, plan, labelled)
-    if arguments.output:
-        write_record(arguments.output / RECORD_FILE, record)
-        with open_engine(arguments.engine, arguments.threads)[0] as active:
-            write_report(arguments.output, record, active, frames)
+    # Shown before it is written: what was measured is not lost with a full disk.
     if arguments.json:
-        print(json.dumps(record_to_json(record), indent=2))
+        print(json.dumps(record_to_json(record), indent=2), flush=True)
     else:
-        _print_record(record, arguments.output)
+        _print_record(record)
+    if arguments.output:
+        _write(arguments, record, frames)
     return 0
 
 
+def _write(arguments: argparse.Namespace, record: BenchRecord, frames: FrameSet) -> None:
+    output = arguments.output
+    write_record(output / RECORD_FILE, record)
+    with open_engine(arguments.engine, arguments.threads)[0] as active:
+        write_report(output, record, active, frames)
+    if not arguments.json:
+        print(f"record: {output / RECORD_FILE}\nreport: {output / REPORT_FILE}")
+
+
 def _show(arguments: argparse.Namespace) -> int:
-    folder = arguments.record if arguments.record.is_dir() else arguments.record.parent
-    record = read_record(BenchRecord, folder / RECORD_FILE)
+    path = arguments.record / RECORD_FILE if arguments.record.is_dir() else arguments.record
+    record = read_record(BenchRecord, path)
     check = record.engine.check
     if check is not None and check.miou_float is not None and check.miou_engine is not None:
         print(
@@ -94,8 +102,8 @@ def _show(arguments: argparse.Namespace) -> int:
         f"{record.fps:.1f} fps ({record.machine.gpu or record.machine.cpu}, {record.engine.backend})"
     )
     for name in (OVERLAYS_FOLDER, REPORT_FILE):
-        if (folder / name).exists():
-            print(f"{name.split('.')[0]}: {folder / name}")
+        if (path.parent / name).exists():
+            print(f"{name.split('.')[0]}: {path.parent / name}")
     return 0
 
 
@@ -109,7 +117,7 @@ def _frames(arguments: argparse.Namespace, dataset: str | None, size: tuple[int,
     return SyntheticFrames(16, height, width, SYNTHETIC_SEED)
 
 
-def _print_record(record: BenchRecord, output: Path | None) -> None:
+def _print_record(record: BenchRecord) -> None:
     contract = record.engine.contract
     print(
         f"{contract.model} {record.engine.precision} {contract.height}x{contract.width} on {record.runner['device']} "
@@ -131,9 +139,6 @@ def _print_record(record: BenchRecord, output: Path | None) -> None:
         )
     for note in record.engine.notes:
         print(f"note: {note}")
-    if output:
-        print(f"record: {output / RECORD_FILE}")
-        print(f"report: {output / REPORT_FILE}")
 
 
 if __name__ == "__main__":

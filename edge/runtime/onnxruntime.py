@@ -56,8 +56,11 @@ def open_session(graph: str | os.PathLike | bytes, threads: int = 0) -> Any:
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class but Exception
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise GraphError(f"{what} cannot be loaded, it is truncated or not ONNX: {first_line[:200]}") from None
+        raise GraphError(f"{what} cannot be loaded, it is truncated or not ONNX: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 class OnnxRuntimeRunner(Runner):
@@ -105,4 +108,4 @@ class OnnxRuntimeRunner(Runner):
         try:
             return self._session.run([self.contract.output_name], {self.contract.input_name: frame})[0][0]
         except Exception as error:  # as above
-            raise BackendError(f"ONNX Runtime failed on {self._path}: {str(error).splitlines()[0][:200]}") from None
+            raise BackendError(f"ONNX Runtime failed on {self._path}: {_first_line(error)}") from None

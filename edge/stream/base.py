@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -36,6 +37,7 @@ class Source(abc.ABC):
         size: (height, width) of its frames, None before they are known.
         length: number of frames; None where it is not known.
         dropped: frames that came and were replaced by a later one before they were read.
+        files: files that it reads, resolved; a sink must not write over them.
         end_note: what a user should know about its end; None if all was well.
     """
 
@@ -48,6 +50,7 @@ class Source(abc.ABC):
         self.size: tuple[int, int] | None = None
         self.length: int | None = None
         self.dropped = 0
+        self.files: frozenset[Path] = frozenset()
         self.end_note: str | None = None
 
     def __enter__(self) -> Source:

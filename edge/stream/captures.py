@@ -263,5 +263,9 @@ class PacedCapture:
 def _quieten_opencv() -> None:
     # A user who sets these variables wants to see OpenCV's messages.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
-    if "OPENCV_LOG_LEVEL" not in os.environ and hasattr(cv2, "setLogLevel"):
-        cv2.setLogLevel(0)
+    if "OPENCV_LOG_LEVEL" in os.environ:
+        return
+    # The function has moved: cv2 up to 4.x, cv2.utils.logging in 5.
+    owner = cv2 if hasattr(cv2, "setLogLevel") else getattr(cv2.utils, "logging", None)
+    if owner is not None:
+        owner.setLogLevel(0)  # silent

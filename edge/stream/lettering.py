@@ -45,8 +45,8 @@ class Lettering:
 
 
 def lettering_for(height: int) -> Lettering:
-    """Return the lettering of frames of a height; letters of 7 pixels are the smallest that can be read."""
-    return lettering_of(min(max(round(height / 62), 7), 40))
+    """Return the lettering of frames of a height; letters of 8 pixels are the smallest that can be read."""
+    return lettering_of(min(max(round(height / 62), 8), 40))
 
 
 @functools.lru_cache(maxsize=64)

@@ -30,6 +30,7 @@ class PictureSource(Source):
         self._names = _distinct_names(self._paths)
         self._next = 0
         self.length = len(self._paths)
+        self.files = frozenset(path.resolve() for path in self._paths)
 
     def open(self) -> None:
         """Start at the first picture."""

@@ -65,7 +65,9 @@ def _path_source(text: str, real_time: bool) -> Source:
         raise SourceError(f"source '{text}' not found: no such file, and none of {FORMS}")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return PictureSource([path], f"picture {path}")
-    return _paced(f"video {path}", lambda: captures.open_video_file(path), real_time)
+    source = _paced(f"video {path}", lambda: captures.open_video_file(path), real_time)
+    source.files = frozenset([path.resolve()])
+    return source
 
 
 def _paced(description: str, open_capture: Callable[[], Capture], real_time: bool) -> Source:

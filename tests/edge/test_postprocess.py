@@ -1,3 +1,6 @@
+import ctypes
+import ctypes.util
+import platform
 import threading
 
 import numpy as np
@@ -101,6 +104,35 @@ class TestEqualsDefinition:
         assert len(np.unique(logits[:, 0, 0])) > 1
         for height, width in ((64, 72), (61, 75)):
             assert_as_defined(logits, height, width, coordinates, backend)
+
+    @pytest.mark.parametrize("offset", [-3e6, 3e6])
+    def test_small_differences_of_large_logits(self, offset, coordinates, backend):
+        steps = np.random.default_rng(12).integers(0, 4, (6, 8, 9)).astype(np.float32)
+        logits = np.float32(offset) + steps * np.spacing(np.float32(abs(offset)))
+        assert len(np.unique(logits)) == 4
+        assert_as_defined(logits, 61, 75, coordinates, backend)
+
+    def test_the_caller_s_rounding_mode_changes_nothing(self, coordinates):
+        upward = {"x86_64": 0x800, "aarch64": 0x400000}.get(platform.machine())
+        if load_library() is None or upward is None:
+            pytest.skip("no native kernel, or an unknown number for FE_UPWARD, here")
+        generator = np.random.default_rng(13)
+        # A large logit takes the small ones to where float64 rounds: its neighbours tie or not by rounding.
+        logits = generator.integers(-3, 4, (6, 8, 9)).astype(np.float32)
+        logits[:, ::2, ::2] += np.float32(2.0**50)
+        logits[1:, 1::2] += generator.integers(-2, 3, (5, 4, 9)).astype(np.float32) * np.float32(1e-3)
+        upsampler = LabelUpsampler(6, 8, 9, 61, 75, coordinates, backend="native")
+        expected = reference_labels(logits, 61, 75, coordinates)
+        libm = ctypes.CDLL(ctypes.util.find_library("m"))
+        out = np.empty((61, 75), np.uint8)
+        assert libm.fesetround(upward) == 0
+        try:
+            upsampler(logits, out)
+            kept = libm.fegetround()
+        finally:
+            libm.fesetround(0)
+        assert kept == upward
+        np.testing.assert_array_equal(out, expected)
 
     @pytest.mark.parametrize("largest", [1e29, 3.4028235e38])
     def test_magnitudes_whose_differences_overflow_float(self, largest, coordinates, backend):

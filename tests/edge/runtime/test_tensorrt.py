@@ -6,12 +6,14 @@ import dataclasses
 import hashlib
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
+sys.path.insert(0, str(Path(__file__).parent))
 
 import tensorrt_stand_in as stand_in
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
 import tensorrt_stand_in as stand_in
 
 ROOT = Path(__file__).parents[3]

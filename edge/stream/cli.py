@@ -1,0 +1,180 @@
+"""edge-demo: segment pictures, videos and cameras, and see the result."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from edge.card import EngineCard
+from edge.console import Progress, positive_int, run_command
+from edge.errors import InputError, SegEdgeError
+from edge.provenance import RANDOM
+from edge.records import record_to_json
+from edge.runtime import Runner, open_engine
+from edge.segmenter import Segmenter
+from edge.stream.base import Sink, Source
+from edge.stream.overlay import OverlayPainter, palette_of
+from edge.stream.pipeline import Limits, StreamRun, run_stream
+from edge.stream.sinks import open_sink, window_problem
+from edge.stream.sources import FORMS, open_source
+from edge.stream.summary import summarise
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    parser = argparse.ArgumentParser(
+        prog="edge-demo",
+        description="Segment a picture, a folder, a video or a live camera, and show or write the overlay. "
+        "Of a live source, always the latest frame is taken.",
+        epilog="In the window: q or Esc ends it; any other key goes to the next picture of a folder.",
+    )
+    parser.add_argument("engine", metavar="ENGINE", type=Path, help="engine folder, or artefact folder")
+    parser.add_argument("--source", required=True, metavar="SOURCE", help=FORMS)
+    parser.add_argument(
+        "--output", type=Path, help="video file (.mp4, .avi), picture or folder to write to (default: a window)"
+    )
+    parser.add_argument("--frames", type=positive_int, metavar="N", help="stop after N frames")
+    parser.add_argument("--seconds", type=_positive_seconds, metavar="S", help="stop after S seconds")
+    parser.add_argument(
+        "--real-time",
+        action="store_true",
+        help="play a video file or synthetic scenes as a camera would: drop what is late",
+    )
+    parser.add_argument(
+        "--timeout", type=_positive_seconds, default=10.0, metavar="S",
+        help="seconds to wait for a live source to open, and for a frame (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--alpha",
+        type=_share,
+        default=0.55,
+        metavar="A",
+        help="share of the label's colour, 0 to 1 (default: %(default)s)",
+    )
+    parser.add_argument("--no-legend", action="store_true", help="leave the list of classes out")
+    parser.add_argument("--threads", type=positive_int, metavar="N", help="CPU cores for ONNX Runtime (default: all)")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    return run_command(lambda: _demo(arguments))
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    if arguments.output is None:
+        problem = window_problem()
+        if problem:
+            raise InputError(f"no window can be opened: {problem}. Next: --output FILE.mp4, FILE.png or FOLDER")
+    source = open_source(arguments.source, arguments.real_time, arguments.timeout)
+    runner, card = open_engine(arguments.engine, arguments.threads or 0)
+    painter = OverlayPainter(
+        card.contract.class_names, palette_of(card.contract), arguments.alpha, not arguments.no_legend
+    )
+    with source:
+        sink = open_sink(arguments.output, source)
+        with runner:
+            run = _run(arguments, source, runner, card, painter, sink)
+    summary = summarise(run, card, source, sink.result)
+    print(json.dumps(record_to_json(summary), indent=2) if arguments.json else "\n".join(summary.lines()))
+    if run.ended_by == "interrupt":
+        print("interrupted: what was written so far is whole", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(
+    arguments: argparse.Namespace, source: Source, runner: Runner, card: EngineCard, painter: OverlayPainter, sink: Sink
+) -> StreamRun:
+    headline = f"{card.contract.model} {card.precision}"
+    if card.contract.weights.kind == RANDOM:
+        headline += "   random weights"
+        print(f"{card.contract.model}: {card.contract.weights.sentence()}", file=sys.stderr)
+    segmenter = Segmenter(runner, "bgr")
+    _warm_up(segmenter, painter, source.size or (card.contract.height, card.contract.width))
+    limits = Limits(arguments.frames, arguments.seconds)
+    totals = [total for total in (source.length, arguments.frames) if total is not None]
+    try:
+        with _ticker(min(totals) if totals else None) as ticker:
+            return run_stream(
+                source, segmenter, painter, sink, headline, limits, lambda run: ticker.step(_note(run, source))
+            )
+    except SegEdgeError:
+        if sink.result is not None:
+            print(f"kept what was written until then: {sink.result}", file=sys.stderr)
+        raise
+
+
+def _warm_up(segmenter: Segmenter, painter: OverlayPainter, size: tuple[int, int]) -> None:
+    """Pass a black frame through: the first one takes memory and loads fonts, and is no frame's latency."""
+    blank = np.zeros((*size, 3), np.uint8)
+    painter.paint(blank, segmenter(blank, *size).labels, ["0"])
+
+
+def _note(run: StreamRun, source: Source) -> str:
+    rate = f"{run.meter.fps:.1f} fps" if run.meter.fps is not None else ""
+    return f"{rate}, {source.dropped} dropped" if source.is_live else rate
+
+
+def _ticker(total: int | None):
+    return Progress("segment", total, "frame") if total is not None else EndlessProgress()
+
+
+class EndlessProgress:
+    """Progress of a source without a known end on stderr: redrawn on a terminal, a line every ten seconds elsewhere."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._every_ns = 200_000_000 if self._is_terminal else 10_000_000_000
+        self._frames = 0
+        self._last_ns = time.perf_counter_ns()
+
+    def __enter__(self) -> EndlessProgress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._is_terminal and self._frames:
+            print(file=sys.stderr)
+
+    def step(self, note: str = "") -> None:
+        """Count one frame; `note` is shown behind the count."""
+        self._frames += 1
+        now_ns = time.perf_counter_ns()
+        if now_ns - self._last_ns < self._every_ns:
+            return
+        self._last_ns = now_ns
+        line = f"segment: {self._frames} frames, {note}"
+        if self._is_terminal:
+            sys.stderr.write(f"\r{line}\x1b[K")
+            sys.stderr.flush()
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+def _positive_seconds(text: str) -> float:
+    return _number(text, 1e-3, 1e9, "seconds")
+
+
+def _share(text: str) -> float:
+    return _number(text, 0.0, 1.0, "a share from 0 to 1")
+
+
+def _number(text: str, least: float, most: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"got '{text}', expected {what}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""The loop: frame -> labels -> overlay -> sink, until the source, a limit or the user ends it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Callable
+
+import numpy as np
+
+from edge.segmenter import STAGES, Segmenter
+from edge.stream.base import Frame, Sink, Source
+from edge.stream.meter import Meter
+from edge.stream.overlay import OverlayPainter
+
+ENDS = ("source", "limit", "output", "interrupt")
+"""The source ended, a limit was reached, the window was closed or the one picture written, Ctrl-C."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop a source that goes on.
+
+    Attributes:
+        frames: most frames to show; None for all.
+        seconds: longest time from the first frame on; None for no end.
+    """
+
+    frames: int | None = None
+    seconds: float | None = None
+
+
+@dataclass
+class StreamRun:
+    """What a loop has done so far; the caller may read it at any time, also after an error.
+
+    Attributes:
+        meter: frames, frame rate and latencies.
+        stage_ns: sum over the frames, of each of the segmenter's stages and of "overlay".
+        ended_by: one of ENDS; None while it runs.
+    """
+
+    meter: Meter = field(default_factory=Meter)
+    stage_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*STAGES, "overlay"), 0))
+    ended_by: str | None = None
+
+
+def run_stream(
+    source: Source,
+    segmenter: Segmenter,
+    painter: OverlayPainter,
+    sink: Sink,
+    headline: str = "",
+    limits: Limits = Limits(),
+    on_frame: Callable[[StreamRun], None] | None = None,
+) -> StreamRun:
+    """Show frames until there is a reason to stop, and finish what the sink has begun in any case.
+
+    Args:
+        source: open.
+        segmenter: for frames in BGR.
+        painter: for frames in BGR.
+        sink: closed when this returns or raises.
+        headline: what runs, for the caption.
+        limits: when to stop.
+        on_frame: told after every frame.
+
+    Returns:
+        The run. Ctrl-C is one way to end it, and no error.
+
+    Raises:
+        SegEdgeError: of the source, the runner or the sink.
+    """
+    run = StreamRun()
+    try:
+        run.ended_by = _loop(run, source, segmenter, painter, sink, headline, limits, on_frame)
+    except KeyboardInterrupt:
+        run.ended_by = "interrupt"
+    finally:
+        sink.close()
+    return run
+
+
+def _loop(
+    run: StreamRun,
+    source: Source,
+    segmenter: Segmenter,
+    painter: OverlayPainter,
+    sink: Sink,
+    headline: str,
+    limits: Limits,
+    on_frame: Callable[[StreamRun], None] | None,
+) -> str:
+    while True:
+        frame = source.read()
+        if frame is None:
+            return "source"
+        picture_bgr = _process(run, frame, segmenter, painter, _caption(headline, run.meter, source))
+        if not sink.show(frame, picture_bgr):
+            return "output"
+        if on_frame is not None:
+            on_frame(run)
+        if run.meter.frames == limits.frames or (limits.seconds is not None and run.meter.seconds >= limits.seconds):
+            return "limit"
+
+
+def _process(
+    run: StreamRun, frame: Frame, segmenter: Segmenter, painter: OverlayPainter, caption: list[str]
+) -> np.ndarray:
+    height, width = frame.pixels_bgr.shape[:2]
+    segmentation = segmenter(frame.pixels_bgr, height, width)
+    labelled_ns = time.perf_counter_ns()
+    picture_bgr = painter.paint(frame.pixels_bgr, segmentation.labels, caption)
+    done_ns = time.perf_counter_ns()
+    for stage, duration_ns in segmentation.stage_ns.items():
+        run.stage_ns[stage] += duration_ns
+    run.stage_ns["overlay"] += done_ns - labelled_ns
+    run.meter.add(frame.arrival_ns, done_ns)
+    return picture_bgr
+
+
+def _caption(headline: str, meter: Meter, source: Source) -> list[str]:
+    """Return the lines of the caption; rate and latency are those of the frame before."""
+    figures = []
+    if meter.fps is not None and not source.shows_pictures:
+        figures.append(f"{meter.fps:.1f} fps")
+    if meter.latest_ms is not None and not source.shows_pictures:
+        figures.append(f"{meter.latest_ms:.0f} ms")
+    return [headline, "   ".join(figures)]

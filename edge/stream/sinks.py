@@ -1,0 +1,166 @@
+"""Where finished pictures go: a window, a picture file, a folder of pictures, a video file."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.errors import InputError
+from edge.imaging import IMAGE_SUFFIXES, write_image
+from edge.stream.base import Frame, Sink, Source
+from edge.stream.video_file import VIDEO_SUFFIXES, VideoSink
+
+PICTURES_FPS = 2.0
+"""Frames a second of a video that is made of pictures."""
+
+UNKNOWN_FPS = 25.0
+"""Frames a second of a video whose source claims no rate."""
+
+_QUIT_KEYS = (ord("q"), ord("Q"), 27)
+_INSTEAD = "--output FILE.mp4, FILE.png or FOLDER"
+
+
+def open_sink(output: Path | None, source: Source) -> Sink:
+    """Return the sink that a user means; nothing is written before the first picture.
+
+    Args:
+        output: a picture file, a video file or a folder; None for a window.
+        source: an open source, whose rate a video takes over and whose files are not to be touched.
+
+    Raises:
+        InputError: no window is possible here, the suffix is of an unknown format, or the output
+            would write over the source.
+    """
+    if output is None:
+        return WindowSink(source.description, wait_for_key=source.shows_pictures)
+    suffix = output.suffix.lower()
+    is_file = not output.is_dir() and suffix != ""
+    target = output.resolve()
+    if target in (source.files if is_file else {file.parent for file in source.files}):
+        raise InputError(f"--output {output} is where {source.description} is read from. Next: choose another")
+    if not is_file:
+        if output.exists() and not output.is_dir():
+            raise InputError(f"--output {output} is a file, expected a folder or a name with a suffix")
+        return FolderSink(output)
+    if suffix in IMAGE_SUFFIXES:
+        if source.shows_pictures and source.length != 1:
+            raise InputError(
+                f"--output {output} is one picture, {source.description} has {source.length}: name a folder"
+            )
+        return PictureSink(output)
+    if suffix in VIDEO_SUFFIXES:
+        fps = PICTURES_FPS if source.shows_pictures else source.fps or UNKNOWN_FPS
+        return VideoSink(output, fps, by_clock=source.is_live)
+    known = ", ".join((*VIDEO_SUFFIXES, *IMAGE_SUFFIXES))
+    raise InputError(f"--output {output} is of an unknown format, expected {known}, or a folder")
+
+
+class PictureSink(Sink):
+    """Writes the first picture, and wants no more."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._written = path, False
+
+    def show(self, frame: Frame, picture_bgr: np.ndarray) -> bool:
+        """Write the picture."""
+        write_image(self._path, cv2.cvtColor(picture_bgr, cv2.COLOR_BGR2RGB))
+        self._written = True
+        return False
+
+    def close(self) -> None:
+        """Do nothing: the file is whole."""
+
+    @property
+    def result(self) -> str | None:
+        """The file."""
+        return str(self._path) if self._written else None
+
+
+class FolderSink(Sink):
+    """Writes every picture as `<name of the frame>.png`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._written = folder, 0
+
+    def show(self, frame: Frame, picture_bgr: np.ndarray) -> bool:
+        """Write one picture."""
+        write_image(self._folder / f"{frame.name}.png", cv2.cvtColor(picture_bgr, cv2.COLOR_BGR2RGB))
+        self._written += 1
+        return True
+
+    def close(self) -> None:
+        """Do nothing: every file is whole."""
+
+    @property
+    def result(self) -> str | None:
+        """The folder."""
+        return str(self._folder) if self._written else None
+
+
+class WindowSink(Sink):
+    """Shows pictures in a window; q, Esc or closing the window ends it.
+
+    Args:
+        title: of the window.
+        wait_for_key: keep every picture until a key is pressed.
+
+    Raises:
+        InputError: this machine or this OpenCV cannot open a window.
+    """
+
+    def __init__(self, title: str, wait_for_key: bool = False) -> None:
+        problem = window_problem()
+        if problem:
+            raise InputError(f"no window can be opened: {problem}. Next: {_INSTEAD}")
+        self._title, self._wait_for_key, self._is_open = f"edge-demo: {title}", wait_for_key, False
+
+    def show(self, frame: Frame, picture_bgr: np.ndarray) -> bool:
+        """Show one picture."""
+        try:
+            if not self._is_open:
+                cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+                cv2.resizeWindow(self._title, *picture_bgr.shape[1::-1])
+                self._is_open = True
+            cv2.imshow(self._title, picture_bgr)
+            return self._wants_more()
+        except cv2.error as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(f"the window failed: {reason}. Next: {_INSTEAD}") from None
+
+    def _wants_more(self) -> bool:
+        while True:
+            key = cv2.waitKey(50 if self._wait_for_key else 1)
+            closed = cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
+            if closed or (key != -1 and (key & 0xFF) in _QUIT_KEYS):
+                return False
+            if key != -1 or not self._wait_for_key:
+                return True
+
+    def close(self) -> None:
+        """Close the window."""
+        if self._is_open:
+            self._is_open = False
+            try:
+                cv2.destroyWindow(self._title)
+            except cv2.error:
+                pass  # the user has closed it already
+
+    @property
+    def result(self) -> str | None:
+        """Nothing stays of a window."""
+        return None
+
+
+def window_problem() -> str | None:
+    """Return why OpenCV cannot open a window here, or None if it should be able to."""
+    if re.search(r"GUI:\s+NONE", cv2.getBuildInformation()):
+        return f"this OpenCV ({cv2.__version__}) was built without windows (opencv-python-headless)"
+    on_linux = sys.platform.startswith("linux")
+    if on_linux and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return "there is no display (DISPLAY is not set)"
+    return None

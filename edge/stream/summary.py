@@ -1,0 +1,85 @@
+"""What a run of edge-demo comes to, for people and for programs."""
+
+from __future__ import annotations
+
+from edge.card import EngineCard
+from edge.records import record
+from edge.stream.base import Source
+from edge.stream.pipeline import StreamRun
+
+
+@record(schema=1, what="demo summary")
+class DemoSummary:
+    """Figures of one run.
+
+    Attributes:
+        model: architecture.
+        precision: of the engine.
+        backend: of the engine.
+        weights: where they come from, in words.
+        source: description, without passwords.
+        output: where the pictures lie; None for a window.
+        frames: that were shown or written.
+        dropped: frames of a live source that came and were replaced by later ones.
+        seconds: from the first frame's arrival to the last one's overlay.
+        fps: frames a second over that time; None without frames.
+        latency_p50_ms: median from a frame's arrival in host memory to its overlay being painted.
+        latency_p99_ms: 99th percentile of the same.
+        stage_mean_ms: of preprocess, inference, postprocess and overlay.
+        ended_by: "source", "limit", "output" or "interrupt".
+        note: what a user should know about the source's end.
+    """
+
+    model: str
+    precision: str
+    backend: str
+    weights: str
+    source: str
+    output: str | None
+    frames: int
+    dropped: int
+    seconds: float
+    fps: float | None
+    latency_p50_ms: float | None
+    latency_p99_ms: float | None
+    stage_mean_ms: dict[str, float]
+    ended_by: str
+    note: str | None = None
+
+    def lines(self) -> list[str]:
+        """Say it for people."""
+        head = f"{self.model} {self.precision} ({self.backend}) on {self.source}"
+        if not self.frames:
+            return [head, "frames   none"]
+        lines = [
+            head,
+            f"frames   {self.frames} shown, {self.dropped} dropped, in {self.seconds:.1f} s: {self.fps:.1f} fps",
+            f"latency  p50 {self.latency_p50_ms:.1f} ms, p99 {self.latency_p99_ms:.1f} ms, from arrival to overlay",
+            "stages   " + ", ".join(f"{stage} {mean:.1f} ms" for stage, mean in self.stage_mean_ms.items()),
+            f"weights  {self.weights}",
+        ]
+        lines += [f"note     {self.note}"] if self.note else []
+        lines += [f"written  {self.output}"] if self.output else []
+        return lines
+
+
+def summarise(run: StreamRun, card: EngineCard, source: Source, output: str | None) -> DemoSummary:
+    """Return the summary of a run that has ended."""
+    meter = run.meter
+    return DemoSummary(
+        model=card.contract.model,
+        precision=card.precision,
+        backend=card.backend,
+        weights=card.contract.weights.sentence(),
+        source=source.description,
+        output=output,
+        frames=meter.frames,
+        dropped=source.dropped,
+        seconds=meter.seconds,
+        fps=meter.frames / meter.seconds if meter.frames and meter.seconds > 0 else None,
+        latency_p50_ms=meter.latency_ms(50),
+        latency_p99_ms=meter.latency_ms(99),
+        stage_mean_ms={stage: total / 1e6 / max(meter.frames, 1) for stage, total in run.stage_ns.items()},
+        ended_by=run.ended_by or "interrupt",
+        note=source.end_note,
+    )

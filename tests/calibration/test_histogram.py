@@ -1,0 +1,110 @@
+"""The histogram of a stream equals the one of all its values at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibration.histogram import BINS, RangeHistogram
+from edge.errors import InputError
+
+GENERATOR = np.random.default_rng(5)
+# Each larger than what came before, so that every update grows the histogram, some of them many times.
+GROWING = [GENERATOR.normal(0, scale, 3000).astype(np.float32) for scale in (1e-6, 0.02, 0.5, 3, 700)]
+
+
+def counted(*tensors: np.ndarray) -> RangeHistogram:
+    histogram = RangeHistogram()
+    for values in tensors:
+        histogram.update(values, "features")
+    return histogram
+
+
+def assert_equal(first: RangeHistogram, second: RangeHistogram) -> None:
+    assert first.limit == second.limit
+    assert (first.minimum, first.maximum) == (second.minimum, second.maximum)
+    np.testing.assert_array_equal(first.counts, second.counts)
+    assert first.zero_count == second.zero_count
+
+
+def test_growing_keeps_every_count():
+    histogram = counted(*GROWING)
+    assert histogram.counts.sum() == sum(values.size for values in GROWING)
+    assert histogram.counts.dtype == np.int64
+
+
+def test_stream_equals_one_histogram_of_all_values():
+    everything = np.concatenate(GROWING)
+    histogram = counted(*GROWING)
+    assert_equal(histogram, counted(everything))
+    expected, _ = np.histogram(everything.astype(np.float64), BINS, (-histogram.limit, histogram.limit))
+    np.testing.assert_array_equal(histogram.counts, expected)
+
+
+def test_order_of_tensors_does_not_matter():
+    assert_equal(counted(*GROWING), counted(*reversed(GROWING)))
+
+
+def test_shape_does_not_matter():
+    values = GROWING[2]
+    assert_equal(counted(values), counted(values.reshape(1, 3, 10, 100)))
+
+
+def test_minimum_and_maximum_are_exact():
+    histogram = counted(*GROWING)
+    everything = np.concatenate(GROWING)
+    assert histogram.minimum == everything.min()
+    assert histogram.maximum == everything.max()
+
+
+def test_limit_is_a_power_of_two_above_the_largest_magnitude():
+    for largest in (0.75, 1.0, -1.0, 4.0, 4.0001, 1e-30):
+        histogram = counted(np.array([0.0, largest], np.float32))
+        assert np.log2(histogram.limit) % 1 == 0
+        assert histogram.limit / 2 <= abs(np.float32(largest)) < histogram.limit
+
+
+def test_memory_does_not_grow_with_the_stream():
+    histogram = counted(GROWING[0])
+    before = {name: np.asarray(value).nbytes for name, value in vars(histogram).items()}
+    for values in GROWING * 4:
+        histogram.update(values, "features")
+    assert {name: np.asarray(value).nbytes for name, value in vars(histogram).items()} == before
+
+
+def test_zeros_before_values_are_counted_as_zeros():
+    zeros, values = np.zeros(500, np.float32), GROWING[3]
+    assert_equal(counted(zeros, values), counted(values, zeros))
+    histogram = counted(zeros, values)
+    assert histogram.zero_count == 500
+    assert histogram.counts.sum() == 500 + values.size
+    assert histogram.counts[BINS // 2] >= 500
+
+
+def test_zeros_alone_have_an_empty_range():
+    histogram = counted(np.zeros((2, 3), np.float32))
+    assert (histogram.minimum, histogram.maximum, histogram.limit, histogram.zero_count) == (0.0, 0.0, 0.0, 6)
+
+
+def test_empty_tensor_changes_nothing():
+    assert_equal(counted(GROWING[1], np.zeros((0, 4), np.float32)), counted(GROWING[1]))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_value_without_a_range_is_refused_and_its_tensor_named(wrong):
+    values = GROWING[1].copy()
+    values[7] = wrong
+    histogram = counted(GROWING[1])
+    with pytest.raises(InputError, match=r"stage2/Relu.*NaN or infinite"):
+        histogram.update(values, "stage2/Relu")
+    assert_equal(histogram, counted(GROWING[1]))
+
+
+def test_magnitudes_fold_both_signs():
+    values = np.concatenate(GROWING)
+    histogram = counted(values)
+    counts, width = histogram.magnitudes()
+    assert counts.size * width == histogram.limit
+    assert counts.sum() == values.size
+    expected, _ = np.histogram(np.abs(values).astype(np.float64), counts.size, (0, histogram.limit))
+    np.testing.assert_array_equal(counts, expected)
