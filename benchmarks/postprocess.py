@@ -1,5 +1,6 @@
 """Measure strided logits to labels, against cv2.resize of every class followed by numpy.argmax.
 
+    python benchmarks/postprocess.py
     python benchmarks/postprocess.py --logits logits.npy
     python benchmarks/postprocess.py --synthetic --json
 
@@ -26,10 +27,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from edge.artifacts import ARTIFACTS_ROOT
 from edge.console import parse_size, positive_int, run_command, size_argument
+from edge.contract import GRAPH_FILE, read_contract
 from edge.errors import InputError
 from edge.machine import this_machine
 from edge.postprocess import BACKENDS, COORDINATE_RULES, LabelUpsampler, backend, reference_labels
+from edge.preprocess import prepare_rgb
+from edge.provenance import RANDOM
+from edge.runtime.onnxruntime import OnnxRuntimeRunner
+from edge.synthetic import draw_scene
 
 CLASSES, LOGIT_HEIGHT, LOGIT_WIDTH = 19, 128, 256
 GOAL_RATIO = {"trained": 100, "synthetic": 100, "noise": 20}
@@ -38,13 +45,26 @@ GOAL_RATIO = {"trained": 100, "synthetic": 100, "noise": 20}
 def trained_logits() -> tuple[np.ndarray, str]:
     """Return the logits of the newest trained model on a validation image, and where they come from.
 
+    The newest trained artefact at 1024x2048 is asked, on a drawn street that it was not trained on.
+
     Returns:
         (classes, h, w) float32 logits, and a text that names the artefact and the image.
 
     Raises:
         InputError: there is no trained artefact.
     """
-    raise InputError("no trained artefact was found. Next: give --logits FILE.npy, or --synthetic for made-up ones")
+    contracts = sorted(ARTIFACTS_ROOT.glob("*-1024x2048/contract.json"), key=lambda path: path.stat().st_mtime)
+    for path in reversed(contracts):
+        contract = read_contract(path.parent)
+        if contract.weights.kind != RANDOM and len(contract.class_names) == CLASSES:
+            frame_rgb = draw_scene(9_000_000, 0, contract.height, contract.width).frame_rgb
+            with OnnxRuntimeRunner(path.parent / GRAPH_FILE, contract) as runner:
+                logits = runner.infer(prepare_rgb(frame_rgb, contract.height, contract.width)).copy()
+            return logits, f"{path.parent.name} ({contract.weights.source}) on a drawn street"
+    raise InputError(
+        "no trained artefact of 19 classes at 1024x2048 was found. Next: make demo, then python export/to_onnx.py "
+        "--model fast_scnn --dataset synthetic --size 1024x2048; or give --logits FILE.npy, or --synthetic"
+    )
 
 
 def synthetic_logits(seed: int = 0) -> np.ndarray:

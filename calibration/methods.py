@@ -55,11 +55,12 @@ def entropy(histogram: RangeHistogram) -> float:
         return largest
     tails = total - np.cumsum(counts)
     best, best_divergence = used, np.inf
-    for bins in [*range(LEVELS, used, max(1, used // 512)), used]:
+    # From the largest, and with a margin for rounding: of thresholds as good, the one that clips least wins.
+    for bins in [used, *reversed(range(LEVELS, used, max(1, used // 512)))]:
         reference = counts[:bins].copy()
         reference[-1] += tails[bins - 1]
         divergence = _divergence(reference, counts[:bins])
-        if divergence < best_divergence:
+        if divergence < best_divergence - 1e-12:
             best, best_divergence = bins, divergence
     return min(best * width, largest)
 

@@ -255,6 +255,9 @@ def _convert(model, request: ExportRequest) -> bytes:
     from export.rewrites import name_after_layers, simplify
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    # Otherwise the converter copies the whole graph, weights included, before each of some forty
+    # passes, to go on after one that fails: minutes and 12 GB for FastFCN. Here a failure is an error.
+    os.environ["TF2ONNX_CATCH_ERRORS"] = "FALSE"
     signature = (tf.TensorSpec((1, request.height, request.width, 3), tf.uint8, name="frame"),)
 
     @tf.function(input_signature=signature)

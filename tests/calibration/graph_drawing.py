@@ -1,0 +1,129 @@
+"""Small float graphs and their ranges, for the tests of this folder."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from calibration.collect import activation_tensors
+from calibration.histogram import RangeHistogram
+from calibration.methods import METHODS
+from calibration.ranges import PREPROCESSING, Ranges, TensorRange
+from edge.runtime.onnxruntime import import_onnxruntime
+
+IR_VERSION = 8
+
+
+def node(kind, inputs, output, **attributes):
+    return helper.make_node(kind, list(inputs), [output], name=output, **attributes)
+
+
+def make_model(nodes, constants, inputs, outputs, opset=17):
+    """Return a checked ModelProto; inputs and outputs are {name: (shape, element type)}."""
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info(name, kind, shape) for name, (shape, kind) in inputs.items()],
+        [helper.make_tensor_value_info(name, kind, shape) for name, (shape, kind) in outputs.items()],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    model.ir_version = IR_VERSION
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def make_network(size=16, zero_channel=False):
+    """Return a graph with the shape of the project's: frame in, stem, residual block, pyramid, logits out."""
+    generator = np.random.default_rng(2)
+
+    def weight(*shape):
+        return generator.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape).astype(np.float32)
+
+    constants = {
+        "scale": np.full((1, 1, 1, 3), 1 / 64, np.float32),
+        "offset": np.full((1, 1, 1, 3), -2, np.float32),
+        "stem_w": weight(8, 3, 3, 3),
+        "stem_b": generator.normal(0, 0.1, 8).astype(np.float32),
+        "deep_w": weight(8, 1, 3, 3),
+        "deep_b": generator.normal(0, 0.1, 8).astype(np.float32),
+        "point_w": weight(8, 8, 1, 1) * np.linspace(0.05, 4, 8, dtype=np.float32).reshape(8, 1, 1, 1),
+        "point_b": generator.normal(0, 0.1, 8).astype(np.float32),
+        "head_w": weight(5, 16, 1, 1),
+        "head_b": generator.normal(0, 0.1, 5).astype(np.float32),
+        "sizes": np.array([1, 8, size // 2, size // 2], np.int64),
+        "empty": np.zeros(0, np.float32),
+    }
+    if zero_channel:
+        constants["point_w"][3] = 0
+    same = {"pads": [1, 1, 1, 1]}
+    half_pixel = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    nodes = [
+        node("Cast", ["frame"], "cast", to=TensorProto.FLOAT),
+        node("Mul", ["cast", "scale"], "scaled"),
+        node("Add", ["scaled", "offset"], "normalised"),
+        node("Transpose", ["normalised"], "nchw", perm=[0, 3, 1, 2]),
+        node("Conv", ["nchw", "stem_w", "stem_b"], "stem", strides=[2, 2], **same),
+        node("Relu", ["stem"], "stem_relu"),
+        node("Conv", ["stem_relu", "deep_w", "deep_b"], "deep", group=8, **same),
+        node("Relu", ["deep"], "deep_relu"),
+        node("Conv", ["deep_relu", "point_w", "point_b"], "point"),
+        node("Add", ["point", "stem_relu"], "residual"),
+        node("GlobalAveragePool", ["residual"], "pooled"),
+        node("Resize", ["pooled", "empty", "empty", "sizes"], "resized", **half_pixel),
+        node("Concat", ["residual", "resized"], "merged", axis=1),
+        node("Conv", ["merged", "head_w", "head_b"], "logits"),
+    ]
+    return make_model(
+        nodes,
+        constants,
+        {"frame": ((1, size, size, 3), TensorProto.UINT8)},
+        {"logits": ((1, 5, size // 2, size // 2), TensorProto.FLOAT)},
+    )
+
+
+def run(model, feeds, outputs=None, optimised_path=None):
+    """Run a ModelProto or bytes in ONNX Runtime; optimised_path keeps the graph that it makes of it."""
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    if optimised_path is None:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    else:
+        # Everything but the rewrites into layouts of one CPU, which the file format cannot hold.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.optimized_model_filepath = str(optimised_path)
+    data = model if isinstance(model, bytes) else model.SerializeToString()
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return session.run(outputs, feeds)
+
+
+def ranges_of(model, feeds_list, **changes):
+    """Return the Ranges of a model over some inputs."""
+    tensors = activation_tensors(model.graph)
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
+    present = {value.name for value in model.graph.output}
+    exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in present)
+    histograms = {name: RangeHistogram() for name in tensors}
+    for feeds in feeds_list:
+        for name, value in zip(tensors, run(exposed, feeds, tensors)):
+            histograms[name].update(value, name)
+    fields = {
+        "graph_sha256": "0" * 64,
+        "manifest_sha256": "1" * 64,
+        "image_count": len(feeds_list),
+        "images_from": "test frames",
+        "preprocessing": PREPROCESSING,
+        "tensors": {
+            name: TensorRange(h.minimum, h.maximum, {key: float(method(h)) for key, method in METHODS.items()})
+            for name, h in histograms.items()
+        },
+    }
+    return Ranges(**{**fields, **changes})
+
+
+def frames(count=3, size=16):
+    generator = np.random.default_rng(11)
+    return [{"frame": generator.integers(0, 256, (1, size, size, 3)).astype(np.uint8)} for _ in range(count)]
