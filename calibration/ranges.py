@@ -62,26 +62,37 @@ class Ranges:
 
         Raises:
             InputError: the tensor was not counted, or the method is unknown.
+            ContractError: the file was written without that method.
         """
         if method not in METHODS:
             raise InputError(f"calibration method is '{method}', expected one of: {', '.join(METHODS)}")
         if tensor not in self.tensors:
             raise InputError(f"no range was collected for tensor {tensor}")
-        value = self.tensors[tensor].thresholds[method]
+        value = self.tensors[tensor].thresholds.get(method)
+        if value is None:
+            raise ContractError(
+                f"the range of tensor {tensor} has no threshold by {method}. Next: delete {RANGES_FILE}"
+            )
         # The scale has to stay a normal float32.
         return value if value > 127 * float(np.finfo(np.float32).tiny) else 1.0
 
 
-def current_ranges(folder: Path, graph_sha256: str, manifest_sha256: str) -> tuple[Ranges, str] | None:
-    """Return the ranges of an artefact and their file's hash if graph, images and preprocessing are the same."""
+def current_ranges(folder: Path, graph_sha256: str, manifest_sha256: str | None) -> tuple[Ranges, str] | None:
+    """Return the ranges of an artefact and their file's hash, if they are those of this graph and these images.
+
+    Args:
+        folder: the artefact folder.
+        graph_sha256: of the float graph.
+        manifest_sha256: of the calibration manifest; None to take any images.
+
+    Returns:
+        None if there are none, or something that they were made from has changed.
+    """
     path = folder / RANGES_FILE
     try:
         ranges = read_record(Ranges, path)
     except (InputError, ContractError):
         return None
-    same = (ranges.graph_sha256, ranges.manifest_sha256, ranges.preprocessing) == (
-        graph_sha256,
-        manifest_sha256,
-        PREPROCESSING,
-    )
+    same_images = manifest_sha256 is None or ranges.manifest_sha256 == manifest_sha256
+    same = same_images and ranges.graph_sha256 == graph_sha256 and ranges.preprocessing == PREPROCESSING
     return (ranges, sha256_file(path)) if same else None

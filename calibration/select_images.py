@@ -15,7 +15,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from edge.artifacts import sha256_json
-from edge.console import positive_int, run_command
+from edge.console import HelpFormatter, positive_int, run_command
 from edge.datasets import LAYOUTS, Dataset, open_dataset
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
 from edge.records import record, record_to_json, write_record
@@ -23,6 +23,8 @@ from edge.records import record, record_to_json, write_record
 MANIFEST_FILE = "calibration.json"
 
 DEFAULT_IMAGE_COUNT = 64
+RANDOM_WEIGHTS_IMAGE_COUNT = 8
+"""Enough for weights whose ranges mean nothing anyway."""
 
 SYNTHETIC_SEED = 8_000_000
 """Seed of the scenes that are drawn where there is no dataset; nothing trains on them."""
@@ -100,7 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="calibration/select_images.py",
         description="Choose calibration images from a training split and write their manifest.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS))
     parser.add_argument("--data-dir", type=Path, required=True, help="the dataset's folder")

@@ -70,6 +70,15 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of each option that has one, and leaves out "(default: None)"."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False or "(default:" in (action.help or ""):
+            return action.help
+        return super()._get_help_string(action)
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """Read a size written `HEIGHTxWIDTH`.
 

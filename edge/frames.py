@@ -97,8 +97,10 @@ class SyntheticFrames(FrameSet):
         seed: of the drawing; frames of two seeds are different scenes.
     """
 
+    DESCRIPTION = "synthetic scenes"
+
     def __init__(self, count: int, height: int, width: int, seed: int) -> None:
-        super().__init__("synthetic scenes", [f"synthetic_{seed}_{index:06d}" for index in range(count)])
+        super().__init__(self.DESCRIPTION, [f"synthetic_{seed}_{index:06d}" for index in range(count)])
         self._size, self._seed = (height, width), seed
 
     def read(self, index: int) -> np.ndarray:

@@ -18,14 +18,19 @@ import numpy as np
 from calibration.collect import collect_ranges
 from calibration.quantize import QDQ_GRAPH_FILE, QuantizedGraph, load_graph, quantize
 from calibration.ranges import RANGES_FILE, Ranges, current_ranges
-from calibration.select_images import MANIFEST_FILE, calibration_frames
+from calibration.select_images import (
+    DEFAULT_IMAGE_COUNT,
+    MANIFEST_FILE,
+    RANDOM_WEIGHTS_IMAGE_COUNT,
+    calibration_frames,
+)
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_file, write_bytes
 from edge.card import CARD_FILE, BuildCheck, CalibrationNote, EngineCard, engine_folder
 from edge.console import Progress
-from edge.contract import GRAPH_FILE, Contract, read_contract
+from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.datasets import Dataset
-from edge.errors import DatasetError, InputError
-from edge.frames import DatasetFrames, FrameSet
+from edge.errors import ContractError, DatasetError, InputError
+from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
 from edge.machine import this_machine
 from edge.metrics import ConfusionMatrix, label_agreement
 from edge.provenance import RANDOM
@@ -36,7 +41,7 @@ from edge.segmenter import Segmenter
 from export.backends import build_engine, choose_backend, unsigned_levels
 from export.built_engine import BuiltEngine
 from export.parity import PARITY_FILE, ParityReport
-from export.request import PARITY_IMAGES, Sources, choose_sources, held_out_frames
+from export.request import PARITY_IMAGES, Sources, check_model_name, choose_sources, held_out_frames
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class BuildRequest:
         dataset: key in edge.datasets.LAYOUTS; None to follow the weights.
         data_dir: the dataset's folder; None for the default one.
         weights_path: a run's weights; None for the newest, else random ones.
-        calibration_images: how many.
+        calibration_images: how many; None for 64, or 8 with random weights, whose ranges mean nothing.
         calibration_method: "min-max", "percentile" or "entropy".
         check_images: held-out frames that the engine is checked on.
         output: engine folder; None for the artefact's.
@@ -66,7 +71,7 @@ class BuildRequest:
     dataset: str | None
     data_dir: Path | None
     weights_path: Path | None
-    calibration_images: int
+    calibration_images: int | None
     calibration_method: str
     check_images: int
     output: Path | None = None
@@ -110,6 +115,7 @@ def plan_build(request: BuildRequest) -> Plan:
         BackendError: TensorRT was asked for and cannot build here.
         InputError: weights or dataset are not there.
     """
+    check_model_name(request.model)
     backend, reason = choose_backend(request.backend)
     size = (request.height, request.width)
     sources = choose_sources(request.model, request.dataset, request.data_dir, request.weights_path, size)
@@ -132,7 +138,7 @@ def build(request: BuildRequest, say: Say = lambda line: print(line, file=sys.st
     say(f"backend: {plan.backend} ({plan.reason})")
     sources = plan.sources
     held_out = held_out_frames(sources.dataset, sources.data_dir, request.height, request.width, request.check_images)
-    contract = _graph(request, plan, held_out)
+    contract = _graph(request, plan)
     say(contract.weights.sentence())
     parity = _parity(plan.artifact, contract)
     if parity is not None:
@@ -147,25 +153,44 @@ def build(request: BuildRequest, say: Say = lambda line: print(line, file=sys.st
     say(f"build {request.precision} engine with {plan.backend}")
     engine = build_engine(plan.backend, graph, request.precision, plan.artifact.parent / "tensorrt-timing.cache")
     card = _keep(plan, request.precision, contract, engine, graph, calibration, int8_mac_share)
+    if contract.weights.kind == RANDOM:
+        # Labels of random weights mean nothing: a few frames show that the engine runs.
+        held_out = _parity_frames(request, plan)
     card = _check(plan, card, held_out)
     return BuildResult(plan, card, parity)
 
 
-def _graph(request: BuildRequest, plan: Plan, held_out: FrameSet) -> Contract:
+def _graph(request: BuildRequest, plan: Plan) -> Contract:
     if plan.sources.weights_path is None:
         # No weights here: an artefact that was made elsewhere, on the workstation say, is used as it is.
         try:
-            return read_contract(plan.artifact)
+            contract = read_contract(plan.artifact)
+            if contract.weights.kind != RANDOM or not _can_export():
+                return contract
         except InputError:
-            if (plan.artifact / GRAPH_FILE).exists() and not _can_export():
+            if (plan.artifact / GRAPH_FILE).exists() and not (_can_export() and _is_worthless(plan.artifact)):
                 raise
     from export.to_onnx import ExportRequest, export_model
 
-    frames = held_out_frames(plan.sources.dataset, plan.sources.data_dir, request.height, request.width, PARITY_IMAGES)
     export_request = ExportRequest(
         request.model, plan.sources.dataset, request.height, request.width, plan.sources.weights_path
     )
-    return export_model(export_request, plan.artifact, frames)
+    return export_model(export_request, plan.artifact, _parity_frames(request, plan))
+
+
+def _parity_frames(request: BuildRequest, plan: Plan) -> FrameSet:
+    sources = plan.sources
+    return held_out_frames(sources.dataset, sources.data_dir, request.height, request.width, PARITY_IMAGES)
+
+
+def _is_worthless(artifact: Path) -> bool:
+    """Say whether a damaged artefact may be exported anew: trained weights must not make way for random ones."""
+    try:
+        return read_record(Contract, artifact / CONTRACT_FILE).weights.kind == RANDOM
+    except ContractError:
+        return False
+    except InputError:  # an export that was interrupted leaves a graph without a contract
+        return True
 
 
 def _can_export() -> bool:
@@ -183,8 +208,15 @@ def _parity(artifact: Path, contract: Contract) -> ParityReport | None:
 
 
 def _ranges(request: BuildRequest, plan: Plan, contract: Contract, say: Say) -> tuple[Ranges, str]:
+    moved = current_ranges(plan.artifact, contract.graph_sha256, None)
+    if plan.sources.data_dir is None and moved is not None and moved[0].images_from != SyntheticFrames.DESCRIPTION:
+        # Collected where the dataset is, and brought here with the artefact.
+        say(f"no dataset here: use the artefact's ranges of {moved[0].image_count} images of {moved[0].images_from}")
+        return moved
+    is_random = contract.weights.kind == RANDOM
+    count = request.calibration_images or (RANDOM_WEIGHTS_IMAGE_COUNT if is_random else DEFAULT_IMAGE_COUNT)
     frames, manifest = calibration_frames(
-        plan.sources.dataset, plan.sources.data_dir, request.calibration_images, request.height, request.width
+        plan.sources.dataset, plan.sources.data_dir, count, request.height, request.width
     )
     existing = current_ranges(plan.artifact, contract.graph_sha256, manifest.digest())
     if existing is not None:
@@ -222,7 +254,7 @@ def _keep(
     notes = list(engine.notes)
     if contract.weights.kind == RANDOM:
         notes.append(contract.weights.sentence())
-    if calibration is not None and calibration.images_from == "synthetic scenes":
+    if calibration is not None and calibration.images_from == SyntheticFrames.DESCRIPTION:
         notes.append("ranges come from synthetic scenes, since no dataset was found")
     card = EngineCard(
         contract=contract,

@@ -16,9 +16,9 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from calibration.methods import METHODS
-from calibration.select_images import DEFAULT_IMAGE_COUNT
+from calibration.select_images import DEFAULT_IMAGE_COUNT, RANDOM_WEIGHTS_IMAGE_COUNT
 from edge.card import EngineCard
-from edge.console import format_seconds, positive_int, run_command, size_argument
+from edge.console import HelpFormatter, format_seconds, positive_int, run_command, size_argument
 from edge.datasets import LAYOUTS
 from edge.records import record_to_json
 from export.backends import BACKEND_CHOICES
@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="export/build_engine.py",
         description="Build an engine of a model, checked on held-out images.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--model", required=True, help="architecture, such as fast_scnn or fastfcn")
     parser.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes and images (default: the weights')")
@@ -42,8 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     precision.add_argument("--int8", action="store_true", help="int8, the rest in float16 where the backend has it")
     parser.add_argument("--backend", choices=BACKEND_CHOICES, default="auto", help="what builds and runs the engine")
     parser.add_argument(
-        "--calibration-images", type=positive_int, default=DEFAULT_IMAGE_COUNT, metavar="N",
-        help="training images that ranges are collected on",
+        "--calibration-images", type=positive_int, metavar="N",
+        help=f"training images that ranges are collected on (default: {DEFAULT_IMAGE_COUNT}, or "
+        f"{RANDOM_WEIGHTS_IMAGE_COUNT} for random weights)",
     )  # fmt: skip
     parser.add_argument(
         "--calibrator", choices=sorted(METHODS), default="percentile", help="how a range follows from what was seen"

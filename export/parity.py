@@ -97,7 +97,8 @@ def compare(
             raise ParityError(f"the Keras model gives logits {expected.shape}, its ONNX graph {actual.shape}")
         spread = float(expected.max() - expected.min())
         ranges.append(spread)
-        errors.append(float(np.abs(expected - actual).max()) / spread if spread else float(np.abs(actual).max()))
+        difference = float(np.abs(expected - actual).max())
+        errors.append(difference / spread if spread else difference)
         height, width = tensor.shape[1:3]
         agreements.append(
             label_agreement(upsample_argmax(expected, height, width), upsample_argmax(actual, height, width))

@@ -12,8 +12,9 @@ from pathlib import Path
 from edge.artifacts import ARTIFACTS_ROOT
 from edge.contract import CONTRACT_FILE
 from edge.datasets import default_data_dir, open_dataset
-from edge.errors import DatasetError
+from edge.errors import DatasetError, InputError
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
+from train.recipes import RECIPES
 from train.runs import RUNS_ROOT, newest_run, read_run
 
 PARITY_IMAGES = 4
@@ -36,6 +37,17 @@ class Sources:
     dataset: str
     data_dir: Path | None
     weights_path: Path | None
+
+
+def check_model_name(model: str) -> None:
+    """Refuse a name that is no architecture, without loading any.
+
+    Raises:
+        InputError: the message lists those that are.
+    """
+    names = sorted({name for name, _ in RECIPES})
+    if model not in names:
+        raise InputError(f"model is '{model}', expected one of: {', '.join(names)}")
 
 
 def choose_sources(

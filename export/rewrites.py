@@ -16,13 +16,15 @@ from onnx import numpy_helper
 class GraphView:
     """An ONNX graph with its constants, producers and consumers at hand.
 
-    Attributes:
-        graph: the graph, changed in place.
+    Args:
+        model: its graph is changed in place.
     """
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        self.graph = graph
-        self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.graph = model.graph
+        # Shapes follow other rules in other opsets: ReduceMean's axes, say, moved to an input in 18.
+        self._opsets = list(model.opset_import)
+        self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in self.graph.initializer}
         self.refresh()
 
     def refresh(self) -> None:
@@ -33,7 +35,9 @@ class GraphView:
             for name in node.input:
                 self.consumers.setdefault(name, []).append(node)
         self.outputs = {value.name for value in self.graph.output}
-        inferred = onnx.shape_inference.infer_shapes(onnx.helper.make_model(self.graph)).graph
+        inferred = onnx.shape_inference.infer_shapes(
+            onnx.helper.make_model(self.graph, opset_imports=self._opsets)
+        ).graph
         self.shapes = {
             value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
             for value in (*inferred.value_info, *inferred.input, *inferred.output)
@@ -157,7 +161,9 @@ def drop_identity(view: GraphView, node: onnx.NodeProto) -> bool:
         fires = bool(perm) and perm == sorted(perm)
     else:
         fires = False
-    if not fires or node.input[0] not in view.producers:
+    # Two outputs of the graph need two names, and a graph input keeps its own.
+    between_outputs = node.output[0] in view.outputs and node.input[0] in view.outputs
+    if not fires or between_outputs or node.input[0] not in view.producers:
         return False
     view.bypass(node, node.input[0])
     return True
@@ -178,6 +184,8 @@ def fold_pad_into_pool(view: GraphView, node: onnx.NodeProto) -> bool:
     mode = next((attribute.s for attribute in pad.attribute if attribute.name == "mode"), b"constant")
     value = view.constants.get(pad.input[2]) if len(pad.input) > 2 and pad.input[2] else np.zeros(1)
     own = next((attribute for attribute in node.attribute if attribute.name == "pads"), None)
+    automatic = next((attribute for attribute in node.attribute if attribute.name == "auto_pad"), None)
+    kernel = next((attribute.ints for attribute in node.attribute if attribute.name == "kernel_shape"), [])
     fires = (
         relu is not None
         and relu.op_type == "Relu"
@@ -187,12 +195,15 @@ def fold_pad_into_pool(view: GraphView, node: onnx.NodeProto) -> bool:
         and amounts is not None
         and amounts.size == 8
         and not amounts.reshape(2, 4)[:, :2].any()
+        # A negative amount crops, and a window that lies in the padding alone has no largest value.
+        and bool((amounts >= 0).all() and (amounts.reshape(2, 4)[:, 2:] < np.asarray(kernel)).all())
         and (own is None or not any(own.ints))
+        and (automatic is None or automatic.s in (b"NOTSET", b"VALID"))
     )
     if not fires:
         return False
-    if own is not None:
-        node.attribute.remove(own)
+    for replaced in filter(None, (own, automatic)):
+        node.attribute.remove(replaced)
     node.attribute.append(onnx.helper.make_attribute("pads", amounts.reshape(2, 4)[:, 2:].ravel().tolist()))
     view.bypass(pad, pad.input[0])
     return True
@@ -215,7 +226,7 @@ def simplify(model: onnx.ModelProto) -> dict[str, int]:
     Returns:
         Rule name -> how often it fired.
     """
-    view = GraphView(model.graph)
+    view = GraphView(model)
     fired = dict.fromkeys((rule.__name__ for rule in RULES), 0)
     again = True
     while again:

@@ -20,7 +20,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_file, sha256_json, write_bytes
-from edge.console import run_command, size_argument
+from edge.console import HelpFormatter, run_command, size_argument
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.datasets import LAYOUTS, class_table
 from edge.errors import InputError, MissingDependencyError, SegEdgeError, WeightsError
@@ -92,15 +92,17 @@ def source_digest() -> str:
     return digest.hexdigest()
 
 
-def current_export(folder: Path, provenance: WeightsProvenance) -> Contract | None:
-    """Return the contract of an artefact if nothing that it was made from has changed, else None."""
+def current_export(folder: Path, request: ExportRequest, provenance: WeightsProvenance) -> Contract | None:
+    """Return the contract of an artefact if it is what is asked for and nothing it was made from has changed."""
     try:
         contract = read_contract(folder)
         report = read_record(ParityReport, folder / PARITY_FILE)
     except InputError:
         return None
+    wanted = (request.model, request.dataset, request.height, request.width)
     same = (
-        contract.weights.sha256 == provenance.sha256
+        (contract.model, contract.dataset, contract.height, contract.width) == wanted
+        and contract.weights.sha256 == provenance.sha256
         and contract.source_sha256 == source_digest()
         and report.graph_sha256 == contract.graph_sha256
     )
@@ -125,7 +127,7 @@ def export_model(request: ExportRequest, folder: Path, frames: FrameSet) -> Cont
         MissingDependencyError: TensorFlow, onnx or tf2onnx is not installed.
     """
     provenance, options = request.provenance()
-    existing = current_export(folder, provenance)
+    existing = current_export(folder, request, provenance)
     if existing is not None:
         return existing
     model = _keras_model(request, options)
@@ -284,7 +286,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="export/to_onnx.py",
         description="Export a model to ONNX and compare it with Keras on images.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--model", required=True, help="architecture, such as fast_scnn")
     parser.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes (default: the weights')")

@@ -52,7 +52,7 @@ def open_video_file(path: str | os.PathLike) -> Capture:
     Raises:
         SourceError: it is damaged, or OpenCV cannot decode it.
     """
-    _quieten_opencv()
+    quieten_opencv()
     capture = cv2.VideoCapture(os.fspath(path))
     if not capture.isOpened():
         raise SourceError(
@@ -72,7 +72,7 @@ def open_camera(device: int | str, options: dict[str, int]) -> Capture:
     Raises:
         SourceError: there is no such camera, it is in use, or not for this user.
     """
-    _quieten_opencv()
+    quieten_opencv()
     on_linux = sys.platform.startswith("linux")
     path = device if isinstance(device, str) else f"/dev/video{device}"
     if on_linux and not Path(path).exists():
@@ -106,7 +106,7 @@ def open_rtsp(url: str, timeout_s: float) -> Capture:
     Raises:
         SourceError: nobody answers, or not with video.
     """
-    _quieten_opencv()
+    quieten_opencv()
     capture = _timed_capture(url, max(int(1000 * timeout_s), 1))
     if not capture.isOpened():
         raise SourceError(
@@ -166,7 +166,7 @@ def open_csi(sensor: int, options: dict[str, int]) -> Capture:
             f"csi:{sensor} needs an OpenCV with GStreamer; this one ({cv2.__version__}) was built without. "
             "Next, on a Jetson: pip uninstall opencv-python opencv-python-headless, sudo apt install python3-opencv"
         )
-    _quieten_opencv()
+    quieten_opencv()
     pipeline = csi_pipeline(sensor, **options)
     capture = cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
     if not capture.isOpened():
@@ -260,8 +260,8 @@ class PacedCapture:
         self._capture.release()
 
 
-def _quieten_opencv() -> None:
-    # A user who sets these variables wants to see OpenCV's messages.
+def quieten_opencv() -> None:
+    """Keep OpenCV's and FFmpeg's messages off stderr, unless the user's environment asks for them."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
     if "OPENCV_LOG_LEVEL" in os.environ:
         return

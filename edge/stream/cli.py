@@ -12,7 +12,7 @@ import numpy as np
 
 from edge.card import EngineCard
 from edge.console import Progress, positive_int, run_command
-from edge.errors import InputError, SegEdgeError
+from edge.errors import SegEdgeError
 from edge.provenance import RANDOM
 from edge.records import record_to_json
 from edge.runtime import Runner, open_engine
@@ -20,7 +20,7 @@ from edge.segmenter import Segmenter
 from edge.stream.base import Sink, Source
 from edge.stream.overlay import OverlayPainter, palette_of
 from edge.stream.pipeline import Limits, StreamRun, run_stream
-from edge.stream.sinks import open_sink, window_problem
+from edge.stream.sinks import check_window, open_sink
 from edge.stream.sources import FORMS, open_source
 from edge.stream.summary import summarise
 
@@ -70,9 +70,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
-        problem = window_problem()
-        if problem:
-            raise InputError(f"no window can be opened: {problem}. Next: --output FILE.mp4, FILE.png or FOLDER")
+        check_window()
     source = open_source(arguments.source, arguments.real_time, arguments.timeout)
     runner, card = open_engine(arguments.engine, arguments.threads or 0)
     painter = OverlayPainter(

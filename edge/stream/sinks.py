@@ -114,9 +114,7 @@ class WindowSink(Sink):
     """
 
     def __init__(self, title: str, wait_for_key: bool = False) -> None:
-        problem = window_problem()
-        if problem:
-            raise InputError(f"no window can be opened: {problem}. Next: {_INSTEAD}")
+        check_window()
         self._title, self._wait_for_key, self._is_open = f"edge-demo: {title}", wait_for_key, False
 
     def show(self, frame: Frame, picture_bgr: np.ndarray) -> bool:
@@ -154,6 +152,17 @@ class WindowSink(Sink):
     def result(self) -> str | None:
         """Nothing stays of a window."""
         return None
+
+
+def check_window() -> None:
+    """Make sure that a window can be opened, before any work is done for it.
+
+    Raises:
+        InputError: this machine or this OpenCV cannot open one.
+    """
+    problem = window_problem()
+    if problem:
+        raise InputError(f"no window can be opened: {problem}. Next: {_INSTEAD}")
 
 
 def window_problem() -> str | None:

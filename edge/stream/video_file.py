@@ -13,6 +13,7 @@ import numpy as np
 from edge.artifacts import atomic_path
 from edge.errors import StorageError
 from edge.stream.base import Frame, Sink
+from edge.stream.captures import quieten_opencv
 
 CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 VIDEO_SUFFIXES = tuple(CODECS)
@@ -72,14 +73,16 @@ class VideoSink(Sink):
         writer, self._writer = self._writer, None
         if writer is None:
             return
-        with self._stack:
+        with contextlib.suppress(_DiscardedError), self._stack:
             writer.release()
+            if not self._written:
+                raise _DiscardedError
             if not _is_whole(self._temporary, self._written):
                 raise StorageError(
                     f"cannot write {self._path}: the video of {self._written} frames could not be finished, the disk "
                     "is full or the codec failed. Next: free some space, or name a folder to get pictures"
                 )
-        self._result = str(self._path)
+        self._result = str(self._path) if self._written else None
 
     @property
     def result(self) -> str | None:
@@ -104,13 +107,14 @@ class VideoSink(Sink):
     def _try(self, path: Path) -> bool:
         stack = contextlib.ExitStack()
         temporary = stack.enter_context(atomic_path(path))
+        quieten_opencv()
         codec = cv2.VideoWriter_fourcc(*CODECS[path.suffix.lower()])
         writer = cv2.VideoWriter(str(temporary), codec, self._fps, self._size_wh)
         if writer.isOpened():
             self._stack, self._writer, self._temporary, self._path = stack, writer, temporary, path
             return True
-        with contextlib.suppress(_NoEncoderError), stack:
-            raise _NoEncoderError
+        with contextlib.suppress(_DiscardedError), stack:
+            raise _DiscardedError
         return False
 
     def _check_space(self) -> None:
@@ -123,7 +127,7 @@ class VideoSink(Sink):
             )
 
 
-class _NoEncoderError(Exception):
+class _DiscardedError(Exception):
     """Leaves an atomic_path block, so that it removes its file."""
 
 

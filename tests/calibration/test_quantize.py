@@ -1,0 +1,391 @@
+"""A Q/DQ graph has its pairs where each backend wants them, and the numbers of the float graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+sys.path.insert(0, str(Path(__file__).parent))
+
+import graph_drawing as drawing
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from calibration.quantize import load_graph, multiply_adds, quantize
+from edge.errors import GraphError, InputError
+
+FORMS = ("tensorrt", "onnxruntime")
+FRAMES = drawing.frames(4)
+NETWORK = drawing.make_network()
+RANGES = drawing.ranges_of(NETWORK, FRAMES)
+FLOAT, UINT8 = TensorProto.FLOAT, TensorProto.UINT8
+
+
+class View:
+    """A Q/DQ graph with what the tests ask of it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.model = onnx.load_model_from_string(data)
+        onnx.checker.check_model(self.model, full_check=True)
+        self.nodes = {node.output[0]: node for node in self.model.graph.node}
+        self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in self.model.graph.initializer}
+        self.counts = Counter(node.op_type for node in self.model.graph.node)
+
+    def quantized_inputs(self, output: str) -> list[bool]:
+        """Say of each input of a node whether it comes from a DequantizeLinear."""
+        node = self.nodes[output]
+        return [name in self.nodes and self.nodes[name].op_type == "DequantizeLinear" for name in node.input]
+
+    def pair(self, output: str, index: int = 0):
+        """Return (scale, zero point) of an input of a node, read off its DequantizeLinear."""
+        dequantize = self.nodes[self.nodes[output].input[index]]
+        return self.constants[dequantize.input[1]], self.constants[dequantize.input[2]]
+
+
+def quantized(form, model=NETWORK, ranges=RANGES, method="min-max", levels=255) -> View:
+    return View(quantize(model, ranges, method, form, levels).data)
+
+
+def one_layer(kind="Conv", signed=True):
+    """Return a graph of one weighted layer, its weight, and a list of inputs."""
+    generator = np.random.default_rng(4)
+    if kind == "Conv":
+        weight, shape, result = generator.normal(0, 1, (6, 4, 1, 1)), (1, 4, 5, 5), (1, 6, 5, 5)
+        attributes = {}
+    else:
+        weight, shape, result = generator.normal(0, 1, (4, 6)), (3, 4), (3, 6)
+        attributes = {"transB": 0}
+    bias = generator.normal(0, 1, 6).astype(np.float32)
+    weight = weight.astype(np.float32)
+    nodes = [drawing.node("Relu" if not signed else "Neg", ["x"], "data")]
+    nodes.append(drawing.node(kind, ["data", "w", "b"], "y", **attributes))
+    model = drawing.make_model(nodes, {"w": weight, "b": bias}, {"x": (shape, FLOAT)}, {"y": (result, FLOAT)})
+    inputs = [{"x": generator.normal(0, 2, shape).astype(np.float32)} for _ in range(3)]
+    return model, weight, bias, inputs
+
+
+# Numbers
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("kind", ["Conv", "Gemm"])
+def test_one_layer_equals_its_quantisation_by_hand(form, signed, kind):
+    model, weight, bias, inputs = one_layer(kind, signed)
+    ranges = drawing.ranges_of(model, inputs)
+    data = quantize(model, ranges, "min-max", form).data
+    values = -inputs[0]["x"] if signed else np.maximum(inputs[0]["x"], 0)
+    largest = ranges.threshold("data", "min-max")
+    if form == "onnxruntime" and not signed:
+        scale, low, high = np.float32(largest / 255), 0, 255
+    else:
+        scale, low, high = np.float32(largest / 127), -128, 127
+    values = np.clip(np.rint(values / scale), low, high) * scale
+    channel_axis = 0 if kind == "Conv" else 1
+    other = tuple(axis for axis in range(weight.ndim) if axis != channel_axis)
+    scales = np.abs(weight).max(other, keepdims=True) / np.float32(127)
+    weight = np.rint(weight / scales) * scales
+    if kind == "Conv":
+        expected = np.einsum("oc,nchw->nohw", weight[:, :, 0, 0], values) + bias.reshape(1, -1, 1, 1)
+    else:
+        expected = values @ weight + bias
+    # In one form the bias is rounded to steps of scale times weight scale, here 1e-3; a wrong level would cost 1e-2.
+    np.testing.assert_allclose(drawing.run(data, inputs[0])[0], expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("method", ["min-max", "percentile"])
+def test_network_is_close_to_float(form, method):
+    data = quantize(NETWORK, RANGES, method, form).data
+    for feeds in FRAMES:
+        expected, actual = drawing.run(NETWORK, feeds)[0], drawing.run(data, feeds)[0]
+        # Five layers with steps of 1/255 to 1/127 of the range each: about 1 % of the spread of the logits.
+        assert np.abs(actual - expected).max() < 0.03 * (expected.max() - expected.min())
+        assert not np.array_equal(actual, expected)
+
+
+def test_quantised_kernels_give_the_numbers_of_the_graph(tmp_path):
+    # 127 levels, so that products of 8-bit numbers cannot saturate on any CPU.
+    data = quantize(NETWORK, RANGES, "min-max", "onnxruntime", 127).data
+    for feeds in FRAMES:
+        literal = drawing.run(data, feeds)[0]
+        fused = drawing.run(data, feeds, optimised_path=tmp_path / "optimised.onnx")[0]
+        assert np.abs(fused - literal).max() < 0.02 * (literal.max() - literal.min())
+
+
+def test_fewer_levels_cost_digits_and_nothing_else():
+    scale, _ = quantized("onnxruntime").pair("deep")
+    coarse, zero_point = quantized("onnxruntime", levels=127).pair("deep")
+    assert coarse / scale == pytest.approx(255 / 127)
+    assert (zero_point, zero_point.dtype) == (0, np.uint8)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_method_decides_the_scale(form):
+    scale = quantized(form, method="entropy").pair("logits")[0]
+    levels = 127 if form == "tensorrt" or RANGES.tensors["merged"].is_signed else 255
+    assert scale == np.float32(RANGES.threshold("merged", "entropy") / levels)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_channel_of_zero_weights_stays_zero(form):
+    model = drawing.make_network(zero_channel=True)
+    data = quantize(model, drawing.ranges_of(model, FRAMES), "min-max", form).data
+    scales = View(data).pair("point", 1)[0]
+    assert np.isfinite(scales).all() and (scales > 0).all()
+    actual = drawing.run(data, FRAMES[0])[0]
+    expected = drawing.run(model, FRAMES[0])[0]
+    assert np.abs(actual - expected).max() < 0.03 * (expected.max() - expected.min())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_activation_that_is_always_zero_is_quantised_all_the_same(form):
+    model, _, _, inputs = one_layer(signed=False)
+    dead = [{"x": -np.abs(feeds["x"])} for feeds in inputs]
+    ranges = drawing.ranges_of(model, dead)
+    data = quantize(model, ranges, "percentile", form).data
+    # Nothing is left but the bias, rounded to its step.
+    np.testing.assert_allclose(drawing.run(data, dead[0])[0], drawing.run(model, dead[0])[0], atol=0.02)
+
+
+# The form for TensorRT
+
+
+def test_tensorrt_form_is_symmetric_int8_throughout():
+    view = quantized("tensorrt")
+    pairs = [node for node in view.model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert pairs
+    for node in pairs:
+        zero_point = view.constants[node.input[2]]
+        assert zero_point.dtype == np.int8 and not zero_point.any()
+
+
+def test_tensorrt_form_quantises_weighted_layers_and_the_residual_alone():
+    view = quantized("tensorrt")
+    for output in ("stem", "deep", "point", "logits"):
+        assert view.quantized_inputs(output) == [True, True, False], output  # TensorRT wants float biases
+    # The Conv that the Add is fused with stays float, the other input is quantised.
+    assert view.quantized_inputs("residual") == [False, True]
+    assert view.quantized_inputs("pooled") == [False]
+    assert view.quantized_inputs("merged") == [False, False]
+    assert view.counts["QuantizeLinear"] == 4  # nchw, stem_relu (shared by Conv and Add), deep_relu, merged
+
+
+def test_tensorrt_form_has_nothing_between_conv_and_relu():
+    view = quantized("tensorrt")
+    for output in ("stem_relu", "deep_relu"):
+        assert view.nodes[view.nodes[output].input[0]].op_type == "Conv"
+
+
+def add_graph(first, second):
+    """Return x -> first, x -> second, Add; each is "conv", "relu" (Conv and Relu) or "constant"."""
+    constants, nodes, names = {}, [], []
+    for index, kind in enumerate((first, second)):
+        if kind == "constant":
+            constants[f"c{index}"] = np.ones((1, 2, 1, 1), np.float32)
+            names.append(f"c{index}")
+            continue
+        constants[f"w{index}"] = np.eye(2, dtype=np.float32).reshape(2, 2, 1, 1)
+        nodes.append(drawing.node("Conv", ["x", f"w{index}"], f"conv{index}"))
+        names.append(f"conv{index}")
+        if kind == "relu":
+            nodes.append(drawing.node("Relu", [f"conv{index}"], f"relu{index}"))
+            names[-1] = f"relu{index}"
+    nodes.append(drawing.node("Add", names, "sum"))
+    nodes.append(drawing.node("Relu", ["sum"], "y"))
+    shape = (1, 2, 4, 4)
+    model = drawing.make_model(nodes, constants, {"x": (shape, FLOAT)}, {"y": (shape, FLOAT)})
+    generator = np.random.default_rng(0)
+    ranges = drawing.ranges_of(model, [{"x": generator.normal(0, 1, shape).astype(np.float32)}])
+    tensors = {**ranges.tensors, "x": drawing.TensorRange(-3.0, 3.0, dict.fromkeys(drawing.METHODS, 3.0))}
+    return model, dataclasses.replace(ranges, tensors=tensors)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("conv", "relu", [False, True]),
+        ("relu", "conv", [True, False]),
+        ("conv", "conv", [True, False]),  # one of them is fused, the other is the residual
+        ("relu", "relu", [False, False]),  # fused with neither
+        ("conv", "constant", [False, False]),
+        ("constant", "relu", [False, False]),
+    ],
+)
+def test_tensorrt_form_quantises_the_input_of_an_add_that_is_not_fused(first, second, expected):
+    model, ranges = add_graph(first, second)
+    assert quantized("tensorrt", model, ranges).quantized_inputs("sum") == expected
+
+
+def test_conv_that_others_read_too_is_a_residual_and_not_fused():
+    shape = (1, 2, 4, 4)
+    kernel = np.eye(2, dtype=np.float32).reshape(2, 2, 1, 1)
+    nodes = [
+        drawing.node("Conv", ["x", "w"], "first"),
+        drawing.node("Relu", ["first"], "first_relu"),
+        drawing.node("Conv", ["first_relu", "w"], "second"),
+        drawing.node("Add", ["second", "first"], "y"),
+    ]
+    model = drawing.make_model(nodes, {"w": kernel}, {"x": (shape, FLOAT)}, {"y": (shape, FLOAT)})
+    ranges = drawing.ranges_of(model, [{"x": np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)}])
+    tensors = {**ranges.tensors, "x": ranges.tensors["first"]}
+    view = quantized("tensorrt", model, dataclasses.replace(ranges, tensors=tensors))
+    assert view.quantized_inputs("y") == [False, True]
+    # A weight that two layers share gets its integers in both.
+    assert view.quantized_inputs("first")[1] and view.quantized_inputs("second")[1]
+
+
+# The form for ONNX Runtime
+
+
+def test_onnxruntime_form_has_unsigned_activations_and_int32_biases():
+    view = quantized("onnxruntime")
+    for output, signed in (("stem", True), ("deep", False), ("logits", True)):
+        zero_point = view.pair(output)[1]
+        assert zero_point.dtype == np.uint8 and zero_point == (128 if signed else 0), output
+        assert view.quantized_inputs(output) == [True, True, True]
+        weight = view.constants[view.nodes[view.nodes[output].input[1]].input[0]]
+        bias = view.constants[view.nodes[view.nodes[output].input[2]].input[0]]
+        assert (weight.dtype, bias.dtype) == (np.int8, np.int32)
+
+
+def test_bias_step_is_activation_step_times_weight_step():
+    view = quantized("onnxruntime")
+    for output in ("stem", "deep", "point", "logits"):
+        activation, weight, bias = (view.pair(output, index)[0] for index in range(3))
+        np.testing.assert_allclose(bias, activation * weight, rtol=1e-6)
+
+
+def test_resize_shares_the_scale_of_its_input():
+    view = quantized("onnxruntime")
+    assert view.pair("resized")[0] == view.pair("merged", 1)[0]
+    assert view.pair("resized")[1] == view.pair("merged", 1)[1]
+
+
+def test_output_of_the_graph_stays_float():
+    for form in FORMS:
+        assert quantized(form).nodes["logits"].op_type == "Conv"
+
+
+def test_onnxruntime_fuses_its_form_into_integer_kernels(tmp_path):
+    path = tmp_path / "optimised.onnx"
+    drawing.run(quantize(NETWORK, RANGES, "min-max", "onnxruntime").data, FRAMES[0], optimised_path=path)
+    counts = Counter(node.op_type for node in onnx.load(str(path)).graph.node)
+    # All but the classifier, whose logits are float.
+    assert counts["QLinearConv"] == 3
+    assert counts["QLinearAdd"] == counts["QLinearConcat"] == counts["QLinearGlobalAveragePool"] == 1
+    assert counts["Relu"] == 0
+
+
+# Both forms
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_weights_have_one_scale_for_each_output_channel(form):
+    view = quantized(form)
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in NETWORK.graph.initializer}
+    for output in ("stem", "deep", "point", "logits"):
+        dequantize = view.nodes[view.nodes[output].input[1]]
+        scale, zero_point = view.pair(output, 1)
+        weight = weights[next(node for node in NETWORK.graph.node if node.name == output).input[1]]
+        np.testing.assert_allclose(scale, np.abs(weight).max((1, 2, 3)) / 127, rtol=1e-6)
+        assert not zero_point.any()
+        assert [attribute.i for attribute in dequantize.attribute if attribute.name == "axis"] == [0]
+        integers = view.constants[dequantize.input[0]]
+        assert integers.dtype == np.int8 and integers.min() >= -127
+        assert np.abs(integers.astype(int)).max((1, 2, 3)).tolist() == [127] * len(weight)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_input_and_output_stay_as_they_were(form):
+    graph = quantized(form).model.graph
+    assert list(graph.input) == list(NETWORK.graph.input)
+    assert list(graph.output) == list(NETWORK.graph.output)
+    assert quantized(form).model.opset_import[0].version == 17
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_float_graph_is_left_as_it_is_and_the_result_is_the_same_every_time(form):
+    before = NETWORK.SerializeToString(deterministic=True)
+    first, second = (quantize(NETWORK, RANGES, "entropy", form).data for _ in range(2))
+    assert first == second
+    assert NETWORK.SerializeToString(deterministic=True) == before
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_float_weights_and_no_unread_constants_are_left(form):
+    view = quantized(form)
+    read = {name for node in view.model.graph.node for name in node.input}
+    assert set(view.constants) <= read
+    assert not {"stem_w", "deep_w", "point_w", "head_w"} & set(view.constants)
+
+
+def test_share_of_int8_counts_the_multiply_adds():
+    macs = multiply_adds(onnx, NETWORK.graph)
+    pixels = 8 * 8
+    expected = {
+        "stem": pixels * 8 * 27,
+        "deep": pixels * 8 * 9,
+        "point": pixels * 64,
+        "logits": pixels * 5 * 16,
+    }
+    assert macs == expected
+    assert quantize(NETWORK, RANGES, "min-max", "tensorrt").int8_mac_share == 1.0
+    share = quantize(NETWORK, RANGES, "min-max", "onnxruntime").int8_mac_share
+    assert share == pytest.approx(1 - expected["logits"] / sum(expected.values()))
+
+
+def test_multiply_adds_of_every_weighted_operator():
+    shape = (1, 4, 6, 6)
+    nodes = [
+        drawing.node("ConvTranspose", ["x", "up"], "large", strides=[2, 2]),
+        drawing.node("GlobalAveragePool", ["large"], "pooled"),
+        drawing.node("Flatten", ["pooled"], "flat"),
+        drawing.node("Gemm", ["flat", "w"], "y", transB=1),
+    ]
+    constants = {"up": np.ones((4, 3, 2, 2), np.float32), "w": np.ones((5, 3), np.float32)}
+    model = drawing.make_model(nodes, constants, {"x": (shape, FLOAT)}, {"y": ((1, 5), FLOAT)})
+    assert multiply_adds(onnx, model.graph) == {"large": 36 * 4 * 3 * 4, "y": 15}
+
+
+# Refused
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_quantised_graph_is_refused(form):
+    once = onnx.load_model_from_string(quantize(NETWORK, RANGES, "min-max", form).data)
+    with pytest.raises(GraphError, match="Q/DQ nodes already"):
+        quantize(once, RANGES, "min-max", form)
+
+
+def test_missing_range_is_named():
+    tensors = {name: seen for name, seen in RANGES.tensors.items() if name != "deep_relu"}
+    with pytest.raises(InputError, match="no range was collected for tensor deep_relu"):
+        quantize(NETWORK, dataclasses.replace(RANGES, tensors=tensors), "min-max", "tensorrt")
+
+
+def test_unknown_form_and_method_are_refused():
+    with pytest.raises(InputError, match="form is 'int4'"):
+        quantize(NETWORK, RANGES, "min-max", "int4")
+    with pytest.raises(InputError, match="method is 'best'"):
+        quantize(NETWORK, RANGES, "best", "tensorrt")
+
+
+def test_truncated_graph_is_one_clear_error(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(NETWORK.SerializeToString()[:-200])
+    with pytest.raises(GraphError, match=r"model\.onnx \(\d+ bytes\) is truncated or not ONNX") as caught:
+        load_graph(path)
+    assert "\n" not in str(caught.value)
+    path.write_bytes(b"")
+    with pytest.raises(GraphError, match="truncated or not ONNX"):
+        load_graph(path)
+    with pytest.raises(GraphError, match="graph not found"):
+        load_graph(tmp_path / "other.onnx")

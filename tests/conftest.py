@@ -1,0 +1,186 @@
+"""What several rooms' tests need: a tiny engine that ONNX Runtime really runs, and tiny datasets."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.card import CARD_FILE, EngineCard, engine_folder
+from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract
+from edge.imaging import write_image
+from edge.labels import CAMVID
+from edge.machine import Machine
+from edge.provenance import WeightsProvenance
+from edge.records import write_record
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def _tiny_graph(classes: int, height: int, width: int, stride: int) -> bytes:
+    """Averages the colours of each stride x stride block, and scores every class by a colour of its own."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    rng = np.random.default_rng(0)
+    tensors = {
+        "weight": rng.normal(0.0, 1.0, (classes, 3, 1, 1)).astype(np.float32),
+        "bias": rng.normal(0.0, 1.0, classes).astype(np.float32),
+        "middle": np.full((1, 3, 1, 1), 127.5, np.float32),
+    }
+    node = onnx.helper.make_node
+    nodes = [
+        node("Cast", ["frame"], ["float"], to=onnx.TensorProto.FLOAT),
+        node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),
+        node("AveragePool", ["planes"], ["blocks"], kernel_shape=[stride, stride], strides=[stride, stride]),
+        node("Sub", ["blocks", "middle"], ["centred"]),
+        node("Conv", ["centred", "weight", "bias"], ["logits"]),
+    ]
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes,
+        "tiny",
+        [value("frame", onnx.TensorProto.UINT8, [1, height, width, 3])],
+        [value("logits", onnx.TensorProto.FLOAT, [1, classes, height // stride, width // stride])],
+        [onnx.numpy_helper.from_array(array, name) for name, array in tensors.items()],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+@pytest.fixture
+def contract():
+    """A contract of 11 CamVid classes at 16x32, stride 4; no file belongs to it."""
+    return Contract(
+        model="tiny",
+        dataset="camvid",
+        class_names=CAMVID.class_names,
+        height=16,
+        width=32,
+        stride=4,
+        coordinates="half_pixel",
+        input_name="frame",
+        output_name="logits",
+        graph_sha256="0" * 64,
+        weights=WeightsProvenance("trained", "runs/tiny", "1" * 64, miou=0.5, trained_size=(16, 32)),
+        source_sha256="2" * 64,
+        opset=17,
+        versions={"onnx": "1"},
+    )
+
+
+@pytest.fixture
+def card(contract):
+    """A card of an engine that no file belongs to."""
+    return EngineCard(
+        contract=contract,
+        backend="onnxruntime",
+        backend_version="1",
+        precision="float32",
+        engine_file="engine.onnx",
+        engine_sha256="3" * 64,
+        engine_bytes=1,
+        built_from_sha256="0" * 64,
+        machine=Machine("Linux", "x86_64", "cpu", 2),
+        built_utc="2026-01-01T00:00:00+00:00",
+        build_seconds=0.5,
+    )
+
+
+@pytest.fixture
+def make_engine(tmp_path, contract, card):
+    """Return a function that writes an artefact folder with graph, contract and an engine, and gives the engine's."""
+
+    def make(
+        name: str = "artefact", precision: str = "float32", backend: str = "onnxruntime", **contract_changes: object
+    ) -> Path:
+        made = dataclasses.replace(contract, **contract_changes)
+        data = _tiny_graph(len(made.class_names), made.height, made.width, made.stride)
+        digest = hashlib.sha256(data).hexdigest()
+        made = dataclasses.replace(made, graph_sha256=digest)
+        artefact = tmp_path / name
+        folder = engine_folder(artefact, backend, precision)
+        folder.mkdir(parents=True)
+        (artefact / GRAPH_FILE).write_bytes(data)
+        write_record(artefact / CONTRACT_FILE, made)
+        (folder / card.engine_file).write_bytes(data)
+        made_card = dataclasses.replace(
+            card,
+            contract=made,
+            backend=backend,
+            precision=precision,
+            engine_sha256=digest,
+            engine_bytes=len(data),
+            built_from_sha256=digest,
+        )
+        write_record(folder / CARD_FILE, made_card)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def frame_rgb():
+    """(20, 44, 3) uint8: blocks of colour with noise on them."""
+    rng = np.random.default_rng(5)
+    blocks = rng.integers(0, 256, (5, 11, 3)).repeat(4, 0).repeat(4, 1)
+    return np.clip(blocks + rng.integers(-20, 20, blocks.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def make_camvid(tmp_path):
+    """Return a function that writes a CamVid folder with `count` frames of 20x44 in each of train and val."""
+
+    def make(name: str = "camvid", count: int = 3) -> Path:
+        root = tmp_path / name
+        rng = np.random.default_rng(7)
+        for split in ("train", "val"):
+            for index in range(count):
+                frame = rng.integers(0, 256, (5, 11, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+                labels = rng.integers(0, 12, (5, 11), np.uint8).repeat(4, 0).repeat(4, 1)
+                write_image(root / split / f"{split[0]}{index % 2}_{index:03d}.png", frame)
+                write_image(root / f"{split}annot" / f"{split[0]}{index % 2}_{index:03d}.png", labels)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def run_python():
+    """Return a function that runs Python in a process of its own, as `run_python("-m", "edge.bench.cli", ...)`."""
+
+    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess:
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            **{
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                "universal_newlines": True,
+                "env": environment,
+                "timeout": 120,
+                **options,
+            },
+        )
+
+    return run
+
+
+@pytest.fixture
+def one_line():
+    """Return a function that checks that stderr holds one line, an error, and gives it."""
+
+    def check(stderr: str) -> str:
+        lines = stderr.strip().splitlines()
+        assert len(lines) == 1, stderr
+        assert lines[0].startswith("error: "), stderr
+        return lines[0]
+
+    return check

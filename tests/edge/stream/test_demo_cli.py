@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.imaging import read_rgb, write_image
+from edge.stream import cli, sinks
+from edge.stream.overlay import distinct_palette
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def folder(tmp_path, halves_rgb):
+    """Return a folder of two pictures of different sizes."""
+    write_image(tmp_path / "street" / "a.png", halves_rgb())
+    write_image(tmp_path / "street" / "b.png", halves_rgb(96, 96))
+    return tmp_path / "street"
+
+
+@pytest.fixture
+def video(tmp_path, halves_rgb):
+    """Return a video of ten frames."""
+    path = tmp_path / "drive.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (128, 64))
+    for _ in range(10):
+        writer.write(halves_rgb()[..., ::-1].copy())
+    writer.release()
+    return path
+
+
+def _run(capsys, engine, source, *options):
+    code = cli.main([str(engine), "--source", str(source), *map(str, options)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_picture_is_written_with_the_labels_of_the_engine(capsys, engine, folder, tmp_path):
+    output = tmp_path / "out" / "a.png"
+    code, out, _ = _run(capsys, engine, folder / "a.png", "--output", output, "--alpha", 1, "--no-legend")
+    assert code == 0
+    painted_rgb = read_rgb(output)
+    colors_rgb = distinct_palette(3)
+    assert painted_rgb.shape == (64, 128, 3)
+    assert (painted_rgb[30:, :56] == colors_rgb[0]).all(), "red is class 0"
+    assert (painted_rgb[30:, 72:] == colors_rgb[2]).all(), "blue is class 2"
+    assert f"written  {output}" in out and "frames   1 shown, 0 dropped" in out
+
+
+def test_random_weights_are_spoken_of(capsys, engine, folder, tmp_path):
+    _, out, err = _run(capsys, engine, folder / "a.png", "--output", tmp_path / "a.png")
+    sentence = "random weights: only the speed of this engine means anything"
+    assert sentence in out and sentence in err
+
+
+def test_folder_becomes_a_folder(capsys, engine, folder, tmp_path):
+    code, _, err = _run(capsys, engine, folder, "--output", tmp_path / "out")
+    assert code == 0
+    assert [read_rgb(path).shape for path in sorted((tmp_path / "out").iterdir())] == [(64, 128, 3), (96, 96, 3)]
+    assert "2/2 frame" in err
+
+
+def test_video_becomes_a_video_and_the_summary_is_json(capsys, engine, video, tmp_path):
+    output = tmp_path / "out.mp4"
+    code, out, _ = _run(capsys, engine, video, "--output", output, "--json")
+    summary = json.loads(out)
+    assert code == 0
+    assert (summary["frames"], summary["dropped"], summary["ended_by"]) == (10, 0, "source")
+    assert summary["output"] == str(output) and summary["source"] == f"video {video}"
+    assert 0 < summary["latency_p50_ms"] <= summary["latency_p99_ms"]
+    assert set(summary["stage_mean_ms"]) == {"preprocess", "inference", "postprocess", "overlay"}
+    capture = cv2.VideoCapture(str(output))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 10
+
+
+def test_frames_end_an_endless_source(capsys, engine, tmp_path):
+    code, out, _ = _run(capsys, engine, "synthetic:64x128", "--output", tmp_path / "out.avi", "--frames", 3, "--json")
+    summary = json.loads(out)
+    assert (code, summary["frames"], summary["ended_by"]) == (0, 3, "limit")
+
+
+def test_live_source_runs_to_its_end(capsys, engine, video, tmp_path):
+    code, out, _ = _run(capsys, engine, video, "--real-time", "--output", tmp_path / "out.avi", "--json")
+    summary = json.loads(out)
+    assert code == 0 and 1 <= summary["frames"] + summary["dropped"] <= 10
+
+
+def test_damaged_picture_is_one_line_and_the_earlier_ones_are_kept(capsys, engine, folder, tmp_path):
+    (folder / "b.png").write_bytes(b"damaged")
+    code, out, err = _run(capsys, engine, folder, "--output", tmp_path / "out")
+    assert code == 2 and out == ""
+    assert "error: image" in err.splitlines()[-1] and "b.png cannot be decoded" in err.splitlines()[-1]
+    assert f"kept what was written until then: {tmp_path / 'out'}" in err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nowhere.mp4", "error: source 'nowhere.mp4' not found"),
+        ("camera:250", "error: camera /dev/video250 not found"),
+        ("rtsp://admin:secret@127.0.0.1:9/live", "error: stream rtsp://***@127.0.0.1:9/live cannot be opened"),
+    ],
+)
+def test_source_that_cannot_be_opened_is_one_line(capfd, engine, tmp_path, source, message):
+    code, out, err = _run(capfd, engine, source, "--output", tmp_path / "out" / "o.mp4", "--timeout", 0.5)
+    assert code == 2 and out == ""
+    assert err.splitlines()[-1].startswith(message)
+    assert "secret" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_engine_is_one_line(capsys, folder, tmp_path):
+    code, _, err = _run(capsys, tmp_path / "nothing", folder, "--output", tmp_path / "out")
+    assert code == 2
+    assert err.count("\n") == 1 and "no engine at" in err and "build_engine.py" in err
+
+
+def test_no_window_is_said_before_any_work(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(sinks, "window_problem", lambda: "there is no display (DISPLAY is not set)")
+    code, _, err = _run(capsys, tmp_path / "nothing", "nowhere.mp4")
+    assert code == 2
+    assert "no window can be opened: there is no display (DISPLAY is not set). Next: --output" in err
+
+
+def test_source_is_not_written_over(capsys, engine, folder):
+    before = (folder / "a.png").read_bytes()
+    code, _, err = _run(capsys, engine, folder, "--output", folder)
+    assert code == 2 and "is where" in err
+    assert (folder / "a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("option", [("--alpha", "2"), ("--alpha", "x"), ("--seconds", "0"), ("--frames", "0")])
+def test_numbers_out_of_range_are_refused(capsys, engine, option):
+    with pytest.raises(SystemExit) as caught:
+        _run(capsys, engine, "synthetic", *option)
+    assert caught.value.code == 2
+
+
+def test_ctrl_c_ends_with_130_and_whole_files(engine, tmp_path):
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "edge.stream.cli", str(engine), "--source", "synthetic:64x128"]
+    process = subprocess.Popen(
+        [*command, "--output", str(output)],
+        cwd=str(ROOT),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell may have taught its children to ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        deadline_s = time.monotonic() + 60
+        while not (output / "frame_000002.png").exists() and time.monotonic() < deadline_s and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert b"interrupted: what was written so far is whole" in err and b"Traceback" not in err
+    assert b"frames " in out
+    written = sorted(output.iterdir())
+    assert len(written) >= 3 and all(path.suffix == ".png" and path.name[0] != "." for path in written)
+    assert all(read_rgb(path).shape == (64, 128, 3) for path in written)
+
+
+def test_progress_without_an_end_is_a_line_now_and_then(capsys, monkeypatch):
+    now_ns = [0]
+    monkeypatch.setattr(cli.time, "perf_counter_ns", lambda: now_ns[0])
+    with cli.EndlessProgress() as progress:
+        for _ in range(100):
+            now_ns[0] += 250_000_000
+            progress.step("4.0 fps")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["segment: 40 frames, 4.0 fps", "segment: 80 frames, 4.0 fps"]
+
+
+def test_help_names_every_source(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    shown = capsys.readouterr().out
+    for word in ("folder", "video file", "camera:0", "rtsp://", "csi:0", "synthetic"):
+        assert word in shown
+
+
+def test_labels_have_the_size_of_the_frame(capsys, engine, tmp_path):
+    write_image(tmp_path / "odd.png", np.full((37, 53, 3), 90, np.uint8))
+    assert _run(capsys, engine, tmp_path / "odd.png", "--output", tmp_path / "out.png")[0] == 0
+    assert read_rgb(tmp_path / "out.png").shape == (37, 53, 3)

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.errors import InputError
+from edge.labels import CAMVID, CITYSCAPES
+from edge.stream.overlay import OverlayPainter, distinct_palette, overlay_rgb, palette_of
+
+NAMES = ("road", "sky", "car")
+PALETTE_RGB = np.array([(128, 64, 128), (70, 130, 180), (0, 0, 142)], np.uint8)
+
+
+def _scene(height=240, width=320):
+    frame_rgb = np.random.default_rng(5).integers(0, 256, (height, width, 3), np.uint8)
+    labels = np.zeros((height, width), np.uint8)
+    labels[: height // 2] = 1
+    return frame_rgb, labels
+
+
+def test_every_pixel_is_the_blend_of_frame_and_label_colour():
+    frame_rgb, labels = _scene()
+    blended = overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB, alpha=0.55, legend=False)
+    expected = 0.45 * frame_rgb + 0.55 * PALETTE_RGB[labels]
+    assert blended.dtype == np.uint8 and blended.shape == frame_rgb.shape
+    assert np.abs(blended - expected).max() <= 0.51
+
+
+def test_alpha_0_is_the_frame_and_alpha_1_the_labels():
+    frame_rgb, labels = _scene()
+    assert np.array_equal(overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB, 0.0, legend=False), frame_rgb)
+    assert np.array_equal(overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB, 1.0, legend=False), PALETTE_RGB[labels])
+
+
+def test_frame_and_labels_are_left_as_they_were():
+    frame_rgb, labels = _scene()
+    kept = frame_rgb.copy(), labels.copy()
+    overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB, caption="12 fps")
+    assert np.array_equal(frame_rgb, kept[0]) and np.array_equal(labels, kept[1])
+
+
+def test_bgr_painter_gives_the_same_picture_as_rgb():
+    frame_rgb, labels = _scene()
+    picture_rgb = overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB, caption="12 fps")
+    picture_bgr = OverlayPainter(NAMES, PALETTE_RGB).paint(frame_rgb[..., ::-1].copy(), labels, ["12 fps"])
+    assert np.array_equal(picture_bgr[..., ::-1], picture_rgb)
+
+
+def test_legend_shows_the_colours_of_the_classes_in_sight_alone():
+    frame_rgb, labels = np.full((240, 320, 3), 100, np.uint8), np.zeros((240, 320), np.uint8)
+    labels[:120] = 1
+    plain = overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB, legend=False)
+    picture = overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB, legend=True)
+    changed = (plain != picture).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert rows.max() < 120 and columns.min() > 160, "the legend is in the upper right corner"
+    counts = [(picture == color).all(axis=2).sum() for color in PALETTE_RGB]
+    assert counts[0] > 20 and counts[1] > 20
+    assert counts[2] == 0
+
+
+def test_class_of_almost_no_pixel_is_not_listed():
+    frame_rgb, labels = np.full((240, 320, 3), 100, np.uint8), np.zeros((240, 320), np.uint8)
+    without = overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB)
+    labels[239, :5] = 2
+    assert np.array_equal(overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB)[:200], without[:200])
+
+
+def test_legend_does_not_move_when_classes_come_and_go():
+    frame_rgb, labels = np.full((240, 320, 3), 100, np.uint8), np.zeros((240, 320), np.uint8)
+    plain = overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB, legend=False)
+    few = overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB)
+    labels[200:] = 2
+    many = overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB)
+    left_edges = [np.nonzero((picture != plain)[:100].any(axis=2))[1].min() for picture in (few, many)]
+    assert left_edges[0] == left_edges[1]
+
+
+def test_caption_is_white_on_dark_in_the_upper_left_corner():
+    frame_rgb, labels = np.full((240, 320, 3), 255, np.uint8), np.zeros((240, 320), np.uint8)
+    picture = overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB, 0.0, legend=False, caption="24.0 fps")
+    rows, columns = np.nonzero((picture != 255).any(axis=2))
+    assert rows.min() == 0 and rows.max() < 40 and columns.min() == 0 and columns.max() < 160
+    block = picture[: rows.max() + 1, : columns.max() + 1]
+    assert np.median(block) < 100
+    assert (block > 200).any()
+
+
+def test_label_beyond_the_classes_is_black():
+    frame_rgb, labels = np.full((20, 30, 3), 200, np.uint8), np.full((20, 30), 255, np.uint8)
+    assert (overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB, 0.5, legend=False) == 100).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 500), (500, 3), (40, 40), (360, 480), (1080, 1920)])
+def test_every_size_can_be_painted(size):
+    frame_rgb = np.zeros((*size, 3), np.uint8)
+    labels = np.arange(size[0] * size[1]).reshape(size).astype(np.uint8) % 19
+    caption = "a caption that is rather long\nin two lines"
+    picture = overlay_rgb(frame_rgb, labels, CITYSCAPES.class_names, CITYSCAPES.palette_rgb(), caption=caption)
+    assert picture.shape == frame_rgb.shape
+
+
+def test_legend_of_many_classes_stays_inside_a_small_frame():
+    labels = np.arange(90 * 320).reshape(90, 320).astype(np.uint8) % 19
+    frame_rgb = np.zeros((90, 320, 3), np.uint8)
+    args = frame_rgb, labels, CITYSCAPES.class_names, CITYSCAPES.palette_rgb()
+    assert not np.array_equal(overlay_rgb(*args), overlay_rgb(*args, legend=False))
+
+
+def test_painter_follows_a_change_of_size():
+    painter = OverlayPainter(NAMES, PALETTE_RGB)
+    for size in ((20, 30), (40, 20), (20, 30)):
+        assert painter.paint(np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8)).shape == (*size, 3)
+
+
+def test_wrong_arguments_are_refused():
+    frame_rgb, labels = _scene()
+    with pytest.raises(InputError, match=r"labels are \(240, 319\)"):
+        overlay_rgb(frame_rgb, labels[:, 1:], NAMES, PALETTE_RGB)
+    with pytest.raises(InputError, match="frame is"):
+        overlay_rgb(frame_rgb[..., 0], labels, NAMES, PALETTE_RGB)
+    with pytest.raises(InputError, match=r"alpha is 1\.5"):
+        overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB, alpha=1.5)
+    with pytest.raises(InputError, match="palette has shape"):
+        overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB[:2])
+
+
+class _Contract:
+    def __init__(self, dataset, class_names):
+        self.dataset, self.class_names = dataset, class_names
+
+
+def test_palette_is_that_of_the_dataset_or_made_up():
+    assert np.array_equal(palette_of(_Contract("camvid", CAMVID.class_names)), CAMVID.palette_rgb())
+    assert np.array_equal(palette_of(_Contract("synthetic", CITYSCAPES.class_names)), CITYSCAPES.palette_rgb())
+    made_up = palette_of(_Contract("camvid", ("rail", "sleeper")))
+    assert np.array_equal(made_up, distinct_palette(2))
+
+
+def test_made_up_colours_are_distinct():
+    colors = distinct_palette(19)[:19].astype(int)
+    distances = np.abs(colors[:, None] - colors[None]).sum(axis=2) + 1000 * np.eye(19, dtype=int)
+    assert distances.min() > 60
+    assert not distinct_palette(19)[19:].any()

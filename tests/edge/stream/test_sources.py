@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import socket
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.errors import ImageError, InputError, SourceError
+from edge.imaging import write_image
+from edge.stream import captures
+from edge.stream.live import LiveSource
+from edge.stream.ordered import OrderedSource, PictureSource
+from edge.stream.sources import open_source
+
+
+def _write_video(path, frame_count=12, height=48, width=64):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (width, height))
+    assert writer.isOpened()
+    for index in range(frame_count):
+        writer.write(np.full((height, width, 3), 10 * index % 256, np.uint8))
+    writer.release()
+    return path
+
+
+def _all_frames(source):
+    with source:
+        return list(iter(source.read, None))
+
+
+def test_picture_gives_one_frame_in_bgr(tmp_path):
+    frame_rgb = np.zeros((10, 20, 3), np.uint8)
+    frame_rgb[..., 0] = 250
+    write_image(tmp_path / "red.png", frame_rgb)
+    source = open_source(str(tmp_path / "red.png"))
+    (frame,) = _all_frames(source)
+    assert frame.name == "red"
+    assert tuple(frame.pixels_bgr[0, 0]) == (0, 0, 250)
+    assert (source.is_live, source.shows_pictures, source.length, source.size) == (False, True, 1, (10, 20))
+
+
+def test_folder_gives_its_pictures_in_order_of_names_and_sizes_of_their_own(tmp_path):
+    for name, height in (("b.png", 12), ("a.png", 10), ("c.jpg", 14)):
+        write_image(tmp_path / name, np.zeros((height, 20, 3), np.uint8))
+    (tmp_path / "notes.txt").write_text("no picture")
+    frames = _all_frames(open_source(str(tmp_path)))
+    assert [(frame.name, len(frame.pixels_bgr)) for frame in frames] == [("a", 10), ("b", 12), ("c", 14)]
+
+
+def test_pictures_of_one_stem_get_names_of_their_own(tmp_path):
+    for name in ("a.png", "a.jpg"):
+        write_image(tmp_path / name, np.zeros((10, 20, 3), np.uint8))
+    assert sorted(frame.name for frame in _all_frames(open_source(str(tmp_path)))) == ["a_jpg", "a_png"]
+
+
+def test_video_file_gives_every_frame_in_order(tmp_path):
+    source = open_source(str(_write_video(tmp_path / "drive.avi")))
+    frames = _all_frames(source)
+    assert [frame.number for frame in frames] == list(range(12))
+    assert [int(frame.pixels_bgr.mean()) for frame in frames] == pytest.approx([10 * n for n in range(12)], abs=3)
+    assert (source.is_live, source.fps, source.size, source.length) == (False, 20.0, (48, 64), 12)
+    assert source.dropped == 0 and source.end_note is None
+
+
+def test_video_file_is_started_again_when_it_is_opened_again(tmp_path):
+    source = open_source(str(_write_video(tmp_path / "drive.avi")))
+    assert len(_all_frames(source)) == len(_all_frames(source)) == 12
+
+
+def test_synthetic_source_moves_and_has_the_size_asked_for():
+    source = open_source("synthetic:64x128")
+    with source:
+        frames = [source.read() for _ in range(3)]
+    assert all(frame.pixels_bgr.shape == (64, 128, 3) for frame in frames)
+    assert not np.array_equal(frames[0].pixels_bgr, frames[2].pixels_bgr)
+    assert (source.fps, source.length) == (30.0, None)
+
+
+def test_real_time_makes_a_live_source(tmp_path):
+    video = str(_write_video(tmp_path / "drive.avi", frame_count=3))
+    assert isinstance(open_source(video), OrderedSource)
+    source = open_source(video, real_time=True)
+    assert isinstance(source, LiveSource)
+    frames = _all_frames(source)
+    assert frames[-1].number == 2 and source.fps == 20.0
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("0", LiveSource),
+        ("camera:1", LiveSource),
+        ("camera:1?width=1280&height=720", LiveSource),
+        ("/dev/video2", LiveSource),
+        ("/dev/v4l/by-id/front", LiveSource),
+        ("rtsp://10.0.0.1/stream", LiveSource),
+        ("rtsps://10.0.0.1/stream", LiveSource),
+        ("csi:0", LiveSource),
+        ("csi://0?width=1280&height=720&fps=30&flip=2", LiveSource),
+        ("synthetic", OrderedSource),
+    ],
+)
+def test_address_chooses_the_kind_of_source_and_opens_nothing(text, kind):
+    assert type(open_source(text)) is kind
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("/nowhere/drive.mp4", "'/nowhere/drive.mp4' not found"),
+        ("ftp://host/file", "means nothing here, expected a picture"),
+        ("camera:front", "means nothing here"),
+        ("csi://0?widht=1280", "has the option 'widht=1280', expected a whole number for width, height, fps, flip"),
+        ("camera:0?width=wide", "has the option 'width=wide'"),
+        ("synthetic:big", "expected HEIGHTxWIDTH"),
+    ],
+)
+def test_text_that_means_nothing_is_refused(text, message):
+    with pytest.raises(SourceError, match="(?s).*" + message.replace("?", r"\?")):
+        open_source(text)
+
+
+def test_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(ImageError, match="holds no picture"):
+        open_source(str(tmp_path))
+
+
+def test_damaged_picture_is_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG but no more")
+    with pytest.raises(ImageError, match=r"a\.png cannot be decoded"):
+        _all_frames(open_source(str(tmp_path / "a.png")))
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all" * 100])
+def test_damaged_video_is_refused(tmp_path, content):
+    (tmp_path / "drive.mp4").write_bytes(content)
+    with pytest.raises(SourceError, match=r"drive\.mp4 .*(cannot be opened|not one frame)"):
+        _all_frames(open_source(str(tmp_path / "drive.mp4")))
+
+
+def test_truncated_video_gives_what_there_is_and_a_note(tmp_path):
+    path = _write_video(tmp_path / "drive.avi", frame_count=100)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    source = open_source(str(path))
+    frames = _all_frames(source)
+    assert 0 < len(frames) < 100
+    assert source.end_note is None or "truncated" in source.end_note
+
+
+def test_video_that_ends_early_is_noted():
+    class Capture:
+        left = 4
+
+        def read(self):
+            self.left -= 1
+            return (True, np.zeros((4, 4, 3), np.uint8)) if self.left >= 0 else (False, None)
+
+        def get(self, prop):
+            return 10.0 if prop == cv2.CAP_PROP_FRAME_COUNT else 0.0
+
+        def release(self):
+            pass
+
+    source = OrderedSource("video drive.mp4", Capture)
+    assert len(_all_frames(source)) == 4
+    assert source.end_note == "video drive.mp4 ended after 4 of 10 frames: it is truncated or damaged"
+
+
+def test_camera_that_is_not_there_is_one_line():
+    with pytest.raises(SourceError, match="camera /dev/video250 not found") as caught, open_source("camera:250"):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def _free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def test_rtsp_without_a_server_is_one_line_without_the_password():
+    url = f"rtsp://admin:secret@127.0.0.1:{_free_port()}/stream"
+    with pytest.raises(SourceError, match="cannot be opened") as caught, open_source(url, timeout_s=0.3):
+        pass
+    assert "secret" not in str(caught.value) and "admin" not in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
+
+
+def test_rtsp_server_that_never_answers_is_given_up():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(1)
+        url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/stream"
+        with pytest.raises(SourceError, match=r"cannot be opened|did not open"), open_source(url, timeout_s=0.3):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtsp://admin:secret@10.0.0.1/live", "rtsp://***@10.0.0.1/live"),
+        ("rtsp://admin:se@cr/et@10.0.0.1/live", "rtsp://***@10.0.0.1/live"),
+        ("rtsp://10.0.0.1/live?user=a&password=secret&x=1", "rtsp://10.0.0.1/live?user=a&password=***&x=1"),
+        ("rtsp://10.0.0.1/live", "rtsp://10.0.0.1/live"),
+    ],
+)
+def test_passwords_are_masked(address, shown):
+    assert captures.masked(address) == shown
+    assert open_source(address).description == f"stream {shown}"
+
+
+def test_csi_pipeline_takes_the_sensor_through_argus_to_bgr():
+    assert captures.csi_pipeline(1, width=1920, height=1080, fps=60, flip=2) == (
+        "nvarguscamerasrc sensor-id=1 ! "
+        "video/x-raw(memory:NVMM), width=(int)1920, height=(int)1080, framerate=(fraction)60/1 ! "
+        "nvvidconv flip-method=2 ! video/x-raw, format=(string)BGRx ! "
+        "videoconvert ! video/x-raw, format=(string)BGR ! "
+        "appsink drop=true max-buffers=1 sync=false"
+    )
+
+
+def test_csi_address_reaches_the_pipeline(monkeypatch):
+    class Capture:
+        opened_with = None
+
+        def __init__(self, *arguments):
+            Capture.opened_with = arguments
+
+        def isOpened(self):  # noqa: N802  OpenCV's name
+            return False
+
+    monkeypatch.setattr(captures, "has_gstreamer", lambda: True)
+    monkeypatch.setattr(captures.cv2, "VideoCapture", Capture)
+    with pytest.raises(SourceError, match=r"csi:1 cannot be opened.*nvargus-daemon"):
+        open_source("csi://1?width=1920&height=1080&fps=60&flip=2").open()
+    assert Capture.opened_with == (captures.csi_pipeline(1, 1920, 1080, 60, 2), cv2.CAP_GSTREAMER)
+
+
+def test_csi_without_gstreamer_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(captures, "has_gstreamer", lambda: False)
+    with pytest.raises(SourceError, match=r"csi:0 needs an OpenCV with GStreamer.*Next.*python3-opencv"):
+        open_source("csi:0").open()
+
+
+class _Clock:
+    """Stands in for the module `time`: sleeping is what moves it."""
+
+    def __init__(self):
+        self.now_s = 100.0
+
+    def perf_counter(self):
+        return self.now_s
+
+    def sleep(self, seconds):
+        self.now_s += seconds
+
+
+class _Counting:
+    def __init__(self):
+        self.index = 0
+
+    def read(self):
+        self.index += 1
+        return True, np.full((2, 2, 3), self.index - 1, np.uint8)
+
+    def grab(self):
+        self.index += 1
+        return True
+
+    def get(self, prop):
+        return 10.0 if prop == cv2.CAP_PROP_FPS else 0.0
+
+
+def test_paced_capture_gives_frames_when_they_are_due_and_passes_over_late_ones(monkeypatch):
+    clock = _Clock()
+    monkeypatch.setattr(captures, "time", clock)
+    paced = captures.PacedCapture(_Counting())
+    seen = []
+    for spent_s in (0.0, 0.0, 0.35, 0.0):
+        _, pixels = paced.read()
+        seen.append((int(pixels[0, 0, 0]), round(clock.now_s - 100.0, 3)))
+        clock.now_s += spent_s
+    # Due every 0.1 s; 0.35 s are spent over frame 2, so 3 is passed over and 4 is the first that is not late.
+    assert [number for number, _ in seen] == [0, 1, 2, 5]
+    assert [when_s for _, when_s in seen] == pytest.approx([0.0, 0.1, 0.2, 0.55])
+
+
+def test_picture_source_names_the_files_that_it_reads(tmp_path):
+    write_image(tmp_path / "a.png", np.zeros((10, 20, 3), np.uint8))
+    source = open_source(str(tmp_path))
+    assert isinstance(source, PictureSource)
+    assert source.files == {(tmp_path / "a.png").resolve()}
+
+
+def test_source_error_is_an_input_error():
+    assert issubclass(SourceError, InputError)

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import argparse
+import errno
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+import edge.console as console
+from edge.console import Progress, format_seconds, parse_size, positive_int, run_command, size_argument
+from edge.errors import DatasetError, SizeError
+
+
+def raising(error):
+    def command():
+        raise error
+
+    return command
+
+
+def test_code_of_the_command_is_kept():
+    assert run_command(lambda: 0) == 0
+    assert run_command(lambda: 7) == 7
+
+
+def test_error_of_the_tree_is_one_line_on_stderr_and_code_2(capsys):
+    assert run_command(raising(DatasetError("folder is\n empty.\tNext: fill it"))) == 2
+    captured = capsys.readouterr()
+    assert captured.err == "error: folder is empty. Next: fill it\n"
+    assert captured.out == ""
+
+
+def test_interrupt_is_code_130(capsys):
+    assert run_command(raising(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err.strip() == "interrupted: nothing half-written was kept"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_is_one_line_that_says_to_free_space(capsys, number):
+    assert run_command(raising(OSError(number, os.strerror(number), "out/record.json"))) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "out/record.json" in line
+    assert os.strerror(number) in line
+    assert "free some space" in line
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_folder_without_permission_is_one_line(capsys, number):
+    assert run_command(raising(OSError(number, os.strerror(number), "out"))) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "choose a folder you may write to" in line
+
+
+@pytest.mark.parametrize("defect", [ValueError("x"), ZeroDivisionError(), OSError(errno.EIO, "x"), TypeError("x")])
+def test_defect_keeps_its_traceback(defect):
+    with pytest.raises(type(defect)):
+        run_command(raising(defect))
+
+
+def test_reader_that_left_ends_the_command_quietly(run_python):
+    # The pipe is closed before anything is written; 100 kB do not fit into any buffer of Python's.
+    script = (
+        "import os, sys\n"
+        "from edge.console import run_command\n"
+        "reading, writing = os.pipe(); os.dup2(writing, 1); os.close(reading); os.close(writing)\n"
+        "sys.exit(run_command(lambda: print('x' * int(sys.argv[1])) or 0))\n"
+    )
+    for size in (10, 100_000):
+        result = run_python("-c", script, size)
+        assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_output_onto_a_full_disk_is_one_line_and_code_2(run_python, one_line, size):
+    script = (
+        "import sys\nfrom edge.console import run_command\n"
+        "sys.exit(run_command(lambda: print('x' * int(sys.argv[1])) or 0))\n"
+    )
+    with open("/dev/full", "w") as full:
+        result = run_python("-c", script, size, stdout=full)
+    assert result.returncode == 2
+    assert "free some space" in one_line(result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512x1024", (512, 1024)), (" 64X128 ", (64, 128)), ("1x99999", (1, 99999))]
+)
+def test_size_is_height_then_width(text, size):
+    assert parse_size(text) == size
+    assert size_argument(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "512", "512x", "x512", "0x10", "10x0", "-1x4", "1.5x2", "512*1024", "100000x1"])
+def test_size_of_another_form_is_refused(text):
+    with pytest.raises(SizeError, match="expected HEIGHTxWIDTH"):
+        parse_size(text)
+    with pytest.raises(argparse.ArgumentTypeError, match="expected HEIGHTxWIDTH"):
+        size_argument(text)
+
+
+def test_positive_int_takes_whole_numbers_from_1():
+    assert positive_int("1") == 1
+    for text in ("0", "-3", "two", "1.5", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected"):
+            positive_int(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (3599.7, "1 h 00 min"),
+        (7800, "2 h 10 min"),
+    ],
+)
+def test_duration_reads_as_a_person_says_it(seconds, text):
+    assert format_seconds(seconds) == text
+
+
+class Clock:
+    """Stands in for the module time: a second goes by at every look."""
+
+    def __init__(self):
+        self.now_ns = 0
+
+    def perf_counter_ns(self):
+        self.now_ns += 1_000_000_000
+        return self.now_ns
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_in_a_log_is_a_line_for_every_tenth(monkeypatch):
+    monkeypatch.setattr(console, "time", Clock())
+    stream = io.StringIO()
+    with Progress("count", 100, "frame", stream) as progress:
+        for _ in range(100):
+            progress.step()
+    lines = stream.getvalue().splitlines()
+    assert [int(line.split("/")[0].split()[-1]) for line in lines] == list(range(10, 101, 10))
+    assert lines[0] == "count: 10/100 frame (10 s gone, 1 min 30 s left)"
+    assert lines[-1] == "count: 100/100 frame (1 min 40 s gone, 0 s left)"
+
+
+@pytest.mark.parametrize("total", [1, 3, 7])
+def test_progress_of_few_steps_is_a_line_for_each(total):
+    stream = io.StringIO()
+    with Progress("count", total, "frame", stream) as progress:
+        for _ in range(total):
+            progress.step("note")
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == total
+    assert all(line.endswith(" note") for line in lines)
+
+
+def test_progress_on_a_terminal_redraws_one_line(monkeypatch):
+    monkeypatch.setattr(console, "time", Clock())
+    stream = Terminal()
+    with Progress("count", 3, "frame", stream) as progress:
+        for _ in range(3):
+            progress.step()
+    assert stream.getvalue().count("\r") == 3
+    assert stream.getvalue().count("\n") == 1
+    assert stream.getvalue().endswith("\n")
