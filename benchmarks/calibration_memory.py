@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from calibration.collect import collect_ranges
-from edge.console import positive_int, run_command
+from edge.console import CommandParser, positive_int, run_command
 from edge.contract import read_contract
 from edge.errors import SegEdgeError
 from edge.frames import SyntheticFrames
@@ -30,7 +30,7 @@ GOAL_GROWTH = 0.05
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("artifact", type=Path, help="artefact folder with model.onnx")
     parser.add_argument("--few", type=positive_int, default=8, help="images of the first process (default: 8)")
     parser.add_argument("--many", type=positive_int, default=64, help="images of the second process (default: 64)")

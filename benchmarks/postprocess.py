@@ -28,7 +28,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edge.artifacts import ARTIFACTS_ROOT
-from edge.console import parse_size, positive_int, run_command, size_argument
+from edge.console import CommandParser, parse_size, positive_int, run_command, size_argument
 from edge.contract import GRAPH_FILE, read_contract
 from edge.errors import InputError
 from edge.machine import this_machine
@@ -221,7 +221,7 @@ def _print_table(record: dict[str, object], cases: list[dict]) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--logits", metavar="FILE.npy", help="logits of a trained model, (classes, h, w) float32")
     source.add_argument("--synthetic", action="store_true", help="make up logits that resemble a trained model's")

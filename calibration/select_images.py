@@ -15,7 +15,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from edge.artifacts import sha256_json
-from edge.console import HelpFormatter, positive_int, run_command
+from edge.console import CommandParser, positive_int, run_command
 from edge.datasets import LAYOUTS, Dataset, open_dataset
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
 from edge.records import record, record_to_json, write_record
@@ -99,10 +99,9 @@ def calibration_frames(
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="calibration/select_images.py",
         description="Choose calibration images from a training split and write their manifest.",
-        formatter_class=HelpFormatter,
     )
     parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS))
     parser.add_argument("--data-dir", type=Path, required=True, help="the dataset's folder")

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import time
-from typing import Callable, TextIO
+from typing import Callable, NoReturn, TextIO
 
 from edge.errors import SegEdgeError, SizeError, StorageError
 
@@ -77,6 +77,18 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         if action.default is None or action.default is False or "(default:" in (action.help or ""):
             return action.help
         return super()._get_help_string(action)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose errors are one line, like all others of the project."""
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        options.setdefault("formatter_class", HelpFormatter)
+        super().__init__(*arguments, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line and exit with 2."""
+        self.exit(EXIT_BAD_INPUT, f"error: {_one_line(message)}. Next: {self.prog} --help\n")
 
 
 def parse_size(text: str) -> tuple[int, int]:

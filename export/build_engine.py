@@ -18,7 +18,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 from calibration.methods import METHODS
 from calibration.select_images import DEFAULT_IMAGE_COUNT, RANDOM_WEIGHTS_IMAGE_COUNT
 from edge.card import EngineCard
-from edge.console import HelpFormatter, format_seconds, positive_int, run_command, size_argument
+from edge.console import CommandParser, format_seconds, positive_int, run_command, size_argument
 from edge.datasets import LAYOUTS
 from edge.records import record_to_json
 from export.backends import BACKEND_CHOICES
@@ -27,10 +27,9 @@ from export.build import BuildRequest, BuildResult, Plan, build, plan_build
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="export/build_engine.py",
         description="Build an engine of a model, checked on held-out images.",
-        formatter_class=HelpFormatter,
     )
     parser.add_argument("--model", required=True, help="architecture, such as fast_scnn or fastfcn")
     parser.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes and images (default: the weights')")

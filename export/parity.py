@@ -17,7 +17,7 @@ import numpy as np
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from edge.console import positive_int, run_command
+from edge.console import CommandParser, positive_int, run_command
 from edge.errors import ParityError
 from edge.metrics import label_agreement
 from edge.postprocess import upsample_argmax
@@ -112,7 +112,7 @@ def compare(
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="export/parity.py",
         description="Compare the ONNX graph of an artefact folder with its Keras model on images, again.",
     )

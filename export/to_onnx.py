@@ -20,7 +20,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_file, sha256_json, write_bytes
-from edge.console import HelpFormatter, run_command, size_argument
+from edge.console import CommandParser, run_command, size_argument
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.datasets import LAYOUTS, class_table
 from edge.errors import InputError, MissingDependencyError, SegEdgeError, WeightsError
@@ -283,10 +283,9 @@ def _convert(model, request: ExportRequest) -> bytes:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="export/to_onnx.py",
         description="Export a model to ONNX and compare it with Keras on images.",
-        formatter_class=HelpFormatter,
     )
     parser.add_argument("--model", required=True, help="architecture, such as fast_scnn")
     parser.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes (default: the weights')")

@@ -11,7 +11,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from edge.console import HelpFormatter, positive_int, run_command, size_argument
+from edge.console import CommandParser, positive_int, run_command, size_argument
 from edge.datasets import LAYOUTS, open_dataset
 from edge.errors import MissingDependencyError
 from edge.records import record_to_json
@@ -22,10 +22,9 @@ from train.runs import BEST_WEIGHTS, RUNS_ROOT, RunRecord, new_run_folder, read_
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     models = sorted({model for model, _ in RECIPES})
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="train/train.py",
         description="Train a segmentation model; the weights of the best epoch are kept in a run folder.",
-        formatter_class=HelpFormatter,
     )
     parser.add_argument("--model", required=True, choices=models)
     parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS))

@@ -10,7 +10,7 @@ from pathlib import Path
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.measure import MOST_DISTINCT_FRAMES, BenchPlan, run_benchmark
 from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE, write_report
-from edge.console import HelpFormatter, positive_int, run_command, size_argument
+from edge.console import CommandParser, positive_int, run_command, size_argument
 from edge.datasets import LAYOUTS, open_dataset
 from edge.errors import InputError
 from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
@@ -23,14 +23,13 @@ SYNTHETIC_SEED = 9_000_000
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="edge-bench", description="Measure how fast and how accurate an engine is on this machine."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser(
         "run",
         help="measure latency of each stage, frames per second and, on request, mIoU",
-        formatter_class=HelpFormatter,
     )
     run.add_argument("engine", type=Path, help="engine folder, or artefact folder")
     source = run.add_mutually_exclusive_group()

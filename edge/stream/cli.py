@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.card import EngineCard
-from edge.console import Progress, positive_int, run_command
+from edge.console import CommandParser, Progress, positive_int, run_command
 from edge.errors import SegEdgeError
 from edge.provenance import RANDOM
 from edge.records import record_to_json
@@ -27,7 +27,7 @@ from edge.stream.summary import summarise
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="edge-demo",
         description="Segment a picture, a folder, a video or a live camera, and show or write the overlay. "
         "Of a live source, always the latest frame is taken.",

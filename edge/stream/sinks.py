@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -169,7 +170,27 @@ def window_problem() -> str | None:
     """Return why OpenCV cannot open a window here, or None if it should be able to."""
     if re.search(r"GUI:\s+NONE", cv2.getBuildInformation()):
         return f"this OpenCV ({cv2.__version__}) was built without windows (opencv-python-headless)"
-    on_linux = sys.platform.startswith("linux")
-    if on_linux and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return "there is no display (DISPLAY is not set)"
+    if sys.platform.startswith("linux") and not os.environ.get("WAYLAND_DISPLAY"):
+        display = os.environ.get("DISPLAY", "")
+        if not display:
+            return "there is no display (DISPLAY is not set)"
+        if not _answers(display):
+            return f"no X server answers on DISPLAY {display}"
     return None
+
+
+def _answers(display: str) -> bool:
+    """Return whether the X server of this machine that DISPLAY names can be reached.
+
+    Asked here because Qt ends the process when it cannot reach one. A display of another machine,
+    and one that ssh forwards, is taken to be there.
+    """
+    local = re.fullmatch(r"(?:unix)?:(\d+)(?:\.\d+)?", display)
+    if not local:
+        return True
+    path = f"/tmp/.X11-unix/X{local[1]}"
+    for address in (path, "\0" + path):  # a server may listen on the abstract name alone
+        with socket.socket(socket.AF_UNIX) as connection:
+            if connection.connect_ex(address) == 0:
+                return True
+    return False

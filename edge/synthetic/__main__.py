@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from edge.console import Progress, positive_int, run_command, size_argument
+from edge.console import CommandParser, Progress, positive_int, run_command, size_argument
 from edge.synthetic.dataset import write_dataset
 
 
@@ -17,7 +17,7 @@ def _seed(text: str) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's options."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m edge.synthetic",
         description="Draw synthetic street scenes in the exact layout of Cityscapes (leftImg8bit, gtFine).",
     )

@@ -267,7 +267,10 @@ def test_without_windows_or_display_the_message_names_output(monkeypatch):
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     with pytest.raises(InputError, match=r"DISPLAY is not set.*Next: --output"):
         WindowSink("camera 0")
-    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setenv("DISPLAY", ":65000")
+    with pytest.raises(InputError, match=r"no X server answers on DISPLAY :65000.*Next: --output"):
+        WindowSink("camera 0")
+    monkeypatch.setenv("DISPLAY", "desk.example:0")
     assert sinks.window_problem() is None
 
 

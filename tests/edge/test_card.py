@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import shutil
+
+import pytest
+
+from edge.card import (
+    BACKENDS,
+    CARD_FILE,
+    PRECISIONS,
+    BuildCheck,
+    CalibrationNote,
+    EngineCard,
+    engine_folder,
+    find_engine,
+    read_card,
+)
+from edge.errors import ContractError, EngineMismatchError, InputError
+from edge.machine import Machine, this_machine
+from edge.records import read_record, write_record
+
+
+def edit(folder, **changes):
+    path = folder / CARD_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_card_with_all_its_parts_comes_back_equal(card, tmp_path):
+    full = dataclasses.replace(
+        card,
+        precision="int8",
+        int8_mac_share=0.97,
+        calibration=CalibrationNote("entropy", 64, "camvid train", "4" * 64),
+        check=BuildCheck(16, "camvid val", 0.98, 0.61, 0.60),
+        machine=Machine("Linux", "aarch64", "Cortex", 8, "Jetson AGX Orin", "35.4.1", "Orin", "8.7"),
+        notes=("one", "two"),
+    )
+    for value in (card, full):
+        write_record(tmp_path / CARD_FILE, value)
+        assert read_record(EngineCard, tmp_path / CARD_FILE) == value
+
+
+def test_engine_of_its_card_is_accepted(make_engine):
+    folder = make_engine()
+    assert read_card(folder).engine_bytes == (folder / "engine.onnx").stat().st_size
+
+
+@pytest.mark.parametrize("position", [0, 100, -1])
+def test_engine_altered_by_one_byte_is_refused(make_engine, position):
+    path = make_engine() / "engine.onnx"
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(EngineMismatchError, match=r"is not the engine of its card .* Next: python export/build_engine"):
+        read_card(path.parent)
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: b"", lambda data: data + b"\0"])
+def test_engine_of_another_length_is_refused_with_both_lengths(make_engine, change):
+    path = make_engine() / "engine.onnx"
+    data = path.read_bytes()
+    path.write_bytes(change(data))
+    with pytest.raises(EngineMismatchError, match=rf"\({len(change(data))} bytes\) .* \({len(data)} bytes"):
+        read_card(path.parent)
+
+
+def test_missing_engine_is_refused_with_the_command_that_builds_it(make_engine):
+    folder = make_engine(precision="int8")
+    (folder / "engine.onnx").unlink()
+    command = "python export/build_engine.py --model tiny --dataset camvid --size 16x32 --int8 --backend onnxruntime"
+    with pytest.raises(InputError) as caught:
+        read_card(folder)
+    assert str(caught.value).endswith(f"Next: {command}")
+
+
+@pytest.mark.parametrize(("precision", "flag"), [("float32", ""), ("float16", " --fp16"), ("int8", " --int8")])
+def test_rebuild_command_asks_for_the_same_precision(card, precision, flag):
+    command = dataclasses.replace(card, precision=precision).rebuild_command()
+    assert f"--size 16x32{flag} --backend onnxruntime" in command
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+def test_truncated_card_is_refused(make_engine, share):
+    path = make_engine() / CARD_FILE
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ContractError, match=r"engine card .*card\.json is damaged"):
+        read_card(path.parent)
+
+
+def test_card_of_another_schema_is_refused(make_engine):
+    folder = make_engine()
+    edit(folder, schema=2)
+    with pytest.raises(ContractError, match="has schema 2, this version of segedge reads 1"):
+        read_card(folder)
+
+
+@pytest.mark.parametrize(("field", "value"), [("backend", "openvino"), ("precision", "int4"), ("precision", "fp16")])
+def test_card_of_an_unknown_backend_or_precision_is_refused(make_engine, field, value):
+    folder = make_engine()
+    edit(folder, **{field: value})
+    with pytest.raises(ContractError, match=rf"has the {field} '{value}', expected one of: "):
+        read_card(folder)
+
+
+def test_engine_is_found_from_its_folder_a_file_in_it_and_the_artefact_folder(make_engine):
+    folder = make_engine()
+    artefact = folder.parents[1]
+    for given in (folder, folder / CARD_FILE, folder / "engine.onnx", artefact, artefact / "model.onnx", str(folder)):
+        assert find_engine(given) == folder
+
+
+def test_artefact_gives_tensorrt_before_onnxruntime_and_int8_first(tmp_path):
+    wanted = [
+        ("tensorrt", "int8"),
+        ("tensorrt", "float16"),
+        ("tensorrt", "float32"),
+        ("onnxruntime", "int8"),
+        ("onnxruntime", "float16"),
+        ("onnxruntime", "float32"),
+    ]
+    assert set(wanted) == set(itertools.product(BACKENDS, PRECISIONS))
+    for backend, precision in wanted:
+        folder = engine_folder(tmp_path, backend, precision)
+        folder.mkdir(parents=True)
+        (folder / CARD_FILE).write_text("{}")
+    for backend, precision in wanted:
+        best = engine_folder(tmp_path, backend, precision)
+        assert find_engine(tmp_path) == best
+        shutil.rmtree(str(best))
+    with pytest.raises(InputError, match="no engine at"):
+        find_engine(tmp_path)
+
+
+def test_folder_without_a_card_is_no_engine(make_engine):
+    folder = make_engine()
+    (folder / CARD_FILE).unlink()
+    with pytest.raises(InputError, match=r"no engine at .*expected a folder with card\.json.* Next: python export"):
+        find_engine(folder)
+
+
+def test_this_machine_describes_itself():
+    machine = this_machine()
+    assert machine.cpu_count >= 1
+    assert machine.cpu
+    assert machine.architecture
+    assert (machine.gpu is None) == (machine.compute_capability is None)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
+from edge.errors import ContractError, GraphError, InputError
+from edge.provenance import WeightsProvenance
+from edge.records import read_record, write_record
+
+
+def test_contract_comes_back_from_its_folder(make_engine):
+    artefact = make_engine().parents[1]
+    contract = read_contract(artefact)
+    assert contract == read_record(Contract, artefact / CONTRACT_FILE)
+    assert contract.weights.trained_size == (16, 32)
+
+
+def test_shapes_follow_from_size_stride_and_classes(contract):
+    assert contract.input_shape == (1, 16, 32, 3)
+    assert contract.output_shape == (1, 11, 4, 8)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_truncated_contract_is_refused(make_engine, share):
+    path = make_engine().parents[1] / CONTRACT_FILE
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ContractError, match=r"contract .*contract\.json is damaged"):
+        read_contract(path.parent)
+
+
+def test_truncated_graph_is_refused_with_the_command_that_exports_again(make_engine):
+    path = make_engine().parents[1] / GRAPH_FILE
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(GraphError, match=r"truncated or was replaced.*to_onnx\.py --model tiny .* --size 16x32"):
+        read_contract(path.parent)
+
+
+def test_missing_graph_or_contract_is_named(make_engine, tmp_path):
+    artefact = make_engine().parents[1]
+    (artefact / GRAPH_FILE).unlink()
+    with pytest.raises(InputError, match=r"graph not found: .*model\.onnx\. Next: python export/to_onnx\.py"):
+        read_contract(artefact)
+    with pytest.raises(InputError, match="contract not found"):
+        read_contract(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"coordinates": "nearest"}, "coordinate rule 'nearest', expected one of: "),
+        ({"height": 18}, "18x32 at stride 4, expected a size that is a multiple of the stride"),
+        ({"width": 33}, "16x33 at stride 4"),
+        ({"height": 0}, "0x32 at stride 4"),
+        ({"stride": 0}, "at stride 0"),
+        ({"height": -4}, "-4x32"),
+        ({"class_names": ()}, "has 0 classes"),
+        ({"class_names": tuple(map(str, range(256)))}, "has 256 classes, expected 1 to 255"),
+    ],
+)
+def test_impossible_contract_is_refused(contract, tmp_path, changes, message):
+    with pytest.raises(ContractError, match=message):
+        dataclasses.replace(contract, **changes)
+    # The same holds for a file that somebody edited.
+    broken = {name: list(value) if isinstance(value, tuple) else value for name, value in changes.items()}
+    write_record(tmp_path / CONTRACT_FILE, contract)
+    text = (tmp_path / CONTRACT_FILE).read_text()
+    import json
+
+    (tmp_path / CONTRACT_FILE).write_text(json.dumps({**json.loads(text), **broken}))
+    with pytest.raises(ContractError, match=message):
+        read_record(Contract, tmp_path / CONTRACT_FILE)
+
+
+def test_weights_say_where_they_come_from():
+    trained = WeightsProvenance("trained", "runs/one", "0", miou=0.71234)
+    assert trained.sentence() == "trained weights of runs/one, validation mIoU 71.23 %"
+    assert WeightsProvenance("imported", "a.h5", "0").sentence() == "imported weights of a.h5"
+    assert "only the speed" in WeightsProvenance("random", "seed 0", "0").sentence()
