@@ -121,7 +121,7 @@ def _note(run: StreamRun, source: Source) -> str:
     return f"{rate}, {source.dropped} dropped" if source.is_live else rate
 
 
-def _ticker(total: int | None):
+def _ticker(total: int | None) -> Progress | EndlessProgress:
     return Progress("segment", total, "frame") if total is not None else EndlessProgress()
 
 

@@ -122,7 +122,7 @@ class WindowSink(Sink):
         """Show one picture."""
         try:
             if not self._is_open:
-                cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+                cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
                 cv2.resizeWindow(self._title, *picture_bgr.shape[1::-1])
                 self._is_open = True
             cv2.imshow(self._title, picture_bgr)

@@ -34,7 +34,7 @@ def make_model(nodes, constants, inputs, outputs, opset=17):
     return model
 
 
-def make_network(size=16, zero_channel=False):
+def make_network(size=16, zero_channel=False, classes=5):
     """Return a graph with the shape of the project's: frame in, stem, residual block, pyramid, logits out."""
     generator = np.random.default_rng(2)
 
@@ -50,8 +50,8 @@ def make_network(size=16, zero_channel=False):
         "deep_b": generator.normal(0, 0.1, 8).astype(np.float32),
         "point_w": weight(8, 8, 1, 1) * np.linspace(0.05, 4, 8, dtype=np.float32).reshape(8, 1, 1, 1),
         "point_b": generator.normal(0, 0.1, 8).astype(np.float32),
-        "head_w": weight(5, 16, 1, 1),
-        "head_b": generator.normal(0, 0.1, 5).astype(np.float32),
+        "head_w": weight(classes, 16, 1, 1),
+        "head_b": generator.normal(0, 0.1, classes).astype(np.float32),
         "sizes": np.array([1, 8, size // 2, size // 2], np.int64),
         "empty": np.zeros(0, np.float32),
     }
@@ -79,7 +79,7 @@ def make_network(size=16, zero_channel=False):
         nodes,
         constants,
         {"frame": ((1, size, size, 3), TensorProto.UINT8)},
-        {"logits": ((1, 5, size // 2, size // 2), TensorProto.FLOAT)},
+        {"logits": ((1, classes, size // 2, size // 2), TensorProto.FLOAT)},
     )
 
 

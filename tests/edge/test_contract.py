@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
@@ -67,8 +68,6 @@ def test_impossible_contract_is_refused(contract, tmp_path, changes, message):
     broken = {name: list(value) if isinstance(value, tuple) else value for name, value in changes.items()}
     write_record(tmp_path / CONTRACT_FILE, contract)
     text = (tmp_path / CONTRACT_FILE).read_text()
-    import json
-
     (tmp_path / CONTRACT_FILE).write_text(json.dumps({**json.loads(text), **broken}))
     with pytest.raises(ContractError, match=message):
         read_record(Contract, tmp_path / CONTRACT_FILE)

@@ -131,7 +131,7 @@ def test_failure_while_running_is_a_backend_error(runner):
 
     with runner:
         runner._session = Session()
-        with pytest.raises(BackendError, match="ONNX Runtime failed on .*engine.onnx: RuntimeError"):
+        with pytest.raises(BackendError, match=r"ONNX Runtime failed on .*engine\.onnx: RuntimeError"):
             runner.infer(FRAME)
 
 

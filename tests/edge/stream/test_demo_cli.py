@@ -89,9 +89,11 @@ def test_frames_end_an_endless_source(capsys, engine, tmp_path):
 
 
 def test_live_source_runs_to_its_end(capsys, engine, video, tmp_path):
-    code, out, _ = _run(capsys, engine, video, "--real-time", "--output", tmp_path / "out.avi", "--json")
+    options = ("--real-time", "--output", tmp_path / "out.avi", "--frames", 50, "--json")
+    code, out, _ = _run(capsys, engine, video, *options)
     summary = json.loads(out)
-    assert code == 0 and 1 <= summary["frames"] + summary["dropped"] <= 10
+    assert (code, summary["ended_by"]) == (0, "source")
+    assert 1 <= summary["frames"] + summary["dropped"] <= 10
 
 
 def test_damaged_picture_is_one_line_and_the_earlier_ones_are_kept(capsys, engine, folder, tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import socket
 
 import cv2
@@ -25,7 +26,7 @@ def _write_video(path, frame_count=12, height=48, width=64):
 
 def _all_frames(source):
     with source:
-        return list(iter(source.read, None))
+        return list(itertools.islice(iter(source.read, None), 200))
 
 
 def test_picture_gives_one_frame_in_bgr(tmp_path):

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import edge.bench.measure as measure
+from edge.accuracy import measure_accuracy
+from edge.bench.bench_record import RECORD_FILE, BenchRecord
+from edge.bench.latency import summarise
+from edge.bench.measure import MOST_DISTINCT_FRAMES, BenchPlan, run_benchmark
+from edge.datasets import open_dataset
+from edge.errors import DatasetError, InputError
+from edge.frames import FrameSet
+from edge.provenance import WeightsProvenance
+from edge.records import read_record, record_from_json, record_to_json, write_record
+from edge.runtime import open_engine
+from edge.runtime.base import Runner
+from edge.segmenter import STAGES, Segmenter
+
+QUICK = BenchPlan(warmup_frames=2, frames=5, seconds=0.0)
+
+
+class MadeFrames(FrameSet):
+    """Frames of noise; remembers which were read."""
+
+    def __init__(self, count, size=(20, 44)):
+        super().__init__("made frames", [f"made_{index}" for index in range(count)])
+        self.size, self.was_read = size, []
+
+    def read(self, index):
+        self.was_read.append(index)
+        size = self.size(index) if callable(self.size) else self.size
+        return np.random.default_rng(index).integers(0, 256, (*size, 3), np.uint8)
+
+    def digest(self, index):
+        return str(index)
+
+
+class CountingRunner(Runner):
+    """Gives one class everywhere; remembers the frames that it was asked for."""
+
+    backend = "onnxruntime"
+
+    def __init__(self, contract):
+        super().__init__(contract)
+        self.asked, self.activations = [], 0
+
+    def describe(self):
+        return {"backend": self.backend, "version": "1", "device": "cpu", "threads": 1}
+
+    def _activate_impl(self):
+        self.activations += 1
+
+    def _deactivate_impl(self):
+        pass
+
+    def _infer_impl(self, frame):
+        self.asked.append(frame.copy())
+        return np.zeros(self.contract.output_shape[1:], np.float32)
+
+
+def test_warm_up_is_not_counted(contract, card):
+    runner = CountingRunner(contract)
+    record = run_benchmark(runner, card, MadeFrames(3), BenchPlan(warmup_frames=4, frames=6, seconds=0.0))
+    assert len(runner.asked) == 4 + 6
+    assert record.warmup_frames == 4
+    assert record.end_to_end.sample_count == 6
+    assert {stage: len(values) for stage, values in record.samples_ms.items()} == dict.fromkeys(STAGES, 6)
+    assert runner.activations == 1
+    assert not runner._active
+
+
+def test_statistics_are_those_of_the_samples(contract, card, monkeypatch):
+    times = {stage: [int(x) for x in np.random.default_rng(i).integers(1e6, 9e6, 5)] for i, stage in enumerate(STAGES)}
+    monkeypatch.setattr(measure, "_measure", lambda *_arguments: (times, 1.25))
+    record = run_benchmark(CountingRunner(contract), card, MadeFrames(1), QUICK)
+    totals = [sum(parts) for parts in zip(*times.values())]
+    assert record.stages == {stage: summarise(values) for stage, values in times.items()}
+    assert record.end_to_end == summarise(totals)
+    assert record.end_to_end.mean_ms == pytest.approx(sum(stage.mean_ms for stage in record.stages.values()))
+    assert record.fps == pytest.approx(1000 / record.end_to_end.mean_ms)
+    assert record.duration_s == 1.25
+    for stage in STAGES:
+        assert record.samples_ms[stage] == pytest.approx([value / 1e6 for value in times[stage]], abs=1e-4)
+
+
+def test_measuring_goes_on_until_the_time_is_reached_too(contract, card, monkeypatch):
+    class Clock:
+        now_ns = 0
+
+        def perf_counter_ns(self):
+            self.now_ns += 100_000_000
+            return self.now_ns
+
+    monkeypatch.setattr(measure, "time", Clock())
+    record = run_benchmark(CountingRunner(contract), card, MadeFrames(1), BenchPlan(0, 2, 1.0))
+    assert record.end_to_end.sample_count == 10
+    assert record.duration_s == pytest.approx(1.0)
+
+
+def test_frames_reach_the_network_as_they_were_in_rgb(contract, card):
+    frames = MadeFrames(2, (16, 32))
+    runner = CountingRunner(contract)
+    run_benchmark(runner, card, frames, BenchPlan(0, 3, 0.0))
+    for position, index in enumerate((0, 1, 0)):
+        np.testing.assert_array_equal(runner.asked[position][0], frames.read(index))
+
+
+def test_no_more_frames_are_held_than_the_most(contract, card):
+    frames = MadeFrames(MOST_DISTINCT_FRAMES + 20)
+    record = run_benchmark(CountingRunner(contract), card, frames, QUICK)
+    assert frames.was_read == list(range(MOST_DISTINCT_FRAMES))
+    assert record.distinct_frames == MOST_DISTINCT_FRAMES
+    assert (record.frame_height, record.frame_width, record.input) == (20, 44, "made frames")
+
+
+def test_frames_of_several_sizes_are_refused_before_any_work(contract, card):
+    runner = CountingRunner(contract)
+    with pytest.raises(InputError, match="frames of made frames differ in size"):
+        run_benchmark(runner, card, MadeFrames(2, lambda index: (20, 40 + index)), QUICK)
+    assert runner.activations == 0
+
+
+def test_no_frames_are_refused(contract, card):
+    with pytest.raises(InputError, match="no frames to benchmark with in made frames"):
+        run_benchmark(CountingRunner(contract), card, MadeFrames(0), QUICK)
+
+
+def test_record_of_a_real_engine_comes_back_equal_from_json(make_engine, make_camvid, tmp_path):
+    runner, card = open_engine(make_engine())
+    labelled = open_dataset("camvid", make_camvid(), "val")
+    record = run_benchmark(runner, card, MadeFrames(2), QUICK, labelled)
+    write_record(tmp_path / RECORD_FILE, record)
+    assert read_record(BenchRecord, tmp_path / RECORD_FILE) == record
+    assert record_from_json(BenchRecord, json.loads(json.dumps(record_to_json(record))), "x") == record
+    with runner:
+        expected = measure_accuracy(Segmenter(runner, "rgb").label_frame, labelled)
+    assert record.accuracy is not None
+    assert record.accuracy.miou == expected.miou
+    assert record.accuracy.class_iou == expected.class_iou
+    assert record.engine == card
+
+
+def test_interrupt_ends_the_runner(contract, card):
+    class Interrupted(CountingRunner):
+        def _infer_impl(self, frame):
+            raise KeyboardInterrupt
+
+    runner = Interrupted(contract)
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark(runner, card, MadeFrames(1), QUICK)
+    assert not runner._active
+
+
+def test_accuracy_of_random_weights_is_refused_before_any_work(contract, card, make_camvid):
+    contract = dataclasses.replace(contract, weights=WeightsProvenance("random", "seed 0", "0" * 64))
+    runner = CountingRunner(contract)
+    labelled = open_dataset("camvid", make_camvid(), "val")
+    with pytest.raises(InputError, match="random weights, so it has no accuracy"):
+        run_benchmark(runner, dataclasses.replace(card, contract=contract), MadeFrames(1), QUICK, labelled)
+    assert runner.activations == 0
+
+
+def test_accuracy_on_other_classes_is_refused_before_any_work(contract, card, make_camvid):
+    contract = dataclasses.replace(contract, class_names=("road", "sky"), dataset="cityscapes")
+    runner = CountingRunner(contract)
+    labelled = open_dataset("camvid", make_camvid(), "val")
+    with pytest.raises(DatasetError, match="camvid has 11 classes, the engine has 2 of cityscapes"):
+        run_benchmark(runner, dataclasses.replace(card, contract=contract), MadeFrames(1), QUICK, labelled)
+    assert runner.activations == 0

@@ -1,0 +1,108 @@
+"""Two forms of a network are compared in numbers, and what disagrees or is not a number is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from edge.errors import ParityError
+from edge.records import read_record, write_record
+from export.parity import LABEL_TOLERANCE, LOGIT_TOLERANCE, PARITY_FILE, ParityReport, build_parser, compare
+
+GENERATOR = np.random.default_rng(6)
+HEIGHT, WIDTH = 32, 64
+TENSORS = [GENERATOR.integers(0, 256, (1, HEIGHT, WIDTH, 3)).astype(np.uint8) for _ in range(3)]
+LOGITS = GENERATOR.normal(0, 5, (4, 4, 8)).astype(np.float32)
+GOOD = ParityReport("a" * 64, 3, "camvid val", LOGIT_TOLERANCE, LABEL_TOLERANCE, 12.0)
+
+
+def compared(first, second, tensors=TENSORS):
+    return compare(lambda tensor: first, lambda tensor: second, tensors, "camvid val", "a" * 64)
+
+
+def test_equal_networks_agree_fully():
+    report = compared(LOGITS, LOGITS.copy())
+    assert (report.logit_error, report.label_agreement, report.image_count) == (0.0, 1.0, 3)
+    assert report.logit_range == LOGITS.max() - LOGITS.min()
+    report.check()
+
+
+def test_error_is_the_largest_difference_over_the_range_of_the_logits():
+    other = LOGITS.copy()
+    other[2, 1, 3] += 0.25
+    other[1, 0, 0] -= 0.5
+    assert compared(LOGITS, other).logit_error == pytest.approx(0.5 / (LOGITS.max() - LOGITS.min()), rel=1e-5)
+
+
+def test_worst_image_counts_and_labels_are_averaged():
+    wrong = LOGITS[::-1].copy()
+    seen = iter([LOGITS, wrong, LOGITS])
+    report = compare(lambda tensor: LOGITS, lambda tensor: next(seen), TENSORS, "camvid val", "a" * 64)
+    alone = compared(LOGITS, wrong, TENSORS[:1])
+    assert report.logit_error == alone.logit_error
+    assert report.label_agreement == pytest.approx((2 + alone.label_agreement) / 3)
+
+
+def test_both_networks_see_the_same_images():
+    seen = []
+    compare(lambda t: seen.append(t) or LOGITS, lambda t: seen.append(t) or LOGITS, TENSORS, "x", "a" * 64)
+    assert all(first is second for first, second in zip(seen[::2], seen[1::2]))
+    assert len(seen) == 6
+
+
+def test_constant_logits_are_compared_absolutely():
+    constant = np.full((4, 4, 8), 5.0, np.float32)
+    compared(constant, constant.copy()).check()
+    with pytest.raises(ParityError):
+        compared(constant, constant + 1).check()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize(("side", "culprit"), [(0, "the Keras model"), (1, "its ONNX graph"), (2, "the Keras model")])
+def test_logits_that_are_not_finite_are_refused(wrong, side, culprit):
+    broken = LOGITS.copy()
+    broken[0, 0, 0] = wrong
+    pair = [(broken, LOGITS), (LOGITS, broken), (broken, broken)][side]
+    with pytest.raises(ParityError, match=f"{culprit} gives logits that are NaN or infinite"):
+        compared(*pair)
+
+
+def test_other_shape_is_refused_with_both_shapes():
+    with pytest.raises(ParityError, match=r"\(4, 4, 8\).*\(4, 8, 4\)"):
+        compared(LOGITS, LOGITS.transpose(0, 2, 1).copy())
+
+
+def test_no_images_prove_nothing():
+    with pytest.raises(ParityError, match="no images"):
+        compared(LOGITS, LOGITS, [])
+
+
+def test_report_at_the_tolerance_passes():
+    GOOD.check()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"logit_error": 1.01 * LOGIT_TOLERANCE},
+        {"label_agreement": LABEL_TOLERANCE - 1e-6},
+        {"logit_error": float("nan")},
+        {"label_agreement": float("nan")},
+    ],
+)
+def test_report_beyond_the_tolerance_fails_with_the_figures(changes):
+    with pytest.raises(ParityError, match=r"at most 1e-04.*at least 99\.99 %"):
+        dataclasses.replace(GOOD, **changes).check()
+
+
+def test_report_round_trips(tmp_path):
+    write_record(tmp_path / PARITY_FILE, GOOD)
+    assert read_record(ParityReport, tmp_path / PARITY_FILE) == GOOD
+    assert "3 images of camvid val" in GOOD.sentence()
+
+
+def test_command_has_defaults():
+    arguments = build_parser().parse_args(["artifacts/fast_scnn-camvid-384x512"])
+    assert (arguments.images, arguments.weights, arguments.json) == (8, None, False)

@@ -1,0 +1,272 @@
+"""The exported graph keeps the contract, is one that TensorRT 8.5 parses, and is never stale."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("tf2onnx")
+
+import onnx
+
+import export.to_onnx as to_onnx
+from edge.artifacts import sha256_file
+from edge.contract import CONTRACT_FILE, GRAPH_FILE, read_contract
+from edge.datasets import DATA_ROOT_VARIABLE
+from edge.errors import GraphError, ParityError, SizeError, WeightsError
+from edge.frames import SyntheticFrames
+from edge.labels import CAMVID
+from edge.records import read_record, write_record
+from edge.runtime.onnxruntime import OnnxRuntimeRunner, open_session
+from export.parity import LABEL_TOLERANCE, LOGIT_TOLERANCE, PARITY_FILE, ParityReport
+from export.to_onnx import ExportRequest, current_export, export_model
+from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
+
+# The smallest map at stride 32 whose pooling windows all differ is 6 x 12, as those of real sizes do.
+HEIGHT, WIDTH = 192, 384
+REQUEST = ExportRequest("fast_scnn", "camvid", HEIGHT, WIDTH)
+FRAMES = SyntheticFrames(2, HEIGHT, WIDTH, 1)
+
+TENSORRT_8_5_OPERATORS = {
+    "Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "ConvTranspose", "Div", "Expand", "Flatten", "Gather",
+    "Gemm", "GlobalAveragePool", "MatMul", "MaxPool", "Mul", "Pad", "ReduceMean", "ReduceSum", "Relu", "Reshape",
+    "Resize", "Sigmoid", "Slice", "Softmax", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze",
+}  # fmt: skip
+"""Those that networks of this project may need. Source: docs/operators.md of onnx-tensorrt, release 8.5-GA."""
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("artifact")
+    export_model(REQUEST, folder, FRAMES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def graph(artifact):
+    return onnx.load(str(artifact / GRAPH_FILE)).graph
+
+
+@pytest.fixture
+def no_export(monkeypatch):
+    def fail(*arguments):
+        raise AssertionError("the model was built again")
+
+    monkeypatch.setattr(to_onnx, "_keras_model", fail)
+
+
+def operators(graph):
+    return [node.op_type for node in graph.node]
+
+
+def shape_of(value):
+    return tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+
+
+# The graph
+
+
+def test_frame_goes_in_as_uint8_nhwc_and_strided_logits_come_out(graph):
+    frame, logits = graph.input[0], graph.output[0]
+    assert (len(graph.input), len(graph.output)) == (1, 1)
+    assert (frame.name, shape_of(frame)) == ("frame", (1, HEIGHT, WIDTH, 3))
+    assert frame.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert (logits.name, shape_of(logits)) == ("logits", (1, 11, HEIGHT // 8, WIDTH // 8))
+    assert logits.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+
+
+def test_uint8_is_cast_before_anything_else(graph):
+    # TensorRT takes a uint8 input where a Cast to float comes first.
+    readers = [node for node in graph.node if "frame" in node.input]
+    assert [node.op_type for node in readers] == ["Cast"]
+    assert readers[0].attribute[0].i == onnx.TensorProto.FLOAT
+
+
+def test_every_tensor_has_a_static_shape(artifact):
+    inferred = onnx.shape_inference.infer_shapes(onnx.load(str(artifact / GRAPH_FILE)), strict_mode=True).graph
+    shapes = {value.name: value.type.tensor_type.shape for value in (*inferred.value_info, *inferred.output)}
+    for node in inferred.node:
+        dims = shapes[node.output[0]].dim
+        assert len(dims) and all(dim.HasField("dim_value") and dim.dim_value > 0 for dim in dims), node.name
+
+
+def test_layout_changes_once(graph):
+    assert operators(graph).count("Transpose") <= 1
+
+
+def test_batch_norm_is_folded_away(graph):
+    kinds = operators(graph)
+    assert "BatchNormalization" not in kinds and "Identity" not in kinds
+    assert kinds.count("Add") <= 1 + 1 + 6  # the frame's offset, the fusion, the residuals
+
+
+def test_operators_and_opset_are_those_of_tensorrt_8_5(artifact, graph):
+    model = onnx.load(str(artifact / GRAPH_FILE))
+    assert set(operators(graph)) <= TENSORRT_8_5_OPERATORS
+    assert [opset.domain for opset in model.opset_import] == [""]
+    assert model.opset_import[0].version <= 17
+    assert model.ir_version <= 8
+
+
+def test_resizes_are_of_a_kind_that_tensorrt_8_5_has(graph):
+    for node in graph.node:
+        if node.op_type == "Resize":
+            attributes = {attribute.name: attribute.s for attribute in node.attribute}
+            assert (attributes["mode"], attributes["coordinate_transformation_mode"]) == (b"linear", b"half_pixel")
+
+
+def test_names_are_those_of_the_layers(graph):
+    names = {node.name for node in graph.node}
+    assert len(names) == len(graph.node)
+    assert {"downsample_conv/Conv", "global_1_2_add/Add", "pyramid_concat/Concat", "fusion_add/Add"} <= names
+    assert {"downsample_conv/Conv/weight", "logits/Conv/weight"} <= {tensor.name for tensor in graph.initializer}
+    assert not [name for name in names if ":" in name or "__" in name]
+
+
+def test_second_export_is_the_same_file(artifact, tmp_path):
+    export_model(REQUEST, tmp_path, FRAMES)
+    assert (tmp_path / GRAPH_FILE).read_bytes() == (artifact / GRAPH_FILE).read_bytes()
+
+
+# What comes with it
+
+
+def test_contract_describes_the_graph(artifact):
+    contract = read_contract(artifact)
+    assert contract.class_names == CAMVID.class_names
+    assert (contract.input_shape, contract.output_shape) == ((1, HEIGHT, WIDTH, 3), (1, 11, 24, 48))
+    assert (contract.model, contract.dataset, contract.stride, contract.opset) == ("fast_scnn", "camvid", 8, 17)
+    assert contract.weights.kind == "random"
+    assert set(contract.versions) == {"tensorflow", "keras", "onnx", "tf2onnx"}
+    with OnnxRuntimeRunner(artifact / GRAPH_FILE, contract) as runner:
+        assert runner.infer(np.zeros(contract.input_shape, np.uint8)).shape == contract.output_shape[1:]
+
+
+def test_parity_was_measured_and_is_kept(artifact):
+    report = read_record(ParityReport, artifact / PARITY_FILE)
+    assert report.graph_sha256 == sha256_file(artifact / GRAPH_FILE)
+    assert 0 < report.logit_error <= LOGIT_TOLERANCE
+    assert report.label_agreement >= LABEL_TOLERANCE
+    assert (report.image_count, report.images_from) == (2, "synthetic scenes")
+
+
+def test_graph_that_is_not_the_network_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(to_onnx, "_keras_model", lambda *arguments: None)
+    monkeypatch.setattr(to_onnx, "_convert", lambda *arguments: b"graph")
+    bad = ParityReport(hashlib.sha256(b"graph").hexdigest(), 2, "synthetic scenes", 0.5, 0.2, 1.0)
+    monkeypatch.setattr(to_onnx, "_compare", lambda *arguments: bad)
+    with pytest.raises(ParityError):
+        export_model(REQUEST, tmp_path / "artifact", FRAMES)
+    assert not (tmp_path / "artifact").exists()
+
+
+# Stale or current
+
+
+def test_unchanged_export_is_used_again(artifact, no_export):
+    assert export_model(REQUEST, artifact, FRAMES) == read_contract(artifact)
+
+
+@pytest.mark.parametrize("changes", [{"height": 32}, {"width": 64}, {"dataset": "synthetic"}, {"model": "fastfcn"}])
+def test_other_request_misses(artifact, changes):
+    request = dataclasses.replace(REQUEST, **changes)
+    provenance = REQUEST.provenance()[0]
+    assert current_export(artifact, REQUEST, provenance) is not None
+    assert current_export(artifact, request, provenance) is None
+
+
+def test_changed_weights_miss(artifact):
+    provenance = dataclasses.replace(REQUEST.provenance()[0], sha256="f" * 64)
+    assert current_export(artifact, REQUEST, provenance) is None
+
+
+def test_changed_source_misses(artifact, monkeypatch):
+    monkeypatch.setattr(to_onnx, "source_digest", lambda: "f" * 64)
+    assert current_export(artifact, REQUEST, REQUEST.provenance()[0]) is None
+
+
+@pytest.mark.parametrize("name", [GRAPH_FILE, CONTRACT_FILE, PARITY_FILE])
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_damaged_artefact_misses(artifact, tmp_path, name, damage):
+    for path in artifact.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    if damage == "missing":
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes((artifact / name).read_bytes()[:-50])
+    assert current_export(tmp_path, REQUEST, REQUEST.provenance()[0]) is None
+
+
+def test_truncated_graph_is_refused_by_its_readers(artifact, tmp_path):
+    data = (artifact / GRAPH_FILE).read_bytes()[:-50]
+    (tmp_path / GRAPH_FILE).write_bytes(data)
+    (tmp_path / CONTRACT_FILE).write_bytes((artifact / CONTRACT_FILE).read_bytes())
+    with pytest.raises(GraphError, match="truncated or was replaced"):
+        read_contract(tmp_path)
+    with pytest.raises(GraphError, match="truncated"):
+        open_session(data)
+
+
+# Refused
+
+
+def test_size_that_the_model_cannot_take_is_refused_before_any_work(tmp_path):
+    with pytest.raises(SizeError, match="--size 64x96"):
+        export_model(dataclasses.replace(REQUEST, height=70, width=100), tmp_path / "artifact", FRAMES)
+    assert not (tmp_path / "artifact").exists()
+
+
+def write_run(folder, content, **changes):
+    folder.mkdir()
+    (folder / BEST_WEIGHTS).write_bytes(content)
+    fields = {
+        "model": "fast_scnn", "dataset": "camvid", "data_dir": "/nowhere", "class_count": 11, "height": HEIGHT,
+        "width": WIDTH, "options": {}, "recipe": {}, "init": "random", "seed": 0, "started_utc": "2026",
+        "status": "finished", "weights_sha256": hashlib.sha256(content).hexdigest(),
+    }  # fmt: skip
+    write_record(folder / RUN_RECORD, RunRecord(**{**fields, **changes}))
+    return folder / BEST_WEIGHTS
+
+
+def test_weights_of_other_classes_are_refused_with_the_way_out(tmp_path):
+    weights = write_run(tmp_path / "run", b"weights", dataset="synthetic", class_count=19)
+    with pytest.raises(WeightsError, match=r"19 classes of synthetic, camvid has 11\. Next: --dataset synthetic"):
+        dataclasses.replace(REQUEST, weights_path=weights).provenance()
+
+
+def test_file_that_holds_no_weights_is_refused(tmp_path):
+    weights = write_run(tmp_path / "run", b"no weights at all")
+    with pytest.raises(WeightsError, match="does not fit fast_scnn") as caught:
+        export_model(dataclasses.replace(REQUEST, weights_path=weights), tmp_path / "artifact", FRAMES)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "artifact").exists()
+
+
+# The command
+
+
+def test_command_prints_contract_and_parity(artifact, no_export, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(DATA_ROOT_VARIABLE, raising=False)
+    command = ["--model", "fast_scnn", "--dataset", "camvid", "--size", f"{HEIGHT}x{WIDTH}", "--output", str(artifact)]
+    assert to_onnx.main([*command, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["contract"]["graph_sha256"] == printed["parity"]["graph_sha256"]
+    assert to_onnx.main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("random weights")
+    assert lines[-1].startswith(f"graph: {artifact / GRAPH_FILE}")
+
+
+def test_command_refuses_an_unknown_model_in_one_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(DATA_ROOT_VARIABLE, raising=False)
+    assert to_onnx.main(["--model", "alexnet", "--size", "64x128"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "'alexnet', expected one of: fast_scnn, fastfcn" in error
+    assert not list(tmp_path.iterdir())
