@@ -28,7 +28,7 @@ def run_command(command: Callable[[], int]) -> int:
     """
     try:
         code = command()
-        # a full disk or a closed pipe shows here, not while Python exits
+        sys.stdout.flush()  # a full disk or a closed pipe shows here, not while Python exits
         return code
     except KeyboardInterrupt:
         print("\ninterrupted: nothing half-written was kept", file=sys.stderr)

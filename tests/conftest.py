@@ -158,6 +158,7 @@ def run_python():
 
     def run(*arguments: object, **options: object) -> subprocess.CompletedProcess:
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        environment.pop("PYTHONUNBUFFERED", None)  # output is buffered, as for a user
         return subprocess.run(
             [sys.executable, *map(str, arguments)],
             **{

@@ -6,8 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-tf = pytest.importorskip("tensorflow")
+import tensorflow as tf
 
 from edge.labels import CITYSCAPES, IGNORE_ID
 from train.augment import Augmentation, augment_pair

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow")
-
 from edge.labels import IGNORE_ID
 from train.losses import MaskedCrossEntropy, PresenceLoss, balanced_class_weights, training_losses
 from train.models import MODELS

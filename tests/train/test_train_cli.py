@@ -1,0 +1,180 @@
+"""The command `python train/train.py`: a real run of Fast-SCNN on drawn streets, and every way to fail."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import street_set
+
+import train.loop as loop
+from edge.artifacts import sha256_file
+from edge.datasets import DATA_ROOT_VARIABLE
+from edge.frames import SyntheticFrames
+from edge.records import read_record
+from edge.synthetic import write_dataset
+from export.parity import PARITY_FILE, ParityReport
+from export.to_onnx import ExportRequest, export_model
+from train.models import MODELS
+from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord, newest_run
+from train.train import build_parser, main
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def clean_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(DATA_ROOT_VARIABLE, raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Train Fast-SCNN for two epochs on drawn streets, by the command."""
+    folder = tmp_path_factory.mktemp("training")
+    write_dataset(folder / "data" / "synthetic", 8, 2, 64, 128, seed=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv(DATA_ROOT_VARIABLE, raising=False)
+        code = main(
+            ["--model", "fast_scnn", "--dataset", "synthetic", "--size", "64x128", "--epochs", "2", "--batch-size", "4"]
+        )
+    assert code == 0
+    return folder
+
+
+def test_command_trains_and_leaves_a_run(trained):
+    weights = newest_run("fast_scnn", "synthetic", trained / "runs")
+    run = read_record(RunRecord, weights.parent / RUN_RECORD)
+    assert {path.name for path in weights.parent.iterdir()} == {RUN_RECORD, BEST_WEIGHTS}
+    assert (run.status, run.class_count, run.height, run.width, len(run.history)) == ("finished", 19, 64, 128, 2)
+    assert run.history[1]["loss"] < run.history[0]["loss"]
+    assert run.best_miou == max(entry["miou"] for entry in run.history)
+    assert run.weights_sha256 == sha256_file(weights)
+
+
+def test_trained_weights_export_with_parity(trained, tmp_path):
+    weights = newest_run("fast_scnn", "synthetic", trained / "runs")
+    request = ExportRequest("fast_scnn", "synthetic", 64, 128, weights)
+    contract = export_model(request, tmp_path, SyntheticFrames(2, 64, 128, 5))
+    assert (contract.weights.kind, contract.weights.source) == ("trained", weights.parent.name)
+    assert contract.weights.sha256 == sha256_file(weights)
+    # export_model refuses a graph that is not the network; weights have to be the trained ones, too.
+    assert read_record(ParityReport, tmp_path / PARITY_FILE).logit_range > 0
+
+
+def fast(monkeypatch):
+    """Put a network that trains in seconds in the place of Fast-SCNN."""
+    monkeypatch.setitem(MODELS, "fast_scnn", street_set.TINY)
+
+
+COMMAND = ["--model", "fast_scnn", "--dataset", "camvid", "--size", "32x64", "--epochs", "2", "--batch-size", "3"]
+
+
+@pytest.fixture
+def camvid(clean_folder, monkeypatch):
+    fast(monkeypatch)
+    return street_set.write_camvid(clean_folder / "data" / "camvid")
+
+
+def error_line(capsys) -> str:
+    error = capsys.readouterr().err.splitlines()
+    lines = [line for line in error if line.startswith("error: ")]
+    assert len(lines) == 1 and error[-1] == lines[0] and "Traceback" not in "".join(error)
+    return lines[0]
+
+
+def test_json_is_the_record(camvid, clean_folder, capsys):
+    assert main([*COMMAND, "--json", "--output", "here"]) == 0
+    out = capsys.readouterr().out
+    printed = json.loads(out[out.index("{") :])
+    assert printed["folder"] == "here"
+    assert printed["run"] == json.loads((clean_folder / "here" / RUN_RECORD).read_text())
+
+
+def test_run_folder_that_holds_a_run_is_not_overwritten(camvid, clean_folder, capsys):
+    assert main([*COMMAND, "--output", "here"]) == 0
+    before = (clean_folder / "here" / RUN_RECORD).read_bytes()
+    assert main([*COMMAND, "--output", "here"]) == 2
+    assert "run folder here holds a run already" in error_line(capsys)
+    assert (clean_folder / "here" / RUN_RECORD).read_bytes() == before
+
+
+def test_interruption_returns_130_and_keeps_what_was_reached(camvid, clean_folder, monkeypatch, capsys):
+    seen = []
+    measure = loop.measure_accuracy
+
+    def interrupt(*arguments):
+        seen.append(1)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return measure(*arguments)
+
+    monkeypatch.setattr(loop, "measure_accuracy", interrupt)
+    assert main([*COMMAND, "--output", "here"]) == 130
+    assert read_record(RunRecord, clean_folder / "here" / RUN_RECORD).status == "interrupted"
+    assert (clean_folder / "here" / BEST_WEIGHTS).is_file()
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_unknown_ids_are_one_line(camvid, capsys):
+    street_set.spoil(camvid / "trainannot" / "a_2.png")
+    assert main(COMMAND) == 2
+    assert "a_2.png has unknown ids [77]" in error_line(capsys)
+
+
+def test_label_map_of_another_size_is_one_line(camvid, capsys):
+    street_set.write_image(camvid / "trainannot" / "a_2.png", np.zeros((8, 8), np.uint8))
+    assert main(COMMAND) == 2
+    assert "is 8x8, its frame is 32x64" in error_line(capsys)
+
+
+def test_size_that_the_model_cannot_take_is_one_line_with_the_nearest(clean_folder, capsys):
+    street_set.write_camvid(clean_folder / "data" / "camvid")
+    assert main(["--model", "fast_scnn", "--dataset", "camvid", "--size", "70x100"]) == 2
+    assert "takes sizes that are multiples of 32, got 70x100. Next: --size 64x96" in error_line(capsys)
+    assert not (clean_folder / "runs").exists()
+
+
+def test_missing_dataset_is_one_line_and_leaves_no_run(clean_folder, capsys):
+    assert main(["--model", "fast_scnn", "--dataset", "camvid"]) == 2
+    assert "camvid folder not found: data/camvid" in error_line(capsys)
+    assert not list(clean_folder.iterdir())
+
+
+def test_initial_weights_have_to_fit(camvid, clean_folder, capsys):
+    assert main([*COMMAND, "--output", "here"]) == 0
+    capsys.readouterr()
+    weights = clean_folder / "here" / BEST_WEIGHTS
+    assert main(["--model", "fastfcn", *COMMAND[2:], "--init-weights", str(weights)]) == 2
+    assert "weights of fast_scnn, wanted fastfcn" in error_line(capsys)
+    write_dataset(clean_folder / "data" / "synthetic", 2, 1, 64, 128, seed=3)
+    command = ["--model", "fast_scnn", "--dataset", "synthetic", "--size", "64x128", "--init-weights", str(weights)]
+    assert main(command) == 2
+    assert "has 11 classes of camvid, synthetic has 19" in error_line(capsys)
+    weights.write_bytes(weights.read_bytes()[:-20])
+    assert main([*COMMAND, "--init-weights", str(weights)]) == 2
+    assert "damaged or was replaced" in error_line(capsys)
+
+
+def test_defaults_leave_the_recipe_alone():
+    arguments = vars(build_parser().parse_args(["--model", "fast_scnn", "--dataset", "camvid"]))
+    assert {arguments[name] for name in ("epochs", "batch_size", "learning_rate", "size", "crop")} == {None}
+    assert arguments["seed"] == 0
+
+
+def test_script_shows_its_options_without_loading_tensorflow(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(CHECKOUT / "train" / "train.py"), "--help"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and "--learning-rate" in done.stdout
+    assert "tensorflow" not in done.stderr
