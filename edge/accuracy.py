@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Callable
 
 import numpy as np
@@ -11,12 +10,13 @@ from edge.console import Progress
 from edge.datasets import Dataset
 from edge.errors import DatasetError
 from edge.metrics import ConfusionMatrix
+from edge.records import record
 
 LabelFrame = Callable[[np.ndarray, int, int], np.ndarray]
 """(frame_rgb (h, w, 3) uint8, height, width) -> (height, width) uint8 labels."""
 
 
-@dataclass(frozen=True)
+@record(schema=1, what="accuracy record")
 class Accuracy:
     """What was measured on a labelled split.
 

@@ -8,9 +8,12 @@ CamVid's own (Brostow et al. 2009), merged classes taking the colour of the larg
 
 from __future__ import annotations
 
+import colorsys
 from dataclasses import dataclass
 
 import numpy as np
+
+_GOLDEN_RATIO = 0.618034
 
 IGNORE_ID = 255
 """The id that label maps carry, after reading, where a pixel counts for nothing."""
@@ -100,6 +103,9 @@ _CITYSCAPES = (
 CITYSCAPES_RAW_IDS: dict[str, int] = {name: raw_id for raw_id, name, *_ in _CITYSCAPES}
 """Cityscapes class name -> id in a labelIds file."""
 
+CITYSCAPES_RAW_COLORS_RGB: dict[int, tuple[int, int, int]] = {row[0]: row[4] for row in _CITYSCAPES}
+"""Id in a labelIds file -> colour in a gtFine_color picture, of all classes, evaluated or not."""
+
 CITYSCAPES_INSTANCE_NAMES: tuple[str, ...] = tuple(row[1] for row in _CITYSCAPES if row[3])
 """Cityscapes classes whose objects are told apart in an instanceIds file."""
 
@@ -129,11 +135,7 @@ CLASS_TABLES: dict[str, ClassTable] = {table.name: table for table in (CITYSCAPE
 
 
 def palette_for(class_names: tuple[str, ...]) -> np.ndarray:
-    """Return the colours of a network's classes.
-
-    Args:
-        class_names: in the order of the labels; those of a known table get its colours, others
-            get colours that are as far apart as possible.
+    """Return the colours of a network's classes: those of the table with these names, else distinct ones.
 
     Returns:
         (256, 3) uint8 RGB; black beyond the classes.
@@ -141,10 +143,19 @@ def palette_for(class_names: tuple[str, ...]) -> np.ndarray:
     for table in CLASS_TABLES.values():
         if table.class_names == tuple(class_names):
             return table.palette_rgb()
+    return distinct_palette(len(class_names))
+
+
+def distinct_palette(class_count: int) -> np.ndarray:
+    """Return colours that are easy to tell apart.
+
+    Returns:
+        (256, 3) uint8 RGB; black from `class_count` on. Hues follow one another by the golden ratio,
+        so that any number of them is spread evenly.
+    """
     palette = np.zeros((256, 3), np.uint8)
-    for label in range(len(class_names)):
-        # Bits of label + 1, dealt out to red, green and blue from the top (PASCAL VOC's rule).
-        code = label + 1
-        for bit in range(9):
-            palette[label, bit % 3] |= (code >> bit & 1) << (7 - bit // 3)
+    for index in range(min(class_count, 256)):
+        value = (1.0, 0.75, 0.5)[index % 3]
+        color = colorsys.hsv_to_rgb((index * _GOLDEN_RATIO) % 1.0, 0.85, value)
+        palette[index] = [round(255 * part) for part in color]
     return palette

@@ -4,33 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge.accuracy import Accuracy
 from edge.bench.latency import LatencyStatistics
 from edge.card import EngineCard
 from edge.machine import Machine
 from edge.records import record
 
 RECORD_FILE = "record.json"
-
-
-@record(schema=1, what="accuracy record")
-class AccuracyRecord:
-    """Accuracy on a labelled split.
-
-    Attributes:
-        dataset: its name.
-        split: its split.
-        frame_count: frames that were counted.
-        miou: mean IoU, 0 to 1.
-        pixel_accuracy: share of pixels that are right, 0 to 1.
-        class_iou: class name -> IoU; None where a class is neither there nor predicted.
-    """
-
-    dataset: str
-    split: str
-    frame_count: int
-    miou: float
-    pixel_accuracy: float
-    class_iou: dict[str, float | None]
 
 
 @record(schema=1, what="benchmark record")
@@ -75,6 +55,6 @@ class BenchRecord:
     end_to_end: LatencyStatistics
     fps: float
     duration_s: float
-    accuracy: AccuracyRecord | None
+    accuracy: Accuracy | None
     started_utc: str
     samples_ms: dict[str, Any]

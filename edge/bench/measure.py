@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import time
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import cv2
 import numpy as np
 
 from edge.accuracy import measure_accuracy
-from edge.bench.bench_record import AccuracyRecord, BenchRecord
+from edge.bench.bench_record import BenchRecord
 from edge.bench.latency import summarise
 from edge.card import EngineCard
 from edge.console import Progress
@@ -76,8 +75,7 @@ def run_benchmark(
         samples_ns, duration_s = _measure(segmenter, pictures, plan)
         accuracy = None
         if labelled is not None:
-            measured = measure_accuracy(Segmenter(runner, "rgb").label_frame, labelled, show_progress=True)
-            accuracy = AccuracyRecord(**dataclasses.asdict(measured))
+            accuracy = measure_accuracy(Segmenter(runner, "rgb").label_frame, labelled, show_progress=True)
         described = runner.describe()
     totals_ns = [sum(parts) for parts in zip(*samples_ns.values())]
     return BenchRecord(

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from edge.errors import SourceError
+from edge.imaging import quieten_opencv
 
 
 class Capture(Protocol):
@@ -52,7 +53,7 @@ def open_video_file(path: str | os.PathLike) -> Capture:
     Raises:
         SourceError: it is damaged, or OpenCV cannot decode it.
     """
-    quieten_opencv()
+    quieten_captures()
     capture = cv2.VideoCapture(os.fspath(path))
     if not capture.isOpened():
         raise SourceError(
@@ -72,7 +73,7 @@ def open_camera(device: int | str, options: dict[str, int]) -> Capture:
     Raises:
         SourceError: there is no such camera, it is in use, or not for this user.
     """
-    quieten_opencv()
+    quieten_captures()
     on_linux = sys.platform.startswith("linux")
     path = device if isinstance(device, str) else f"/dev/video{device}"
     if on_linux and not Path(path).exists():
@@ -106,7 +107,7 @@ def open_rtsp(url: str, timeout_s: float) -> Capture:
     Raises:
         SourceError: nobody answers, or not with video.
     """
-    quieten_opencv()
+    quieten_captures()
     capture = _timed_capture(url, max(int(1000 * timeout_s), 1))
     if not capture.isOpened():
         raise SourceError(
@@ -166,7 +167,7 @@ def open_csi(sensor: int, options: dict[str, int]) -> Capture:
             f"csi:{sensor} needs an OpenCV with GStreamer; this one ({cv2.__version__}) was built without. "
             "Next, on a Jetson: pip uninstall opencv-python opencv-python-headless, sudo apt install python3-opencv"
         )
-    quieten_opencv()
+    quieten_captures()
     pipeline = csi_pipeline(sensor, **options)
     capture = cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
     if not capture.isOpened():
@@ -260,12 +261,7 @@ class PacedCapture:
         self._capture.release()
 
 
-def quieten_opencv() -> None:
+def quieten_captures() -> None:
     """Keep OpenCV's and FFmpeg's messages off stderr, unless the user's environment asks for them."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
-    if "OPENCV_LOG_LEVEL" in os.environ:
-        return
-    # The function has moved: cv2 up to 4.x, cv2.utils.logging in 5.
-    owner = cv2 if hasattr(cv2, "setLogLevel") else getattr(cv2.utils, "logging", None)
-    if owner is not None:
-        owner.setLogLevel(0)  # silent
+    quieten_opencv()

@@ -13,12 +13,13 @@ import numpy as np
 from edge.card import EngineCard
 from edge.console import CommandParser, Progress, positive_int, run_command
 from edge.errors import SegEdgeError
+from edge.labels import palette_for
 from edge.provenance import RANDOM
 from edge.records import record_to_json
 from edge.runtime import Runner, open_engine
 from edge.segmenter import Segmenter
 from edge.stream.base import Sink, Source
-from edge.stream.overlay import OverlayPainter, palette_of
+from edge.stream.overlay import OverlayPainter
 from edge.stream.pipeline import Limits, StreamRun, run_stream
 from edge.stream.sinks import check_window, open_sink
 from edge.stream.sources import FORMS, open_source
@@ -74,7 +75,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     source = open_source(arguments.source, arguments.real_time, arguments.timeout)
     runner, card = open_engine(arguments.engine, arguments.threads or 0)
     painter = OverlayPainter(
-        card.contract.class_names, palette_of(card.contract), arguments.alpha, not arguments.no_legend
+        card.contract.class_names, palette_for(card.contract.class_names), arguments.alpha, not arguments.no_legend
     )
     with source:
         sink = open_sink(arguments.output, source)

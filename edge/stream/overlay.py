@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-import colorsys
 from typing import Sequence
 
 import cv2
 import numpy as np
 
-from edge.contract import Contract
-from edge.datasets import LAYOUTS
 from edge.errors import InputError
 from edge.preprocess import COLOR_ORDERS
 from edge.stream.lettering import Lettering, darken, lettering_for, lettering_of
 
 SMALLEST_SHARE = 0.001
 """Share of the pixels below which a class is not listed in the legend."""
-
-_GOLDEN_RATIO = 0.618034
-
-
-def palette_of(contract: Contract) -> np.ndarray:
-    """Return the colours of a network's classes: those of its dataset, or else made-up distinct ones.
-
-    Returns:
-        (256, 3) uint8 RGB; black for labels beyond the classes.
-    """
-    layout = LAYOUTS.get(contract.dataset)
-    if layout is not None and layout.table.class_names == contract.class_names:
-        return layout.table.palette_rgb()
-    return distinct_palette(len(contract.class_names))
-
-
-def distinct_palette(class_count: int) -> np.ndarray:
-    """Return colours that are easy to tell apart.
-
-    Returns:
-        (256, 3) uint8 RGB; black from `class_count` on. Hues follow one another by the golden ratio,
-        so that any number of them is spread evenly.
-    """
-    palette = np.zeros((256, 3), np.uint8)
-    for index in range(min(class_count, 256)):
-        value = (1.0, 0.75, 0.5)[index % 3]
-        color = colorsys.hsv_to_rgb((index * _GOLDEN_RATIO) % 1.0, 0.85, value)
-        palette[index] = [round(255 * part) for part in color]
-    return palette
 
 
 class OverlayPainter:
@@ -61,7 +29,7 @@ class OverlayPainter:
         InputError: a number or shape out of range.
 
     Example:
-        >>> painter = OverlayPainter(contract.class_names, palette_of(contract))
+        >>> painter = OverlayPainter(contract.class_names, palette_for(contract.class_names))
         >>> picture_bgr = painter.paint(frame_bgr, labels, ["24.0 fps   38 ms"])
     """
 

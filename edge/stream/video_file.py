@@ -13,7 +13,7 @@ import numpy as np
 from edge.artifacts import atomic_path
 from edge.errors import StorageError
 from edge.stream.base import Frame, Sink
-from edge.stream.captures import quieten_opencv
+from edge.stream.captures import quieten_captures
 
 CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 VIDEO_SUFFIXES = tuple(CODECS)
@@ -107,7 +107,7 @@ class VideoSink(Sink):
     def _try(self, path: Path) -> bool:
         stack = contextlib.ExitStack()
         temporary = stack.enter_context(atomic_path(path))
-        quieten_opencv()
+        quieten_captures()
         codec = cv2.VideoWriter_fourcc(*CODECS[path.suffix.lower()])
         writer = cv2.VideoWriter(str(temporary), codec, self._fps, self._size_wh)
         if writer.isOpened():

@@ -12,7 +12,7 @@ from edge.artifacts import read_json, write_json
 from edge.console import storage_error
 from edge.errors import ContractError, InputError
 from edge.imaging import write_image
-from edge.labels import CITYSCAPES, CITYSCAPES_RAW_IDS, IGNORE_ID
+from edge.labels import CITYSCAPES_RAW_COLORS_RGB
 from edge.synthetic.scene import Scene, check_size, draw_scene
 
 MANIFEST_NAME = "synthetic.json"
@@ -20,16 +20,6 @@ MANIFEST_KIND = "segedge synthetic streets"
 SCHEMA = 1
 _UNFINISHED_NAME = ".synthetic-unfinished"
 _CITIES = {"train": ("synthburg", "synthaven", "synthfurt"), "val": ("synthstadt", "synthmouth")}
-_IGNORED_COLORS = {
-    "ground": (81, 0, 81),
-    "parking": (250, 170, 160),
-    "rail track": (230, 150, 140),
-    "guard rail": (180, 165, 180),
-    "bridge": (150, 100, 100),
-    "caravan": (0, 0, 90),
-    "trailer": (0, 0, 110),
-}
-"""Colours in gtFine_color of drawn classes that are not evaluated; the others of them are black."""
 _VAL_FIRST_INDEX = 1_000_000
 """Validation pictures are numbered from here, so neither part depends on the size of the other."""
 
@@ -121,13 +111,10 @@ def _write_scene(paths: dict[str, Path], scene: Scene, palette: np.ndarray) -> N
 
 
 def _raw_palette() -> np.ndarray:
-    """Return the official colour of every raw id that is drawn, (256, 3) uint8."""
+    """Return the official colour of every raw id, (256, 3) uint8 RGB."""
     palette = np.zeros((256, 3), np.uint8)
-    for name, color in _IGNORED_COLORS.items():
-        palette[CITYSCAPES_RAW_IDS[name]] = color
-    for raw_id, train_id in CITYSCAPES.raw_to_train.items():
-        if train_id != IGNORE_ID:
-            palette[raw_id] = CITYSCAPES.colors_rgb[train_id]
+    for raw_id, color_rgb in CITYSCAPES_RAW_COLORS_RGB.items():
+        palette[raw_id] = color_rgb
     return palette
 
 

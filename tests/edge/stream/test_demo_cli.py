@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from edge.imaging import read_rgb, write_image
+from edge.labels import distinct_palette
 from edge.stream import cli, sinks
-from edge.stream.overlay import distinct_palette
 
 ROOT = Path(__file__).resolve().parents[3]
 

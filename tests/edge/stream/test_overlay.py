@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError
-from edge.labels import CAMVID, CITYSCAPES
-from edge.stream.overlay import OverlayPainter, distinct_palette, overlay_rgb, palette_of
+from edge.labels import CAMVID, CITYSCAPES, distinct_palette, palette_for
+from edge.stream.overlay import OverlayPainter, overlay_rgb
 
 NAMES = ("road", "sky", "car")
 PALETTE_RGB = np.array([(128, 64, 128), (70, 130, 180), (0, 0, 142)], np.uint8)
@@ -125,15 +125,10 @@ def test_wrong_arguments_are_refused():
         overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB[:2])
 
 
-class _Contract:
-    def __init__(self, dataset, class_names):
-        self.dataset, self.class_names = dataset, class_names
-
-
 def test_palette_is_that_of_the_dataset_or_made_up():
-    assert np.array_equal(palette_of(_Contract("camvid", CAMVID.class_names)), CAMVID.palette_rgb())
-    assert np.array_equal(palette_of(_Contract("synthetic", CITYSCAPES.class_names)), CITYSCAPES.palette_rgb())
-    made_up = palette_of(_Contract("camvid", ("rail", "sleeper")))
+    assert np.array_equal(palette_for(CAMVID.class_names), CAMVID.palette_rgb())
+    assert np.array_equal(palette_for(CITYSCAPES.class_names), CITYSCAPES.palette_rgb())
+    made_up = palette_for(("rail", "sleeper"))
     assert np.array_equal(made_up, distinct_palette(2))
 
 
