@@ -89,12 +89,18 @@ def compare(
         tensors: prepared frames, (1, height, width, 3) uint8 RGB.
         images_from: where they come from, for the report.
         graph_sha256: of the graph, for the report.
+
+    Raises:
+        ParityError: logits of other shapes, logits that are not finite, or no images.
     """
     errors, agreements, ranges = [], [], []
     for tensor in tensors:
         expected, actual = keras_network(tensor), onnx_network(tensor)
         if expected.shape != actual.shape:
             raise ParityError(f"the Keras model gives logits {expected.shape}, its ONNX graph {actual.shape}")
+        for whose, logits in (("the Keras model", expected), ("its ONNX graph", actual)):
+            if not np.isfinite(logits).all():
+                raise ParityError(f"{whose} gives logits that are NaN or infinite. Next: check the weights")
         spread = float(expected.max() - expected.min())
         ranges.append(spread)
         difference = float(np.abs(expected - actual).max())

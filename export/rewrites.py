@@ -249,6 +249,25 @@ def _drop_unread_constants(graph: onnx.GraphProto) -> None:
     graph.initializer.extend(kept)
 
 
+def forget_conversion(model: onnx.ModelProto) -> None:
+    """Drop what says nothing of the network and differs between two exports of it.
+
+    Namely the order of the constants, the converter's notes, and operator sets that no node uses.
+
+    Args:
+        model: changed in place.
+    """
+    graph = model.graph
+    ordered = sorted(graph.initializer, key=lambda tensor: tensor.name)
+    del graph.initializer[:]
+    graph.initializer.extend(ordered)
+    graph.doc_string = model.doc_string = ""
+    domains = {node.domain for node in graph.node}
+    used = [opset for opset in model.opset_import if opset.domain in domains]
+    del model.opset_import[:]
+    model.opset_import.extend(used)
+
+
 def name_after_layers(model: onnx.ModelProto, layer_names: list[str]) -> None:
     """Give nodes, tensors and weights the names of the Keras layers that they come from.
 

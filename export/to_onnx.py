@@ -254,7 +254,7 @@ def _convert(model, request: ExportRequest) -> bytes:
     import tensorflow as tf
     import tf2onnx
 
-    from export.rewrites import name_after_layers, simplify
+    from export.rewrites import forget_conversion, name_after_layers, simplify
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     # Otherwise the converter copies the whole graph, weights included, before each of some forty
@@ -272,6 +272,8 @@ def _convert(model, request: ExportRequest) -> bytes:
     proto.ir_version = IR_VERSION
     simplify(proto)
     name_after_layers(proto, [layer.name for layer in model.layers])
+    forget_conversion(proto)
+    proto.graph.name = request.model
     proto.producer_name, proto.producer_version = "segedge", ""
     try:
         proto = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)

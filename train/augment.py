@@ -18,7 +18,7 @@ class Augmentation:
     """What is varied, and how far.
 
     Attributes:
-        scale_min: smallest random zoom.
+        scale_min: smallest random zoom; 1 is the size at which the network will see whole frames.
         scale_max: largest random zoom.
         brightness: largest change of brightness, as a share of 255.
         contrast: largest relative change of contrast.
@@ -32,7 +32,9 @@ class Augmentation:
     saturation: float = 0.25
 
 
-def augment_pair(frame_rgb, labels, height: int, width: int, settings: Augmentation, seed):
+def augment_pair(
+    frame_rgb, labels, height: int, width: int, settings: Augmentation, seed, network_size: tuple[int, int]
+):
     """Zoom, crop, flip and recolour one pair.
 
     Args:
@@ -42,19 +44,21 @@ def augment_pair(frame_rgb, labels, height: int, width: int, settings: Augmentat
         width: columns of the result.
         settings: what is varied.
         seed: (2,) int64; equal seeds give equal results.
+        network_size: (height, width) of frames at zoom 1.
 
     Returns:
         frame (height, width, 3) float32 in 0..255 and labels (height, width) uint8; what lies
         beyond the frame is mean grey and IGNORE_ID.
     """
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 7))
-    # The zoom is relative to the size that just covers the crop, so that frames of any size serve.
+    # The zoom is relative to the network's size, whatever that of the crop, so that objects are as
+    # large as they will be in use; and frames of any size serve.
     frame_height, frame_width = tf.unstack(tf.cast(tf.shape(labels), tf.float32))
-    cover = tf.minimum(height / frame_height, width / frame_width)
+    fit = tf.minimum(network_size[0] / frame_height, network_size[1] / frame_width)
     log_scale = tf.random.stateless_uniform(
         (), seeds[0], tf.math.log(settings.scale_min), tf.math.log(settings.scale_max)
     )
-    scale = cover * tf.exp(log_scale)
+    scale = fit * tf.exp(log_scale)
     size = tf.cast(tf.round(tf.stack([frame_height, frame_width]) * scale), tf.int32)
 
     frame = tf.image.resize(tf.cast(frame_rgb, tf.float32), size, antialias=False)

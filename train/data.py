@@ -26,10 +26,18 @@ class TrainingPipeline:
         batch_size: pairs in a batch.
         augmentation: what is varied.
         seed: of the order and of the augmentation.
+        network_size: (height, width) of frames at zoom 1; None for the crop's.
     """
 
     def __init__(
-        self, dataset: Dataset, height: int, width: int, batch_size: int, augmentation: Augmentation, seed: int
+        self,
+        dataset: Dataset,
+        height: int,
+        width: int,
+        batch_size: int,
+        augmentation: Augmentation,
+        seed: int,
+        network_size: tuple[int, int] | None = None,
     ) -> None:
         self._dataset = dataset
         self.failure: SegEdgeError | None = None
@@ -42,7 +50,8 @@ class TrainingPipeline:
         counted = pairs.enumerate()
 
         def vary(step, pair):
-            return augment_pair(*pair, height, width, augmentation, tf.stack([tf.cast(seed, tf.int64), step]))
+            pair_seed = tf.stack([tf.cast(seed, tf.int64), step])
+            return augment_pair(*pair, height, width, augmentation, pair_seed, network_size or (height, width))
 
         self.batches = (
             counted.map(vary, num_parallel_calls=tf.data.AUTOTUNE)

@@ -179,9 +179,9 @@ def train(
     class_count = training.table.class_count
     steps = max(1, len(training) // recipe.batch_size)
     # With fewer frames than a batch, tf.data repeats them until the batch is full.
-    pipeline = TrainingPipeline(
-        training, crop_height, crop_width, recipe.batch_size, Augmentation(recipe.scale_min, recipe.scale_max), seed
-    )
+    augmentation = Augmentation(recipe.scale_min, recipe.scale_max)
+    network_size = (recipe.height, recipe.width)
+    pipeline = TrainingPipeline(training, crop_height, crop_width, recipe.batch_size, augmentation, seed, network_size)
     weights = balanced_class_weights(class_shares(training)) if recipe.balanced else np.ones(class_count, np.float32)
     devices = len(tf.config.list_physical_devices("GPU"))
     strategy = tf.distribute.MirroredStrategy() if devices > 1 else tf.distribute.get_strategy()
@@ -215,7 +215,11 @@ def train(
         model.fit(targets, epochs=recipe.epochs, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[callback])
     except tf.errors.OpError:
         if pipeline.failure is not None:
+            callback.write(status="failed")
             raise pipeline.failure from None
+        raise
+    except SegEdgeError:
+        callback.write(status="failed")
         raise
     except KeyboardInterrupt:
         callback.write(status="interrupted")

@@ -28,8 +28,8 @@ class Recipe:
         balanced: weight classes by 1 / ln(1.02 + share).
         crop_height: rows of a training crop; None for height.
         crop_width: columns of a training crop; None for width.
-        scale_min: smallest random zoom.
-        scale_max: largest random zoom.
+        scale_min: smallest random zoom, relative to frames of height x width.
+        scale_max: largest random zoom, likewise.
     """
 
     epochs: int
@@ -64,14 +64,16 @@ _FAST_SCNN_CAMVID = Recipe(
 
 # python train/train.py --model fast_scnn --dataset synthetic
 _FAST_SCNN_SYNTHETIC = Recipe(
-    8, 8, 512, 1024, "adamw", 3e-3, weight_decay=1e-2, crop_height=256, crop_width=512, scale_min=0.75, scale_max=2.0
+    8, 8, 512, 1024, "adamw", 3e-3, weight_decay=1e-2, crop_height=256, crop_width=512, scale_min=0.375, scale_max=1.0
 )
 
 # python train/train.py --model fastfcn --dataset cityscapes
 # FastFCN section 4.1: SGD, power 0.9, weight decay 1e-4, crops 768, as the reference's script for Cityscapes.
 _FASTFCN_CITYSCAPES = Recipe(240, 8, 1024, 2048, "sgd", 0.005, weight_decay=1e-4, crop_height=768, crop_width=768)
 _FASTFCN_CAMVID = Recipe(60, 8, 384, 512, "adamw", 5e-4, weight_decay=1e-2, balanced=True)
-_FASTFCN_SYNTHETIC = Recipe(4, 4, 512, 1024, "adamw", 5e-4, weight_decay=1e-2, crop_height=256, crop_width=512)
+_FASTFCN_SYNTHETIC = Recipe(
+    4, 4, 512, 1024, "adamw", 5e-4, weight_decay=1e-2, crop_height=256, crop_width=512, scale_min=0.25, scale_max=1.0
+)
 
 RECIPES: dict[tuple[str, str], Recipe] = {
     ("fast_scnn", "cityscapes"): _FAST_SCNN_CITYSCAPES,

@@ -37,7 +37,7 @@ class RunRecord:
         init: what training started from ("random", or a weights file).
         seed: of initialisation, order and augmentation.
         started_utc: ISO 8601.
-        status: "running", "finished" or "interrupted".
+        status: "running", "finished", "interrupted" or "failed".
         history: per epoch: loss, learning rate, mIoU (0 to 1), class IoU, seconds.
         best_epoch: epoch (from 1) of best.weights.h5.
         best_miou: its validation mIoU, 0 to 1.

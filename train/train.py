@@ -12,11 +12,11 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from edge.console import CommandParser, positive_int, run_command, size_argument
-from edge.datasets import LAYOUTS, open_dataset
-from edge.errors import MissingDependencyError
+from edge.datasets import LAYOUTS, Dataset, open_dataset
+from edge.errors import InputError, MissingDependencyError, WeightsError
 from edge.records import record_to_json
 from train.recipes import RECIPES, find_recipe
-from train.runs import BEST_WEIGHTS, RUNS_ROOT, RunRecord, new_run_folder, read_run
+from train.runs import BEST_WEIGHTS, RUN_RECORD, RUNS_ROOT, RunRecord, new_run_folder, read_run
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -65,8 +65,10 @@ def _train(arguments: argparse.Namespace) -> int:
     training = open_dataset(arguments.dataset, arguments.data_dir, "train", limit=arguments.limit)
     validation = open_dataset(arguments.dataset, arguments.data_dir, "val", limit=arguments.limit)
     if arguments.init_weights:
-        read_run(arguments.init_weights, arguments.model)
+        _check_init_weights(arguments.init_weights, arguments.model, training)
     folder = arguments.output or new_run_folder(arguments.model, arguments.dataset, RUNS_ROOT)
+    if (folder / RUN_RECORD).exists():
+        raise InputError(f"run folder {folder} holds a run already. Next: another --output, or remove it")
     print(
         f"training {arguments.model} on {len(training)} frames of {arguments.dataset}, "
         f"validating on {len(validation)}, {recipe.epochs} epochs; run folder {folder}",
@@ -83,6 +85,15 @@ def _train(arguments: argparse.Namespace) -> int:
     )
     _print_result(run, folder, arguments.json)
     return 0
+
+
+def _check_init_weights(path: Path, model: str, training: Dataset) -> None:
+    run, _ = read_run(path, model)
+    if run.class_count != training.table.class_count:
+        raise WeightsError(
+            f"{path} has {run.class_count} classes of {run.dataset}, {training.name} has "
+            f"{training.table.class_count}, expected the same"
+        )
 
 
 def _load_loop():

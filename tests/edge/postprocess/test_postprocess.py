@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import edge.postprocess as postprocess
-from edge.bilinear import LARGEST_SIDE, axis_cells
 from edge.errors import BackendError, InputError
-from edge.native.build import load_library, unavailable_reason
 from edge.postprocess import COORDINATE_RULES, LabelUpsampler, reference_labels, upsample_argmax
+from edge.postprocess.bilinear import LARGEST_SIDE, axis_cells
+from edge.postprocess.native.build import load_library, unavailable_reason
 
 
 @pytest.fixture(params=["native", "numpy"])

@@ -3,10 +3,10 @@
 Bilinear interpolation is a convex combination. Where the four corners of a cell have the same argmax,
 every pixel of the cell has that label, so only cells on a class boundary need arithmetic, and the
 upsampled logits (159 MB for 19 classes at 1024x2048) are never made. The labels equal those of
-`edge.bilinear.reference_labels` at every pixel.
+`edge.postprocess.bilinear.reference_labels` at every pixel.
 
-    backend "native"   edge/native, C++ compiled at first use
-    backend "numpy"    edge/boundary_cells.py, where there is no compiler
+    backend "native"   edge/postprocess/native, C++ compiled at first use
+    backend "numpy"    edge/postprocess/boundary_cells.py, where there is no compiler
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import ctypes
 
 import numpy as np
 
-from edge.bilinear import COORDINATE_RULES, AxisCells, axis_cells, reference_labels
-from edge.boundary_cells import label_image
 from edge.errors import BackendError, InputError
-from edge.native.build import load_library, unavailable_reason
+from edge.postprocess.bilinear import COORDINATE_RULES, AxisCells, axis_cells, reference_labels
+from edge.postprocess.boundary_cells import label_image
+from edge.postprocess.native.build import load_library, unavailable_reason
 
 __all__ = ["BACKENDS", "COORDINATE_RULES", "LabelUpsampler", "backend", "reference_labels", "upsample_argmax"]
 

@@ -1,13 +1,13 @@
 """Upsampling and argmax in NumPy: cells inside one class are filled, those on a boundary computed.
 
-What runs where no C++ compiler is there for edge/native. Same cells, same arithmetic, same labels.
+What runs where no C++ compiler is there for edge/postprocess/native. Same cells, same arithmetic, same labels.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from edge.bilinear import AxisCells
+from edge.postprocess.bilinear import AxisCells
 
 # Pixels computed at a time: their float64 values then stay in a processor's cache.
 _CHUNK_PIXELS = 1 << 15

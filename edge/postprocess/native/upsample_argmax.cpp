@@ -6,7 +6,7 @@
 // corner winner at all four corners cannot win inside and is left out.
 //
 // What remains is evaluated in float. A pixel whose best and second value are too close to be told
-// apart in float is evaluated again in double, in the order of operations of edge/bilinear.py, which
+// apart in float is evaluated again in double, in the order of operations of edge/postprocess/bilinear.py, which
 // defines the result. Interpolation weights come from there too, for both coordinate rules alike.
 
 #include <cfenv>

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.native import build
 from edge.postprocess import LabelUpsampler
+from edge.postprocess.native import build
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 
 needs_compiler = pytest.mark.skipif(not build.find_compilers(), reason="no C++ compiler on this machine")
 

@@ -1,7 +1,7 @@
 // Bilinear interpolation inside one cell of logits: what the kernels of every device compute alike.
 //
 // Compile without contraction to FMA (-ffp-contract=off, nvcc --fmad=false) and without fast-math: the
-// order of the double operations is that of edge/bilinear.py, which defines the labels.
+// order of the double operations is that of edge/postprocess/bilinear.py, which defines the labels.
 
 #ifndef SEGEDGE_BILINEAR_H
 #define SEGEDGE_BILINEAR_H
