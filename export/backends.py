@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import BackendError, InputError
 from edge.runtime.onnxruntime import import_onnxruntime, open_session
-from export.built_engine import BuiltEngine
 
 BACKEND_CHOICES = ("auto", "tensorrt", "onnxruntime")
 
 EMULATED_FLOAT16 = (
     "float16 is emulated by ONNX Runtime on a CPU: the accuracy of this engine means something, its speed does not"
 )
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """One built engine, still in memory.
+
+    Attributes:
+        data: content of the engine file.
+        suffix: of that file, such as ".engine".
+        version: of the package that built it.
+        seconds: time that the build took.
+        notes: sentences that a user has to know.
+    """
+
+    data: bytes
+    suffix: str
+    version: str
+    seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def choose_backend(requested: str) -> tuple[str, str]:

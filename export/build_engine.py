@@ -22,7 +22,7 @@ from edge.console import CommandParser, format_seconds, positive_int, run_comman
 from edge.datasets import LAYOUTS
 from edge.records import record_to_json
 from export.backends import BACKEND_CHOICES
-from export.build import BuildRequest, BuildResult, Plan, build, plan_build
+from export.build_steps import BuildRequest, BuildResult, Plan, build, plan_build
 
 
 def build_parser() -> argparse.ArgumentParser:

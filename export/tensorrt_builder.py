@@ -16,7 +16,7 @@ from edge.artifacts import write_bytes
 from edge.errors import BackendError, GraphError, SegEdgeError, StorageError
 from edge.runtime.cuda_driver import first_gpu
 from edge.runtime.tensorrt import call, import_pycuda_driver, import_tensorrt, message_logger
-from export.built_engine import BuiltEngine
+from export.backends import BuiltEngine
 from export.float16_graph import to_float16
 from export.float_weights import with_float_weights
 

@@ -29,8 +29,8 @@ from edge.preprocess import prepare_rgb
 from edge.provenance import RANDOM, WeightsProvenance
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime.onnxruntime import open_session
+from export.defaults import PARITY_IMAGES, choose_sources, held_out_frames
 from export.parity import PARITY_FILE, ParityReport, compare
-from export.request import PARITY_IMAGES, choose_sources, held_out_frames
 from train.runs import BEST_WEIGHTS, RUNS_ROOT, read_run
 
 OPSET = 17

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-import export.build as build_module
+import export.build_steps as build_module
 import export.tensorrt_builder as tensorrt_builder
 from edge.card import read_card
 from edge.contract import read_contract

@@ -38,10 +38,9 @@ from edge.records import read_record, write_record
 from edge.runtime import open_engine
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
 from edge.segmenter import Segmenter
-from export.backends import build_engine, choose_backend, unsigned_levels
-from export.built_engine import BuiltEngine
+from export.backends import BuiltEngine, build_engine, choose_backend, unsigned_levels
+from export.defaults import PARITY_IMAGES, Sources, check_model_name, choose_sources, held_out_frames
 from export.parity import PARITY_FILE, ParityReport
-from export.request import PARITY_IMAGES, Sources, check_model_name, choose_sources, held_out_frames
 
 
 @dataclass(frozen=True)

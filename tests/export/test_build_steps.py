@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "calibration"))
 
 import graph_drawing as drawing
 
-import export.build as build_module
+import export.build_steps as build_module
 import export.tensorrt_builder as tensorrt_builder
 from calibration.methods import METHODS, min_max
 from calibration.quantize import QDQ_GRAPH_FILE
@@ -32,7 +32,7 @@ from edge.labels import CAMVID
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, write_record
 from edge.runtime import open_engine
-from export.build import BuildRequest, build, plan_build
+from export.build_steps import BuildRequest, build, plan_build
 
 SIZE = 16
 GENERATOR = np.random.default_rng(8)

@@ -13,7 +13,7 @@ from edge.errors import DatasetError, InputError, WeightsError
 from edge.frames import DatasetFrames, SyntheticFrames
 from edge.imaging import write_image
 from edge.records import write_record
-from export.request import SYNTHETIC_HELD_OUT_SEED, choose_sources, held_out_frames
+from export.defaults import SYNTHETIC_HELD_OUT_SEED, choose_sources, held_out_frames
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
 
 SIZE = (64, 128)
