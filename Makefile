@@ -13,7 +13,7 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 DEMO := out/demo
-ENGINE := artifacts/fast_scnn-synthetic-512x1024/engines/onnxruntime-int8
+ARTIFACT := artifacts/fast_scnn-synthetic-512x1024
 
 .PHONY: help demo test lint python38 slow clean
 
@@ -31,8 +31,8 @@ $(VENV)/installed: setup.cfg setup.py .ci/find-python
 demo: $(VENV)/installed
 	$(PYTHON) -m edge.synthetic data/synthetic --train 160 --val 16 --size 512x1024 --seed 1
 	$(PYTHON) train/train.py --model fast_scnn --dataset synthetic
-	$(PYTHON) export/build_engine.py --model fast_scnn --int8 --dataset synthetic --backend onnxruntime
-	$(BIN)/edge-bench run $(ENGINE) --dataset synthetic --accuracy --frames 100 --output $(DEMO)
+	$(PYTHON) export/build_engine.py --model fast_scnn --int8
+	$(BIN)/edge-bench run $(ARTIFACT) --dataset synthetic --accuracy --frames 100 --output $(DEMO)
 	@echo
 	@$(BIN)/edge-bench show $(DEMO)
 

@@ -64,7 +64,7 @@ _FAST_SCNN_CAMVID = Recipe(
 
 # python train/train.py --model fast_scnn --dataset synthetic
 _FAST_SCNN_SYNTHETIC = Recipe(
-    8, 8, 512, 1024, "adamw", 3e-3, weight_decay=1e-2, crop_height=256, crop_width=512, scale_min=0.375, scale_max=1.0
+    16, 8, 512, 1024, "adamw", 3e-3, weight_decay=1e-2, crop_height=256, crop_width=512, scale_min=0.5, scale_max=1.5
 )
 
 # python train/train.py --model fastfcn --dataset cityscapes
