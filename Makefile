@@ -25,7 +25,7 @@ $(VENV)/installed: setup.cfg setup.py .ci/find-python
 	@echo "set up $(VENV) (a minute or two, once)"
 	@python="$$(./.ci/find-python)" && "$$python" -m venv --clear $(VENV)
 	@$(PYTHON) -m pip install --quiet --upgrade pip setuptools wheel
-	@$(PYTHON) -m pip install --quiet --editable '.[train,export,cpu,dev]'
+	@$(PYTHON) -m pip install -qq --editable '.[train,export,cpu,dev]'
 	@touch $@
 
 demo: $(VENV)/installed

@@ -23,7 +23,7 @@ from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_file, sha256_
 from edge.console import CommandParser, run_command, size_argument
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.datasets import LAYOUTS, class_table
-from edge.errors import InputError, MissingDependencyError, SegEdgeError, WeightsError
+from edge.errors import InputError, SegEdgeError, WeightsError
 from edge.frames import FrameSet
 from edge.preprocess import prepare_rgb
 from edge.provenance import RANDOM, WeightsProvenance
@@ -31,6 +31,7 @@ from edge.records import read_record, record_to_json, write_record
 from edge.runtime.onnxruntime import open_session
 from export.defaults import PARITY_IMAGES, choose_sources, held_out_frames
 from export.parity import PARITY_FILE, ParityReport, compare
+from train.importing import import_tensorflow
 from train.runs import BEST_WEIGHTS, RUNS_ROOT, read_run
 
 OPSET = 17
@@ -198,7 +199,11 @@ def _compare(model, graph: bytes, request: ExportRequest, frames: FrameSet) -> P
 
 
 def _keras_model(request: ExportRequest, options: dict[str, Any]):
-    _require_tensorflow()
+    import_tensorflow(
+        "exporting a Keras model",
+        "pip install -e '.[train,export]' on a workstation",
+        ("tensorflow", "keras", "onnx", "tf2onnx"),
+    )
     import keras
 
     from train.models import model_spec
@@ -223,18 +228,6 @@ def keras_network(model):
         return model(tensor.astype("float32"), training=False).numpy()[0].transpose(2, 0, 1).copy()
 
     return run
-
-
-def _require_tensorflow() -> None:
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    for package in ("tensorflow", "keras", "onnx", "tf2onnx"):
-        try:
-            __import__(package)
-        except ModuleNotFoundError:
-            raise MissingDependencyError(
-                package, "exporting a Keras model", "pip install -e '.[train,export]' on a workstation"
-            ) from None
 
 
 def _versions() -> dict[str, str]:

@@ -103,7 +103,7 @@ def test_device_set_imports_nothing_heavy_at_module_level(path):
 
 def test_build_engine_starts_without_anything_heavy():
     reached = reached_from(REPOSITORY / "export" / "build_engine.py")
-    assert REPOSITORY / "export" / "build.py" in reached
+    assert REPOSITORY / "export" / "build_steps.py" in reached
     assert REPOSITORY / "edge" / "errors.py" in reached
     found = {name_of(path): imported_when_imported(path) for path in reached}
     heavy = {(where, name) for where, names in found.items() for name in names if name.split(".")[0] in HEAVY}

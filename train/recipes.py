@@ -64,8 +64,9 @@ _FAST_SCNN_CAMVID = Recipe(
 
 # python train/train.py --model fast_scnn --dataset synthetic
 _FAST_SCNN_SYNTHETIC = Recipe(
-    16, 8, 512, 1024, "adamw", 3e-3, weight_decay=1e-2, crop_height=256, crop_width=512, scale_min=0.5, scale_max=1.5
-)
+    28, 8, 512, 1024, "adamw", 3e-3, weight_decay=1e-2, balanced=True,
+    crop_height=256, crop_width=512, scale_min=0.5, scale_max=1.5,
+)  # fmt: skip
 
 # python train/train.py --model fastfcn --dataset cityscapes
 # FastFCN section 4.1: SGD, power 0.9, weight decay 1e-4, crops 768, as the reference's script for Cityscapes.

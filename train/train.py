@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -13,8 +12,9 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from edge.console import CommandParser, positive_int, run_command, size_argument
 from edge.datasets import LAYOUTS, Dataset, open_dataset
-from edge.errors import InputError, MissingDependencyError, WeightsError
+from edge.errors import InputError, WeightsError
 from edge.records import record_to_json
+from train.importing import import_tensorflow
 from train.recipes import RECIPES, find_recipe
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RUNS_ROOT, RunRecord, new_run_folder, read_run
 
@@ -97,14 +97,9 @@ def _check_init_weights(path: Path, model: str, training: Dataset) -> None:
 
 
 def _load_loop():
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        from train.loop import train
-    except ModuleNotFoundError as error:
-        if error.name not in ("tensorflow", "keras"):
-            raise
-        raise MissingDependencyError(error.name, "training", "pip install -e '.[train]'") from None
+    import_tensorflow("training", "pip install -e '.[train]'")
+    from train.loop import train
+
     return train
 
 

@@ -1,0 +1,57 @@
+"""Importing TensorFlow when it is needed, and without its start-up lines."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+from typing import Iterator
+
+from edge.errors import MissingDependencyError
+
+
+def import_tensorflow(purpose: str, install: str, packages: tuple[str, ...] = ("tensorflow", "keras")) -> None:
+    """Import TensorFlow and what else is needed, so that later imports find them loaded.
+
+    Args:
+        purpose: what they are needed for, for the message.
+        install: the command that installs them.
+        packages: what is imported, in this order.
+
+    Raises:
+        MissingDependencyError: one of them is not installed.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for package in packages:
+        try:
+            with _stderr_held_back():
+                importlib.import_module(package)
+        except ModuleNotFoundError as error:
+            if error.name != package:
+                raise
+            raise MissingDependencyError(package, purpose, install) from None
+
+
+@contextlib.contextmanager
+def _stderr_held_back() -> Iterator[None]:
+    """Keep what is written to file descriptor 2 to itself, unless the block fails.
+
+    TensorFlow logs a few lines from C++ before its own settings of what to log are read.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        kept = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
