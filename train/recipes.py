@@ -64,7 +64,7 @@ _FAST_SCNN_CAMVID = Recipe(
 
 # python train/train.py --model fast_scnn --dataset synthetic
 _FAST_SCNN_SYNTHETIC = Recipe(
-    28, 8, 512, 1024, "adamw", 3e-3, weight_decay=1e-2, balanced=True,
+    24, 8, 512, 1024, "adamw", 3e-3, weight_decay=1e-2, balanced=True,
     crop_height=256, crop_width=512, scale_min=0.5, scale_max=1.5,
 )  # fmt: skip
 
