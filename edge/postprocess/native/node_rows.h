@@ -15,6 +15,7 @@ constexpr int kLanes = 8;
 constexpr int kMostClasses = 256;
 typedef float Floats __attribute__((vector_size(kLanes * sizeof(float))));
 typedef std::int32_t Ints __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
+typedef std::uint8_t Bytes __attribute__((vector_size(kLanes)));
 
 template <typename Vector, typename Value>
 inline Vector load(const Value* from) {
@@ -60,6 +61,20 @@ inline bool any_lane(const Ints& mask) {
     std::int64_t all = 0;
     for (const std::int64_t word : words) all |= word;
     return all != 0;
+}
+
+// One bit per lane whose mask is set; a lane of a mask is 0 or -1.
+inline unsigned lanes_set(const Ints& mask) {
+#ifdef __AVX__
+    Floats lanes;
+    std::memcpy(&lanes, &mask, sizeof(lanes));
+    return static_cast<unsigned>(__builtin_ia32_movmskps256(lanes));
+#else
+    const Ints bits = mask & Ints{1, 2, 4, 8, 16, 32, 64, 128};
+    int all = 0;
+    for (int lane = 0; lane < kLanes; ++lane) all |= bits[lane];
+    return static_cast<unsigned>(all);
+#endif
 }
 
 // Node rows are visited from top to bottom, and the last two are kept, all classes of a node side by side.

@@ -66,21 +66,30 @@ struct Candidates {
 // Leaves out the classes that one corner winner beats at all four corners; ties stay in.
 void find_candidates(const Cell& cell, std::int64_t classes, Candidates& candidates) {
     const float* corners[4] = {cell.top_left, cell.top_right, cell.bottom_left, cell.bottom_right};
+    // Two of the four winners are the same in most cells.
+    std::uint8_t distinct[4] = {cell.winners[0]};
+    int distinct_count = 1;
+    for (int i = 1; i < 4; ++i) {
+        const std::uint8_t winner = cell.winners[i];
+        bool is_new = winner != distinct[0];
+        for (int j = 1; j < distinct_count; ++j) is_new &= winner != distinct[j];
+        distinct[distinct_count] = winner;
+        distinct_count += is_new;
+    }
     std::int64_t count = 0;
     for (std::int64_t first = 0; first < classes; first += kLanes) {
         const Floats top_left = load<Floats>(cell.top_left + first), top_right = load<Floats>(cell.top_right + first);
         const Floats bottom_left = load<Floats>(cell.bottom_left + first);
         const Floats bottom_right = load<Floats>(cell.bottom_right + first);
         Ints loses = {};
-        // No branch here depends on the logits: a mispredicted one costs more than the comparisons it saves.
-        for (const std::int64_t winner : cell.winners)
+        for (int i = 0; i < distinct_count; ++i) {
+            const std::int64_t winner = distinct[i];
             loses |= (top_left < cell.top_left[winner]) & (top_right < cell.top_right[winner]) &
                      (bottom_left < cell.bottom_left[winner]) & (bottom_right < cell.bottom_right[winner]);
-        const std::int64_t lanes = classes - first < kLanes ? classes - first : kLanes;
-        for (std::int64_t lane = 0; lane < lanes; ++lane) {
-            candidates.label[count] = static_cast<std::int32_t>(first + lane);
-            count += loses[lane] + 1;  // -1 where it loses
         }
+        unsigned left_over = ~lanes_set(loses) & (classes - first < kLanes ? (1u << (classes - first)) - 1 : 0xffu);
+        for (; left_over; left_over &= left_over - 1)
+            candidates.label[count++] = static_cast<std::int32_t>(first + __builtin_ctz(left_over));
     }
     candidates.count = count;
     if (count <= kLanes) {
@@ -130,6 +139,48 @@ Ints exact_labels(const Candidates& candidates, const SegedgeAxis& rows, const S
     return load<Ints>(labels);
 }
 
+// Writes `width` labels of a vector, as bytes.
+inline void store_labels(const Ints& labels, std::uint8_t* to, std::int64_t width) {
+    const Bytes bytes = __builtin_convertvector(labels, Bytes);
+    if (width >= kLanes)
+        std::memcpy(to, &bytes, kLanes);
+    else
+        std::memcpy(to, &bytes, static_cast<std::size_t>(width));
+}
+
+// Labels `count` neighbouring rows of a cell where two classes are left, by the sign of their difference:
+// most boundaries lie between two classes. The difference of two corners is off by 2um, its interpolation
+// by 7u(2m) twice, together 30um: within the same margin as in label_rows.
+template <int count>
+void label_pair(const Candidates& candidates, const SegedgeAxis& rows, const SegedgeAxis& columns, std::int64_t y,
+                std::int64_t begin, std::int64_t end, std::uint8_t* out, std::int64_t out_stride) {
+    static_assert(count <= kLanes, "the rows of a cell are the lanes of a vector here");
+    const Corners lower = candidates.corners(0), upper = candidates.corners(1);
+    const float top_left = upper.top_left - lower.top_left, top_right = upper.top_right - lower.top_right;
+    const float down_left = upper.bottom_left - lower.bottom_left - top_left;
+    const float down_right = upper.bottom_right - lower.bottom_right - top_right;
+    const Floats down = load<Floats>(rows.fraction + y);
+    const Floats at_left = top_left + down * down_left;
+    const Floats slope = top_right + down * down_right - at_left;
+    const Ints lower_label = Ints{} + candidates.label[0], upper_label = Ints{} + candidates.label[1];
+    for (std::int64_t x = begin; x < end; x += kLanes) {
+        const Floats across = load<Floats>(columns.fraction + x);
+        Ints label[count], doubtful[count], any_doubtful = {};
+        for (int row = 0; row < count; ++row) {
+            const Floats ahead = at_left[row] + across * slope[row];
+            label[row] = ahead > 0 ? upper_label : lower_label;  // a tie goes to the lower class
+            // Also where it is NaN: infinite differences of huge logits.
+            doubtful[row] = ~((ahead > candidates.margin) | (ahead < -candidates.margin));
+            any_doubtful |= doubtful[row];
+        }
+        if (any_lane(any_doubtful))
+            for (int row = 0; row < count; ++row)
+                if (any_lane(doubtful[row])) label[row] = exact_labels(candidates, rows, columns, y + row, x);
+        for (int row = 0; row < count; ++row)
+            store_labels(label[row], out + (y + row) * out_stride + x, end - x);
+    }
+}
+
 // Labels `count` neighbouring rows of a cell.
 template <int count>
 void label_rows(const Candidates& candidates, const SegedgeAxis& rows, const SegedgeAxis& columns,
@@ -167,22 +218,14 @@ void label_rows(const Candidates& candidates, const SegedgeAxis& rows, const Seg
                 best[row] = maximum(value, best[row]);
             }
         }
-        const std::size_t width = static_cast<std::size_t>(end - x < kLanes ? end - x : kLanes);
         Ints doubtful = {};
         for (int row = 0; row < count; ++row) doubtful |= ~(best[row] - second[row] > candidates.margin);
         if (any_lane(doubtful))
             for (int row = 0; row < count; ++row)
                 if (any_lane(~(best[row] - second[row] > candidates.margin)))
                     label[row] = exact_labels(candidates, rows, columns, y + row, x);
-        for (int row = 0; row < count; ++row) {
-            std::uint8_t bytes[kLanes];
-            for (int lane = 0; lane < kLanes; ++lane) bytes[lane] = static_cast<std::uint8_t>(label[row][lane]);
-            std::uint8_t* const to = out + (y + row) * out_stride + x;
-            if (width == kLanes)
-                std::memcpy(to, bytes, kLanes);
-            else
-                std::memcpy(to, bytes, width);
-        }
+        for (int row = 0; row < count; ++row)
+            store_labels(label[row], out + (y + row) * out_stride + x, end - x);
     }
 }
 
@@ -191,10 +234,13 @@ void label_cell(const Candidates& candidates, const SegedgeAxis& rows, const Seg
     const std::int64_t begin = columns.start[cell_x], end = columns.start[cell_x + 1];
     const std::int64_t last = rows.start[cell_y + 1];
     std::int64_t y = rows.start[cell_y];
+    const bool is_pair = candidates.count == 2;
     for (; y + kRows <= last; y += kRows)
-        label_rows<kRows>(candidates, rows, columns, y, begin, end, out, out_stride);
-    for (; y + 4 <= last; y += 4) label_rows<4>(candidates, rows, columns, y, begin, end, out, out_stride);
-    for (; y < last; ++y) label_rows<1>(candidates, rows, columns, y, begin, end, out, out_stride);
+        (is_pair ? label_pair<kRows> : label_rows<kRows>)(candidates, rows, columns, y, begin, end, out, out_stride);
+    for (; y + 4 <= last; y += 4)
+        (is_pair ? label_pair<4> : label_rows<4>)(candidates, rows, columns, y, begin, end, out, out_stride);
+    for (; y < last; ++y)
+        (is_pair ? label_pair<1> : label_rows<1>)(candidates, rows, columns, y, begin, end, out, out_stride);
 }
 
 // Fills one output row with the label of each cell's top left corner, run by run. That is final for
