@@ -43,7 +43,7 @@ def choose_backend(requested: str) -> tuple[str, str]:
 
     Raises:
         BackendError: TensorRT was asked for and cannot build here.
-        MissingDependencyError: ONNX Runtime is needed and not installed.
+        MissingDependencyError: ONNX Runtime is not installed; every engine is checked against it.
     """
     from export.tensorrt_builder import tensorrt_problem
 
@@ -54,9 +54,10 @@ def choose_backend(requested: str) -> tuple[str, str]:
         raise BackendError(
             f"TensorRT cannot build here: {problem}. Next: --backend onnxruntime, or run this on the device"
         )
+    # Whatever is built is checked against the float graph on ONNX Runtime: better missed now than after a build.
+    import_onnxruntime()
     if requested == "tensorrt" or (requested == "auto" and not problem):
         return "tensorrt", "asked for" if requested == "tensorrt" else "a GPU and TensorRT are here"
-    import_onnxruntime()
     return "onnxruntime", "asked for" if requested == "onnxruntime" else f"TensorRT cannot build here: {problem}"
 
 
