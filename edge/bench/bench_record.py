@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.accuracy import Accuracy
-from edge.bench.latency import LatencyStatistics
+from edge.bench.percentiles import LatencyStatistics
 from edge.card import EngineCard
 from edge.machine import Machine
 from edge.records import record

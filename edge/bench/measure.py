@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.accuracy import measure_accuracy
 from edge.bench.bench_record import BenchRecord
-from edge.bench.latency import summarise
+from edge.bench.percentiles import summarise
 from edge.card import EngineCard
 from edge.console import Progress
 from edge.datasets import Dataset

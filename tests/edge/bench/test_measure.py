@@ -9,8 +9,8 @@ import pytest
 import edge.bench.measure as measure
 from edge.accuracy import measure_accuracy
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
-from edge.bench.latency import summarise
 from edge.bench.measure import MOST_DISTINCT_FRAMES, BenchPlan, run_benchmark
+from edge.bench.percentiles import summarise
 from edge.datasets import open_dataset
 from edge.errors import DatasetError, InputError
 from edge.frames import FrameSet

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.bench.latency import summarise
+from edge.bench.percentiles import summarise
 from edge.errors import InputError
 
 
