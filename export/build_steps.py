@@ -7,7 +7,10 @@ Each step is skipped where its result is there and nothing that it was made from
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import hashlib
+import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,8 +196,6 @@ def _is_worthless(artifact: Path) -> bool:
 
 
 def _can_export() -> bool:
-    import importlib.util
-
     return importlib.util.find_spec("tensorflow") is not None
 
 
@@ -207,11 +208,13 @@ def _parity(artifact: Path, contract: Contract) -> ParityReport | None:
 
 
 def _ranges(request: BuildRequest, plan: Plan, contract: Contract, say: Say) -> tuple[Ranges, str]:
-    moved = current_ranges(plan.artifact, contract.graph_sha256, None)
-    if plan.sources.data_dir is None and moved is not None and moved[0].images_from != SyntheticFrames.DESCRIPTION:
-        # Collected where the dataset is, and brought here with the artefact.
-        say(f"no dataset here: use the artefact's ranges of {moved[0].image_count} images of {moved[0].images_from}")
-        return moved
+    if plan.sources.data_dir is None:
+        # Perhaps collected where the dataset is, and brought here with the artefact.
+        moved = current_ranges(plan.artifact, contract.graph_sha256, None)
+        if moved is not None and moved[0].images_from != SyntheticFrames.DESCRIPTION:
+            images = f"{moved[0].image_count} images of {moved[0].images_from}"
+            say(f"no dataset here: use the artefact's ranges of {images}")
+            return moved
     is_random = contract.weights.kind == RANDOM
     count = request.calibration_images or (RANDOM_WEIGHTS_IMAGE_COUNT if is_random else DEFAULT_IMAGE_COUNT)
     frames, manifest = calibration_frames(
@@ -246,8 +249,6 @@ def _keep(
     int8_mac_share: float | None,
 ) -> EngineCard:
     """Write engine and card, so that the card never describes another file than it names."""
-    import hashlib
-
     digest = hashlib.sha256(engine.data).hexdigest()
     name = f"engine-{digest[:12]}{engine.suffix}"
     notes = list(engine.notes)
@@ -285,8 +286,6 @@ def _write_card(folder: Path, card: EngineCard) -> None:
 
 def _check(plan: Plan, card: EngineCard, held_out: FrameSet) -> EngineCard:
     """Run the engine beside the float graph on held-out frames, and put the figures on its card."""
-    import dataclasses
-
     contract = card.contract
     labelled = _labelled(held_out, contract)
     truth_float, truth_engine = (ConfusionMatrix(len(contract.class_names)) for _ in range(2))

@@ -15,7 +15,7 @@ from edge.datasets import LAYOUTS, open_dataset
 from edge.errors import InputError
 from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
 from edge.records import read_record, record_to_json, write_record
-from edge.runtime import open_engine
+from edge.runtime import Runner, open_engine
 
 SYNTHETIC_SEED = 9_000_000
 """Seed of the scenes that are drawn for a benchmark without images."""
@@ -74,15 +74,15 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         _print_record(record)
     if arguments.output:
-        _write(arguments, record, frames)
+        _write(arguments, record, runner, frames)
     return 0
 
 
-def _write(arguments: argparse.Namespace, record: BenchRecord, frames: FrameSet) -> None:
+def _write(arguments: argparse.Namespace, record: BenchRecord, runner: Runner, frames: FrameSet) -> None:
     output = arguments.output
     write_record(output / RECORD_FILE, record)
-    with open_engine(arguments.engine, arguments.threads)[0] as active:
-        write_report(output, record, active, frames)
+    with runner:
+        write_report(output, record, runner, frames)
     if not arguments.json:
         print(f"record: {output / RECORD_FILE}\nreport: {output / REPORT_FILE}")
 
