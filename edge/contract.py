@@ -1,15 +1,20 @@
 """contract.json: what goes into a network and what comes out.
 
-The graph takes the frame as it is: uint8, (1, height, width, 3), RGB; scaling and normalisation
+The graph takes the frame as it is: uint8, (batch, height, width, 3), RGB; scaling and normalisation
 are inside it, so no caller can get them wrong. It gives float logits at the network's own stride,
-(1, classes, height / stride, width / stride). Upsampling and argmax are edge.postprocess' work,
+(batch, classes, height / stride, width / stride). Upsampling and argmax are edge.postprocess' work,
 by the coordinate rule that the contract names.
+
+Some networks give more than logits, at the same stride: a panoptic network the centres and offsets
+of its instances, a Bayesian one the uncertainty of its labels. `extra_outputs` names those.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import field
 from pathlib import Path
+from typing import Any
 
 from edge.artifacts import sha256_file
 from edge.errors import ContractError, GraphError, InputError
@@ -21,7 +26,43 @@ CONTRACT_FILE = "contract.json"
 GRAPH_FILE = "model.onnx"
 
 
-@record(schema=1, what="contract")
+CENTRE_HEATMAP, OFFSETS, UNCERTAINTY = "centre heat map", "offsets", "uncertainty"
+OUTPUT_KINDS = (CENTRE_HEATMAP, OFFSETS, UNCERTAINTY)
+"""What an output beside the logits can mean.
+
+    centre heat map   (1 channel)  how much a position is the centre of mass of an instance, about 0 to 1
+    offsets           (2 channels) from a position to the centre of its instance: rows, then columns, in
+                      positions of the output (times the stride: in pixels of the input)
+    uncertainty       (1 channel)  of the labels, 0 and up: see `unit`
+"""
+
+
+@record(schema=1, what="output tensor")
+class OutputTensor:
+    """An output beside the logits, (batch, channels, height / stride, width / stride) float32.
+
+    Attributes:
+        name: of the tensor in the graph.
+        channels: how many.
+        kind: what it means, one of OUTPUT_KINDS.
+        unit: of its numbers, such as "nats" for a predictive entropy; "" where there is none.
+        maximum: largest value that it can take, to scale a picture by; None where there is no bound.
+    """
+
+    name: str
+    channels: int
+    kind: str
+    unit: str = ""
+    maximum: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in OUTPUT_KINDS:
+            raise ContractError(f"output '{self.name}' is '{self.kind}', expected one of: {', '.join(OUTPUT_KINDS)}")
+        if self.channels < 1:
+            raise ContractError(f"output '{self.name}' has {self.channels} channels, expected at least 1")
+
+
+@record(schema=2, what="contract")
 class Contract:
     """Input and output of one graph, and what it was made from.
 
@@ -33,13 +74,16 @@ class Contract:
         width: input columns.
         stride: input pixels per logit.
         coordinates: rule of the upsampling, "half_pixel" or "align_corners".
-        input_name: tensor (1, height, width, 3) uint8 RGB.
-        output_name: tensor (1, classes, height / stride, width / stride) float32.
+        input_name: tensor (batch, height, width, 3) uint8 RGB.
+        output_name: tensor (batch, classes, height / stride, width / stride) float32.
         graph_sha256: of model.onnx.
         weights: where its weights come from.
         source_sha256: of the source files that define and export the network.
         opset: of the graph.
         versions: packages that made it.
+        options: of the architecture, such as {"depth": 101}; those that are not here have their defaults.
+        batch: frames in one call.
+        extra_outputs: what the network gives beside the logits.
     """
 
     model: str
@@ -56,6 +100,9 @@ class Contract:
     source_sha256: str
     opset: int
     versions: dict[str, str]
+    options: dict[str, Any] = field(default_factory=dict)
+    batch: int = 1
+    extra_outputs: tuple[OutputTensor, ...] = ()
 
     def __post_init__(self) -> None:
         if self.coordinates not in COORDINATE_RULES:
@@ -70,16 +117,28 @@ class Contract:
             )
         if not 1 <= len(self.class_names) <= 255:
             raise ContractError(f"contract of {self.model} has {len(self.class_names)} classes, expected 1 to 255")
+        if self.batch < 1:
+            raise ContractError(f"contract of {self.model} has a batch of {self.batch}, expected at least 1")
+        names = [self.output_name, *(output.name for output in self.extra_outputs)]
+        if len(set(names)) < len(names):
+            raise ContractError(f"contract of {self.model} names an output twice: {', '.join(names)}")
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
         """Shape of the input tensor, NHWC."""
-        return (1, self.height, self.width, 3)
+        return (self.batch, self.height, self.width, 3)
 
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
         """Shape of the logits, NCHW."""
-        return (1, len(self.class_names), self.height // self.stride, self.width // self.stride)
+        return (self.batch, len(self.class_names), self.height // self.stride, self.width // self.stride)
+
+    @property
+    def output_shapes(self) -> dict[str, tuple[int, int, int, int]]:
+        """Shape of every output by name, NCHW; the logits come first."""
+        batch, _, height, width = self.output_shape
+        extra = {output.name: (batch, output.channels, height, width) for output in self.extra_outputs}
+        return {self.output_name: self.output_shape, **extra}
 
 
 def read_contract(folder: str | os.PathLike) -> Contract:
