@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge.card import CARD_FILE, EngineCard, engine_folder
-from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract
+from edge.contract import CONTRACT_FILE, GRAPH_FILE, UNCERTAINTY, Contract
 from edge.imaging import write_image
 from edge.labels import CAMVID
 from edge.machine import Machine
@@ -23,11 +23,15 @@ from edge.records import write_record
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def _tiny_graph(classes: int, height: int, width: int, stride: int) -> bytes:
-    """Averages the colours of each stride x stride block, and scores every class by a colour of its own."""
+def _tiny_graph(contract: Contract) -> bytes:
+    """Averages the colours of each stride x stride block, and scores every class by a colour of its own.
+
+    An output of uncertainty is the entropy of softmax(logits), any other one scores of its own.
+    """
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     rng = np.random.default_rng(0)
+    classes, stride = len(contract.class_names), contract.stride
     tensors = {
         "weight": rng.normal(0.0, 1.0, (classes, 3, 1, 1)).astype(np.float32),
         "bias": rng.normal(0.0, 1.0, classes).astype(np.float32),
@@ -41,15 +45,29 @@ def _tiny_graph(classes: int, height: int, width: int, stride: int) -> bytes:
         node("Sub", ["blocks", "middle"], ["centred"]),
         node("Conv", ["centred", "weight", "bias"], ["logits"]),
     ]
+    for output in contract.extra_outputs:
+        name = output.name
+        if output.kind == UNCERTAINTY:
+            tensors.setdefault("class_axis", np.array([1], np.int64))
+            nodes += [
+                node("LogSoftmax", ["logits"], [f"{name}_log"], axis=1),
+                node("Exp", [f"{name}_log"], [f"{name}_share"]),
+                node("Mul", [f"{name}_log", f"{name}_share"], [f"{name}_terms"]),
+                node("ReduceSum", [f"{name}_terms", "class_axis"], [f"{name}_sum"], keepdims=1),
+                node("Neg", [f"{name}_sum"], [name]),
+            ]
+        else:
+            tensors[f"{name}_weight"] = rng.normal(0.0, 1.0, (output.channels, 3, 1, 1)).astype(np.float32)
+            nodes.append(node("Conv", ["centred", f"{name}_weight"], [name]))
     value = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
         nodes,
         "tiny",
-        [value("frame", onnx.TensorProto.UINT8, [1, height, width, 3])],
-        [value("logits", onnx.TensorProto.FLOAT, [1, classes, height // stride, width // stride])],
+        [value("frame", onnx.TensorProto.UINT8, contract.input_shape)],
+        [value(name, onnx.TensorProto.FLOAT, shape) for name, shape in contract.output_shapes.items()],
         [onnx.numpy_helper.from_array(array, name) for name, array in tensors.items()],
     )
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", contract.opset)])
     model.ir_version = 8
     onnx.checker.check_model(model)
     return model.SerializeToString()
@@ -96,13 +114,16 @@ def card(contract):
 
 @pytest.fixture
 def make_engine(tmp_path, contract, card):
-    """Return a function that writes an artefact folder with graph, contract and an engine, and gives the engine's."""
+    """Return a function that writes an artefact folder with graph, contract and an engine, and gives the engine's.
+
+    The graph follows the contract: `batch` and `extra_outputs` too.
+    """
 
     def make(
         name: str = "artefact", precision: str = "float32", backend: str = "onnxruntime", **contract_changes: object
     ) -> Path:
         made = dataclasses.replace(contract, **contract_changes)
-        data = _tiny_graph(len(made.class_names), made.height, made.width, made.stride)
+        data = _tiny_graph(made)
         digest = hashlib.sha256(data).hexdigest()
         made = dataclasses.replace(made, graph_sha256=digest)
         artefact = tmp_path / name

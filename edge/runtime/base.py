@@ -18,13 +18,14 @@ class Runner(abc.ABC):
 
     Attributes:
         backend: "onnxruntime" or "tensorrt".
-        contract: input and output of the engine.
+        contract: input and outputs of the engine.
     """
 
     backend: str = ""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
+        self._output_names = tuple(contract.output_shapes)
         self._active = False
 
     def __enter__(self) -> Runner:
@@ -51,13 +52,30 @@ class Runner(abc.ABC):
             self._deactivate_impl()
 
     def infer(self, frame: np.ndarray) -> np.ndarray:
-        """Run the network on one prepared frame.
+        """Run the network on one prepared frame, or on a batch of them.
 
         Args:
-            frame: (1, height, width, 3) uint8 RGB, C-contiguous.
+            frame: (batch, height, width, 3) uint8 RGB, C-contiguous.
 
         Returns:
-            (classes, height / stride, width / stride) float32 logits; valid until the next call.
+            Float32 logits, (classes, height / stride, width / stride) of an engine for single frames,
+            (batch, classes, height / stride, width / stride) of one for more; valid until the next call.
+
+        Raises:
+            BackendError: the runner is not active, or the backend failed.
+            InputError: the frame has another shape or dtype.
+        """
+        return self.infer_all(frame)[self.contract.output_name]
+
+    def infer_all(self, frame: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the network, and return everything that it gives.
+
+        Args:
+            frame: (batch, height, width, 3) uint8 RGB, C-contiguous.
+
+        Returns:
+            Every output of contract.output_shapes by name, the logits first: (channels, h, w) float32 of an
+            engine for single frames, (batch, channels, h, w) of one for more; valid until the next call.
 
         Raises:
             BackendError: the runner is not active, or the backend failed.
@@ -69,7 +87,8 @@ class Runner(abc.ABC):
             raise InputError(
                 f"{self.contract.model} takes {self.contract.input_shape} uint8, got {frame.shape} {frame.dtype}"
             )
-        return self._infer_impl(np.ascontiguousarray(frame))
+        outputs = self._infer_impl(np.ascontiguousarray(frame))
+        return {name: value[0] for name, value in outputs.items()} if self.contract.batch == 1 else outputs
 
     @abc.abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -82,4 +101,5 @@ class Runner(abc.ABC):
     def _deactivate_impl(self) -> None: ...
 
     @abc.abstractmethod
-    def _infer_impl(self, frame: np.ndarray) -> np.ndarray: ...
+    def _infer_impl(self, frame: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the outputs of `_output_names` by name and in that order, shaped as in contract.output_shapes."""

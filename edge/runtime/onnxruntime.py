@@ -68,7 +68,7 @@ class OnnxRuntimeRunner(Runner):
 
     Args:
         path: the engine file.
-        contract: its input and output.
+        contract: its input and outputs.
         threads: cores that one frame may use; 0 for all.
     """
 
@@ -93,19 +93,23 @@ class OnnxRuntimeRunner(Runner):
         contract = self.contract
         inputs = [(value.name, tuple(value.shape), value.type) for value in session.get_inputs()]
         outputs = [(value.name, tuple(value.shape), value.type) for value in session.get_outputs()]
-        wanted_input = [(contract.input_name, contract.input_shape, "tensor(uint8)")]
-        wanted_output = [(contract.output_name, contract.output_shape, "tensor(float)")]
-        if inputs != wanted_input or outputs != wanted_output:
+        wanted_inputs = [(contract.input_name, contract.input_shape, "tensor(uint8)")]
+        wanted_outputs = [(name, shape, "tensor(float)") for name, shape in contract.output_shapes.items()]
+        # Outputs are asked for by name, so their order in the graph is its own affair. A symbolic dimension is
+        # a str, which does not sort beside a number.
+        if inputs != wanted_inputs or sorted(outputs, key=str) != sorted(wanted_outputs, key=str):
             raise GraphError(
-                f"{self._path} takes {inputs} and gives {outputs}, its contract says {wanted_input} and {wanted_output}"
+                f"{self._path} takes {inputs} and gives {outputs}, "
+                f"its contract says {wanted_inputs} and {wanted_outputs}"
             )
         self._session = session
 
     def _deactivate_impl(self) -> None:
         self._session = None
 
-    def _infer_impl(self, frame: np.ndarray) -> np.ndarray:
+    def _infer_impl(self, frame: np.ndarray) -> dict[str, np.ndarray]:
+        names = self._output_names
         try:
-            return self._session.run([self.contract.output_name], {self.contract.input_name: frame})[0][0]
+            return dict(zip(names, self._session.run(names, {self.contract.input_name: frame})))
         except Exception as error:  # as above
             raise BackendError(f"ONNX Runtime failed on {self._path}: {_first_line(error)}") from None

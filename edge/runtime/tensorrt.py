@@ -132,8 +132,8 @@ class TensorRtRunner(Runner):
 
     The context is made current for the length of a call and no longer, so the runner works from any
     thread and beside other users of CUDA in the process. All memory is taken by `activate`. The
-    logits that `infer` returns lie in page-locked memory: they are valid until the next call, and
-    gone after `deactivate`.
+    arrays that `infer` and `infer_all` return lie in page-locked memory: they are valid until the
+    next call, and gone after `deactivate`.
 
     Args:
         path: the engine file.
@@ -250,10 +250,9 @@ class TensorRtRunner(Runner):
             shape = tuple(call("ICudaEngine.get_tensor_shape", engine.get_tensor_shape, name))
             dtype = call("ICudaEngine.get_tensor_dtype", engine.get_tensor_dtype, name)
             found.add(("input" if mode == trt.TensorIOMode.INPUT else "output", name, shape, dtype.name))
-        wanted = {
-            ("input", contract.input_name, contract.input_shape, trt.DataType.UINT8.name),
-            ("output", contract.output_name, contract.output_shape, trt.DataType.FLOAT.name),
-        }
+        wanted = {("input", contract.input_name, contract.input_shape, trt.DataType.UINT8.name)}
+        for name, shape in contract.output_shapes.items():
+            wanted.add(("output", name, shape, trt.DataType.FLOAT.name))
         if found != wanted:
             raise EngineMismatchError(
                 f"{self._path} has the tensors {sorted(found)}, its contract says {sorted(wanted)}. "
@@ -262,10 +261,8 @@ class TensorRtRunner(Runner):
 
     def _take_buffers(self) -> None:
         contract = self.contract
-        for name, shape, dtype in (
-            (contract.input_name, contract.input_shape, np.uint8),
-            (contract.output_name, contract.output_shape, np.float32),
-        ):
+        outputs = [(name, shape, np.float32) for name, shape in contract.output_shapes.items()]
+        for name, shape, dtype in ((contract.input_name, contract.input_shape, np.uint8), *outputs):
             host = call("pycuda.driver.pagelocked_empty", self._driver.pagelocked_empty, shape, dtype)
             self._host[name] = host
             self._owned.callback(self._free, self._host, name)
@@ -298,10 +295,10 @@ class TensorRtRunner(Runner):
             self._owned.pop_all()
             self._forget()
 
-    def _infer_impl(self, frame: np.ndarray) -> np.ndarray:
-        contract, driver = self.contract, self._driver
-        host_in, host_out = self._host[contract.input_name], self._host[contract.output_name]
-        device_in, device_out = self._device[contract.input_name], self._device[contract.output_name]
+    def _infer_impl(self, frame: np.ndarray) -> dict[str, np.ndarray]:
+        driver = self._driver  # no object that frees itself: a caller may keep an error, and this frame with it
+        host_in, device_in = self._host[self.contract.input_name], self._device[self.contract.input_name]
+        outputs = {name: self._host[name] for name in self._output_names}
         np.copyto(host_in, frame)
         self._enter_context()
         try:
@@ -313,8 +310,10 @@ class TensorRtRunner(Runner):
                 refused=(False,),
                 logger=self._logger,
             )
-            call("pycuda.driver.memcpy_dtoh_async", driver.memcpy_dtoh_async, host_out, device_out, self._stream)
+            for name, host_out in outputs.items():
+                device_out = self._device[name]
+                call("pycuda.driver.memcpy_dtoh_async", driver.memcpy_dtoh_async, host_out, device_out, self._stream)
             call("Stream.synchronize", self._stream.synchronize)
         finally:
             self._leave_context()
-        return host_out[0]
+        return outputs

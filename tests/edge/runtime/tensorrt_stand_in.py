@@ -227,6 +227,10 @@ def make_tensorrt(gpu: Gpu, version: str) -> types.ModuleType:
                 gpu.logger.log(trt.ILogger.ERROR, "illegal memory access")
                 return False
             session = self._engine.session
+            lacking = sorted(set(self._engine._tensors) - set(self._addresses))
+            if lacking:
+                gpu.logger.log(trt.ILogger.ERROR, f"address of {', '.join(lacking)} is not set")
+                return False
             feeds = {
                 value.name: _at(self._addresses[value.name], value.shape, _NUMPY[value.type]).copy()
                 for value in session.get_inputs()
@@ -405,8 +409,18 @@ def install(monkeypatch, version: str) -> Gpu:
     return gpu
 
 
-def tiny_graph(height: int = 8, width: int = 16, classes: int = 3, quantized: bool = False) -> bytes:
-    """Return an ONNX graph with the contract's input and output: Cast, scale, Conv at stride 4, Add."""
+def tiny_graph(
+    height: int = 8,
+    width: int = 16,
+    classes: int = 3,
+    quantized: bool = False,
+    batch: int = 1,
+    extra_outputs: tuple = (),
+) -> bytes:
+    """Return an ONNX graph with a contract's input and outputs: Cast, scale, Conv at stride 4, Add.
+
+    `extra_outputs` are pairs of name and channels; each output has a Conv of its own.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -442,11 +456,18 @@ def tiny_graph(height: int = 8, width: int = 16, classes: int = 3, quantized: bo
         helper.make_node("Conv", [data, kernel, "bias"], ["sums"], strides=[4, 4]),
         helper.make_node("Add", ["sums", "epsilon"], ["logits"]),
     ]
+    channels = {"logits": classes, **dict(extra_outputs)}
+    for name, count in extra_outputs:
+        constants[f"{name}_kernel"] = generator.normal(0, 0.1, (count, 3, 4, 4)).astype(np.float32)
+        nodes.append(helper.make_node("Conv", ["planes", f"{name}_kernel"], [name], strides=[4, 4]))
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, height, width, 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, classes, height // 4, width // 4])],
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, [batch, height, width, 3])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, count, height // 4, width // 4])
+            for name, count in channels.items()
+        ],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -10,12 +10,15 @@ import pytest
 pytest.importorskip("onnxruntime")
 
 from edge.card import CARD_FILE
+from edge.contract import CENTRE_HEATMAP, OFFSETS, UNCERTAINTY, OutputTensor
 from edge.errors import BackendError, EngineMismatchError, GraphError, InputError, MissingDependencyError
 from edge.runtime import open_engine
 from edge.runtime.onnxruntime import OnnxRuntimeRunner, import_onnxruntime, open_session
 from edge.runtime.tensorrt import TensorRtRunner
 
 FRAME = np.random.default_rng(1).integers(0, 256, (1, 16, 32, 3), np.uint8)
+PANOPTIC = (OutputTensor("centre", 1, CENTRE_HEATMAP), OutputTensor("offset", 2, OFFSETS, "positions"))
+ENTROPY = OutputTensor("entropy", 1, UNCERTAINTY, "nats", float(np.log(11)))
 
 
 @pytest.fixture
@@ -40,6 +43,59 @@ def test_logits_are_those_of_the_graph(runner):
     assert logits.dtype == np.float32
     # float32 sums of a few hundred.
     np.testing.assert_allclose(logits, expected_logits(runner, FRAME), atol=1e-3)
+
+
+def test_every_output_comes_by_name_and_the_logits_first(make_engine):
+    runner, _ = open_engine(make_engine(extra_outputs=(*PANOPTIC, ENTROPY)))
+    with runner:
+        outputs = runner.infer_all(FRAME)
+        logits = runner.infer(FRAME)
+    assert {name: value.shape for name, value in outputs.items()} == {
+        "logits": (11, 4, 8),
+        "centre": (1, 4, 8),
+        "offset": (2, 4, 8),
+        "entropy": (1, 4, 8),
+    }
+    assert next(iter(outputs)) == "logits"
+    assert all(value.dtype == np.float32 for value in outputs.values())
+    np.testing.assert_array_equal(outputs["logits"], logits)
+    # Entropy by hand from the logits; float32 against float64, on values up to ln(11).
+    shares = np.exp(logits.astype(np.float64) - logits.max(0))
+    shares /= shares.sum(0)
+    entropy = -(shares * np.log(np.maximum(shares, 1e-300))).sum(0)
+    np.testing.assert_allclose(outputs["entropy"][0], entropy, atol=1e-4)
+    assert entropy.max() > 0.1
+
+
+def test_network_of_logits_alone_has_one_output(runner):
+    with runner:
+        outputs = runner.infer_all(FRAME)
+        assert list(outputs) == ["logits"]
+        np.testing.assert_array_equal(outputs["logits"], runner.infer(FRAME))
+
+
+def test_batch_gives_what_its_frames_give_one_by_one(make_engine):
+    frames = np.concatenate([FRAME, 255 - FRAME, FRAME // 2])
+    single, _ = open_engine(make_engine("single", extra_outputs=PANOPTIC))
+    several, _ = open_engine(make_engine("several", extra_outputs=PANOPTIC, batch=3))
+    with single, several:
+        outputs = several.infer_all(frames)
+        assert several.infer(frames).shape == (3, 11, 4, 8)
+        assert outputs["offset"].shape == (3, 2, 4, 8)
+        for index, frame in enumerate(frames):
+            for name, value in single.infer_all(frame[None]).items():
+                # The same kernel; another batch may be cut into other blocks, so sums may round otherwise.
+                np.testing.assert_allclose(outputs[name][index], value, rtol=1e-5, atol=1e-3)
+        with pytest.raises(InputError, match=r"tiny takes \(3, 16, 32, 3\) uint8, got \(1, 16"):
+            several.infer_all(FRAME)
+
+
+def test_order_of_outputs_in_the_graph_does_not_matter(make_engine, contract):
+    path = make_engine(extra_outputs=PANOPTIC) / "engine.onnx"
+    swapped = dataclasses.replace(contract, extra_outputs=PANOPTIC[::-1])
+    with OnnxRuntimeRunner(path, swapped) as runner:
+        outputs = runner.infer_all(FRAME)
+    assert [(name, len(value)) for name, value in outputs.items()] == [("logits", 11), ("offset", 2), ("centre", 1)]
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2])
@@ -116,12 +172,23 @@ def test_bytes_that_are_no_graph_are_refused():
         {"class_names": ("road", "sky")},
         {"input_name": "image"},
         {"output_name": "scores"},
+        {"batch": 2},
+        {"extra_outputs": (ENTROPY,)},
     ],
 )
 def test_graph_outside_its_contract_is_refused(make_engine, contract, changes):
     path = make_engine() / "engine.onnx"
     with pytest.raises(GraphError, match=r"takes \[.*\] and gives \[.*\], its contract says"):
         OnnxRuntimeRunner(path, dataclasses.replace(contract, **changes)).activate()
+
+
+@pytest.mark.parametrize(
+    "named", [(), PANOPTIC[:1], (*PANOPTIC, ENTROPY), (PANOPTIC[0], dataclasses.replace(PANOPTIC[1], channels=3))]
+)
+def test_graph_with_other_outputs_than_its_contract_names_is_refused(make_engine, contract, named):
+    path = make_engine(extra_outputs=PANOPTIC) / "engine.onnx"
+    with pytest.raises(GraphError, match=r"gives \[.*'offset', \(1, 2, 4, 8\).*\], its contract says"):
+        OnnxRuntimeRunner(path, dataclasses.replace(contract, extra_outputs=named)).activate()
 
 
 def test_failure_while_running_is_a_backend_error(runner):

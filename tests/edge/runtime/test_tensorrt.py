@@ -19,7 +19,7 @@ import tensorrt_stand_in as stand_in
 
 import edge.runtime.tensorrt as runtime_module
 from edge.card import EngineCard
-from edge.contract import Contract
+from edge.contract import CENTRE_HEATMAP, OFFSETS, Contract, OutputTensor
 from edge.errors import BackendError, EngineMismatchError, InputError, MissingDependencyError
 from edge.machine import Machine
 from edge.provenance import WeightsProvenance
@@ -28,9 +28,11 @@ from edge.runtime.tensorrt import TensorRtRunner
 
 HERE = Machine("Linux 5.10", "aarch64", "Cortex", 8, gpu="Orin", compute_capability="8.7")
 FRAME = np.random.default_rng(1).integers(0, 256, (1, 8, 16, 3), np.uint8)
+PANOPTIC = (OutputTensor("centre", 1, CENTRE_HEATMAP), OutputTensor("offset", 2, OFFSETS, "positions"))
+PAIRS = tuple((output.name, output.channels) for output in PANOPTIC)
 
 
-def make_card(version: str, engine: bytes) -> EngineCard:
+def make_card(version: str, engine: bytes, **contract_changes: object) -> EngineCard:
     contract = Contract(
         model="tiny",
         dataset="camvid",
@@ -48,7 +50,7 @@ def make_card(version: str, engine: bytes) -> EngineCard:
         versions={},
     )
     return EngineCard(
-        contract=contract,
+        contract=dataclasses.replace(contract, **contract_changes),
         backend="tensorrt",
         backend_version=version,
         precision="int8",
@@ -75,11 +77,11 @@ def gpu(monkeypatch, version):
     runtime_module.message_logger.cache_clear()
 
 
-def write_runner(folder, version, **graph_options):
+def write_runner(folder, version, contract_changes=None, **graph_options):
     engine = stand_in.MAGIC + version.encode() + b"\n" + stand_in.tiny_graph(**graph_options)
     path = folder / "engine.engine"
     path.write_bytes(engine)
-    return TensorRtRunner(path, make_card(version, engine))
+    return TensorRtRunner(path, make_card(version, engine, **(contract_changes or {})))
 
 
 @pytest.fixture
@@ -102,6 +104,53 @@ def test_logits_are_those_of_the_graph(gpu, runner, tmp_path):
             assert logits.dtype == np.float32
             assert logits.shape == (3, 2, 4)
             np.testing.assert_array_equal(logits, reference.infer(frame))
+    assert_all_freed(gpu)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_every_output_is_that_of_the_graph_with_one_download_each(gpu, version, tmp_path, batch):
+    runner = write_runner(
+        tmp_path, version, {"extra_outputs": PANOPTIC, "batch": batch}, extra_outputs=PAIRS, batch=batch
+    )
+    path = tmp_path / "model.onnx"
+    path.write_bytes(stand_in.tiny_graph(extra_outputs=PAIRS, batch=batch))
+    frames = np.concatenate([FRAME, 255 - FRAME, FRAME // 2])[:batch]
+    lead = () if batch == 1 else (batch,)
+    with OnnxRuntimeRunner(path, runner.contract, threads=1) as reference, runner:
+        for frame in (frames, 255 - frames):
+            gpu.calls.clear()
+            outputs = runner.infer_all(frame)
+            assert gpu.calls.count("pycuda.driver.memcpy_dtoh_async") == 3
+            assert gpu.calls.count("Stream.synchronize") == 1
+            expected = reference.infer_all(frame)
+            assert [(name, value.shape) for name, value in outputs.items()] == [
+                ("logits", (*lead, 3, 2, 4)),
+                ("centre", (*lead, 1, 2, 4)),
+                ("offset", (*lead, 2, 2, 4)),
+            ]
+            for name, value in outputs.items():
+                assert value.dtype == np.float32
+                np.testing.assert_array_equal(value, expected[name])
+            np.testing.assert_array_equal(runner.infer(frame), expected["logits"])
+    del outputs, value
+    assert_all_freed(gpu)
+
+
+def test_network_of_logits_alone_downloads_once(gpu, runner):
+    with runner:
+        assert list(runner.infer_all(FRAME)) == ["logits"]
+        assert gpu.calls.count("pycuda.driver.memcpy_dtoh_async") == 1
+
+
+def test_memory_of_every_output_is_taken_at_activation_and_none_per_frame(gpu, version, tmp_path):
+    runner = write_runner(tmp_path, version, {"extra_outputs": PANOPTIC}, extra_outputs=PAIRS)
+    with runner:
+        alive = dict(gpu.live)
+        for kind in ("DeviceAllocation", "PagelockedHostAllocation"):
+            assert list(alive.values()).count(kind) == 1 + 3
+        for _ in range(3):
+            runner.infer_all(FRAME)
+        assert gpu.live == alive
     assert_all_freed(gpu)
 
 
@@ -297,6 +346,21 @@ def test_package_whose_library_is_missing_is_told_apart_from_no_package(gpu, run
 def test_engine_with_other_tensors_than_its_contract_is_refused(gpu, version, tmp_path):
     runner = write_runner(tmp_path, version, classes=4)
     with pytest.raises(EngineMismatchError, match=r"\(1, 4, 2, 4\).*its contract says.*\(1, 3, 2, 4\)"):
+        runner.activate()
+    assert_all_freed(gpu)
+
+
+@pytest.mark.parametrize("named", [(), PANOPTIC[:1], (PANOPTIC[0], dataclasses.replace(PANOPTIC[1], channels=3))])
+def test_engine_with_other_outputs_than_its_contract_is_refused(gpu, version, tmp_path, named):
+    runner = write_runner(tmp_path, version, {"extra_outputs": named}, extra_outputs=PAIRS)
+    with pytest.raises(EngineMismatchError, match=r"'offset', \(1, 2, 2, 4\), 'FLOAT'.*its contract says"):
+        runner.activate()
+    assert_all_freed(gpu)
+
+
+def test_engine_of_another_batch_than_its_contract_is_refused(gpu, version, tmp_path):
+    runner = write_runner(tmp_path, version, {"batch": 2})
+    with pytest.raises(EngineMismatchError, match=r"\(1, 3, 2, 4\).*its contract says.*\(2, 3, 2, 4\)"):
         runner.activate()
     assert_all_freed(gpu)
 
