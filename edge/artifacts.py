@@ -1,6 +1,6 @@
-"""The artefact folder: where everything made for one model, dataset and size lies.
+"""The artefact folder: where everything made for one model, its options, dataset and size lies.
 
-    artifacts/<model>-<dataset>-<height>x<width>/
+    artifacts/<model>[+<option>-<value>...]-<dataset>-<height>x<width>[-batch<frames>]/
         model.onnx  contract.json  parity.json            export/
         calibration.json  ranges.json  model.int8.onnx    calibration/
         engines/<backend>-<precision>/  engine.*  card.json
@@ -17,7 +17,8 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
+from urllib.parse import quote
 
 from edge.console import storage_error
 from edge.errors import ContractError, InputError
@@ -25,9 +26,37 @@ from edge.errors import ContractError, InputError
 ARTIFACTS_ROOT = Path("artifacts")
 
 
-def artifact_folder(model: str, dataset: str, height: int, width: int, root: Path = ARTIFACTS_ROOT) -> Path:
-    """Return the folder of one model, dataset and size; it need not exist yet."""
-    return Path(root) / f"{model}-{dataset}-{height}x{width}"
+def spell_option(value: Any) -> str:
+    """Return the value of a model's option as a user types it behind `--option NAME=`: "true", "101", "psp"."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def artifact_folder(
+    model: str,
+    dataset: str,
+    height: int,
+    width: int,
+    root: Path = ARTIFACTS_ROOT,
+    options: Mapping[str, Any] | None = None,
+    batch: int = 1,
+) -> Path:
+    """Return the folder of one model, dataset and size; it need not exist yet.
+
+    Args:
+        model: architecture.
+        dataset: whose classes it has.
+        height: input rows.
+        width: input columns.
+        root: folder of all artefacts.
+        options: of the architecture, those that are not at their defaults; their order does not matter.
+        batch: frames in one call.
+    """
+    # Quoted, so that no value can lead into another folder or be taken for the next option.
+    variant = "".join(
+        f"+{name}-{quote(spell_option(value), safe='')}" for name, value in sorted((options or {}).items())
+    )
+    frames = f"-batch{batch}" if batch != 1 else ""
+    return Path(root) / f"{model}{variant}-{dataset}-{height}x{width}{frames}"
 
 
 @contextlib.contextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
-from edge.artifacts import sha256_file
+from edge.artifacts import sha256_file, spell_option
 from edge.contract import Contract
 from edge.errors import ContractError, EngineMismatchError, InputError
 from edge.machine import Machine
@@ -101,12 +102,30 @@ class EngineCard:
 
     def rebuild_command(self) -> str:
         """Return the command that builds this engine again."""
-        contract = self.contract
-        flag = {"int8": " --int8", "float16": " --fp16"}.get(self.precision, "")
-        return (
-            f"python export/build_engine.py --model {contract.model} --dataset {contract.dataset} "
-            f"--size {contract.height}x{contract.width}{flag} --backend {self.backend}"
+        precision = {"int8": ["--int8"], "float16": ["--fp16"]}.get(self.precision, [])
+        batch = [f"--batch {self.contract.batch}"] if self.contract.batch != 1 else []
+        return build_command(self.contract, *precision, f"--backend {self.backend}", *batch)
+
+
+def build_command(contract: Contract, *flags: str) -> str:
+    """Return the command that builds an engine of a contract's model, dataset, size and options.
+
+    Args:
+        contract: what is to be built; its batch is left to the flags.
+        *flags: what else the engine is to be, such as "--int8".
+
+    Returns:
+        A line for a shell; options are sorted by name and quoted where a shell needs it.
+    """
+    options = [f"{name}={spell_option(value)}" for name, value in sorted(contract.options.items())]
+    return " ".join(
+        (
+            f"python export/build_engine.py --model {contract.model} --dataset {contract.dataset}",
+            f"--size {contract.height}x{contract.width}",
+            *flags,
+            *(f"--option {shlex.quote(option)}" for option in options),
         )
+    )
 
 
 def engine_folder(artifact: Path, backend: str, precision: str) -> Path:

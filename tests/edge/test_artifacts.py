@@ -13,6 +13,7 @@ from edge.artifacts import (
     read_json,
     sha256_file,
     sha256_json,
+    spell_option,
     write_bytes,
     write_json,
     write_text,
@@ -26,6 +27,31 @@ def full_disk(*_arguments, **_options):
 
 def test_folder_is_named_after_model_dataset_and_size(tmp_path):
     assert artifact_folder("fastfcn", "camvid", 512, 1024, tmp_path) == tmp_path / "fastfcn-camvid-512x1024"
+    assert artifact_folder("fastfcn", "camvid", 512, 1024, tmp_path, {}, 1).name == "fastfcn-camvid-512x1024"
+
+
+def test_folder_names_the_options_and_the_batch(tmp_path):
+    options = {"head": "psp", "depth": 101}
+    folder = artifact_folder("fastfcn", "cityscapes", 512, 1024, tmp_path, options, batch=4)
+    assert folder == tmp_path / "fastfcn+depth-101+head-psp-cityscapes-512x1024-batch4"
+    backwards = dict(reversed(list(options.items())))
+    assert artifact_folder("fastfcn", "cityscapes", 512, 1024, tmp_path, backwards, 4) == folder
+    norm = artifact_folder("unet", "camvid", 64, 128, options={"batch_norm": True}, root=tmp_path)
+    assert norm == tmp_path / "unet+batch_norm-true-camvid-64x128"
+
+
+def test_options_that_differ_never_share_a_folder(tmp_path):
+    variants = [{}, {"a": 1}, {"a": "1+b-2"}, {"a": 1, "b": 2}, {"a": True}, {"a": "../x"}, {"a": ".._x"}, {"a": 0.1}]
+    folders = [artifact_folder("m", "d", 1, 2, tmp_path, options) for options in variants]
+    assert len(set(folders)) == len(variants)
+    assert all(folder.parent == tmp_path for folder in folders)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "true"), (False, "false"), (101, "101"), (0.1, "0.1"), ("psp", "psp"), ("True", "True")]
+)
+def test_value_of_an_option_is_spelt_as_it_is_typed(value, text):
+    assert spell_option(value) == text
 
 
 def test_file_appears_whole_with_its_folders(tmp_path):

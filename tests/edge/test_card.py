@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import shlex
 import shutil
 
 import pytest
@@ -18,6 +19,7 @@ from edge.card import (
     find_engine,
     read_card,
 )
+from edge.contract import CENTRE_HEATMAP, UNCERTAINTY, OutputTensor
 from edge.errors import ContractError, EngineMismatchError, InputError
 from edge.machine import Machine, this_machine
 from edge.records import read_record, write_record
@@ -80,6 +82,38 @@ def test_missing_engine_is_refused_with_the_command_that_builds_it(make_engine):
 def test_rebuild_command_asks_for_the_same_precision(card, precision, flag):
     command = dataclasses.replace(card, precision=precision).rebuild_command()
     assert f"--size 16x32{flag} --backend onnxruntime" in command
+
+
+def test_rebuild_command_names_the_options_sorted_and_quoted_for_a_shell(card):
+    options = {"head": "psp", "depth": 101, "pooling_norm": False, "batch_norm": True, "dropout": 0.1}
+    contract = dataclasses.replace(card.contract, options=options)
+    command = dataclasses.replace(card, contract=contract, precision="int8").rebuild_command()
+    assert command == (
+        "python export/build_engine.py --model tiny --dataset camvid --size 16x32 --int8 --backend onnxruntime "
+        "--option batch_norm=true --option depth=101 --option dropout=0.1 --option head=psp "
+        "--option pooling_norm=false"
+    )
+    odd = dataclasses.replace(card.contract, options={"title": "it's; a $test"})
+    assert shlex.split(dataclasses.replace(card, contract=odd).rebuild_command())[-1] == "title=it's; a $test"
+
+
+def test_rebuild_command_asks_for_the_same_batch(card):
+    several = dataclasses.replace(card, contract=dataclasses.replace(card.contract, batch=4))
+    assert several.rebuild_command() == card.rebuild_command() + " --batch 4"
+
+
+def test_card_of_a_network_with_more_outputs_comes_back_equal(card, tmp_path):
+    outputs = (
+        OutputTensor("centre", 1, CENTRE_HEATMAP),
+        OutputTensor("entropy", 1, UNCERTAINTY, "nats", 2.3978952727983707),
+    )
+    options = {"head": "psp", "depth": 101, "norm": True, "rate": 0.1}
+    contract = dataclasses.replace(card.contract, extra_outputs=outputs, batch=3, options=options)
+    full = dataclasses.replace(card, contract=contract)
+    write_record(tmp_path / CARD_FILE, full)
+    back = read_record(EngineCard, tmp_path / CARD_FILE)
+    assert back == full
+    assert back.rebuild_command() == full.rebuild_command()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
