@@ -5,7 +5,16 @@ import json
 
 import pytest
 
-from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
+from edge.contract import (
+    CENTRE_HEATMAP,
+    CONTRACT_FILE,
+    GRAPH_FILE,
+    OFFSETS,
+    UNCERTAINTY,
+    Contract,
+    OutputTensor,
+    read_contract,
+)
 from edge.errors import ContractError, GraphError, InputError
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, write_record
@@ -18,9 +27,50 @@ def test_contract_comes_back_from_its_folder(make_engine):
     assert contract.weights.trained_size == (16, 32)
 
 
+CENTRE = OutputTensor("centre", 1, CENTRE_HEATMAP)
+OFFSET = OutputTensor("offset", 2, OFFSETS, "positions")
+ENTROPY = OutputTensor("entropy", 1, UNCERTAINTY, "nats", 2.3978952727983707)
+
+
+def test_contract_of_several_outputs_comes_back_from_its_folder(make_engine):
+    outputs, options = (CENTRE, OFFSET, ENTROPY), {"depth": 101, "head": "psp", "norm": True, "rate": 0.1}
+    contract = read_contract(make_engine(extra_outputs=outputs, batch=2, options=options).parents[1])
+    assert (contract.extra_outputs, contract.batch, contract.options) == (outputs, 2, options)
+    assert contract.extra_outputs[0].maximum is None
+
+
 def test_shapes_follow_from_size_stride_and_classes(contract):
     assert contract.input_shape == (1, 16, 32, 3)
     assert contract.output_shape == (1, 11, 4, 8)
+    assert contract.output_shapes == {"logits": (1, 11, 4, 8)}
+
+
+def test_every_output_has_the_size_of_the_logits_and_the_batch(contract):
+    contract = dataclasses.replace(contract, extra_outputs=(CENTRE, OFFSET), batch=3)
+    assert contract.input_shape == (3, 16, 32, 3)
+    assert list(contract.output_shapes.items()) == [
+        ("logits", (3, 11, 4, 8)),
+        ("centre", (3, 1, 4, 8)),
+        ("offset", (3, 2, 4, 8)),
+    ]
+
+
+def test_outputs_of_one_name_are_refused(contract):
+    for outputs in ((CENTRE, CENTRE), (dataclasses.replace(CENTRE, name="logits"),)):
+        with pytest.raises(ContractError, match="names an output twice: logits, "):
+            dataclasses.replace(contract, extra_outputs=outputs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "depth"}, "output 'centre' is 'depth', expected one of: centre heat map, offsets, uncertainty"),
+        ({"channels": 0}, "output 'centre' has 0 channels, expected at least 1"),
+    ],
+)
+def test_impossible_output_is_refused(changes, message):
+    with pytest.raises(ContractError, match=message):
+        dataclasses.replace(CENTRE, **changes)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
@@ -57,6 +107,7 @@ def test_missing_graph_or_contract_is_named(make_engine, tmp_path):
         ({"height": 0}, "0x32 at stride 4"),
         ({"stride": 0}, "at stride 0"),
         ({"height": -4}, "-4x32"),
+        ({"batch": 0}, "has a batch of 0, expected at least 1"),
         ({"class_names": ()}, "has 0 classes"),
         ({"class_names": tuple(map(str, range(256)))}, "has 256 classes, expected 1 to 255"),
     ],

@@ -6,16 +6,21 @@ import numpy as np
 import pytest
 
 import edge.segmenter as segmenter_module
+from edge.contract import CENTRE_HEATMAP, OFFSETS, UNCERTAINTY, OutputTensor
 from edge.errors import BackendError, InputError
 from edge.postprocess import reference_labels
 from edge.preprocess import prepare_rgb
 from edge.runtime import open_engine
 from edge.runtime.base import Runner
-from edge.segmenter import MOST_SIZES, STAGES, Segmenter
+from edge.segmenter import MOST_SIZES, STAGES, Segmenter, uncertainty_output
+
+PANOPTIC = (OutputTensor("centre", 1, CENTRE_HEATMAP), OutputTensor("offset", 2, OFFSETS, "positions"))
+ENTROPY = OutputTensor("entropy", 1, UNCERTAINTY, "nats", float(np.log(11)))
+VARIANCE = OutputTensor("variance", 1, UNCERTAINTY)
 
 
 class BlockRunner(Runner):
-    """Scores class c by how near the blocks' mean colour is to a colour of its own."""
+    """Scores class c by how near the blocks' mean colour is to a colour of its own; other outputs are constant."""
 
     backend = "blocks"
 
@@ -32,7 +37,10 @@ class BlockRunner(Runner):
         _, _, rows, columns = self.contract.output_shape
         blocks = frame[0].reshape(rows, self.contract.stride, columns, self.contract.stride, 3).mean((1, 3))
         distance = np.abs(blocks[None] - self.colours[:, None, None]).sum(-1)
-        return (-distance).astype(np.float32)
+        outputs = {self.contract.output_name: (-distance[None]).astype(np.float32)}
+        for number, output in enumerate(self.contract.extra_outputs, start=1):
+            outputs[output.name] = np.full((1, output.channels, rows, columns), number, np.float32)
+        return outputs
 
 
 SIZES = [(None, None), (16, 32), (20, 44), (64, 128), (5, 3), (33, 57)]
@@ -59,6 +67,48 @@ def test_labels_of_a_real_engine_are_those_of_the_three_steps(make_engine, frame
         labels = Segmenter(runner, "rgb").label_frame(frame_rgb, 20, 44)
         logits = runner.infer(prepare_rgb(frame_rgb, card.contract.height, card.contract.width))
     np.testing.assert_array_equal(labels, reference_labels(logits, 20, 44))
+
+
+def test_uncertainty_of_a_real_engine_comes_with_the_labels(make_engine, frame_rgb):
+    runner, card = open_engine(make_engine(extra_outputs=(*PANOPTIC, ENTROPY)))
+    with runner:
+        segmentation = Segmenter(runner, "rgb")(frame_rgb, 20, 44)
+        outputs = runner.infer_all(prepare_rgb(frame_rgb, card.contract.height, card.contract.width))
+    assert segmentation.uncertainty.shape == (4, 8)
+    assert segmentation.uncertainty.dtype == np.float32
+    assert segmentation.uncertainty.max() > 0.1
+    np.testing.assert_array_equal(segmentation.uncertainty, outputs["entropy"][0])
+    np.testing.assert_array_equal(segmentation.labels, reference_labels(outputs["logits"], 20, 44))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "wanted"),
+    [
+        ((), None),
+        (PANOPTIC, None),
+        ((ENTROPY,), ENTROPY),
+        ((*PANOPTIC, VARIANCE, ENTROPY), VARIANCE),
+    ],
+)
+def test_uncertainty_is_the_first_output_of_that_kind(contract, frame_rgb, outputs, wanted):
+    contract = dataclasses.replace(contract, extra_outputs=outputs)
+    assert uncertainty_output(contract) is wanted
+    with BlockRunner(contract) as runner:
+        segmentation = Segmenter(runner)(frame_rgb)
+    if wanted is None:
+        assert segmentation.uncertainty is None
+    else:
+        assert (segmentation.uncertainty == 1 + outputs.index(wanted)).all()
+
+
+def test_engine_of_a_batch_is_refused_in_one_line_with_the_command_for_single_frames(contract):
+    contract = dataclasses.replace(contract, batch=4, options={"depth": 101})
+    with BlockRunner(contract) as runner, pytest.raises(InputError) as caught:
+        Segmenter(runner)
+    assert str(caught.value) == (
+        "tiny engine takes batches of 4 frames, frames of a source come one by one and need a batch of 1. "
+        "Next: python export/build_engine.py --model tiny --dataset camvid --size 16x32 --option depth=101"
+    )
 
 
 class Clock:
@@ -96,7 +146,7 @@ def test_each_stage_is_charged_for_its_own_work(contract, frame_rgb, monkeypatch
         segment = Segmenter(runner)
         segment(frame_rgb)
         segment._prepare = slow(segment._prepare, 5)
-        runner.infer = slow(runner.infer, 70)
+        runner.infer_all = slow(runner.infer_all, 70)
         ((size, (upsampler, labels)),) = segment._upsamplers.items()
         segment._upsamplers[size] = (slow(upsampler, 900), labels)
         assert segment(frame_rgb).stage_ns == {"preprocess": 5, "inference": 70, "postprocess": 900}
