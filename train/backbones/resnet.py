@@ -10,8 +10,8 @@ names (`layer1.0.conv1` is `layer1_0_conv1`), so that published weights can be m
 `conv1_0`, `conv1_3` and `conv1_6` are the deep stem, `bn1` its last normalisation.
 
 Deviations from the paper, all of them also in the published weights that segmentation models use:
-    - The stride of a stage is on the 3x3 convolution of its first block, not on the first 1x1
-      ("version 1b"), because less of the input is thrown away.
+    - The stride of a stage is on the 3x3 convolution of its first block ("version 1.5"), because less
+      of the input is thrown away; `stride_on="1x1"` puts it where the paper and Keras Applications have it.
     - The stem is three 3x3 convolutions (64, 64, 128 channels) when `deep_stem` is true.
 """
 
@@ -22,6 +22,8 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
+from train.conv_blocks import conv_norm
+
 BLOCK_COUNTS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 """Depth -> bottleneck blocks of the four stages (table 1 of the paper)."""
 
@@ -30,9 +32,17 @@ EXPANSION = 4
 
 OUTPUT_STRIDES = (8, 16, 32)
 
+BRANCH_GAMMA = 0.2
+"""Scale of a block's last normalisation before any training.
+
+Near the 0 with which Goyal et al. (arXiv 1706.02677, section 5.1) train better, and not 0, because
+an untrained network has to run too: with 1, each of 33 blocks doubles the variance of what it adds
+to, and the activations of a random ResNet-101 leave the range of float16.
+"""
+
 
 class ResNetFeatures(NamedTuple):
-    """Feature maps of the four stages, for output stride 32."""
+    """Feature maps of the four stages, for output stride 32; sides that do not divide are rounded up."""
 
     c1: keras.KerasTensor  # (N, height/4, width/4, 256)
     c2: keras.KerasTensor  # (N, height/8, width/8, 512)
@@ -41,23 +51,26 @@ class ResNetFeatures(NamedTuple):
 
 
 def resnet(
-    frame: keras.KerasTensor, depth: int = 50, deep_stem: bool = True, output_stride: int = 32
+    frame: keras.KerasTensor, depth: int = 50, deep_stem: bool = True, output_stride: int = 32, stride_on: str = "3x3"
 ) -> ResNetFeatures:
     """Add the layers of a ResNet, without its classifier, to a normalised frame.
 
     Args:
-        frame: (N, height, width, 3) float; both sides multiples of `output_stride`.
+        frame: (N, height, width, 3) float.
         depth: 50 or 101.
         deep_stem: three 3x3 convolutions with 128 channels at the end, else one 7x7 with 64.
         output_stride: stride of the last stage. At 16 the last stage, at 8 the last two keep their
             input's size and are dilated instead.
+        stride_on: convolution of a stage's first block that has its stride, "3x3" or "1x1".
 
     Returns:
         The output of each stage.
 
     Raises:
-        ValueError: the depth or the output stride is none of those above.
+        ValueError: the depth, the output stride or the place of the stride is none of those above.
     """
+    if stride_on not in ("3x3", "1x1"):
+        raise ValueError(f"a block's stride is on {stride_on}, expected 3x3 or 1x1")
     if depth not in BLOCK_COUNTS:
         raise ValueError(f"ResNet depth is {depth}, expected one of {', '.join(map(str, BLOCK_COUNTS))}")
     if output_stride not in OUTPUT_STRIDES:
@@ -85,68 +98,11 @@ def resnet(
                 stride=stage_stride if block == 0 else 1,
                 dilation=first_dilation if block == 0 else dilation,
                 project=block == 0,
+                stride_on=stride_on,
                 name=f"layer{stage}_{block}",
             )
         stages.append(features)
     return ResNetFeatures(*stages)
-
-
-def conv_norm(
-    features: keras.KerasTensor,
-    channels: int,
-    kernel_size: int,
-    *,
-    conv: str,
-    norm: str,
-    stride: int = 1,
-    dilation: int = 1,
-) -> keras.KerasTensor:
-    """Add a convolution without bias and its batch normalisation.
-
-    Padding is (kernel_size - 1) / 2 x dilation on each side, as PyTorch pads. Keras' own "same"
-    puts all of it at the bottom and right where the stride is 2 and the size even, which would
-    shift the features of published weights by half a step.
-
-    Args:
-        features: (N, h, w, C).
-        channels: output channels.
-        kernel_size: odd side of the kernel.
-        conv: name of the convolution.
-        norm: name of the normalisation.
-        stride: step on both axes.
-        dilation: spacing of the kernel's taps.
-
-    Returns:
-        (N, h/stride, w/stride, channels).
-    """
-    pad = (kernel_size - 1) // 2 * dilation
-    explicit = stride > 1 and pad > 0
-    if explicit:
-        features = layers.ZeroPadding2D(pad, name=f"{conv}_pad")(features)
-    features = layers.Conv2D(
-        channels,
-        kernel_size,
-        strides=stride,
-        dilation_rate=dilation,
-        padding="valid" if explicit else "same",
-        use_bias=False,
-        kernel_initializer=kernel_initializer(),
-        name=conv,
-    )(features)
-    return batch_norm(norm)(features)
-
-
-def batch_norm(name: str, dtype: str | None = None) -> layers.BatchNormalization:
-    """Return a batch normalisation with the constants that the published weights were trained with.
-
-    Keras' momentum is the share of the old statistic that is kept: 0.9 is PyTorch's 0.1.
-    """
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
-
-
-def kernel_initializer() -> keras.initializers.Initializer:
-    """Return the initial distribution of a kernel before ReLU: normal, variance 2 / fan-out (He et al. 2015)."""
-    return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal")
 
 
 def _deep_stem(frame: keras.KerasTensor) -> keras.KerasTensor:
@@ -158,7 +114,7 @@ def _deep_stem(frame: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _bottleneck(
-    features: keras.KerasTensor, width: int, *, stride: int, dilation: int, project: bool, name: str
+    features: keras.KerasTensor, width: int, *, stride: int, dilation: int, project: bool, stride_on: str, name: str
 ) -> keras.KerasTensor:
     shortcut = features
     if project:
@@ -170,10 +126,13 @@ def _bottleneck(
             conv=f"{name}_downsample_0",
             norm=f"{name}_downsample_1",
         )
-    branch = conv_norm(features, width, 1, conv=f"{name}_conv1", norm=f"{name}_bn1")
+    first_stride, second_stride = (1, stride) if stride_on == "3x3" else (stride, 1)
+    branch = conv_norm(features, width, 1, stride=first_stride, conv=f"{name}_conv1", norm=f"{name}_bn1")
     branch = layers.ReLU(name=f"{name}_relu1")(branch)
-    branch = conv_norm(branch, width, 3, stride=stride, dilation=dilation, conv=f"{name}_conv2", norm=f"{name}_bn2")
+    branch = conv_norm(
+        branch, width, 3, stride=second_stride, dilation=dilation, conv=f"{name}_conv2", norm=f"{name}_bn2"
+    )
     branch = layers.ReLU(name=f"{name}_relu2")(branch)
-    branch = conv_norm(branch, width * EXPANSION, 1, conv=f"{name}_conv3", norm=f"{name}_bn3")
+    branch = conv_norm(branch, width * EXPANSION, 1, conv=f"{name}_conv3", norm=f"{name}_bn3", first_gamma=BRANCH_GAMMA)
     merged = layers.Add(name=f"{name}_add")([branch, shortcut])
     return layers.ReLU(name=f"{name}_out")(merged)

@@ -3,18 +3,22 @@
 A model is a Keras functional model over one frame size, in Keras 3 layers and ops alone. Its input
 is the frame as a camera gives it, (batch, height, width, 3) RGB in 0..255; scaling and
 normalisation are its first layers, so that no caller can get them wrong. Its outputs are a dict:
-`"logits"` at the network's own stride, and one entry more for each auxiliary head that only
-training uses. Upsampling belongs to the loss in training and to edge.postprocess afterwards.
+`"logits"` at the network's own stride, what else inference gives (`ModelSpec.extra_outputs`), and
+one entry more for each auxiliary head that only training uses. A model that draws random numbers
+takes them as further inputs, uniform in 0..1. Upsampling belongs to the loss in training and to
+edge.postprocess afterwards.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable
+from typing import Any, Callable, Mapping
 
 import keras
 
+from edge.contract import OutputTensor
 from edge.errors import SizeError
+from train.options import HALF_PIXEL, resolve_options
 
 LOGITS = "logits"
 """Name of the output that inference uses."""
@@ -22,9 +26,31 @@ LOGITS = "logits"
 PRESENCE = "presence"
 """Name of an auxiliary output (N, classes) that says which classes the frame holds (EncNet's SE loss)."""
 
-IMAGENET_MEAN_RGB = (123.675, 116.28, 103.53)
-IMAGENET_STD_RGB = (58.395, 57.12, 57.375)
-"""Statistics of ImageNet's training pixels in 0..255, as torchvision and most papers' code use them."""
+FRAME = "frame"
+"""Name of the input that takes the frame."""
+
+_CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
+
+NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "caffe": (_CAFFE_MEAN_RGB, (1.0, 1.0, 1.0)),
+    "caffe_unit": (_CAFFE_MEAN_RGB, (255.0, 255.0, 255.0)),
+    "unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
+    "symmetric": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+}
+"""Name -> what is subtracted from red, green and blue in 0..255, and what that is divided by.
+
+    imagenet     statistics of ImageNet's pixels, as torchvision and most papers' code use them
+    caffe        means alone, as the Caffe models and Keras Applications' ResNet and VGG (in RGB here:
+                 their BGR is undone in the first convolution when weights are imported)
+    caffe_unit   the same, divided by 255
+    unit         0 to 1
+    symmetric    -1 to 1, as Keras Applications' MobileNet
+"""
+
+
+def _no_outputs(class_count: int, options: Mapping[str, Any]) -> tuple[OutputTensor, ...]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -38,7 +64,8 @@ class ModelSpec:
         build: (height, width, class_count, **options) -> keras.Model with a dict of outputs.
         stride: logits are (height / stride, width / stride).
         size_multiple: height and width must be multiples of this.
-        auxiliary_weights: loss weight of each auxiliary output, as in the paper.
+        auxiliary_weights: loss weight of each auxiliary output that an option may bring, as in the paper.
+        extra_outputs: (class_count, options) -> what inference gives beside the logits.
     """
 
     name: str
@@ -48,6 +75,11 @@ class ModelSpec:
     stride: int
     size_multiple: int
     auxiliary_weights: dict[str, float]
+    extra_outputs: Callable[[int, Mapping[str, Any]], tuple[OutputTensor, ...]] = _no_outputs
+
+    def coordinates(self, options: Mapping[str, Any]) -> str:
+        """Return the rule by which the logits are upsampled."""
+        return resolve_options(self.name, options).get("coordinates", HALF_PIXEL)
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse a size that the network cannot take.
@@ -65,20 +97,33 @@ class ModelSpec:
             )
 
 
-def normalise(frame: keras.KerasTensor) -> keras.KerasTensor:
-    """Scale 0..255 RGB to zero mean and unit variance over ImageNet.
+def normalise(frame: keras.KerasTensor, statistics: str = "imagenet") -> keras.KerasTensor:
+    """Bring a frame in 0..255 to the range that weights were trained with.
 
     Args:
-        frame: (batch, height, width, 3), uint8 or float32 in 0..255.
+        frame: (batch, height, width, 3) RGB, uint8 or float32 in 0..255.
+        statistics: key in NORMALISATIONS.
 
     Returns:
         (batch, height, width, 3) float32.
     """
-    scale = [1.0 / std for std in IMAGENET_STD_RGB]
-    offset = [-mean / std for mean, std in zip(IMAGENET_MEAN_RGB, IMAGENET_STD_RGB)]
+    mean, std = NORMALISATIONS[statistics]
+    scale = [1.0 / part for part in std]
+    offset = [-middle / part for middle, part in zip(mean, std)]
     return keras.layers.Rescaling(scale, offset, name="normalise")(frame)
 
 
-def inference_model(model: keras.Model) -> keras.Model:
-    """Return the part of a model that inference needs: from the frame to the logits."""
-    return keras.Model(model.input, model.output[LOGITS], name=model.name)
+def inference_model(model: keras.Model, extra_outputs: tuple[OutputTensor, ...] = ()) -> keras.Model:
+    """Return the part of a model that inference needs: from the frame to the logits.
+
+    Args:
+        model: as ModelSpec.build gives it.
+        extra_outputs: what is wanted beside the logits.
+
+    Returns:
+        A model that gives the logits; with `extra_outputs` a dict of them all, the logits first.
+    """
+    if not extra_outputs:
+        return keras.Model(model.input, model.output[LOGITS], name=model.name)
+    names = (LOGITS, *(output.name for output in extra_outputs))
+    return keras.Model(model.input, {name: model.output[name] for name in names}, name=model.name)

@@ -2,87 +2,112 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import keras
 from keras import layers
 
-from train.models.base import LOGITS, ModelSpec, normalise
-from train.models.layers import AdaptiveAveragePooling, BilinearResize
+from train.models.base import FRAME, LOGITS, ModelSpec, normalise
+from train.models.context import pyramid_pooling
+from train.models.layers import BilinearResize
+from train.options import HALF_PIXEL
 
 # Table 1 of the paper: (expansion, output channels, repeats, stride of the first block).
 BOTTLENECKS = ((6, 64, 3, 2), (6, 96, 3, 2), (6, 128, 3, 1))
-PYRAMID_BINS = (1, 2, 3, 6)
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """What the paper leaves open, or a published implementation does otherwise.
+
+    Attributes:
+        separable_relu: ReLU between the halves of a separable convolution.
+        symmetric: strided convolutions are padded on both sides, as PyTorch does.
+        fusion_dilation: of the feature fusion's depthwise convolution.
+        coordinates: rule of the resizes.
+    """
+
+    separable_relu: bool
+    symmetric: bool
+    fusion_dilation: int
+    coordinates: str
+
+    def pad(self, x, strides: int, name: str) -> tuple[keras.KerasTensor, str]:
+        """Return what a 3x3 convolution reads, and its own padding."""
+        if not self.symmetric or strides == 1:
+            return x, "same"
+        return layers.ZeroPadding2D(1, name=f"{name}_pad")(x), "valid"
+
+    def depthwise(self, x, name: str, strides: int = 1, dilation: int = 1, activate: bool = True):
+        x, padding = self.pad(x, strides, f"{name}_depthwise")
+        x = layers.DepthwiseConv2D(
+            3, strides, padding=padding, dilation_rate=dilation, use_bias=False, name=f"{name}_depthwise"
+        )(x)
+        x = _batch_norm(f"{name}_depthwise_bn")(x)
+        return layers.ReLU(name=f"{name}_depthwise_relu")(x) if activate else x
+
+    def separable(self, x, filters: int, name: str, strides: int = 1):
+        """Depthwise-separable convolution, without ReLU between its halves in section 3.2.1 of the paper."""
+        x = self.depthwise(x, name, strides, activate=self.separable_relu)
+        return _conv(x, filters, 1, f"{name}_pointwise")
 
 
 def _batch_norm(name: str) -> layers.Layer:
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
 
 
-def _conv(x, filters: int, kernel: int, name: str, strides: int = 1, activate: bool = True):
-    x = layers.Conv2D(filters, kernel, strides, padding="same", use_bias=False, name=name)(x)
+def _conv(x, filters: int, kernel: int, name: str, strides: int = 1, activate: bool = True, padding: str = "same"):
+    x = layers.Conv2D(filters, kernel, strides, padding=padding, use_bias=False, name=name)(x)
     x = _batch_norm(f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if activate else x
 
 
-def _depthwise(x, name: str, strides: int = 1, dilation: int = 1, activate: bool = True):
-    x = layers.DepthwiseConv2D(
-        3, strides, padding="same", dilation_rate=dilation, use_bias=False, name=f"{name}_depthwise"
-    )(x)
-    x = _batch_norm(f"{name}_depthwise_bn")(x)
-    return layers.ReLU(name=f"{name}_depthwise_relu")(x) if activate else x
-
-
-def _separable(x, filters: int, name: str, strides: int = 1):
-    """Depthwise-separable convolution without ReLU between its halves (section 3.2.1 of the paper)."""
-    return _conv(_depthwise(x, name, strides, activate=False), filters, 1, f"{name}_pointwise")
-
-
-def _bottleneck(x, expansion: int, filters: int, strides: int, name: str):
+def _bottleneck(x, variant: _Variant, expansion: int, filters: int, strides: int, name: str):
     """MobileNetV2's inverted residual (Table 2 of the paper): the last pointwise has no ReLU."""
     channels = x.shape[-1]
     y = _conv(x, channels * expansion, 1, f"{name}_expand")
-    y = _depthwise(y, name, strides)
+    y = variant.depthwise(y, name, strides)
     y = _conv(y, filters, 1, f"{name}_project", activate=False)
     if strides == 1 and channels == filters:
         y = layers.Add(name=f"{name}_add")([x, y])
     return y
 
 
-def _learning_to_downsample(x):
-    x = _conv(x, 32, 3, "downsample_conv", strides=2)
-    x = _separable(x, 48, "downsample_sep1", strides=2)
-    return _separable(x, 64, "downsample_sep2", strides=2)
+def _learning_to_downsample(x, variant: _Variant, first_padding: str):
+    padding = first_padding
+    if padding == "same":
+        x, padding = variant.pad(x, 2, "downsample_conv")
+    x = _conv(x, 32, 3, "downsample_conv", strides=2, padding=padding)
+    x = variant.separable(x, 48, "downsample_sep1", strides=2)
+    return variant.separable(x, 64, "downsample_sep2", strides=2)
 
 
-def _global_features(x):
+def _global_features(x, variant: _Variant):
     for stage, (expansion, filters, repeats, strides) in enumerate(BOTTLENECKS, start=1):
         for block in range(1, repeats + 1):
-            x = _bottleneck(x, expansion, filters, strides if block == 1 else 1, f"global_{stage}_{block}")
-    return _pyramid_pooling(x)
+            name = f"global_{stage}_{block}"
+            x = _bottleneck(x, variant, expansion, filters, strides if block == 1 else 1, name)
+    channels = x.shape[-1]
 
+    def add_conv(pooled, filters: int, name: str):
+        return _conv(pooled, filters, 1, name)
 
-def _pyramid_pooling(x):
-    _, height, width, channels = x.shape
-    branches = [x]
-    for bins in PYRAMID_BINS:
-        pooled = AdaptiveAveragePooling(bins, name=f"pyramid_{bins}_pool")(x)
-        pooled = _conv(pooled, channels // len(PYRAMID_BINS), 1, f"pyramid_{bins}_conv")
-        branches.append(BilinearResize(height, width, name=f"pyramid_{bins}_resize")(pooled))
-    merged = layers.Concatenate(name="pyramid_concat")(branches)
+    merged = pyramid_pooling(x, "pyramid", add_conv=add_conv, coordinates=variant.coordinates)
     return _conv(merged, channels, 1, "pyramid_out")
 
 
-def _feature_fusion(high, low):
+def _feature_fusion(high, low, variant: _Variant):
     _, height, width, _ = high.shape
-    low = BilinearResize(height, width, name="fusion_resize")(low)
-    low = _depthwise(low, "fusion_low", dilation=4)
+    low = BilinearResize(height, width, variant.coordinates, name="fusion_resize")(low)
+    low = variant.depthwise(low, "fusion_low", dilation=variant.fusion_dilation)
     low = _conv(low, 128, 1, "fusion_low_pointwise", activate=False)
     high = _conv(high, 128, 1, "fusion_high_pointwise", activate=False)
     return layers.ReLU(name="fusion_relu")(layers.Add(name="fusion_add")([low, high]))
 
 
-def _classifier(x, class_count: int, dropout: float):
-    x = _separable(x, 128, "classifier_sep1")
-    x = _separable(x, 128, "classifier_sep2")
+def _classifier(x, variant: _Variant, class_count: int, dropout: float):
+    x = variant.separable(x, 128, "classifier_sep1")
+    x = variant.separable(x, 128, "classifier_sep2")
     x = layers.Dropout(dropout, name="classifier_dropout")(x)
     return layers.Conv2D(class_count, 1, dtype="float32", name=LOGITS)(x)
 
@@ -93,7 +118,18 @@ def _auxiliary_head(x, class_count: int, name: str):
     return layers.Conv2D(class_count, 1, dtype="float32", name=name)(x)
 
 
-def build_fast_scnn(height: int, width: int, class_count: int, dropout: float = 0.1) -> keras.Model:
+def build_fast_scnn(
+    height: int,
+    width: int,
+    class_count: int,
+    separable_relu: bool = False,
+    padding: str = "same",
+    first_padding: str = "same",
+    fusion_dilation: int = 4,
+    coordinates: str = HALF_PIXEL,
+    dropout: float = 0.1,
+    normalisation: str = "imagenet",
+) -> keras.Model:
     """Build Fast-SCNN for one frame size.
 
     Learning to downsample (stride 8), nine inverted-residual bottlenecks and pyramid pooling
@@ -114,11 +150,21 @@ def build_fast_scnn(height: int, width: int, class_count: int, dropout: float = 
           implementations; the paper gives their weight, 0.4, and place (section 4), not their form.
         - Dropout is 0.1 here and 0.3 in the paper, which trained for 1000 epochs.
 
+    The options before `dropout` are what Tramac/Fast-SCNN-pytorch does otherwise: ReLU between the
+    halves of a separable convolution, padding on both sides, none in the first convolution, no
+    dilation in the fusion, and resizes with aligned corners.
+
     Args:
         height: frame rows, a multiple of 32.
         width: frame columns, a multiple of 32.
         class_count: classes of the data set.
+        separable_relu: ReLU between the halves of a separable convolution.
+        padding: of strided 3x3 convolutions, "same" (TensorFlow's: at the end alone) or "symmetric".
+        first_padding: of the first convolution, "same" (as `padding` says) or "valid" (none).
+        fusion_dilation: of the feature fusion's depthwise convolution, 4 or 1.
+        coordinates: rule of the resizes.
         dropout: rate before the classifier, 0 to 1.
+        normalisation: key in train.models.base.NORMALISATIONS.
 
     Returns:
         Model from (N, height, width, 3) RGB 0..255 to a dict of float32 logits, each
@@ -129,12 +175,13 @@ def build_fast_scnn(height: int, width: int, class_count: int, dropout: float = 
         SizeError: a side is no multiple of 32.
     """
     FAST_SCNN.check_size(height, width)
-    frame = keras.Input((height, width, 3), name="frame")
-    high = _learning_to_downsample(normalise(frame))
-    low = _global_features(high)
-    fused = _feature_fusion(high, low)
+    variant = _Variant(separable_relu, padding == "symmetric", fusion_dilation, coordinates)
+    frame = keras.Input((height, width, 3), name=FRAME)
+    high = _learning_to_downsample(normalise(frame, normalisation), variant, first_padding)
+    low = _global_features(high, variant)
+    fused = _feature_fusion(high, low, variant)
     outputs = {
-        LOGITS: _classifier(fused, class_count, dropout),
+        LOGITS: _classifier(fused, variant, class_count, dropout),
         "auxiliary_high": _auxiliary_head(high, class_count, "auxiliary_high"),
         "auxiliary_low": _auxiliary_head(low, class_count, "auxiliary_low"),
     }

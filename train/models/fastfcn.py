@@ -10,15 +10,19 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from train.backbones.resnet import batch_norm, conv_norm, kernel_initializer, resnet
-from train.models.base import LOGITS, PRESENCE, ModelSpec, normalise
+from train.backbones.resnet import resnet
+from train.conv_blocks import batch_norm, conv_norm, conv_norm_relu, kernel_initializer
+from train.models.base import FRAME, LOGITS, PRESENCE, ModelSpec, normalise
+from train.models.context import atrous_pyramid, pyramid_pooling
 from train.models.layers import BilinearResize
+from train.options import HALF_PIXEL
 
 AUXILIARY = "auxiliary"
 
 JPU_WIDTH = 512
 JPU_DILATIONS = (1, 2, 4, 8)
 HEAD_WIDTH = 512
+DEEPLAB_RATES = (12, 24, 36)
 CODEWORD_COUNT = 32
 REFERENCE_POSITIONS = 60 * 60
 """Positions that the published networks encode: crops of 480x480 at stride 8."""
@@ -43,7 +47,7 @@ class ContextEncoding(layers.Layer):
 
     Args:
         codeword_count: K.
-        reference_positions: the number of positions that the sum is scaled to.
+        reference_positions: the number of positions that the sum is scaled to; 0 leaves it as it is.
     """
 
     def __init__(self, codeword_count: int, reference_positions: int = REFERENCE_POSITIONS, **kwargs) -> None:
@@ -75,9 +79,15 @@ class ContextEncoding(layers.Layer):
         distances = scale * squared_norms + products + offsets  # (N, K, P)
         assignment = ops.softmax(ops.transpose(distances, (0, 2, 1)), axis=-1)  # (N, P, K)
         # Scaled before the product, so that no sum over positions leaves the range of float16.
-        assignment = assignment * (self.reference_positions / positions)
+        if self.reference_positions:
+            assignment = assignment * (self.reference_positions / positions)
         masses = ops.sum(assignment, axis=1, keepdims=True)  # (N, 1, K)
         return ops.matmul(columns, assignment) - masses * ops.transpose(self.codewords)
+
+    def multiply_adds(self, input_shape) -> int:
+        """Return the multiply-adds of both matrix products for one frame."""
+        _, height, width, channels = input_shape
+        return 2 * height * width * channels * self.codeword_count
 
     def compute_output_shape(self, input_shape):
         """Return (N, D, K)."""
@@ -113,13 +123,16 @@ class ChannelGate(layers.Layer):
 # Parts
 
 
-def joint_pyramid_upsampling(c2: keras.KerasTensor, c3: keras.KerasTensor, c4: keras.KerasTensor) -> keras.KerasTensor:
+def joint_pyramid_upsampling(
+    c2: keras.KerasTensor, c3: keras.KerasTensor, c4: keras.KerasTensor, coordinates: str = HALF_PIXEL
+) -> keras.KerasTensor:
     """Join the last three stages of a backbone at the resolution of the first (FastFCN, section 3.3).
 
     Args:
         c2: (N, h, w, C2).
         c3: (N, h/2, w/2, C3).
         c4: (N, h/4, w/4, C4).
+        coordinates: rule of the resizes.
 
     Returns:
         (N, h, w, 2048).
@@ -130,7 +143,7 @@ def joint_pyramid_upsampling(c2: keras.KerasTensor, c3: keras.KerasTensor, c4: k
         features = conv_norm(features, JPU_WIDTH, 3, conv=f"{name}_0", norm=f"{name}_1")
         features = layers.ReLU(name=f"{name}_2")(features)
         if features.shape[1:3] != (height, width):
-            features = BilinearResize(height, width, name=f"{name}_resize")(features)
+            features = BilinearResize(height, width, coordinates, name=f"{name}_resize")(features)
         inputs.append(features)
     joined = layers.Concatenate(name="jpu_join")(inputs)
     branches = []
@@ -150,12 +163,15 @@ def joint_pyramid_upsampling(c2: keras.KerasTensor, c3: keras.KerasTensor, c4: k
     return layers.Concatenate(name="jpu_out")(branches)
 
 
-def encoding_head(features: keras.KerasTensor, class_count: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+def encoding_head(
+    features: keras.KerasTensor, class_count: int, reference_positions: int = REFERENCE_POSITIONS
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Add EncNet's head (EncNet, section 3).
 
     Args:
         features: (N, h, w, C).
         class_count: number of classes.
+        reference_positions: of the ContextEncoding.
 
     Returns:
         Logits (N, h, w, class_count) and the logits of each class being somewhere in the frame
@@ -166,7 +182,9 @@ def encoding_head(features: keras.KerasTensor, class_count: int) -> tuple[keras.
     encoded = conv_norm(features, HEAD_WIDTH, 1, conv="head_encoding_0", norm="head_encoding_1")
     encoded = layers.ReLU(name="head_encoding_2")(encoded)
     # float32 also under a mixed precision policy: squared norms and sums over positions need its range.
-    encoded = ContextEncoding(CODEWORD_COUNT, dtype="float32", name="head_encoding_3")(encoded)  # (N, D, K)
+    encoded = ContextEncoding(CODEWORD_COUNT, reference_positions, dtype="float32", name="head_encoding_3")(
+        encoded
+    )  # (N, D, K)
     encoded = batch_norm("head_encoding_4", dtype="float32")(encoded)
     encoded = layers.ReLU(name="head_encoding_5")(encoded)
     context = layers.GlobalAveragePooling1D(data_format="channels_first", name="head_encoding_6")(encoded)  # (N, D)
@@ -174,40 +192,71 @@ def encoding_head(features: keras.KerasTensor, class_count: int) -> tuple[keras.
     gated = ChannelGate(name="head_gate")(features, gate)
     gated = layers.ReLU(name="head_gate_relu")(gated)
     gated = layers.SpatialDropout2D(0.1, name="head_conv6_0")(gated)
-    logits = layers.Conv2D(class_count, 1, dtype="float32", name="head_conv6_1")(gated)
-    presence = layers.Dense(class_count, dtype="float32", name="head_selayer")(context)
+    logits = layers.Conv2D(class_count, 1, dtype="float32", name=LOGITS)(gated)
+    presence = layers.Dense(class_count, dtype="float32", name=PRESENCE)(context)
     return logits, presence
 
 
-def auxiliary_head(features: keras.KerasTensor, class_count: int) -> keras.KerasTensor:
-    """Add the fully convolutional head that training hangs on the third stage.
+def fcn_head(features: keras.KerasTensor, width: int, class_count: int, name: str, output: str) -> keras.KerasTensor:
+    """Add a 3x3 convolution, dropout and the classifier (the code's FCNHead, and the end of other heads).
 
     Args:
         features: (N, h, w, C).
+        width: channels of the 3x3 convolution.
         class_count: number of classes.
+        name: in front of the layers' names.
+        output: name of the classifier.
 
     Returns:
         (N, h, w, class_count) float32 logits.
     """
-    features = conv_norm(features, features.shape[-1] // 4, 3, conv="auxlayer_0", norm="auxlayer_1")
-    features = layers.ReLU(name="auxlayer_2")(features)
-    features = layers.SpatialDropout2D(0.1, name="auxlayer_3")(features)
-    return layers.Conv2D(class_count, 1, dtype="float32", name="auxlayer_4")(features)
+    features = conv_norm_relu(features, width, 3, f"{name}_conv")
+    features = layers.SpatialDropout2D(0.1, name=f"{name}_dropout")(features)
+    return layers.Conv2D(class_count, 1, dtype="float32", name=output)(features)
+
+
+def psp_head(features: keras.KerasTensor, class_count: int, coordinates: str) -> keras.KerasTensor:
+    """Add PSPNet's head (arXiv 1612.01105, section 3.2); see `fcn_head` for what it returns."""
+
+    def add_conv(pooled: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:
+        return conv_norm_relu(pooled, channels, 1, name)
+
+    features = pyramid_pooling(features, "head_pyramid", add_conv=add_conv, coordinates=coordinates)
+    return fcn_head(features, HEAD_WIDTH, class_count, "head", LOGITS)
+
+
+def deeplab_head(features: keras.KerasTensor, class_count: int, coordinates: str) -> keras.KerasTensor:
+    """Add DeepLabV3's head with rates for stride 8 (arXiv 1706.05587, section 3.3); see `fcn_head`."""
+    width = features.shape[-1] // 8
+    dropout = layers.SpatialDropout2D(0.5, name="head_aspp_dropout")
+    features = atrous_pyramid(features, width, DEEPLAB_RATES, "head_aspp", coordinates=coordinates, dropout=dropout)
+    return fcn_head(features, width, class_count, "head", LOGITS)
 
 
 # Model
 
 
-def build_fastfcn(height: int, width: int, class_count: int, depth: int = 50) -> keras.Model:
-    """Build FastFCN with the EncNet head (`EncNet + JPU` in the paper's tables).
+def build_fastfcn(
+    height: int,
+    width: int,
+    class_count: int,
+    depth: int = 50,
+    head: str = "encnet",
+    stem: str = "deep",
+    coordinates: str = HALF_PIXEL,
+    encoding_positions: int = REFERENCE_POSITIONS,
+    stride_on: str = "3x3",
+    normalisation: str = "imagenet",
+) -> keras.Model:
+    """Build FastFCN, by default with the EncNet head (`EncNet + JPU` in the paper's tables).
 
     Deviations from the paper and its code:
         - Features are resized with half-pixel coordinates, not with aligned corners: ONNX's
-          default, and the rule of the other models here.
+          default, and the rule of the other models here. `coordinates="align_corners"` is the code's.
         - The sums of the context encoding are scaled to the 60x60 positions of the published
           crops. As published they grow with the frame, while the batch normalisation behind them
           expects those of the training crops; the reference code evaluates in such crops, this
-          one takes whole frames. At 480x480 both are the same.
+          one takes whole frames. At 480x480 both are the same. `encoding_positions=0` is the code's.
         - The outputs keep their own strides. The loss and edge.postprocess do the upsampling that
           the reference does in the network.
         - New convolutions start from a normal distribution (He et al. 2015), not from PyTorch's
@@ -220,29 +269,43 @@ def build_fastfcn(height: int, width: int, class_count: int, depth: int = 50) ->
     which 1.1 G are the products of the context encoding; without those 510.9 G, published 511 G.
 
     Args:
-        height: rows of the frame, a multiple of 32.
-        width: columns of the frame, a multiple of 32.
+        height: rows of the frame, a multiple of 8.
+        width: columns of the frame, a multiple of 8.
         class_count: number of classes.
         depth: of the ResNet, 50 or 101.
+        head: "encnet", "psp", "deeplab" or "fcn", as in the paper's table 2.
+        stem: "deep", three 3x3 convolutions, or "plain", one 7x7, for which Keras Applications has weights.
+        coordinates: rule of the resizes.
+        encoding_positions: positions that EncNet's sums are scaled to; 0 for plain sums.
+        stride_on: convolution of a ResNet block that has its stride.
+        normalisation: key in train.models.base.NORMALISATIONS.
 
     Returns:
         A model from frames (N, height, width, 3), RGB in 0..255, to a dict of float32 logits:
         `"logits"` (N, height/8, width/8, class_count); for training `"auxiliary"`
-        (N, height/16, width/16, class_count) and `"presence"` (N, class_count), whose target is 1
-        for each class that the label map holds (sigmoid and binary cross-entropy).
+        (N, height/16, width/16, class_count) and with EncNet `"presence"` (N, class_count), whose target
+        is 1 for each class that the label map holds (sigmoid and binary cross-entropy).
 
     Raises:
-        SizeError: a side is no multiple of 32.
+        SizeError: a side is no multiple of 8.
 
     Example:
         >>> model = build_fastfcn(512, 1024, class_count=19)
     """
     FASTFCN.check_size(height, width)
-    frame = layers.Input((height, width, 3), name="frame")
-    stages = resnet(normalise(frame), depth)
-    features = joint_pyramid_upsampling(stages.c2, stages.c3, stages.c4)
-    logits, presence = encoding_head(features, class_count)
-    outputs = {LOGITS: logits, AUXILIARY: auxiliary_head(stages.c3, class_count), PRESENCE: presence}
+    frame = layers.Input((height, width, 3), name=FRAME)
+    stages = resnet(normalise(frame, normalisation), depth, stem == "deep", stride_on=stride_on)
+    features = joint_pyramid_upsampling(stages.c2, stages.c3, stages.c4, coordinates)
+    outputs = {}
+    if head == "encnet":
+        outputs[LOGITS], outputs[PRESENCE] = encoding_head(features, class_count, encoding_positions)
+    elif head == "psp":
+        outputs[LOGITS] = psp_head(features, class_count, coordinates)
+    elif head == "deeplab":
+        outputs[LOGITS] = deeplab_head(features, class_count, coordinates)
+    else:
+        outputs[LOGITS] = fcn_head(features, HEAD_WIDTH, class_count, "head", LOGITS)
+    outputs[AUXILIARY] = fcn_head(stages.c3, stages.c3.shape[-1] // 4, class_count, AUXILIARY, AUXILIARY)
     return keras.Model(frame, outputs, name="fastfcn")
 
 
@@ -252,6 +315,6 @@ FASTFCN = ModelSpec(
     paper="arXiv 1903.11816",
     build=build_fastfcn,
     stride=8,
-    size_multiple=32,
+    size_multiple=8,
     auxiliary_weights={AUXILIARY: 0.2, PRESENCE: 0.2},
 )

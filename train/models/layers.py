@@ -3,31 +3,60 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import layers, ops
+
+from train.options import HALF_PIXEL
 
 
 @keras.saving.register_keras_serializable("segedge")
 class BilinearResize(layers.Layer):
-    """Resize feature maps bilinearly to a fixed size, half-pixel coordinates.
+    """Resize feature maps bilinearly to a fixed size.
 
     Args:
         height: output rows.
         width: output columns.
+        coordinates: "half_pixel" or "align_corners".
     """
 
-    def __init__(self, height: int, width: int, **kwargs) -> None:
+    def __init__(self, height: int, width: int, coordinates: str = HALF_PIXEL, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.height, self.width = height, width
+        self.height, self.width, self.coordinates = height, width, coordinates
 
     def call(self, features):
         """Map (N, h, w, C) to (N, height, width, C), same dtype."""
-        if tuple(features.shape[1:3]) == (self.height, self.width):
+        size = (self.height, self.width)
+        if tuple(features.shape[1:3]) == size:
             return features
-        return ops.image.resize(features, (self.height, self.width), interpolation="bilinear", antialias=False)
+        if self.coordinates == HALF_PIXEL:
+            return ops.image.resize(features, size, interpolation="bilinear", antialias=False)
+        if keras.backend.backend() == "tensorflow":
+            # One operator, that the converter turns into one ONNX Resize; Keras' own has no such rule.
+            import tensorflow as tf
+
+            resized = tf.raw_ops.ResizeBilinear(images=features, size=size, align_corners=True)
+            return tf.cast(resized, features.dtype)
+        rows, columns = (
+            ops.cast(ops.convert_to_tensor(align_corners_matrix(old, new)), features.dtype)
+            for old, new in zip(features.shape[1:3], size)
+        )
+        return ops.einsum("yh,xw,nhwc->nyxc", rows, columns, features)
 
     def get_config(self) -> dict:
         """Return what `from_config` needs."""
-        return {**super().get_config(), "height": self.height, "width": self.width}
+        return {**super().get_config(), "height": self.height, "width": self.width, "coordinates": self.coordinates}
+
+
+def align_corners_matrix(old: int, new: int) -> np.ndarray:
+    """Return the (new, old) float32 matrix that interpolates one axis with its end points kept in place."""
+    positions = np.linspace(0.0, old - 1.0, new)
+    below = np.minimum(positions.astype(int), max(old - 2, 0))
+    fractions = positions - below
+    matrix = np.zeros((new, old), np.float32)
+    matrix[np.arange(new), below] = 1.0 - fractions
+    if old > 1:
+        matrix[np.arange(new), below + 1] += fractions
+    return matrix
 
 
 @keras.saving.register_keras_serializable("segedge")

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from train.backbones.resnet import conv_norm, resnet
+from train.backbones.resnet import resnet
+from train.conv_blocks import conv_norm
 
 
 def build(height: int, width: int, **options) -> keras.Model:

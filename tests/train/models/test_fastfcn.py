@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from edge.errors import SizeError
-from train.models.base import LOGITS, inference_model
-from train.models.fastfcn import FASTFCN, ChannelGate, ContextEncoding, joint_pyramid_upsampling
+from train.models.base import LOGITS, PRESENCE, inference_model
+from train.models.fastfcn import AUXILIARY, FASTFCN, ChannelGate, ContextEncoding, joint_pyramid_upsampling
 
 CLASS_COUNT = 19
 IMAGENET_CLASSIFIER_COUNT = 2048 * 1000 + 1000
@@ -59,7 +59,7 @@ def test_inference_model_keeps_logits_alone(model):
 
     assert inference.output_shape == (None, 8, 8, CLASS_COUNT)
     names = {layer.name for layer in inference.layers}
-    assert not any(name.startswith("auxlayer") or name == "head_selayer" for name in names)
+    assert not any(name.startswith(AUXILIARY) or name == PRESENCE for name in names)
 
 
 def test_parameters_match_the_published_47_million(model):
@@ -69,10 +69,17 @@ def test_parameters_match_the_published_47_million(model):
     assert count == pytest.approx(47.0e6, abs=0.05e6)
 
 
-@pytest.mark.parametrize(("height", "width"), [(500, 1024), (512, 1000), (16, 32)])
-def test_size_that_is_no_multiple_of_32_is_refused(height, width):
-    with pytest.raises(SizeError, match="multiples of 32"):
+@pytest.mark.parametrize(("height", "width"), [(500, 1024), (512, 1001), (4, 32)])
+def test_size_that_is_no_multiple_of_8_is_refused(height, width):
+    with pytest.raises(SizeError, match="multiples of 8"):
         FASTFCN.build(height, width, CLASS_COUNT)
+
+
+def test_stages_of_a_size_that_no_stage_divides_are_joined_at_stride_8():
+    network = FASTFCN.build(72, 104, CLASS_COUNT)
+
+    assert tuple(network.output[LOGITS].shape) == (None, 9, 13, CLASS_COUNT)
+    assert network.get_layer("layer4_0_out").output.shape[1:3] == (3, 4)
 
 
 def test_gradient_reaches_every_trainable_weight(model):

@@ -1,0 +1,211 @@
+"""Bayesian SegNet: an encoder and its mirror image, joined by pooling indices, that knows what it does not know.
+
+Paper: Kendall, Badrinarayanan, Cipolla, "Bayesian SegNet: Model uncertainty in deep convolutional
+encoder-decoder architectures for scene understanding", arXiv 1511.02680; SegNet itself is arXiv
+1511.00561. Facts were compared with github.com/meetps/pytorch-semseg.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Mapping
+
+import keras
+from keras import layers, ops
+
+from edge.contract import UNCERTAINTY, OutputTensor
+from train.conv_blocks import conv_norm_relu
+from train.models.base import FRAME, LOGITS, ModelSpec, normalise
+from train.models.unpooling import PhaseMaxPooling, PhaseUnpooling
+
+STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+"""Channels of VGG16's convolutions, stage by stage (Simonyan, Zisserman, arXiv 1409.1556, table 1, D)."""
+
+DROPOUT = 0.5
+DROPOUT_STAGES = (3, 4, 5)
+"""Stages with dropout behind their pooling, and behind their decoder: the central six of the paper's section 4."""
+
+SMALLEST_PROBABILITY = 1e-6
+"""Below it a class's mean probability is cut off, so that its logarithm stays a number, in float16 too."""
+
+UNCERTAINTY_OUTPUT = "uncertainty"
+
+
+@keras.saving.register_keras_serializable("segedge")
+class DropoutByNoise(layers.Layer):
+    """Dropout whose random numbers come from outside, so that two runtimes can be given the same.
+
+    Args:
+        rate: share that is dropped.
+    """
+
+    def __init__(self, rate: float, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.rate = rate
+
+    def call(self, features, noise):
+        """Map (N, h, w, C) and noise (T, C, h, w) in 0..1, N being T or 1, to (T, h, w, C)."""
+        kept = ops.cast(ops.greater_equal(noise, self.rate), features.dtype) * (1.0 / (1.0 - self.rate))
+        return ops.transpose(ops.transpose(features, (0, 3, 1, 2)) * kept, (0, 2, 3, 1))
+
+    def compute_output_shape(self, features_shape, noise_shape):
+        """Return the shape of one result for each sample of the noise."""
+        return (noise_shape[0], *features_shape[1:])
+
+    def get_config(self) -> dict:
+        """Return what `from_config` needs."""
+        return {**super().get_config(), "rate": self.rate}
+
+
+@keras.saving.register_keras_serializable("segedge")
+class SampleStatistics(layers.Layer):
+    """The mean prediction of T samples, and how uncertain it is (paper, sections 3 and 5.3).
+
+    With p_t the softmax of sample t and p its mean over the samples, the mean logits are ln p, so that
+    their softmax is p again. The uncertainty is
+
+        entropy    the predictive entropy, -sum over classes of p ln p, in nats, 0 to ln(classes)
+        variance   the mean over the classes of the variance of p_t over the samples, 0 to 0.25
+
+    Args:
+        measure: "entropy" or "variance".
+    """
+
+    def __init__(self, measure: str, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.measure = measure
+
+    def call(self, logits):
+        """Map (T, h, w, classes) to mean logits (1, h, w, classes) and uncertainty (1, h, w, 1), float32."""
+        samples = ops.softmax(ops.transpose(logits, (0, 3, 1, 2)), axis=1)
+        mean = ops.mean(samples, axis=0, keepdims=True)  # (1, classes, h, w)
+        mean_logits = ops.log(ops.maximum(mean, SMALLEST_PROBABILITY))
+        if self.measure == "entropy":
+            uncertainty = -ops.sum(mean * mean_logits, axis=1, keepdims=True)
+        else:
+            # Two passes: the difference of two means of squares would lose what float16 has of digits.
+            uncertainty = ops.mean(ops.mean(ops.square(samples - mean), axis=0, keepdims=True), axis=1, keepdims=True)
+        return ops.transpose(mean_logits, (0, 2, 3, 1)), ops.transpose(uncertainty, (0, 2, 3, 1))
+
+    def compute_output_shape(self, logits_shape):
+        """Return the shapes of mean logits and uncertainty."""
+        return (1, *logits_shape[1:]), (1, *logits_shape[1:3], 1)
+
+    def get_config(self) -> dict:
+        """Return what `from_config` needs."""
+        return {**super().get_config(), "measure": self.measure}
+
+
+class _Dropouts:
+    """The six dropouts: of training, or of T samples, whose noise the model takes as further inputs."""
+
+    def __init__(self, samples: int) -> None:
+        self._samples = samples
+        self.noise_inputs: list[keras.KerasTensor] = []
+
+    def add(self, features: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        if not self._samples:
+            return layers.Dropout(DROPOUT, name=name)(features)
+        _, height, width, channels = features.shape
+        noise = layers.Input(batch_shape=(self._samples, channels, height, width), name=f"{name}_noise")
+        self.noise_inputs.append(noise)
+        return DropoutByNoise(DROPOUT, name=name)(features, noise)
+
+
+def build_bayesian_segnet(
+    height: int,
+    width: int,
+    class_count: int,
+    classifier: str = "plain",
+    normalisation: str = "imagenet",
+    monte_carlo: int = 0,
+    uncertainty: str = "entropy",
+) -> keras.Model:
+    """Build Bayesian SegNet: VGG16's convolutions with BatchNorm, mirrored, 29.4 M parameters.
+
+    With `monte_carlo` T > 0 the model is the one of the paper's inference (section 3): T samples with
+    dropout on, of which the logits are the mean and "uncertainty" says how sure they are. What lies
+    in front of the first dropout is the same for all samples and computed once. The noise of the six
+    dropouts are six further inputs, (T, channels, rows, columns) uniform in 0..1; an exported graph
+    draws them by itself. Weights are those of `monte_carlo=0`.
+
+    Deviations from the paper and its Caffe models, and why:
+        - Convolutions in front of a BatchNorm have no bias, which the norm would cancel.
+        - Pooling rounds odd sides down; Caffe's rounds up (at 360x480 the third stage has 45 rows).
+        - `classifier="norm_relu"` puts BatchNorm and ReLU behind the last convolution, as
+          meetps/pytorch-semseg does; the paper's classifier is the bare convolution.
+
+    Args:
+        height: rows of the frame, a multiple of 8.
+        width: columns of the frame, a multiple of 8.
+        class_count: number of classes.
+        classifier: "plain" or "norm_relu".
+        normalisation: key in train.models.base.NORMALISATIONS.
+        monte_carlo: samples with dropout on; 0 for the plain network.
+        uncertainty: "entropy" or "variance".
+
+    Returns:
+        A model from frames (N, height, width, 3), RGB in 0..255, to {"logits": (N, height, width,
+        class_count)} float32; with `monte_carlo` N is 1, and there is "uncertainty" (1, height, width, 1).
+
+    Raises:
+        SizeError: a side is no multiple of 8.
+
+    Example:
+        >>> model = build_bayesian_segnet(360, 480, class_count=11)
+    """
+    BAYESIAN_SEGNET.check_size(height, width)
+    frame = layers.Input((height, width, 3), batch_size=1 if monte_carlo else None, name=FRAME)
+    features = normalise(frame, normalisation)
+    dropouts = _Dropouts(monte_carlo)
+    encoded = []
+    for stage, widths in enumerate(STAGES, start=1):
+        for index, channels in enumerate(widths, start=1):
+            features = conv_norm_relu(features, channels, 3, f"conv{stage}_{index}")
+        size = features.shape[1:3]
+        features, masks = PhaseMaxPooling(name=f"pool{stage}")(features)
+        encoded.append((size, masks))
+        if stage in DROPOUT_STAGES:
+            features = dropouts.add(features, f"pool{stage}_drop")
+    for stage, widths in reversed(list(enumerate(STAGES, start=1))):
+        size, masks = encoded.pop()
+        features = PhaseUnpooling(*size, name=f"unpool{stage}")(features, masks)
+        # The mirror image: the last convolution of a stage leads to the channels of the stage before.
+        outward = (*widths[:0:-1], STAGES[stage - 2][-1]) if stage > 1 else widths[:0:-1]
+        for index, channels in zip(range(len(widths), 0, -1), outward):
+            features = conv_norm_relu(features, channels, 3, f"conv{stage}_{index}_decoder")
+        if stage in DROPOUT_STAGES:
+            features = dropouts.add(features, f"decoder{stage}_drop")
+    logits = _classify(features, class_count, classifier, sampled=bool(monte_carlo))
+    if not monte_carlo:
+        return keras.Model(frame, {LOGITS: logits}, name="bayesian_segnet")
+    mean_logits, uncertainty_map = SampleStatistics(uncertainty, dtype="float32", name="statistics")(logits)
+    outputs = {LOGITS: mean_logits, UNCERTAINTY_OUTPUT: uncertainty_map}
+    return keras.Model([frame, *dropouts.noise_inputs], outputs, name="bayesian_segnet")
+
+
+def _classify(features: keras.KerasTensor, class_count: int, classifier: str, sampled: bool) -> keras.KerasTensor:
+    if classifier == "norm_relu":
+        return conv_norm_relu(features, class_count, 3, "classifier")
+    name = "classifier" if sampled else LOGITS
+    return layers.Conv2D(class_count, 3, padding="same", dtype="float32", name=name)(features)
+
+
+def _extra_outputs(class_count: int, options: Mapping[str, Any]) -> tuple[OutputTensor, ...]:
+    if not options.get("monte_carlo"):
+        return ()
+    if options.get("uncertainty", "entropy") == "entropy":
+        return (OutputTensor(UNCERTAINTY_OUTPUT, 1, UNCERTAINTY, "nats", math.log(class_count)),)
+    return (OutputTensor(UNCERTAINTY_OUTPUT, 1, UNCERTAINTY, "variance", 0.25),)
+
+
+BAYESIAN_SEGNET = ModelSpec(
+    name="bayesian_segnet",
+    title="Bayesian SegNet",
+    paper="arXiv 1511.02680",
+    build=build_bayesian_segnet,
+    stride=1,
+    size_multiple=8,
+    auxiliary_weights={},
+    extra_outputs=_extra_outputs,
+)

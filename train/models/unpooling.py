@@ -1,0 +1,91 @@
+"""Max pooling that remembers where its maxima were, and the unpooling that puts values back there.
+
+TensorRT has no pooling indices. Here the four phases of a 2x2 window (its upper left, upper right,
+lower left and lower right pixels) are four tensors; comparisons tell which of them holds the first
+maximum, and unpooling multiplies by those four masks and interleaves the products. Slices,
+comparisons, Concat and Reshape are all that it takes. The result equals
+tf.nn.max_pool_with_argmax and a scatter to its indices, ties included: of equal values the first in
+the order of rows wins, and behind a ReLU windows of four zeros are common.
+
+The masks follow from comparisons among the phases alone, never from "phase equals maximum": each
+window has exactly one mask set whatever the precision that the maximum itself is computed in.
+
+Everything is computed channels first: next to ONNX convolutions, which are too, the transpositions
+at both ends cancel.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import layers, ops
+
+PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""(row, column) within the 2x2 window, in the order in which ties are decided."""
+
+
+@keras.saving.register_keras_serializable("segedge")
+class PhaseMaxPooling(layers.Layer):
+    """Max pooling over 2x2 windows, and the place of the first maximum of each.
+
+    An odd last row or column belongs to no window, as in PyTorch's and Keras' pooling.
+    """
+
+    def call(self, features):
+        """Map (N, h, w, C) to the maxima (N, h//2, w//2, C) and the masks (N, 4, C, h//2, w//2) of 0 and 1."""
+        channels_first = ops.transpose(features, (0, 3, 1, 2))
+        height, width = (size // 2 * 2 for size in channels_first.shape[2:])
+        first, second, third, fourth = (channels_first[:, :, row:height:2, column:width:2] for row, column in PHASES)
+        upper, lower = ops.maximum(first, second), ops.maximum(third, fourth)
+        in_upper = ops.greater_equal(upper, lower)
+        left_of_upper, left_of_lower = ops.greater_equal(first, second), ops.greater_equal(third, fourth)
+        in_lower = ops.logical_not(in_upper)
+        places = (
+            ops.logical_and(in_upper, left_of_upper),
+            ops.logical_and(in_upper, ops.logical_not(left_of_upper)),
+            ops.logical_and(in_lower, left_of_lower),
+            ops.logical_and(in_lower, ops.logical_not(left_of_lower)),
+        )
+        masks = ops.stack([ops.cast(place, features.dtype) for place in places], axis=1)
+        return ops.transpose(ops.maximum(upper, lower), (0, 2, 3, 1)), masks
+
+    def compute_output_shape(self, input_shape):
+        """Return the shapes of maxima and masks."""
+        batch, height, width, channels = input_shape
+        return (batch, height // 2, width // 2, channels), (batch, len(PHASES), channels, height // 2, width // 2)
+
+
+@keras.saving.register_keras_serializable("segedge")
+class PhaseUnpooling(layers.Layer):
+    """Put each value where its window had its first maximum, and zeros around it.
+
+    Args:
+        height: output rows, 2 h or 2 h + 1; the odd row is zero.
+        width: output columns, likewise.
+    """
+
+    def __init__(self, height: int, width: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.height, self.width = height, width
+
+    def call(self, features, masks):
+        """Map (N, h, w, C) and masks (M, 4, C, h, w), M being N or 1, to (N, height, width, C)."""
+        channels_first = ops.transpose(features, (0, 3, 1, 2))
+        _, channels, height, width = channels_first.shape
+        phases = [channels_first * masks[:, index] for index in range(len(PHASES))]
+        rows = [
+            ops.reshape(ops.stack(phases[start : start + 2], axis=-1), (-1, channels, height, 2 * width))
+            for start in (0, 2)
+        ]
+        unpooled = ops.reshape(ops.stack(rows, axis=3), (-1, channels, 2 * height, 2 * width))
+        bottom, right = self.height - 2 * height, self.width - 2 * width
+        if bottom or right:
+            unpooled = ops.pad(unpooled, ((0, 0), (0, 0), (0, bottom), (0, right)))
+        return ops.transpose(unpooled, (0, 2, 3, 1))
+
+    def compute_output_shape(self, features_shape, masks_shape):
+        """Return the shape of the unpooled features."""
+        return (features_shape[0], self.height, self.width, features_shape[-1])
+
+    def get_config(self) -> dict:
+        """Return what `from_config` needs."""
+        return {**super().get_config(), "height": self.height, "width": self.width}

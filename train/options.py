@@ -1,0 +1,206 @@
+"""Options of the architectures: what can be varied, by name, and what each means.
+
+Kept apart from the models, because a device that has no Keras reads them too: an artefact folder is
+named after the options that differ from their defaults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Iterable, Mapping
+
+from edge.errors import InputError
+
+HALF_PIXEL, ALIGN_CORNERS = "half_pixel", "align_corners"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One thing that can be varied.
+
+    Attributes:
+        default: its value where nobody says otherwise; its type is the option's.
+        choices: the values that it can take; empty for any number of at least `least`.
+        help: what it does, in a line.
+        least: smallest number, where there are no choices.
+        shapes_weights: weights trained with one value fit no other. Options that do not shape the
+            weights can be set anew at export.
+    """
+
+    default: Any
+    choices: tuple[Any, ...]
+    help: str
+    least: float = 0
+    shapes_weights: bool = True
+
+    def parse(self, name: str, value: Any) -> Any:
+        """Return a value of the option's type.
+
+        Args:
+            name: of the option, for the message.
+            value: of that type, or its text as a user types it.
+
+        Raises:
+            InputError: it is none of the choices, or no number.
+        """
+        parsed = _parse_text(value, type(self.default)) if isinstance(value, str) else value
+        if isinstance(self.default, float) and isinstance(parsed, int) and not isinstance(parsed, bool):
+            parsed = float(parsed)
+        fits = type(parsed) is type(self.default) and (
+            parsed in self.choices if self.choices else not isinstance(parsed, str) and parsed >= self.least
+        )
+        if not fits:
+            wanted = ", ".join(map(spell, self.choices)) if self.choices else f"a number of at least {self.least:g}"
+            raise InputError(f"option {name} is '{spell(value)}', expected {wanted}")
+        return parsed
+
+
+def spell(value: Any) -> str:
+    """Return a value as a user types it: true and false in small letters."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _parse_text(text: str, kind: type) -> Any:
+    if kind is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        return kind(text)
+    except ValueError:
+        return text
+
+
+_COORDINATES = Option(
+    HALF_PIXEL, (HALF_PIXEL, ALIGN_CORNERS), "coordinate rule of every bilinear resize, also of the logits"
+)
+_DEPTH = "layers of the ResNet"
+_STRIDE_ON = Option("3x3", ("3x3", "1x1"), "convolution of a ResNet block that has its stride: 3x3 (v1.5) or 1x1 (v1)")
+
+
+def _normalisation(default: str = "imagenet") -> Option:
+    choices = ("imagenet", "caffe", "caffe_unit", "unit", "symmetric")
+    return Option(default, choices, "statistics that the frame is normalised with, see train/models/base.py")
+
+
+OPTIONS: dict[str, dict[str, Option]] = {
+    "unet": {
+        "batch_norm": Option(False, (False, True), "BatchNorm behind each 3x3 convolution, which then has no bias"),
+        "base_width": Option(64, (), "channels at full resolution; each level down has twice as many", least=1),
+        "normalisation": _normalisation(),
+    },
+    "bayesian_segnet": {
+        "classifier": Option(
+            "plain", ("plain", "norm_relu"), "what follows the last convolution: nothing, or BatchNorm and ReLU"
+        ),
+        "normalisation": _normalisation(),
+        "monte_carlo": Option(
+            0, (), "samples with dropout on that the exported graph averages; 0 for one without dropout",
+            shapes_weights=False,
+        ),
+        "uncertainty": Option(
+            "entropy", ("entropy", "variance"), "what the uncertainty output of monte_carlo is", shapes_weights=False
+        ),
+    },
+    "deeplabv3plus": {
+        "depth": Option(101, (50, 101), _DEPTH),
+        "output_stride": Option(16, (8, 16), "of the backbone; 8 doubles the rates of the ASPP"),
+        "decoder_convs": Option(2, (1, 2), "3x3 convolutions of the decoder; the paper's best has 2"),
+        "coordinates": _COORDINATES,
+        "stride_on": _STRIDE_ON,
+        "normalisation": _normalisation(),
+    },
+    "fast_scnn": {
+        "separable_relu": Option(False, (False, True), "ReLU between the halves of a separable convolution"),
+        "padding": Option(
+            "same", ("same", "symmetric"), "of strided 3x3 convolutions: at the end alone (TensorFlow), or on both ends"
+        ),
+        "first_padding": Option("same", ("same", "valid"), "of the first convolution: as `padding` says, or none"),
+        "fusion_dilation": Option(4, (4, 1), "of the depthwise convolution of the feature fusion"),
+        "coordinates": _COORDINATES,
+        "dropout": Option(0.1, (), "rate in front of the classifier"),
+        "normalisation": _normalisation(),
+    },
+    "fastfcn": {
+        "depth": Option(50, (50, 101), _DEPTH),
+        "head": Option("encnet", ("encnet", "psp", "deeplab", "fcn"), "what classifies the joined features"),
+        "stem": Option("deep", ("deep", "plain"), "three 3x3 convolutions, or one 7x7"),
+        "coordinates": _COORDINATES,
+        "encoding_positions": Option(
+            3600, (), "positions that EncNet's sums are scaled to; 0 for the plain sum of the reference"
+        ),
+        "stride_on": _STRIDE_ON,
+        "normalisation": _normalisation(),
+    },
+    "panoptic_deeplab": {
+        "backbone": Option("resnet50", ("resnet50", "mobilenet_v3_large"), "network that gives the features"),
+        "output_stride": Option(32, (16, 32), "of a ResNet backbone; the ASPP's rates are 3/6/9 at 32, 6/12/18 at 16"),
+        "pooling_norm": Option(True, (True, False), "BatchNorm behind the convolution of the ASPP's image pooling"),
+        "coordinates": _COORDINATES,
+        "stride_on": _STRIDE_ON,
+        "normalisation": _normalisation(),
+    },
+}  # fmt: skip
+"""Architecture -> option name -> option."""
+
+MODEL_NAMES = tuple(sorted(OPTIONS))
+
+
+def check_model_name(model: str) -> None:
+    """Refuse a name that is no architecture.
+
+    Raises:
+        InputError: the message lists those that are.
+    """
+    if model not in OPTIONS:
+        raise InputError(f"model is '{model}', expected one of: {', '.join(MODEL_NAMES)}")
+
+
+def resolve_options(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every option of an architecture with its value.
+
+    Args:
+        model: architecture.
+        given: those that the user set, as values or as text.
+
+    Raises:
+        InputError: an unknown option, or a value that it cannot take.
+    """
+    check_model_name(model)
+    known = OPTIONS[model]
+    for name in given:
+        if name not in known:
+            raise InputError(f"{model} has no option '{name}', expected one of: {', '.join(known)}")
+    return {
+        name: option.parse(name, given[name]) if name in given else option.default for name, option in known.items()
+    }
+
+
+def changed_options(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that differ from their defaults: what a variant is called by."""
+    resolved = resolve_options(model, options)
+    return {name: value for name, value in resolved.items() if value != OPTIONS[model][name].default}
+
+
+def training_options(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with those that do not shape the weights at their defaults."""
+    resolved = resolve_options(model, options)
+    return {
+        name: value if OPTIONS[model][name].shapes_weights else OPTIONS[model][name].default
+        for name, value in resolved.items()
+    }
+
+
+def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
+    """Return what `--option NAME=VALUE` says, given several times.
+
+    Raises:
+        InputError: one has no equals sign, or a name stands twice.
+    """
+    assignments: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise InputError(f"--option is '{text}', expected NAME=VALUE, such as depth=101")
+        if name in assignments:
+            raise InputError(f"--option {name} is given twice")
+        assignments[name] = value
+    return assignments
