@@ -29,6 +29,7 @@ COMMANDS = {
     "build_engine": "export/build_engine.py",
     "to_onnx": "export/to_onnx.py",
     "parity": "export/parity.py",
+    "tensorrt_rules": "export/tensorrt_rules.py",
     "select_images": "calibration/select_images.py",
     "train": "train/train.py",
 }
