@@ -12,18 +12,24 @@ import numpy as np
 
 from edge.card import EngineCard
 from edge.console import CommandParser, Progress, positive_int, run_command
-from edge.errors import SegEdgeError
+from edge.contract import Contract
+from edge.errors import InputError, SegEdgeError
 from edge.labels import palette_for
 from edge.provenance import RANDOM
 from edge.records import record_to_json
 from edge.runtime import Runner, open_engine
-from edge.segmenter import Segmenter
+from edge.segmenter import Segmenter, uncertainty_output
 from edge.stream.base import Sink, Source
+from edge.stream.heatmap import HeatMapPainter
 from edge.stream.overlay import OverlayPainter
+from edge.stream.painter import Painter
 from edge.stream.pipeline import Limits, StreamRun, run_stream
 from edge.stream.sinks import check_window, open_sink
 from edge.stream.sources import FORMS, open_source
 from edge.stream.summary import summarise
+from edge.stream.zebra import ZebraPainter
+
+LABELS, UNCERTAINTY, BOTH = "labels", "uncertainty", "both"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -51,13 +57,18 @@ def build_parser() -> argparse.ArgumentParser:
         help="seconds to wait for a live source to open, and for a frame (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
+        "--show", choices=(LABELS, UNCERTAINTY, BOTH), default=LABELS,
+        help="labels; a heat map of their uncertainty; or labels that fade under stripes where the network is unsure "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
         "--alpha",
         type=_share,
         default=0.55,
         metavar="A",
-        help="share of the label's colour, 0 to 1 (default: %(default)s)",
+        help="share of the painted colour, 0 to 1 (default: %(default)s)",
     )
-    parser.add_argument("--no-legend", action="store_true", help="leave the list of classes out")
+    parser.add_argument("--no-legend", action="store_true", help="leave the list of classes and the colour bar out")
     parser.add_argument("--threads", type=positive_int, metavar="N", help="CPU cores for ONNX Runtime (default: all)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     return parser
@@ -74,9 +85,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         check_window()
     source = open_source(arguments.source, arguments.real_time, arguments.timeout)
     runner, card = open_engine(arguments.engine, arguments.threads or 0)
-    painter = OverlayPainter(
-        card.contract.class_names, palette_for(card.contract.class_names), arguments.alpha, not arguments.no_legend
-    )
+    painter = _painter(arguments, card.contract)
     with source:
         sink = open_sink(arguments.output, source)
         with runner:
@@ -89,8 +98,24 @@ def _demo(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _painter(arguments: argparse.Namespace, contract: Contract) -> Painter:
+    look = (arguments.alpha, not arguments.no_legend)
+    names, palette_rgb = contract.class_names, palette_for(contract.class_names)
+    if arguments.show == LABELS:
+        return OverlayPainter(names, palette_rgb, *look)
+    output = uncertainty_output(contract)
+    if output is None:
+        raise InputError(
+            f"{contract.model} engine has no output of uncertainty, --show {arguments.show} needs one. "
+            "Next: python export/build_engine.py --model bayesian_segnet --option monte_carlo=8"
+        )
+    if arguments.show == UNCERTAINTY:
+        return HeatMapPainter(output, contract.coordinates, *look)
+    return ZebraPainter(names, palette_rgb, output, contract.coordinates, *look)
+
+
 def _run(
-    arguments: argparse.Namespace, source: Source, runner: Runner, card: EngineCard, painter: OverlayPainter, sink: Sink
+    arguments: argparse.Namespace, source: Source, runner: Runner, card: EngineCard, painter: Painter, sink: Sink
 ) -> StreamRun:
     headline = f"{card.contract.model} {card.precision}"
     if card.contract.weights.kind == RANDOM:
@@ -111,10 +136,14 @@ def _run(
         raise
 
 
-def _warm_up(segmenter: Segmenter, painter: OverlayPainter, size: tuple[int, int]) -> None:
+def _warm_up(segmenter: Segmenter, painter: Painter, size: tuple[int, int]) -> None:
     """Pass a black frame through: the first one takes memory and loads fonts, and is no frame's latency."""
     blank = np.zeros((*size, 3), np.uint8)
-    painter.paint(blank, segmenter(blank, *size).labels, ["0"])
+    segmentation = segmenter(blank, *size)
+    uncertainty = segmentation.uncertainty
+    if uncertainty is not None:
+        uncertainty = np.zeros_like(uncertainty)  # that of a black frame is not to set the scale
+    painter.paint(blank, segmentation.labels, ["0"], uncertainty)
 
 
 def _note(run: StreamRun, source: Source) -> str:

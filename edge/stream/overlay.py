@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 
 from edge.errors import InputError
-from edge.preprocess import COLOR_ORDERS
 from edge.stream.lettering import Lettering, darken, lettering_for, lettering_of
+from edge.stream.painter import Painter
 
 SMALLEST_SHARE = 0.001
 """Share of the pixels below which a class is not listed in the legend."""
 
 
-class OverlayPainter:
+class OverlayPainter(Painter):
     """Paints label maps over frames, frame after frame. One painter serves one thread.
 
     Args:
@@ -41,62 +41,24 @@ class OverlayPainter:
         legend: bool = True,
         color_order: str = "bgr",
     ) -> None:
+        super().__init__(alpha, legend, color_order)
         palette_rgb = np.asarray(palette_rgb)
         if palette_rgb.ndim != 2 or palette_rgb.shape[1] != 3 or not len(class_names) <= len(palette_rgb) <= 256:
             raise InputError(f"palette has shape {palette_rgb.shape}, expected ({len(class_names)} to 256, 3)")
-        if not 0.0 <= alpha <= 1.0:
-            raise InputError(f"alpha is {alpha}, expected 0 (frame alone) to 1 (labels alone)")
-        if color_order not in COLOR_ORDERS:
-            raise InputError(f"colour order is '{color_order}', expected one of: {', '.join(COLOR_ORDERS)}")
-        self._names, self._alpha, self._with_legend = tuple(class_names), alpha, legend
+        self._names = tuple(class_names)
         self._palette = np.zeros((256, 1, 3), np.uint8)  # the shape that cv2.applyColorMap takes
         self._palette[: len(palette_rgb), 0] = palette_rgb if color_order == "rgb" else palette_rgb[:, ::-1]
-        self._picture = np.empty((0, 0, 3), np.uint8)
 
-    def paint(self, frame: np.ndarray, labels: np.ndarray, caption: Sequence[str] = ()) -> np.ndarray:
-        """Paint one frame.
-
-        Args:
-            frame: (height, width, 3) uint8; left as it is.
-            labels: (height, width) uint8.
-            caption: lines of text for the upper left corner.
-
-        Returns:
-            (height, width, 3) uint8 in the frame's channel order; overwritten by the next call.
-
-        Raises:
-            InputError: shapes or types other than these.
-        """
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-            raise InputError(f"frame is {frame.shape} {frame.dtype}, expected (height, width, 3) uint8")
-        if labels.shape != frame.shape[:2] or labels.dtype != np.uint8:
-            raise InputError(f"labels are {labels.shape} {labels.dtype}, expected {frame.shape[:2]} uint8")
-        if self._picture.shape != frame.shape:
-            self._picture = np.empty(frame.shape, np.uint8)
-        picture = self._picture
+    def _fill(self, picture: np.ndarray, frame: np.ndarray, labels: np.ndarray, uncertainty: np.ndarray | None) -> None:
         # A colour map is one look-up a pixel: five times faster than indexing with NumPy.
         cv2.applyColorMap(np.ascontiguousarray(labels), self._palette, picture)
         cv2.addWeighted(frame, 1.0 - self._alpha, picture, self._alpha, 0.0, picture)
-        caption_height = self._draw_caption(picture, [line for line in caption if line])
-        if self._with_legend:
-            self._draw_legend(picture, labels, caption_height)
-        return picture
 
-    def _draw_caption(self, picture: np.ndarray, lines: list[str]) -> int:
-        """Write the caption; return the height of its backing."""
-        if not lines:
-            return 0
-        height, width = picture.shape[:2]
-        text = lettering_for(height)
-        while text.capital > 5 and max(map(text.width, lines)) + 2 * text.pad > width:
-            text = lettering_of(text.capital - 1)
-        block_height = len(lines) * text.line + text.pad
-        darken(picture, 0, 0, block_height, max(map(text.width, lines)) + 2 * text.pad)
-        for row, line in enumerate(lines):
-            text.write(picture, line, text.pad, text.baseline(text.pad // 2, row))
-        return block_height
+    def _explain(self, picture: np.ndarray, labels: np.ndarray, caption_height: int) -> None:
+        self._draw_legend(picture, labels, caption_height, picture.shape[0])
 
-    def _draw_legend(self, picture: np.ndarray, labels: np.ndarray, caption_height: int) -> None:
+    def _draw_legend(self, picture: np.ndarray, labels: np.ndarray, caption_height: int, bottom: int) -> None:
+        """List the classes in sight in the upper right corner, above the row `bottom`."""
         height, width = picture.shape[:2]
         # OpenCV 4 gives a column, OpenCV 5 a vector.
         counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()[: len(self._names)]
@@ -108,7 +70,7 @@ class OverlayPainter:
             text = lettering_of(text.capital - 1)
         legend_width = self._legend_width(text)
         top = caption_height if legend_width > width // 3 else 0
-        most_rows = (height - top - text.pad) // text.line
+        most_rows = (bottom - top - text.pad) // text.line
         if legend_width > 2 * width // 3 or most_rows < 1 or not listed:
             return
         if len(listed) > most_rows:

@@ -11,7 +11,7 @@ import numpy as np
 from edge.segmenter import STAGES, Segmenter
 from edge.stream.base import Frame, Sink, Source
 from edge.stream.meter import Meter
-from edge.stream.overlay import OverlayPainter
+from edge.stream.painter import Painter
 
 ENDS = ("source", "limit", "output", "interrupt")
 """The source ended, a limit was reached, the window was closed or the one picture written, Ctrl-C."""
@@ -48,7 +48,7 @@ class StreamRun:
 def run_stream(
     source: Source,
     segmenter: Segmenter,
-    painter: OverlayPainter,
+    painter: Painter,
     sink: Sink,
     headline: str = "",
     limits: Limits = Limits(),
@@ -85,7 +85,7 @@ def _loop(
     run: StreamRun,
     source: Source,
     segmenter: Segmenter,
-    painter: OverlayPainter,
+    painter: Painter,
     sink: Sink,
     headline: str,
     limits: Limits,
@@ -104,13 +104,11 @@ def _loop(
             return "limit"
 
 
-def _process(
-    run: StreamRun, frame: Frame, segmenter: Segmenter, painter: OverlayPainter, caption: list[str]
-) -> np.ndarray:
+def _process(run: StreamRun, frame: Frame, segmenter: Segmenter, painter: Painter, caption: list[str]) -> np.ndarray:
     height, width = frame.pixels_bgr.shape[:2]
     segmentation = segmenter(frame.pixels_bgr, height, width)
     labelled_ns = time.perf_counter_ns()
-    picture_bgr = painter.paint(frame.pixels_bgr, segmentation.labels, caption)
+    picture_bgr = painter.paint(frame.pixels_bgr, segmentation.labels, caption, segmentation.uncertainty)
     done_ns = time.perf_counter_ns()
     for stage, duration_ns in segmentation.stage_ns.items():
         run.stage_ns[stage] += duration_ns

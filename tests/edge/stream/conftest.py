@@ -10,7 +10,7 @@ import pytest
 
 from edge.artifacts import sha256_file
 from edge.card import EngineCard
-from edge.contract import Contract
+from edge.contract import UNCERTAINTY, Contract, OutputTensor
 from edge.machine import Machine
 from edge.provenance import WeightsProvenance
 from edge.records import write_record
@@ -22,6 +22,20 @@ HEIGHT, WIDTH, STRIDE = 32, 64, 8
 @pytest.fixture
 def engine(tmp_path: Path) -> Path:
     """Return an engine folder: the label of a pixel is its strongest colour channel."""
+    return _write_engine(tmp_path / "engine", ())
+
+
+@pytest.fixture
+def make_unsure_engine(tmp_path: Path) -> Callable[[float | None], Path]:
+    """Return a maker of such engines that also give uncertainty: 2 nats without any green, 0 at full green."""
+
+    def make(maximum: float | None = 2.0) -> Path:
+        return _write_engine(tmp_path / "unsure", (OutputTensor("doubt", 1, UNCERTAINTY, "nats", maximum),))
+
+    return make
+
+
+def _write_engine(folder: Path, extra_outputs: tuple[OutputTensor, ...]) -> Path:
     onnx = pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
     node, kinds = onnx.helper.make_node, onnx.TensorProto
@@ -30,15 +44,31 @@ def engine(tmp_path: Path) -> Path:
         node("Transpose", ["numbers"], ["planes"], perm=[0, 3, 1, 2]),
         node("AveragePool", ["planes"], ["logits"], kernel_shape=[STRIDE, STRIDE], strides=[STRIDE, STRIDE]),
     ]
-    logits_shape = (1, len(NAMES), HEIGHT // STRIDE, WIDTH // STRIDE)
+    constants = []
+    for output in extra_outputs:
+        constants += [
+            onnx.numpy_helper.from_array(np.array([1], np.int64), "green_channel"),
+            onnx.numpy_helper.from_array(np.array(-2.0 / 255.0, np.float32), "slope"),
+            onnx.numpy_helper.from_array(np.array(2.0, np.float32), "most"),
+        ]
+        nodes += [
+            node("Gather", ["logits", "green_channel"], ["green"], axis=1),
+            node("Mul", ["green", "slope"], ["less"]),
+            node("Add", ["less", "most"], [output.name]),
+        ]
+    rows, columns = HEIGHT // STRIDE, WIDTH // STRIDE
+    shapes = {
+        "logits": (1, len(NAMES), rows, columns),
+        **{output.name: (1, 1, rows, columns) for output in extra_outputs},
+    }
     graph = onnx.helper.make_graph(
         nodes,
         "strongest_channel",
         [onnx.helper.make_tensor_value_info("frame", kinds.UINT8, (1, HEIGHT, WIDTH, 3))],
-        [onnx.helper.make_tensor_value_info("logits", kinds.FLOAT, logits_shape)],
+        [onnx.helper.make_tensor_value_info(name, kinds.FLOAT, shape) for name, shape in shapes.items()],
+        constants,
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=7)
-    folder = tmp_path / "engine"
     folder.mkdir()
     path = folder / "engine.onnx"
     path.write_bytes(model.SerializeToString())
@@ -58,6 +88,7 @@ def engine(tmp_path: Path) -> Path:
         source_sha256="0" * 64,
         opset=13,
         versions={"onnx": onnx.__version__},
+        extra_outputs=extra_outputs,
     )
     card = EngineCard(
         contract=contract,

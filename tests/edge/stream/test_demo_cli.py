@@ -15,6 +15,7 @@ import pytest
 from edge.imaging import read_rgb, write_image
 from edge.labels import distinct_palette
 from edge.stream import cli, sinks
+from edge.stream.heatmap import COLOR_MAP
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -54,6 +55,65 @@ def test_picture_is_written_with_the_labels_of_the_engine(capsys, engine, folder
     assert (painted_rgb[30:, :56] == colors_rgb[0]).all(), "red is class 0"
     assert (painted_rgb[30:, 72:] == colors_rgb[2]).all(), "blue is class 2"
     assert f"written  {output}" in out and "frames   1 shown, 0 dropped" in out
+
+
+def _heat_rgb(level):
+    return cv2.applyColorMap(np.full((1, 1), round(255 * level), np.uint8), COLOR_MAP)[0, 0, ::-1].astype(int)
+
+
+def test_heat_map_has_the_uncertainty_of_the_engine(capsys, make_unsure_engine, tmp_path):
+    frame_rgb = np.full((64, 128, 3), 10, np.uint8)
+    frame_rgb[:, 64:, 1] = 255  # full green is sure
+    frame_rgb[:, :64, 1] = 51  # 2 nats * (1 - 51 / 255) is 0.8 of the scale
+    write_image(tmp_path / "in.png", frame_rgb)
+    options = ("--output", tmp_path / "out.png", "--show", "uncertainty", "--alpha", 1, "--no-legend")
+    assert _run(capsys, make_unsure_engine(), tmp_path / "in.png", *options)[0] == 0
+    painted_rgb = read_rgb(tmp_path / "out.png").astype(int)
+    # One step of the colour map, for a level that was rounded the other way.
+    assert np.abs(painted_rgb[40:, :48] - _heat_rgb(0.8)).max() <= 4
+    assert np.abs(painted_rgb[40:, 80:] - _heat_rgb(0.0)).max() <= 4
+
+
+def test_scale_without_a_bound_is_set_by_frames_and_not_by_the_warm_up(capsys, make_unsure_engine, tmp_path):
+    # Black, which the warm-up passes through, would be twice as unsure as this picture.
+    write_image(tmp_path / "in.png", np.full((64, 128, 3), 128, np.uint8))
+    options = ("--output", tmp_path / "out.png", "--show", "uncertainty", "--alpha", 1, "--no-legend")
+    assert _run(capsys, make_unsure_engine(None), tmp_path / "in.png", *options)[0] == 0
+    assert np.abs(read_rgb(tmp_path / "out.png")[40:].astype(int) - _heat_rgb(1.0)).max() <= 4
+
+
+def test_both_are_labels_with_stripes_where_the_engine_is_unsure(capsys, make_unsure_engine, folder, tmp_path):
+    engine, pictures = make_unsure_engine(), {}
+    frame_rgb = read_rgb(folder / "a.png")
+    frame_rgb[:, 64:] = (30, 250, 30)
+    write_image(folder / "a.png", frame_rgb)
+    for show in ("labels", "both"):
+        options = ("--output", tmp_path / f"{show}.png", "--show", show, "--no-legend")
+        assert _run(capsys, engine, folder / "a.png", *options)[0] == 0
+        pictures[show] = read_rgb(tmp_path / f"{show}.png")[40:].astype(int)
+    difference = np.abs(pictures["both"] - pictures["labels"]).max(axis=2)
+    assert difference[:, :48].mean() > 20, "red is 1.8 nats unsure"
+    assert difference[:, 80:].max() <= 6, "green is sure"
+    unsure = pictures["both"][:, :48]
+    assert (unsure.min(axis=2) > 150).any() and (unsure.max(axis=2) < 80).any(), "white and black stripes on red"
+
+
+@pytest.mark.parametrize("show", ["uncertainty", "both"])
+def test_engine_without_uncertainty_is_one_line_with_the_way_to_one(capsys, engine, folder, tmp_path, show):
+    code, out, err = _run(capsys, engine, folder, "--output", tmp_path / "out", "--show", show)
+    assert (code, out) == (2, "")
+    assert err == (
+        f"error: strongest_channel engine has no output of uncertainty, --show {show} needs one. "
+        "Next: python export/build_engine.py --model bayesian_segnet --option monte_carlo=8\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_engine_of_batches_is_one_line(capsys, make_engine, folder, tmp_path):
+    code, out, err = _run(capsys, make_engine(batch=2), folder, "--output", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: tiny engine takes batches of 2 frames") and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_random_weights_are_spoken_of(capsys, engine, folder, tmp_path):

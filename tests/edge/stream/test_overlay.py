@@ -39,6 +39,13 @@ def test_frame_and_labels_are_left_as_they_were():
     assert np.array_equal(frame_rgb, kept[0]) and np.array_equal(labels, kept[1])
 
 
+def test_uncertainty_changes_nothing_where_labels_alone_are_shown():
+    frame_rgb, labels = _scene()
+    painter = OverlayPainter(NAMES, PALETTE_RGB, color_order="rgb")
+    picture = painter.paint(frame_rgb, labels, (), np.ones((4, 8), np.float32))
+    assert np.array_equal(picture, overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB))
+
+
 def test_bgr_painter_gives_the_same_picture_as_rgb():
     frame_rgb, labels = _scene()
     picture_rgb = overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB, caption="12 fps")

@@ -1,0 +1,89 @@
+"""What every way of showing a segmentation has in common: checks, one picture buffer, a caption."""
+
+from __future__ import annotations
+
+import abc
+from typing import Sequence
+
+import numpy as np
+
+from edge.errors import InputError
+from edge.preprocess import COLOR_ORDERS
+from edge.stream.lettering import darken, lettering_for, lettering_of
+
+
+class Painter(abc.ABC):
+    """Paints what a network says over its frames, frame after frame. One painter serves one thread.
+
+    Args:
+        alpha: share of the painted colour, 0 (frame alone) to 1 (colours alone).
+        legend: explain the colours.
+        color_order: channel order of the frames and of the result, "bgr" or "rgb".
+
+    Raises:
+        InputError: a number out of range, or another order.
+    """
+
+    def __init__(self, alpha: float = 0.55, legend: bool = True, color_order: str = "bgr") -> None:
+        if not 0.0 <= alpha <= 1.0:
+            raise InputError(f"alpha is {alpha}, expected 0 (frame alone) to 1 (colours alone)")
+        if color_order not in COLOR_ORDERS:
+            raise InputError(f"colour order is '{color_order}', expected one of: {', '.join(COLOR_ORDERS)}")
+        self._alpha, self._with_legend, self._color_order = alpha, legend, color_order
+        self._picture = np.empty((0, 0, 3), np.uint8)
+
+    def paint(
+        self,
+        frame: np.ndarray,
+        labels: np.ndarray,
+        caption: Sequence[str] = (),
+        uncertainty: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Paint one frame.
+
+        Args:
+            frame: (height, width, 3) uint8; left as it is.
+            labels: (height, width) uint8.
+            caption: lines of text for the upper left corner.
+            uncertainty: (h, w) float32 of the labels, any size; None if the network gives none.
+
+        Returns:
+            (height, width, 3) uint8 in the frame's channel order; overwritten by the next call.
+
+        Raises:
+            InputError: shapes or types other than these, or no uncertainty where it is to be painted.
+        """
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+            raise InputError(f"frame is {frame.shape} {frame.dtype}, expected (height, width, 3) uint8")
+        if labels.shape != frame.shape[:2] or labels.dtype != np.uint8:
+            raise InputError(f"labels are {labels.shape} {labels.dtype}, expected {frame.shape[:2]} uint8")
+        if self._picture.shape != frame.shape:
+            self._picture = np.empty(frame.shape, np.uint8)
+        self._fill(self._picture, frame, labels, uncertainty)
+        caption_height = _draw_caption(self._picture, [line for line in caption if line])
+        if self._with_legend:
+            self._explain(self._picture, labels, caption_height)
+        return self._picture
+
+    @abc.abstractmethod
+    def _fill(self, picture: np.ndarray, frame: np.ndarray, labels: np.ndarray, uncertainty: np.ndarray | None) -> None:
+        """Paint every pixel of `picture`, which has the frame's shape."""
+
+    @abc.abstractmethod
+    def _explain(self, picture: np.ndarray, labels: np.ndarray, caption_height: int) -> None:
+        """Draw what the colours mean; the upper left corner is taken down to `caption_height`."""
+
+
+def _draw_caption(picture: np.ndarray, lines: list[str]) -> int:
+    """Write the caption; return the height of its backing."""
+    if not lines:
+        return 0
+    height, width = picture.shape[:2]
+    text = lettering_for(height)
+    while text.capital > 5 and max(map(text.width, lines)) + 2 * text.pad > width:
+        text = lettering_of(text.capital - 1)
+    block_height = len(lines) * text.line + text.pad
+    darken(picture, 0, 0, block_height, max(map(text.width, lines)) + 2 * text.pad)
+    for row, line in enumerate(lines):
+        text.write(picture, line, text.pad, text.baseline(text.pad // 2, row))
+    return block_height
