@@ -17,12 +17,15 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from calibration.methods import METHODS
 from calibration.select_images import DEFAULT_IMAGE_COUNT, RANDOM_WEIGHTS_IMAGE_COUNT
+from edge.artifacts import spell_option
 from edge.card import EngineCard
 from edge.console import CommandParser, format_seconds, positive_int, run_command, size_argument
 from edge.datasets import LAYOUTS
 from edge.records import record_to_json
 from export.backends import BACKEND_CHOICES
 from export.build_steps import BuildRequest, BuildResult, Plan, build, plan_build
+from export.defaults import add_option_argument
+from train.options import parse_assignments
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     parser.add_argument("--weights", type=Path, help="a run's weights (default: the newest run's, else random)")
     parser.add_argument("--size", type=size_argument, default="512x1024", metavar="HxW", help="input pixels")
+    add_option_argument(parser)
     precision = parser.add_argument_group("precision", "float32 without either; --int8 --fp16 is --int8")
     precision.add_argument("--fp16", action="store_true", help="float16")
     precision.add_argument("--int8", action="store_true", help="int8, the rest in float16 where the backend has it")
@@ -78,6 +82,7 @@ def _build(arguments: argparse.Namespace) -> int:
         calibration_images=arguments.calibration_images,
         calibration_method=arguments.calibrator,
         check_images=arguments.check_images,
+        options=parse_assignments(arguments.option),
         output=arguments.output,
     )
     if arguments.dry_run:
@@ -106,6 +111,7 @@ def _print_plan(request: BuildRequest, plan: Plan, as_json: bool) -> None:
         "backend": plan.backend,
         "backend_reason": plan.reason,
         "precision": request.precision,
+        "options": {name: spell_option(value) for name, value in sources.options.items()},
         "weights": str(sources.weights_path) if sources.weights_path else "random, or those of the artefact",
         "dataset": sources.dataset,
         "images": str(sources.data_dir) if sources.data_dir else "synthetic scenes (no dataset folder found)",
@@ -115,6 +121,7 @@ def _print_plan(request: BuildRequest, plan: Plan, as_json: bool) -> None:
     if as_json:
         print(json.dumps(facts, indent=2))
         return
+    facts["options"] = " ".join(f"{name}={value}" for name, value in facts["options"].items()) or "defaults"
     for name, value in facts.items():
         print(f"{name.replace('_', ' '):15} {value}")
     print("dry run: nothing was done")

@@ -12,9 +12,9 @@ import datetime
 import hashlib
 import importlib.util
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import numpy as np
 
@@ -42,8 +42,9 @@ from edge.runtime import open_engine
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
 from edge.segmenter import Segmenter
 from export.backends import BuiltEngine, build_engine, choose_backend, unsigned_levels
-from export.defaults import PARITY_IMAGES, Sources, check_model_name, choose_sources, held_out_frames
+from export.defaults import PARITY_IMAGES, Sources, choose_sources, held_out_frames
 from export.parity import PARITY_FILE, ParityReport
+from train.options import resolve_options
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class BuildRequest:
         calibration_images: how many; None for 64, or 8 with random weights, whose ranges mean nothing.
         calibration_method: "min-max", "percentile" or "entropy".
         check_images: held-out frames that the engine is checked on.
+        options: of the architecture, those that the user set, as values or text.
         output: engine folder; None for the artefact's.
     """
 
@@ -76,6 +78,7 @@ class BuildRequest:
     calibration_images: int | None
     calibration_method: str
     check_images: int
+    options: dict[str, Any] = field(default_factory=dict)
     output: Path | None = None
 
 
@@ -117,11 +120,13 @@ def plan_build(request: BuildRequest) -> Plan:
         BackendError: TensorRT was asked for and cannot build here.
         InputError: weights or dataset are not there.
     """
-    check_model_name(request.model)
+    resolve_options(request.model, request.options)
     backend, reason = choose_backend(request.backend)
     size = (request.height, request.width)
-    sources = choose_sources(request.model, request.dataset, request.data_dir, request.weights_path, size)
-    artifact = artifact_folder(request.model, sources.dataset, *size, root=ARTIFACTS_ROOT)
+    sources = choose_sources(
+        request.model, request.dataset, request.data_dir, request.weights_path, size, request.options
+    )
+    artifact = artifact_folder(request.model, sources.dataset, *size, ARTIFACTS_ROOT, sources.options)
     output = request.output or engine_folder(artifact, backend, request.precision)
     return Plan(backend, reason, sources, artifact, output)
 
@@ -174,8 +179,9 @@ def _graph(request: BuildRequest, plan: Plan) -> Contract:
                 raise
     from export.to_onnx import ExportRequest, export_model
 
+    sources = plan.sources
     export_request = ExportRequest(
-        request.model, plan.sources.dataset, request.height, request.width, plan.sources.weights_path
+        request.model, sources.dataset, request.height, request.width, sources.weights_path, sources.options
     )
     return export_model(export_request, plan.artifact, _parity_frames(request, plan))
 

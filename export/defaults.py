@@ -5,17 +5,19 @@ Device set: nothing here needs TensorFlow.
 
 from __future__ import annotations
 
-import re
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Mapping
 
-from edge.artifacts import ARTIFACTS_ROOT
+from edge.artifacts import ARTIFACTS_ROOT, artifact_folder
 from edge.contract import CONTRACT_FILE
-from edge.datasets import default_data_dir, open_dataset
-from edge.errors import DatasetError, InputError
+from edge.datasets import LAYOUTS, default_data_dir, open_dataset
+from edge.errors import DatasetError
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
-from train.recipes import RECIPES
-from train.runs import RUNS_ROOT, newest_run, read_run
+from train.options import changed_options, resolve_options
+from train.runs import RUNS_ROOT, newest_run
+from train.weights_file import agreed_options, read_weights
 
 PARITY_IMAGES = 4
 """Images of the Keras-to-ONNX check: the error hardly varies from one to the next."""
@@ -31,23 +33,22 @@ class Sources:
     Attributes:
         dataset: key in edge.datasets.LAYOUTS.
         data_dir: its folder; None where there is none, and scenes are drawn instead.
-        weights_path: a run's weights; None for random ones, or those of the artefact.
+        weights_path: a weights file; None for random ones, or those of the artefact.
+        options: of the architecture, those that differ from their defaults.
     """
 
     dataset: str
     data_dir: Path | None
     weights_path: Path | None
+    options: dict[str, Any]
 
 
-def check_model_name(model: str) -> None:
-    """Refuse a name that is no architecture, without loading any.
-
-    Raises:
-        InputError: the message lists those that are.
-    """
-    names = sorted({name for name, _ in RECIPES})
-    if model not in names:
-        raise InputError(f"model is '{model}', expected one of: {', '.join(names)}")
+def add_option_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--option NAME=VALUE`, which may be given several times."""
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE",
+        help="option of the architecture, such as depth=101 (docs/models.md lists them); may be given several times",
+    )  # fmt: skip
 
 
 def choose_sources(
@@ -56,39 +57,55 @@ def choose_sources(
     data_dir: Path | None,
     weights_path: Path | None,
     size: tuple[int, int],
+    options: Mapping[str, Any] | None = None,
     runs_root: Path = RUNS_ROOT,
     artifacts_root: Path = ARTIFACTS_ROOT,
 ) -> Sources:
     """Fill in what the user left open.
 
     Weights: those given, else the newest trained run of the model (on the dataset, if one was
-    given). Dataset: the given one, else the weights', else that of an artefact of this model and
-    size, else Cityscapes. Folder: the given one, else the default one, else the run's own.
+    given) that has the options given. Options: those given, else the weights'. Dataset: the given
+    one, else the weights', else that of an artefact of this model, options and size, else
+    Cityscapes. Folder: the given one, else the default one, else the run's own.
+
+    Args:
+        model: architecture.
+        dataset: key in edge.datasets.LAYOUTS, if the user gave one.
+        data_dir: its folder, if the user gave one.
+        weights_path: a weights file, if the user gave one.
+        size: (height, width) of the network.
+        options: of the architecture, those that the user set, as values or text.
+        runs_root: folder of the runs.
+        artifacts_root: folder of the artefacts.
 
     Raises:
         DatasetError: a folder was given and is not there.
-        InputError: weights were given and are not there, or are of another model.
+        InputError: an unknown model or option; weights were given and are not there, or are of another model.
+        WeightsError: the weights given have other options.
     """
+    given = dict(options or {})
+    resolved = resolve_options(model, given)
     run_data_dir = None
-    weights_path = weights_path or newest_run(model, dataset, runs_root)
+    weights_path = weights_path or newest_run(model, dataset, runs_root, {name: resolved[name] for name in given})
     if weights_path is not None:
-        run, _ = read_run(weights_path, model)
-        dataset = dataset or run.dataset
-        run_data_dir = Path(run.data_dir) if run.dataset == dataset else None
-    dataset = dataset or _dataset_of_artifact(model, size, artifacts_root) or "cityscapes"
+        weights = read_weights(weights_path, model)
+        resolved = agreed_options(weights, given)
+        if dataset is None and weights.dataset is not None:
+            dataset = weights.dataset
+        run_data_dir = weights.data_dir if weights.dataset == dataset else None
+    changed = changed_options(model, resolved)
+    dataset = dataset or _dataset_of_artifact(model, size, changed, artifacts_root) or "cityscapes"
     if data_dir is not None and not data_dir.is_dir():
         raise DatasetError(f"{dataset} folder not found: {data_dir}")
     for candidate in (data_dir, default_data_dir(dataset), run_data_dir):
         if candidate is not None and candidate.is_dir():
-            return Sources(dataset, candidate, weights_path)
-    return Sources(dataset, None, weights_path)
+            return Sources(dataset, candidate, weights_path, changed)
+    return Sources(dataset, None, weights_path, changed)
 
 
-def _dataset_of_artifact(model: str, size: tuple[int, int], root: Path) -> str | None:
-    height, width = size
-    found = [path.parent.name for path in root.glob(f"{model}-*-{height}x{width}/{CONTRACT_FILE}")]
-    names = sorted(re.sub(rf"^{re.escape(model)}-(.+)-{height}x{width}$", r"\1", name) for name in found)
-    return "cityscapes" if "cityscapes" in names else (names[0] if names else None)
+def _dataset_of_artifact(model: str, size: tuple[int, int], options: Mapping[str, Any], root: Path) -> str | None:
+    found = [name for name in LAYOUTS if (artifact_folder(model, name, *size, root, options) / CONTRACT_FILE).is_file()]
+    return "cityscapes" if "cityscapes" in found else (min(found) if found else None)
 
 
 def held_out_frames(dataset: str, data_dir: Path | None, height: int, width: int, count: int) -> FrameSet:

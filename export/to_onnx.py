@@ -2,57 +2,43 @@
 
 The graph takes uint8 NHWC frames and gives float logits NCHW at the model's stride; BatchNorm is
 folded, shapes are static, the opset is one that TensorRT 8.5 parses. Every export is compared with
-the Keras model on images (export/parity.py) before anything is kept.
+the Keras model on images (export/parity.py) and held against TensorRT's rules
+(export/tensorrt_rules.py) before anything is kept.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
-import gc
 import hashlib
 import json
-import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterator
 
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import numpy as np
+
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_file, sha256_json, write_bytes
-from edge.console import CommandParser, run_command, size_argument
+from edge.console import CommandParser, positive_int, run_command, size_argument
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.datasets import LAYOUTS, class_table
-from edge.errors import InputError, SegEdgeError, WeightsError
+from edge.errors import InputError, WeightsError
 from edge.frames import FrameSet
 from edge.preprocess import prepare_rgb
-from edge.provenance import RANDOM, WeightsProvenance
+from edge.provenance import RANDOM, TRAINED, WeightsProvenance
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime.onnxruntime import open_session
-from export.defaults import PARITY_IMAGES, choose_sources, held_out_frames
+from export.defaults import PARITY_IMAGES, add_option_argument, choose_sources, held_out_frames
+from export.keras_to_onnx import OPSET, RANDOM_SEED, KerasNetwork, converter_versions, give_memory_back
+from export.noise import draw_noise, noise_as_inputs
 from export.parity import PARITY_FILE, ParityReport, compare
-from train.importing import import_tensorflow
-from train.runs import BEST_WEIGHTS, RUNS_ROOT, read_run
-
-OPSET = 17
-"""The highest that TensorRT 8.5 parses (docs/operators.md of onnx-tensorrt 8.5)."""
-
-IR_VERSION = 8
-"""The ONNX file format of opset 17, for parsers of that time."""
-
-RANDOM_SEED = 0
-
-UNUSED_PASSES = (
-    "remove_redundant_upsample",
-    "const_dequantize_optimizer",
-    "loop_optimizer",
-    "q_dq_optimizer",
-    "einsum_optimizer",
-)
-"""Passes of tf2onnx for loops, quantised models and einsum, of which these graphs have none."""
+from export.tensorrt_rules import require
+from train.options import changed_options, parse_assignments, resolve_options
+from train.runs import BEST_WEIGHTS, RUNS_ROOT
+from train.weights_file import agreed_options, read_weights
 
 
 @dataclass(frozen=True)
@@ -64,7 +50,9 @@ class ExportRequest:
         dataset: whose classes the classifier has.
         height: input rows.
         width: input columns.
-        weights_path: a run's weights; None for random ones.
+        weights_path: a weights file; None for random ones.
+        options: of the architecture, those that the user set.
+        batch: frames in one call.
     """
 
     model: str
@@ -72,32 +60,37 @@ class ExportRequest:
     height: int
     width: int
     weights_path: Path | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    batch: int = 1
 
     def provenance(self) -> tuple[WeightsProvenance, dict[str, Any]]:
-        """Return where the weights come from, and the model's build options.
+        """Return where the weights come from, and every option of the architecture.
 
         Raises:
-            WeightsError: the weights belong to another model or other classes, or are damaged.
+            WeightsError: the weights belong to another model, other classes or other options, or are damaged.
+            InputError: an unknown option.
         """
         class_count = class_table(self.dataset).class_count
         if self.weights_path is None:
-            digest = sha256_json([self.model, class_count, RANDOM_SEED])
-            return WeightsProvenance(RANDOM, f"seed {RANDOM_SEED}", digest), {}
-        run, provenance = read_run(self.weights_path, self.model)
-        if run.class_count != class_count:
+            options = resolve_options(self.model, self.options)
+            digest = sha256_json([self.model, class_count, RANDOM_SEED, changed_options(self.model, options)])
+            return WeightsProvenance(RANDOM, f"seed {RANDOM_SEED}", digest), options
+        weights = read_weights(self.weights_path, self.model)
+        if weights.class_count != class_count:
+            way_out = f"--dataset {weights.dataset}" if weights.dataset in LAYOUTS else "train with --init-weights"
             raise WeightsError(
-                f"{self.weights_path} has {run.class_count} classes of {run.dataset}, "
-                f"{self.dataset} has {class_count}. Next: --dataset {run.dataset}"
+                f"{self.weights_path} has {weights.class_count or 'no'} classes of {weights.dataset}, "
+                f"{self.dataset} has {class_count}. Next: {way_out}"
             )
-        return provenance, run.options
+        return weights.provenance, agreed_options(weights, self.options)
 
 
 def source_digest() -> str:
     """Return the SHA-256 of the files that decide what an export looks like."""
     checkout = Path(__file__).resolve().parents[1]
     files = sorted(
-        [*checkout.glob("train/models/*.py"), *checkout.glob("train/backbones/*.py")]
-        + [checkout / "export" / name for name in ("to_onnx.py", "rewrites.py")]
+        [*checkout.glob("train/models/*.py"), *checkout.glob("train/backbones/*.py"), checkout / "train/conv_blocks.py"]
+        + [checkout / "export" / name for name in ("to_onnx.py", "keras_to_onnx.py", "rewrites.py", "noise.py")]
     )
     digest = hashlib.sha256()
     for path in files:
@@ -105,16 +98,19 @@ def source_digest() -> str:
     return digest.hexdigest()
 
 
-def current_export(folder: Path, request: ExportRequest, provenance: WeightsProvenance) -> Contract | None:
+def current_export(
+    folder: Path, request: ExportRequest, provenance: WeightsProvenance, options: dict[str, Any]
+) -> Contract | None:
     """Return the contract of an artefact if it is what is asked for and nothing it was made from has changed."""
     try:
         contract = read_contract(folder)
         report = read_record(ParityReport, folder / PARITY_FILE)
     except InputError:
         return None
-    wanted = (request.model, request.dataset, request.height, request.width)
+    wanted = (request.model, request.dataset, request.height, request.width, request.batch)
     same = (
-        (contract.model, contract.dataset, contract.height, contract.width) == wanted
+        (contract.model, contract.dataset, contract.height, contract.width, contract.batch) == wanted
+        and contract.options == changed_options(request.model, options)
         and contract.weights.sha256 == provenance.sha256
         and contract.source_sha256 == source_digest()
         and report.graph_sha256 == contract.graph_sha256
@@ -137,37 +133,38 @@ def export_model(request: ExportRequest, folder: Path, frames: FrameSet) -> Cont
         SizeError: the model cannot take the size.
         WeightsError: weights of another model, or damaged ones.
         ParityError: the graph is not the network; then nothing is written.
+        GraphError: the graph has what TensorRT does not run; then nothing is written.
         MissingDependencyError: TensorFlow, onnx or tf2onnx is not installed.
     """
     provenance, options = request.provenance()
-    existing = current_export(folder, request, provenance)
+    existing = current_export(folder, request, provenance, options)
     if existing is not None:
         return existing
-    model = _keras_model(request, options)
-    graph = _convert(model, request)
-    graph_sha256 = hashlib.sha256(graph).hexdigest()
-    report = _compare(model, graph, request, frames)
+    network = _keras_network(request, options)
+    graph = _convert(network)
+    report = _compare(network, graph, request, frames)
     report.check()
-    del model
-    _give_memory_back()
-    from train.models import model_spec
-
     contract = Contract(
         model=request.model,
         dataset=request.dataset,
         class_names=class_table(request.dataset).class_names,
         height=request.height,
         width=request.width,
-        stride=model_spec(request.model).stride,
-        coordinates="half_pixel",
+        stride=network.spec.stride,
+        coordinates=network.coordinates,
         input_name="frame",
         output_name="logits",
-        graph_sha256=graph_sha256,
+        graph_sha256=report.graph_sha256,
         weights=provenance,
         source_sha256=source_digest(),
         opset=OPSET,
-        versions=_versions(),
+        versions=converter_versions(),
+        options=changed_options(request.model, options),
+        batch=request.batch,
+        extra_outputs=network.extra_outputs,
     )
+    del network
+    give_memory_back()
     # The contract names the graph's hash and goes last: an interruption in between leaves a
     # graph that no contract describes, which the next export replaces.
     write_bytes(folder / GRAPH_FILE, graph)
@@ -187,135 +184,70 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
 
     Raises:
         WeightsError: the weights are not those in the graph.
+        InputError: they were imported, and their file was not given.
     """
     contract = read_contract(folder)
-    if weights_path is None and contract.weights.kind != RANDOM:
+    if weights_path is None and contract.weights.kind == TRAINED:
         weights_path = RUNS_ROOT / contract.weights.source / BEST_WEIGHTS
+    elif weights_path is None and contract.weights.kind != RANDOM:
+        raise InputError(
+            f"{folder} has weights imported from {contract.weights.source}. Next: name them with --weights"
+        )
     size = (contract.height, contract.width)
-    request = ExportRequest(contract.model, contract.dataset, *size, weights_path)
+    request = ExportRequest(
+        contract.model, contract.dataset, *size, weights_path, dict(contract.options), contract.batch
+    )
     provenance, options = request.provenance()
     if provenance.sha256 != contract.weights.sha256:
         raise WeightsError(f"{weights_path or 'random weights'} are not what {folder / GRAPH_FILE} was made from")
-    sources = choose_sources(contract.model, contract.dataset, data_dir, weights_path, size)
+    sources = choose_sources(contract.model, contract.dataset, data_dir, weights_path, size, contract.options)
     frames = held_out_frames(contract.dataset, sources.data_dir, *size, image_count)
-    return _compare(_keras_model(request, options), (folder / GRAPH_FILE).read_bytes(), request, frames)
+    return _compare(_keras_network(request, options), (folder / GRAPH_FILE).read_bytes(), request, frames)
 
 
-def _compare(model, graph: bytes, request: ExportRequest, frames: FrameSet) -> ParityReport:
-    session = open_session(graph)
-    return compare(
-        keras_network(model),
-        lambda tensor: session.run(None, {"frame": tensor})[0][0],
-        (prepare_rgb(frames.read(index), request.height, request.width) for index in range(len(frames))),
-        frames.description,
-        hashlib.sha256(graph).hexdigest(),
-    )
-
-
-def _keras_model(request: ExportRequest, options: dict[str, Any]):
-    import_tensorflow(
-        "exporting a Keras model",
-        "pip install -e '.[train,export]' on a workstation",
-        ("tensorflow", "keras", "onnx", "tf2onnx"),
-    )
-    import keras
-
-    from train.models import model_spec
-    from train.models.base import inference_model
-
-    keras.utils.set_random_seed(RANDOM_SEED)
+def _keras_network(request: ExportRequest, options: dict[str, Any]) -> KerasNetwork:
     class_count = class_table(request.dataset).class_count
-    model = model_spec(request.model).build(request.height, request.width, class_count, **options)
-    if request.weights_path is not None:
-        try:
-            model.load_weights(request.weights_path)
-        except (ValueError, OSError, KeyError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise WeightsError(f"{request.weights_path} does not fit {request.model}: {reason}") from None
-    return inference_model(model)
+    size = (request.height, request.width)
+    return KerasNetwork(request.model, options, class_count, *size, request.batch, request.weights_path)
 
 
-def keras_network(model):
-    """Return a Keras inference model as (1, H, W, 3) uint8 -> (classes, h, w) float32."""
-
-    def run(tensor):
-        return model(tensor.astype("float32"), training=False).numpy()[0].transpose(2, 0, 1).copy()
-
-    return run
-
-
-def _versions() -> dict[str, str]:
-    import keras
-    import onnx
-    import tensorflow
-    import tf2onnx
-
-    return {module.__name__: module.__version__ for module in (tensorflow, keras, onnx, tf2onnx)}
-
-
-def _convert(model, request: ExportRequest) -> bytes:
-    """Return the ONNX graph of a Keras inference model, simplified, named and checked."""
-    import logging
-
-    import onnx
-    import tensorflow as tf
-    import tf2onnx
-
-    from export.rewrites import forget_conversion, name_after_layers, simplify
-
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    # Otherwise the converter copies the whole graph, weights included, before each of some forty
-    # passes, to go on after one that fails: minutes and 12 GB for FastFCN. Here a failure is an error.
-    os.environ["TF2ONNX_CATCH_ERRORS"] = "FALSE"
-    signature = (tf.TensorSpec((1, request.height, request.width, 3), tf.uint8, name="frame"),)
-
-    @tf.function(input_signature=signature)
-    def network(frame):
-        logits = model(tf.cast(frame, tf.float32), training=False)
-        # The converter works in NCHW, so this transpose and its own cancel.
-        return {"logits": tf.transpose(logits, (0, 3, 1, 2))}
-
-    with _useful_passes_alone():
-        proto, _ = tf2onnx.convert.from_function(network, input_signature=signature, opset=OPSET)
-    proto.ir_version = IR_VERSION
-    simplify(proto)
-    name_after_layers(proto, [layer.name for layer in model.layers])
-    forget_conversion(proto)
-    proto.graph.name = request.model
-    proto.producer_name, proto.producer_version = "segedge", ""
-    try:
-        proto = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
-        onnx.checker.check_model(proto, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise SegEdgeError(f"the exported graph of {request.model} is not valid ONNX: {error}") from error
-    data = proto.SerializeToString(deterministic=True)
-    del proto
-    _give_memory_back()
+def _convert(network: KerasNetwork) -> bytes:
+    """Return the graph that is kept: with its noise drawn inside, and nothing in it that TensorRT refuses."""
+    model = network.to_onnx()
+    draw_noise(model, network.noise)
+    require(model, network.name)
+    data = model.SerializeToString(deterministic=True)
+    del model
+    give_memory_back()
     return data
 
 
-def _give_memory_back() -> None:
-    """Return freed memory to the system: the conversion's would otherwise add to the calibration's."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
-        ctypes.CDLL(None).malloc_trim(0)
+def _compare(network: KerasNetwork, graph: bytes, request: ExportRequest, frames: FrameSet) -> ParityReport:
+    import onnx
+
+    compared = graph
+    if network.noise or network.decisions:
+        model = onnx.load_model_from_string(graph)
+        noise_as_inputs(model)
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in network.decisions)
+        compared = model.SerializeToString()
+    session = open_session(compared)
+    names = [value.name for value in session.get_outputs()]
+    return compare(
+        network,
+        lambda tensor: dict(zip(names, session.run(names, {"frame": tensor, **network.noise}))),
+        _batches(request, frames),
+        frames.description,
+        hashlib.sha256(graph).hexdigest(),
+        network.decisions,
+    )
 
 
-@contextlib.contextmanager
-def _useful_passes_alone() -> Iterator[None]:
-    """Leave out the converter's passes that find nothing in these graphs.
-
-    Each pass, repeated until none changes anything, copies all weights into memory that is not given
-    back before the end: with all twelve, FastFCN took 9 GB.
-    """
-    from tf2onnx import optimizer
-
-    passes = optimizer._get_optimizers()
-    left_out = {name: passes.pop(name) for name in UNUSED_PASSES if name in passes}
-    try:
-        yield
-    finally:
-        passes.update(left_out)
+def _batches(request: ExportRequest, frames: FrameSet) -> Iterator[np.ndarray]:
+    """Give every frame once, prepared, `request.batch` at a time; the first ones again to fill the last batch."""
+    for start in range(0, len(frames), request.batch):
+        indices = [index % len(frames) for index in range(start, start + request.batch)]
+        yield np.concatenate([prepare_rgb(frames.read(index), request.height, request.width) for index in indices])
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -327,8 +259,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", required=True, help="architecture, such as fast_scnn")
     parser.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes (default: the weights')")
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder, for the images of the parity check")
-    parser.add_argument("--weights", type=Path, help="a run's weights (default: the newest run, else random)")
+    parser.add_argument(
+        "--weights", type=Path, help="a run's or imported weights (default: the newest run, else random)"
+    )
     parser.add_argument("--size", type=size_argument, default="512x1024", metavar="HxW", help="input pixels")
+    parser.add_argument("--batch", type=positive_int, default=1, metavar="N", help="frames in one call (default: 1)")
+    add_option_argument(parser)
     parser.add_argument("--output", type=Path, help="artefact folder (default: artifacts/MODEL-DATASET-HxW)")
     parser.add_argument("--json", action="store_true", help="print contract and parity report as JSON")
     return parser
@@ -341,11 +277,15 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    height, width = arguments.size
-    sources = choose_sources(arguments.model, arguments.dataset, arguments.data_dir, arguments.weights, arguments.size)
-    request = ExportRequest(arguments.model, sources.dataset, height, width, sources.weights_path)
-    folder = arguments.output or artifact_folder(arguments.model, sources.dataset, height, width, ARTIFACTS_ROOT)
-    frames = held_out_frames(sources.dataset, sources.data_dir, height, width, PARITY_IMAGES)
+    size, given = arguments.size, parse_assignments(arguments.option)
+    sources = choose_sources(arguments.model, arguments.dataset, arguments.data_dir, arguments.weights, size, given)
+    request = ExportRequest(
+        arguments.model, sources.dataset, *size, sources.weights_path, sources.options, arguments.batch
+    )
+    folder = arguments.output or artifact_folder(
+        arguments.model, sources.dataset, *size, ARTIFACTS_ROOT, sources.options, arguments.batch
+    )
+    frames = held_out_frames(sources.dataset, sources.data_dir, *size, max(PARITY_IMAGES, arguments.batch))
     contract = export_model(request, folder, frames)
     report = read_record(ParityReport, folder / PARITY_FILE)
     if arguments.json:

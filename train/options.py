@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping
 
+from edge.artifacts import spell_option
 from edge.errors import InputError
 
 HALF_PIXEL, ALIGN_CORNERS = "half_pixel", "align_corners"
@@ -50,14 +51,11 @@ class Option:
             parsed in self.choices if self.choices else not isinstance(parsed, str) and parsed >= self.least
         )
         if not fits:
-            wanted = ", ".join(map(spell, self.choices)) if self.choices else f"a number of at least {self.least:g}"
-            raise InputError(f"option {name} is '{spell(value)}', expected {wanted}")
+            wanted = (
+                ", ".join(map(spell_option, self.choices)) if self.choices else f"a number of at least {self.least:g}"
+            )
+            raise InputError(f"option {name} is '{spell_option(value)}', expected {wanted}")
         return parsed
-
-
-def spell(value: Any) -> str:
-    """Return a value as a user types it: true and false in small letters."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _parse_text(text: str, kind: type) -> Any:

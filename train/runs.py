@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 from edge.artifacts import sha256_file
 from edge.errors import InputError, WeightsError
 from edge.provenance import TRAINED, WeightsProvenance
 from edge.records import read_record, record
+from train.options import OPTIONS, resolve_options
 
 RUNS_ROOT = Path("runs")
 BEST_WEIGHTS = "best.weights.h5"
@@ -70,17 +71,31 @@ def new_run_folder(model: str, dataset: str, root: Path = RUNS_ROOT) -> Path:
     return root / f"{model}-{dataset}-{stamp}"
 
 
-def newest_run(model: str, dataset: str | None = None, root: Path = RUNS_ROOT) -> Path | None:
+def newest_run(
+    model: str, dataset: str | None = None, root: Path = RUNS_ROOT, options: Mapping[str, Any] | None = None
+) -> Path | None:
     """Return the weights file of the newest run that has one.
 
     Args:
         model: key in train.models.MODELS.
         dataset: only runs on this dataset; None for any.
         root: folder of the runs.
+        options: only runs whose architecture has these, as far as they shape the weights.
     """
     pattern = f"{model}-{dataset or '*'}-*/{BEST_WEIGHTS}"
     paths = [path for path in root.glob(pattern) if (path.parent / RUN_RECORD).is_file()]
+    shaping = {name: value for name, value in (options or {}).items() if OPTIONS[model][name].shapes_weights}
+    if shaping:
+        paths = [path for path in paths if _has_options(path.parent / RUN_RECORD, model, shaping)]
     return max(paths, key=lambda path: path.parent.name.rsplit("-", 1)[-1], default=None)
+
+
+def _has_options(record_path: Path, model: str, wanted: Mapping[str, Any]) -> bool:
+    try:
+        options = resolve_options(model, read_record(RunRecord, record_path).options)
+    except InputError:  # damaged, or of another version: no run to choose by itself
+        return False
+    return all(options[name] == value for name, value in wanted.items())
 
 
 def read_run(weights_path: Path, model: str) -> tuple[RunRecord, WeightsProvenance]:

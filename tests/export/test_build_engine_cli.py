@@ -50,7 +50,7 @@ def test_options_are_those_that_are_documented():
     assert vars(arguments) == {
         "model": "fastfcn", "dataset": None, "data_dir": None, "weights": None, "size": (512, 1024), "fp16": False,
         "int8": False, "backend": "auto", "calibration_images": None, "calibrator": "percentile", "check_images": 50,
-        "output": None, "dry_run": False, "json": False,
+        "option": [], "output": None, "dry_run": False, "json": False,
     }  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def test_second_command_reuses_all_and_prints_the_card(built, capsys, monkeypatc
     monkeypatch.chdir(folder)
     monkeypatch.delenv(DATA_ROOT_VARIABLE, raising=False)
     monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", lambda: "no GPU")
-    monkeypatch.setattr("export.to_onnx._keras_model", None)
+    monkeypatch.setattr("export.to_onnx._keras_network", None)
     monkeypatch.setattr(build_module, "collect_ranges", None)
     assert main([*COMMAND, "--json"]) == 0
     output = capsys.readouterr()

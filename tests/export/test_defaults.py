@@ -38,8 +38,8 @@ def write_run(folder, model="fast_scnn", dataset="camvid", data_dir="/nowhere"):
     return weights
 
 
-def choose(tmp_path, dataset=None, data_dir=None, weights=None, model="fast_scnn"):
-    return choose_sources(model, dataset, data_dir, weights, SIZE, tmp_path / "runs", tmp_path / "artifacts")
+def choose(tmp_path, dataset=None, data_dir=None, weights=None, model="fast_scnn", options=None):
+    return choose_sources(model, dataset, data_dir, weights, SIZE, options, tmp_path / "runs", tmp_path / "artifacts")
 
 
 def make_folder(path):

@@ -523,7 +523,14 @@ def test_form_of_onnxruntime_is_not_taken_for_the_one_of_tensorrt():
 
 def test_random_numbers_are_found():
     noise = node("RandomNormalLike", ["x"], "noise")
-    assert findings(noise, node("Add", ["x", "noise"], "y")) == {"results_are_repeatable": ["noise"]}
+    assert findings(noise, node("Add", ["x", "noise"], "y")) == {"noise_has_no_seed": ["noise"]}
+
+
+@pytest.mark.parametrize("seed", [{}, {"seed": 1.0}])
+def test_uniform_noise_may_have_no_seed(seed):
+    noise = helper.make_node("RandomUniform", [], ["noise"], name="noise", shape=[1], **seed)
+    found = findings(noise, node("Add", ["x", "noise"], "y"))
+    assert found == ({"noise_has_no_seed": ["noise"]} if seed else {})
 
 
 def test_dropout_in_training_is_found():

@@ -24,20 +24,16 @@ from edge.labels import CAMVID
 from edge.records import read_record, write_record
 from edge.runtime.onnxruntime import OnnxRuntimeRunner, open_session
 from export.parity import LABEL_TOLERANCE, LOGIT_TOLERANCE, PARITY_FILE, ParityReport
+from export.tensorrt_rules import check_graph
 from export.to_onnx import ExportRequest, current_export, export_model
+from train.options import MODEL_NAMES, resolve_options
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
 
 # The smallest map at stride 32 whose pooling windows all differ is 6 x 12, as those of real sizes do.
 HEIGHT, WIDTH = 192, 384
 REQUEST = ExportRequest("fast_scnn", "camvid", HEIGHT, WIDTH)
+OPTIONS = resolve_options("fast_scnn", {})
 FRAMES = SyntheticFrames(2, HEIGHT, WIDTH, 1)
-
-TENSORRT_8_5_OPERATORS = {
-    "Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "ConvTranspose", "Div", "Expand", "Flatten", "Gather",
-    "Gemm", "GlobalAveragePool", "MatMul", "MaxPool", "Mul", "Pad", "ReduceMean", "ReduceSum", "Relu", "Reshape",
-    "Resize", "Sigmoid", "Slice", "Softmax", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze",
-}  # fmt: skip
-"""Those that networks of this project may need. Source: docs/operators.md of onnx-tensorrt, release 8.5-GA."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +53,7 @@ def no_export(monkeypatch):
     def fail(*arguments):
         raise AssertionError("the model was built again")
 
-    monkeypatch.setattr(to_onnx, "_keras_model", fail)
+    monkeypatch.setattr(to_onnx, "_keras_network", fail)
 
 
 def operators(graph):
@@ -80,44 +76,31 @@ def test_frame_goes_in_as_uint8_nhwc_and_strided_logits_come_out(graph):
     assert logits.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
 
 
-def test_uint8_is_cast_before_anything_else(graph):
-    # TensorRT takes a uint8 input where a Cast to float comes first.
-    readers = [node for node in graph.node if "frame" in node.input]
-    assert [node.op_type for node in readers] == ["Cast"]
-    assert readers[0].attribute[0].i == onnx.TensorProto.FLOAT
+def test_graph_has_nothing_that_tensorrt_8_5_does_not_run(artifact):
+    assert check_graph(onnx.load(str(artifact / GRAPH_FILE))) == []
 
 
-def test_every_tensor_has_a_static_shape(artifact):
-    inferred = onnx.shape_inference.infer_shapes(onnx.load(str(artifact / GRAPH_FILE)), strict_mode=True).graph
-    shapes = {value.name: value.type.tensor_type.shape for value in (*inferred.value_info, *inferred.output)}
-    for node in inferred.node:
-        dims = shapes[node.output[0]].dim
-        assert len(dims) and all(dim.HasField("dim_value") and dim.dim_value > 0 for dim in dims), node.name
+def test_graph_that_tensorrt_does_not_run_is_not_kept(tmp_path, monkeypatch):
+    class Network:
+        name, noise = "fast_scnn", {}
 
+        def to_onnx(self):
+            info = onnx.helper.make_tensor_value_info
+            node = onnx.helper.make_node("NonZero", ["x"], ["y"], name="odd/NonZero")
+            tensors = [info("x", onnx.TensorProto.FLOAT, [1, 4]), info("y", onnx.TensorProto.INT64, [2, 4])]
+            graph = onnx.helper.make_graph([node], "odd", tensors[:1], tensors[1:])
+            return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
 
-def test_layout_changes_once(graph):
-    assert operators(graph).count("Transpose") <= 1
+    monkeypatch.setattr(to_onnx, "_keras_network", lambda *arguments: Network())
+    with pytest.raises(GraphError, match="odd/NonZero"):
+        export_model(REQUEST, tmp_path / "artifact", FRAMES)
+    assert not (tmp_path / "artifact").exists()
 
 
 def test_batch_norm_is_folded_away(graph):
     kinds = operators(graph)
     assert "BatchNormalization" not in kinds and "Identity" not in kinds
     assert kinds.count("Add") <= 1 + 1 + 6  # the frame's offset, the fusion, the residuals
-
-
-def test_operators_and_opset_are_those_of_tensorrt_8_5(artifact, graph):
-    model = onnx.load(str(artifact / GRAPH_FILE))
-    assert set(operators(graph)) <= TENSORRT_8_5_OPERATORS
-    assert [opset.domain for opset in model.opset_import] == [""]
-    assert model.opset_import[0].version <= 17
-    assert model.ir_version <= 8
-
-
-def test_resizes_are_of_a_kind_that_tensorrt_8_5_has(graph):
-    for node in graph.node:
-        if node.op_type == "Resize":
-            attributes = {attribute.name: attribute.s for attribute in node.attribute}
-            assert (attributes["mode"], attributes["coordinate_transformation_mode"]) == (b"linear", b"half_pixel")
 
 
 def test_names_are_those_of_the_layers(graph):
@@ -156,7 +139,7 @@ def test_parity_was_measured_and_is_kept(artifact):
 
 
 def test_graph_that_is_not_the_network_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(to_onnx, "_keras_model", lambda *arguments: None)
+    monkeypatch.setattr(to_onnx, "_keras_network", lambda *arguments: None)
     monkeypatch.setattr(to_onnx, "_convert", lambda *arguments: b"graph")
     bad = ParityReport(hashlib.sha256(b"graph").hexdigest(), 2, "synthetic scenes", 0.5, 0.2, 1.0)
     monkeypatch.setattr(to_onnx, "_compare", lambda *arguments: bad)
@@ -172,22 +155,31 @@ def test_unchanged_export_is_used_again(artifact, no_export):
     assert export_model(REQUEST, artifact, FRAMES) == read_contract(artifact)
 
 
-@pytest.mark.parametrize("changes", [{"height": 32}, {"width": 64}, {"dataset": "synthetic"}, {"model": "fastfcn"}])
+@pytest.mark.parametrize(
+    "changes", [{"height": 32}, {"width": 64}, {"dataset": "synthetic"}, {"model": "fastfcn"}, {"batch": 2}]
+)
 def test_other_request_misses(artifact, changes):
     request = dataclasses.replace(REQUEST, **changes)
     provenance = REQUEST.provenance()[0]
-    assert current_export(artifact, REQUEST, provenance) is not None
-    assert current_export(artifact, request, provenance) is None
+    assert current_export(artifact, REQUEST, provenance, OPTIONS) is not None
+    assert current_export(artifact, request, provenance, resolve_options(request.model, {})) is None
+
+
+def test_other_option_misses(artifact):
+    request = dataclasses.replace(REQUEST, options={"coordinates": "align_corners"})
+    provenance, options = request.provenance()
+    assert provenance.sha256 != REQUEST.provenance()[0].sha256
+    assert current_export(artifact, request, REQUEST.provenance()[0], options) is None
 
 
 def test_changed_weights_miss(artifact):
     provenance = dataclasses.replace(REQUEST.provenance()[0], sha256="f" * 64)
-    assert current_export(artifact, REQUEST, provenance) is None
+    assert current_export(artifact, REQUEST, provenance, OPTIONS) is None
 
 
 def test_changed_source_misses(artifact, monkeypatch):
     monkeypatch.setattr(to_onnx, "source_digest", lambda: "f" * 64)
-    assert current_export(artifact, REQUEST, REQUEST.provenance()[0]) is None
+    assert current_export(artifact, REQUEST, *REQUEST.provenance()) is None
 
 
 @pytest.mark.parametrize("name", [GRAPH_FILE, CONTRACT_FILE, PARITY_FILE])
@@ -199,7 +191,7 @@ def test_damaged_artefact_misses(artifact, tmp_path, name, damage):
         (tmp_path / name).unlink()
     else:
         (tmp_path / name).write_bytes((artifact / name).read_bytes()[:-50])
-    assert current_export(tmp_path, REQUEST, REQUEST.provenance()[0]) is None
+    assert current_export(tmp_path, REQUEST, *REQUEST.provenance()) is None
 
 
 def test_truncated_graph_is_refused_by_its_readers(artifact, tmp_path):
@@ -268,5 +260,5 @@ def test_command_refuses_an_unknown_model_in_one_line(capsys, tmp_path, monkeypa
     monkeypatch.delenv(DATA_ROOT_VARIABLE, raising=False)
     assert to_onnx.main(["--model", "alexnet", "--size", "64x128"]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "'alexnet', expected one of: fast_scnn, fastfcn" in error
+    assert error.count("\n") == 1 and f"'alexnet', expected one of: {', '.join(MODEL_NAMES)}" in error
     assert not list(tmp_path.iterdir())

@@ -66,6 +66,8 @@ class ModelSpec:
         size_multiple: height and width must be multiples of this.
         auxiliary_weights: loss weight of each auxiliary output that an option may bring, as in the paper.
         extra_outputs: (class_count, options) -> what inference gives beside the logits.
+        decisions: outputs of 0 and 1, channels first, that say what the network chose where two
+            numbers were compared; `build(..., given_places=True)` takes them as inputs instead.
     """
 
     name: str
@@ -76,6 +78,7 @@ class ModelSpec:
     size_multiple: int
     auxiliary_weights: dict[str, float]
     extra_outputs: Callable[[int, Mapping[str, Any]], tuple[OutputTensor, ...]] = _no_outputs
+    decisions: tuple[str, ...] = ()
 
     def coordinates(self, options: Mapping[str, Any]) -> str:
         """Return the rule by which the logits are upsampled."""
@@ -113,17 +116,15 @@ def normalise(frame: keras.KerasTensor, statistics: str = "imagenet") -> keras.K
     return keras.layers.Rescaling(scale, offset, name="normalise")(frame)
 
 
-def inference_model(model: keras.Model, extra_outputs: tuple[OutputTensor, ...] = ()) -> keras.Model:
+def inference_model(model: keras.Model, also: tuple[str, ...] = ()) -> keras.Model:
     """Return the part of a model that inference needs: from the frame to the logits.
 
     Args:
         model: as ModelSpec.build gives it.
-        extra_outputs: what is wanted beside the logits.
+        also: names of further outputs that are wanted.
 
     Returns:
-        A model that gives the logits; with `extra_outputs` a dict of them all, the logits first.
+        A model that gives the logits; with `also` a dict of them all, the logits first.
     """
-    if not extra_outputs:
-        return keras.Model(model.input, model.output[LOGITS], name=model.name)
-    names = (LOGITS, *(output.name for output in extra_outputs))
-    return keras.Model(model.input, {name: model.output[name] for name in names}, name=model.name)
+    outputs = {name: model.output[name] for name in (LOGITS, *also)} if also else model.output[LOGITS]
+    return keras.Model(model.input, outputs, name=model.name)

@@ -16,7 +16,7 @@ from keras import layers, ops
 from edge.contract import UNCERTAINTY, OutputTensor
 from train.conv_blocks import conv_norm_relu
 from train.models.base import FRAME, LOGITS, ModelSpec, normalise
-from train.models.unpooling import PhaseMaxPooling, PhaseUnpooling
+from train.models.unpooling import PHASES, PhaseMaxPooling, PhaseUnpooling
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """Channels of VGG16's convolutions, stage by stage (Simonyan, Zisserman, arXiv 1409.1556, table 1, D)."""
@@ -120,6 +120,7 @@ def build_bayesian_segnet(
     normalisation: str = "imagenet",
     monte_carlo: int = 0,
     uncertainty: str = "entropy",
+    given_places: bool = False,
 ) -> keras.Model:
     """Build Bayesian SegNet: VGG16's convolutions with BatchNorm, mirrored, 29.4 M parameters.
 
@@ -143,10 +144,14 @@ def build_bayesian_segnet(
         normalisation: key in train.models.base.NORMALISATIONS.
         monte_carlo: samples with dropout on; 0 for the plain network.
         uncertainty: "entropy" or "variance".
+        given_places: unpool to places that come as further inputs, `DECISIONS`, instead of the model's
+            own: of two values that are equal but for rounding, two runtimes choose different ones, and
+            only with the same choices can the rest of their numbers be compared.
 
     Returns:
         A model from frames (N, height, width, 3), RGB in 0..255, to {"logits": (N, height, width,
         class_count)} float32; with `monte_carlo` N is 1, and there is "uncertainty" (1, height, width, 1).
+        The masks of the five poolings, (N, channels, rows, columns), are there as `DECISIONS`.
 
     Raises:
         SizeError: a side is no multiple of 8.
@@ -158,18 +163,24 @@ def build_bayesian_segnet(
     frame = layers.Input((height, width, 3), batch_size=1 if monte_carlo else None, name=FRAME)
     features = normalise(frame, normalisation)
     dropouts = _Dropouts(monte_carlo)
-    encoded = []
+    encoded, outputs, place_inputs = [], {}, []
     for stage, widths in enumerate(STAGES, start=1):
         for index, channels in enumerate(widths, start=1):
             features = conv_norm_relu(features, channels, 3, f"conv{stage}_{index}")
         size = features.shape[1:3]
-        features, masks = PhaseMaxPooling(name=f"pool{stage}")(features)
+        features, *masks = PhaseMaxPooling(name=f"pool{stage}")(features)
+        outputs.update(zip(_place_names(stage), masks))
+        if given_places:
+            masks = [
+                layers.Input(mask.shape[1:], name=f"given_{name}") for name, mask in zip(_place_names(stage), masks)
+            ]
+            place_inputs += masks
         encoded.append((size, masks))
         if stage in DROPOUT_STAGES:
             features = dropouts.add(features, f"pool{stage}_drop")
     for stage, widths in reversed(list(enumerate(STAGES, start=1))):
         size, masks = encoded.pop()
-        features = PhaseUnpooling(*size, name=f"unpool{stage}")(features, masks)
+        features = PhaseUnpooling(*size, name=f"unpool{stage}")(features, *masks)
         # The mirror image: the last convolution of a stage leads to the channels of the stage before.
         outward = (*widths[:0:-1], STAGES[stage - 2][-1]) if stage > 1 else widths[:0:-1]
         for index, channels in zip(range(len(widths), 0, -1), outward):
@@ -177,11 +188,22 @@ def build_bayesian_segnet(
         if stage in DROPOUT_STAGES:
             features = dropouts.add(features, f"decoder{stage}_drop")
     logits = _classify(features, class_count, classifier, sampled=bool(monte_carlo))
-    if not monte_carlo:
-        return keras.Model(frame, {LOGITS: logits}, name="bayesian_segnet")
-    mean_logits, uncertainty_map = SampleStatistics(uncertainty, dtype="float32", name="statistics")(logits)
-    outputs = {LOGITS: mean_logits, UNCERTAINTY_OUTPUT: uncertainty_map}
-    return keras.Model([frame, *dropouts.noise_inputs], outputs, name="bayesian_segnet")
+    if monte_carlo:
+        outputs[LOGITS], outputs[UNCERTAINTY_OUTPUT] = SampleStatistics(
+            uncertainty, dtype="float32", name="statistics"
+        )(logits)
+    else:
+        outputs[LOGITS] = logits
+    further_inputs = [*dropouts.noise_inputs, *place_inputs]
+    return keras.Model([frame, *further_inputs] if further_inputs else frame, outputs, name="bayesian_segnet")
+
+
+def _place_names(stage: int) -> list[str]:
+    return [f"pool{stage}_place{index}" for index in range(len(PHASES))]
+
+
+DECISIONS = tuple(name for stage in range(1, len(STAGES) + 1) for name in _place_names(stage))
+"""Outputs that say where each pooling found its maxima."""
 
 
 def _classify(features: keras.KerasTensor, class_count: int, classifier: str, sampled: bool) -> keras.KerasTensor:
@@ -208,4 +230,5 @@ BAYESIAN_SEGNET = ModelSpec(
     size_multiple=8,
     auxiliary_weights={},
     extra_outputs=_extra_outputs,
+    decisions=DECISIONS,
 )

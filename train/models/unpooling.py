@@ -31,7 +31,7 @@ class PhaseMaxPooling(layers.Layer):
     """
 
     def call(self, features):
-        """Map (N, h, w, C) to the maxima (N, h//2, w//2, C) and the masks (N, 4, C, h//2, w//2) of 0 and 1."""
+        """Map (N, h, w, C) to the maxima (N, h//2, w//2, C), and four masks (N, C, h//2, w//2) of 0 and 1."""
         channels_first = ops.transpose(features, (0, 3, 1, 2))
         height, width = (size // 2 * 2 for size in channels_first.shape[2:])
         first, second, third, fourth = (channels_first[:, :, row:height:2, column:width:2] for row, column in PHASES)
@@ -45,13 +45,14 @@ class PhaseMaxPooling(layers.Layer):
             ops.logical_and(in_lower, left_of_lower),
             ops.logical_and(in_lower, ops.logical_not(left_of_lower)),
         )
-        masks = ops.stack([ops.cast(place, features.dtype) for place in places], axis=1)
-        return ops.transpose(ops.maximum(upper, lower), (0, 2, 3, 1)), masks
+        maxima = ops.transpose(ops.maximum(upper, lower), (0, 2, 3, 1))
+        return (maxima, *(ops.cast(place, features.dtype) for place in places))
 
     def compute_output_shape(self, input_shape):
         """Return the shapes of maxima and masks."""
         batch, height, width, channels = input_shape
-        return (batch, height // 2, width // 2, channels), (batch, len(PHASES), channels, height // 2, width // 2)
+        masks = ((batch, channels, height // 2, width // 2),) * len(PHASES)
+        return ((batch, height // 2, width // 2, channels), *masks)
 
 
 @keras.saving.register_keras_serializable("segedge")
@@ -67,11 +68,11 @@ class PhaseUnpooling(layers.Layer):
         super().__init__(**kwargs)
         self.height, self.width = height, width
 
-    def call(self, features, masks):
-        """Map (N, h, w, C) and masks (M, 4, C, h, w), M being N or 1, to (N, height, width, C)."""
+    def call(self, features, *masks):
+        """Map (N, h, w, C) and four masks (M, C, h, w), M being N or 1, to (N, height, width, C)."""
         channels_first = ops.transpose(features, (0, 3, 1, 2))
         _, channels, height, width = channels_first.shape
-        phases = [channels_first * masks[:, index] for index in range(len(PHASES))]
+        phases = [channels_first * mask for mask in masks]
         rows = [
             ops.reshape(ops.stack(phases[start : start + 2], axis=-1), (-1, channels, height, 2 * width))
             for start in (0, 2)
@@ -82,7 +83,7 @@ class PhaseUnpooling(layers.Layer):
             unpooled = ops.pad(unpooled, ((0, 0), (0, 0), (0, bottom), (0, right)))
         return ops.transpose(unpooled, (0, 2, 3, 1))
 
-    def compute_output_shape(self, features_shape, masks_shape):
+    def compute_output_shape(self, features_shape, *masks_shapes):
         """Return the shape of the unpooled features."""
         return (features_shape[0], self.height, self.width, features_shape[-1])
 

@@ -1,0 +1,153 @@
+"""What is in a weights file: those of a training run, and those imported from published checkpoints.
+
+runs/<run>/best.weights.h5      run.json beside it says what it is (train/runs.py)
+<name>.weights.h5               <name>.weights.json says it (train/import_weights.py)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.artifacts import sha256_file
+from edge.errors import InputError, WeightsError
+from edge.provenance import IMPORTED, WeightsProvenance
+from edge.records import read_record, record
+from train.options import OPTIONS, resolve_options
+from train.runs import RUN_RECORD, read_run
+
+WEIGHTS_SUFFIX = ".weights.h5"
+
+
+@record(schema=1, what="record of imported weights")
+class ImportRecord:
+    """Weights that came from a published checkpoint.
+
+    Attributes:
+        model: architecture.
+        source: whose naming the checkpoint follows, key in train.sources.SOURCES.
+        file: name of the checkpoint.
+        file_sha256: of the checkpoint.
+        dataset: whose classes the classifier has; None where that is unknown.
+        class_count: classes of the classifier; None for a backbone alone.
+        options: of the architecture, every one.
+        tensors_used: how many tensors of the checkpoint are in the weights.
+        left_out: tensors of the checkpoint that the network has no use for, as patterns with the reason.
+        fresh: layers that the checkpoint has nothing for, which keep random weights.
+        weights_sha256: of the weights file.
+        imported_utc: ISO 8601.
+        versions: packages that matter.
+    """
+
+    model: str
+    source: str
+    file: str
+    file_sha256: str
+    dataset: str | None
+    class_count: int | None
+    options: dict[str, Any]
+    tensors_used: int
+    left_out: tuple[str, ...]
+    fresh: tuple[str, ...]
+    weights_sha256: str
+    imported_utc: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A weights file, and what its record says.
+
+    Attributes:
+        path: the file.
+        model: architecture.
+        dataset: whose classes it has; None where that is unknown.
+        class_count: of the classifier; None for a backbone alone.
+        options: of the architecture, every one.
+        data_dir: the dataset's folder at training time; None where there was none.
+        provenance: where the weights come from.
+    """
+
+    path: Path
+    model: str
+    dataset: str | None
+    class_count: int | None
+    options: dict[str, Any]
+    data_dir: Path | None
+    provenance: WeightsProvenance
+
+
+def import_record_path(path: Path) -> Path:
+    """Return where the record of imported weights lies."""
+    return path.with_name(path.name[: -len(WEIGHTS_SUFFIX)] + ".weights.json")
+
+
+def read_weights(path: Path, model: str) -> WeightsFile:
+    """Read the record beside a weights file, and check that the two belong together.
+
+    Args:
+        path: a .weights.h5 file.
+        model: the architecture that the weights are wanted for.
+
+    Raises:
+        InputError: the file or its record is missing.
+        WeightsError: they belong to another model, or are not the file that the record describes.
+    """
+    if not path.is_file():
+        raise InputError(f"weights not found: {path}")
+    if not path.name.endswith(WEIGHTS_SUFFIX):
+        raise WeightsError(
+            f"{path} is no weights file of this project (*{WEIGHTS_SUFFIX}). "
+            f"Next: python train/import_weights.py {path} --model {model}"
+        )
+    if not import_record_path(path).is_file():
+        if not (path.parent / RUN_RECORD).is_file():
+            raise InputError(
+                f"{path} has no {RUN_RECORD} or {import_record_path(path).name} beside it, "
+                "so its model and classes are unknown"
+            )
+        run, provenance = read_run(path, model)
+        options = resolve_options(model, run.options)
+        return WeightsFile(path, model, run.dataset, run.class_count, options, Path(run.data_dir), provenance)
+    imported = read_record(ImportRecord, import_record_path(path))
+    if imported.model != model:
+        raise WeightsError(f"{path} are weights of {imported.model}, wanted {model}. Next: --model {imported.model}")
+    digest = sha256_file(path)
+    if digest != imported.weights_sha256:
+        raise WeightsError(
+            f"{path} is not the file that {import_record_path(path).name} describes "
+            f"(sha256 {digest[:12]}, expected {imported.weights_sha256[:12]}): it is damaged or was replaced"
+        )
+    return WeightsFile(
+        path=path,
+        model=model,
+        dataset=imported.dataset,
+        class_count=imported.class_count,
+        options=resolve_options(model, imported.options),
+        data_dir=None,
+        provenance=WeightsProvenance(IMPORTED, imported.file, digest),
+    )
+
+
+def agreed_options(weights: WeightsFile, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a network with these weights: theirs, and the user's where those are free.
+
+    Args:
+        weights: the weights.
+        given: options that the user set.
+
+    Raises:
+        WeightsError: the user asks for an option that the weights were not made for.
+        InputError: an unknown option or value.
+    """
+    wanted = resolve_options(weights.model, given)
+    options = dict(weights.options)
+    for name in given:
+        if OPTIONS[weights.model][name].shapes_weights and wanted[name] != options[name]:
+            raise WeightsError(
+                f"{weights.path} has {weights.model} with {name}={options[name]}, wanted {name}={wanted[name]}. "
+                "Next: leave the option out, or choose other weights with --weights"
+            )
+        options[name] = wanted[name]
+    return options
