@@ -172,6 +172,10 @@ class _Writer:
             if name in names
         )
 
+    def _is_weighted(self, tensor: str) -> bool:
+        producer = self._producers.get(tensor)
+        return producer is not None and self._weight_of(producer) is not None
+
     def _weight_of(self, node: Any) -> Any:
         return self._constants.get(node.input[1]) if node.op_type in WEIGHTED and len(node.input) > 1 else None
 
@@ -209,6 +213,9 @@ class _Writer:
                 continue
             stored.update(name for name in node.input if name in self._ranges.tensors)
             stored.update(name for name in node.output if name in self._ranges.tensors)
+        # The kernel of a convolution writes integers, whatever reads them.
+        stored.update(node.output[0] for node in nodes if node.op_type == "Relu" and self._is_weighted(node.input[0]))
+        stored &= set(self._ranges.tensors)
         stored -= self._outputs
         return {(node.name, index) for node in nodes for index, name in enumerate(node.input) if name in stored}
 

@@ -65,7 +65,7 @@ class SampleStatistics(layers.Layer):
     their softmax is p again. The uncertainty is
 
         entropy    the predictive entropy, -sum over classes of p ln p, in nats, 0 to ln(classes)
-        variance   the mean over the classes of the variance of p_t over the samples, 0 to 0.25
+        variance   the mean over the classes of the variance of p_t over the samples, 0 to (K - 1) / K^2
 
     Args:
         measure: "entropy" or "variance".
@@ -218,7 +218,10 @@ def _extra_outputs(class_count: int, options: Mapping[str, Any]) -> tuple[Output
         return ()
     if options.get("uncertainty", "entropy") == "entropy":
         return (OutputTensor(UNCERTAINTY_OUTPUT, 1, UNCERTAINTY, "nats", math.log(class_count)),)
-    return (OutputTensor(UNCERTAINTY_OUTPUT, 1, UNCERTAINTY, "variance", 0.25),)
+    # Largest where half of the samples are sure of one class and half of another; over K classes the
+    # mean of p (1 - p) with p = 1/K can be no larger.
+    bound = (class_count - 1) / class_count**2
+    return (OutputTensor(UNCERTAINTY_OUTPUT, 1, UNCERTAINTY, "variance", bound),)
 
 
 BAYESIAN_SEGNET = ModelSpec(
