@@ -24,8 +24,7 @@ from edge.datasets import LAYOUTS
 from edge.records import record_to_json
 from export.backends import BACKEND_CHOICES
 from export.build_steps import BuildRequest, BuildResult, Plan, build, plan_build
-from export.defaults import add_option_argument
-from train.options import parse_assignments
+from train.options import add_option_argument, parse_assignments
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -5,7 +5,6 @@ Device set: nothing here needs TensorFlow.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
@@ -41,14 +40,6 @@ class Sources:
     data_dir: Path | None
     weights_path: Path | None
     options: dict[str, Any]
-
-
-def add_option_argument(parser: argparse.ArgumentParser) -> None:
-    """Add `--option NAME=VALUE`, which may be given several times."""
-    parser.add_argument(
-        "--option", action="append", default=[], metavar="NAME=VALUE",
-        help="option of the architecture, such as depth=101 (docs/models.md lists them); may be given several times",
-    )  # fmt: skip
 
 
 def choose_sources(

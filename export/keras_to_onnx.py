@@ -146,7 +146,7 @@ class KerasNetwork:
             # The converter works in NCHW, so these transposes and its own cancel.
             return self._channels_first(outputs, tf.transpose)
 
-        with _useful_passes_alone():
+        with _useful_passes_alone(), _scalars_added_as_they_are():
             proto, _ = tf2onnx.convert.from_function(network, input_signature=signature, opset=OPSET)
         proto.ir_version = IR_VERSION
         simplify(proto)
@@ -196,3 +196,27 @@ def _useful_passes_alone() -> Iterator[None]:
         yield
     finally:
         passes.update(left_out)
+
+
+@contextlib.contextmanager
+def _scalars_added_as_they_are() -> Iterator[None]:
+    """Keep the converter from making a bias of a scalar that is added behind a convolution without one.
+
+    It takes the largest side of the constant's shape for the number of channels, and a scalar has no
+    side. MobileNetV3's squeeze and excitation adds 3 there, as long as the biases are zeros.
+    """
+    from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer
+
+    add_handler = TransposeOptimizer._add_handler
+
+    def handle_add(self, transpose, node):
+        added = node.inputs[1]
+        if added.is_const() and not added.get_tensor_value(as_list=False).shape:
+            return self._handle_node_having_branches(transpose, node)
+        return add_handler(self, transpose, node)
+
+    TransposeOptimizer._add_handler = handle_add
+    try:
+        yield
+    finally:
+        TransposeOptimizer._add_handler = add_handler

@@ -31,12 +31,12 @@ from edge.preprocess import prepare_rgb
 from edge.provenance import RANDOM, TRAINED, WeightsProvenance
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime.onnxruntime import open_session
-from export.defaults import PARITY_IMAGES, add_option_argument, choose_sources, held_out_frames
+from export.defaults import PARITY_IMAGES, choose_sources, held_out_frames
 from export.keras_to_onnx import OPSET, RANDOM_SEED, KerasNetwork, converter_versions, give_memory_back
 from export.noise import draw_noise, noise_as_inputs
 from export.parity import PARITY_FILE, ParityReport, compare
 from export.tensorrt_rules import require
-from train.options import changed_options, parse_assignments, resolve_options
+from train.options import add_option_argument, changed_options, parse_assignments, resolve_options
 from train.runs import BEST_WEIGHTS, RUNS_ROOT
 from train.weights_file import agreed_options, read_weights
 

@@ -22,9 +22,11 @@ from edge.preprocess import prepare_rgb
 from edge.records import write_record
 from train.augment import Augmentation
 from train.data import TrainingPipeline, class_shares
+from train.initial_weights import InitialWeights, transfer
 from train.losses import balanced_class_weights, training_losses
 from train.models import model_spec
 from train.models.base import inference_model
+from train.options import training_options
 from train.recipes import Recipe
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
 
@@ -68,10 +70,18 @@ def _optimizer(recipe: Recipe, steps: int, model: keras.Model) -> keras.optimize
 class _ValidateEachEpoch(keras.callbacks.Callback):
     """Measures mIoU, keeps the best weights, writes run.json and says how long it will take."""
 
-    def __init__(self, folder: Path, run: RunRecord, validation: Dataset, evaluator: keras.Model, steps: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        run: RunRecord,
+        validation: Dataset,
+        trained: keras.Model,
+        evaluator: keras.Model,
+        steps: int,
+    ) -> None:
         super().__init__()
         self.folder, self.run = folder, run
-        self._validation, self._evaluator, self._steps = validation, evaluator, steps
+        self._validation, self._trained, self._evaluator, self._steps = validation, trained, evaluator, steps
         self._label_frame = keras_labeller(inference_model(evaluator), run.height, run.width)
         self._start_s = self._epoch_start_s = self._last_line_s = time.perf_counter()
         self._epoch = 0
@@ -105,7 +115,7 @@ class _ValidateEachEpoch(keras.callbacks.Callback):
                 f"training diverged: the loss is not finite at {self._wrong_step}. "
                 f"Next: a smaller --learning-rate than {self.run.recipe['learning_rate']}"
             )
-        self._evaluator.set_weights(self.model.get_weights())
+        self._evaluator.set_weights(self._trained.get_weights())
         accuracy = measure_accuracy(self._label_frame, self._validation)
         self._keep(epoch, float((logs or {}).get("loss", np.nan)), accuracy)
         elapsed_s = time.perf_counter() - self._start_s
@@ -149,7 +159,7 @@ def train(
     folder: Path,
     seed: int = 0,
     options: dict | None = None,
-    initial_weights: Path | None = None,
+    initial: InitialWeights | None = None,
 ) -> RunRecord:
     """Train a model and keep the weights of its best epoch.
 
@@ -160,8 +170,8 @@ def train(
         recipe: how.
         folder: run folder; made here.
         seed: of initialisation, order and augmentation.
-        options: of the model's build function.
-        initial_weights: weights of the same model and classes to start from; None for random ones.
+        options: of the architecture, those that the user or the recipe set; `initial` brings its own.
+        initial: weights to start from; None for random ones.
 
     Returns:
         The record of the run, as written to the folder.
@@ -171,7 +181,8 @@ def train(
         DatasetError: an unreadable pair.
         SegEdgeError: the loss is not finite any more.
     """
-    spec, options = model_spec(model_name), options or {}
+    spec = model_spec(model_name)
+    options = training_options(model_name, initial.options if initial is not None else options or {})
     spec.check_size(recipe.height, recipe.width)
     crop_height, crop_width = recipe.crop_height or recipe.height, recipe.crop_width or recipe.width
     spec.check_size(crop_height, crop_width)
@@ -186,10 +197,12 @@ def train(
     devices = len(tf.config.list_physical_devices("GPU"))
     strategy = tf.distribute.MirroredStrategy() if devices > 1 else tf.distribute.get_strategy()
     with strategy.scope():
-        model = spec.build(crop_height, crop_width, class_count, **options)
-        if initial_weights is not None:
-            model.load_weights(initial_weights)
-        losses, loss_weights = training_losses(spec, class_count, weights)
+        whole = spec.build(crop_height, crop_width, class_count, **options)
+        if initial is not None:
+            print("\n".join(transfer(initial, whole, class_count).lines(initial.origin)), file=sys.stderr)
+        losses, loss_weights = training_losses(spec, whole.output, class_count, weights)
+        # Without the outputs that no loss is for: no gradient would reach the layers behind them.
+        model = keras.Model(whole.input, {name: whole.output[name] for name in losses}, name=whole.name)
         model.compile(_optimizer(recipe, steps * recipe.epochs, model), losses, loss_weights=loss_weights)
     evaluator = spec.build(recipe.height, recipe.width, class_count, **options)
 
@@ -202,13 +215,13 @@ def train(
         width=recipe.width,
         options=options,
         recipe=dataclasses.asdict(recipe),
-        init=str(initial_weights) if initial_weights else "random",
+        init=initial.origin if initial is not None else "random",
         seed=seed,
         started_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         status="running",
         versions={"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
     )
-    callback = _ValidateEachEpoch(folder, run, validation, evaluator, steps)
+    callback = _ValidateEachEpoch(folder, run, validation, whole, evaluator, steps)
     callback.write()
     targets = pipeline.batches.map(lambda frames, labels: (frames, dict.fromkeys(losses, labels)))
     try:

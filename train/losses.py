@@ -5,6 +5,8 @@ Keras calls a loss with y_true (N, height, width) uint8 train ids and one output
 
 from __future__ import annotations
 
+from typing import Collection
+
 import keras
 import numpy as np
 from keras import ops
@@ -33,14 +35,19 @@ class MaskedCrossEntropy(keras.losses.Loss):
         if self._upsample:
             y_pred = ops.image.resize(y_pred, (height, width), interpolation="bilinear", antialias=False)
         else:
-            step = height // y_pred.shape[1]
-            y_true = y_true[:, step // 2 :: step, step // 2 :: step]
+            rows, columns = (_centres(old, new) for old, new in zip((height, width), y_pred.shape[1:3]))
+            y_true = ops.take(ops.take(y_true, rows, axis=1), columns, axis=2)
         labels = ops.cast(y_true, "int32")
         counted = ops.not_equal(labels, IGNORE_ID)
         labels = ops.where(counted, labels, 0)
         weights = ops.take(ops.convert_to_tensor(self._class_weights), labels) * ops.cast(counted, "float32")
         losses = keras.losses.sparse_categorical_crossentropy(labels, y_pred, from_logits=True)
         return ops.sum(losses * weights) / ops.maximum(ops.sum(weights), 1e-6)
+
+
+def _centres(pixels: int, cells: int) -> np.ndarray:
+    """Return the pixel in the middle of each of `cells` cells over an axis; sides need not divide."""
+    return ((np.arange(cells) + 0.5) * pixels / cells).astype(np.int32)
 
 
 class PresenceLoss(keras.losses.Loss):
@@ -63,16 +70,24 @@ class PresenceLoss(keras.losses.Loss):
 
 
 def training_losses(
-    spec: ModelSpec, class_count: int, class_weights: np.ndarray
+    spec: ModelSpec, outputs: Collection[str], class_count: int, class_weights: np.ndarray
 ) -> tuple[dict[str, keras.losses.Loss], dict[str, float]]:
-    """Return the loss of each output of a model, and its weight, for keras.Model.compile."""
+    """Return the loss of each output that training has one for, and its weight, for keras.Model.compile.
+
+    Args:
+        spec: the architecture.
+        outputs: names of the model's outputs; options decide which auxiliary heads it has.
+        class_count: classes of the data set.
+        class_weights: (classes,) float.
+    """
     losses: dict[str, keras.losses.Loss] = {LOGITS: MaskedCrossEntropy(class_weights, upsample=True)}
-    for name in spec.auxiliary_weights:
+    weights = {name: weight for name, weight in spec.auxiliary_weights.items() if name in outputs}
+    for name in weights:
         if name == PRESENCE:
             losses[name] = PresenceLoss(class_count)
         else:
             losses[name] = MaskedCrossEntropy(class_weights, upsample=False, name=name)
-    return losses, {LOGITS: 1.0, **spec.auxiliary_weights}
+    return losses, {LOGITS: 1.0, **weights}
 
 
 def balanced_class_weights(shares: np.ndarray) -> np.ndarray:

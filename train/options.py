@@ -6,6 +6,8 @@ named after the options that differ from their defaults.
 
 from __future__ import annotations
 
+import argparse
+import math
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping
 
@@ -21,9 +23,10 @@ class Option:
 
     Attributes:
         default: its value where nobody says otherwise; its type is the option's.
-        choices: the values that it can take; empty for any number of at least `least`.
+        choices: the values that it can take; empty for any number from `least` to `most`.
         help: what it does, in a line.
         least: smallest number, where there are no choices.
+        most: largest number, likewise.
         shapes_weights: weights trained with one value fit no other. Options that do not shape the
             weights can be set anew at export.
     """
@@ -32,6 +35,7 @@ class Option:
     choices: tuple[Any, ...]
     help: str
     least: float = 0
+    most: float = math.inf
     shapes_weights: bool = True
 
     def parse(self, name: str, value: Any) -> Any:
@@ -48,14 +52,23 @@ class Option:
         if isinstance(self.default, float) and isinstance(parsed, int) and not isinstance(parsed, bool):
             parsed = float(parsed)
         fits = type(parsed) is type(self.default) and (
-            parsed in self.choices if self.choices else not isinstance(parsed, str) and parsed >= self.least
+            parsed in self.choices
+            if self.choices
+            else not isinstance(parsed, str) and self.least <= parsed <= self.most and parsed != math.inf
         )
         if not fits:
-            wanted = (
-                ", ".join(map(spell_option, self.choices)) if self.choices else f"a number of at least {self.least:g}"
-            )
-            raise InputError(f"option {name} is '{spell_option(value)}', expected {wanted}")
+            raise InputError(f"option {name} is '{spell_option(value)}', expected {self._wanted()}")
         return parsed
+
+    def _wanted(self) -> str:
+        if self.choices:
+            return ", ".join(map(spell_option, self.choices))
+        kind = "a whole number" if isinstance(self.default, int) else "a number"
+        return (
+            f"{kind} of at least {self.least:g}"
+            if self.most == math.inf
+            else f"{kind} from {self.least:g} to {self.most:g}"
+        )
 
 
 def _parse_text(text: str, kind: type) -> Any:
@@ -114,7 +127,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "first_padding": Option("same", ("same", "valid"), "of the first convolution: as `padding` says, or none"),
         "fusion_dilation": Option(4, (4, 1), "of the depthwise convolution of the feature fusion"),
         "coordinates": _COORDINATES,
-        "dropout": Option(0.1, (), "rate in front of the classifier"),
+        "dropout": Option(0.1, (), "rate in front of the classifier", most=1),
         "normalisation": _normalisation(),
     },
     "fastfcn": {
@@ -202,3 +215,11 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
             raise InputError(f"--option {name} is given twice")
         assignments[name] = value
     return assignments
+
+
+def add_option_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--option NAME=VALUE`, which may be given several times."""
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE",
+        help="option of the architecture, such as depth=101 (docs/models.md lists them); may be given several times",
+    )  # fmt: skip

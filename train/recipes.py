@@ -7,7 +7,8 @@ docs/results.md holds the records.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from edge.errors import InputError
 
@@ -30,6 +31,7 @@ class Recipe:
         crop_width: columns of a training crop; None for width.
         scale_min: smallest random zoom, relative to frames of height x width.
         scale_max: largest random zoom, likewise.
+        options: of the architecture, where they differ from its defaults.
     """
 
     epochs: int
@@ -45,6 +47,7 @@ class Recipe:
     crop_width: int | None = None
     scale_min: float = 0.5
     scale_max: float = 2.0
+    options: dict[str, Any] = field(default_factory=dict)
 
     def changed(self, **changes: object) -> Recipe:
         """Return the recipe with the given settings, those that are None left alone."""
@@ -76,6 +79,46 @@ _FASTFCN_SYNTHETIC = Recipe(
     4, 4, 512, 1024, "adamw", 5e-4, weight_decay=1e-2, crop_height=256, crop_width=512, scale_min=0.25, scale_max=1.0
 )
 
+# python train/train.py --model unet --dataset cityscapes
+# The paper's schedule (section 3: SGD, momentum 0.99, single tiles, two classes) is of microscopy; this is
+# Fast-SCNN's with U-Net's crops, and BatchNorm, without which whole scenes in small batches rarely train.
+_NORMED = {"batch_norm": True}
+_UNET_CITYSCAPES = Recipe(200, 8, 512, 1024, "sgd", 0.01, crop_height=512, crop_width=512, options=_NORMED)
+_UNET_CAMVID = Recipe(80, 4, 360, 480, "adamw", 1e-3, weight_decay=1e-2, balanced=True, options=_NORMED)
+_UNET_SYNTHETIC = Recipe(
+    4, 4, 512, 1024, "adamw", 1e-3, weight_decay=1e-2, crop_height=128, crop_width=256, scale_min=0.25, scale_max=1.0,
+    options=_NORMED,
+)  # fmt: skip
+
+# python train/train.py --model bayesian_segnet --dataset camvid --data-dir DIR --init imagenet
+# SegNet (arXiv 1511.00561, section 4): 360x480, SGD 0.1, momentum 0.9, batch 12, balanced classes, VGG16's weights.
+_SEGNET_CITYSCAPES = Recipe(
+    200, 8, 512, 1024, "sgd", 0.05, weight_decay=5e-4, balanced=True, crop_height=512, crop_width=512
+)
+_SEGNET_CAMVID = Recipe(150, 12, 360, 480, "sgd", 0.1, weight_decay=5e-4, balanced=True)
+_SEGNET_SYNTHETIC = Recipe(
+    4, 4, 512, 1024, "adamw", 5e-4, weight_decay=1e-2, crop_height=128, crop_width=256, scale_min=0.25, scale_max=1.0
+)
+
+# python train/train.py --model deeplabv3plus --dataset cityscapes --init imagenet
+# DeepLabV3+ section 4 and DeepLabV3's Cityscapes setting (arXiv 1706.05587, appendix B): SGD, batch 16, power
+# 0.9, 90,000 steps (484 epochs), crops of 769, here of 768; 0.01 as in VainF/DeepLabV3Plus-Pytorch.
+_DEEPLAB_CITYSCAPES = Recipe(484, 16, 1024, 2048, "sgd", 0.01, weight_decay=1e-4, crop_height=768, crop_width=768)
+_DEEPLAB_CAMVID = Recipe(60, 8, 360, 480, "adamw", 5e-4, weight_decay=1e-2, balanced=True)
+_DEEPLAB_SYNTHETIC = Recipe(
+    4, 4, 512, 1024, "adamw", 5e-4, weight_decay=1e-2, crop_height=256, crop_width=512, scale_min=0.25, scale_max=1.0,
+    options={"depth": 50},
+)  # fmt: skip
+
+# python train/train.py --model panoptic_deeplab --dataset cityscapes --init imagenet
+# Trains the semantic branch alone: the losses of centres and offsets are not here yet. bowenc0221's setting of
+# ResNet-50: Adam 5e-5, batch 8, 90,000 steps (242 epochs), whole frames, no weight decay.
+_PANOPTIC_CITYSCAPES = Recipe(242, 8, 1024, 2048, "adamw", 5e-5, weight_decay=0.0)
+_PANOPTIC_CAMVID = Recipe(60, 8, 360, 480, "adamw", 5e-4, weight_decay=1e-2, balanced=True)
+_PANOPTIC_SYNTHETIC = Recipe(
+    4, 4, 512, 1024, "adamw", 5e-4, weight_decay=1e-2, crop_height=256, crop_width=512, scale_min=0.25, scale_max=1.0
+)
+
 RECIPES: dict[tuple[str, str], Recipe] = {
     ("fast_scnn", "cityscapes"): _FAST_SCNN_CITYSCAPES,
     ("fast_scnn", "camvid"): _FAST_SCNN_CAMVID,
@@ -83,6 +126,18 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ("fastfcn", "cityscapes"): _FASTFCN_CITYSCAPES,
     ("fastfcn", "camvid"): _FASTFCN_CAMVID,
     ("fastfcn", "synthetic"): _FASTFCN_SYNTHETIC,
+    ("unet", "cityscapes"): _UNET_CITYSCAPES,
+    ("unet", "camvid"): _UNET_CAMVID,
+    ("unet", "synthetic"): _UNET_SYNTHETIC,
+    ("bayesian_segnet", "cityscapes"): _SEGNET_CITYSCAPES,
+    ("bayesian_segnet", "camvid"): _SEGNET_CAMVID,
+    ("bayesian_segnet", "synthetic"): _SEGNET_SYNTHETIC,
+    ("deeplabv3plus", "cityscapes"): _DEEPLAB_CITYSCAPES,
+    ("deeplabv3plus", "camvid"): _DEEPLAB_CAMVID,
+    ("deeplabv3plus", "synthetic"): _DEEPLAB_SYNTHETIC,
+    ("panoptic_deeplab", "cityscapes"): _PANOPTIC_CITYSCAPES,
+    ("panoptic_deeplab", "camvid"): _PANOPTIC_CAMVID,
+    ("panoptic_deeplab", "synthetic"): _PANOPTIC_SYNTHETIC,
 }
 
 

@@ -11,26 +11,36 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from edge.console import CommandParser, positive_int, run_command, size_argument
-from edge.datasets import LAYOUTS, Dataset, open_dataset
-from edge.errors import InputError, WeightsError
+from edge.datasets import LAYOUTS, open_dataset
+from edge.errors import InputError
 from edge.records import record_to_json
 from train.importing import import_tensorflow
-from train.recipes import RECIPES, find_recipe
-from train.runs import BEST_WEIGHTS, RUN_RECORD, RUNS_ROOT, RunRecord, new_run_folder, read_run
+from train.options import MODEL_NAMES, add_option_argument, parse_assignments, resolve_options
+from train.recipes import find_recipe
+from train.runs import BEST_WEIGHTS, RUN_RECORD, RUNS_ROOT, RunRecord, new_run_folder
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
-    models = sorted({model for model, _ in RECIPES})
     parser = CommandParser(
         prog="train/train.py",
         description="Train a segmentation model; the weights of the best epoch are kept in a run folder.",
     )
-    parser.add_argument("--model", required=True, choices=models)
+    parser.add_argument("--model", required=True, choices=MODEL_NAMES)
     parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS))
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     parser.add_argument("--output", type=Path, help="run folder (default: runs/MODEL-DATASET-TIME)")
-    parser.add_argument("--init-weights", type=Path, help="weights of an earlier run of the same model and classes")
+    parser.add_argument(
+        "--init", choices=("random", "imagenet", "voc"),
+        help="what to start from: random weights, a backbone of ImageNet, a network of PASCAL VOC "
+        "(default: random, or --init-weights)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--init-weights", type=Path, metavar="FILE",
+        help="weights to start from: an earlier run's or imported ones (*.weights.h5), of any number of classes, "
+        "or a published checkpoint",
+    )  # fmt: skip
+    add_option_argument(parser)
     parser.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation")
     parser.add_argument("--limit", type=positive_int, help="use at most this many frames of each split")
     parser.add_argument("--json", action="store_true", help="print the run record as JSON")
@@ -64,8 +74,11 @@ def _train(arguments: argparse.Namespace) -> int:
     )
     training = open_dataset(arguments.dataset, arguments.data_dir, "train", limit=arguments.limit)
     validation = open_dataset(arguments.dataset, arguments.data_dir, "val", limit=arguments.limit)
-    if arguments.init_weights:
-        _check_init_weights(arguments.init_weights, arguments.model, training)
+    explicit = parse_assignments(arguments.option)
+    given = {**recipe.options, **explicit}
+    resolve_options(arguments.model, given)
+    if arguments.init_weights is not None and not arguments.init_weights.is_file():
+        raise InputError(f"weights not found: {arguments.init_weights}")
     folder = arguments.output or new_run_folder(arguments.model, arguments.dataset, RUNS_ROOT)
     if (folder / RUN_RECORD).exists():
         raise InputError(f"run folder {folder} holds a run already. Next: another --output, or remove it")
@@ -74,33 +87,18 @@ def _train(arguments: argparse.Namespace) -> int:
         f"validating on {len(validation)}, {recipe.epochs} epochs; run folder {folder}",
         file=sys.stderr,
     )
-    run = _load_loop()(
-        arguments.model,
-        training,
-        validation,
-        recipe,
-        folder,
-        seed=arguments.seed,
-        initial_weights=arguments.init_weights,
+    import_tensorflow("training", "pip install -e '.[train]'")
+    from train.initial_weights import find_initial_weights
+    from train.loop import train
+
+    # What the recipe sets gives way to what the weights need.
+    wanted = given if arguments.init_weights is None and arguments.init in (None, "random") else explicit
+    initial = find_initial_weights(arguments.model, arguments.init, arguments.init_weights, wanted)
+    run = train(
+        arguments.model, training, validation, recipe, folder, seed=arguments.seed, options=given, initial=initial
     )
     _print_result(run, folder, arguments.json)
     return 0
-
-
-def _check_init_weights(path: Path, model: str, training: Dataset) -> None:
-    run, _ = read_run(path, model)
-    if run.class_count != training.table.class_count:
-        raise WeightsError(
-            f"{path} has {run.class_count} classes of {run.dataset}, {training.name} has "
-            f"{training.table.class_count}, expected the same"
-        )
-
-
-def _load_loop():
-    import_tensorflow("training", "pip install -e '.[train]'")
-    from train.loop import train
-
-    return train
 
 
 def _print_result(run: RunRecord, folder: Path, as_json: bool) -> None:

@@ -67,6 +67,7 @@ class WeightsFile:
         options: of the architecture, every one.
         data_dir: the dataset's folder at training time; None where there was none.
         provenance: where the weights come from.
+        fresh: layers that never were trained or imported, and are random.
     """
 
     path: Path
@@ -76,6 +77,7 @@ class WeightsFile:
     options: dict[str, Any]
     data_dir: Path | None
     provenance: WeightsProvenance
+    fresh: tuple[str, ...] = ()
 
 
 def import_record_path(path: Path) -> Path:
@@ -127,6 +129,7 @@ def read_weights(path: Path, model: str) -> WeightsFile:
         options=resolve_options(model, imported.options),
         data_dir=None,
         provenance=WeightsProvenance(IMPORTED, imported.file, digest),
+        fresh=imported.fresh,
     )
 
 

@@ -19,8 +19,10 @@ from edge.artifacts import sha256_file
 from edge.datasets import open_dataset
 from edge.errors import DatasetError, SegEdgeError, SizeError
 from edge.records import read_record
+from train.initial_weights import find_initial_weights
 from train.models import MODELS
 from train.models.base import inference_model
+from train.options import OPTIONS
 from train.recipes import Recipe
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
 
@@ -30,6 +32,7 @@ RECIPE = Recipe(2, 3, street_set.HEIGHT, street_set.WIDTH, "adamw", 0.02)
 @pytest.fixture(autouse=True)
 def tiny_model(monkeypatch):
     monkeypatch.setitem(MODELS, "tiny", street_set.TINY)
+    monkeypatch.setitem(OPTIONS, "tiny", {})
 
 
 @pytest.fixture
@@ -82,7 +85,8 @@ def test_equal_seeds_train_alike(camvid, tmp_path):
 def test_training_goes_on_from_given_weights(camvid, tmp_path):
     before = train(camvid, tmp_path / "first", RECIPE.changed(epochs=6))
     recipe = RECIPE.changed(epochs=1, learning_rate=1e-6)
-    after = train(camvid, tmp_path / "second", recipe, initial_weights=tmp_path / "first" / BEST_WEIGHTS)
+    initial = find_initial_weights("tiny", None, tmp_path / "first" / BEST_WEIGHTS, {})
+    after = train(camvid, tmp_path / "second", recipe, initial=initial)
     assert after.init == str(tmp_path / "first" / BEST_WEIGHTS)
     assert after.history[0]["loss"] < 0.7 * before.history[0]["loss"]
 

@@ -85,12 +85,30 @@ def test_presence_loss_is_the_binary_cross_entropy_of_the_classes_in_a_crop():
 
 
 def test_every_output_of_a_model_has_its_loss_and_weight():
-    losses, weights = training_losses(MODELS["fastfcn"], CLASSES, WEIGHTS)
+    outputs = {"logits", *MODELS["fastfcn"].auxiliary_weights}
+    losses, weights = training_losses(MODELS["fastfcn"], outputs, CLASSES, WEIGHTS)
     assert set(losses) == set(weights) == {"logits", *MODELS["fastfcn"].auxiliary_weights}
     assert weights["logits"] == 1.0
     assert isinstance(losses["presence"], PresenceLoss)
-    losses, weights = training_losses(MODELS["fast_scnn"], CLASSES, WEIGHTS)
+    outputs = {"logits", "auxiliary_high", "auxiliary_low"}
+    losses, weights = training_losses(MODELS["fast_scnn"], outputs, CLASSES, WEIGHTS)
     assert weights == {"logits": 1.0, "auxiliary_high": 0.4, "auxiliary_low": 0.4}
+
+
+def test_outputs_that_an_option_leaves_out_or_training_has_no_loss_for_have_none():
+    losses, weights = training_losses(MODELS["fastfcn"], {"logits", "auxiliary"}, CLASSES, WEIGHTS)
+    assert set(losses) == set(weights) == {"logits", "auxiliary"}
+    losses, _ = training_losses(MODELS["panoptic_deeplab"], {"logits", "centre", "offset"}, CLASSES, WEIGHTS)
+    assert set(losses) == {"logits"}
+
+
+def test_auxiliary_labels_are_those_in_the_middle_of_cells_that_do_not_divide_the_frame():
+    labels = np.arange(15, dtype=np.uint8)[None, :, None].repeat(15, axis=2) % CLASSES
+    logits = np.zeros((1, 4, 4, CLASSES), np.float32)
+    for row, pixel in enumerate((1, 5, 9, 13)):  # 15 pixels in 4 cells of 3.75
+        logits[0, row, :, pixel % CLASSES] = 50.0
+    loss = MaskedCrossEntropy(np.ones(CLASSES), upsample=False)
+    assert float(loss(labels, logits)) < 1e-6
 
 
 def test_balanced_weights_are_those_of_enet():

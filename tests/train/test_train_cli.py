@@ -23,6 +23,7 @@ from edge.synthetic import write_dataset
 from export.parity import PARITY_FILE, ParityReport
 from export.to_onnx import ExportRequest, export_model
 from train.models import MODELS
+from train.options import OPTIONS
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord, newest_run
 from train.train import build_parser, main
 
@@ -74,6 +75,7 @@ def test_trained_weights_export_with_parity(trained, tmp_path):
 def fast(monkeypatch):
     """Put a network that trains in seconds in the place of Fast-SCNN."""
     monkeypatch.setitem(MODELS, "fast_scnn", street_set.TINY)
+    monkeypatch.setitem(OPTIONS, "fast_scnn", {})
 
 
 COMMAND = ["--model", "fast_scnn", "--dataset", "camvid", "--size", "32x64", "--epochs", "2", "--batch-size", "3"]
@@ -156,13 +158,22 @@ def test_initial_weights_have_to_fit(camvid, clean_folder, capsys):
     weights = clean_folder / "here" / BEST_WEIGHTS
     assert main(["--model", "fastfcn", *COMMAND[2:], "--init-weights", str(weights)]) == 2
     assert "weights of fast_scnn, wanted fastfcn" in error_line(capsys)
-    write_dataset(clean_folder / "data" / "synthetic", 2, 1, 64, 128, seed=3)
-    command = ["--model", "fast_scnn", "--dataset", "synthetic", "--size", "64x128", "--init-weights", str(weights)]
-    assert main(command) == 2
-    assert "has 11 classes of camvid, synthetic has 19" in error_line(capsys)
+    assert main([*COMMAND, "--init-weights", "nowhere.weights.h5"]) == 2
+    assert "weights not found: nowhere.weights.h5" in error_line(capsys)
     weights.write_bytes(weights.read_bytes()[:-20])
     assert main([*COMMAND, "--init-weights", str(weights)]) == 2
     assert "damaged or was replaced" in error_line(capsys)
+
+
+def test_classifier_alone_is_made_anew_for_other_classes(camvid, clean_folder, capsys):
+    assert main([*COMMAND, "--output", "here"]) == 0
+    weights = clean_folder / "here" / BEST_WEIGHTS
+    write_dataset(clean_folder / "data" / "synthetic", 2, 1, 64, 128, seed=3)
+    command = ["--model", "fast_scnn", "--dataset", "synthetic", "--size", "64x128", "--epochs", "1"]
+    assert main([*command, "--init-weights", str(weights), "--output", "there"]) == 0
+    told = capsys.readouterr().err
+    assert f"taken from {weights}: " in told and "made anew for other classes: logits" in told and "fresh" not in told
+    assert read_record(RunRecord, clean_folder / "there" / RUN_RECORD).init == str(weights)
 
 
 def test_defaults_leave_the_recipe_alone():

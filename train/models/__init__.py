@@ -1,19 +1,27 @@
-"""The architectures, by name."""
+"""The architectures, by name.
+
+They are imported when one is first asked for: `python -m train.models --help` needs no TensorFlow.
+"""
 
 from __future__ import annotations
 
-from train.models.base import ModelSpec
-from train.models.bayesian_segnet import BAYESIAN_SEGNET
-from train.models.deeplabv3plus import DEEPLABV3PLUS
-from train.models.fast_scnn import FAST_SCNN
-from train.models.fastfcn import FASTFCN
-from train.models.panoptic_deeplab import PANOPTIC_DEEPLAB
-from train.models.unet import UNET
-from train.options import check_model_name
+import importlib
+from typing import TYPE_CHECKING, Any
 
-MODELS: dict[str, ModelSpec] = {
-    spec.name: spec for spec in (UNET, BAYESIAN_SEGNET, DEEPLABV3PLUS, FAST_SCNN, FASTFCN, PANOPTIC_DEEPLAB)
-}
+from train.options import OPTIONS, check_model_name
+
+if TYPE_CHECKING:
+    from train.models.base import ModelSpec
+
+    MODELS: dict[str, ModelSpec]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "MODELS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    models = {model: getattr(importlib.import_module(f"train.models.{model}"), model.upper()) for model in OPTIONS}
+    globals()["MODELS"] = models
+    return models
 
 
 def model_spec(name: str) -> ModelSpec:
@@ -23,4 +31,6 @@ def model_spec(name: str) -> ModelSpec:
         InputError: there is none; the message lists those that are.
     """
     check_model_name(name)
+    from train.models import MODELS
+
     return MODELS[name]

@@ -64,6 +64,7 @@ class ModelSpec:
         build: (height, width, class_count, **options) -> keras.Model with a dict of outputs.
         stride: logits are (height / stride, width / stride).
         size_multiple: height and width must be multiples of this.
+        smallest_side: height and width must be at least this, so that every pooling has something to pool.
         auxiliary_weights: loss weight of each auxiliary output that an option may bring, as in the paper.
         extra_outputs: (class_count, options) -> what inference gives beside the logits.
         decisions: outputs of 0 and 1, channels first, that say what the network chose where two
@@ -79,6 +80,7 @@ class ModelSpec:
     auxiliary_weights: dict[str, float]
     extra_outputs: Callable[[int, Mapping[str, Any]], tuple[OutputTensor, ...]] = _no_outputs
     decisions: tuple[str, ...] = ()
+    smallest_side: int = 1
 
     def coordinates(self, options: Mapping[str, Any]) -> str:
         """Return the rule by which the logits are upsampled."""
@@ -88,14 +90,15 @@ class ModelSpec:
         """Refuse a size that the network cannot take.
 
         Raises:
-            SizeError: a side is no multiple of `size_multiple`; the message names the nearest that is.
+            SizeError: a side is no multiple of `size_multiple`, or smaller than `smallest_side`; the message
+                names the nearest that it can take.
         """
-        multiple = self.size_multiple
-        if height % multiple or width % multiple:
-            near_height = max(multiple, round(height / multiple) * multiple)
-            near_width = max(multiple, round(width / multiple) * multiple)
+        multiple, least = self.size_multiple, max(self.size_multiple, self.smallest_side)
+        if height % multiple or width % multiple or min(height, width) < least:
+            near_height, near_width = (max(least, round(side / multiple) * multiple) for side in (height, width))
+            start = f" from {least} on" if least > multiple else ""
             raise SizeError(
-                f"{self.name} takes sizes that are multiples of {multiple}, got {height}x{width}. "
+                f"{self.name} takes sizes that are multiples of {multiple}{start}, got {height}x{width}. "
                 f"Next: --size {near_height}x{near_width}"
             )
 

@@ -39,6 +39,8 @@ class DropoutByNoise(layers.Layer):
         rate: share that is dropped.
     """
 
+    receptive_field = "position"
+
     def __init__(self, rate: float, **kwargs) -> None:
         super().__init__(**kwargs)
         self.rate = rate
@@ -70,6 +72,8 @@ class SampleStatistics(layers.Layer):
     Args:
         measure: "entropy" or "variance".
     """
+
+    receptive_field = "position"
 
     def __init__(self, measure: str, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -137,8 +141,8 @@ def build_bayesian_segnet(
           meetps/pytorch-semseg does; the paper's classifier is the bare convolution.
 
     Args:
-        height: rows of the frame, a multiple of 8.
-        width: columns of the frame, a multiple of 8.
+        height: rows of the frame, a multiple of 8, at least 32.
+        width: columns of the frame, a multiple of 8, at least 32.
         class_count: number of classes.
         classifier: "plain" or "norm_relu".
         normalisation: key in train.models.base.NORMALISATIONS.
@@ -154,7 +158,7 @@ def build_bayesian_segnet(
         The masks of the five poolings, (N, channels, rows, columns), are there as `DECISIONS`.
 
     Raises:
-        SizeError: a side is no multiple of 8.
+        SizeError: a side is no multiple of 8, or less than 32.
 
     Example:
         >>> model = build_bayesian_segnet(360, 480, class_count=11)
@@ -218,8 +222,7 @@ def _extra_outputs(class_count: int, options: Mapping[str, Any]) -> tuple[Output
         return ()
     if options.get("uncertainty", "entropy") == "entropy":
         return (OutputTensor(UNCERTAINTY_OUTPUT, 1, UNCERTAINTY, "nats", math.log(class_count)),)
-    # Largest where half of the samples are sure of one class and half of another; over K classes the
-    # mean of p (1 - p) with p = 1/K can be no larger.
+    # Largest where every sample is sure, of each of the K classes equally often: p (1 - p) with p = 1/K.
     bound = (class_count - 1) / class_count**2
     return (OutputTensor(UNCERTAINTY_OUTPUT, 1, UNCERTAINTY, "variance", bound),)
 
@@ -234,4 +237,5 @@ BAYESIAN_SEGNET = ModelSpec(
     auxiliary_weights={},
     extra_outputs=_extra_outputs,
     decisions=DECISIONS,
+    smallest_side=32,
 )

@@ -50,6 +50,8 @@ class ContextEncoding(layers.Layer):
         reference_positions: the number of positions that the sum is scaled to; 0 leaves it as it is.
     """
 
+    receptive_field = "frame"
+
     def __init__(self, codeword_count: int, reference_positions: int = REFERENCE_POSITIONS, **kwargs) -> None:
         super().__init__(**kwargs)
         self.codeword_count, self.reference_positions = codeword_count, reference_positions
@@ -109,6 +111,8 @@ class ChannelGate(layers.Layer):
     Written channels first: next to ONNX convolutions, which are too, both transpositions vanish,
     while a gate of shape (N, 1, 1, C) would keep three of them in the exported graph.
     """
+
+    receptive_field = "position"
 
     def call(self, features, gate):
         """Map features (N, h, w, C) and gate (N, C) in 0..1 to (N, h, w, C)."""

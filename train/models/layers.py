@@ -19,6 +19,8 @@ class BilinearResize(layers.Layer):
         coordinates: "half_pixel" or "align_corners".
     """
 
+    receptive_field = "resize"
+
     def __init__(self, height: int, width: int, coordinates: str = HALF_PIXEL, **kwargs) -> None:
         super().__init__(**kwargs)
         self.height, self.width, self.coordinates = height, width, coordinates
@@ -70,6 +72,8 @@ class AdaptiveAveragePooling(layers.Layer):
     Args:
         bins: cells on each side.
     """
+
+    receptive_field = "frame"
 
     def __init__(self, bins: int, **kwargs) -> None:
         super().__init__(**kwargs)

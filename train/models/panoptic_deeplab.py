@@ -99,7 +99,7 @@ def build_panoptic_deeplab(
           8, 16 and 32 of Keras Applications' MobileNetV3-Large.
 
     Args:
-        height: rows of the frame, a multiple of 8 (MobileNetV3: of 32).
+        height: rows of the frame, a multiple of 8.
         width: columns of the frame, likewise.
         class_count: number of classes.
         backbone: "resnet50" or "mobilenet_v3_large".

@@ -63,8 +63,8 @@ def build_unet(
         - The 1x1 convolution gives one channel a class (the paper: 2).
 
     Args:
-        height: rows of the frame, a multiple of 8.
-        width: columns of the frame, a multiple of 8.
+        height: rows of the frame, a multiple of 8, at least 16.
+        width: columns of the frame, a multiple of 8, at least 16.
         class_count: number of classes.
         batch_norm: BatchNorm behind each 3x3 convolution.
         base_width: channels at full resolution.
@@ -75,7 +75,7 @@ def build_unet(
         class_count)} float32.
 
     Raises:
-        SizeError: a side is no multiple of 8.
+        SizeError: a side is no multiple of 8, or less than 16.
 
     Example:
         >>> model = build_unet(512, 1024, class_count=19, batch_norm=True)
@@ -112,4 +112,5 @@ UNET = ModelSpec(
     stride=1,
     size_multiple=8,
     auxiliary_weights={},
+    smallest_side=16,
 )

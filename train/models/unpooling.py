@@ -30,6 +30,8 @@ class PhaseMaxPooling(layers.Layer):
     An odd last row or column belongs to no window, as in PyTorch's and Keras' pooling.
     """
 
+    receptive_field = ((2, 2), (2, 2))
+
     def call(self, features):
         """Map (N, h, w, C) to the maxima (N, h//2, w//2, C), and four masks (N, C, h//2, w//2) of 0 and 1."""
         channels_first = ops.transpose(features, (0, 3, 1, 2))
@@ -63,6 +65,8 @@ class PhaseUnpooling(layers.Layer):
         height: output rows, 2 h or 2 h + 1; the odd row is zero.
         width: output columns, likewise.
     """
+
+    receptive_field = ((1, 1), (0.5, 0.5))
 
     def __init__(self, height: int, width: int, **kwargs) -> None:
         super().__init__(**kwargs)

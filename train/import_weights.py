@@ -1,0 +1,164 @@
+"""Bring published weights in: `python train/import_weights.py FILE --model fastfcn --source fastfcn --output W`.
+
+Every tensor of the checkpoint is used exactly once, or the command fails and names what is missing
+or left over. What the checkpoint's network does otherwise than ours by default is written into the
+weights' record as options of the architecture, so that the same image gives the same logits.
+Nothing that a file holds is executed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from edge.artifacts import atomic_path, sha256_file, spell_option
+from edge.console import CommandParser, run_command
+from edge.datasets import LAYOUTS
+from edge.errors import InputError, WeightsError
+from edge.records import record_to_json, write_record
+from train.importing import import_tensorflow
+from train.options import MODEL_NAMES, add_option_argument, changed_options, parse_assignments, resolve_options
+from train.sources import SOURCES, sources_of
+from train.weights_file import WEIGHTS_SUFFIX, ImportRecord, import_record_path
+
+DATASETS_OF_COUNTS = {19: "cityscapes", 11: "camvid", 21: "voc"}
+"""Classes of a classifier -> whose they most likely are."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    parser = CommandParser(
+        prog="train/import_weights.py",
+        description="Import published weights (PyTorch, safetensors or Keras HDF5) for a network of this project.",
+        epilog="Sources: " + "; ".join(f"{name} = {source.title}" for name, source in SOURCES.items()),
+    )
+    parser.add_argument(
+        "checkpoint", metavar="FILE", type=Path, help="published weights: .pth, .pt, .safetensors or .h5"
+    )
+    parser.add_argument("--model", required=True, choices=MODEL_NAMES, help="architecture that they are for")
+    parser.add_argument("--source", choices=sorted(SOURCES), help="whose checkpoint (default: the model's only one)")
+    parser.add_argument("--output", required=True, type=Path, metavar="W", help=f"weights file, *{WEIGHTS_SUFFIX}")
+    parser.add_argument(
+        "--dataset", choices=[*sorted(LAYOUTS), "voc"],
+        help="whose classes the classifier has (default: by their number, 19 Cityscapes, 11 CamVid, 21 VOC)",
+    )  # fmt: skip
+    add_option_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print the record of the import as JSON")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    return run_command(lambda: _import(arguments))
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    given = parse_assignments(arguments.option)
+    resolve_options(arguments.model, given)
+    source = arguments.source or _only_source(arguments.model)
+    if not arguments.output.name.endswith(WEIGHTS_SUFFIX):
+        raise InputError(f"--output is {arguments.output}, expected a name that ends in {WEIGHTS_SUFFIX}")
+    import_tensorflow("importing weights", "pip install -e '.[train]'")
+    record = import_weights(arguments.checkpoint, arguments.model, source, given, arguments.output, arguments.dataset)
+    if arguments.json:
+        print(json.dumps({"weights": str(arguments.output), "record": record_to_json(record)}, indent=2))
+    else:
+        _print_result(record, arguments.output)
+    return 0
+
+
+def _only_source(model: str) -> str:
+    whole = [name for name in sources_of(model) if SOURCES[name].whole]
+    if len(whole) != 1:
+        raise InputError(f"{model} has weights of several sources: {', '.join(sources_of(model))}. Next: --source NAME")
+    return whole[0]
+
+
+def import_weights(
+    path: Path, model: str, source: str, given: dict[str, Any], output: Path, dataset: str | None = None
+) -> ImportRecord:
+    """Read a checkpoint, and write weights and their record.
+
+    Args:
+        path: the checkpoint.
+        model: architecture that it is for.
+        source: key in train.sources.SOURCES.
+        given: options that the user set.
+        output: weights file, *.weights.h5; its record lies beside it, *.weights.json.
+        dataset: whose classes the classifier has; None to tell by their number.
+
+    Returns:
+        The record.
+
+    Raises:
+        InputError: no file, no such source for this architecture, or an unknown option.
+        WeightsError: the file is not a checkpoint of that source for that architecture.
+        MissingDependencyError: what reads the format is not installed.
+        StorageError: the result cannot be written.
+    """
+    import keras
+    import numpy
+
+    from train.sources.published import load_published
+
+    published = load_published(path, model, source, given)
+    if published.class_count is None and dataset is not None:
+        raise WeightsError(f"{path} holds a backbone without a classifier, so it has no classes of {dataset}")
+    count = published.class_count
+    if dataset is None and count is not None:
+        dataset = DATASETS_OF_COUNTS.get(count)
+    elif dataset in LAYOUTS and LAYOUTS[dataset].table.class_count != count:
+        raise WeightsError(f"{path} has {count} classes, {dataset} has {LAYOUTS[dataset].table.class_count}")
+    with atomic_path(output) as temporary:
+        published.model.save_weights(temporary, overwrite=True)
+    record = ImportRecord(
+        model=model,
+        source=source,
+        file=path.name,
+        file_sha256=sha256_file(path),
+        dataset=dataset,
+        class_count=count,
+        options=published.options,
+        tensors_used=published.tensors_used,
+        left_out=published.left_out,
+        fresh=published.fresh,
+        weights_sha256=sha256_file(output),
+        imported_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        versions={"keras": keras.__version__, "numpy": numpy.__version__},
+    )
+    # The record names the hash of the weights and goes last.
+    write_record(import_record_path(output), record)
+    return record
+
+
+def _print_result(record: ImportRecord, output: Path) -> None:
+    what = (
+        f"{record.class_count} classes of {record.dataset or 'an unknown dataset'}"
+        if record.class_count
+        else "backbone"
+    )
+    print(f"{record.model}, {what}: {record.tensors_used} tensors of {record.file} used, each once")
+    for left_out in record.left_out:
+        print(f"not used: {left_out}")
+    if record.fresh:
+        shown = ", ".join(record.fresh[:6]) + (f" and {len(record.fresh) - 6} more" if len(record.fresh) > 6 else "")
+        print(f"not in the checkpoint, random: {shown}")
+    changed = changed_options(record.model, record.options)
+    print("options: " + (" ".join(f"{name}={spell_option(value)}" for name, value in changed.items()) or "defaults"))
+    print(f"weights: {output}")
+    if record.dataset in LAYOUTS:
+        print(f"next: python export/build_engine.py --model {record.model} --int8 --weights {output}")
+    else:
+        print(f"next: python train/train.py --model {record.model} --dataset cityscapes --init-weights {output}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

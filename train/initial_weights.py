@@ -1,0 +1,247 @@
+"""What training starts from: random weights, a backbone's of ImageNet, a whole network's of VOC, an earlier run's.
+
+Weights are taken layer by layer, by name. What depends on the number of classes is made anew where
+that number differs; nothing else may be of another shape.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Mapping
+
+import keras
+import numpy as np
+
+from edge.errors import InputError, WeightsError
+from edge.records import read_record
+from train.models import model_spec
+from train.options import resolve_options, training_options
+from train.sources import SOURCES, sources_of
+from train.sources.published import (
+    BACKBONE_CLASSES,
+    BUILD_SIZE,
+    PublishedWeights,
+    keras_tensors,
+    load_published,
+    load_tensors,
+)
+from train.weights_file import WEIGHTS_SUFFIX, ImportRecord, agreed_options, read_weights
+
+INITS = ("random", "imagenet", "voc")
+
+WEIGHTS_ROOT = Path("weights")
+"""Folder where imported weights are looked for."""
+
+_VGG, _RESNET50, _RESNET101, _MOBILENET = "VGG16", "ResNet50", "ResNet101", "MobileNetV3Large"
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """Weights that a network can start from.
+
+    Attributes:
+        origin: where they come from, for people and for the run's record.
+        options: of the architecture, every one, as the weights need them.
+        class_count: of the classifier among them; None where there is none.
+        layers: name of a layer -> its weights.
+    """
+
+    origin: str
+    options: dict[str, Any]
+    class_count: int | None
+    layers: dict[str, list[np.ndarray]] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a network took, and what it did not.
+
+    Attributes:
+        taken: names of the layers that have the initial weights.
+        taken_parameters: numbers in them.
+        classifiers: layers that are random because the number of classes differs.
+        fresh: further layers that are random, since the initial weights have nothing for them.
+    """
+
+    taken: tuple[str, ...]
+    taken_parameters: int
+    classifiers: tuple[str, ...]
+    fresh: tuple[str, ...]
+
+    def lines(self, origin: str) -> list[str]:
+        """Say it in a few lines."""
+        told = [f"taken from {origin}: {len(self.taken)} layers, {self.taken_parameters / 1e6:.2f} M weights"]
+        if self.classifiers:
+            told.append(f"made anew for other classes: {', '.join(self.classifiers)}")
+        if self.fresh:
+            more = f" and {len(self.fresh) - 8} more" if len(self.fresh) > 8 else ""
+            told.append(f"fresh: {', '.join(self.fresh[:8])}{more}")
+        return told
+
+
+def find_initial_weights(
+    model: str, init: str | None, path: Path | None, given: Mapping[str, Any]
+) -> InitialWeights | None:
+    """Return what the user asked to start from.
+
+    Args:
+        model: architecture.
+        init: "random", "imagenet" or "voc"; None for random weights, or those of `path`.
+        path: weights of an earlier run, imported ones, or a published checkpoint.
+        given: options of the architecture that the user set.
+
+    Returns:
+        The weights; None for random ones.
+
+    Raises:
+        InputError: nothing of that kind is there, or an unknown option.
+        WeightsError: the file does not fit.
+        MissingDependencyError: what reads it is not installed.
+    """
+    if init == "random" or (init is None and path is None):
+        if path is not None:
+            raise InputError(f"--init random takes no weights, got --init-weights {path}")
+        return None
+    if path is None:
+        return _download_imagenet(model, given) if init == "imagenet" else _imported_voc(model, given)
+    if path.name.endswith(WEIGHTS_SUFFIX) and path.is_file():
+        return _own(model, init, path, given)
+    source = _backbone_source(path, model) if init == "imagenet" else _whole_source(model)
+    published = load_published(path, model, source, given)
+    if init == "voc" and published.class_count != 21:
+        raise WeightsError(f"{path} has {published.class_count} classes, PASCAL VOC has 21")
+    return _published(str(path), published)
+
+
+def transfer(initial: InitialWeights, network: keras.Model, class_count: int) -> Transfer:
+    """Give a network the weights that fit it.
+
+    Args:
+        initial: what to take.
+        network: built with `initial.options` and any number of classes.
+        class_count: that number.
+
+    Raises:
+        WeightsError: a layer has another shape for another reason than the number of classes.
+    """
+    taken, classifiers, fresh, parameters = [], [], [], 0
+    for layer in network.layers:
+        if not layer.weights:
+            continue
+        arrays = initial.layers.get(layer.name)
+        shapes = [tuple(weight.shape) for weight in layer.weights]
+        if arrays is None:
+            fresh.append(layer.name)
+        elif [array.shape for array in arrays] == shapes:
+            layer.set_weights(arrays)
+            taken.append(layer.name)
+            parameters += sum(math.prod(shape) for shape in shapes)
+        elif _differs_in_classes(arrays, shapes, initial.class_count, class_count):
+            classifiers.append(layer.name)
+        else:
+            raise WeightsError(
+                f"layer {layer.name} of {initial.origin} has shapes {[array.shape for array in arrays]}, "
+                f"{network.name} has {shapes}"
+            )
+    return Transfer(tuple(taken), parameters, tuple(classifiers), tuple(fresh))
+
+
+def _differs_in_classes(arrays: list[np.ndarray], shapes: list[tuple], theirs: int | None, ours: int) -> bool:
+    return all(
+        len(array.shape) == len(shape)
+        and all(have == want or (have == theirs and want == ours) for have, want in zip(array.shape, shape))
+        for array, shape in zip(arrays, shapes)
+    )
+
+
+def _own(model: str, init: str | None, path: Path, given: Mapping[str, Any]) -> InitialWeights:
+    weights = read_weights(path, model)
+    if init == "voc" and weights.dataset != "voc":
+        raise WeightsError(f"{path} has classes of {weights.dataset or 'no dataset'}, wanted those of PASCAL VOC")
+    options = training_options(model, agreed_options(weights, dict(given)))
+    network = model_spec(model).build(*BUILD_SIZE, weights.class_count or BACKBONE_CLASSES, **options)
+    try:
+        network.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(f"{path} does not fit {model}: {reason}") from None
+    layers = {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
+    for name in weights.fresh:
+        layers.pop(name, None)
+    return InitialWeights(str(path), options, weights.class_count, layers)
+
+
+def _published(origin: str, published: PublishedWeights) -> InitialWeights:
+    fresh = set(published.fresh)
+    layers = {
+        layer.name: layer.get_weights() for layer in published.model.layers if layer.weights and layer.name not in fresh
+    }
+    return InitialWeights(origin, published.options, published.class_count, layers)
+
+
+def _whole_source(model: str) -> str:
+    whole = [name for name in sources_of(model) if SOURCES[name].whole]
+    return whole[0]
+
+
+def _backbone_source(path: Path, model: str) -> str:
+    sources = [name for name in sources_of(model) if not SOURCES[name].whole]
+    if not sources:
+        raise InputError(f"{model} has no backbone that was published with ImageNet weights. Next: leave --init out")
+    return "keras-applications" if path.suffix in (".h5", ".hdf5") else "torchvision"
+
+
+def _imported_voc(model: str, given: Mapping[str, Any]) -> InitialWeights:
+    for record_path in sorted(WEIGHTS_ROOT.glob("*.weights.json")):
+        try:
+            record = read_record(ImportRecord, record_path)
+        except InputError:
+            continue
+        if record.model == model and record.dataset == "voc":
+            return _own(model, "voc", record_path.with_name(record_path.stem + ".h5"), given)
+    source = SOURCES[_whole_source(model)].title
+    raise InputError(
+        f"no weights of {model} on PASCAL VOC under {WEIGHTS_ROOT}/. Next: get a checkpoint of {source} and "
+        f"python train/import_weights.py FILE --model {model} --output {WEIGHTS_ROOT}/{model}-voc{WEIGHTS_SUFFIX}"
+    )
+
+
+def _download_imagenet(model: str, given: Mapping[str, Any]) -> InitialWeights:
+    """Let Keras Applications fetch its own file, which it keeps in its cache."""
+    name = application_name(model, given)
+    arguments: dict[str, Any] = {"include_top": False, "weights": "imagenet"}
+    if name == _MOBILENET:
+        arguments.update(include_preprocessing=False, input_shape=(224, 224, 3))
+    try:
+        application = getattr(keras.applications, name)(**arguments)
+    except Exception as error:  # the downloader's errors are of several unrelated types
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"Keras Applications could not fetch the ImageNet weights of {name}: {reason}. "
+            "Next: --init imagenet --init-weights FILE, a checkpoint named as torchvision's or Keras Applications'"
+        ) from None
+    published = load_tensors(keras_tensors(application), model, "keras-applications", given)
+    return _published(f"ImageNet weights of Keras Applications' {name}", published)
+
+
+def application_name(model: str, given: Mapping[str, Any]) -> str:
+    """Return which network of Keras Applications is the backbone of an architecture.
+
+    Raises:
+        InputError: there is none.
+    """
+    options = resolve_options(model, given)
+    if model == "bayesian_segnet":
+        return _VGG
+    if model == "panoptic_deeplab":
+        return _RESNET50 if options["backbone"] == "resnet50" else _MOBILENET
+    if model == "deeplabv3plus" or (model == "fastfcn" and options["stem"] == "plain"):
+        return _RESNET101 if options["depth"] == 101 else _RESNET50
+    if model == "fastfcn":
+        raise InputError(
+            "Keras Applications has no ResNet with the deep stem of fastfcn. Next: --option stem=plain, or "
+            "--init-weights FILE with the ResNet of wuhuikai/FastFCN"
+        )
+    raise InputError(f"{model} has no backbone that was published with ImageNet weights. Next: leave --init out")
