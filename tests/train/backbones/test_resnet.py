@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from train.backbones.resnet import resnet
+from train.backbones.resnet import BRANCH_GAMMA, resnet
 from train.conv_blocks import conv_norm
 
 
@@ -59,6 +59,67 @@ def test_stages_step_on_the_3x3_convolution(resnet50):
     assert strides == [(1, 1), (2, 2), (1, 1)]
 
 
+def test_step_can_be_on_the_first_1x1_convolution(resnet50):
+    model = build(64, 96, depth=50, stride_on="1x1")
+
+    for stage in (2, 3, 4):
+        convolutions = [model.get_layer(f"layer{stage}_0_{name}") for name in ("conv1", "conv2", "conv3")]
+        assert [layer.strides for layer in convolutions] == [(2, 2), (1, 1), (1, 1)]
+        assert model.get_layer(f"layer{stage}_1_conv1").strides == (1, 1)
+    assert stage_shapes(model) == stage_shapes(resnet50)
+    assert [weight.shape for weight in model.weights] == [weight.shape for weight in resnet50.weights]
+
+
+def test_step_on_the_1x1_convolution_takes_the_upper_left_of_four_pixels():
+    layer = build(8, 8, depth=50, deep_stem=False, stride_on="1x1").get_layer("layer2_0_conv1")
+    values = np.random.default_rng(0).normal(size=(1, 6, 7, 256)).astype(np.float32)
+
+    response = keras.ops.convert_to_numpy(layer(values))
+
+    np.testing.assert_allclose(response, values[:, ::2, ::2] @ layer.get_weights()[0][0, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize("stride_on", ["3x3", "1x1"])
+@pytest.mark.parametrize(("size", "output_stride"), [((72, 104), 32), ((72, 104), 8), ((40, 56), 16)])
+def test_sides_that_do_not_divide_are_rounded_up(size, output_stride, stride_on):
+    shapes = stage_shapes(build(*size, depth=50, output_stride=output_stride, stride_on=stride_on))
+
+    for name, stride in zip(("c1", "c2", "c3", "c4"), (4, 8, 16, 32)):
+        step = min(stride, output_stride)
+        assert shapes[name][1:3] == tuple(math.ceil(side / step) for side in size)
+
+
+def test_output_stride_16_dilates_the_last_stage_alone():
+    model = build(64, 96, depth=50, output_stride=16)
+
+    assert stage_shapes(model)["c4"] == (None, 4, 6, 2048)
+    names = ("layer3_0", "layer3_1", "layer4_0", "layer4_1")
+    assert [model.get_layer(f"{name}_conv2").dilation_rate[0] for name in names] == [1, 1, 1, 2]
+    assert model.get_layer("layer4_0_conv2").strides == (1, 1)
+
+
+def test_last_normalisation_of_a_block_starts_small(resnet50):
+    first_gammas = {
+        layer.name: set(np.unique(layer.gamma).tolist())
+        for layer in resnet50.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
+
+    for name, gammas in first_gammas.items():
+        assert gammas == {float(np.float32(BRANCH_GAMMA if name.endswith("_bn3") else 1.0))}, name
+    assert sum(name.endswith("_bn3") for name in first_gammas) == 3 + 4 + 6 + 3
+
+
+def test_activations_of_an_untrained_resnet_101_stay_in_the_range_of_float16():
+    keras.utils.set_random_seed(3)
+    model = build(64, 64, depth=101)
+    frame = np.random.default_rng(3).normal(0, 1, (1, 64, 64, 3)).astype(np.float32)
+
+    stages = model(frame, training=False)
+
+    assert max(float(np.abs(stage).max()) for stage in stages.values()) < np.finfo(np.float16).max / 100
+
+
 def test_output_stride_8_keeps_size_and_weights_and_dilates(resnet50):
     dilated = build(64, 96, depth=50, output_stride=8)
 
@@ -84,7 +145,7 @@ def test_step_of_two_is_padded_alike_on_both_sides():
     np.testing.assert_allclose(response, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"depth": 34}, {"output_stride": 4}])
+@pytest.mark.parametrize("options", [{"depth": 34}, {"output_stride": 4}, {"stride_on": "2x2"}])
 def test_unknown_form_is_refused(options):
-    with pytest.raises(ValueError, match="expected one of"):
+    with pytest.raises(ValueError, match=r"expected (one of|3x3 or 1x1)"):
         build(32, 32, **options)
