@@ -141,6 +141,87 @@ def test_every_layer_has_a_name_of_the_projects(full):
     assert not [layer.name for layer in full.layers if layer.name.startswith(("conv2d", "batch_norm", "re_lu"))]
 
 
+# Options
+
+
+STAGES = {
+    "downsample_sep1_pointwise_relu": (128, 256),
+    "downsample_sep2_pointwise_relu": (64, 128),
+    "global_1_3_add": (32, 64),
+    "global_2_3_add": (16, 32),
+    "global_3_3_add": (16, 32),
+    "fusion_relu": (64, 128),
+    LOGITS: (64, 128),
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "first"),
+    [
+        ({}, (256, 512)),
+        ({"padding": "symmetric"}, (256, 512)),
+        ({"first_padding": "valid"}, (255, 511)),
+        ({"padding": "symmetric", "first_padding": "valid"}, (255, 511)),
+    ],
+    ids=str,
+)
+def test_padding_changes_no_size_behind_the_first_convolution(options, first):
+    model = FAST_SCNN.build(512, 1024, CLASSES, **options)
+    assert tuple(model.get_layer("downsample_conv").output.shape[1:3]) == first
+    assert {name: tuple(model.get_layer(name).output.shape[1:3]) for name in STAGES} == STAGES
+
+
+def test_symmetric_padding_is_that_of_every_strided_convolution():
+    model = FAST_SCNN.build(64, 64, CLASSES, padding="symmetric")
+    strided = [layer.name for layer in convolutions(model) if max(layer.strides) > 1]
+    assert len(strided) == 5
+    padded = [layer for layer in model.layers if isinstance(layer, layers.ZeroPadding2D)]
+    assert [layer.name for layer in padded] == [f"{name}_pad" for name in strided]
+    for pad, name in zip(padded, strided):
+        assert pad.padding == ((1, 1), (1, 1))
+        assert model.get_layer(name).input is pad.output and model.get_layer(name).padding == "valid"
+
+
+@pytest.mark.parametrize(("padding", "places"), [("same", [(0, 0)]), ("symmetric", [(0, 0), (0, 1), (1, 0), (1, 1)])])
+def test_padding_decides_which_windows_see_a_pixel(padding, places):
+    model = FAST_SCNN.build(64, 64, CLASSES, padding=padding)
+    first = keras.Model(model.get_layer("normalise").output, model.get_layer("downsample_conv").output)
+    first.set_weights([np.ones(weight.shape, np.float32) for weight in first.weights])
+    impulse = np.zeros((1, 64, 64, 3), np.float32)
+    impulse[0, 1, 1] = 1.0
+    # Pixel (1, 1): at the end alone padded, the windows begin at 0, 2, ..; padded on both ends at -1, 1, ..
+    response = np.asarray(first(impulse))[0, ..., 0]
+    assert [tuple(place) for place in np.argwhere(response).tolist()] == places
+
+
+def test_separable_convolutions_can_have_a_relu_between_their_halves():
+    model = FAST_SCNN.build(64, 64, CLASSES, separable_relu=True)
+    for name in ("downsample_sep1", "downsample_sep2", "classifier_sep1", "classifier_sep2"):
+        relu = reader(model, reader(model, model.get_layer(f"{name}_depthwise")))
+        assert isinstance(relu, layers.ReLU)
+        assert model.get_layer(f"{name}_pointwise").input is relu.output
+
+
+def test_fusion_can_do_without_dilation():
+    model = FAST_SCNN.build(64, 64, CLASSES, fusion_dilation=1)
+    assert model.get_layer("fusion_low_depthwise").dilation_rate in (1, (1, 1))
+
+
+def test_other_options_are_those_of_their_layers():
+    model = FAST_SCNN.build(64, 64, CLASSES, coordinates="align_corners", dropout=0.25)
+    assert model.get_layer("classifier_dropout").rate == 0.25
+    resizes = {layer.name: layer.coordinates for layer in model.layers if layer.name.endswith("_resize")}
+    assert len(resizes) == 1 + 4 and set(resizes.values()) == {"align_corners"}
+
+
+@pytest.mark.parametrize(
+    "options", [{"separable_relu": True}, {"padding": "symmetric"}, {"first_padding": "valid"}, {"fusion_dilation": 1}]
+)
+def test_option_changes_no_weights(options, full):
+    model = FAST_SCNN.build(64, 64, CLASSES, **options)
+    assert [weight.shape for weight in model.weights] == [weight.shape for weight in full.weights]
+
+
 # Numbers
 
 

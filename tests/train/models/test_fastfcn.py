@@ -40,8 +40,9 @@ def test_outputs_have_their_own_strides(model):
     }
 
 
-def test_other_size_and_class_count_give_other_shapes():
-    model = FASTFCN.build(96, 160, class_count=11)
+def test_other_size_and_class_count_give_other_shapes(structure_alone):
+    with structure_alone():
+        model = FASTFCN.build(96, 160, class_count=11)
 
     assert output_shapes(model) == {
         "logits": (None, 12, 20, 11),
@@ -75,13 +76,6 @@ def test_size_that_is_no_multiple_of_8_is_refused(height, width):
         FASTFCN.build(height, width, CLASS_COUNT)
 
 
-def test_stages_of_a_size_that_no_stage_divides_are_joined_at_stride_8():
-    network = FASTFCN.build(72, 104, CLASS_COUNT)
-
-    assert tuple(network.output[LOGITS].shape) == (None, 9, 13, CLASS_COUNT)
-    assert network.get_layer("layer4_0_out").output.shape[1:3] == (3, 4)
-
-
 def test_gradient_reaches_every_trainable_weight(model):
     rng = np.random.default_rng(5)
     frames = rng.uniform(0.0, 255.0, (2, 64, 64, 3)).astype(np.float32)
@@ -100,6 +94,118 @@ def test_gradient_reaches_every_trainable_weight(model):
     ]
     assert dead == []
     assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
+
+
+# Options
+
+
+HEADS = {
+    "psp": {"head": "psp", "coordinates": "align_corners"},
+    "deeplab": {"head": "deeplab", "stride_on": "1x1"},
+    "fcn": {"head": "fcn"},
+    "encnet": {"head": "encnet", "depth": 101, "encoding_positions": 900},
+    "plain": {"stem": "plain", "encoding_positions": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def built(structure_alone):
+    """Return a function that builds one of HEADS, at 72x104, at the first call."""
+    networks = {}
+
+    def get(name: str) -> keras.Model:
+        if name not in networks:
+            with structure_alone():
+                networks[name] = FASTFCN.build(72, 104, CLASS_COUNT, **HEADS[name])
+        return networks[name]
+
+    return get
+
+
+def test_stages_of_a_size_that_no_stage_divides_are_joined_at_stride_8(built):
+    network = built("plain")
+
+    assert tuple(network.output[LOGITS].shape) == (None, 9, 13, CLASS_COUNT)
+    assert network.get_layer("layer4_0_out").output.shape[1:3] == (3, 4)
+
+
+# The reference's figures count ResNet's ImageNet classifier, which it never runs, and leave out its
+# auxiliary head: with the classifier and without the head ours has exactly as many in each case, with
+# the head 2.4 M more.
+@pytest.mark.parametrize(
+    ("head", "published"),
+    [("psp", 68_499_899), ("deeplab", 61_546_683), ("fcn", 54_864_315), ("encnet", 66_010_139)],
+)
+def test_parameters_of_every_head_match_the_published(built, head, published):
+    count = trainable_count(inference_model(built(head))) + IMAGENET_CLASSIFIER_COUNT
+
+    assert count == pytest.approx(published, rel=0.01)
+    assert count == published
+    assert trainable_count(built(head)) + IMAGENET_CLASSIFIER_COUNT > published + 2.3e6
+
+
+def test_psp_head_pools_the_joined_features(built):
+    psp = built("psp")
+    features, *branches = psp.get_layer("head_pyramid_concat").input
+
+    assert features is psp.get_layer("jpu_out").output
+    assert [tuple(tensor.shape[1:]) for tensor in branches] == [(9, 13, 512)] * 4
+    assert psp.get_layer("head_conv").input is psp.get_layer("head_pyramid_concat").output
+    assert tuple(psp.get_layer("head_conv").kernel.shape) == (3, 3, 4096, 512)
+    assert psp.get_layer(LOGITS).input is psp.get_layer("head_dropout").output
+
+
+def test_deeplab_head_has_the_rates_of_stride_8(built):
+    network = built("deeplab")
+
+    assert [network.get_layer(f"head_aspp_rate{rate}").dilation_rate[0] for rate in (12, 24, 36)] == [12, 24, 36]
+    assert network.get_layer("head_aspp_point").input is network.get_layer("jpu_out").output
+    assert network.get_layer("head_aspp_dropout").rate == 0.5
+    assert tuple(network.get_layer("head_conv").kernel.shape) == (3, 3, 256, 256)
+
+
+def test_fcn_head_is_a_convolution_on_the_joined_features(built):
+    network = built("fcn")
+
+    assert network.get_layer("head_conv").input is network.get_layer("jpu_out").output
+    assert tuple(network.get_layer("head_conv").kernel.shape) == (3, 3, 2048, 512)
+
+
+@pytest.mark.parametrize("head", ["psp", "deeplab", "fcn"])
+def test_heads_without_encoding_say_nothing_of_presence(built, head):
+    assert output_shapes(built(head)) == {LOGITS: (None, 9, 13, CLASS_COUNT), AUXILIARY: (None, 5, 7, CLASS_COUNT)}
+
+
+def test_every_resize_follows_the_coordinate_rule(built):
+    for name, rule in (("psp", "align_corners"), ("deeplab", "half_pixel")):
+        resizes = {layer.name: layer.coordinates for layer in built(name).layers if layer.name.endswith("_resize")}
+        assert {"jpu_conv4_resize", "jpu_conv5_resize"} < set(resizes)
+        assert set(resizes.values()) == {rule}
+
+
+def test_plain_stem_is_one_7x7_convolution(built, model):
+    stem = [layer for layer in built("plain").layers if layer.name.startswith("conv1")]
+
+    assert [layer.name for layer in stem] == ["conv1_pad", "conv1"]
+    assert tuple(stem[1].kernel.shape) == (7, 7, 3, 64)
+    assert [model.get_layer(name).kernel.shape[-1] for name in ("conv1_0", "conv1_3", "conv1_6")] == [64, 64, 128]
+
+
+def test_stride_can_be_on_the_1x1_convolution_of_a_block(built):
+    strides = {
+        name: [built(name).get_layer(f"layer2_0_conv{index}").strides[0] for index in (1, 2)]
+        for name in ("deeplab", "fcn")
+    }
+
+    assert strides == {"deeplab": [2, 1], "fcn": [1, 2]}
+
+
+def test_positions_of_the_encoding_are_an_option(built, model):
+    positions = [
+        network.get_layer("head_encoding_3").reference_positions for network in (built("plain"), built("encnet"), model)
+    ]
+
+    assert positions == [0, 900, 3600]
 
 
 # Joint pyramid upsampling
@@ -173,6 +279,17 @@ def test_encoding_does_not_grow_with_the_frame():
     large = keras.ops.convert_to_numpy(layer(np.tile(features, (1, 2, 3, 1))))
 
     np.testing.assert_allclose(large, small, rtol=1e-4, atol=1e-4 * np.abs(small).max())
+
+
+def test_without_reference_positions_the_sum_stays_plain():
+    keras.utils.set_random_seed(12)
+    features = np.random.default_rng(12).uniform(0.0, 1.0, (2, 5, 6, 16)).astype(np.float32)
+    layer = ContextEncoding(8, reference_positions=0)
+
+    encoded = keras.ops.convert_to_numpy(layer(features))
+
+    expected = naive_encoding(features, *layer.get_weights()).transpose(0, 2, 1)
+    np.testing.assert_allclose(encoded, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_encoding_survives_its_config():
