@@ -106,35 +106,47 @@ class InferredGraph:
         return self._onnx.numpy_helper.from_array(np.asarray(value, _CONSTANT_KINDS[attribute.name]), node.output[0])
 
     def _infer(self) -> Any:
-        """Return a ModelProto with inferred types and shapes, without weights: inference copies all that it gets."""
-        onnx, model = self._onnx, self.model
-        light = onnx.ModelProto(ir_version=model.ir_version)
-        light.opset_import.extend(model.opset_import)
-        light.functions.extend(model.functions)
-        graph = light.graph
-        graph.name = model.graph.name
-        graph.node.extend(model.graph.node)
-        graph.input.extend(model.graph.input)
-        for named in (*light.opset_import, *graph.node):
-            # Two names of one domain, of which shape inference knows the short one.
-            named.domain = "" if named.domain in STANDARD_DOMAINS else named.domain
-        describe = onnx.helper.make_tensor_value_info
-        inputs = {value.name for value in graph.input}
-        graph.output.extend(
-            describe(value.name, value.type.tensor_type.elem_type, None)
-            for value in model.graph.output
-            if value.name not in inputs
-        )
-        for tensor in model.graph.initializer:
-            if np.prod(tensor.dims, dtype=np.int64) <= _LARGEST_SHAPE_CONSTANT:
-                graph.initializer.append(tensor)
-            elif tensor.name not in inputs:
-                graph.input.append(describe(tensor.name, tensor.data_type, list(tensor.dims)))
         try:
-            return onnx.shape_inference.infer_shapes(light, check_type=True, data_prop=True)
-        except (RuntimeError, onnx.shape_inference.InferenceError) as error:
+            return infer_without_weights(self._onnx, self.model, self.model.graph, check_type=True)
+        except (RuntimeError, self._onnx.shape_inference.InferenceError) as error:
             reason = " ".join(str(error).split())[:200]
             raise GraphError(f"the types of the graph cannot be inferred: {reason}") from None
+
+
+def infer_without_weights(onnx: Any, model: Any, graph: Any, check_type: bool = False) -> Any:
+    """Infer types and shapes; inference copies all that it gets, so large constants stay behind.
+
+    Args:
+        onnx: the onnx module.
+        model: onnx.ModelProto, whose operator sets and functions hold.
+        graph: its graph, or one that is being rewritten.
+        check_type: refuse types that contradict each other.
+
+    Returns:
+        onnx.ModelProto with value_info, and with inputs in the place of large constants.
+    """
+    light = onnx.ModelProto(ir_version=model.ir_version)
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    light.graph.name = graph.name
+    light.graph.node.extend(graph.node)
+    light.graph.input.extend(graph.input)
+    for named in (*light.opset_import, *light.graph.node):
+        # Two names of one domain, of which shape inference knows the short one.
+        named.domain = "" if named.domain in STANDARD_DOMAINS else named.domain
+    describe = onnx.helper.make_tensor_value_info
+    inputs = {value.name for value in graph.input}
+    light.graph.output.extend(
+        describe(value.name, value.type.tensor_type.elem_type, None)
+        for value in graph.output
+        if value.name not in inputs
+    )
+    for tensor in graph.initializer:
+        if np.prod(tensor.dims, dtype=np.int64) <= _LARGEST_SHAPE_CONSTANT:
+            light.graph.initializer.append(tensor)
+        elif tensor.name not in inputs:
+            light.graph.input.append(describe(tensor.name, tensor.data_type, list(tensor.dims)))
+    return onnx.shape_inference.infer_shapes(light, check_type=check_type, data_prop=True)
 
 
 def name_of(node: Any) -> str:

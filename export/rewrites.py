@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from export.inferred_graph import infer_without_weights
+
 
 class GraphView:
     """An ONNX graph with its constants, producers and consumers at hand.
@@ -21,9 +23,7 @@ class GraphView:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self.graph = model.graph
-        # Shapes follow other rules in other opsets: ReduceMean's axes, say, moved to an input in 18.
-        self._opsets = list(model.opset_import)
+        self.graph, self._model = model.graph, model
         self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in self.graph.initializer}
         self.refresh()
 
@@ -35,9 +35,7 @@ class GraphView:
             for name in node.input:
                 self.consumers.setdefault(name, []).append(node)
         self.outputs = {value.name for value in self.graph.output}
-        inferred = onnx.shape_inference.infer_shapes(
-            onnx.helper.make_model(self.graph, opset_imports=self._opsets)
-        ).graph
+        inferred = infer_without_weights(onnx, self._model, self.graph).graph
         self.shapes = {
             value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
             for value in (*inferred.value_info, *inferred.input, *inferred.output)
@@ -209,10 +207,28 @@ def fold_pad_into_pool(view: GraphView, node: onnx.NodeProto) -> bool:
     return True
 
 
+def resize_to_sizes(view: GraphView, node: onnx.NodeProto) -> bool:
+    """Resize by scales: name the sizes instead.
+
+    ONNX rounds size times scale down, and a scale is a rounded quotient: 6 times 5/6 becomes 4. Not
+    where the scales or the size of the input are not known.
+    """
+    if node.op_type != "Resize" or len(node.input) != 3:
+        return False
+    scales, shape = view.constants.get(node.input[2]), view.shapes.get(node.input[0])
+    if scales is None or shape is None or scales.size != len(shape):
+        return False
+    sizes = np.rint(np.asarray(shape) * scales.astype(np.float64)).astype(np.int64)
+    del node.input[1:]
+    node.input.extend(["", "", view.add_constant(f"{node.name}_sizes", sizes)])
+    return True
+
+
 RULES: tuple[Callable[[GraphView, onnx.NodeProto], bool], ...] = (
     fold_scale_into_conv,
     fold_shift_into_conv,
     fold_pad_into_pool,
+    resize_to_sizes,
     drop_identity,
 )
 

@@ -40,6 +40,9 @@ from train.options import add_option_argument, changed_options, parse_assignment
 from train.runs import BEST_WEIGHTS, RUNS_ROOT
 from train.weights_file import agreed_options, read_weights
 
+COUNTING_MODULES = ("__main__.py", "graph_statistics.py", "published.py", "receptive_field.py", "symbolic_run.py")
+"""Modules beside the models that count what is in them, and decide nothing of a graph."""
+
 
 @dataclass(frozen=True)
 class ExportRequest:
@@ -91,7 +94,9 @@ def source_digest() -> str:
     files = sorted(
         [*checkout.glob("train/models/*.py"), *checkout.glob("train/backbones/*.py"), checkout / "train/conv_blocks.py"]
         + [checkout / "export" / name for name in ("to_onnx.py", "keras_to_onnx.py", "rewrites.py", "noise.py")]
+        + [checkout / "export" / name for name in ("tensorrt_rules.py", "tensorrt_operators.py")]
     )
+    files = [path for path in files if path.name not in COUNTING_MODULES]
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -79,8 +79,39 @@ def test_every_rule_has_its_name_in_the_result():
         "fold_scale_into_conv",
         "fold_shift_into_conv",
         "fold_pad_into_pool",
+        "resize_to_sizes",
         "drop_identity",
     ]
+
+
+# resize_to_sizes
+
+
+def resize(scales, **attributes):
+    constants = {"scales": np.array(scales, np.float32)}
+    return [node("Resize", ["x", "", "scales"], "y", mode="linear", **attributes)], constants
+
+
+@pytest.mark.parametrize("coordinates", ["half_pixel", "align_corners"])
+def test_scales_become_the_sizes_that_they_mean(coordinates):
+    fired, _, model = simplified(*resize([1, 1, 2, 0.5], coordinate_transformation_mode=coordinates))
+    assert fired == {"resize_to_sizes": 1}
+    (only,) = model.graph.node
+    assert list(only.input[:3]) == ["x", "", ""]
+    assert numpy_helper.to_array(model.graph.initializer[0]).tolist() == [1, 4, 12, 3]
+
+
+def test_quotient_that_was_rounded_down_still_means_its_size():
+    # 6 times float32(5/6) is less than 5, so by its scales this Resize gives 4 columns.
+    nodes, constants = resize([1, 1, 1, 5 / 6])
+    model = make_model(nodes, constants)
+    simplify(model)
+    assert run(model)["y"].shape == (1, 4, 6, 5)
+
+
+def test_sizes_that_are_named_already_are_left_alone():
+    nodes = [node("Resize", ["x", "", "", "sizes"], "y", mode="linear")]
+    assert simplified(nodes, {"sizes": np.array([1, 4, 9, 9])})[0] == {}
 
 
 # fold_scale_into_conv, fold_shift_into_conv
