@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edge.artifacts import sha256_file
+from edge.artifacts import artifact_folder, sha256_file
 from edge.datasets import DATA_ROOT_VARIABLE
 from edge.errors import DatasetError, InputError, WeightsError
 from edge.frames import DatasetFrames, SyntheticFrames
@@ -25,14 +25,14 @@ def empty_folder(tmp_path, monkeypatch):
     monkeypatch.delenv(DATA_ROOT_VARIABLE, raising=False)
 
 
-def write_run(folder, model="fast_scnn", dataset="camvid", data_dir="/nowhere"):
+def write_run(folder, model="fast_scnn", dataset="camvid", data_dir="/nowhere", options=None):
     folder.mkdir(parents=True)
     weights = folder / BEST_WEIGHTS
     weights.write_bytes(folder.name.encode())
     run = RunRecord(
-        model=model, dataset=dataset, data_dir=str(data_dir), class_count=11, height=64, width=128, options={},
-        recipe={}, init="random", seed=0, started_utc="2026-01-01T00:00:00", status="finished", best_epoch=1,
-        best_miou=0.5, weights_sha256=sha256_file(weights),
+        model=model, dataset=dataset, data_dir=str(data_dir), class_count=11, height=64, width=128,
+        options=options or {}, recipe={}, init="random", seed=0, started_utc="2026-01-01T00:00:00",
+        status="finished", best_epoch=1, best_miou=0.5, weights_sha256=sha256_file(weights),
     )  # fmt: skip
     write_record(folder / RUN_RECORD, run)
     return weights
@@ -83,6 +83,63 @@ def test_weights_of_another_model_are_refused_with_the_way_out(tmp_path):
     given = write_run(tmp_path / "elsewhere", model="fastfcn")
     with pytest.raises(WeightsError, match=r"weights of fastfcn, wanted fast_scnn.*--model fastfcn"):
         choose(tmp_path, weights=given)
+
+
+# Options
+
+
+def test_run_with_other_options_is_not_chosen(tmp_path):
+    plain = write_run(tmp_path / "runs" / "fast_scnn-camvid-20260101T000000.000Z")
+    symmetric = write_run(tmp_path / "runs" / "fast_scnn-camvid-20260201T000000.000Z", options={"padding": "symmetric"})
+    assert choose(tmp_path, options={"padding": "same"}).weights_path == plain
+    assert choose(tmp_path, options={"padding": "symmetric"}).weights_path == symmetric
+    assert choose(tmp_path, options={"fusion_dilation": "1"}).weights_path is None
+
+
+def test_without_options_those_of_the_newest_weights_hold(tmp_path):
+    write_run(tmp_path / "runs" / "fast_scnn-camvid-20260101T000000.000Z")
+    newest = write_run(
+        tmp_path / "runs" / "fast_scnn-camvid-20260201T000000.000Z", options={"padding": "symmetric", "dropout": 0.1}
+    )
+    sources = choose(tmp_path)
+    assert (sources.weights_path, sources.options) == (newest, {"padding": "symmetric"})
+
+
+def test_options_are_values_and_those_at_their_defaults_are_left_out(tmp_path):
+    sources = choose(tmp_path, options={"separable_relu": "true", "dropout": "0.1", "fusion_dilation": "1"})
+    assert sources.options == {"separable_relu": True, "fusion_dilation": 1}
+    assert choose(tmp_path).options == {}
+
+
+def test_given_weights_with_other_options_are_refused(tmp_path):
+    given = write_run(tmp_path / "elsewhere", options={"padding": "symmetric"})
+    assert choose(tmp_path, weights=given, options={"padding": "symmetric"}).options == {"padding": "symmetric"}
+    with pytest.raises(WeightsError, match=r"with padding=symmetric, wanted padding=same.*Next: leave the option out"):
+        choose(tmp_path, weights=given, options={"padding": "same"})
+
+
+def test_option_that_does_not_shape_the_weights_joins_those_of_the_weights(tmp_path):
+    run = write_run(
+        tmp_path / "runs" / "bayesian_segnet-camvid-20260101T000000.000Z", "bayesian_segnet",
+        options={"classifier": "norm_relu"},
+    )  # fmt: skip
+    sources = choose(tmp_path, model="bayesian_segnet", options={"monte_carlo": "8"})
+    assert (sources.weights_path, sources.options) == (run, {"classifier": "norm_relu", "monte_carlo": 8})
+
+
+@pytest.mark.parametrize("options", [{"depth": "50"}, {"padding": "none"}])
+def test_option_that_the_model_does_not_have_is_refused_before_all_else(tmp_path, options):
+    with pytest.raises(InputError, match="expected"):
+        choose(tmp_path, weights=tmp_path / "none.weights.h5", options=options)
+
+
+def test_dataset_is_that_of_an_artefact_with_these_options(tmp_path):
+    for dataset, options in (("camvid", {"padding": "symmetric"}), ("synthetic", {}), ("camvid", {"dropout": 0.3})):
+        folder = artifact_folder("fast_scnn", dataset, *SIZE, tmp_path / "artifacts", options)
+        make_folder(folder).joinpath("contract.json").touch()
+    assert choose(tmp_path, options={"padding": "symmetric"}).dataset == "camvid"
+    assert choose(tmp_path).dataset == "synthetic"
+    assert choose(tmp_path, options={"padding": "symmetric", "dropout": 0.3}).dataset == "cityscapes"
 
 
 # Dataset

@@ -62,6 +62,50 @@ def test_run_without_weights_or_record_is_passed_over(tmp_path):
     assert newest_run("fast_scnn", root=tmp_path) == usable
 
 
+def test_newest_run_has_the_options_asked_for(tmp_path):
+    plain = write_run(tmp_path / "fast_scnn-camvid-20260101T000000.000Z", options={})
+    wider = write_run(tmp_path / "fast_scnn-camvid-20260201T000000.000Z", options={"dropout": 0.3})
+    newest = write_run(
+        tmp_path / "fast_scnn-camvid-20260301T000000.000Z", options={"dropout": 0.3, "padding": "symmetric"}
+    )
+    found = {
+        None: newest,
+        (): newest,
+        (("dropout", 0.3),): newest,
+        (("dropout", 0.3), ("padding", "same")): wider,
+        (("dropout", 0.1),): plain,  # an option that a record does not name has its default
+        (("padding", "same"),): wider,
+        (("fusion_dilation", 1),): None,
+    }
+    for options, path in found.items():
+        wanted = None if options is None else dict(options)
+        assert newest_run("fast_scnn", root=tmp_path, options=wanted) == path, options
+
+
+def test_newest_run_is_of_the_dataset_and_the_options(tmp_path):
+    wanted = write_run(tmp_path / "fast_scnn-synthetic-20260101T000000.000Z", options={"dropout": 0.3})
+    write_run(tmp_path / "fast_scnn-camvid-20260201T000000.000Z", options={"dropout": 0.3})
+    write_run(tmp_path / "fast_scnn-synthetic-20260301T000000.000Z")
+    assert newest_run("fast_scnn", "synthetic", tmp_path, {"dropout": 0.3}) == wanted
+
+
+def test_options_that_do_not_shape_the_weights_choose_no_run(tmp_path):
+    run = write_run(tmp_path / "bayesian_segnet-camvid-20260101T000000.000Z", model="bayesian_segnet", options={})
+    for options in ({"monte_carlo": 8}, {"uncertainty": "variance", "classifier": "plain"}):
+        assert newest_run("bayesian_segnet", root=tmp_path, options=options) == run
+    assert newest_run("bayesian_segnet", root=tmp_path, options={"monte_carlo": 8, "classifier": "norm_relu"}) is None
+
+
+@pytest.mark.parametrize("damage", ["truncated", "options of another version"])
+def test_run_whose_record_cannot_be_read_is_not_chosen_for_its_options(tmp_path, damage):
+    usable = write_run(tmp_path / "fast_scnn-camvid-20260101T000000.000Z", options={"dropout": 0.3})
+    folder = tmp_path / "fast_scnn-camvid-20260201T000000.000Z"
+    write_run(folder, options={"dropout": 0.3} if damage == "truncated" else {"dropout": 0.3, "gone": 1})
+    if damage == "truncated":
+        (folder / RUN_RECORD).write_text((folder / RUN_RECORD).read_text()[:-40])
+    assert newest_run("fast_scnn", root=tmp_path, options={"dropout": 0.3}) == usable
+
+
 def test_without_runs_there_is_none(tmp_path):
     assert newest_run("fast_scnn", root=tmp_path / "none") is None
 
