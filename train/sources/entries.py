@@ -76,12 +76,15 @@ class Reading:
         self._tensors, self._is_torch, self._epsilon = tensors, naming == "torch", epsilon
         self._folded: set[str] = set()
         self.used: set[str] = set()
+        self.names: dict[str, list[str]] = {}
+        """Layer -> the tensor that each of its weights is from."""
 
     def weights(self, entries: Iterable[Entry]) -> dict[str, list[np.ndarray]]:
         """Return the weights of each entry's layer, in the order in which Keras holds them.
 
         Raises:
-            WeightsError: tensors are missing; the message names the first of them.
+            WeightsError: tensors are missing, wanted twice or of a shape that no such layer has; the message
+                names the first of them.
         """
         entries = list(entries)
         # A bias that the norm behind takes is not the convolution's own.
@@ -128,29 +131,44 @@ class Reading:
         return np.asarray(self._tensors[name], np.float32)
 
     def _kernel(self, entry: Entry) -> list[np.ndarray]:
-        kernel = self._take(self._kernel_name(entry))
+        name, bias = self._kernel_name(entry), self._name(entry.prefix, "bias")
+        kernel = self._take(name)
+        # (out, in, rows, columns), of a depthwise one (channels, 1, ...), of a transposed one (in, out, ...).
+        orders = {"conv": (2, 3, 1, 0), "depthwise": (2, 3, 0, 1), "transposed": (2, 3, 1, 0), "dense": (1, 0)}
+        order = orders[entry.kind]
+        if kernel.ndim != len(order):
+            raise WeightsError(f"the tensor {name} has the shape {kernel.shape}, expected {len(order)} axes")
         if self._is_torch:
-            # (out, in, rows, columns), of a depthwise one (channels, 1, ...), of a transposed one (in, out, ...).
-            orders = {"conv": (2, 3, 1, 0), "depthwise": (2, 3, 0, 1), "transposed": (2, 3, 1, 0), "dense": (1, 0)}
-            kernel = kernel.transpose(orders[entry.kind])
+            kernel = kernel.transpose(order)
         if entry.reversed_input:
             kernel = kernel[:, :, ::-1]
-        weights = [np.ascontiguousarray(kernel)]
-        bias = self._name(entry.prefix, "bias")
+        self.names[entry.layer], weights = [name], [np.ascontiguousarray(kernel)]
         if bias in self._tensors and bias not in self._folded:
+            self.names[entry.layer].append(bias)
             weights.append(self._take(bias))
         return weights
 
     def _norm(self, entry: Entry) -> list[np.ndarray]:
-        gamma, beta, mean, variance = (self._take(self._name(entry.prefix, part)) for part in self._norm_parts())
+        names = [self._name(entry.prefix, part) for part in self._norm_parts()]
+        gamma, beta, mean, variance = (self._take(name) for name in names)
         if entry.bias_of is not None:
-            mean = mean - self._take(self._name(entry.bias_of, "bias"))
+            bias_name = self._name(entry.bias_of, "bias")
+            bias = self._take(bias_name)
+            if bias.shape != mean.shape:  # NumPy would repeat a single number
+                raise WeightsError(
+                    f"the tensor {bias_name} has the shape {bias.shape}, the norm behind it has {mean.shape}"
+                )
+            mean = mean - bias
+        self.names[entry.layer] = names
         return [gamma, beta, mean, variance + np.float32(self._epsilon - EPSILON)]
 
     def _identity(self, entry: Entry) -> list[np.ndarray]:
-        bias = self._take(self._name(entry.prefix, "bias"))
+        name = self._name(entry.prefix, "bias")
+        bias = self._take(name)
         ones = np.ones_like(bias)
+        self.names[entry.layer] = [name] * 4
         return [ones, np.zeros_like(bias), -bias, ones - np.float32(EPSILON)]
 
     def _encoding(self, entry: Entry) -> list[np.ndarray]:
-        return [self._take(self._name(entry.prefix, part)) for part in ("codewords", "scale")]
+        self.names[entry.layer] = [self._name(entry.prefix, part) for part in ("codewords", "scale")]
+        return [self._take(name) for name in self.names[entry.layer]]

@@ -17,7 +17,7 @@ from train.sources import backbones, whole_models
 from train.sources.entries import EPSILON, Entry, Tensors
 
 NOT_WEIGHTS = {r"(^|\.)num_batches_tracked$": "counters of training steps"}
-CLASSIFIERS = {r"^(pretrained\.)?fc\.(weight|bias)$": "ResNet's ImageNet classifier"}
+CLASSIFIERS = {r"^(pretrained\.|backbone\.)?fc\.(weight|bias)$": "ResNet's ImageNet classifier"}
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,23 @@ def make_plan(source: str, model: str, tensors: Tensors, given: Mapping[str, Any
     return _PLANNERS[source](model, tensors, given)
 
 
-def _shape(tensors: Tensors, name: str, what: str) -> tuple[int, ...]:
+def is_mobilenet(tensors: Tensors) -> bool:
+    """Tell Keras Applications' MobileNets by their blocks, which all versions call so."""
+    return any(name.startswith("expanded_conv") for name in tensors)
+
+
+def _require(tensors: Tensors, name: str, what: str) -> None:
     if name not in tensors:
         raise WeightsError(f"the checkpoint has no tensor {name}, so it is no {what}")
-    return tensors[name].shape
+
+
+def _classes(tensors: Tensors, name: str, what: str) -> int:
+    """Return the classes of a classifier's kernel, whose first axis they are."""
+    _require(tensors, name, what)
+    shape = tensors[name].shape
+    if not shape or not shape[0]:
+        raise WeightsError(f"the tensor {name} has the shape {shape}, expected the kernel of a classifier")
+    return shape[0]
 
 
 def _depth(tensors: Tensors, prefix: str, what: str) -> int:
@@ -73,7 +86,7 @@ def _depth(tensors: Tensors, prefix: str, what: str) -> int:
 
 def _fastfcn(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
     what = "FastFCN with JPU, on ResNet-50 or ResNet-101"
-    _shape(tensors, "jpu.conv5.0.weight", what)
+    _require(tensors, "jpu.conv5.0.weight", what)
     depth = _depth(tensors, "pretrained.", what)
     heads = {
         "head.conv6.1.weight": "encnet",
@@ -95,55 +108,57 @@ def _fastfcn(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
         options=options,
         entries=list(whole_models.fastfcn(depth, head, deep)),
         optional=optional,
-        class_count=tensors[classifier].shape[0],
+        class_count=_classes(tensors, classifier, what),
         left_out={**NOT_WEIGHTS, **CLASSIFIERS},
     )
 
 
 def _fast_scnn(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
-    shape = _shape(tensors, "classifier.conv.1.weight", "Fast-SCNN")
+    class_count = _classes(tensors, "classifier.conv.1.weight", "Fast-SCNN")
     options = {
         "separable_relu": True, "padding": "symmetric", "first_padding": "valid", "fusion_dilation": 1,
         "coordinates": "align_corners",
     }  # fmt: skip
     auxiliary = whole_models.fast_scnn_auxiliary()
-    return Plan(options, list(whole_models.fast_scnn()), [auxiliary], class_count=shape[0])
+    return Plan(options, list(whole_models.fast_scnn()), [auxiliary], class_count=class_count)
 
 
 def _deeplabv3plus(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
     what = "DeepLabV3+ on ResNet-50 or ResNet-101"
-    shape = _shape(tensors, "classifier.classifier.3.weight", what)
+    class_count = _classes(tensors, "classifier.classifier.3.weight", what)
     depth = _depth(tensors, "backbone.", what)
     entries = list(whole_models.deeplabv3plus(depth, DEEPLAB_RATES[given["output_stride"]]))
-    return Plan({"depth": depth, "decoder_convs": 1}, entries, class_count=shape[0])
+    return Plan({"depth": depth, "decoder_convs": 1}, entries, class_count=class_count)
 
 
 def _segnet(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
-    shape = _shape(tensors, "up1.conv2.cbr_unit.0.weight", "SegNet")
+    class_count = _classes(tensors, "up1.conv2.cbr_unit.0.weight", "SegNet")
     options = {"classifier": "norm_relu", "normalisation": "caffe_unit"}
-    return Plan(options, list(whole_models.segnet()), class_count=shape[0])
+    return Plan(options, list(whole_models.segnet()), class_count=class_count)
 
 
 def _panoptic_deeplab(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
     what = "Panoptic-DeepLab on ResNet-50"
-    shape = _shape(tensors, "decoder.semantic_head.classifier.semantic.1.weight", what)
+    class_count = _classes(tensors, "decoder.semantic_head.classifier.semantic.1.weight", what)
     if _depth(tensors, "backbone.", what) != 50:
         raise WeightsError(f"the checkpoint has the backbone ResNet-101, expected {what}")
     options = {"backbone": "resnet50", "pooling_norm": False, "coordinates": "align_corners"}
     entries = list(whole_models.panoptic_deeplab(PANOPTIC_RATES[given["output_stride"]]))
-    return Plan(options, entries, class_count=shape[0], left_out={**NOT_WEIGHTS, r"^backbone\.fc\.": "its classifier"})
+    return Plan(
+        options, entries, class_count=class_count, left_out={**NOT_WEIGHTS, r"^backbone\.fc\.": "its classifier"}
+    )
 
 
 def _unet(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
     what = "U-Net with transposed convolutions"
-    shape = _shape(tensors, "outc.conv.weight", what)
-    _shape(tensors, "up1.up.weight", what)
-    return Plan({"batch_norm": True, "normalisation": "unit"}, list(whole_models.unet()), class_count=shape[0])
+    class_count = _classes(tensors, "outc.conv.weight", what)
+    _require(tensors, "up1.up.weight", what)
+    return Plan({"batch_norm": True, "normalisation": "unit"}, list(whole_models.unet()), class_count=class_count)
 
 
 def _torchvision(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
     if model == "bayesian_segnet":
-        _shape(tensors, "features.0.weight", "VGG16")
+        _require(tensors, "features.0.weight", "VGG16")
         has_norms = "features.1.running_mean" in tensors
         left_out = {**NOT_WEIGHTS, r"^classifier\.": "VGG's ImageNet classifier"}
         return Plan({"normalisation": "imagenet"}, list(backbones.torch_vgg16(has_norms)), left_out=left_out)
@@ -155,12 +170,12 @@ def _torchvision(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan
 
 def _keras_applications(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
     if model == "bayesian_segnet":
-        _shape(tensors, "block1_conv1/kernel", "VGG16")
+        _require(tensors, "block1_conv1/kernel", "VGG16")
         left_out = {r"^(fc1|fc2|predictions)/": "VGG's ImageNet classifier"}
         return Plan({"normalisation": "caffe"}, list(backbones.keras_vgg16()), left_out=left_out, naming="keras")
-    if "expanded_conv_depthwise/depthwise_kernel" in tensors:
+    if is_mobilenet(tensors):
         return _keras_mobilenet(model, tensors)
-    _shape(tensors, "conv1_conv/kernel", "ResNet")
+    _require(tensors, "conv1_conv/kernel", "ResNet")
     blocks = sum(name.startswith("conv4_block") and name.endswith("_1_conv/kernel") for name in tensors)
     if blocks not in backbones.DEPTH_OF_BLOCKS:
         raise WeightsError(f"the checkpoint has {blocks} blocks in its third stage, expected ResNet50 or ResNet101")

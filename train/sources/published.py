@@ -16,7 +16,7 @@ from train.models import model_spec
 from train.options import resolve_options, training_options
 from train.sources import SOURCES
 from train.sources.entries import Reading, Tensors
-from train.sources.plans import make_plan
+from train.sources.plans import is_mobilenet, make_plan
 
 BUILD_SIZE = (64, 128)
 """Frame size that models are built at to hold weights, which do not depend on it."""
@@ -68,7 +68,7 @@ def load_published(path: Path, model: str, source: str, given: Mapping[str, Any]
     if source == "keras-applications":
         if checkpoint.format != KERAS:
             raise WeightsError(f"{path} is a {checkpoint.format} file, Keras Applications' weights are HDF5")
-        if given_backbone(model, given) == "mobilenet_v3_large":
+        if model == "panoptic_deeplab" and is_mobilenet(tensors):
             tensors = _mobilenet_file(path)
     try:
         return load_tensors(tensors, model, source, given)
@@ -87,11 +87,6 @@ def check_source(source: str, model: str) -> None:
     if model not in SOURCES[source].models:
         fitting = ", ".join(name for name, entry in SOURCES.items() if model in entry.models) or "none"
         raise InputError(f"{source} has no weights for {model}, sources that have: {fitting}")
-
-
-def given_backbone(model: str, given: Mapping[str, Any]) -> str | None:
-    """Return the backbone that the user asked for, of an architecture that has a choice."""
-    return resolve_options(model, given).get("backbone")
 
 
 def load_tensors(tensors: Tensors, model: str, source: str, given: Mapping[str, Any]) -> PublishedWeights:
@@ -119,7 +114,7 @@ def load_tensors(tensors: Tensors, model: str, source: str, given: Mapping[str, 
             weights.update(reading.weights(group))
     left_out = _left_out([name for name in tensors if name not in reading.used], plan.left_out)
     network = model_spec(model).build(*BUILD_SIZE, plan.class_count or BACKBONE_CLASSES, **options)
-    fresh = _assign(network, weights)
+    fresh = _assign(network, weights, reading.names)
     return PublishedWeights(network, options, plan.class_count, len(reading.used), left_out, fresh)
 
 
@@ -139,7 +134,7 @@ def _mobilenet_file(path: Path) -> dict[str, np.ndarray]:
                     weights=str(path), include_top=include_top, include_preprocessing=False, input_shape=(224, 224, 3)
                 )
             )
-        except ValueError as error:
+        except (ValueError, KeyError, OSError) as error:
             reason = " ".join(str(error).split())[:160]
     raise WeightsError(f"{path} is no MobileNetV3Large of Keras Applications: {reason}")
 
@@ -158,16 +153,29 @@ def _left_out(names: list[str], patterns: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(f"{reason} ({count})" for reason, count in counts.items())
 
 
-def _assign(network: keras.Model, weights: Mapping[str, list[np.ndarray]]) -> tuple[str, ...]:
-    """Set the weights of each layer, and return the layers that got none."""
+def _assign(
+    network: keras.Model, weights: Mapping[str, list[np.ndarray]], names: Mapping[str, list[str]]
+) -> tuple[str, ...]:
+    """Set the weights of each layer, and return the layers that got none.
+
+    Args:
+        network: to set them in.
+        weights: layer -> its weights.
+        names: layer -> the tensor that each of them is from.
+    """
     layers = {layer.name: layer for layer in network.layers if layer.weights}
     unknown = [name for name in weights if name not in layers]
     if unknown:
         raise WeightsError(f"{network.name} has no layer {_listed(unknown)}")
     for name, arrays in weights.items():
         have, want = [array.shape for array in arrays], [tuple(weight.shape) for weight in layers[name].weights]
-        if have != want:
-            raise WeightsError(f"layer {name} has weights {want}, the checkpoint {have}")
+        for tensor, shape, wanted in zip(names[name], have, want):
+            if shape != wanted:
+                raise WeightsError(f"the tensor {tensor} gives {shape}, layer {name} of {network.name} has {wanted}")
+        if len(have) > len(want):
+            raise WeightsError(f"nothing here takes {_listed(names[name][len(want) :])}")
+        if len(have) < len(want):
+            raise WeightsError(f"the checkpoint has {names[name][-1]}, and lacks the bias beside it")
         layers[name].set_weights(arrays)
     return tuple(name for name in layers if name not in weights)
 
