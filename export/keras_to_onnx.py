@@ -10,6 +10,7 @@ import ctypes
 import gc
 import logging
 import os
+import warnings
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
 
@@ -82,7 +83,9 @@ class KerasNetwork:
         whole = self.spec.build(height, width, class_count, **options)
         if weights_path is not None:
             try:
-                whole.load_weights(weights_path)
+                with warnings.catch_warnings():  # Keras warns of what it then refuses
+                    warnings.simplefilter("ignore")
+                    whole.load_weights(weights_path)
             except (ValueError, OSError, KeyError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise WeightsError(f"{weights_path} does not fit {model}: {reason}") from None
