@@ -284,6 +284,96 @@ def test_onnxruntime_fuses_its_form_into_integer_kernels(tmp_path):
     assert counts["Relu"] == 0
 
 
+def read_by(reader, first="Conv", output=None):
+    """Return x -> Conv (or another) -> Relu -> readers that no integer kernel has -> Conv, its ranges and inputs.
+
+    Args:
+        reader: "Slice" (even and odd columns, joined by a Max) or "Sigmoid".
+        first: operator in front of the Relu.
+        output: a further output of the graph.
+    """
+    generator = np.random.default_rng(3)
+    shape, half = (1, 4, 6, 6), (1, 4, 6, 3)
+    constants = {
+        "w": generator.normal(0, 1, (4, 4, 3, 3)).astype(np.float32),
+        "head": generator.normal(0, 1, (2, 4, 1, 1)).astype(np.float32),
+        "start": np.array([0], np.int64), "stop": np.array([6], np.int64), "axis": np.array([3], np.int64),
+        "step": np.array([2], np.int64), "one": np.array([1], np.int64),
+    }  # fmt: skip
+    nodes = [
+        drawing.node("Conv", ["x", "w"], "first", pads=[1, 1, 1, 1])
+        if first == "Conv"
+        else drawing.node(first, ["x"], "first"),
+        drawing.node("Relu", ["first"], "relu"),
+    ]
+    if reader == "Sigmoid":
+        nodes.append(drawing.node("Sigmoid", ["relu"], "read"))
+    else:
+        nodes.append(drawing.node("Slice", ["relu", "start", "stop", "axis", "step"], "left"))
+        nodes.append(drawing.node("Slice", ["relu", "one", "stop", "axis", "step"], "right"))
+        nodes.append(drawing.node("Max", ["left", "right"], "read"))
+    nodes.append(drawing.node("Conv", ["read", "head"], "y"))
+    result = (1, 2, *(shape if reader == "Sigmoid" else half)[2:])
+    outputs = {"y": (result, FLOAT), **({output: (shape, FLOAT)} if output else {})}
+    used = {name for node in nodes for name in node.input}
+    constants = {name: value for name, value in constants.items() if name in used}
+    model = drawing.make_model(nodes, constants, {"x": (shape, FLOAT)}, outputs)
+    inputs = [{"x": generator.normal(0, 1, shape).astype(np.float32)} for _ in range(3)]
+    ranges = drawing.ranges_of(model, inputs)
+    tensors = {**ranges.tensors, "x": drawing.TensorRange(-4.0, 4.0, dict.fromkeys(drawing.METHODS, 4.0))}
+    return model, dataclasses.replace(ranges, tensors=tensors), inputs
+
+
+READERS = {"Sigmoid": ["read"], "Slice": ["left", "right"]}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_relu_behind_a_convolution_is_stored_whatever_reads_it(reader, tmp_path):
+    model, ranges, inputs = read_by(reader)
+    result = quantize(model, ranges, "min-max", "onnxruntime", 127)
+    view = View(result.data)
+    for output in READERS[reader]:
+        assert view.quantized_inputs(output)[0], output
+    assert view.nodes[view.nodes["relu"].input[0]].op_type == "Conv"
+    # Of two convolutions one writes integers; the other is the output of the graph, which stays float.
+    macs = multiply_adds(onnx, model.graph)
+    assert result.int8_mac_share == pytest.approx(macs["first"] / sum(macs.values()))
+    path = tmp_path / "optimised.onnx"
+    fused = drawing.run(result.data, inputs[0], optimised_path=path)[0]
+    counts = Counter(node.op_type for node in onnx.load(str(path)).graph.node)
+    assert (counts["QLinearConv"], counts["Conv"], counts["Relu"]) == (1, 1, 0)
+    expected = drawing.run(model, inputs[0])[0]
+    # Steps of 1/127 of the range in three places.
+    assert np.abs(fused - expected).max() < 0.05 * np.ptp(expected)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_relu_behind_another_operator_is_not_stored(reader):
+    model, ranges, _ = read_by(reader, first="Neg")
+    view = View(quantize(model, ranges, "min-max", "onnxruntime").data)
+    for output in READERS[reader]:
+        assert not view.quantized_inputs(output)[0], output
+
+
+def test_relu_that_is_an_output_of_the_graph_stays_float():
+    model, ranges, inputs = read_by("Slice", output="relu")
+    result = quantize(model, ranges, "min-max", "onnxruntime")
+    view = View(result.data)
+    assert not view.quantized_inputs("left")[0]
+    assert [value.name for value in view.model.graph.output] == ["y", "relu"]
+    assert result.int8_mac_share == 0
+    assert (drawing.run(result.data, inputs[0], ["relu"])[0] >= 0).all()
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_tensorrt_form_has_no_pair_for_a_relu_that_no_weighted_layer_reads(reader):
+    model, ranges, _ = read_by(reader)
+    view = View(quantize(model, ranges, "min-max", "tensorrt").data)
+    for output in READERS[reader]:
+        assert not view.quantized_inputs(output)[0], output
+    assert view.counts["QuantizeLinear"] == 2  # x and what the last convolution reads
+
+
 # Both forms
 
 
