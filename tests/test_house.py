@@ -32,6 +32,8 @@ COMMANDS = {
     "tensorrt_rules": "export/tensorrt_rules.py",
     "select_images": "calibration/select_images.py",
     "train": "train/train.py",
+    "import_weights": "train/import_weights.py",
+    "train.models": "train.models",
 }
 
 
@@ -197,8 +199,8 @@ def test_unknown_option_is_code_2(command, run_python):
     assert "Traceback" not in result.stderr
 
 
-def test_tensorflow_is_imported_under_train_and_in_to_onnx_alone():
-    allowed = {REPOSITORY / "export" / "to_onnx.py"}
+def test_tensorflow_is_imported_under_train_and_in_keras_to_onnx_alone():
+    allowed = {REPOSITORY / "export" / "keras_to_onnx.py"}
     for path in modules("edge", "calibration", "export", "benchmarks"):
         names = {
             name.split(".")[0]
