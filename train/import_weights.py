@@ -26,9 +26,9 @@ from edge.records import record_to_json, write_record
 from train.importing import import_tensorflow
 from train.options import MODEL_NAMES, add_option_argument, changed_options, parse_assignments, resolve_options
 from train.sources import SOURCES, sources_of
-from train.weights_file import WEIGHTS_SUFFIX, ImportRecord, import_record_path
+from train.weights_file import VOC, VOC_CLASS_COUNT, WEIGHTS_SUFFIX, ImportRecord, import_record_path
 
-DATASETS_OF_COUNTS = {19: "cityscapes", 11: "camvid", 21: "voc"}
+DATASETS_OF_COUNTS = {19: "cityscapes", 11: "camvid", VOC_CLASS_COUNT: VOC}
 """Classes of a classifier -> whose they most likely are."""
 
 
@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--source", choices=sorted(SOURCES), help="whose checkpoint (default: the model's only one)")
     parser.add_argument("--output", required=True, type=Path, metavar="W", help=f"weights file, *{WEIGHTS_SUFFIX}")
     parser.add_argument(
-        "--dataset", choices=[*sorted(LAYOUTS), "voc"],
+        "--dataset", choices=[*sorted(LAYOUTS), VOC],
         help="whose classes the classifier has (default: by their number, 19 Cityscapes, 11 CamVid, 21 VOC)",
     )  # fmt: skip
     add_option_argument(parser)
@@ -115,8 +115,10 @@ def import_weights(
     count = published.class_count
     if dataset is None and count is not None:
         dataset = DATASETS_OF_COUNTS.get(count)
-    elif dataset in LAYOUTS and LAYOUTS[dataset].table.class_count != count:
-        raise WeightsError(f"{path} has {count} classes, {dataset} has {LAYOUTS[dataset].table.class_count}")
+    elif dataset is not None:
+        wanted = VOC_CLASS_COUNT if dataset == VOC else LAYOUTS[dataset].table.class_count
+        if count != wanted:
+            raise WeightsError(f"{path} has {count} classes, {dataset} has {wanted}. Next: leave --dataset out")
     with atomic_path(output) as temporary:
         published.model.save_weights(temporary, overwrite=True)
     record = ImportRecord(

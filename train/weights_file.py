@@ -19,6 +19,9 @@ from train.runs import RUN_RECORD, read_run
 
 WEIGHTS_SUFFIX = ".weights.h5"
 
+VOC, VOC_CLASS_COUNT = "voc", 21
+"""PASCAL VOC is no dataset of this project, but weights that were trained on it are worth starting from."""
+
 
 @record(schema=1, what="record of imported weights")
 class ImportRecord:

@@ -11,6 +11,8 @@ import numpy as np
 
 SAFETENSORS_TYPES = {"float32": "F32", "int64": "I64"}
 
+VGG16_WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+
 
 def write_safetensors(path: Path, tensors: Mapping[str, np.ndarray]) -> Path:
     """Write tensors: the length of a header, the header, the numbers one behind the other."""
@@ -52,3 +54,32 @@ def write_keras_2(path: Path, layers: Iterable[tuple[str, Sequence[tuple[str, np
             for name, array in weights:
                 group[name] = array
     return path
+
+
+def torchvision_vgg16(scale: float = 0.01) -> dict[str, np.ndarray]:
+    """Return a VGG16 without norms as torchvision names it, with random weights."""
+    generator, tensors, position, channels = np.random.default_rng(0), {}, 0, 3
+    for widths in VGG16_WIDTHS:
+        for width in widths:
+            kernel = generator.standard_normal((width, channels, 3, 3), np.float32)
+            tensors[f"features.{position}.weight"] = kernel * np.float32(scale)
+            tensors[f"features.{position}.bias"] = generator.standard_normal(width, np.float32)
+            position, channels = position + 2, width
+        position += 1
+    return tensors
+
+
+def keras_vgg16(tensors: Mapping[str, np.ndarray]) -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
+    """Name the tensors of `torchvision_vgg16` as Keras Applications' VGG16 does, which takes blue first."""
+    names = [
+        f"block{stage}_conv{index}"
+        for stage, widths in enumerate(VGG16_WIDTHS, 1)
+        for index in range(1, len(widths) + 1)
+    ]
+    arrays = iter(tensors.values())
+    layers = []
+    for name in names:
+        kernel, bias = next(arrays).transpose(2, 3, 1, 0), next(arrays)
+        kernel = kernel[:, :, ::-1] if name == "block1_conv1" else kernel
+        layers.append((name, [(f"{name}/kernel:0", kernel), (f"{name}/bias:0", bias)]))
+    return layers
