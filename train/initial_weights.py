@@ -7,6 +7,7 @@ that number differs; nothing else may be of another shape.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping
@@ -17,7 +18,7 @@ import numpy as np
 from edge.errors import InputError, WeightsError
 from edge.records import read_record
 from train.models import model_spec
-from train.options import resolve_options, training_options
+from train.options import OPTIONS, resolve_options, training_options
 from train.sources import SOURCES, sources_of
 from train.sources.published import (
     BACKBONE_CLASSES,
@@ -27,9 +28,9 @@ from train.sources.published import (
     load_published,
     load_tensors,
 )
-from train.weights_file import WEIGHTS_SUFFIX, ImportRecord, agreed_options, read_weights
+from train.weights_file import VOC, VOC_CLASS_COUNT, WEIGHTS_SUFFIX, ImportRecord, agreed_options, read_weights
 
-INITS = ("random", "imagenet", "voc")
+INITS = ("random", "imagenet", VOC)
 
 WEIGHTS_ROOT = Path("weights")
 """Folder where imported weights are looked for."""
@@ -110,8 +111,8 @@ def find_initial_weights(
         return _own(model, init, path, given)
     source = _backbone_source(path, model) if init == "imagenet" else _whole_source(model)
     published = load_published(path, model, source, given)
-    if init == "voc" and published.class_count != 21:
-        raise WeightsError(f"{path} has {published.class_count} classes, PASCAL VOC has 21")
+    if init == VOC and published.class_count != VOC_CLASS_COUNT:
+        raise WeightsError(f"{path} has {published.class_count} classes, PASCAL VOC has {VOC_CLASS_COUNT}")
     return _published(str(path), published)
 
 
@@ -149,7 +150,7 @@ def transfer(initial: InitialWeights, network: keras.Model, class_count: int) ->
 
 
 def _differs_in_classes(arrays: list[np.ndarray], shapes: list[tuple], theirs: int | None, ours: int) -> bool:
-    return all(
+    return len(arrays) == len(shapes) and all(
         len(array.shape) == len(shape)
         and all(have == want or (have == theirs and want == ours) for have, want in zip(array.shape, shape))
         for array, shape in zip(arrays, shapes)
@@ -158,12 +159,20 @@ def _differs_in_classes(arrays: list[np.ndarray], shapes: list[tuple], theirs: i
 
 def _own(model: str, init: str | None, path: Path, given: Mapping[str, Any]) -> InitialWeights:
     weights = read_weights(path, model)
-    if init == "voc" and weights.dataset != "voc":
+    if init == VOC and weights.dataset != VOC:
         raise WeightsError(f"{path} has classes of {weights.dataset or 'no dataset'}, wanted those of PASCAL VOC")
+    if init == "imagenet" and weights.class_count is not None:
+        raise WeightsError(
+            f"{path} has {weights.class_count} classes of {weights.dataset or 'an unknown dataset'}, "
+            "wanted a backbone of ImageNet. Next: leave --init out"
+        )
     options = training_options(model, agreed_options(weights, dict(given)))
     network = model_spec(model).build(*BUILD_SIZE, weights.class_count or BACKBONE_CLASSES, **options)
     try:
-        network.load_weights(path)
+        # Keras warns of each part before it raises what is wrong.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            network.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} does not fit {model}: {reason}") from None
@@ -194,13 +203,22 @@ def _backbone_source(path: Path, model: str) -> str:
 
 
 def _imported_voc(model: str, given: Mapping[str, Any]) -> InitialWeights:
+    wanted = resolve_options(model, given)
+    shaping = [name for name in given if OPTIONS[model][name].shapes_weights]
+    found, fitting = [], []
     for record_path in sorted(WEIGHTS_ROOT.glob("*.weights.json")):
         try:
             record = read_record(ImportRecord, record_path)
+            if record.model != model or record.dataset != VOC:
+                continue
+            options = resolve_options(model, record.options)
         except InputError:
             continue
-        if record.model == model and record.dataset == "voc":
-            return _own(model, "voc", record_path.with_name(record_path.stem + ".h5"), given)
+        found.append(record_path.with_name(record_path.stem + ".h5"))
+        if all(options[name] == wanted[name] for name in shaping):
+            fitting.append(found[-1])
+    if found:
+        return _own(model, VOC, (fitting or found)[0], given)
     source = SOURCES[_whole_source(model)].title
     raise InputError(
         f"no weights of {model} on PASCAL VOC under {WEIGHTS_ROOT}/. Next: get a checkpoint of {source} and "
