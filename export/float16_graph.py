@@ -21,6 +21,8 @@ FLOAT32_OPERATORS = frozenset(
         *("ReduceSum", "ReduceMean", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSumExp"),
         *("Softmax", "LogSoftmax", "Exp", "Log", "Pow", "InstanceNormalization", "LayerNormalization"),
         *("MatMul", "Gemm", "Einsum"),
+        # Noise is drawn in the type that every runtime draws it in, and compared with a rate behind it.
+        "RandomUniform",
     ]
 )
 # What stays float32 too where it stands between such operators: cheap, and it spares casts.

@@ -203,6 +203,16 @@ def test_scale_of_a_channel_that_is_all_but_zero_is_raised_to_one_that_float16_h
     assert np.abs(constants["kq_rounded"]).max() == 0
 
 
+def test_noise_is_drawn_in_float32():
+    noise = helper.make_node("RandomUniform", [], ["noise"], name="noise", shape=list(SIZE))
+    graph = make_graph([noise, helper.make_node("Mul", ["x", "noise"], ["y"], name="y")], {})
+    result, types, _ = converted(graph)
+    assert types[[name for name in types if name.startswith("noise")][0]] == TensorProto.FLOAT
+    # ONNX Runtime has no other kernel for it on a CPU.
+    drawn = open_session(result, threads=1).run(None, {"x": np.ones(SIZE, np.float32)})[0]
+    assert 0 <= drawn.min() < 0.2 and 0.8 < drawn.max() <= 1
+
+
 def test_truncated_graph_is_refused():
     graph = make_graph([helper.make_node("Relu", ["x"], ["y"])], {})
     with pytest.raises(GraphError, match="truncated or not ONNX"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import keras
 import pytest
@@ -215,3 +216,10 @@ def test_stdout_of_the_command_is_json_alone(run_python):
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)[0]["title"] == "Fast-SCNN"
     assert "1/1 network" in result.stderr
+
+
+@pytest.mark.slow
+def test_page_of_the_models_holds_the_table_that_the_command_prints(capsys):
+    page = (Path(__file__).resolve().parents[3] / "docs" / "models.md").read_text(encoding="utf-8")
+    held = page[page.index("<!-- summary -->\n") + len("<!-- summary -->\n") : page.index("<!-- /summary -->")]
+    assert held.strip() == run(capsys, "--markdown").strip()
