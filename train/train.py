@@ -91,8 +91,9 @@ def _train(arguments: argparse.Namespace) -> int:
     from train.initial_weights import find_initial_weights
     from train.loop import train
 
-    # What the recipe sets gives way to what the weights need.
-    wanted = given if arguments.init_weights is None and arguments.init in (None, "random") else explicit
+    # Weights of a whole network bring their options, before those of the recipe.
+    whole = arguments.init_weights is not None or arguments.init == "voc"
+    wanted = explicit if whole else given
     initial = find_initial_weights(arguments.model, arguments.init, arguments.init_weights, wanted)
     run = train(
         arguments.model, training, validation, recipe, folder, seed=arguments.seed, options=given, initial=initial

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.artifacts import sha256_file
+from edge.artifacts import sha256_file, spell_option
 from edge.errors import InputError, WeightsError
 from edge.provenance import IMPORTED, WeightsProvenance
 from edge.records import read_record, record
@@ -152,7 +152,8 @@ def agreed_options(weights: WeightsFile, given: dict[str, Any]) -> dict[str, Any
     for name in given:
         if OPTIONS[weights.model][name].shapes_weights and wanted[name] != options[name]:
             raise WeightsError(
-                f"{weights.path} has {weights.model} with {name}={options[name]}, wanted {name}={wanted[name]}. "
+                f"{weights.path} has {weights.model} with {name}={spell_option(options[name])}, "
+                f"wanted {name}={spell_option(wanted[name])}. "
                 "Next: leave the option out, or choose other weights with --weights"
             )
         options[name] = wanted[name]
