@@ -17,8 +17,8 @@ from edge.artifacts import sha256_file
 from edge.errors import WeightsError
 from edge.records import read_record
 from export.to_onnx import ExportRequest
-from tests.train.sources.checkpoint_files import torchvision_vgg16, write_safetensors
-from tests.train.sources.published_networks import PUBLISHED, seeded_checkpoint
+from tests.train.sources.checkpoint_files import fast_scnn_checkpoint, torchvision_vgg16, write_safetensors
+from tests.train.sources.published_networks import PUBLISHED
 from train.import_weights import main
 from train.models import model_spec
 from train.options import changed_options
@@ -37,10 +37,18 @@ def published(tmp_path_factory):
     def find(class_count: int = 19) -> Path:
         path = folder / f"fast_scnn_{class_count}.safetensors"
         if not path.is_file():
-            write_safetensors(path, seeded_checkpoint(FAST_SCNN, class_count))
+            write_safetensors(path, fast_scnn_checkpoint(class_count))
         return path
 
     return find
+
+
+@pytest.fixture(scope="module")
+def imported(published, tmp_path_factory) -> Path:
+    """Weights of 19 classes for tests that only look at them."""
+    path = tmp_path_factory.mktemp("imported") / "city.weights.h5"
+    assert run(published(), path) == 0
+    return path
 
 
 @pytest.fixture
@@ -66,8 +74,8 @@ def test_script_writes_weights_and_their_record(published, tmp_path, run_python)
     assert (result.returncode, result.stderr) == (0, "")
     assert files(tmp_path) == {"here.weights.h5", "here.weights.json"}
     lines = result.stdout.splitlines()
-    counters = sum(name.endswith("num_batches_tracked") for name in seeded_checkpoint(FAST_SCNN, 19))
-    used = len(seeded_checkpoint(FAST_SCNN, 19)) - counters
+    counters = sum(name.endswith("num_batches_tracked") for name in fast_scnn_checkpoint(19))
+    used = len(fast_scnn_checkpoint(19)) - counters
     assert lines == [
         f"fast_scnn, 19 classes of cityscapes: {used} tensors of fast_scnn_19.safetensors used, each once",
         f"not used: counters of training steps ({counters})",
@@ -79,23 +87,21 @@ def test_script_writes_weights_and_their_record(published, tmp_path, run_python)
     ]
 
 
-def test_record_says_what_the_weights_are(published, output):
-    assert run(published(), output) == 0
-    record = read_record(ImportRecord, import_record_path(output))
+def test_record_says_what_the_weights_are(published, imported):
+    record = read_record(ImportRecord, import_record_path(imported))
     assert (record.model, record.source, record.file) == ("fast_scnn", "fast-scnn-pytorch", published().name)
-    assert (record.file_sha256, record.weights_sha256) == (sha256_file(published()), sha256_file(output))
+    assert (record.file_sha256, record.weights_sha256) == (sha256_file(published()), sha256_file(imported))
     assert (record.dataset, record.class_count) == ("cityscapes", 19)
     assert changed_options("fast_scnn", record.options) == FAST_SCNN.options
     assert set(record.versions) == {"keras", "numpy"}
 
 
-def test_weights_are_those_of_the_checkpoint(published, output):
-    assert run(published(), output) == 0
-    weights = read_weights(output, "fast_scnn")
+def test_weights_are_those_of_the_checkpoint(imported):
+    weights = read_weights(imported, "fast_scnn")
     assert weights.fresh == ("auxiliary_low_conv", "auxiliary_low_conv_bn", "auxiliary_low")
     network = model_spec("fast_scnn").build(64, 128, 19, **weights.options)
-    network.load_weights(output)
-    tensors = seeded_checkpoint(FAST_SCNN, 19)
+    network.load_weights(imported)
+    tensors = fast_scnn_checkpoint(19)
     kernel, bias = network.get_layer("logits").get_weights()
     np.testing.assert_array_equal(kernel[0, 0].T, tensors["classifier.conv.1.weight"][:, :, 0, 0])
     np.testing.assert_array_equal(bias, tensors["classifier.conv.1.bias"])
@@ -240,14 +246,13 @@ def test_full_disk_keeps_the_earlier_weights(published, output, capsys, one_line
 # What the export makes of them
 
 
-def test_export_takes_the_options_of_imported_weights(published, output):
-    assert run(published(), output) == 0
-    provenance, options = ExportRequest("fast_scnn", "cityscapes", 512, 1024, output).provenance()
+def test_export_takes_the_options_of_imported_weights(published, imported):
+    provenance, options = ExportRequest("fast_scnn", "cityscapes", 512, 1024, imported).provenance()
     assert (provenance.kind, provenance.source, provenance.miou) == ("imported", published().name, None)
-    assert provenance.sha256 == sha256_file(output)
+    assert provenance.sha256 == sha256_file(imported)
     assert changed_options("fast_scnn", options) == FAST_SCNN.options
     with pytest.raises(WeightsError, match="with padding=symmetric, wanted padding=same"):
-        ExportRequest("fast_scnn", "cityscapes", 512, 1024, output, {"padding": "same"}).provenance()
+        ExportRequest("fast_scnn", "cityscapes", 512, 1024, imported, {"padding": "same"}).provenance()
 
 
 def test_weights_of_other_classes_are_not_exported_for_cityscapes(published, output):

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import re
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,14 +16,21 @@ import pytest
 pytest.importorskip("tensorflow")
 
 import keras
+import tensorflow as tf
 
 from edge.artifacts import sha256_file
 from edge.datasets import DATA_ROOT_VARIABLE
 from edge.errors import InputError, WeightsError
 from edge.records import read_record, write_record
 from tests.train import street_set
-from tests.train.sources.checkpoint_files import keras_vgg16, torchvision_vgg16, write_keras_2, write_safetensors
-from tests.train.sources.published_networks import PUBLISHED, seeded_checkpoint
+from tests.train.sources.checkpoint_files import (
+    fast_scnn_checkpoint,
+    keras_vgg16,
+    torchvision_vgg16,
+    write_keras_2,
+    write_safetensors,
+)
+from tests.train.sources.published_networks import PUBLISHED
 from train.import_weights import import_weights
 from train.initial_weights import InitialWeights, application_name, find_initial_weights, transfer
 from train.models import model_spec
@@ -386,14 +394,14 @@ def test_imported_weights_of_voc_are_found_among_others(here):
 
 
 def test_published_checkpoint_of_voc_is_read(tmp_path):
-    path = write_safetensors(tmp_path / "voc.safetensors", seeded_checkpoint(PUBLISHED["fast_scnn"], 21))
+    path = write_safetensors(tmp_path / "voc.safetensors", fast_scnn_checkpoint(21))
     initial = find_initial_weights("fast_scnn", "voc", path, {})
     assert (initial.origin, initial.class_count) == (str(path), 21)
     assert "logits" in initial.layers and "auxiliary_low" not in initial.layers
 
 
 def test_file_of_other_classes_is_not_of_voc(tmp_path):
-    path = write_safetensors(tmp_path / "city.safetensors", seeded_checkpoint(PUBLISHED["fast_scnn"], 19))
+    path = write_safetensors(tmp_path / "city.safetensors", fast_scnn_checkpoint(19))
     message = refusal(WeightsError, "fast_scnn", "voc", path, {})
     assert message == f"{path} has 19 classes, PASCAL VOC has 21"
     imported = tmp_path / "city.weights.h5"
@@ -411,7 +419,7 @@ def test_file_of_other_classes_is_not_of_voc(tmp_path):
 def fine_tuned(tmp_path_factory):
     """Train an imported Fast-SCNN of 19 classes for an epoch on CamVid's 11, by the command."""
     folder = tmp_path_factory.mktemp("fine_tuning")
-    checkpoint = write_safetensors(folder / "published.safetensors", seeded_checkpoint(PUBLISHED["fast_scnn"], 19))
+    checkpoint = write_safetensors(folder / "published.safetensors", fast_scnn_checkpoint(19))
     weights = folder / "imported.weights.h5"
     import_weights(checkpoint, "fast_scnn", "fast-scnn-pytorch", {}, weights)
     street_set.write_camvid(folder / "data" / "camvid", train=2, val=1, height=64, width=128)
@@ -420,8 +428,14 @@ def fine_tuned(tmp_path_factory):
         patch.chdir(folder)
         patch.delenv(DATA_ROOT_VARIABLE, raising=False)
         # capsys is not there for the fixture of a whole module.
-        with contextlib.redirect_stderr(io.StringIO()) as stderr:
-            code = main([*command, "--init-weights", weights.name, "--output", "run"])
+        with contextlib.redirect_stderr(io.StringIO()) as stderr, warnings.catch_warnings():
+            # Without graphs: tracing one takes ten times as long as the one step; tf.data warns that it keeps its own.
+            warnings.filterwarnings("ignore", "Even though the `tf.config", UserWarning)
+            tf.config.run_functions_eagerly(True)
+            try:
+                code = main([*command, "--init-weights", weights.name, "--output", "run"])
+            finally:
+                tf.config.run_functions_eagerly(False)
     return SimpleNamespace(code=code, folder=folder, weights=weights, told=stderr.getvalue().splitlines())
 
 

@@ -1,13 +1,16 @@
-"""Weight files as others write them: safetensors, and HDF5 as Keras 1 and 2 laid it out."""
+"""Checkpoints as others publish them, and files as they write them: safetensors, and HDF5 of Keras 1 and 2."""
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
 from pathlib import Path
 from typing import Iterable, Mapping, Sequence
 
 import numpy as np
+
+from tests.train.sources.published_networks import PUBLISHED, seeded_checkpoint
 
 SAFETENSORS_TYPES = {"float32": "F32", "int64": "I64"}
 
@@ -54,6 +57,12 @@ def write_keras_2(path: Path, layers: Iterable[tuple[str, Sequence[tuple[str, np
             for name, array in weights:
                 group[name] = array
     return path
+
+
+@functools.lru_cache(maxsize=None)
+def fast_scnn_checkpoint(class_count: int) -> Mapping[str, np.ndarray]:
+    """Return the seeded Fast-SCNN of a number of classes, made once; copy it before spoiling it."""
+    return seeded_checkpoint(PUBLISHED["fast_scnn"], class_count)
 
 
 def torchvision_vgg16(scale: float = 0.01) -> dict[str, np.ndarray]:

@@ -262,6 +262,12 @@ def vgg16():
     return randomise(keras.applications.VGG16(weights=None, include_top=False, input_shape=(HEIGHT, WIDTH, 3)))
 
 
+@pytest.fixture(scope="module")
+def encoder(vgg16):
+    """VGG16's weights in bayesian_segnet."""
+    return load_tensors(keras_tensors(vgg16), "bayesian_segnet", "keras-applications", {})
+
+
 POOLS = [f"block{stage}_pool" for stage in range(1, 6)]
 
 
@@ -286,9 +292,9 @@ def pools_of_segnet(loaded, frame) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("form", ["tensors", "file of Keras 1"])
-def test_vgg16_gives_its_features_at_each_pooling(vgg16, frame, tmp_path, form):
+def test_vgg16_gives_its_features_at_each_pooling(vgg16, encoder, frame, tmp_path, form):
     if form == "tensors":
-        loaded = load_tensors(keras_tensors(vgg16), "bayesian_segnet", "keras-applications", {})
+        loaded = encoder
         assert loaded.left_out == ()
     else:
         # As the file that Keras still downloads: block1_conv1_W_1:0, and what follows the features.
@@ -308,10 +314,9 @@ def test_vgg16_gives_its_features_at_each_pooling(vgg16, frame, tmp_path, form):
         assert_equal_features(ours, theirs)
 
 
-def test_norm_in_place_of_none_changes_nothing(vgg16):
-    loaded = load_tensors(keras_tensors(vgg16), "bayesian_segnet", "keras-applications", {})
+def test_norm_in_place_of_none_changes_nothing(vgg16, encoder):
     bias = np.asarray(vgg16.get_layer("block3_conv2").bias)
-    norm = loaded.model.get_layer("conv3_2_bn")
+    norm = encoder.model.get_layer("conv3_2_bn")
     features = np.random.default_rng(2).normal(0, 3, (1, 4, 4, len(bias))).astype(np.float32)
     # x + b, up to one rounding of each of the norm's four steps.
     np.testing.assert_allclose(np.asarray(norm(features, training=False)), features + bias, rtol=0, atol=4e-6)

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from edge.errors import InputError, WeightsError
-from tests.train.sources.checkpoint_files import write_safetensors
+from tests.train.sources.checkpoint_files import fast_scnn_checkpoint, write_safetensors
 from tests.train.sources.published_networks import PUBLISHED, seeded_checkpoint
 from train.options import changed_options
 from train.sources import SOURCES, backbones, sources_of, whole_models
@@ -23,7 +23,7 @@ AUXILIARY_LOW = ("auxiliary_low_conv", "auxiliary_low_conv_bn", "auxiliary_low")
 
 @pytest.fixture(scope="module")
 def whole_checkpoint():
-    return seeded_checkpoint(PUBLISHED["fast_scnn"], 19)
+    return fast_scnn_checkpoint(19)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_half_an_auxiliary_head_is_an_error(tensors, name):
 
 @pytest.mark.parametrize("class_count", [21, 150])
 def test_number_of_classes_is_found(class_count):
-    loaded = load(seeded_checkpoint(PUBLISHED["fast_scnn"], class_count))
+    loaded = load(fast_scnn_checkpoint(class_count))
     assert loaded.class_count == class_count
     assert loaded.model.output["logits"].shape[-1] == class_count
     assert loaded.model.output["auxiliary_high"].shape[-1] == class_count
