@@ -72,6 +72,7 @@ class KerasNetwork:
             ("tensorflow", "keras", "onnx", "tf2onnx"),
         )
         import keras
+        import tensorflow
 
         from train.models import model_spec
         from train.models.base import inference_model
@@ -104,6 +105,8 @@ class KerasNetwork:
             led = self.spec.build(height, width, class_count, **options, given_places=True)
             led.set_weights(whole.get_weights())
             self._compared = inference_model(led, names)
+        # As one graph: called layer by layer, a Keras model keeps every activation until its end.
+        self._forward = tensorflow.function(lambda inputs: self._compared(inputs, training=False))
 
     def __call__(self, tensor: np.ndarray, decided: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the network on one batch.
@@ -117,7 +120,7 @@ class KerasNetwork:
         """
         frames = tensor.astype("float32")
         further = [*self.noise.values(), *(decided[name] for name in self.decisions)]
-        outputs = self._compared([frames, *further] if further else frames, training=False)
+        outputs = self._forward([frames, *further] if further else frames)
         return {name: np.asarray(value) for name, value in self._channels_first(outputs, np.transpose).items()}
 
     def _channels_first(self, outputs: Any, transpose: Callable[..., Any]) -> dict[str, Any]:
