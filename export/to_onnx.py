@@ -79,10 +79,16 @@ class ExportRequest:
             digest = sha256_json([self.model, class_count, RANDOM_SEED, changed_options(self.model, options)])
             return WeightsProvenance(RANDOM, f"seed {RANDOM_SEED}", digest), options
         weights = read_weights(self.weights_path, self.model)
+        if weights.class_count is None:
+            train = f"python train/train.py --model {self.model} --dataset {self.dataset}"
+            raise WeightsError(
+                f"{self.weights_path} holds a backbone alone, without a classifier. "
+                f"Next: {train} --init-weights {self.weights_path}"
+            )
         if weights.class_count != class_count:
             way_out = f"--dataset {weights.dataset}" if weights.dataset in LAYOUTS else "train with --init-weights"
             raise WeightsError(
-                f"{self.weights_path} has {weights.class_count or 'no'} classes of {weights.dataset}, "
+                f"{self.weights_path} has {weights.class_count} classes of {weights.dataset or 'an unknown dataset'}, "
                 f"{self.dataset} has {class_count}. Next: {way_out}"
             )
         return weights.provenance, agreed_options(weights, self.options)

@@ -207,7 +207,7 @@ def test_noise_is_drawn_in_float32():
     noise = helper.make_node("RandomUniform", [], ["noise"], name="noise", shape=list(SIZE))
     graph = make_graph([noise, helper.make_node("Mul", ["x", "noise"], ["y"], name="y")], {})
     result, types, _ = converted(graph)
-    assert types[[name for name in types if name.startswith("noise")][0]] == TensorProto.FLOAT
+    assert types[next(name for name in types if name.startswith("noise"))] == TensorProto.FLOAT
     # ONNX Runtime has no other kernel for it on a CPU.
     drawn = open_session(result, threads=1).run(None, {"x": np.ones(SIZE, np.float32)})[0]
     assert 0 <= drawn.min() < 0.2 and 0.8 < drawn.max() <= 1

@@ -87,8 +87,10 @@ def resnet(
     for stage, (width, block_count) in enumerate(zip(STAGE_WIDTHS, BLOCK_COUNTS[depth]), start=1):
         stage_stride, first_dilation = (1 if stage == 1 else 2), dilation
         if stride * stage_stride > output_stride:
-            # The first block still looks at the spacing that its input was made with.
+            # The 3x3 of the first block still looks at the spacing that its input was made with, unless a
+            # 1x1 in front of it had the stride: then it looked at the new spacing.
             dilation *= stage_stride
+            first_dilation = first_dilation if stride_on == "3x3" else dilation
             stage_stride = 1
         stride *= stage_stride
         for block in range(block_count):

@@ -162,7 +162,6 @@ def test_dilated_networks_take_the_same_weights(resnet50, plain_fastfcn, model, 
     assert same_weights(loaded.model, plain_fastfcn.model, backbone_layers(plain_fastfcn))
 
 
-@pytest.mark.xfail(strict=True, reason="with stride_on=1x1 the first block of a dilated stage has the old spacing")
 def test_dilated_resnet_of_keras_applications_keeps_its_features(resnet50, plain_fastfcn, frame):
     expected = np.asarray(resnet50(preprocessed(frame), training=False))
     dilated = resnet_features(plain_fastfcn, frame, output_stride=8)["c4"]
