@@ -103,15 +103,14 @@ class EngineCard:
     def rebuild_command(self) -> str:
         """Return the command that builds this engine again."""
         precision = {"int8": ["--int8"], "float16": ["--fp16"]}.get(self.precision, [])
-        batch = [f"--batch {self.contract.batch}"] if self.contract.batch != 1 else []
-        return build_command(self.contract, *precision, f"--backend {self.backend}", *batch)
+        return build_command(self.contract, *precision, f"--backend {self.backend}")
 
 
 def build_command(contract: Contract, *flags: str) -> str:
     """Return the command that builds an engine of a contract's model, dataset, size and options.
 
     Args:
-        contract: what is to be built; its batch is left to the flags.
+        contract: what is to be built; its batch is left out, since engines take one frame.
         *flags: what else the engine is to be, such as "--int8".
 
     Returns:

@@ -74,7 +74,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows the default of each option that has one, and leaves out "(default: None)"."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False or "(default:" in (action.help or ""):
+        if action.default in (None, False, []) or "(default:" in (action.help or ""):
             return action.help
         return super()._get_help_string(action)
 

@@ -12,11 +12,12 @@ of its instances, a Bayesian one the uncertainty of its labels. `extra_outputs` 
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from edge.artifacts import sha256_file
+from edge.artifacts import sha256_file, spell_option
 from edge.errors import ContractError, GraphError, InputError
 from edge.postprocess import COORDINATE_RULES
 from edge.provenance import WeightsProvenance
@@ -123,6 +124,16 @@ class Contract:
         if len(set(names)) < len(names):
             raise ContractError(f"contract of {self.model} names an output twice: {', '.join(names)}")
 
+    def export_command(self) -> str:
+        """Return the command that exports this graph again; options are quoted where a shell needs it."""
+        options = [f"{name}={spell_option(value)}" for name, value in sorted(self.options.items())]
+        words = [
+            f"python export/to_onnx.py --model {self.model} --dataset {self.dataset} --size {self.height}x{self.width}",
+            *(f"--option {shlex.quote(option)}" for option in options),
+            *([f"--batch {self.batch}"] if self.batch != 1 else []),
+        ]
+        return " ".join(words)
+
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
         """Shape of the input tensor, NHWC."""
@@ -152,13 +163,12 @@ def read_contract(folder: str | os.PathLike) -> Contract:
     contract = read_record(Contract, Path(folder) / CONTRACT_FILE)
     path = Path(folder) / GRAPH_FILE
     if not path.is_file():
-        raise InputError(f"graph not found: {path}. Next: python export/to_onnx.py --model {contract.model}")
+        raise InputError(f"graph not found: {path}. Next: {contract.export_command()}")
     digest = sha256_file(path)
     if digest != contract.graph_sha256:
         raise GraphError(
             f"{path} ({path.stat().st_size} bytes, sha256 {digest[:12]}) is not the graph of its contract "
             f"({contract.graph_sha256[:12]}): it is truncated or was replaced. "
-            f"Next: python export/to_onnx.py --model {contract.model} --dataset {contract.dataset} "
-            f"--size {contract.height}x{contract.width}"
+            f"Next: {contract.export_command()}"
         )
     return contract

@@ -12,7 +12,7 @@ from typing import Any, Mapping
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder
 from edge.contract import CONTRACT_FILE
 from edge.datasets import LAYOUTS, default_data_dir, open_dataset
-from edge.errors import DatasetError
+from edge.errors import DatasetError, WeightsError
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
 from train.options import changed_options, resolve_options
 from train.runs import RUNS_ROOT, newest_run
@@ -82,6 +82,12 @@ def choose_sources(
         weights = read_weights(weights_path, model)
         resolved = agreed_options(weights, given)
         if dataset is None and weights.dataset is not None:
+            if weights.dataset not in LAYOUTS:
+                raise WeightsError(
+                    f"{weights_path} has {weights.class_count} classes of {weights.dataset}, which is no dataset here "
+                    f"({', '.join(LAYOUTS)}). Next: python train/train.py --model {model} --dataset cityscapes "
+                    f"--init-weights {weights_path}"
+                )
             dataset = weights.dataset
         run_data_dir = weights.data_dir if weights.dataset == dataset else None
     changed = changed_options(model, resolved)

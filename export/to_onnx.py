@@ -22,6 +22,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 import numpy as np
 
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_file, sha256_json, write_bytes
+from edge.card import build_command
 from edge.console import CommandParser, positive_int, run_command, size_argument
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.datasets import LAYOUTS, class_table
@@ -100,7 +101,8 @@ def source_digest() -> str:
     files = sorted(
         [*checkout.glob("train/models/*.py"), *checkout.glob("train/backbones/*.py"), checkout / "train/conv_blocks.py"]
         + [checkout / "export" / name for name in ("to_onnx.py", "keras_to_onnx.py", "rewrites.py", "noise.py")]
-        + [checkout / "export" / name for name in ("tensorrt_rules.py", "tensorrt_operators.py")]
+        + [checkout / "export" / name for name in ("tensorrt_rules.py", "tensorrt_operators.py", "inferred_graph.py")]
+        + [checkout / "train" / "options.py"]
     )
     files = [path for path in files if path.name not in COUNTING_MODULES]
     digest = hashlib.sha256()
@@ -261,6 +263,23 @@ def _batches(request: ExportRequest, frames: FrameSet) -> Iterator[np.ndarray]:
         yield np.concatenate([prepare_rgb(frames.read(index), request.height, request.width) for index in indices])
 
 
+def refuse_to_lose_weights(folder: Path) -> None:
+    """Refuse to put random weights in the place of trained or imported ones.
+
+    Raises:
+        WeightsError: the artefact there has such weights.
+    """
+    try:
+        weights = read_record(Contract, folder / CONTRACT_FILE).weights
+    except InputError:
+        return
+    if weights.kind != RANDOM:
+        raise WeightsError(
+            f"{folder} holds {weights.kind} weights of {weights.source}, and no weights were named or found. "
+            "Next: --weights FILE, or another --output"
+        )
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = CommandParser(
@@ -276,7 +295,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=size_argument, default="512x1024", metavar="HxW", help="input pixels")
     parser.add_argument("--batch", type=positive_int, default=1, metavar="N", help="frames in one call (default: 1)")
     add_option_argument(parser)
-    parser.add_argument("--output", type=Path, help="artefact folder (default: artifacts/MODEL-DATASET-HxW)")
+    parser.add_argument("--output", type=Path, help="artefact folder (default: artifacts/MODEL[+OPTIONS]-DATASET-HxW)")
     parser.add_argument("--json", action="store_true", help="print contract and parity report as JSON")
     return parser
 
@@ -290,12 +309,16 @@ def main(argv: list[str] | None = None) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     size, given = arguments.size, parse_assignments(arguments.option)
     sources = choose_sources(arguments.model, arguments.dataset, arguments.data_dir, arguments.weights, size, given)
+    if arguments.batch != 1 and sources.options.get("monte_carlo"):
+        raise InputError(f"{arguments.model} with samples takes one frame in a call, got --batch {arguments.batch}")
     request = ExportRequest(
         arguments.model, sources.dataset, *size, sources.weights_path, sources.options, arguments.batch
     )
     folder = arguments.output or artifact_folder(
         arguments.model, sources.dataset, *size, ARTIFACTS_ROOT, sources.options, arguments.batch
     )
+    if request.weights_path is None:
+        refuse_to_lose_weights(folder)
     frames = held_out_frames(sources.dataset, sources.data_dir, *size, max(PARITY_IMAGES, arguments.batch))
     contract = export_model(request, folder, frames)
     report = read_record(ParityReport, folder / PARITY_FILE)
@@ -305,6 +328,8 @@ def _export(arguments: argparse.Namespace) -> int:
         print(contract.weights.sentence())
         print(report.sentence())
         print(f"graph: {folder / GRAPH_FILE} (sha256 {sha256_file(folder / GRAPH_FILE)[:12]})")
+        if contract.batch == 1:
+            print(f"next: {build_command(contract, '--int8')}")
     return 0
 
 

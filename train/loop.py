@@ -26,25 +26,26 @@ from train.initial_weights import InitialWeights, transfer
 from train.losses import balanced_class_weights, training_losses
 from train.models import model_spec
 from train.models.base import inference_model
-from train.options import training_options
+from train.options import HALF_PIXEL, training_options
 from train.recipes import Recipe
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
 
 
-def keras_labeller(model: keras.Model, height: int, width: int):
+def keras_labeller(model: keras.Model, height: int, width: int, coordinates: str = HALF_PIXEL):
     """Return a function that labels frames by a Keras model, as edge.accuracy wants it.
 
     Args:
         model: an inference model for (height, width).
         height: network rows.
         width: network columns.
+        coordinates: rule by which the logits are upsampled, the one of the network's contract.
     """
     # One traced graph: predict() builds a data pipeline around every single frame.
     forward = tf.function(lambda frames: model(frames, training=False))
 
     def label_frame(frame_rgb: np.ndarray, label_height: int, label_width: int) -> np.ndarray:
         logits = forward(tf.constant(prepare_rgb(frame_rgb, height, width))).numpy()[0]
-        return upsample_argmax(np.ascontiguousarray(logits.transpose(2, 0, 1)), label_height, label_width)
+        return upsample_argmax(np.ascontiguousarray(logits.transpose(2, 0, 1)), label_height, label_width, coordinates)
 
     return label_frame
 
@@ -78,11 +79,12 @@ class _ValidateEachEpoch(keras.callbacks.Callback):
         trained: keras.Model,
         evaluator: keras.Model,
         steps: int,
+        coordinates: str,
     ) -> None:
         super().__init__()
         self.folder, self.run = folder, run
         self._validation, self._trained, self._evaluator, self._steps = validation, trained, evaluator, steps
-        self._label_frame = keras_labeller(inference_model(evaluator), run.height, run.width)
+        self._label_frame = keras_labeller(inference_model(evaluator), run.height, run.width, coordinates)
         self._start_s = self._epoch_start_s = self._last_line_s = time.perf_counter()
         self._epoch = 0
         self._epochs = int(run.recipe["epochs"])
@@ -187,7 +189,7 @@ def train(
     crop_height, crop_width = recipe.crop_height or recipe.height, recipe.crop_width or recipe.width
     spec.check_size(crop_height, crop_width)
     keras.utils.set_random_seed(seed)
-    class_count = training.table.class_count
+    class_count, coordinates = training.table.class_count, spec.coordinates(options)
     steps = max(1, len(training) // recipe.batch_size)
     # With fewer frames than a batch, tf.data repeats them until the batch is full.
     augmentation = Augmentation(recipe.scale_min, recipe.scale_max)
@@ -200,7 +202,7 @@ def train(
         whole = spec.build(crop_height, crop_width, class_count, **options)
         if initial is not None:
             print("\n".join(transfer(initial, whole, class_count).lines(initial.origin)), file=sys.stderr)
-        losses, loss_weights = training_losses(spec, whole.output, class_count, weights)
+        losses, loss_weights = training_losses(spec, whole.output, class_count, weights, coordinates)
         # Without the outputs that no loss is for: no gradient would reach the layers behind them.
         model = keras.Model(whole.input, {name: whole.output[name] for name in losses}, name=whole.name)
         model.compile(_optimizer(recipe, steps * recipe.epochs, model), losses, loss_weights=loss_weights)
@@ -221,7 +223,7 @@ def train(
         status="running",
         versions={"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
     )
-    callback = _ValidateEachEpoch(folder, run, validation, whole, evaluator, steps)
+    callback = _ValidateEachEpoch(folder, run, validation, whole, evaluator, steps, coordinates)
     callback.write()
     targets = pipeline.batches.map(lambda frames, labels: (frames, dict.fromkeys(losses, labels)))
     try:

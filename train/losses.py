@@ -13,6 +13,8 @@ from keras import ops
 
 from edge.labels import IGNORE_ID
 from train.models.base import LOGITS, PRESENCE, ModelSpec
+from train.models.layers import resize_bilinear
+from train.options import HALF_PIXEL
 
 
 class MaskedCrossEntropy(keras.losses.Loss):
@@ -22,10 +24,18 @@ class MaskedCrossEntropy(keras.losses.Loss):
         class_weights: (classes,) float; ones for plain cross entropy.
         upsample: bring the logits to the labels' size first; otherwise the labels are sampled at
             the logits' positions, which is cheaper and enough for an auxiliary head.
+        coordinates: rule of the upsampling, the one of the network's contract.
     """
 
-    def __init__(self, class_weights: np.ndarray, upsample: bool, name: str = "cross_entropy") -> None:
+    def __init__(
+        self,
+        class_weights: np.ndarray,
+        upsample: bool,
+        coordinates: str = HALF_PIXEL,
+        name: str = "cross_entropy",
+    ) -> None:
         super().__init__(name=name, reduction="sum")
+        self._coordinates = coordinates
         self._class_weights = np.asarray(class_weights, np.float32)
         self._upsample = upsample
 
@@ -33,7 +43,7 @@ class MaskedCrossEntropy(keras.losses.Loss):
         """Return the mean loss per pixel, a scalar; 0 where no pixel counts."""
         height, width = y_true.shape[1:3]
         if self._upsample:
-            y_pred = ops.image.resize(y_pred, (height, width), interpolation="bilinear", antialias=False)
+            y_pred = resize_bilinear(y_pred, height, width, self._coordinates)
         else:
             rows, columns = (_centres(old, new) for old, new in zip((height, width), y_pred.shape[1:3]))
             y_true = ops.take(ops.take(y_true, rows, axis=1), columns, axis=2)
@@ -70,7 +80,11 @@ class PresenceLoss(keras.losses.Loss):
 
 
 def training_losses(
-    spec: ModelSpec, outputs: Collection[str], class_count: int, class_weights: np.ndarray
+    spec: ModelSpec,
+    outputs: Collection[str],
+    class_count: int,
+    class_weights: np.ndarray,
+    coordinates: str = HALF_PIXEL,
 ) -> tuple[dict[str, keras.losses.Loss], dict[str, float]]:
     """Return the loss of each output that training has one for, and its weight, for keras.Model.compile.
 
@@ -79,8 +93,9 @@ def training_losses(
         outputs: names of the model's outputs; options decide which auxiliary heads it has.
         class_count: classes of the data set.
         class_weights: (classes,) float.
+        coordinates: rule by which the logits are upsampled.
     """
-    losses: dict[str, keras.losses.Loss] = {LOGITS: MaskedCrossEntropy(class_weights, upsample=True)}
+    losses: dict[str, keras.losses.Loss] = {LOGITS: MaskedCrossEntropy(class_weights, True, coordinates)}
     weights = {name: weight for name, weight in spec.auxiliary_weights.items() if name in outputs}
     for name in weights:
         if name == PRESENCE:

@@ -154,7 +154,7 @@ def agreed_options(weights: WeightsFile, given: dict[str, Any]) -> dict[str, Any
             raise WeightsError(
                 f"{weights.path} has {weights.model} with {name}={spell_option(options[name])}, "
                 f"wanted {name}={spell_option(wanted[name])}. "
-                "Next: leave the option out, or choose other weights with --weights"
+                "Next: leave the option out, or choose other weights"
             )
         options[name] = wanted[name]
     return options

@@ -97,9 +97,9 @@ def test_rebuild_command_names_the_options_sorted_and_quoted_for_a_shell(card):
     assert shlex.split(dataclasses.replace(card, contract=odd).rebuild_command())[-1] == "title=it's; a $test"
 
 
-def test_rebuild_command_asks_for_the_same_batch(card):
+def test_rebuild_command_knows_no_batch_since_engines_take_one_frame(card):
     several = dataclasses.replace(card, contract=dataclasses.replace(card.contract, batch=4))
-    assert several.rebuild_command() == card.rebuild_command() + " --batch 4"
+    assert several.rebuild_command() == card.rebuild_command()
 
 
 def test_card_of_a_network_with_more_outputs_comes_back_equal(card, tmp_path):

@@ -26,7 +26,7 @@ from edge.artifacts import sha256_file
 from edge.card import CARD_FILE, read_card
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.datasets import DATA_ROOT_VARIABLE
-from edge.errors import BackendError, ContractError, DatasetError, GraphError
+from edge.errors import BackendError, ContractError, DatasetError, GraphError, InputError
 from edge.imaging import write_image
 from edge.labels import CAMVID
 from edge.provenance import WeightsProvenance
@@ -271,6 +271,24 @@ def test_artefact_from_elsewhere_is_used_as_it_is(device, monkeypatch):
     result, _ = built(precision="float32")
     assert sha256_file(device / result.plan.artifact / GRAPH_FILE) == before
     assert result.card.contract.weights == TRAINED
+    assert any("exported by other sources" in note for note in result.card.notes)
+
+
+def test_artefact_under_the_name_of_another_is_refused_with_its_own_command(device):
+    folder = device / "artifacts" / f"fast_scnn-camvid-{SIZE}x{SIZE}"
+    contract = read_contract(folder)
+    write_record(folder / CONTRACT_FILE, dataclasses.replace(contract, options={"fusion_dilation": 1}))
+    with pytest.raises(ContractError, match=r"another network than asked for\. Next: .*--option fusion_dilation=1"):
+        built(precision="float32")
+
+
+def test_artefacts_of_other_options_are_named_where_the_one_asked_for_is_not(device):
+    folder = device / "artifacts" / f"fast_scnn-camvid-{SIZE}x{SIZE}"
+    contract = read_contract(folder)
+    write_record(folder / CONTRACT_FILE, dataclasses.replace(contract, options={"fusion_dilation": 1}))
+    folder.rename(folder.with_name(f"fast_scnn+fusion_dilation-1-camvid-{SIZE}x{SIZE}"))
+    with pytest.raises(InputError, match=r"no artefact of fast_scnn.*--option fusion_dilation=1"):
+        built(precision="float32")
 
 
 def test_random_artefact_is_exported_again_where_that_is_possible_and_it_is_stale(device, monkeypatch):

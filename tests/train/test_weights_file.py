@@ -187,7 +187,7 @@ def test_option_that_shapes_the_weights_is_refused_where_theirs_is_another(weigh
     message = refusal(WeightsError, agreed_options, weights, given)
     (name, value), *_ = given.items()
     assert f"bayesian_segnet with {name}={weights.options[name]}, wanted {name}={value}" in message
-    assert message.endswith("Next: leave the option out, or choose other weights with --weights")
+    assert message.endswith("Next: leave the option out, or choose other weights")
 
 
 @pytest.mark.parametrize("given", [{"depth": 50}, {"monte_carlo": -1}, {"classifier": "best"}])

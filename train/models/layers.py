@@ -27,26 +27,41 @@ class BilinearResize(layers.Layer):
 
     def call(self, features):
         """Map (N, h, w, C) to (N, height, width, C), same dtype."""
-        size = (self.height, self.width)
-        if tuple(features.shape[1:3]) == size:
-            return features
-        if self.coordinates == HALF_PIXEL:
-            return ops.image.resize(features, size, interpolation="bilinear", antialias=False)
-        if keras.backend.backend() == "tensorflow":
-            # One operator, that the converter turns into one ONNX Resize; Keras' own has no such rule.
-            import tensorflow as tf
-
-            resized = tf.raw_ops.ResizeBilinear(images=features, size=size, align_corners=True)
-            return tf.cast(resized, features.dtype)
-        rows, columns = (
-            ops.cast(ops.convert_to_tensor(align_corners_matrix(old, new)), features.dtype)
-            for old, new in zip(features.shape[1:3], size)
-        )
-        return ops.einsum("yh,xw,nhwc->nyxc", rows, columns, features)
+        return resize_bilinear(features, self.height, self.width, self.coordinates)
 
     def get_config(self) -> dict:
         """Return what `from_config` needs."""
         return {**super().get_config(), "height": self.height, "width": self.width, "coordinates": self.coordinates}
+
+
+def resize_bilinear(features, height: int, width: int, coordinates: str = HALF_PIXEL):
+    """Resize feature maps or logits by one of the two coordinate rules of contract.json.
+
+    Args:
+        features: (N, h, w, C), any backend's tensor.
+        height: output rows.
+        width: output columns.
+        coordinates: "half_pixel" or "align_corners".
+
+    Returns:
+        (N, height, width, C), same dtype.
+    """
+    size = (height, width)
+    if tuple(features.shape[1:3]) == size:
+        return features
+    if coordinates == HALF_PIXEL:
+        return ops.image.resize(features, size, interpolation="bilinear", antialias=False)
+    if keras.backend.backend() == "tensorflow":
+        # One operator, that the converter turns into one ONNX Resize; Keras' own has no such rule.
+        import tensorflow as tf
+
+        resized = tf.raw_ops.ResizeBilinear(images=features, size=size, align_corners=True)
+        return tf.cast(resized, features.dtype)
+    rows, columns = (
+        ops.cast(ops.convert_to_tensor(align_corners_matrix(old, new)), features.dtype)
+        for old, new in zip(features.shape[1:3], size)
+    )
+    return ops.einsum("yh,xw,nhwc->nyxc", rows, columns, features)
 
 
 def align_corners_matrix(old: int, new: int) -> np.ndarray:

@@ -139,7 +139,7 @@ def build_panoptic_deeplab(
 
 
 def _extra_outputs(class_count: int, options: Mapping[str, Any]) -> tuple[OutputTensor, ...]:
-    return (OutputTensor(CENTRE, 1, CENTRE_HEATMAP, "", 1.0), OutputTensor(OFFSET, 2, OFFSETS, "positions"))
+    return (OutputTensor(CENTRE, 1, CENTRE_HEATMAP), OutputTensor(OFFSET, 2, OFFSETS, "positions"))
 
 
 PANOPTIC_DEEPLAB = ModelSpec(

@@ -68,11 +68,6 @@ def keras_resnet(depth: int) -> Iterator[Entry]:
                 )  # fmt: skip
 
 
-def vgg16_layers() -> list[str]:
-    """Return VGG16's convolutions by the names of bayesian_segnet's encoder."""
-    return [f"conv{stage}_{index}" for stage, count in enumerate(VGG16_STAGES, 1) for index in range(1, count + 1)]
-
-
 def torch_vgg16(has_norms: bool) -> Iterator[Entry]:
     """Give the entries of torchvision's VGG16: `features.N`, with N counted over all layers.
 
