@@ -24,7 +24,7 @@ from edge.datasets import LAYOUTS
 from edge.errors import InputError, WeightsError
 from edge.records import record_to_json, write_record
 from train.importing import import_tensorflow
-from train.options import MODEL_NAMES, add_option_argument, changed_options, parse_assignments, resolve_options
+from train.options import MODEL_NAMES, add_option_argument, changed_options, parse_assignments, refuse_export_options
 from train.sources import SOURCES, sources_of
 from train.weights_file import VOC, VOC_CLASS_COUNT, WEIGHTS_SUFFIX, ImportRecord, import_record_path
 
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _import(arguments: argparse.Namespace) -> int:
     given = parse_assignments(arguments.option)
-    resolve_options(arguments.model, given)
+    refuse_export_options(arguments.model, given)
     source = arguments.source or _only_source(arguments.model)
     if not arguments.output.name.endswith(WEIGHTS_SUFFIX):
         raise InputError(f"--output is {arguments.output}, expected a name that ends in {WEIGHTS_SUFFIX}")
@@ -71,7 +71,7 @@ def _import(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"weights": str(arguments.output), "record": record_to_json(record)}, indent=2))
     else:
-        _print_result(record, arguments.output)
+        _print_result(record, arguments.output, arguments.dataset is not None)
     return 0
 
 
@@ -141,13 +141,15 @@ def import_weights(
     return record
 
 
-def _print_result(record: ImportRecord, output: Path) -> None:
+def _print_result(record: ImportRecord, output: Path, is_named: bool) -> None:
     what = (
         f"{record.class_count} classes of {record.dataset or 'an unknown dataset'}"
         if record.class_count
         else "backbone"
     )
     print(f"{record.model}, {what}: {record.tensors_used} tensors of {record.file} used, each once")
+    if not is_named and record.dataset is not None:
+        print(f"taken for {record.dataset} by its {record.class_count} classes; --dataset says otherwise")
     for left_out in record.left_out:
         print(f"not used: {left_out}")
     if record.fresh:

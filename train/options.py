@@ -200,6 +200,20 @@ def training_options(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def refuse_export_options(model: str, given: Mapping[str, Any]) -> None:
+    """Refuse, where weights are made, what is set when they are exported.
+
+    Raises:
+        InputError: such an option, an unknown one, or a value that it cannot take.
+    """
+    resolve_options(model, given)
+    for name in given:
+        if not OPTIONS[model][name].shapes_weights:
+            raise InputError(
+                f"option {name} of {model} does not belong to weights. Next: set it in export/build_engine.py"
+            )
+
+
 def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
     """Return what `--option NAME=VALUE` says, given several times.
 

@@ -15,7 +15,7 @@ from edge.datasets import LAYOUTS, open_dataset
 from edge.errors import InputError
 from edge.records import record_to_json
 from train.importing import import_tensorflow
-from train.options import MODEL_NAMES, add_option_argument, parse_assignments, resolve_options
+from train.options import MODEL_NAMES, add_option_argument, parse_assignments, refuse_export_options
 from train.recipes import find_recipe
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RUNS_ROOT, RunRecord, new_run_folder
 
@@ -76,7 +76,9 @@ def _train(arguments: argparse.Namespace) -> int:
     validation = open_dataset(arguments.dataset, arguments.data_dir, "val", limit=arguments.limit)
     explicit = parse_assignments(arguments.option)
     given = {**recipe.options, **explicit}
-    resolve_options(arguments.model, given)
+    refuse_export_options(arguments.model, explicit)
+    if arguments.init == "random" and arguments.init_weights is not None:
+        raise InputError(f"--init random takes no weights, got --init-weights {arguments.init_weights}")
     if arguments.init_weights is not None and not arguments.init_weights.is_file():
         raise InputError(f"weights not found: {arguments.init_weights}")
     folder = arguments.output or new_run_folder(arguments.model, arguments.dataset, RUNS_ROOT)

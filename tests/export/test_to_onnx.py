@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -182,6 +183,28 @@ def test_changed_source_misses(artifact, monkeypatch):
     assert current_export(artifact, REQUEST, *REQUEST.provenance()) is None
 
 
+def test_every_source_that_decides_what_a_graph_looks_like_counts(monkeypatch):
+    # The default of an option, the rules of the rewrites, a layer: a change of any misses.
+    before = to_onnx.source_digest()
+    read = Path.read_bytes
+    for name in ("options.py", "inferred_graph.py", "layers.py", "resnet.py", "conv_blocks.py", "rewrites.py"):
+        changed = lambda path, name=name: read(path) + (b"#" if path.name == name else b"")  # noqa: E731
+        monkeypatch.setattr(Path, "read_bytes", changed)
+        assert to_onnx.source_digest() != before, name
+    monkeypatch.setattr(Path, "read_bytes", read)
+    assert to_onnx.source_digest() == before
+
+
+def test_random_weights_do_not_replace_others(artifact, tmp_path):
+    to_onnx.refuse_to_lose_weights(artifact)
+    to_onnx.refuse_to_lose_weights(tmp_path)
+    contract = read_contract(artifact)
+    trained = dataclasses.replace(contract.weights, kind="trained", source="run")
+    write_record(tmp_path / CONTRACT_FILE, dataclasses.replace(contract, weights=trained))
+    with pytest.raises(WeightsError, match="holds trained weights of run, and no weights were named or found"):
+        to_onnx.refuse_to_lose_weights(tmp_path)
+
+
 @pytest.mark.parametrize("name", [GRAPH_FILE, CONTRACT_FILE, PARITY_FILE])
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 def test_damaged_artefact_misses(artifact, tmp_path, name, damage):
@@ -252,7 +275,8 @@ def test_command_prints_contract_and_parity(artifact, no_export, capsys, tmp_pat
     assert to_onnx.main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("random weights")
-    assert lines[-1].startswith(f"graph: {artifact / GRAPH_FILE}")
+    assert lines[-2].startswith(f"graph: {artifact / GRAPH_FILE}")
+    assert lines[-1].startswith("next: python export/build_engine.py --model fast_scnn")
 
 
 def test_command_refuses_an_unknown_model_in_one_line(capsys, tmp_path, monkeypatch):

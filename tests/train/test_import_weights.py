@@ -78,6 +78,7 @@ def test_script_writes_weights_and_their_record(published, tmp_path, run_python)
     used = len(fast_scnn_checkpoint(19)) - counters
     assert lines == [
         f"fast_scnn, 19 classes of cityscapes: {used} tensors of fast_scnn_19.safetensors used, each once",
+        "taken for cityscapes by its 19 classes; --dataset says otherwise",
         f"not used: counters of training steps ({counters})",
         "not in the checkpoint, random: auxiliary_low_conv, auxiliary_low_conv_bn, auxiliary_low",
         "options: separable_relu=true padding=symmetric first_padding=valid fusion_dilation=1 "

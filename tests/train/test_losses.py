@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from edge.labels import IGNORE_ID
+from edge.postprocess import upsample_argmax
 from train.losses import MaskedCrossEntropy, PresenceLoss, balanced_class_weights, training_losses
 from train.models import MODELS
+from train.models.layers import resize_bilinear
 
 CLASSES = 5
 GENERATOR = np.random.default_rng(2)
@@ -116,3 +118,16 @@ def test_balanced_weights_are_those_of_enet():
     np.testing.assert_allclose(weights, 1 / np.log([1.02, 1.52, 2.02]), rtol=1e-6)
     assert weights.dtype == np.float32
     assert 1.4 < weights[2] < weights[1] < weights[0] < 50.6
+
+
+def test_loss_upsamples_by_the_rule_of_the_contract():
+    logits = np.random.default_rng(2).normal(0, 4, (1, 3, 5, CLASSES)).astype(np.float32)
+    for coordinates in ("half_pixel", "align_corners"):
+        labels = upsample_argmax(logits[0].transpose(2, 0, 1).copy(), 24, 40, coordinates)[None]
+        resized = np.asarray(resize_bilinear(logits, 24, 40, coordinates))
+        assert np.array_equal(resized.argmax(axis=-1).astype(np.uint8), labels)
+        loss = MaskedCrossEntropy(np.ones(CLASSES), True, coordinates)
+        probabilities = np.exp(resized - resized.max(-1, keepdims=True))
+        probabilities /= probabilities.sum(-1, keepdims=True)
+        expected = -np.log(np.take_along_axis(probabilities, labels[..., None].astype(int), -1)).mean()
+        assert float(loss(labels, logits)) == pytest.approx(expected, rel=1e-4)

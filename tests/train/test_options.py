@@ -16,6 +16,7 @@ from train.options import (
     changed_options,
     check_model_name,
     parse_assignments,
+    refuse_export_options,
     resolve_options,
     training_options,
 )
@@ -189,3 +190,9 @@ def test_text_that_is_no_assignment_is_refused(text):
 
 def test_option_that_is_given_twice_is_refused():
     assert refusal(parse_assignments, ["depth=50", "head=psp", "depth=101"]) == "--option depth is given twice"
+
+
+def test_what_is_set_at_export_is_refused_where_weights_are_made():
+    refuse_export_options("bayesian_segnet", {"classifier": "plain"})
+    with pytest.raises(InputError, match=r"option monte_carlo of bayesian_segnet .* export/build_engine\.py"):
+        refuse_export_options("bayesian_segnet", {"monte_carlo": "8"})

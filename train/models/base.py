@@ -18,7 +18,7 @@ import keras
 
 from edge.contract import OutputTensor
 from edge.errors import SizeError
-from train.options import HALF_PIXEL, resolve_options
+from train.options import HALF_PIXEL
 
 LOGITS = "logits"
 """Name of the output that inference uses."""
@@ -83,8 +83,8 @@ class ModelSpec:
     smallest_side: int = 1
 
     def coordinates(self, options: Mapping[str, Any]) -> str:
-        """Return the rule by which the logits are upsampled."""
-        return resolve_options(self.name, options).get("coordinates", HALF_PIXEL)
+        """Return the rule by which the logits are upsampled, of a model built with every one of these options."""
+        return options.get("coordinates", HALF_PIXEL)
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse a size that the network cannot take.

@@ -137,6 +137,9 @@ def build_bayesian_segnet(
     Deviations from the paper and its Caffe models, and why:
         - Convolutions in front of a BatchNorm have no bias, which the norm would cancel.
         - Pooling rounds odd sides down; Caffe's rounds up (at 360x480 the third stage has 45 rows).
+        - The frame is normalised with ImageNet's statistics unless `normalisation` says otherwise.
+        - The uncertainty is the predictive entropy by default, the paper's figures show the variance; the
+          mean logits are ln p with p cut off at 1e-6.
         - `classifier="norm_relu"` puts BatchNorm and ReLU behind the last convolution, as
           meetps/pytorch-semseg does; the paper's classifier is the bare convolution.
 

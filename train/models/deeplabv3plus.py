@@ -36,16 +36,15 @@ def build_deeplabv3plus(
     """Build DeepLabV3+ with a ResNet backbone.
 
     Deviations from the paper, and why:
-        - The backbone is a ResNet (the paper's table 3 and figure 3), not the modified Xception of its
-          best results: there are published weights for it, and TensorRT runs its plain convolutions in
-          INT8 much faster than wide depthwise ones.
+        - The backbone is a ResNet (the paper's section 4.2), not the modified Xception of its best results
+          (section 4.3), because there are published weights of it for segmentation.
         - The ResNet has no multi-grid in its last stage, as the public weights have none.
         - Convolutions of the pyramid and of the decoder are not depthwise separable (the paper has both
           forms; the reference implementation's weights have these).
         - The logits stay at stride 4: the last upsampling by 4 is edge.postprocess' work.
         - Dropout in front of the classifier is the pyramid's 0.1 of the reference; the paper names none.
 
-    With `decoder_convs=2`, the paper's best (section 4.2), the network does 77 G multiply-adds more at
+    With `decoder_convs=2`, the paper's best (section 4.1, table 2), the network does 77 G multiply-adds more at
     1024x2048 than with the one convolution of the reference implementation.
 
     Args:

@@ -89,7 +89,8 @@ def build_panoptic_deeplab(
 
     Deviations from the paper, and why:
         - The backbone keeps stride 32 and the decoders fuse three of its stages, with rates 3, 6 and 9,
-          as the reference's fast configurations; `output_stride=16` dilates the last stage as the paper.
+          as the reference's fast configurations; `output_stride=16` dilates the last
+          stage as the paper does, and still fuses three stages where the paper fuses two.
         - The ResNet has a plain 7x7 stem (the paper: Xception-71, or a ResNet-50 with three 3x3).
         - Convolutions of the pyramid are not separable, as in the reference; in the paper they are.
         - The three outputs stay at stride 4. Offsets count positions of the output, not pixels of the

@@ -20,6 +20,14 @@ NOT_WEIGHTS = {r"(^|\.)num_batches_tracked$": "counters of training steps"}
 CLASSIFIERS = {r"^(pretrained\.|backbone\.)?fc\.(weight|bias)$": "ResNet's ImageNet classifier"}
 
 
+SUGGESTED = {"pytorch-semseg": {"normalisation": "caffe_unit"}}
+"""Source -> options that its tensors do not tell, and that hold where the user says nothing else.
+
+The loaders of meetps/pytorch-semseg differ: Cityscapes in its version "pascal" takes blue, green and red
+with Caffe's means over 255 (caffe_unit), VOC takes red, green and blue with ImageNet's statistics (imagenet).
+"""
+
+
 @dataclass(frozen=True)
 class Plan:
     """How a checkpoint becomes weights of a network here.
@@ -133,8 +141,10 @@ def _deeplabv3plus(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Pl
 
 def _segnet(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
     class_count = _classes(tensors, "up1.conv2.cbr_unit.0.weight", "SegNet")
-    options = {"classifier": "norm_relu", "normalisation": "caffe_unit"}
-    return Plan(options, list(whole_models.segnet()), class_count=class_count)
+    # The tensors do not tell what frames the network saw; the statistics of Caffe are those of blue, green and red.
+    reversed_input = given["normalisation"].startswith("caffe")
+    entries = list(whole_models.segnet(reversed_input))
+    return Plan({"classifier": "norm_relu"}, entries, class_count=class_count)
 
 
 def _panoptic_deeplab(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:

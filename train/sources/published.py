@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from train.models import model_spec
 from train.options import resolve_options, training_options
 from train.sources import SOURCES
 from train.sources.entries import Reading, Tensors
-from train.sources.plans import is_mobilenet, make_plan
+from train.sources.plans import SUGGESTED, is_mobilenet, make_plan
 
 BUILD_SIZE = (64, 128)
 """Frame size that models are built at to hold weights, which do not depend on it."""
@@ -71,9 +72,13 @@ def load_published(path: Path, model: str, source: str, given: Mapping[str, Any]
         if model == "panoptic_deeplab" and is_mobilenet(tensors):
             tensors = _mobilenet_file(path)
     try:
-        return load_tensors(tensors, model, source, given)
+        loaded = load_tensors(tensors, model, source, given)
     except WeightsError as error:
         raise WeightsError(f"{path} does not fit {model} of {SOURCES[source].title}: {error}") from None
+    if not checkpoint.left_out:
+        return loaded
+    others = f"entries beside the weights: {_listed(list(checkpoint.left_out))}"
+    return dataclasses.replace(loaded, left_out=(*loaded.left_out, others))
 
 
 def check_source(source: str, model: str) -> None:
@@ -101,7 +106,7 @@ def load_tensors(tensors: Tensors, model: str, source: str, given: Mapping[str, 
     Raises:
         WeightsError: tensors are missing, left over, or of another shape; options that the checkpoint has not.
     """
-    wanted = resolve_options(model, given)
+    wanted = resolve_options(model, {**SUGGESTED.get(source, {}), **given})
     plan = make_plan(source, model, tensors, wanted)
     for name in given:
         if name in plan.options and plan.options[name] != wanted[name]:

@@ -147,14 +147,20 @@ def deeplabv3plus(depth: int, rates: tuple[int, ...]) -> Iterator[Entry]:
 # meetps/pytorch-semseg
 
 
-def segnet() -> Iterator[Entry]:
-    """Give the entries of SegNet, whose last convolution has BatchNorm and ReLU."""
+def segnet(reversed_input: bool = True) -> Iterator[Entry]:
+    """Give the entries of SegNet, whose last convolution has BatchNorm and ReLU.
+
+    Args:
+        reversed_input: it was trained on blue, green and red.
+    """
     widths = (2, 2, 3, 3, 3)
     for stage, count in enumerate(widths, start=1):
         for index in range(1, count + 1):
             unit = f"down{stage}.conv{index}.cbr_unit"
             first = (stage, index) == (1, 1)
-            yield from conv_and_norm(f"conv{stage}_{index}", *_pair(unit, 0), bias=True, reversed_input=first)
+            yield from conv_and_norm(
+                f"conv{stage}_{index}", *_pair(unit, 0), bias=True, reversed_input=first and reversed_input
+            )
             unit = f"up{stage}.conv{count - index + 1}.cbr_unit"
             name = "classifier" if first else f"conv{stage}_{index}_decoder"
             yield from conv_and_norm(name, *_pair(unit, 0), bias=True)
