@@ -313,11 +313,12 @@ _KERAS_RESNET = ("conv1_conv/kernel", *(f"conv4_block{block}_1_conv/kernel" for 
     ],
 )
 def test_page_has_the_options_that_an_import_sets(model, source, tensors):
-    from train.sources.plans import make_plan
+    from train.sources.plans import SUGGESTED, make_plan
 
     # A plan is made from the names of the tensors and the shape of the classifier.
     checkpoint = dict.fromkeys(tensors, np.zeros((19, 1, 1, 1), np.float32))
-    wanted = make_plan(source, model, checkpoint, resolve_options(model, {})).options
+    suggested = SUGGESTED.get(source, {})
+    wanted = {**make_plan(source, model, checkpoint, resolve_options(model, suggested)).options, **suggested}
     found = []
     for name, (*_, cell) in rows_of(model, "import"):
         told = dict(re.findall(r"([a-z_]+)=(\w+)", cell))
