@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
+from train.conv_blocks import batch_norm
 from train.models.base import FRAME, LOGITS, ModelSpec, normalise
 from train.models.context import pyramid_pooling
 from train.models.layers import BilinearResize
@@ -43,7 +44,7 @@ class _Variant:
         x = layers.DepthwiseConv2D(
             3, strides, padding=padding, dilation_rate=dilation, use_bias=False, name=f"{name}_depthwise"
         )(x)
-        x = _batch_norm(f"{name}_depthwise_bn")(x)
+        x = batch_norm(f"{name}_depthwise_bn")(x)
         return layers.ReLU(name=f"{name}_depthwise_relu")(x) if activate else x
 
     def separable(self, x, filters: int, name: str, strides: int = 1):
@@ -52,13 +53,9 @@ class _Variant:
         return _conv(x, filters, 1, f"{name}_pointwise")
 
 
-def _batch_norm(name: str) -> layers.Layer:
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
-
-
 def _conv(x, filters: int, kernel: int, name: str, strides: int = 1, activate: bool = True, padding: str = "same"):
     x = layers.Conv2D(filters, kernel, strides, padding=padding, use_bias=False, name=name)(x)
-    x = _batch_norm(f"{name}_bn")(x)
+    x = batch_norm(f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if activate else x
 
 
