@@ -82,6 +82,26 @@ class Dataset:
         Raises:
             DatasetError: there is no label map, or it holds ids that the dataset does not have.
         """
+        ids, lookup, _ = self._read_ids(index)
+        return lookup.astype(np.uint8)[ids]
+
+    def count_labels(self, index: int) -> np.ndarray:
+        """Return how many pixels of frame `index` each train id has; faster than reading its label map.
+
+        Returns:
+            (256,) int64; at IGNORE_ID the pixels that count for nothing.
+
+        Raises:
+            DatasetError: as read_labels.
+        """
+        _, lookup, id_counts = self._read_ids(index)
+        counts = np.zeros(256, np.int64)
+        known = lookup >= 0
+        np.add.at(counts, lookup[known], id_counts[known])
+        return counts
+
+    def _read_ids(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return a label map's file ids, the (256,) int16 file id -> train id table, and the (256,) pixels of each."""
         sample = self.samples[index]
         if sample.label_path is None:
             raise DatasetError(f"{sample.image_path.name} of {self.name} {self.split} has no label map")
@@ -94,14 +114,15 @@ class Dataset:
             lookup[IGNORE_ID] = IGNORE_ID
         else:
             lookup = self.table.raw_lookup()
-        unknown = np.flatnonzero(np.bincount(ids.ravel(), minlength=256).astype(bool) & (lookup < 0))
+        id_counts = np.bincount(ids.ravel(), minlength=256)
+        unknown = np.flatnonzero(id_counts.astype(bool) & (lookup < 0))
         if unknown.size:
             known = np.flatnonzero(lookup >= 0)
             raise DatasetError(
                 f"label map {sample.label_path} has unknown ids {unknown[:8].tolist()}, "
                 f"{self.name} has {known.min()} to {known.max()}. Next: check that --dataset fits the folder"
             )
-        return lookup.astype(np.uint8)[ids]
+        return ids, lookup, id_counts
 
     def read_pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return frame `index` and its label map, which have the same size.

@@ -58,6 +58,25 @@ def test_label_ids_go_before_train_ids(tmp_path):
     assert not both.samples[0].labels_are_train_ids
 
 
+@pytest.mark.parametrize("kinds", [("labelIds",), ("labelTrainIds",)])
+def test_pixels_of_each_class_are_those_of_the_label_map(tmp_path, kinds):
+    ids = np.random.default_rng(4).integers(0, 34, (7, 34), np.uint8)
+    dataset = open_dataset("cityscapes", write_cityscapes(tmp_path, kinds=kinds, ids=ids), "val")
+    counts = dataset.count_labels(1)
+    assert (counts.shape, counts.dtype) == ((256,), np.int64)
+    np.testing.assert_array_equal(counts, np.bincount(dataset.read_labels(1).ravel(), minlength=256))
+    assert counts[IGNORE_ID] > 0
+
+
+def test_counting_refuses_what_reading_refuses(tmp_path):
+    dataset = open_dataset("cityscapes", write_cityscapes(tmp_path, ids=np.full((6, 34), 99, np.uint8)), "val")
+    with pytest.raises(DatasetError, match=r"unknown ids \[99\]"):
+        dataset.count_labels(0)
+    bare = open_dataset("cityscapes", write_cityscapes(tmp_path / "bare", kinds=()), "val", labelled=False)
+    with pytest.raises(DatasetError, match="no label map"):
+        bare.count_labels(0)
+
+
 @pytest.mark.parametrize("unknown", [34, 99, 254, 255])
 def test_unknown_label_ids_are_named_with_their_file(tmp_path, unknown):
     ids = np.zeros((6, 34), np.uint8)
