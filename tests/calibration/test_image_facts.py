@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
+from calibration import image_facts
 from calibration.image_cover import ImageFacts
 from calibration.image_facts import read_facts
-from edge.datasets import open_dataset
+from edge.datasets import Dataset, Sample, open_dataset
 from edge.errors import DatasetError, ImageError
 from edge.imaging import write_image
+from edge.labels import CAMVID
 
 
 @pytest.fixture
@@ -59,3 +63,21 @@ def test_label_map_of_another_dataset_is_named(camvid):
     write_image(camvid / "trainannot" / "s1_1.png", np.full((4, 6), 33, np.uint8))
     with pytest.raises(DatasetError, match=r"s1_1\.png has unknown ids \[33\]"):
         read_facts(open_dataset("camvid", camvid, "train", labelled=False))
+
+
+def test_nobody_waits_for_the_other_images_after_an_error(tmp_path, monkeypatch):
+    read = []
+
+    def facts_of(dataset, index):
+        if index == 0:
+            raise ImageError("damaged")
+        read.append(index)
+        time.sleep(0.02)
+
+    samples = tuple(Sample(f"{index}", "a", tmp_path / f"{index}.png", None) for index in range(200))
+    monkeypatch.setattr(image_facts, "_facts_of", facts_of)
+    monkeypatch.setattr(image_facts, "MOST_THREADS", 1)
+    with pytest.raises(ImageError, match="damaged"):
+        read_facts(Dataset("camvid", "train", tmp_path, CAMVID, samples))
+    # All others would take 4 s; the few that were begun before the error was seen are done.
+    assert len(read) < 100

@@ -103,6 +103,12 @@ def test_name_of_both_splits_is_decided_by_content(camvid, write_manifest):
         read_manifest_frames(write_manifest("val/t0_000"), "camvid", camvid)
 
 
+def test_training_image_that_is_the_same_in_validation_is_refused(camvid, write_manifest):
+    shutil.copy(camvid / "train" / "t0_000.png", camvid / "val" / "t0_000.png")
+    with pytest.raises(InputError, match="names t0_000 of camvid val"):
+        read_manifest_frames(write_manifest("train/t0_000"), "camvid", camvid)
+
+
 def test_test_split_is_held_out_too(camvid, write_manifest):
     shutil.copytree(camvid / "val", camvid / "test")
     shutil.copytree(camvid / "valannot", camvid / "testannot")
