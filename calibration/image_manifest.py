@@ -111,8 +111,12 @@ def manifest_warnings(manifest: CalibrationManifest) -> tuple[str, ...]:
             f"the calibration images show a single class, {shown[0]}: "
             "ranges of other streets will be clipped. Next: calibrate on images that show every class"
         )
-    elif missing:
-        sentences.append(f"no calibration image shows {', '.join(missing)}{_where_missing(measured, missing)}")
+    else:
+        sentences += [
+            f"no calibration image shows {', '.join(names)}{why}"
+            for why, names in _by_reason(measured, missing).items()
+            if names
+        ]
     if count < classes:
         sentences.append(
             f"{count} calibration image{'s are' if count > 1 else ' is'} fewer than the {classes} classes. "
@@ -121,14 +125,18 @@ def manifest_warnings(manifest: CalibrationManifest) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _where_missing(covers: dict[str, ClassCover], missing: Sequence[str]) -> str:
-    """Say whether the split could have shown the classes that are missing."""
-    known = [covers[name].images_in_split for name in missing]
-    if any(images is None for images in known):
-        return ""
-    if not any(known):
-        return ", and no image of the split does"
-    return ", although some of the split do. Next: take more images"
+def _by_reason(covers: dict[str, ClassCover], missing: Sequence[str]) -> dict[str, list[str]]:
+    """Sort classes that no image shows by whether the split could have shown them."""
+    could, nobody, unknown = (
+        ", although some of the split do. Next: take more images",
+        ", and none of the split does",
+        "",
+    )
+    reasons: dict[str, list[str]] = {could: [], nobody: [], unknown: []}
+    for name in missing:
+        there = covers[name].images_in_split
+        reasons[unknown if there is None else could if there else nobody].append(name)
+    return reasons
 
 
 def held_out_refusal(split: str) -> str:

@@ -90,10 +90,12 @@ def test_classes_that_no_image_shows_are_named(manifest):
     assert "no calibration image shows train, bus, although some of the split do" in sentence
 
 
-def test_class_that_the_split_lacks_is_said_to_be_so(manifest):
-    classes = {**manifest.classes, "train": ClassCover(0, 0.0, 0)}
-    (sentence,) = manifest_warnings(dataclasses.replace(manifest, classes=classes))
-    assert sentence == "no calibration image shows train, and no image of the split does"
+def test_class_that_the_split_lacks_is_told_from_one_that_was_missed(manifest):
+    classes = {**manifest.classes, "car": ClassCover(0, 0.0, 5), "bus": ClassCover(0, 0.0, 0)}
+    assert manifest_warnings(dataclasses.replace(manifest, classes=classes)) == (
+        "no calibration image shows car, although some of the split do. Next: take more images",
+        "no calibration image shows bus, and none of the split does",
+    )
 
 
 def test_missing_class_of_a_split_that_nobody_looked_at_is_named_alone(manifest):
