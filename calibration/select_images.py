@@ -29,12 +29,24 @@ from calibration.image_manifest import (
     manifest_note,
     manifest_warnings,
 )
+from calibration.manifest_frames import read_manifest_frames
 from edge.artifacts import sha256_json
 from edge.console import CommandParser, positive_int, run_command
 from edge.datasets import LAYOUTS, Dataset, open_dataset
 from edge.errors import DatasetError, InputError
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
 from edge.records import read_record, record_to_json, write_record
+
+__all__ = [
+    "DEFAULT_IMAGE_COUNT",
+    "MANIFEST_FILE",
+    "METHODS",
+    "RANDOM_WEIGHTS_IMAGE_COUNT",
+    "SYNTHETIC_SEED",
+    "CalibrationManifest",
+    "calibration_frames",
+    "read_manifest_frames",
+]
 
 MANIFEST_FILE = "calibration.json"
 
