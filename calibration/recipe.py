@@ -22,7 +22,7 @@ class QuantizationRecipe:
     Attributes:
         method: of activation ranges, one of calibration.methods.METHODS.
         tensor_methods: tensor -> method, for those that differ.
-        weight_method: of weight ranges per output channel, "max" or "mse" (clipped where that lowers the squared error).
+        weight_method: of weight ranges per output channel, "max" or "mse" (clipped where that lowers the error).
         float_layers: node name -> reason, of layers that stay in float.
         bias_correction: whether biases make up for the mean error of the rounded weights.
         equalised: whether the graph is the one whose channels calibration.equalise has balanced.

@@ -10,16 +10,16 @@ PAGE_FILE = "int8-report.html"
 
 @record(schema=1, what="layer report")
 class LayerReport:
-    """One layer with multiply-adds.
+    """One layer: those with multiply-adds, and others whose inputs are quantised.
 
     Attributes:
         name: of the node.
-        operator: Conv, ConvTranspose, Gemm or MatMul.
-        multiply_adds: for one frame.
+        operator: of ONNX, such as Conv.
+        multiply_adds: for one frame; 0 of a layer without a weight, such as Add.
         precision: "int8" or "float".
         reason: why it is in float; "" for int8.
-        output_error: with this layer alone in INT8, RMS error of the logits over the RMS of the logits; None if it was not measured.
-        label_change: with this layer alone in INT8, share of pixels whose label changes, 0 to 1; None if it was not measured.
+        output_error: with this layer alone in INT8, RMS error of the logits over their RMS; None if not measured.
+        label_change: with this layer alone in INT8, share of pixels whose label changes, 0 to 1; None if not measured.
         int8_ms: time of the layer in the engine; None where it is not known.
         float_ms: time of the layer in the float engine on the same machine.
     """
@@ -110,7 +110,7 @@ class Int8Report:
         int8_mac_share: share of multiply-adds in INT8, 0 to 1.
         recipe: how it was quantised, in words.
         steps: what was tried, in order.
-        layers: every layer with multiply-adds, in graph order.
+        layers: every layer that has multiply-adds or could be quantised, in graph order.
         worst_images: those with the least label agreement, worst first.
         warnings: sentences about ranges, images and the graph.
         notes: sentences about the result.

@@ -23,16 +23,39 @@ class CalibrationNote:
     """How the ranges of an INT8 engine were found.
 
     Attributes:
-        method: "min-max", "percentile" or "entropy".
+        method: of the ranges of most tensors, such as "percentile"; "tensorrt-entropy" for TensorRT's own calibrator.
         image_count: images that ranges were collected on.
         images_from: dataset and split, or "synthetic scenes".
-        ranges_sha256: of ranges.json.
+        ranges_sha256: of ranges.json; "" where TensorRT collected them.
+        recipe: everything that was chosen, in words.
+        budget: what INT8 was allowed to cost, in words; "none" where nothing was enforced.
     """
 
     method: str
     image_count: int
     images_from: str
     ranges_sha256: str
+    recipe: str = ""
+    budget: str = "none"
+
+
+@record(schema=1, what="layer precision")
+class LayerPrecision:
+    """What one layer with multiply-adds is computed in, and why.
+
+    Attributes:
+        name: of the node.
+        operator: of ONNX, such as Conv.
+        multiply_adds: for one frame.
+        precision: "int8" or "float".
+        reason: why it is in float; "" for int8.
+    """
+
+    name: str
+    operator: str
+    multiply_adds: int
+    precision: str
+    reason: str = ""
 
 
 @record(schema=1, what="build check")
@@ -45,6 +68,10 @@ class BuildCheck:
         label_agreement: share of pixels with the label of the float graph, 0 to 1.
         miou_float: mIoU of the float graph, 0 to 1; None without labels or trained weights.
         miou_engine: mIoU of the engine on the same frames.
+        drop_low: lower end of the 95 % bootstrap interval of the engine's drop, in points.
+        drop_high: upper end.
+        miou_simulated: mIoU of INT8 simulated exactly, 0 to 1; None for a float engine.
+        label_agreement_simulated: share of pixels with the label of the float graph when simulated.
     """
 
     image_count: int
@@ -52,6 +79,10 @@ class BuildCheck:
     label_agreement: float
     miou_float: float | None = None
     miou_engine: float | None = None
+    drop_low: float | None = None
+    drop_high: float | None = None
+    miou_simulated: float | None = None
+    label_agreement_simulated: float | None = None
 
 
 @record(schema=1, what="engine card")
@@ -74,6 +105,7 @@ class EngineCard:
         calibration: how its ranges were found; None for a float engine.
         check: what was measured after the build.
         notes: sentences that a user has to know.
+        layers: precision of every layer with multiply-adds; empty for a float engine.
     """
 
     contract: Contract
@@ -91,6 +123,7 @@ class EngineCard:
     calibration: CalibrationNote | None = None
     check: BuildCheck | None = None
     notes: tuple[str, ...] = ()
+    layers: tuple[LayerPrecision, ...] = ()
 
     def __post_init__(self) -> None:
         for what, value, known in (("backend", self.backend, BACKENDS), ("precision", self.precision, PRECISIONS)):
@@ -116,6 +149,8 @@ def build_command(contract: Contract, *flags: str) -> str:
     Returns:
         A line for a shell; options are sorted by name and quoted where a shell needs it.
     """
+    if contract.adopted_from is not None:
+        return " ".join((contract.adoption_command(), *flags))
     options = [f"{name}={spell_option(value)}" for name, value in sorted(contract.options.items())]
     return " ".join(
         (

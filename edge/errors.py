@@ -13,6 +13,7 @@
     +-- BackendError                  a runtime is not usable here, or failed at work
     |   +-- EngineMismatchError       an engine was built for another machine or from other files
     +-- ParityError                   two forms of one network disagree by more than the tolerance
+    +-- AccuracyBudgetError           INT8 costs more accuracy than the user allowed (exit code 3)
     +-- StorageError                  a result could not be written (disk full, no permission)
 
 A message says what, got, wanted and next, in one line.
@@ -21,6 +22,7 @@ A message says what, got, wanted and next, in one line.
 from __future__ import annotations
 
 __all__ = [
+    "AccuracyBudgetError",
     "BackendError",
     "ContractError",
     "DatasetError",
@@ -94,6 +96,12 @@ class EngineMismatchError(BackendError):
 
 class ParityError(SegEdgeError):
     """Two forms of one network (Keras and ONNX, float and engine) disagree by more than allowed."""
+
+
+class AccuracyBudgetError(SegEdgeError):
+    """INT8 costs more accuracy than the budget allows, whatever was tried."""
+
+    exit_code = 3
 
 
 class StorageError(SegEdgeError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import collections
+import dataclasses
 import hashlib
 import os
 from pathlib import Path
@@ -57,6 +58,10 @@ class DatasetFrames(FrameSet):
     def digest(self, index: int) -> str:
         """Return the SHA-256 of the image file."""
         return sha256_file(self.dataset.samples[self._indices[index]].image_path)
+
+    def chosen(self) -> Dataset:
+        """Return the dataset with these frames alone, in this order."""
+        return dataclasses.replace(self.dataset, samples=tuple(self.dataset.samples[i] for i in self._indices))
 
 
 class FolderFrames(FrameSet):

@@ -31,12 +31,14 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def open_session(graph: str | os.PathLike | bytes, threads: int = 0) -> Any:
+def open_session(graph: str | os.PathLike | bytes, threads: int = 0, exact: bool = False) -> Any:
     """Load a graph for the CPU.
 
     Args:
         graph: path of an ONNX file, or its bytes.
         threads: cores that one frame may use; 0 for all.
+        exact: compute Q/DQ pairs as they stand, in float, instead of by the CPU's 8-bit kernels: rounding and
+            clipping are those of INT8, and no sum saturates.
 
     Returns:
         onnxruntime.InferenceSession.
@@ -49,6 +51,8 @@ def open_session(graph: str | os.PathLike | bytes, threads: int = 0) -> Any:
     options.log_severity_level = 3
     if threads:
         options.intra_op_num_threads = threads
+    if exact:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     source = graph if isinstance(graph, bytes) else os.fspath(graph)
     what = "the graph" if isinstance(graph, bytes) else f"graph {graph}"
     if not isinstance(graph, bytes) and not Path(graph).is_file():
@@ -67,16 +71,20 @@ class OnnxRuntimeRunner(Runner):
     """Runs an ONNX file on the CPU.
 
     Args:
-        path: the engine file.
+        graph: the engine file, or its bytes.
         contract: its input and outputs.
         threads: cores that one frame may use; 0 for all.
+        exact: simulate INT8 in float, see open_session.
     """
 
     backend = "onnxruntime"
 
-    def __init__(self, path: str | os.PathLike, contract: Contract, threads: int = 0) -> None:
+    def __init__(
+        self, graph: str | os.PathLike | bytes, contract: Contract, threads: int = 0, exact: bool = False
+    ) -> None:
         super().__init__(contract)
-        self._path, self._threads = Path(path), threads
+        self._graph, self._threads, self._exact = graph, threads, exact
+        self._name = "the graph" if isinstance(graph, bytes) else os.fspath(graph)
         self._session: Any = None
 
     def describe(self) -> dict[str, Any]:
@@ -89,7 +97,7 @@ class OnnxRuntimeRunner(Runner):
         }
 
     def _activate_impl(self) -> None:
-        session = open_session(self._path, self._threads)
+        session = open_session(self._graph, self._threads, self._exact)
         contract = self.contract
         inputs = [(value.name, tuple(value.shape), value.type) for value in session.get_inputs()]
         outputs = [(value.name, tuple(value.shape), value.type) for value in session.get_outputs()]
@@ -99,7 +107,7 @@ class OnnxRuntimeRunner(Runner):
         # a str, which does not sort beside a number.
         if inputs != wanted_inputs or sorted(outputs, key=str) != sorted(wanted_outputs, key=str):
             raise GraphError(
-                f"{self._path} takes {inputs} and gives {outputs}, "
+                f"{self._name} takes {inputs} and gives {outputs}, "
                 f"its contract says {wanted_inputs} and {wanted_outputs}"
             )
         self._session = session
@@ -112,4 +120,4 @@ class OnnxRuntimeRunner(Runner):
         try:
             return dict(zip(names, self._session.run(names, {self.contract.input_name: frame})))
         except Exception as error:  # as above
-            raise BackendError(f"ONNX Runtime failed on {self._path}: {_first_line(error)}") from None
+            raise BackendError(f"ONNX Runtime failed on {self._name}: {_first_line(error)}") from None

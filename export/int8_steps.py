@@ -1,0 +1,254 @@
+"""INT8 of a build: images, ranges, the recipe that holds the budget, the graph that is built."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from calibration.lint import lint, require_clean
+
+import calibration.bias_correction
+import calibration.equalise
+import calibration.placement
+import calibration.quantize
+import calibration.weights
+from calibration.accuracy import AccuracySet, Budget, drop_points
+from calibration.collect import collect_ranges
+from calibration.equalise import equalise
+from calibration.quantize import QDQ_GRAPH_FILE, load_graph, quantize
+from calibration.ranges import RANGES_FILE, Ranges, current_ranges
+from calibration.recipe import QuantizationRecipe
+from calibration.search import RecipeSearch, SearchOutcome
+from calibration.select_images import (
+    DEFAULT_IMAGE_COUNT,
+    MANIFEST_FILE,
+    RANDOM_WEIGHTS_IMAGE_COUNT,
+    CalibrationManifest,
+    calibration_frames,
+    read_manifest_frames,
+)
+from edge.artifacts import sha256_file, sha256_json, write_bytes
+from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract
+from edge.errors import ContractError, InputError
+from edge.frames import FrameSet, SyntheticFrames
+from edge.provenance import RANDOM
+from edge.records import read_record, record, write_record
+from export.backends import unsigned_levels
+from export.build_request import BuildRequest, Plan, Say
+
+RECIPE_FILE = "int8-recipe.json"
+EQUALISED_FOLDER = "equalised"
+
+
+@record(schema=1, what="kept recipe")
+class KeptRecipe:
+    """A recipe that held its budget on real images, for machines that have none.
+
+    Attributes:
+        graph_sha256: of the float graph.
+        form: whose placement was evaluated.
+        recipe: what it is.
+        drop_points: mIoU lost by simulation, in points; None without labels.
+        label_agreement: share of pixels with the label of the float graph, 0 to 1.
+        images_from: where the images come from.
+        image_count: how many there were.
+    """
+
+    graph_sha256: str
+    form: str
+    recipe: QuantizationRecipe
+    drop_points: float | None
+    label_agreement: float
+    images_from: str
+    image_count: int
+
+
+@dataclass(frozen=True)
+class Int8Graph:
+    """What a build goes on with.
+
+    Attributes:
+        outcome: of the search.
+        form: of the graph that is built.
+        ranges: of the plain graph.
+        ranges_sha256: of ranges.json.
+        notes: sentences for the card.
+    """
+
+    outcome: SearchOutcome
+    form: str
+    ranges: Ranges
+    ranges_sha256: str
+    notes: tuple[str, ...]
+
+
+def calibrate(
+    request: BuildRequest, plan: Plan, contract: Contract, say: Say
+) -> tuple[Ranges, str, CalibrationManifest | None]:
+    """Collect ranges, or take those of the artefact if they are of the same graph, images, preprocessing and methods.
+
+    Returns:
+        Ranges, the hash of their file, and the manifest; None for ranges that came from elsewhere.
+    """
+    if plan.sources.data_dir is None and request.int8.manifest_path is None:
+        # Perhaps collected where the dataset is, and brought here with the artefact.
+        moved = current_ranges(plan.artifact, contract.graph_sha256, None)
+        if moved is not None and moved[0].images_from != SyntheticFrames.DESCRIPTION:
+            images = f"{moved[0].image_count} images of {moved[0].images_from}"
+            say(f"no dataset here: use the artefact's ranges of {images}")
+            return (*moved, _kept_manifest(plan.artifact, moved[0]))
+    frames, manifest = calibration_images(request, plan, contract)
+    ranges, digest = _ranges_of(plan.artifact, contract, frames, manifest, say)
+    return ranges, digest, manifest
+
+
+def calibration_images(request: BuildRequest, plan: Plan, contract: Contract) -> tuple[FrameSet, CalibrationManifest]:
+    """Return the calibration images that the user named, or those that are selected."""
+    sources, wanted = plan.sources, request.int8
+    if wanted.manifest_path is not None:
+        return read_manifest_frames(
+            wanted.manifest_path, sources.dataset, sources.data_dir, allow_validation=wanted.force_validation_images
+        )
+    is_random = contract.weights.kind == RANDOM
+    count = wanted.calibration_images or (RANDOM_WEIGHTS_IMAGE_COUNT if is_random else DEFAULT_IMAGE_COUNT)
+    return calibration_frames(sources.dataset, sources.data_dir, count, contract.height, contract.width)
+
+
+def find_int8(
+    request: BuildRequest,
+    plan: Plan,
+    contract: Contract,
+    calibrated: tuple[Ranges, str],
+    accuracy: AccuracySet,
+    budget: Budget,
+    say: Say,
+) -> Int8Graph:
+    """Find the recipe that holds the budget and write the portable Q/DQ graph.
+
+    Args:
+        request: what the user asked for.
+        plan: what is built.
+        contract: of the float graph.
+        calibrated: ranges and the hash of their file.
+        accuracy: images that the recipe is judged on.
+        budget: what it is held to.
+        say: takes a line for each step.
+    """
+    ranges, ranges_sha256 = calibrated
+    form = plan.backend
+    levels = unsigned_levels() if form == "onnxruntime" else 255
+    model = load_graph(plan.artifact / GRAPH_FILE)
+    start, notes = _first_recipe(request, plan, contract, budget)
+    images = [accuracy.frames.digest(index) for index in range(len(accuracy.frames))]
+    key = sha256_json([contract.graph_sha256, ranges_sha256, images, accuracy.has_truth, form, levels, _code_sha256()])
+
+    def balanced() -> tuple[Any, Ranges] | None:
+        return _equalised(request, plan, contract, model, ranges, say)
+
+    search = RecipeSearch(
+        model, ranges, balanced, form, levels, contract, accuracy, budget, key,
+        plan.artifact / f"int8-search-{form}.json", 60.0 * request.int8.search_minutes, say,
+    )  # fmt: skip
+    outcome = search.run(start, request.int8.measure_layers)
+    portable = outcome.quantized
+    if form != "tensorrt":
+        portable = quantize(*search.source(outcome.recipe), outcome.recipe, "tensorrt")
+    require_clean(load_bytes(portable.data), "tensorrt", QDQ_GRAPH_FILE)
+    notes += tuple(
+        f"{finding.node}: {finding.sentence}"
+        for finding in lint(load_bytes(outcome.quantized.data), form)
+        if finding.severity == "error"
+    )
+    write_bytes(plan.artifact / QDQ_GRAPH_FILE, portable.data)
+    if outcome.is_met and budget.is_enforced:
+        drop = drop_points(accuracy.float_labels, outcome.labels)
+        kept = KeptRecipe(
+            contract.graph_sha256, form, outcome.recipe, drop, outcome.labels.agreement,
+            accuracy.frames.description, len(accuracy.frames),
+        )  # fmt: skip
+        write_record(plan.artifact / RECIPE_FILE, kept)
+    return Int8Graph(outcome, form, ranges, ranges_sha256, notes)
+
+
+def load_bytes(data: bytes) -> Any:
+    """Return the ModelProto of an ONNX file in memory."""
+    return calibration.quantize.import_onnx().load_from_string(data)
+
+
+def _first_recipe(
+    request: BuildRequest, plan: Plan, contract: Contract, budget: Budget
+) -> tuple[QuantizationRecipe, tuple[str, ...]]:
+    """Return where the search starts: what the user asked for, or what held the budget where there were images."""
+    wanted = request.int8
+    plain = QuantizationRecipe(
+        method=wanted.calibrator, weight_method=wanted.weight_method, classifier=wanted.classifier, resize=wanted.resize
+    )
+    if budget.is_enforced or contract.weights.kind == RANDOM:
+        return plain, ()
+    try:
+        kept = read_record(KeptRecipe, plan.artifact / RECIPE_FILE)
+    except (InputError, ContractError):
+        return plain, ()
+    if kept.graph_sha256 != contract.graph_sha256:
+        return plain, ()
+    drop = f"a drop of {kept.drop_points:+.2f} points" if kept.drop_points is not None else ""
+    figures = drop or f"labels equal on {100 * kept.label_agreement:.2f} % of pixels"
+    return kept.recipe, (
+        f"quantised by the recipe that came with the artefact: {figures} in the {kept.form} form on "
+        f"{kept.image_count} images of {kept.images_from}",
+    )
+
+
+def _ranges_of(
+    artifact: Path, contract: Contract, frames: FrameSet, manifest: CalibrationManifest, say: Say
+) -> tuple[Ranges, str]:
+    existing = current_ranges(artifact, contract.graph_sha256, manifest.digest())
+    if existing is not None:
+        say(f"ranges of {existing[0].image_count} images of {existing[0].images_from} are there and current")
+        return existing
+    ranges = collect_ranges(artifact, frames, manifest.digest())
+    write_record(artifact / MANIFEST_FILE, manifest)
+    write_record(artifact / RANGES_FILE, ranges)
+    return ranges, sha256_file(artifact / RANGES_FILE)
+
+
+def _kept_manifest(artifact: Path, ranges: Ranges) -> CalibrationManifest | None:
+    try:
+        manifest = read_record(CalibrationManifest, artifact / MANIFEST_FILE)
+    except (InputError, ContractError):
+        return None
+    return manifest if manifest.digest() == ranges.manifest_sha256 else None
+
+
+def _equalised(
+    request: BuildRequest, plan: Plan, contract: Contract, model: Any, ranges: Ranges, say: Say
+) -> tuple[Any, Ranges] | None:
+    """Write the graph with balanced channels as an artefact of its own, and collect its ranges on the same images."""
+    balanced, pairs = equalise(model, ranges)
+    if not pairs:
+        return None
+    if (
+        plan.sources.data_dir is None
+        and contract.weights.kind != RANDOM
+        and ranges.images_from != SyntheticFrames.DESCRIPTION
+    ):
+        say("equalised channels: their ranges cannot be collected, the calibration images are not here")
+        return None
+    folder = plan.artifact / EQUALISED_FOLDER
+    data = balanced.SerializeToString(deterministic=True)
+    write_bytes(folder / GRAPH_FILE, data)
+    own = dataclasses.replace(contract, graph_sha256=sha256_file(folder / GRAPH_FILE))
+    write_record(folder / CONTRACT_FILE, own)
+    say(f"equalised the channels of {len(pairs)} tensors")
+    frames, manifest = calibration_images(request, plan, contract)
+    return load_graph(folder / GRAPH_FILE), _ranges_of(folder, own, frames, manifest, say)[0]
+
+
+def _code_sha256() -> str:
+    """Return the digest of the code that makes a quantised graph: results of other code are not taken over."""
+    modules = (
+        calibration.placement, calibration.quantize, calibration.weights, calibration.bias_correction, calibration.equalise,
+    )  # fmt: skip
+    return sha256_json([sha256_file(module.__file__) for module in modules])
