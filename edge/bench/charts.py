@@ -3,9 +3,55 @@
 from __future__ import annotations
 
 import html
-from typing import Sequence
+import math
+from dataclasses import dataclass
+from typing import Sequence, Tuple
 
-_INK, _BAR, _GRID = "#1c2430", "#3b6fb6", "#dde2ea"
+_INK, _FAINT, _BAR, _GRID = "#1c2430", "#5a6675", "#3b6fb6", "#dde2ea"
+_GLYPH = 6.9
+"""Pixels that a character takes at most on average, at the size of the charts' text."""
+
+BLUE, ORANGE, GREEN, RED = _BAR, "#d9822b", "#2c8a4b", "#c8362f"
+"""Colours that people with any sight tell apart in pairs: blue and orange, and by place or shape green and red."""
+
+_Box = Tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a chart.
+
+    Attributes:
+        name: in front of it; a long one is cut in the middle and shown whole when pointed at.
+        value: its length, not negative.
+        text: behind it.
+        color: "#rrggbb".
+    """
+
+    name: str
+    value: float
+    text: str
+    color: str = BLUE
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a scatter chart.
+
+    Attributes:
+        x: across.
+        y: upwards.
+        mark: a character or two beside it.
+        text: shown when it is pointed at.
+        is_good: whether it is drawn as a green disc, or else as a red square.
+    """
+
+    x: float
+    y: float
+    mark: str
+    text: str
+    is_good: bool
 
 
 def bar_chart(values: dict[str, float], unit: str, caption: str) -> str:
@@ -16,17 +62,90 @@ def bar_chart(values: dict[str, float], unit: str, caption: str) -> str:
         unit: behind each value.
         caption: above the chart.
     """
-    row, left, width = 22, 120, 760
-    height = row * len(values) + 28
-    largest = max(values.values(), default=0.0) or 1.0
+    return bars([Bar(name, value, f"{value:.2f} {unit}") for name, value in values.items()], caption)
+
+
+def bars(shown: Sequence[Bar], caption: str) -> str:
+    """Draw horizontal bars in their order.
+
+    Args:
+        shown: names need not differ; a value that is not finite gets no bar, only its text.
+        caption: above the chart.
+    """
+    row, width, longest = 22, 760, 44
+    names = [_shortened(bar.name, longest) for bar in shown]
+    left = max(120, math.ceil(_GLYPH * max(map(len, names), default=0)) + 12)
+    right = max(90, math.ceil(_GLYPH * max((len(bar.text) for bar in shown), default=0)) + 12)
+    largest = max((bar.value for bar in shown if math.isfinite(bar.value)), default=0.0) or 1.0
     parts = [_text(0, 14, caption, weight="600")]
-    for index, (name, value) in enumerate(values.items()):
+    for index, (name, bar) in enumerate(zip(names, shown)):
         y = 28 + row * index
-        length = (width - left - 90) * value / largest
-        parts.append(_text(left - 8, y + 13, name, anchor="end"))
-        parts.append(f'<rect x="{left}" y="{y + 2}" width="{length:.1f}" height="{row - 8}" rx="2" fill="{_BAR}"/>')
-        parts.append(_text(left + length + 6, y + 13, f"{value:.2f} {unit}"))
-    return _svg(width, height, parts)
+        length = (width - left - right) * bar.value / largest if math.isfinite(bar.value) else 0.0
+        parts.append(_text(left - 8, y + 13, name, anchor="end", title=bar.name if name != bar.name else ""))
+        parts.append(
+            f'<rect x="{left}" y="{y + 2}" width="{length:.1f}" height="{row - 8}" rx="2" fill="{bar.color}"/>'
+        )
+        parts.append(_text(left + length + 6, y + 13, bar.text))
+    return _svg(width, row * len(shown) + 28, parts)
+
+
+def bar_pair(first: float, second: float, largest: float) -> str:
+    """Draw two bars, one on the other, for a cell of a table: the first in orange, the second in blue.
+
+    Args:
+        first: value of the upper bar, 0 to `largest`.
+        second: of the lower one.
+        largest: value of a whole width.
+    """
+    width = 180
+    upper, lower = (width * value / (largest or 1.0) for value in (first, second))
+    parts = [
+        f'<rect x="0" y="1" width="{upper:.1f}" height="7" fill="{ORANGE}"/>',
+        f'<rect x="0" y="9" width="{lower:.1f}" height="7" fill="{BLUE}"/>',
+    ]
+    return _svg(width, 17, parts)
+
+
+def scatter_chart(points: Sequence[Point], x_name: str, y_name: str, caption: str, limit: float | None) -> str:
+    """Draw points, the best that each x allows as a line of steps, and a limit that y should not pass.
+
+    The best at x is the lowest y of all points at x or further right: x is something to have much of, y its price.
+    Points far above what matters are drawn as triangles at the upper edge, so that the others can be told apart.
+
+    Args:
+        points: with finite coordinates, at least one.
+        x_name: of the axis, with its unit.
+        y_name: likewise.
+        caption: above the chart.
+        limit: of y; None draws none.
+    """
+    # A hopeless attempt must not press the limit and everything near it onto the axis.
+    least = min(point.y for point in points)
+    reach = 8 * max(abs(limit or 0.0), abs(least), 1e-6)
+    highest = max(min(max(point.y for point in points), reach), 1.3 * (limit or 0.0), 1e-3)
+    plot = _Plot(
+        tuple(_ticks(min(point.x for point in points), max(point.x for point in points))),
+        tuple(_ticks(min(0.0, least), highest)),
+    )
+    is_cut = any(point.y > plot.y_ticks[-1] for point in points)
+    beyond = f"; triangles lie above {_tick_text(plot.y_ticks[-1], plot.y_ticks)}" if is_cut else ""
+    parts = [_text(0, 14, caption, weight="600"), *plot.axes(x_name, y_name + beyond)]
+    best = _best_steps(points)
+    corners = [(point.x, y) for point, after in zip(best, best[1:] + best[-1:]) for y in (point.y, after.y)]
+    path = " ".join(f"{plot.across(x):.1f},{plot.down(y):.1f}" for x, y in corners)
+    parts.append(f'<polyline points="{path}" fill="none" stroke="{_BAR}" stroke-width="1.3" stroke-opacity="0.6"/>')
+    places = [(plot.across(point.x), plot.down(point.y)) for point in points]
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
+    if limit is not None:
+        parts += plot.limit(limit, taken)
+    for point, (x, y) in zip(points, places):
+        parts.append(f"<g>{_title(point.text)}{_symbol(x, y, point, point.y > plot.y_ticks[-1])}</g>")
+    for point, (x, y) in zip(points, places):
+        place = _free_place(x, y, _GLYPH * len(point.mark), taken, plot.frame)
+        if place is not None:
+            # With a white rim, so that lines end at it.
+            parts.append(f'<g paint-order="stroke" stroke="#fff" stroke-width="3">{_text(*place, point.mark)}</g>')
+    return _svg(plot.width, plot.height, parts)
 
 
 def line_chart(values: Sequence[float], unit: str, caption: str) -> str:
@@ -57,10 +176,129 @@ def line_chart(values: Sequence[float], unit: str, caption: str) -> str:
     return _svg(width, height, parts)
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start", weight: str = "400") -> str:
+@dataclass(frozen=True)
+class _Plot:
+    """The area of a scatter chart, and where its values lie in it."""
+
+    x_ticks: tuple[float, ...]
+    y_ticks: tuple[float, ...]
+    width: int = 760
+    height: int = 330
+
+    @property
+    def frame(self) -> _Box:
+        return 60, 58, self.width - 24, self.height - 44
+
+    def across(self, x: float) -> float:
+        left, _, right, _ = self.frame
+        return left + (right - left) * (x - self.x_ticks[0]) / (self.x_ticks[-1] - self.x_ticks[0])
+
+    def down(self, y: float) -> float:
+        _, top, _, bottom = self.frame
+        share = (min(y, self.y_ticks[-1]) - self.y_ticks[0]) / (self.y_ticks[-1] - self.y_ticks[0])
+        return bottom - (bottom - top) * share
+
+    def axes(self, x_name: str, y_name: str) -> list[str]:
+        left, _, right, bottom = self.frame
+        parts = [_text(0, 34, y_name, color=_FAINT)]
+        for tick in self.y_ticks:
+            parts.append(self._level(tick, _GRID))
+            parts.append(_text(left - 8, self.down(tick) + 4, _tick_text(tick, self.y_ticks), anchor="end"))
+        for tick in self.x_ticks:
+            parts.append(_text(self.across(tick), bottom + 18, _tick_text(tick, self.x_ticks), anchor="middle"))
+        parts.append(_text(right, self.height - 6, x_name, anchor="end", color=_FAINT))
+        return parts
+
+    def limit(self, y: float, taken: list[_Box]) -> list[str]:
+        """Draw the limit, with its name at the end where it covers less, and take its place."""
+        left, _, right, _ = self.frame
+        name, base = f"budget {y:g}", self.down(y) - 5
+        size = _GLYPH * len(name)
+        ends = [("end", right, (right - size, base - 10, right, base + 2))]
+        ends.append(("start", left + 2, (left + 2, base - 10, left + 2 + size, base + 2)))
+        anchor, x, box = min(ends, key=lambda end: sum(_overlaps(end[2], other) for other in taken))
+        taken.append(box)
+        return [self._level(y, RED, "6 4"), _text(x, base, name, anchor=anchor, color=RED)]
+
+    def _level(self, y: float, color: str, dashes: str = "none") -> str:
+        left, _, right, _ = self.frame
+        height = f"{self.down(y):.1f}"
+        return (
+            f'<line x1="{left}" y1="{height}" x2="{right}" y2="{height}" stroke="{color}" stroke-dasharray="{dashes}"/>'
+        )
+
+
+def _best_steps(points: Sequence[Point]) -> list[Point]:
+    """Return the points that no other beats in both, by falling x."""
+    best: list[Point] = []
+    for point in sorted(points, key=lambda point: (-point.x, point.y)):
+        if not best or point.y < best[-1].y:
+            best.append(point)
+    return best
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return round numbers in equal steps, the first at most `low` and the last at least `high`; two or more."""
+    if high == low:
+        low = high - max(abs(high) * 0.02, 1e-3)
+    span = high - low
+    size = 10.0 ** math.floor(math.log10(span / 4))
+    step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if span / (size * factor) <= 6)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [step * index for index in range(first, max(last, first + 1) + 1)]
+
+
+def _tick_text(value: float, ticks: Sequence[float]) -> str:
+    step = ticks[1] - ticks[0]
+    digits = next((count for count in range(9) if abs(step * 10**count - round(step * 10**count)) < 1e-6), 9)
+    return f"{value:.{digits}f}"
+
+
+def _symbol(x: float, y: float, point: Point, is_beyond: bool) -> str:
+    color = GREEN if point.is_good else RED
+    if is_beyond:
+        return f'<polygon points="{x - 5:.1f},{y + 5:.1f} {x + 5:.1f},{y + 5:.1f} {x:.1f},{y - 4:.1f}" fill="{color}"/>'
+    if point.is_good:
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{color}"/>'
+    return f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{color}"/>'
+
+
+def _free_place(x: float, y: float, text_width: float, taken: list[_Box], frame: _Box) -> tuple[float, float] | None:
+    """Return the baseline's start of a mark beside a point that covers nothing, and take it; None if there is none."""
+    middle = -text_width / 2
+    # First where the line of the best, which comes from the right and leaves downwards, does not run.
+    for dx, dy in ((middle, -8), (-8 - text_width, 4), (8, 16), (8, -8), (8, 4), (middle, 18)):
+        box = (x + dx, y + dy - 10, x + dx + text_width, y + dy + 2)
+        # Above and to the right of the frame are margins that a mark may stand in.
+        inside = box[0] >= frame[0] and box[1] >= frame[1] - 20 and box[2] <= frame[2] + 20 and box[3] <= frame[3]
+        if inside and not any(_overlaps(box, other) for other in taken):
+            taken.append(box)
+            return box[0], box[3] - 2
+    return None
+
+
+def _overlaps(first: _Box, second: _Box) -> bool:
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
+
+
+def _shortened(name: str, longest: int) -> str:
+    if len(name) <= longest:
+        return name
+    # The end of a layer's name tells more than its beginning, which its neighbours share.
+    front = longest // 3
+    return f"{name[:front]}\u2026{name[len(name) - (longest - front - 1) :]}"
+
+
+def _title(text: str) -> str:
+    return f"<title>{html.escape(text)}</title>"
+
+
+def _text(
+    x: float, y: float, text: str, anchor: str = "start", weight: str = "400", color: str = _INK, title: str = ""
+) -> str:
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="12" font-weight="{weight}" fill="{_INK}" '
-        f'text-anchor="{anchor}">{html.escape(text)}</text>'
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="12" font-weight="{weight}" fill="{color}" '
+        f'text-anchor="{anchor}">{_title(title) if title else ""}{html.escape(text)}</text>'
     )
 
 
