@@ -26,6 +26,8 @@ from edge.records import read_record, record
 CONTRACT_FILE = "contract.json"
 GRAPH_FILE = "model.onnx"
 
+OWN_CLASSES = "own"
+"""In the place of a dataset: classes of a network that belong to none that the project knows."""
 
 CENTRE_HEATMAP, OFFSETS, UNCERTAINTY = "centre heat map", "offsets", "uncertainty"
 OUTPUT_KINDS = (CENTRE_HEATMAP, OFFSETS, UNCERTAINTY)
@@ -69,7 +71,7 @@ class Contract:
 
     Attributes:
         model: architecture.
-        dataset: data set whose classes the logits have.
+        dataset: data set whose classes the logits have; OWN_CLASSES for classes of no data set here.
         class_names: one per logit channel.
         height: input rows.
         width: input columns.
@@ -85,6 +87,8 @@ class Contract:
         options: of the architecture, such as {"depth": 101}; those that are not here have their defaults.
         batch: frames in one call.
         extra_outputs: what the network gives beside the logits.
+        adopted_from: (ONNX file, its contract) as a user gave them, of a graph that this project did not make
+            (export/foreign.py); None for one that it exported.
     """
 
     model: str
@@ -104,6 +108,7 @@ class Contract:
     options: dict[str, Any] = field(default_factory=dict)
     batch: int = 1
     extra_outputs: tuple[OutputTensor, ...] = ()
+    adopted_from: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.coordinates not in COORDINATE_RULES:
@@ -123,9 +128,27 @@ class Contract:
         names = [self.output_name, *(output.name for output in self.extra_outputs)]
         if len(set(names)) < len(names):
             raise ContractError(f"contract of {self.model} names an output twice: {', '.join(names)}")
+        if self.adopted_from is not None and len(self.adopted_from) != 2:
+            raise ContractError(
+                f"contract of {self.model} is adopted from {len(self.adopted_from)} files, expected a graph and its "
+                "contract"
+            )
+
+    def adoption_command(self) -> str:
+        """Return the command that makes this artefact of a given graph again, without what else an engine is to be.
+
+        Raises:
+            ContractError: the graph is an export of this project.
+        """
+        if self.adopted_from is None:
+            raise ContractError(f"{self.model} was exported, not adopted. Next: {self.export_command()}")
+        graph, contract = map(shlex.quote, self.adopted_from)
+        return f"python export/build_engine.py --onnx {graph} --contract {contract} --size {self.height}x{self.width}"
 
     def export_command(self) -> str:
-        """Return the command that exports this graph again; options are quoted where a shell needs it."""
+        """Return the command that makes this graph again; what a shell would misread is quoted."""
+        if self.adopted_from is not None:
+            return self.adoption_command()
         options = [f"{name}={spell_option(value)}" for name, value in sorted(self.options.items())]
         words = [
             f"python export/to_onnx.py --model {self.model} --dataset {self.dataset} --size {self.height}x{self.width}",

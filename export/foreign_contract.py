@@ -1,0 +1,269 @@
+"""The contract of a graph that this project did not make: a small JSON file that its owner writes.
+
+    {
+      "name": "ddrnet23",
+      "dataset": "cityscapes",
+      "mean": [0.485, 0.456, 0.406],
+      "std": [0.229, 0.224, 0.225],
+      "scale": 255,
+      "channel_order": "rgb",
+      "coordinates": "half_pixel"
+    }
+
+It says what the file of the graph cannot: what a pixel is to be turned into, and what the channels
+of the output mean. Whatever the file does say (names, sizes, stride) is read there, so that nothing
+has to be written twice; where both say it, they are compared.
+
+Plain JSON, and no record of edge.records: those are written by one version of the project and read
+by the next, so they carry a schema and are made again when it changes. This one is typed by a
+person, once, and nothing can make it again. So "schema" may be left out (it is 1), every field has
+a check of its own, and an unknown field is refused with the name that it was probably meant to have:
+one that is silently ignored would be a wrong normalisation.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+import numpy as np
+
+from edge.artifacts import read_json
+from edge.console import parse_size
+from edge.contract import OWN_CLASSES
+from edge.datasets import LAYOUTS, class_table
+from edge.errors import ContractError, SizeError
+from edge.postprocess import COORDINATE_RULES
+from edge.preprocess import COLOR_ORDERS
+from train.options import MODEL_NAMES
+
+SCHEMA = 1
+
+SCALES = (1, 255)
+
+REQUIRED = ("name", "mean", "std", "scale", "channel_order")
+OPTIONAL = (
+    *("schema", "dataset", "class_names", "coordinates", "input_name", "output_name", "size", "weights", "trained"),
+)
+
+LONGEST_NAME = 64
+MOST_CLASSES = 255
+
+LARGEST_UNIT_STD = 10.0
+"""Of pixels in 0..1: some networks take them times a few, none has a spread in units of 0..255."""
+
+
+@dataclass(frozen=True)
+class ForeignContract:
+    """What the owner of a graph says of it.
+
+    Attributes:
+        name: becomes the artefact's model name: letters, digits, ".", "_" and "-".
+        dataset: key in edge.datasets.LAYOUTS whose classes the output has; OWN_CLASSES for others.
+        class_names: one per channel of the output, in its order.
+        mean: of each channel, in `channel_order`, in units of pixel / scale.
+        std: spread of each channel, likewise, more than 0.
+        scale: 255 if mean and std are of pixels in 0..1, 1 if they are of pixels in 0..255.
+        channel_order: of the graph's input, "rgb" or "bgr".
+        coordinates: rule of the last upsampling, "half_pixel" or "align_corners"; None if the graph does it.
+        input_name: of the frame, where the graph has several inputs; None for its only one.
+        output_name: any tensor of the graph, which is to be the logits; None for its only output.
+        size: (height, width) that a graph of free size is built for; None to be said elsewhere.
+        weights: where the weights come from, in words; None for the name of the file.
+        trained: False if nobody trained the weights, so that only the speed of an engine means anything.
+    """
+
+    name: str
+    dataset: str
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    scale: int
+    channel_order: str
+    coordinates: str | None = None
+    input_name: str | None = None
+    output_name: str | None = None
+    size: tuple[int, int] | None = None
+    weights: str | None = None
+    trained: bool = True
+
+    def normalise(self, tensor: np.ndarray) -> np.ndarray:
+        """Turn a prepared frame into what the graph takes, by definition: (pixel / scale - mean) / std.
+
+        Args:
+            tensor: (1, height, width, 3) uint8 RGB.
+
+        Returns:
+            (1, 3, height, width) float32, channels in `channel_order`.
+        """
+        ordered = tensor[..., ::-1] if self.channel_order == "bgr" else tensor
+        normal = (ordered.astype(np.float64) / self.scale - self.mean) / self.std
+        return np.ascontiguousarray(normal.transpose(0, 3, 1, 2), np.float32)
+
+    def factor_and_offset(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same as pixel * factor + offset: two (3,) float64, channels in `channel_order`."""
+        mean, std = np.asarray(self.mean), np.asarray(self.std)
+        return 1.0 / (self.scale * std), -mean / std
+
+
+def read_foreign_contract(path: str | os.PathLike) -> ForeignContract:
+    """Read the contract of a given graph.
+
+    Raises:
+        InputError: the file is not there.
+        ContractError: it is no JSON, lacks a field, has an unknown one, or one that contradicts itself.
+    """
+    return foreign_contract(read_json(path, "contract"), os.fspath(path))
+
+
+def foreign_contract(fields: Mapping[str, Any], where: str) -> ForeignContract:
+    """Check the fields of a contract.
+
+    Args:
+        fields: as the JSON file has them.
+        where: the file, for messages.
+
+    Raises:
+        ContractError: see read_foreign_contract.
+    """
+    return _Reader(dict(fields), where).read()
+
+
+class _Reader:
+    """The fields of one file, each taken with its own check."""
+
+    def __init__(self, fields: dict[str, Any], where: str) -> None:
+        self._fields, self._where = fields, where
+
+    def read(self) -> ForeignContract:
+        self._check_names()
+        dataset, class_names = self._classes()
+        scale = self._one_of("scale", SCALES)
+        mean, std = self._three_numbers("mean"), self._three_numbers("std")
+        self._check_units(mean, std, scale)
+        return ForeignContract(
+            name=self._name(),
+            dataset=dataset,
+            class_names=class_names,
+            mean=mean,
+            std=std,
+            scale=scale,
+            channel_order=self._one_of("channel_order", COLOR_ORDERS),
+            coordinates=self._one_of("coordinates", COORDINATE_RULES) if self._has("coordinates") else None,
+            input_name=self._text("input_name"),
+            output_name=self._text("output_name"),
+            size=self._size(),
+            weights=self._text("weights"),
+            trained=self._one_of("trained", (True, False)) if self._has("trained") else True,
+        )
+
+    def _has(self, field: str) -> bool:
+        return self._fields.get(field) is not None
+
+    def _refuse(self, message: str) -> ContractError:
+        return ContractError(f"contract {self._where}: {message}")
+
+    def _check_names(self) -> None:
+        unknown = [name for name in self._fields if name not in (*REQUIRED, *OPTIONAL)]
+        if unknown:
+            likely = difflib.get_close_matches(unknown[0], (*REQUIRED, *OPTIONAL), 1)
+            wanted = f"did you mean '{likely[0]}'" if likely else f"expected of {', '.join((*REQUIRED, *OPTIONAL))}"
+            raise self._refuse(f"unknown field '{unknown[0]}', {wanted}")
+        missing = [name for name in REQUIRED if not self._has(name)]
+        if missing:
+            raise self._refuse(f"lacks {', '.join(missing)}. Next: add what docs/any-network.md says of it")
+        if self._has("schema"):
+            self._one_of("schema", (SCHEMA,))
+
+    def _one_of(self, field: str, known: tuple[Any, ...]) -> Any:
+        value = self._fields[field]
+        # True equals 1 in Python, and is no scale.
+        found = [each for each in known if each == value and isinstance(each, bool) == isinstance(value, bool)]
+        if not found:
+            raise self._refuse(f"{field} is {_spell(value)}, expected {' or '.join(map(_spell, known))}")
+        return found[0]
+
+    def _text(self, field: str) -> str | None:
+        if not self._has(field):
+            return None
+        value = self._fields[field]
+        if not isinstance(value, str) or not value.strip():
+            raise self._refuse(f"{field} is {_spell(value)}, expected a text")
+        return value
+
+    def _name(self) -> str:
+        name = self._fields["name"]
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise self._refuse(
+                f"name is {_spell(name)}, expected letters, digits, '.', '_' and '-', a letter or digit first: "
+                "it names a folder"
+            )
+        if len(name) > LONGEST_NAME:
+            raise self._refuse(f"name has {len(name)} characters, expected at most {LONGEST_NAME}")
+        if name in MODEL_NAMES:
+            raise self._refuse(f"name is '{name}', which is an architecture of this project, expected another one")
+        return name
+
+    def _classes(self) -> tuple[str, tuple[str, ...]]:
+        if self._has("dataset") == self._has("class_names"):
+            found = "both dataset and class_names" if self._has("dataset") else "neither dataset nor class_names"
+            raise self._refuse(f"has {found}, expected one of them: it says what the channels of the output mean")
+        if self._has("dataset"):
+            dataset = self._one_of("dataset", tuple(LAYOUTS))
+            return dataset, class_table(dataset).class_names
+        names = self._fields["class_names"]
+        if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
+            raise self._refuse(f"class_names is {_spell(names)}, expected a list of names")
+        if not 1 <= len(names) <= MOST_CLASSES:
+            raise self._refuse(f"class_names has {len(names)} names, expected 1 to {MOST_CLASSES}")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise self._refuse(f"class_names has '{twice[0]}' twice, expected a name for each class")
+        return OWN_CLASSES, tuple(names)
+
+    def _three_numbers(self, field: str) -> tuple[float, ...]:
+        value = self._fields[field]
+        if not isinstance(value, list) or len(value) != 3 or not all(map(_is_finite, value)):
+            raise self._refuse(f"{field} is {_spell(value)}, expected a list of 3 numbers, in channel_order")
+        if field == "std" and min(value) <= 0:
+            raise self._refuse(f"std is {_spell(value)}, expected 3 numbers over 0")
+        return tuple(map(float, value))
+
+    def _check_units(self, mean: tuple[float, ...], std: tuple[float, ...], scale: int) -> None:
+        """Refuse a mean of 123.7 with a scale of 255, and one of 0.485 with a scale of 1."""
+        largest = max(map(abs, mean))
+        if scale == 255 and (largest > 1 or max(std) > LARGEST_UNIT_STD):
+            raise self._refuse(
+                f"mean {_spell(list(mean))} and std {_spell(list(std))} are of pixels in 0..255, scale 255 means 0..1. "
+                "Next: scale 1, or divide both by 255"
+            )
+        if scale == 1 and 0 < largest <= 1 and max(std) <= 1:
+            raise self._refuse(
+                f"mean {_spell(list(mean))} and std {_spell(list(std))} are of pixels in 0..1, scale 1 means 0..255. "
+                "Next: scale 255"
+            )
+
+    def _size(self) -> tuple[int, int] | None:
+        text = self._text("size")
+        if text is None:
+            return None
+        try:
+            return parse_size(text)
+        except SizeError as error:
+            raise self._refuse(str(error)) from None
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _spell(value: Any) -> str:
+    """Write a value as the file has it, and no more of it than fits a line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = f"'{value}'" if isinstance(value, str) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
