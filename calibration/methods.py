@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibration.histogram import RangeHistogram
+from calibration.histogram import BINS, RangeHistogram
+from edge.artifacts import sha256_json
+
+METHODS_VERSION = 2
+"""Grows when a method, or the counting that it rests on, gives other thresholds than before."""
 
 PERCENTILE = 99.99
 """Share of values, in percent, that the percentile method keeps unclipped."""
 
 LEVELS = 128
-"""Magnitudes that symmetric int8 tells apart."""
+"""Magnitudes that symmetric int8 tells apart, zero among them."""
+
+STEPS = LEVELS - 1
+"""Steps of symmetric int8 from zero to its threshold."""
+
+MSE_RATIO = 0.985
+"""From one threshold that the squared-error method tries to the next; the error is flat around its minimum."""
 
 
 def min_max(histogram: RangeHistogram) -> float:
@@ -23,15 +33,13 @@ def min_max(histogram: RangeHistogram) -> float:
 
 def percentile(histogram: RangeHistogram, percent: float = PERCENTILE) -> float:
     """Return the magnitude that `percent` of all values but zeros stay below."""
-    counts, width = histogram.magnitudes()
     # Zeros say nothing about a range; behind a ReLU they are often most of a tensor, and counting
     # them would push the threshold up to the outliers that it is there to cut.
-    positive = counts.copy()
-    positive[0] -= min(histogram.zero_count, positive[0])
-    total = positive.sum()
+    counts, width = _without_zeros(histogram)
+    total = counts.sum()
     if not total:
         return min_max(histogram)
-    index = int(np.searchsorted(np.cumsum(positive), total * percent / 100.0))
+    index = int(np.searchsorted(np.cumsum(counts), total * percent / 100.0))
     return min((index + 1) * width, min_max(histogram))
 
 
@@ -45,41 +53,141 @@ def entropy(histogram: RangeHistogram) -> float:
     """
     counts, width = histogram.magnitudes()
     largest = min_max(histogram)
-    used = int(np.ceil(largest / width)) if width else 0
+    used = _used_bins(largest, width)
     if used <= LEVELS:
         return largest
     counts = counts[:used].astype(np.float64)
     counts[0] = 0.0
-    total = counts.sum()
-    if total == 0.0:
+    if not counts.any():
         return largest
-    tails = total - np.cumsum(counts)
-    best, best_divergence = used, np.inf
     # From the largest, and with a margin for rounding: of thresholds as good, the one that clips least wins.
-    for bins in [used, *reversed(range(LEVELS, used, max(1, used // 512)))]:
-        reference = counts[:bins].copy()
-        reference[-1] += tails[bins - 1]
-        divergence = _divergence(reference, counts[:bins])
+    candidates = np.array([used, *reversed(range(LEVELS, used, max(1, used // 512)))])
+    divergences = clipped_divergences(counts, candidates)
+    best, best_divergence = used, np.inf
+    for bins, divergence in zip(candidates.tolist(), divergences.tolist()):
         if divergence < best_divergence - 1e-12:
             best, best_divergence = bins, divergence
     return min(best * width, largest)
 
 
-def _divergence(reference: np.ndarray, sliced: np.ndarray) -> float:
-    """Return the KL divergence of a distribution from its form in LEVELS levels, smoothed for empty bins."""
-    bins = sliced.size
-    level = np.arange(bins) * LEVELS // bins
-    occupied = sliced > 0
-    mass = np.bincount(level, sliced, LEVELS)
-    members = np.bincount(level, occupied, LEVELS)
-    spread = np.divide(mass, members, out=np.zeros(LEVELS), where=members > 0)
-    candidate = np.where(occupied, spread[level], 0.0)
-    if candidate.sum() == 0.0:
-        return np.inf
-    p, q = reference / reference.sum(), candidate / candidate.sum()
-    there = p > 0
+def clipped_divergences(counts: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Return the KL divergence of a histogram from its form in LEVELS levels, for each number of bins kept.
+
+    Within a level, all occupied bins have the same share of the quantised distribution. So sums over
+    bins become differences of cumulative sums at the levels' borders, and no bin is looked at twice.
+
+    Args:
+        counts: (bins,) float64.
+        candidates: (n,) int64, numbers of bins that are kept, LEVELS to bins; what lies beyond goes into the last.
+
+    Returns:
+        (n,) float64; infinite where all that is kept is empty.
+    """
+    occupied = counts > 0.0
+    mass, members = _cumulative(counts), _cumulative(occupied)
+    self_information = _cumulative(counts * np.log(np.where(occupied, counts, 1.0)))
+    total = mass[-1]
+    # Bin j of b is in level j * LEVELS // b, so level k starts at the first j that is at least k * b / LEVELS.
+    borders = -(-np.arange(LEVELS + 1) * candidates[:, None] // LEVELS)  # (n, LEVELS + 1)
+    level_mass, level_members = np.diff(mass[borders]), np.diff(members[borders])
+    kept, tail = mass[candidates], total - mass[candidates]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = level_mass / level_members / kept[:, None]  # of each occupied bin; NaN in an empty level
     # A bin that the candidate cannot represent at all is given a tiny share, as is usual.
-    return float(np.sum(p[there] * np.log(p[there] / np.maximum(q[there], 1e-9))))
+    log_share = np.log(np.maximum(np.nan_to_num(share, nan=0.0, posinf=0.0), 1e-9))
+    last = counts[candidates - 1]
+    last_log_share = np.where(last > 0.0, log_share[:, -1], np.log(1e-9))
+    # Sum of P log P and of P log Q over bins, P being the counts with the tail in the last bin kept.
+    heavier = last + tail
+    plogp = self_information[candidates] - _xlogx(last) + _xlogx(heavier)
+    plogq = (level_mass * log_share).sum(axis=1) + tail * last_log_share
+    divergences = (plogp - plogq) / total - np.log(total)
+    return np.where(kept > 0.0, divergences, np.inf)
 
 
-METHODS = {"min-max": min_max, "percentile": percentile, "entropy": entropy}
+def _cumulative(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+
+
+def _xlogx(values: np.ndarray) -> np.ndarray:
+    return values * np.log(np.where(values > 0.0, values, 1.0))
+
+
+def mse(histogram: RangeHistogram) -> float:
+    """Return the threshold with the smallest expected squared error of rounding and clipping together.
+
+    Zeros are exact at any scale and cost nothing.
+    """
+    counts, width = _without_zeros(histogram)
+    largest = min_max(histogram)
+    if not counts.any():
+        return largest
+    used = _used_bins(largest, width)
+    # From the largest down to where a step of INT8 is a small part of a bin, which says nothing more.
+    number = int(np.log(2.0 / used) / np.log(MSE_RATIO)) + 1
+    thresholds = largest * MSE_RATIO ** np.arange(max(number, 1))
+    edges = np.minimum(np.arange(used + 1) * width, largest)
+    return float(thresholds[np.argmin(squared_errors(counts[:used], edges, thresholds))])
+
+
+def squared_errors(counts: np.ndarray, edges: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Return the expected squared error of symmetric int8 for each threshold.
+
+    Values are taken to be spread evenly within a bin. The squared error of all values that become
+    k steps is the sum of (x - k step)^2, so it follows from the cumulative sums of 1, x and x^2 at
+    the borders between steps.
+
+    Args:
+        counts: (bins,) of magnitudes.
+        edges: (bins + 1,) of the bins, rising.
+        thresholds: (n,) positive, at most the last edge.
+
+    Returns:
+        (n,) float64, the mean over all counts.
+    """
+    low, high = edges[:-1], edges[1:]
+    count = _cumulative(counts)
+    first = _cumulative(counts * (low + high) / 2.0)
+    second = _cumulative(counts * (low * low + low * high + high * high) / 3.0)
+    step = thresholds[:, None] / STEPS
+    levels = np.arange(LEVELS)
+    borders = (levels[1:] - 0.5) * step  # (n, LEVELS - 1), all below the last edge
+    index = np.searchsorted(edges, borders, side="right") - 1
+    # Of the bin that a border is in, the part below it counts.
+    part = (borders - low[index]) / (high[index] - low[index]) * counts[index]
+    ends = np.zeros((len(thresholds), 1))
+    level_count = np.diff(np.hstack([ends, count[index] + part, ends + count[-1]]))
+    level_first = np.diff(np.hstack([ends, first[index] + part * (low[index] + borders) / 2.0, ends + first[-1]]))
+    value = levels * step
+    errors = second[-1] - 2.0 * (value * level_first).sum(axis=1) + (value * value * level_count).sum(axis=1)
+    return errors / count[-1]
+
+
+def _used_bins(largest: float, width: float) -> int:
+    """Return how many bins reach up to the largest magnitude; a value on an edge is in the bin above it."""
+    return min(int(largest / width) + 1, BINS) if width else 0
+
+
+def _without_zeros(histogram: RangeHistogram) -> tuple[np.ndarray, float]:
+    """Return the counts of magnitudes but for exact zeros, and the width of a bin."""
+    counts, width = histogram.magnitudes()
+    positive = counts.copy()
+    positive[0] -= min(histogram.zero_count, positive[0])
+    return positive, width
+
+
+METHODS = {"min-max": min_max, "percentile": percentile, "entropy": entropy, "mse": mse}
+
+
+def methods_sha256() -> str:
+    """Return the SHA-256 of everything that decides a threshold: ranges of other methods do not fit."""
+    return sha256_json(
+        {
+            "version": METHODS_VERSION,
+            "methods": sorted(METHODS),
+            "bins": BINS,
+            "percentile": PERCENTILE,
+            "levels": LEVELS,
+            "mse ratio": MSE_RATIO,
+        }
+    )

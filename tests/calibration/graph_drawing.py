@@ -6,10 +6,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.collect import activation_tensors
-from calibration.histogram import RangeHistogram
-from calibration.methods import METHODS
-from calibration.ranges import PREPROCESSING, Ranges, TensorRange
+from calibration.collect import activation_tensors, channel_tensors, tensor_range
+from calibration.histogram import TensorCounter
+from calibration.methods import METHODS as METHODS
+from calibration.methods import methods_sha256
+from calibration.ranges import PREPROCESSING, Ranges
+from calibration.ranges import TensorRange as TensorRange
 from edge.runtime.onnxruntime import import_onnxruntime
 
 IR_VERSION = 8
@@ -106,20 +108,19 @@ def ranges_of(model, feeds_list, **changes):
     exposed.CopyFrom(model)
     present = {value.name for value in model.graph.output}
     exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in present)
-    histograms = {name: RangeHistogram() for name in tensors}
+    by_channel = channel_tensors(model.graph)
+    counters = {name: TensorCounter(name in by_channel) for name in tensors}
     for feeds in feeds_list:
         for name, value in zip(tensors, run(exposed, feeds, tensors)):
-            histograms[name].update(value, name)
+            counters[name].update(value, name)
     fields = {
         "graph_sha256": "0" * 64,
         "manifest_sha256": "1" * 64,
         "image_count": len(feeds_list),
         "images_from": "test frames",
         "preprocessing": PREPROCESSING,
-        "tensors": {
-            name: TensorRange(h.minimum, h.maximum, {key: float(method(h)) for key, method in METHODS.items()})
-            for name, h in histograms.items()
-        },
+        "methods_sha256": methods_sha256(),
+        "tensors": {name: tensor_range(counter) for name, counter in counters.items()},
     }
     return Ranges(**{**fields, **changes})
 

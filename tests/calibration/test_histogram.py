@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.histogram import BINS, RangeHistogram
+from calibration.histogram import BINS, ChannelFigures, RangeHistogram, TensorCounter
 from edge.errors import InputError
 
 GENERATOR = np.random.default_rng(5)
@@ -37,7 +37,7 @@ def test_stream_equals_one_histogram_of_all_values():
     everything = np.concatenate(GROWING)
     histogram = counted(*GROWING)
     assert_equal(histogram, counted(everything))
-    expected, _ = np.histogram(everything.astype(np.float64), BINS, (-histogram.limit, histogram.limit))
+    expected, _ = np.histogram(np.abs(everything.astype(np.float64)), BINS, (0, histogram.limit))
     np.testing.assert_array_equal(histogram.counts, expected)
 
 
@@ -58,10 +58,10 @@ def test_minimum_and_maximum_are_exact():
 
 
 def test_limit_is_a_power_of_two_above_the_largest_magnitude():
-    for largest in (0.75, 1.0, -1.0, 4.0, 4.0001, 1e-30):
+    for largest in (0.75, 1.0, -1.0, 4.0, 4.0001, 1e-30, 3.4e38):
         histogram = counted(np.array([0.0, largest], np.float32))
         assert np.log2(histogram.limit) % 1 == 0
-        assert histogram.limit / 2 <= abs(np.float32(largest)) < histogram.limit
+        assert histogram.limit / 2 <= abs(float(np.float32(largest))) < histogram.limit
 
 
 def test_memory_does_not_grow_with_the_stream():
@@ -78,7 +78,7 @@ def test_zeros_before_values_are_counted_as_zeros():
     histogram = counted(zeros, values)
     assert histogram.zero_count == 500
     assert histogram.counts.sum() == 500 + values.size
-    assert histogram.counts[BINS // 2] >= 500
+    assert histogram.counts[0] >= 500
 
 
 def test_zeros_alone_have_an_empty_range():
@@ -90,14 +90,74 @@ def test_empty_tensor_changes_nothing():
     assert_equal(counted(GROWING[1], np.zeros((0, 4), np.float32)), counted(GROWING[1]))
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_value_without_a_range_is_refused_and_its_tensor_named(wrong):
+def test_values_that_no_scale_could_hold_are_counted():
+    # Their factor to bins would be infinite in float32.
+    tiny = np.array([1e-45, -1e-38, 0.0], np.float32)
+    histogram = counted(tiny)
+    assert histogram.counts.sum() == 3
+    assert (histogram.zero_count, histogram.minimum) == (1, np.float32(-1e-38))
+    assert_equal(counted(tiny, GROWING[3]), counted(GROWING[3], tiny))
+
+
+def test_tensor_longer_than_one_part_is_counted_to_its_end():
+    values = GENERATOR.normal(0, 1, 200_003).astype(np.float32)
+    values[::3] = 0
+    histogram = counted(values)
+    expected, _ = np.histogram(np.abs(values.astype(np.float64)), BINS, (0, histogram.limit))
+    np.testing.assert_array_equal(histogram.counts, expected)
+    assert histogram.zero_count == np.count_nonzero(values == 0)
+
+
+@pytest.mark.parametrize(("wrong", "what"), [(np.nan, "NaN"), (np.inf, "infinite values"), (-np.inf, "infinite")])
+def test_value_without_a_range_is_refused_and_its_tensor_and_image_named(wrong, what):
     values = GROWING[1].copy()
     values[7] = wrong
     histogram = counted(GROWING[1])
-    with pytest.raises(InputError, match=r"stage2/Relu.*NaN or infinite"):
-        histogram.update(values, "stage2/Relu")
+    with pytest.raises(InputError, match=f"stage2/Relu holds {what}.* on image city_7, expected finite.*Next: check"):
+        histogram.update(values, "stage2/Relu", "city_7")
     assert_equal(histogram, counted(GROWING[1]))
+
+
+PLANES = GENERATOR.normal(0.5, 2, (3, 2, 5, 40, 30)).astype(np.float32)  # images, batch, channels, height, width
+
+
+def test_channels_have_their_largest_magnitude_and_mean():
+    figures = ChannelFigures(5)
+    bounds = [figures.update(values, "features") for values in PLANES]
+    by_channel = PLANES.astype(np.float64).transpose(2, 0, 1, 3, 4).reshape(5, -1)
+    np.testing.assert_array_equal(figures.maxima, np.abs(by_channel).max(1))
+    # Sums of one image are float32.
+    np.testing.assert_allclose(figures.means(), by_channel.mean(1), rtol=1e-5)
+    assert bounds == [(values.min(), values.max()) for values in PLANES]
+
+
+def test_counting_by_channel_gives_the_same_histogram():
+    both, plain = TensorCounter(by_channel=True), TensorCounter()
+    for values in PLANES:
+        both.update(values, "features")
+        plain.update(values, "features")
+    assert_equal(both.histogram, plain.histogram)
+    assert (both.channels.positions, plain.channels) == (3 * 2 * 40 * 30, None)
+
+
+def test_tensor_without_height_and_width_has_no_channels():
+    counter = TensorCounter(by_channel=True)
+    counter.update(PLANES[0, :, :, 0, 0], "dense")
+    assert counter.channels is None
+    assert counter.histogram.counts.sum() == 10
+
+
+def test_nan_in_a_channel_is_refused_before_anything_is_counted():
+    counter = TensorCounter(by_channel=True)
+    counter.update(PLANES[0], "features")
+    maxima, sums = counter.channels.maxima.copy(), counter.channels.sums.copy()
+    wrong = PLANES[1].copy()
+    wrong[1, 4, 39, 29] = np.nan
+    with pytest.raises(InputError, match="features holds NaN on image b"):
+        counter.update(wrong, "features", "b")
+    np.testing.assert_array_equal(counter.channels.maxima, maxima)
+    np.testing.assert_array_equal(counter.channels.sums, sums)
+    assert counter.histogram.counts.sum() == PLANES[0].size
 
 
 def test_magnitudes_fold_both_signs():

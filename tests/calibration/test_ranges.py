@@ -8,21 +8,32 @@ import json
 import numpy as np
 import pytest
 
-from calibration.ranges import PREPROCESSING, RANGES_FILE, Ranges, TensorRange, current_ranges
+from calibration.methods import METHODS, methods_sha256
+from calibration.ranges import (
+    PREPROCESSING,
+    RANGES_FILE,
+    Ranges,
+    TensorRange,
+    current_ranges,
+    range_warnings,
+    ranges_mismatch,
+    why_not_current,
+)
 from edge.artifacts import sha256_file
 from edge.errors import ContractError, InputError
 from edge.records import read_record, write_record
 
 GRAPH, MANIFEST = "a" * 64, "b" * 64
-THRESHOLDS = {"min-max": 4.0, "percentile": 2.5, "entropy": 2.0}
+THRESHOLDS = {"min-max": 4.0, "percentile": 2.5, "entropy": 2.0, "mse": 3.0}
 RANGES = Ranges(
     graph_sha256=GRAPH,
     manifest_sha256=MANIFEST,
     image_count=3,
     images_from="camvid train",
     preprocessing=PREPROCESSING,
+    methods_sha256=methods_sha256(),
     tensors={
-        "stem/Relu": TensorRange(0.0, 4.0, THRESHOLDS),
+        "stem/Relu": TensorRange(0.0, 4.0, THRESHOLDS, (4.0, 0.0, 1.25), (0.5, 0.0, -1e-7)),
         "residual/Add": TensorRange(-4.0, 1.0, THRESHOLDS),
         "dead/Relu": TensorRange(0.0, 0.0, dict.fromkeys(THRESHOLDS, 0.0)),
     },
@@ -37,6 +48,10 @@ def test_ranges_round_trip(tmp_path):
 @pytest.mark.parametrize(("method", "threshold"), sorted(THRESHOLDS.items()))
 def test_threshold_is_that_of_the_method(method, threshold):
     assert RANGES.threshold("stem/Relu", method) == threshold
+
+
+def test_every_method_is_accepted():
+    assert set(THRESHOLDS) == set(METHODS)
 
 
 def test_tensor_that_is_always_zero_gets_a_usable_threshold():
@@ -55,7 +70,7 @@ def test_unknown_tensor_is_named():
 
 
 def test_unknown_method_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match=r"'best'.*min-max, percentile, entropy"):
+    with pytest.raises(InputError, match=r"'best'.*min-max, percentile, entropy, mse"):
         RANGES.threshold("stem/Relu", "best")
 
 
@@ -81,9 +96,76 @@ def test_other_graph_or_other_images_miss(tmp_path):
     assert current_ranges(tmp_path, GRAPH, "c" * 64) is None
 
 
-def test_other_preprocessing_misses(tmp_path):
-    write_record(tmp_path / RANGES_FILE, dataclasses.replace(RANGES, preprocessing="nearest"))
+@pytest.mark.parametrize("changed", ["preprocessing", "methods_sha256"])
+def test_other_preprocessing_or_other_methods_miss(tmp_path, changed):
+    write_record(tmp_path / RANGES_FILE, dataclasses.replace(RANGES, **{changed: "d" * 64}))
     assert current_ranges(tmp_path, GRAPH, MANIFEST) is None
+    assert current_ranges(tmp_path, GRAPH, None) is None
+
+
+def test_ranges_move_to_another_folder(tmp_path):
+    workstation, device = tmp_path / "workstation", tmp_path / "device"
+    write_record(workstation / RANGES_FILE, RANGES)
+    text = (workstation / RANGES_FILE).read_text()
+    assert str(tmp_path) not in text
+    device.mkdir()
+    (device / RANGES_FILE).write_text(text)
+    assert current_ranges(device, GRAPH, MANIFEST) == current_ranges(workstation, GRAPH, MANIFEST)
+    assert current_ranges(device, GRAPH, None) is not None
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"graph_sha256": "c" * 64}, "another graph: got cccccccccccc, expected aaaaaaaaaaaa"),
+        ({"manifest_sha256": "c" * 64}, "other images: got cccccccccccc, expected bbbbbbbbbbbb"),
+        ({"preprocessing": "nearest; BGR"}, f"other preprocessing: got nearest; BGR, expected {PREPROCESSING}"),
+        ({"methods_sha256": "c" * 64}, "other range methods: got cccccccccccc, expected " + methods_sha256()[:12]),
+    ],
+)
+def test_reason_why_ranges_do_not_fit_is_one_line(tmp_path, changed, reason):
+    other = dataclasses.replace(RANGES, **changed)
+    write_record(tmp_path / RANGES_FILE, other)
+    line = why_not_current(tmp_path, GRAPH, MANIFEST)
+    assert f"{RANGES_FILE} is of {reason}. Next: collect" in line
+    assert "\n" not in line
+    assert line == ranges_mismatch(other, GRAPH, MANIFEST)
+
+
+def test_ranges_that_fit_have_no_reason(tmp_path):
+    write_record(tmp_path / RANGES_FILE, RANGES)
+    assert why_not_current(tmp_path, GRAPH, MANIFEST) is None
+    assert why_not_current(tmp_path, GRAPH, None) is None
+
+
+def test_reason_names_a_file_that_is_missing_or_of_an_older_version(tmp_path):
+    assert "not found" in why_not_current(tmp_path, GRAPH, MANIFEST)
+    write_record(tmp_path / RANGES_FILE, RANGES)
+    text = (tmp_path / RANGES_FILE).read_text()
+    (tmp_path / RANGES_FILE).write_text(text.replace('"schema": 2', '"schema": 1', 1))
+    assert "has schema 1" in why_not_current(tmp_path, GRAPH, MANIFEST)
+
+
+def test_constant_tensor_is_warned_of_and_has_a_usable_range():
+    constant = TensorRange(0.5, 0.5, dict.fromkeys(THRESHOLDS, 0.5), (0.5, 0.5), (0.5, 0.5))
+    ranges = dataclasses.replace(RANGES, tensors={"gate": constant, "dead/Relu": RANGES.tensors["dead/Relu"]})
+    warnings = range_warnings(ranges)
+    assert [warning.split(",")[0] for warning in warnings] == [
+        "tensor gate is 0.5 everywhere in all 3 images",
+        "tensor dead/Relu is 0 everywhere in all 3 images",
+    ]
+    assert all(ranges.threshold(name, method) > 0 for name in ranges.tensors for method in METHODS)
+
+
+def test_dead_channels_are_counted_in_a_warning():
+    dead = TensorRange(0.0, 4.0, THRESHOLDS, (4.0, 0.0, 1.0, 0.0), (1.0, 0.0, 0.5, 0.0))
+    alive = TensorRange(-1.0, 4.0, THRESHOLDS, (4.0, 1.0), (1.0, 0.0))
+    (warning,) = range_warnings(dataclasses.replace(RANGES, image_count=1, tensors={"dead": dead, "alive": alive}))
+    assert warning.startswith("2 of 4 channels of tensor dead are zero in the one image")
+
+
+def test_ranges_without_anything_odd_have_no_warnings():
+    assert range_warnings(dataclasses.replace(RANGES, tensors={"x": TensorRange(-1.0, 4.0, THRESHOLDS)})) == ()
 
 
 def test_missing_truncated_or_older_file_misses(tmp_path):
