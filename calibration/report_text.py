@@ -69,13 +69,16 @@ def doubt_sentence(report: Int8Report) -> str:
 
 def engine_sentence(report: Int8Report) -> str:
     """Say that the engine itself is over a budget that the simulation holds; "" where it is not so."""
-    drop = engine_drop(report)
-    if report.engine is None or not report.is_met:
+    if report.engine is None:
         return ""
-    if drop is not None and report.max_drop_points is not None and drop > report.max_drop_points:
-        return f"The engine itself is over the budget: {drop_words(drop, report.max_drop_points)}."
-    if report.min_agreement is not None and report.engine.label_agreement < report.min_agreement:
-        return f"The engine itself is under the budget: {percent(report.engine.label_agreement)} label agreement."
+    drop, budget = engine_drop(report), report.max_drop_points
+    if budget is not None and drop is not None and report.drop_points is not None:
+        if report.drop_points <= budget < drop:
+            return f"The simulation holds the budget, the engine itself does not: {drop_words(drop, budget)}."
+    elif report.min_agreement is not None:
+        agreement = report.engine.label_agreement
+        if agreement < report.min_agreement <= report.simulated.label_agreement:
+            return f"The simulation holds the budget, the engine itself does not: {percent(agreement)} label agreement."
     return ""
 
 

@@ -233,11 +233,16 @@ def test_interval_on_both_sides_of_the_budget_is_said(page_of):
     assert "The interval lies on both sides of the budget: 101 images cannot tell for sure." in text
 
 
-def test_engine_over_a_budget_that_the_simulation_holds_is_said(page_of):
+@pytest.mark.parametrize("is_met", [True, False])
+def test_engine_over_a_budget_that_the_simulation_holds_is_said(page_of, is_met):
+    said = "The simulation holds the budget, the engine itself does not: "
     worse = dataclasses.replace(ENGINE, miou=0.6521)
-    text = page_of(dataclasses.replace(MET, engine=worse)).text
-    assert "The engine itself is over the budget: 1.00 points of mIoU lost." in text
-    assert "The engine itself" not in page_of(MET).text
+    assert f"{said}1.00 points of mIoU lost." in page_of(dataclasses.replace(MET, is_met=is_met, engine=worse)).text
+    worse = dataclasses.replace(NO_LABELS.engine, label_agreement=0.97)
+    unlike = dataclasses.replace(NO_LABELS, is_met=is_met, engine=worse)
+    assert f"{said}97.00 % label agreement." in page_of(unlike).text
+    for fine in (MET, NO_LABELS, RANDOM):
+        assert said not in page_of(fine).text
 
 
 def test_simulation_and_engine_stand_side_by_side(page_of):
