@@ -139,8 +139,21 @@ def modernised(path: Path, model: Any) -> Any:
                 f"{path} has opset {opset}, and onnx cannot convert it to {CONVERTED_OPSET}: {reason}. "
                 f"Next: export it with an opset from {LOWEST_OPSET} to {CONVERTED_OPSET}"
             ) from None
+        _keep_old_coordinates(modern, opset)
     modern.ir_version = max(modern.ir_version, LOWEST_IR)
     return modern
+
+
+def _keep_old_coordinates(model: Any, opset: int) -> None:
+    """Write out what a Resize meant before opset 11, which first named its coordinates; the converter leaves it open.
+
+    Source: ONNX, operators Upsample-9 and Resize-10: an output position divided by its scale.
+    """
+    if opset < 11:
+        for node in model.graph.node:
+            if node.op_type == "Resize" and not attribute_of(node, "coordinate_transformation_mode", ""):
+                old = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+                node.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in old.items())
 
 
 def opset_of(model: Any) -> int:

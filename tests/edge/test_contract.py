@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from edge.card import build_command
 from edge.contract import (
     CENTRE_HEATMAP,
     CONTRACT_FILE,
@@ -129,3 +130,33 @@ def test_weights_say_where_they_come_from():
     assert trained.sentence() == "trained weights of runs/one, validation mIoU 71.23 %"
     assert WeightsProvenance("imported", "a.h5", "0").sentence() == "imported weights of a.h5"
     assert "only the speed" in WeightsProvenance("random", "seed 0", "0").sentence()
+
+
+def test_given_weights_are_said_to_be_given():
+    given = WeightsProvenance("given", "checkpoint of June", "0")
+    assert given.sentence() == "weights given with the graph: checkpoint of June"
+
+
+def test_contract_of_an_adopted_graph_comes_back_from_its_folder(make_engine):
+    files = ("nets/a b.onnx", "nets/a.json")
+    artefact = make_engine(adopted_from=files).parents[1]
+    contract = read_contract(artefact)
+    assert contract.adopted_from == files
+    assert read_contract(make_engine("exported").parents[1]).adopted_from is None
+
+
+def test_adopted_graph_is_made_again_from_its_files(contract):
+    adopted = dataclasses.replace(contract, adopted_from=("nets/a b.onnx", "a.json"), options={"depth": 50})
+    command = "python export/build_engine.py --onnx 'nets/a b.onnx' --contract a.json --size 16x32"
+    assert adopted.adoption_command() == adopted.export_command() == command
+    assert build_command(adopted, "--int8", "--backend onnxruntime") == f"{command} --int8 --backend onnxruntime"
+
+
+def test_exported_graph_has_no_files_to_adopt(contract):
+    with pytest.raises(ContractError, match=r"tiny was exported, not adopted\. Next: python export/to_onnx\.py"):
+        contract.adoption_command()
+
+
+def test_adoption_from_other_than_a_graph_and_its_contract_is_refused(contract):
+    with pytest.raises(ContractError, match="is adopted from 1 files, expected a graph and its contract"):
+        dataclasses.replace(contract, adopted_from=("a.onnx",))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import shlex
@@ -18,6 +19,7 @@ import onnx
 from foreign_graphs import CLASSES, CONTRACT, HEIGHT, MEAN, STD, WIDTH, Drawing, street_network
 from onnx import TensorProto, helper, numpy_helper
 
+import edge.synthetic
 from calibration.collect import activation_tensors
 from edge.card import build_command
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, OWN_CLASSES, read_contract
@@ -27,13 +29,20 @@ from edge.postprocess import upsample_argmax
 from edge.provenance import GIVEN, RANDOM
 from edge.runtime.onnxruntime import OnnxRuntimeRunner, open_session
 from edge.segmenter import Segmenter
-from edge.synthetic import draw_scene
 from export.foreign import ADOPTION_FILE, AdoptionReport, adopt, read_adoption
 
 LOGIT_TOLERANCE = 1e-5
 """As a share of the range of the logits: folding and normalising round float32 differently, about 1e-7 each."""
 
+draw_scene = functools.lru_cache(maxsize=None)(edge.synthetic.draw_scene)
+"""Drawing the scenes of each comparison takes longer than the comparison."""
+
 FRAMES = [draw_scene(11, index, HEIGHT, WIDTH).frame_rgb for index in range(2)]
+
+
+@pytest.fixture(autouse=True)
+def scenes_drawn_once(monkeypatch):
+    monkeypatch.setattr(edge.synthetic, "draw_scene", draw_scene)
 
 
 @pytest.fixture
@@ -132,6 +141,18 @@ def test_upsampling_that_post_processing_does_not_do_stays_in_the_graph(adopted,
     assert_same_logits(logits_of(adoption, FRAMES[0]), by_hand(model, FRAMES[0]))
 
 
+@pytest.mark.parametrize(("scale", "is_cut"), [(4.0, True), (4.03, False)])
+def test_upsampling_by_a_scale_is_cut_off_if_the_scale_is_the_quotient_of_the_sizes(adopted, scale, is_cut):
+    model = street_network("logits")
+    model.graph.initializer.append(numpy_helper.from_array(np.float32([1, 1, scale, scale]), "scales"))
+    model.graph.node.append(helper.make_node("Resize", ["logits4", "", "scales"], ["full"], mode="linear"))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("full", TensorProto.FLOAT, (1, CLASSES, "h", "w")))
+    adoption = adopted(model)
+    assert adoption.contract.stride == (4 if is_cut else 1)
+    expected = by_hand(model, FRAMES[0])[0].argmax(0)
+    assert np.mean(labels_of(adoption, FRAMES[0]) == expected) >= 0.9999
+
+
 def test_softmax_at_a_stride_stays_since_shares_and_logits_upsample_differently(adopted):
     model = street_network("logits")
     model.graph.node.append(helper.make_node("Softmax", ["logits4"], ["shares"], axis=1))
@@ -173,6 +194,23 @@ def test_old_opset_is_converted(adopted, opset):
     adoption = adopted(model)
     assert adoption.contract.opset == 17
     assert np.mean(labels_of(adoption, FRAMES[0]) == by_hand(model, FRAMES[0])[0].argmax(0)) >= 0.9999
+
+
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+def test_upsampling_of_an_old_opset_keeps_its_meaning(adopted, mode):
+    drawing = Drawing()
+    generator = np.random.default_rng(4)
+    weight = drawing.constant("weight", generator.normal(0, 1, (CLASSES, 3, 4, 4)).astype(np.float32))
+    drawing.node("Conv", ["x", weight], "strided", strides=[4, 4])
+    drawing.node("Upsample", ["strided", drawing.constant("scales", np.float32([1, 1, 4, 4]))], "full", mode=mode)
+    shapes = (
+        {"x": ((1, 3, HEIGHT, WIDTH), TensorProto.FLOAT)},
+        {"full": ((1, CLASSES, HEIGHT, WIDTH), TensorProto.FLOAT)},
+    )
+    model = drawing.model(*shapes, opset=9)
+    adoption = adopted(model)
+    assert adoption.contract.stride == 1
+    assert_same_logits(logits_of(adoption, FRAMES[0]), by_hand(model, FRAMES[0]))
 
 
 @pytest.mark.parametrize("opset", [13, 16, 18])
@@ -360,6 +398,11 @@ def test_other_outputs_and_what_only_they_need_are_dropped(adopted):
     adoption = adopted(model, output_name="logits4", coordinates="half_pixel")
     assert "Sigmoid" not in operators(adoption)
     assert [value.name for value in graph_of(adoption).output] == ["logits"]
+
+
+def test_images_of_the_contracts_dataset_are_compared_where_there_are_some(guest, tmp_path, make_camvid):
+    adoption = adopt(*guest(street_network()), tmp_path / "artifacts", data_dir=make_camvid())
+    assert (adoption.report.images_from, adoption.report.image_count) == ("camvid val", 3)
 
 
 def test_operator_that_tensorrt_lacks_is_a_finding_and_no_error(adopted):
