@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import export.foreign_contract
 from edge.contract import OWN_CLASSES
 from edge.errors import ContractError, InputError
 from edge.labels import CAMVID, CITYSCAPES
@@ -68,6 +69,12 @@ def test_frame_is_normalised_by_the_definition_in_the_order_of_the_graph(order):
 def test_mean_of_pixels_in_0_to_255_has_a_scale_of_1():
     contract = read(mean=[104, 117, 123.5], std=[1, 1, 1], scale=1)
     np.testing.assert_allclose(contract.normalise(np.full((1, 1, 1, 3), 127, np.uint8)).ravel(), [23, 10, 3.5])
+
+
+def test_example_of_the_documentation_is_a_contract():
+    text = export.foreign_contract.__doc__
+    contract = foreign_contract(json.loads(text[text.index("{") : text.index("}") + 1]), "example")
+    assert (contract.class_names, contract.coordinates) == (CITYSCAPES.class_names, "half_pixel")
 
 
 def test_missing_file_is_named(tmp_path):
