@@ -166,6 +166,7 @@ class TensorRtRunner(Runner):
         self._runtime: Any = None
         self._engine: Any = None
         self._execution: Any = None
+        self._input_dtype: type = np.uint8
         self._host: dict[str, np.ndarray] = {}
         self._device: dict[str, Any] = {}
 
@@ -235,22 +236,30 @@ class TensorRtRunner(Runner):
         logger = self._logger = message_logger(trt)
         self._own("_stream", call("pycuda.driver.Stream", self._driver.Stream))
         self._own("_runtime", call("tensorrt.Runtime", trt.Runtime, logger, refused=(None,), logger=logger))
+        dla_core = getattr(self._card, "dla_core", None)
+        if dla_core is not None:
+            self._runtime.DLA_core = dla_core
         load = self._runtime.deserialize_cuda_engine
         self._own("_engine", call("Runtime.deserialize_cuda_engine", load, plan, refused=(None,), logger=logger))
         create = self._engine.create_execution_context
         self._own("_execution", call("ICudaEngine.create_execution_context", create, refused=(None,), logger=logger))
 
     def _check_tensors(self, trt: Any) -> None:
-        """Compare names, directions, shapes and types of the engine's tensors with the contract."""
+        """Compare names, directions, shapes and types of the engine's tensors with the contract.
+
+        An engine of implicit INT8 takes the frame as float32 (export/float_input.py); the numbers are the same.
+        """
         engine, contract = self._engine, self.contract
-        found = set()
+        found, input_dtype = set(), trt.DataType.UINT8
         for index in range(engine.num_io_tensors):
             name = call("ICudaEngine.get_tensor_name", engine.get_tensor_name, index)
             mode = call("ICudaEngine.get_tensor_mode", engine.get_tensor_mode, name)
             shape = tuple(call("ICudaEngine.get_tensor_shape", engine.get_tensor_shape, name))
             dtype = call("ICudaEngine.get_tensor_dtype", engine.get_tensor_dtype, name)
+            if mode == trt.TensorIOMode.INPUT and dtype == trt.DataType.FLOAT:
+                input_dtype, self._input_dtype = dtype, np.float32
             found.add(("input" if mode == trt.TensorIOMode.INPUT else "output", name, shape, dtype.name))
-        wanted = {("input", contract.input_name, contract.input_shape, trt.DataType.UINT8.name)}
+        wanted = {("input", contract.input_name, contract.input_shape, input_dtype.name)}
         for name, shape in contract.output_shapes.items():
             wanted.add(("output", name, shape, trt.DataType.FLOAT.name))
         if found != wanted:
@@ -262,7 +271,7 @@ class TensorRtRunner(Runner):
     def _take_buffers(self) -> None:
         contract = self.contract
         outputs = [(name, shape, np.float32) for name, shape in contract.output_shapes.items()]
-        for name, shape, dtype in ((contract.input_name, contract.input_shape, np.uint8), *outputs):
+        for name, shape, dtype in ((contract.input_name, contract.input_shape, self._input_dtype), *outputs):
             host = call("pycuda.driver.pagelocked_empty", self._driver.pagelocked_empty, shape, dtype)
             self._host[name] = host
             self._owned.callback(self._free, self._host, name)

@@ -3,7 +3,7 @@
 The TensorRT one has the names of one real version and no others (tests/data/tensorrt_api), and its
 engines run their ONNX graph by onnxruntime at the addresses that they were given. Both keep a
 ledger of what is alive, complain when something is used or freed outside its CUDA context, and
-fail on demand.
+fail on demand. A calibrator is called as the real one is: what it raises is swallowed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,17 @@ import weakref
 from pathlib import Path
 
 import numpy as np
+from parsed_network import parsed_network
 
 TABLE = json.loads((Path(__file__).parents[2] / "data" / "tensorrt_api" / "names.json").read_text())
 VERSIONS = tuple(TABLE["versions"])
 MAGIC = b"stand-in engine of "
+
+CACHE_VERSIONS = {
+    **{"8.5.3.1": "8503", "8.6.0": "8600", "8.6.1": "8601"},
+    **{"10.3.0": "100300", "10.13.3.9": "101303", "10.16.1.11": "101601"},
+}
+"""How the versions with calibrators write themselves in a calibration cache."""
 
 
 def names_of(owner: str, version: str) -> set:
@@ -47,6 +54,9 @@ class Gpu:
         self.faults: dict = {}
         self.misuses: list = []
         self.stacks: dict = {}
+        self.dla_cores = 0
+        self.batches: list = []
+        self.cache = None
         self._number = 0
 
     def current(self):
@@ -80,6 +90,24 @@ class Gpu:
         return sorted(self.live[number] for number, home in self._homes.items() if home is context)
 
 
+class _Checked:
+    """Takes only attributes that the real class has: a misspelt one would be set and mean nothing."""
+
+    _settable: set = set()
+
+    def __setattr__(self, name, value):
+        if name not in self._settable:
+            raise AttributeError(f"{type(self).__name__} has no {name}")
+        self.__dict__[name] = value
+
+
+def _swallow(function, *arguments):
+    try:
+        return function(*arguments)
+    except BaseException:
+        return None
+
+
 class _Enum:
     def __init__(self, name: str, value: int) -> None:
         self.name, self.value = name, value
@@ -97,7 +125,10 @@ def make_tensorrt(gpu: Gpu, version: str) -> types.ModuleType:
     """Return a module tensorrt of this version."""
     trt = types.ModuleType("tensorrt")
     trt.__version__ = version
-    for owner in ("BuilderFlag", "DataType", "MemoryPoolType", "NetworkDefinitionCreationFlag", "TensorIOMode"):
+    for owner in (
+        *("BuilderFlag", "DataType", "DeviceType", "LayerType", "MemoryPoolType"),
+        *("NetworkDefinitionCreationFlag", "TensorIOMode"),
+    ):
         setattr(trt, owner, _enum(owner, version))
     is_typed = "STRONGLY_TYPED" in names_of("NetworkDefinitionCreationFlag", version)
 
@@ -112,6 +143,54 @@ def make_tensorrt(gpu: Gpu, version: str) -> types.ModuleType:
 
     class INetworkDefinition:
         graph = b""
+
+        def __init__(self, is_typed):
+            self._is_typed = is_typed
+            self._inputs, self._layers = [], []
+
+        @property
+        def num_layers(self):
+            return len(self._layers)
+
+        @property
+        def num_inputs(self):
+            return len(self._inputs)
+
+        def get_layer(self, index):
+            return self._layers[index]
+
+        def get_input(self, index):
+            return self._inputs[index]
+
+    class ILayer(_Checked):
+        _settable = names_of("ILayer", version)
+
+        def __init__(self, name, kind, inputs, outputs):
+            self.__dict__.update(name=name, type=kind, _inputs=inputs, _outputs=outputs)
+
+        @property
+        def num_inputs(self):
+            return len(self._inputs)
+
+        @property
+        def num_outputs(self):
+            return len(self._outputs)
+
+        def get_input(self, index):
+            return self._inputs[index]
+
+        def get_output(self, index):
+            return self._outputs[index]
+
+    class ITensor(_Checked):
+        _settable = names_of("ITensor", version)
+
+        def __init__(self, name, dtype):
+            self.__dict__.update(name=name, dtype=dtype)
+
+    class IInt8EntropyCalibrator2:
+        def __init__(self):
+            self._is_initialised = True
 
     class ParserError:
         def __init__(self, text):
@@ -135,7 +214,7 @@ def make_tensorrt(gpu: Gpu, version: str) -> types.ModuleType:
                 graph = onnx.load_model_from_string(model)
                 onnx.checker.check_model(graph)
                 stored = {tensor.name for tensor in graph.graph.initializer}
-                if not is_typed and any(
+                if not self._network._is_typed and any(
                     node.op_type == "DequantizeLinear" and node.input[0] in stored for node in graph.graph.node
                 ):
                     raise ValueError("invalid weights type of Int8")
@@ -146,6 +225,7 @@ def make_tensorrt(gpu: Gpu, version: str) -> types.ModuleType:
                 self._errors += [ParserError(f"Assertion {number}\nfailed") for number in range(5)]
                 return False
             self._network.graph = model
+            self._network._inputs, self._network._layers = parsed_network(trt, version, graph)
             return True
 
         @property
@@ -162,13 +242,18 @@ def make_tensorrt(gpu: Gpu, version: str) -> types.ModuleType:
         def serialize(self):
             return IHostMemory(f"times of {version}".encode())
 
-    class IBuilderConfig:
+    class IBuilderConfig(_Checked):
+        _settable = names_of("IBuilderConfig", version)
+
         def __init__(self):
-            self.used_flags, self.limits, self.cache = [], {}, None
+            self.__dict__.update(used_flags=[], limits={}, cache=None)
 
         def set_flag(self, flag):
             gpu.reach("IBuilderConfig.set_flag", False)
             self.used_flags.append(flag.name)
+
+        def can_run_on_DLA(self, layer):  # noqa: N802 as TensorRT writes it
+            return layer.type not in (trt.LayerType.SHUFFLE, trt.LayerType.RESIZE)
 
         def set_memory_pool_limit(self, pool, size):
             gpu.reach("IBuilderConfig.set_memory_pool_limit", False)
@@ -179,7 +264,7 @@ def make_tensorrt(gpu: Gpu, version: str) -> types.ModuleType:
             return ITimingCache(content)
 
         def set_timing_cache(self, cache, ignore_mismatch):
-            self.cache = cache
+            self.__dict__["cache"] = cache
             return not cache.content or cache.content == f"times of {version}".encode()
 
         def get_timing_cache(self):
@@ -189,23 +274,68 @@ def make_tensorrt(gpu: Gpu, version: str) -> types.ModuleType:
         def __init__(self, logger):
             gpu.reach("tensorrt.Builder", False)
             self._logger = logger
+            gpu.born("builder", self)
+
+        @property
+        def num_DLA_cores(self):  # noqa: N802 as TensorRT writes it
+            return gpu.dla_cores
 
         def create_network(self, flags):
             gpu.reach("Builder.create_network", False)
             wanted = trt.NetworkDefinitionCreationFlag
-            flag = wanted.STRONGLY_TYPED if is_typed else wanted.EXPLICIT_BATCH
-            if flags != 1 << flag.value:
+            if is_typed and flags == 1 << wanted.STRONGLY_TYPED.value:
+                return INetworkDefinition(True)
+            if not hasattr(wanted, "EXPLICIT_BATCH") or flags != 1 << wanted.EXPLICIT_BATCH.value:
                 raise ValueError(f"flags {flags}")
-            return INetworkDefinition()
+            return INetworkDefinition(False)
 
         def create_builder_config(self):
             gpu.reach("Builder.create_builder_config", False)
             gpu.config = IBuilderConfig()
             return gpu.config
 
+        def _calibrate(self, network, config):
+            """Fill gpu.cache from the calibrator; what goes wrong in it is swallowed, as pybind11's wrapper does."""
+            calibrator = config.int8_calibrator
+            if not getattr(calibrator, "_is_initialised", False):
+                raise TypeError("the base class was not initialised")
+            first_line = f"TRT-{CACHE_VERSIONS[version]}-EntropyCalibration2"
+            cache = _swallow(calibrator.read_calibration_cache)
+            if cache is not None and bytes(cache).decode().splitlines()[0] == first_line:
+                gpu.cache = bytes(cache).decode()
+                return True
+            import onnx
+
+            (value,) = onnx.load_model_from_string(network.graph).graph.input
+            shape = [axis.dim_value for axis in value.type.tensor_type.shape.dim]
+            dtype = {onnx.TensorProto.FLOAT: np.float32, onnx.TensorProto.UINT8: np.uint8}[
+                value.type.tensor_type.elem_type
+            ]
+            while True:
+                batch = _swallow(calibrator.get_batch, [value.name])
+                if not batch:
+                    break
+                gpu.batches.append(_at(batch[0], shape, dtype).copy())
+            if not gpu.batches:
+                self._logger.log(trt.ILogger.ERROR, f"Tensor {value.name} is bound to nullptr")
+                return False
+            names = [layer.get_output(0).name for layer in network._layers]
+            gpu.cache = "\n".join([first_line, *(f"{name}: 3c010a14" for name in names)]) + "\n"
+            _swallow(calibrator.write_calibration_cache, memoryview(gpu.cache.encode()))
+            return True
+
         def build_serialized_network(self, network, config):
-            if gpu.reach("Builder.build_serialized_network", False) is None:
-                gpu.built_graph = network.graph
+            failed = gpu.reach("Builder.build_serialized_network", False) is not None
+            if network._is_typed and set(config.used_flags) & {"INT8", "FP16"}:
+                raise ValueError("a strongly typed network takes no precision flags")
+            if not failed and "int8_calibrator" in vars(config):
+                if "INT8" not in config.used_flags:
+                    raise ValueError("a calibrator without INT8")
+                failed = not self._calibrate(network, config)
+                if failed:
+                    return None
+            if not failed:
+                gpu.built_graph, gpu.network = network.graph, network
                 return IHostMemory(MAGIC + version.encode() + b"\n" + network.graph)
             self._logger.log(trt.ILogger.WARNING, "only a warning")
             self._logger.log(trt.ILogger.ERROR, "no\nkernel fits")
@@ -288,10 +418,12 @@ def make_tensorrt(gpu: Gpu, version: str) -> types.ModuleType:
                 return None
             return ICudaEngine(graph)
 
+    if "IInt8EntropyCalibrator2" in TABLE["classes"] and names_of("IInt8EntropyCalibrator2", version):
+        trt.IInt8EntropyCalibrator2 = IInt8EntropyCalibrator2
     kept = {"ILogger": {"log"}, "INetworkDefinition": {"graph"}, "IBuilderConfig": set()}
     for made in (
         *(ILogger, INetworkDefinition, ParserError, OnnxParser, ITimingCache, IBuilderConfig, Builder),
-        *(IExecutionContext, ICudaEngine, Runtime),
+        *(IExecutionContext, ICudaEngine, Runtime, ILayer, ITensor),
     ):
         allowed = names_of(made.__name__, version) | kept.get(made.__name__, set())
         for name in [name for name in vars(made) if not name.startswith("_") and name not in allowed]:
@@ -392,9 +524,14 @@ def make_pycuda(gpu: Gpu) -> types.ModuleType:
         gpu.reach("pycuda.driver.memcpy_dtoh_async")
         ctypes.memmove(target.ctypes.data, int(source), target.nbytes)
 
+    def memcpy_htod(target, source):
+        gpu.reach("pycuda.driver.memcpy_htod")
+        ctypes.memmove(int(target), source.ctypes.data, source.nbytes)
+
     driver.init = lambda: gpu.reach("pycuda.driver.init", False)
     driver.Context, driver.Device, driver.Stream = Context, Device, Stream
     driver.pagelocked_empty, driver.mem_alloc = pagelocked_empty, mem_alloc
+    driver.memcpy_htod = memcpy_htod
     driver.memcpy_htod_async, driver.memcpy_dtoh_async = memcpy_htod_async, memcpy_dtoh_async
     return pycuda
 

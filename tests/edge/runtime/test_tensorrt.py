@@ -25,6 +25,7 @@ from edge.machine import Machine
 from edge.provenance import WeightsProvenance
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
 from edge.runtime.tensorrt import TensorRtRunner
+from export.float_input import with_float_input
 
 HERE = Machine("Linux 5.10", "aarch64", "Cortex", 8, gpu="Orin", compute_capability="8.7")
 FRAME = np.random.default_rng(1).integers(0, 256, (1, 8, 16, 3), np.uint8)
@@ -362,6 +363,26 @@ def test_engine_of_another_batch_than_its_contract_is_refused(gpu, version, tmp_
     runner = write_runner(tmp_path, version, {"batch": 2})
     with pytest.raises(EngineMismatchError, match=r"\(1, 3, 2, 4\).*its contract says.*\(2, 3, 2, 4\)"):
         runner.activate()
+    assert_all_freed(gpu)
+
+
+def test_engine_with_a_float_input_takes_the_same_frames(gpu, runner, version, tmp_path):
+    engine = stand_in.MAGIC + version.encode() + b"\n" + with_float_input(stand_in.tiny_graph())
+    path = tmp_path / "implicit.engine"
+    path.write_bytes(engine)
+    implicit = TensorRtRunner(path, make_card(version, engine))
+    with runner, implicit:
+        for frame in (FRAME, 255 - FRAME):
+            np.testing.assert_array_equal(implicit.infer(frame), runner.infer(frame))
+    assert_all_freed(gpu)
+
+
+def test_engine_of_a_dla_core_is_loaded_for_that_core(gpu, version, tmp_path):
+    runner = write_runner(tmp_path, version)
+    object.__setattr__(runner._card, "dla_core", 1)
+    with runner:
+        assert runner._runtime.DLA_core == 1
+        runner.infer(FRAME)
     assert_all_freed(gpu)
 
 

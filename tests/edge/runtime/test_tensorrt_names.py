@@ -12,8 +12,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import tensorrt_stand_in as stand_in
 
+from calibration.tensorrt_scales import _MOVES
+
 ROOT = Path(__file__).parents[3]
-FILES = ("edge/runtime/tensorrt.py", "export/tensorrt_builder.py")
+FILES = (
+    "edge/runtime/tensorrt.py",
+    "export/tensorrt_builder.py",
+    "calibration/tensorrt_calibrator.py",
+    "calibration/tensorrt_scales.py",
+)
 # Which TensorRT class a variable of the code holds.
 OWNERS = {
     "self._runtime": "Runtime",
@@ -23,6 +30,9 @@ OWNERS = {
     "dtype": "DataType",
     "builder": "Builder",
     "network": "INetworkDefinition",
+    "layer": "ILayer",
+    "tensor": "ITensor",
+    "kinds": "LayerType",
     "config": "IBuilderConfig",
     "parser": "OnnxParser",
     "refusal": "ParserError",
@@ -35,13 +45,25 @@ def major(version: str) -> int:
     return int(version.split(".")[0])
 
 
-# Names that are not in every version, and in which versions the code reaches them: the guard of all
-# four is whether NetworkDefinitionCreationFlag has STRONGLY_TYPED.
+def has_weak_types(version: str) -> bool:
+    return major(version) <= 10
+
+
+# Names that are not in every version, and in which versions the code reaches them. STRONGLY_TYPED is asked for with
+# hasattr; the others belong to weakly typed networks and calibrators, which a request to 11 is refused for.
+CALIBRATOR_METHODS = ("get_batch", "get_batch_size", "read_calibration_cache", "write_calibration_cache")
 GUARDED = {
     "NetworkDefinitionCreationFlag.STRONGLY_TYPED": lambda version: major(version) >= 10,
-    "NetworkDefinitionCreationFlag.EXPLICIT_BATCH": lambda version: major(version) < 10,
-    "BuilderFlag.FP16": lambda version: major(version) < 10,
-    "BuilderFlag.INT8": lambda version: major(version) < 10,
+    **dict.fromkeys(
+        (
+            "NetworkDefinitionCreationFlag.EXPLICIT_BATCH",
+            *("BuilderFlag.FP16", "BuilderFlag.INT8", "BuilderFlag.OBEY_PRECISION_CONSTRAINTS"),
+            *("IBuilderConfig.int8_calibrator", "ILayer.precision"),
+            "IInt8EntropyCalibrator2",
+            *(f"IInt8EntropyCalibrator2.{name}" for name in CALIBRATOR_METHODS),
+        ),
+        has_weak_types,
+    ),
 }
 
 
@@ -61,6 +83,10 @@ def names_in(source: str) -> set:
             owner, _, name = node.value.partition(".")
             if owner in stand_in.TABLE["classes"] and name.isidentifier():
                 found.add(node.value)
+        elif isinstance(node, ast.ClassDef):
+            bases = [dotted(base)[4:] for base in node.bases if dotted(base).startswith("trt.")]
+            methods = [item.name for item in node.body if isinstance(item, ast.FunctionDef)]
+            found.update(f"{base}.{name}" for base in bases for name in methods)
     return {name for name in found if "__" not in name}
 
 
@@ -75,7 +101,7 @@ USED = set().union(*(names_in((ROOT / path).read_text()) for path in FILES))
 
 def exists(name: str, version: str) -> bool:
     owner, _, attribute = name.partition(".")
-    if owner not in stand_in.TABLE["classes"]:
+    if not stand_in.TABLE["classes"].get(owner) or not stand_in.names_of(owner, version):
         return False
     # `trt.DataType.UINT8.name`: an attribute of an enumeration's member is one of the enumeration.
     return all(part in stand_in.names_of(owner, version) for part in attribute.split(".") if part)
@@ -108,7 +134,20 @@ def test_the_names_that_matter_are_seen():
         "OnnxParser.parse",
         "ParserError.desc",
         "ILogger.INTERNAL_ERROR",
+        "IBuilderConfig.can_run_on_DLA",
+        "IInt8EntropyCalibrator2.get_batch",
+        "LayerType.CONSTANT",
     } <= USED
+
+
+def test_kinds_of_layers_that_are_asked_for_exist_in_some_version():
+    for kind in _MOVES:
+        assert any(exists(f"LayerType.{kind}", version) for version in stand_in.VERSIONS), kind
+
+
+@pytest.mark.parametrize("version", stand_in.VERSIONS)
+def test_calibrators_end_with_version_10(version):
+    assert exists("IInt8EntropyCalibrator2", version) == has_weak_types(version)
 
 
 def test_a_name_that_left_would_be_noticed():

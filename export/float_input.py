@@ -1,0 +1,64 @@
+"""A float network input in place of a uint8 one, for TensorRT's implicit INT8.
+
+TensorRT documents uint8 as a type of network inputs that cannot represent quantised values (class DataType), and counts
+its tensors among those that must have a scale ("Missing scale and zero-point for tensor input",
+github.com/NVIDIA/TensorRT, issue 4131). Its calibrator takes histograms of float tensors. So the network takes the same
+numbers, 0 to 255, as float32, and the Cast goes; the runner converts each frame.
+"""
+
+from __future__ import annotations
+
+from edge.errors import GraphError, MissingDependencyError
+
+
+def with_float_input(graph: bytes) -> bytes:
+    """Return a graph whose uint8 inputs are float32, without the Cast behind each.
+
+    Args:
+        graph: a float ONNX file; each uint8 input is read by Casts to float32 alone.
+
+    Returns:
+        The graph; inputs keep their names. It is equal for equal values.
+
+    Raises:
+        MissingDependencyError: onnx is not installed.
+        GraphError: the file is no ONNX graph, a uint8 input is read as such, or there are Q/DQ pairs, with which
+            TensorRT takes no calibration.
+    """
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ModuleNotFoundError:
+        raise MissingDependencyError("onnx", "an int8 engine from a calibration", "pip install onnx") from None
+    try:
+        model = onnx.load_model_from_string(graph)
+    except DecodeError:
+        raise GraphError("the graph cannot be read: it is truncated or not ONNX") from None
+    if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node):
+        raise GraphError("the graph has Q/DQ pairs, expected a float graph: TensorRT takes its scales from either")
+    kinds = onnx.TensorProto
+    inputs = {value.name: value for value in model.graph.input if value.type.tensor_type.elem_type == kinds.UINT8}
+    renamed: dict[str, str] = {}
+    kept = []
+    for node in model.graph.node:
+        read = [name for name in node.input if name in inputs]
+        if not read:
+            kept.append(node)
+            continue
+        target = next((attribute.i for attribute in node.attribute if attribute.name == "to"), None)
+        if node.op_type != "Cast" or target != kinds.FLOAT:
+            raise GraphError(f"uint8 input {read[0]} is read by {node.op_type} {node.name}, expected a Cast to float32")
+        renamed[node.output[0]] = read[0]
+    for node in kept:
+        for index, name in enumerate(node.input):
+            node.input[index] = renamed.get(name, name)
+    if any(value.name in renamed for value in model.graph.output):
+        raise GraphError("a Cast of the input is an output of the graph, expected a network")
+    for value in inputs.values():
+        value.type.tensor_type.elem_type = kinds.FLOAT
+    rewritten = onnx.GraphProto()
+    rewritten.CopyFrom(model.graph)
+    del rewritten.node[:]
+    rewritten.node.extend(kept)
+    model.graph.CopyFrom(rewritten)
+    return model.SerializeToString()
