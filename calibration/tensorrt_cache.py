@@ -48,6 +48,7 @@ from edge.errors import ContractError, GraphError, InputError
 from edge.records import read_record, record, record_to_json, write_record
 
 ALGORITHM = "EntropyCalibration2"
+LAST_MAJOR = 10
 
 _FIRST_LINE = re.compile(r"TRT-(\d+)-(\w+)")
 _LINE = re.compile(r"(.+): ([0-9a-fA-F]{1,8})")
@@ -93,12 +94,14 @@ def first_line(tensorrt_version: str) -> str:
         tensorrt_version: such as "8.5.3.1" or "10.3.0".
 
     Raises:
-        InputError: it is no version.
+        InputError: it is no version, or 11, which takes no cache.
     """
     match = re.match(r"(\d+)\.(\d+)\.(\d+)", tensorrt_version)
     if match is None:
         raise InputError(f"TensorRT version is '{tensorrt_version}', expected one such as 8.5.3.1")
     major, minor, patch = map(int, match.groups())
+    if major > LAST_MAJOR:
+        raise InputError(f"TensorRT {major} takes no calibration cache, {LAST_MAJOR} is the last that does")
     number = major * (1000 if major < 10 else 10000) + minor * 100 + patch
     return f"TRT-{number}-{ALGORITHM}"
 

@@ -87,9 +87,11 @@ def test_version_is_written_as_tensorrt_counts_it(version, number):
     assert first_line(version) == f"TRT-{number}-EntropyCalibration2"
 
 
-def test_version_that_is_none_is_refused():
+def test_version_that_is_none_or_takes_no_cache_is_refused():
     with pytest.raises(InputError, match=r"TensorRT version is '8\.5', expected one such as 8\.5\.3\.1"):
         first_line("8.5")
+    with pytest.raises(InputError, match="TensorRT 11 takes no calibration cache, 10 is the last that does"):
+        first_line("11.0.0.114")
 
 
 def test_cache_of_ranges_holds_threshold_over_127_of_every_tensor():
