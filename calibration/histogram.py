@@ -11,12 +11,15 @@ import numpy as np
 from edge.errors import InputError
 
 BINS = 4096
-"""Bins of magnitude over [0, limit]; at least half of them lie within the largest magnitude seen."""
+"""Bins of magnitude over (0, limit]; at least half of them lie within the largest magnitude seen."""
 
-_CHUNK = 1 << 16
-"""Values counted at a time: with their copies they fit into a core's cache."""
+_BLOCK = 1 << 16
+"""Values looked at at a time: with what is computed from them, they fit into a core's cache."""
 
-_LOW_BYTES = 256
+_BATCH = 1 << 18
+"""Bin numbers that OpenCV counts at a time; it counts in float32 in the end, which is exact up to 2^24."""
+
+_LOW_BYTE = 256
 _SMALLEST_LIMIT = 2.0**-100
 """Below it, the factor from a value to its bin would leave float32; no scale of INT8 is that small."""
 
@@ -24,16 +27,17 @@ _SMALLEST_LIMIT = 2.0**-100
 class RangeHistogram:
     """Streamed statistics of one tensor: minimum, maximum and a histogram of its magnitudes.
 
-    The histogram covers [0, limit] with a limit that is a power of two. A larger value doubles the
+    The histogram covers (0, limit] with a limit that is a power of two. A larger value doubles the
     limit and adds neighbouring bins in pairs, so nothing is counted twice and no count moves into a
-    wrong bin. Signs are not kept apart, since INT8 is symmetric.
+    wrong bin. Signs are not kept apart, since INT8 is symmetric; zeros are, since they are exact at
+    any scale and say nothing about a range.
 
     Attributes:
-        counts: (BINS,) int64.
-        limit: magnitude that the bins cover, exclusive; 0 while only zeros were seen.
+        counts: (BINS,) int64, of magnitudes above bin * width and up to (bin + 1) * width.
+        limit: magnitude that the bins cover; 0 while only zeros were seen.
         minimum: smallest value seen.
         maximum: largest value seen.
-        zero_count: values that are exactly zero; `counts` has them too, once the limit is known.
+        zero_count: values that are exactly zero; they are in no bin.
     """
 
     def __init__(self) -> None:
@@ -42,65 +46,29 @@ class RangeHistogram:
         self.minimum, self.maximum = float("inf"), float("-inf")
         self.zero_count = 0
 
-    def update(
-        self, values: np.ndarray, tensor: str, image: str | None = None, bounds: tuple[float, float] | None = None
-    ) -> None:
+    def update(self, values: np.ndarray, tensor: str, image: str | None = None) -> None:
         """Count one tensor.
 
         Args:
             values: float32, any shape.
             tensor: its name, for messages.
             image: name of the image that it is of, for messages.
-            bounds: its smallest and largest value, where they are known; NaN if it holds one.
 
         Raises:
-            InputError: a value is NaN or infinite; nothing was counted.
+            InputError: a value is NaN or infinite; the tensor is then counted in part.
         """
-        flat = values.reshape(-1)
-        if not flat.size:
-            return
-        low, high = (float(flat.min()), float(flat.max())) if bounds is None else bounds
-        _require_finite(low, high, tensor, image)
-        self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
-        magnitude = max(-low, high)
-        if magnitude == 0.0:
-            self._count_zeros(flat.size)
-            return
-        self._grow(magnitude)
-        self._count(flat, may_hold_zeros=low <= 0.0 <= high)
+        counting = _Counting(self, values.size)
+        for start in range(0, values.size, _BLOCK):
+            block = values.reshape(-1)[start : start + _BLOCK]
+            low, high = float(block.min()), float(block.max())
+            _require_finite(low, high, tensor, image)
+            counting.add(block, low, high)
+        counting.finish()
 
-    def _count(self, flat: np.ndarray, may_hold_zeros: bool) -> None:
-        # A power of two, so the product is exact; smaller than BINS, since values are smaller than the limit.
-        factor = np.float32(BINS / self.limit)
-        longest = min(_CHUNK, flat.size)
-        scaled, index = np.empty(longest, np.float32), np.empty(longest, "<u2")
-        # OpenCV counts pairs of bytes much faster than numbers: column 0 is the low byte, column 1 the high one.
-        pairs = index.view(np.uint8).reshape(-1, 1, 2)
-        sizes = [_LOW_BYTES, BINS // _LOW_BYTES]
-        counted = np.zeros(sizes, np.int64)
-        for start in range(0, flat.size, _CHUNK):
-            chunk = flat[start : start + _CHUNK]
-            part = scaled[: chunk.size]
-            np.abs(chunk, out=part)
-            if may_hold_zeros:
-                self.zero_count += int(np.count_nonzero(part == 0))
-            np.multiply(part, factor, out=part)
-            np.copyto(index[: chunk.size], part, casting="unsafe")
-            # It counts in float32 in the end, which is exact up to 2^24 in a bin.
-            seen = cv2.calcHist([pairs[: chunk.size]], [0, 1], None, sizes, [0, sizes[0], 0, sizes[1]])
-            counted += seen.astype(np.int64)
-        self.counts += counted.T.reshape(-1)
-
-    def _count_zeros(self, size: int) -> None:
-        self.zero_count += size
-        if self.limit:
-            self.counts[0] += size
-
-    def _grow(self, magnitude: float) -> None:
-        wanted = max(float(2.0 ** (np.floor(np.log2(magnitude)) + 1)), _SMALLEST_LIMIT)
-        if not self.limit:
-            self.limit = wanted
-            self.counts[0] += self.zero_count
+    def grow(self, magnitude: float) -> None:
+        """Double the limit until it covers a magnitude."""
+        wanted = max(2.0 ** float(np.ceil(np.log2(magnitude))), _SMALLEST_LIMIT)
+        self.limit = self.limit or wanted
         while self.limit < wanted:
             merged = self.counts.reshape(-1, 2).sum(1)
             self.counts[: BINS // 2] = merged
@@ -111,9 +79,65 @@ class RangeHistogram:
         """Return the histogram of absolute values.
 
         Returns:
-            (BINS,) int64 counts, and the width of a bin.
+            (BINS,) int64 counts, without zeros, and the width of a bin.
         """
         return self.counts, self.limit / BINS
+
+
+class _Counting:
+    """Counts the blocks of one tensor: gathers bin numbers, and has OpenCV count many of them at once.
+
+    Args:
+        histogram: takes the counts.
+        size: values that will come.
+    """
+
+    def __init__(self, histogram: RangeHistogram, size: int) -> None:
+        self._histogram = histogram
+        self._scaled = np.empty(min(size, _BLOCK), np.float32)
+        self._bins = np.empty(min(size, _BATCH), "<u2")
+        self._filled = 0
+
+    def add(self, block: np.ndarray, low: float, high: float) -> None:
+        """Count one block.
+
+        Args:
+            block: float32, any shape, at most _BLOCK values.
+            low: its smallest value, finite.
+            high: its largest value, finite.
+        """
+        histogram = self._histogram
+        histogram.minimum, histogram.maximum = min(histogram.minimum, low), max(histogram.maximum, high)
+        magnitude = max(-low, high)
+        if magnitude == 0.0:
+            histogram.zero_count += block.size
+            return
+        if magnitude > histogram.limit:
+            self.finish()
+            histogram.grow(magnitude)
+        if self._filled + block.size > self._bins.size:
+            self.finish()
+        # A power of two, so the product is exact. Zeros alone become 0, and bin k becomes k + 1.
+        factor = np.float32(BINS / histogram.limit)
+        scaled = self._scaled[: block.size].reshape(block.shape)
+        np.multiply(block, factor if high > 0.0 else -factor, out=scaled)
+        if low < 0.0 < high:
+            np.abs(scaled, out=scaled)
+        np.ceil(scaled, out=scaled)
+        np.copyto(self._bins[self._filled : self._filled + block.size].reshape(block.shape), scaled, casting="unsafe")
+        self._filled += block.size
+
+    def finish(self) -> None:
+        """Put what was gathered into the histogram."""
+        if not self._filled:
+            return
+        # OpenCV counts pairs of bytes much faster than numbers: the first is the low byte, the second the high one.
+        pairs = self._bins[: self._filled].view(np.uint8).reshape(-1, 1, 2)
+        sizes = [_LOW_BYTE, BINS // _LOW_BYTE + 1]
+        counted = cv2.calcHist([pairs], [0, 1], None, sizes, [0, sizes[0], 0, sizes[1]]).T.reshape(-1)
+        self._histogram.zero_count += int(counted[0])
+        self._histogram.counts += counted[1 : BINS + 1].astype(np.int64)
+        self._filled = 0
 
 
 class ChannelFigures:
@@ -129,29 +153,35 @@ class ChannelFigures:
         self.maxima, self.sums = np.zeros(channels), np.zeros(channels)
         self.positions = 0
 
-    def update(self, values: np.ndarray, tensor: str, image: str | None = None) -> tuple[float, float]:
-        """Count one tensor.
+    def update(self, values: np.ndarray, histogram: RangeHistogram, tensor: str, image: str | None = None) -> None:
+        """Count one tensor by channel, and in a histogram too: each value is fetched from memory once.
 
         Args:
             values: (batch, channels, height, width) float32.
+            histogram: of the same tensor.
             tensor: its name, for messages.
             image: name of the image that it is of, for messages.
 
-        Returns:
-            Its smallest and largest value.
-
         Raises:
-            InputError: a value is NaN or infinite; nothing was counted.
+            InputError: a value is NaN or infinite; the tensor is then counted in part.
         """
-        planes = values.reshape(*values.shape[:2], -1)
-        low, high = planes.min(axis=2).min(axis=0), planes.max(axis=2).max(axis=0)
-        bounds = float(low.min()), float(high.max())
-        _require_finite(*bounds, tensor, image)
-        np.maximum(self.maxima, np.maximum(-low, high), out=self.maxima)
-        # NumPy adds float32 pairwise: the error of a sum is some 1e-7 of it, the figures have six digits.
-        self.sums += planes.sum(axis=2).astype(np.float64).sum(axis=0)
-        self.positions += planes.shape[0] * planes.shape[2]
-        return bounds
+        batch, channels, height, width = values.shape
+        counting = _Counting(histogram, values.size)
+        at_once = max(1, _BLOCK // (height * width))
+        for planes in values.reshape(batch, channels, -1):
+            for first in range(0, channels, at_once):
+                some = slice(first, min(first + at_once, channels))
+                for start in range(0, height * width, _BLOCK):
+                    block = planes[some, start : start + _BLOCK]
+                    low, high = block.min(axis=1), block.max(axis=1)
+                    smallest, largest = float(low.min()), float(high.max())
+                    _require_finite(smallest, largest, tensor, image)
+                    np.maximum(self.maxima[some], np.maximum(-low, high), out=self.maxima[some])
+                    # NumPy adds float32 pairwise: the error of a sum is some 1e-7 of it, the figures have six digits.
+                    self.sums[some] += block.sum(axis=1)
+                    counting.add(block, smallest, largest)
+        counting.finish()
+        self.positions += batch * height * width
 
     def means(self) -> np.ndarray:
         """Return the mean of each channel, (channels,) float64."""
@@ -183,14 +213,14 @@ class TensorCounter:
             image: name of the image that it is of, for messages.
 
         Raises:
-            InputError: a value is NaN or infinite; nothing was counted.
+            InputError: a value is NaN or infinite; the tensor is then counted in part.
         """
-        bounds = None
         if self._by_channel and values.ndim == 4 and values.size:
             if self.channels is None:
                 self.channels = ChannelFigures(values.shape[1])
-            bounds = self.channels.update(values, tensor, image)
-        self.histogram.update(values, tensor, image, bounds)
+            self.channels.update(values, self.histogram, tensor, image)
+        else:
+            self.histogram.update(values, tensor, image)
 
 
 def _require_finite(low: float, high: float, tensor: str, image: str | None) -> None:

@@ -22,7 +22,7 @@ LEVELS = 128
 STEPS = LEVELS - 1
 """Steps of symmetric int8 from zero to its threshold."""
 
-MSE_RATIO = 0.985
+MSE_RATIO = 0.98
 """From one threshold that the squared-error method tries to the next; the error is flat around its minimum."""
 
 
@@ -35,7 +35,7 @@ def percentile(histogram: RangeHistogram, percent: float = PERCENTILE) -> float:
     """Return the magnitude that `percent` of all values but zeros stay below."""
     # Zeros say nothing about a range; behind a ReLU they are often most of a tensor, and counting
     # them would push the threshold up to the outliers that it is there to cut.
-    counts, width = _without_zeros(histogram)
+    counts, width = histogram.magnitudes()
     total = counts.sum()
     if not total:
         return min_max(histogram)
@@ -48,8 +48,8 @@ def entropy(histogram: RangeHistogram) -> float:
 
     Source: Migacz, "8-bit inference with TensorRT", GTC 2017: for each threshold, the distribution
     clipped to it (what lies beyond goes into its last bin) against the same one in 128 levels;
-    the threshold with the smallest Kullback-Leibler divergence wins. The first bin, zeros behind a
-    ReLU, is left out on both sides.
+    the threshold with the smallest Kullback-Leibler divergence wins. Zeros and the first bin, most
+    of a tensor behind a ReLU, are left out on both sides.
     """
     counts, width = histogram.magnitudes()
     largest = min_max(histogram)
@@ -118,19 +118,18 @@ def mse(histogram: RangeHistogram) -> float:
 
     Zeros are exact at any scale and cost nothing.
     """
-    counts, width = _without_zeros(histogram)
+    counts, width = histogram.magnitudes()
     largest = min_max(histogram)
+    used = _used_bins(largest, width)
     if not counts.any():
         return largest
-    used = _used_bins(largest, width)
     # From the largest down to where a step of INT8 is a small part of a bin, which says nothing more.
     number = int(np.log(2.0 / used) / np.log(MSE_RATIO)) + 1
     thresholds = largest * MSE_RATIO ** np.arange(max(number, 1))
-    edges = np.minimum(np.arange(used + 1) * width, largest)
-    return float(thresholds[np.argmin(squared_errors(counts[:used], edges, thresholds))])
+    return float(thresholds[np.argmin(squared_errors(counts[:used], width, largest, thresholds))])
 
 
-def squared_errors(counts: np.ndarray, edges: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+def squared_errors(counts: np.ndarray, width: float, largest: float, thresholds: np.ndarray) -> np.ndarray:
     """Return the expected squared error of symmetric int8 for each threshold.
 
     Values are taken to be spread evenly within a bin. The squared error of all values that become
@@ -139,41 +138,40 @@ def squared_errors(counts: np.ndarray, edges: np.ndarray, thresholds: np.ndarray
 
     Args:
         counts: (bins,) of magnitudes.
-        edges: (bins + 1,) of the bins, rising.
-        thresholds: (n,) positive, at most the last edge.
+        width: of a bin.
+        largest: largest magnitude, within the last bin, which ends there.
+        thresholds: (n,) positive, at most `largest`.
 
     Returns:
         (n,) float64, the mean over all counts.
     """
-    low, high = edges[:-1], edges[1:]
+    low = np.arange(len(counts)) * width
+    high = np.minimum(low + width, largest)
+    density = counts / (high - low)
     count = _cumulative(counts)
     first = _cumulative(counts * (low + high) / 2.0)
     second = _cumulative(counts * (low * low + low * high + high * high) / 3.0)
     step = thresholds[:, None] / STEPS
-    levels = np.arange(LEVELS)
-    borders = (levels[1:] - 0.5) * step  # (n, LEVELS - 1), all below the last edge
-    index = np.searchsorted(edges, borders, side="right") - 1
+    borders = (
+        np.arange(STEPS) + 0.5
+    ) * step  # (n, STEPS): below the first one is zero, above the last one the threshold
+    index = np.minimum((borders / width).astype(np.int64), len(counts) - 1)
     # Of the bin that a border is in, the part below it counts.
-    part = (borders - low[index]) / (high[index] - low[index]) * counts[index]
-    ends = np.zeros((len(thresholds), 1))
-    level_count = np.diff(np.hstack([ends, count[index] + part, ends + count[-1]]))
-    level_first = np.diff(np.hstack([ends, first[index] + part * (low[index] + borders) / 2.0, ends + first[-1]]))
-    value = levels * step
-    errors = second[-1] - 2.0 * (value * level_first).sum(axis=1) + (value * value * level_count).sum(axis=1)
-    return errors / count[-1]
+    part = (borders - low[index]) * density[index]
+    below_count = count[index] + part
+    below_first = first[index] + part * (low[index] + borders) / 2.0
+    # Level k has what lies below border k, without what lies below border k - 1; the last level has all the rest.
+    # Summed by parts, for k from 0 to STEPS: sum of k step (first_k - first_(k - 1)), and likewise for the counts.
+    levels = np.arange(STEPS)
+    first_sum = STEPS * first[-1] - below_first.sum(axis=1)
+    count_sum = STEPS * STEPS * count[-1] - ((2 * levels + 1) * below_count).sum(axis=1)
+    step = step[:, 0]
+    return (second[-1] - 2.0 * step * first_sum + step * step * count_sum) / count[-1]
 
 
 def _used_bins(largest: float, width: float) -> int:
-    """Return how many bins reach up to the largest magnitude; a value on an edge is in the bin above it."""
-    return min(int(largest / width) + 1, BINS) if width else 0
-
-
-def _without_zeros(histogram: RangeHistogram) -> tuple[np.ndarray, float]:
-    """Return the counts of magnitudes but for exact zeros, and the width of a bin."""
-    counts, width = histogram.magnitudes()
-    positive = counts.copy()
-    positive[0] -= min(histogram.zero_count, positive[0])
-    return positive, width
+    """Return how many bins reach up to the largest magnitude."""
+    return min(int(np.ceil(largest / width)), BINS) if width else 0
 
 
 METHODS = {"min-max": min_max, "percentile": percentile, "entropy": entropy, "mse": mse}
