@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from calibration.graph_view import KEEPS_RANGE, WEIGHTED, GraphView, group_of
+from calibration.pointwise_output import is_pointwise
 from calibration.ranges import Ranges
 from calibration.recipe import FLOAT, QuantizationRecipe
 
@@ -45,7 +46,8 @@ class Placement:
         self.float_reasons = self._asked_float()
         self.reads = self._tensorrt_reads() if form == "tensorrt" else self._onnxruntime_reads()
         self._add_reasons()
-        self._groups = self._shared_scales() if form == "tensorrt" else {}
+        # Now, since the nodes are rewritten while sources are asked for.
+        self._sources = self._shared_scales() if form == "tensorrt" else self._starts()
 
     def runs_in_int8(self, node: Any) -> bool:
         """Say whether a weighted node is computed with integers."""
@@ -53,14 +55,7 @@ class Placement:
 
     def range_source(self, tensor: str) -> str:
         """Return the tensor whose range the Q/DQ pair of a tensor takes."""
-        if self._form == "tensorrt":
-            return self._groups.get(tensor, tensor)
-        # Where a value only passes through, both ends share the scale of the start.
-        while True:
-            producer = self._view.producers.get(tensor)
-            if producer is None or not self._passes(producer) or producer.input[0] not in self._ranges.tensors:
-                return tensor
-            tensor = producer.input[0]
+        return self._sources.get(tensor, tensor)
 
     def threshold(self, tensor: str) -> float:
         """Return the largest magnitude that the Q/DQ pair of a tensor represents."""
@@ -178,14 +173,20 @@ class Placement:
     def _onnxruntime_reads(self) -> Reads:
         """Return all reads of every tensor that a uint8 kernel stores or reads."""
         view, known = self._view, self._ranges.tensors
-        stored = set()
+        stored, made_of_integers = set(), set()
         for node in view.nodes:
+            if node.op_type in KEEPS_RANGE and node.input[0] in made_of_integers:
+                made_of_integers.update(node.output)
             if node.op_type not in ONNXRUNTIME_STORED or not any(name in known for name in node.input):
                 continue
             if node.op_type in WEIGHTED and not self._is_quantized(node):
                 continue
             if node.name in self.float_reasons:
                 continue
+            # Joining what no integer kernel has made would round every part of it, and round again behind it.
+            if node.op_type == "Concat" and not made_of_integers.intersection(node.input):
+                continue
+            made_of_integers.update(node.output)
             stored.update(name for name in (*node.input, *node.output) if name in known)
         # The kernel of a convolution writes integers, whatever reads them.
         for node in view.nodes:
@@ -201,6 +202,14 @@ class Placement:
             for index, name in enumerate(node.input)
             if name in stored
         }
+
+    def _starts(self) -> dict[str, str]:
+        """Return for each tensor that a value only passes through where it started: both ends share that scale."""
+        starts: dict[str, str] = {}
+        for node in self._view.nodes:
+            if self._passes(node) and node.input[0] in self._ranges.tensors:
+                starts[node.output[0]] = starts.get(node.input[0], node.input[0])
+        return starts
 
     # Why not
 
@@ -223,7 +232,9 @@ class Placement:
             return f"a {node.op_type} in groups has no channel of its own per scale"
         if self._form == "tensorrt":
             return ""
-        # ONNX Runtime's kernel writes integers, so all that reads them must read integers.
+        if node.op_type == "Gemm" or is_pointwise(self._view, node):
+            return ""  # there is a kernel that writes float
+        # That of a convolution writes integers, so all that reads them must read integers.
         output = self._view.stored_output(node)
         if output in self._view.outputs:
             return "its output is the network's, which is float"

@@ -14,6 +14,7 @@ Weights are symmetric int8 per output channel in both. Where pairs stand is cali
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ import numpy as np
 
 from calibration.bias_correction import bias_shift
 from calibration.graph_view import WEIGHTED, GraphView, group_of, weight_axis
+from calibration.integer_front import FRAME_LEVELS, read_frame_as_integers
 from calibration.multiply_adds import multiply_adds
+from calibration.paired_stem import pair_first_columns
 from calibration.placement import Placement
+from calibration.pointwise_output import multiply_matrices
 from calibration.ranges import Ranges
 from calibration.recipe import FLOAT, INT8, QuantizationRecipe
 from calibration.report_record import LayerReport
@@ -115,10 +119,30 @@ def quantize(
     if unknown:
         raise InputError(f"no layer is named {', '.join(unknown[:3])}, so it cannot stay in float")
     placement = Placement(view, ranges, recipe, form)
+    if form == "onnxruntime" and unsigned_levels == FRAME_LEVELS:
+        tensors = read_frame_as_integers(onnx, target.graph, ranges.tensors, placement.runs_in_int8)
+        if tensors is not None:
+            ranges, view = dataclasses.replace(ranges, tensors=tensors), GraphView(target.graph)
+            placement = Placement(view, ranges, recipe, form)
     layers = _layers(onnx, target.graph, view, placement)
     _Writer(onnx, target.graph, view, placement, ranges, recipe, form, unsigned_levels).run()
+    if form == "onnxruntime":
+        pair_first_columns(onnx, target.graph)
+        multiply_matrices(onnx, target.graph)
+    _drop_unread(target.graph)
     onnx.checker.check_model(target)
     return QuantizedGraph(target.SerializeToString(deterministic=True), layers)
+
+
+def _drop_unread(graph: Any) -> None:
+    """Drop DequantizeLinear nodes and constants that nothing reads."""
+    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    for node in [node for node in graph.node if node.op_type == "DequantizeLinear" and node.output[0] not in read]:
+        graph.node.remove(node)
+    read = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 def _layers(onnx: Any, graph: Any, view: GraphView, placement: Placement) -> tuple[LayerReport, ...]:
@@ -169,10 +193,6 @@ class _Writer:
             rebuilt.extend([*self._before, node])
         del self._graph.node[:]
         self._graph.node.extend(rebuilt)
-        read = {name for node in self._graph.node for name in node.input}
-        kept = [tensor for tensor in self._graph.initializer if tensor.name in read]
-        del self._graph.initializer[:]
-        self._graph.initializer.extend(kept)
 
     def _scale(self, tensor: str) -> tuple[float, str]:
         """Return the scale of an activation and the kind of its integers."""
@@ -185,6 +205,11 @@ class _Writer:
 
     def _quantized(self, tensor: str) -> str:
         """Return the name of a tensor behind its Q/DQ pair, which is made at the first call."""
+        producer = self._view.producers.get(tensor)
+        if producer is not None and producer.op_type == "DequantizeLinear":  # the frame is made of integers
+            scale = self._view.constants[producer.input[1]]
+            self._scales[tensor] = float(self._onnx.numpy_helper.to_array(scale))
+            return tensor
         if tensor not in self._dequantized:
             scale, kind = self._scale(tensor)
             self._scales[tensor] = scale

@@ -106,6 +106,7 @@ class EngineCard:
         check: what was measured after the build.
         notes: sentences that a user has to know.
         layers: precision of every layer with multiply-adds; empty for a float engine.
+        dla_core: of a Jetson that the engine runs on; None for the GPU or the CPU.
     """
 
     contract: Contract
@@ -124,6 +125,7 @@ class EngineCard:
     check: BuildCheck | None = None
     notes: tuple[str, ...] = ()
     layers: tuple[LayerPrecision, ...] = ()
+    dla_core: int | None = None
 
     def __post_init__(self) -> None:
         for what, value, known in (("backend", self.backend, BACKENDS), ("precision", self.precision, PRECISIONS)):
@@ -136,7 +138,8 @@ class EngineCard:
     def rebuild_command(self) -> str:
         """Return the command that builds this engine again."""
         precision = {"int8": ["--int8"], "float16": ["--fp16"]}.get(self.precision, [])
-        return build_command(self.contract, *precision, f"--backend {self.backend}")
+        dla = [f"--dla {self.dla_core}"] if self.dla_core is not None else []
+        return build_command(self.contract, *precision, f"--backend {self.backend}", *dla)
 
 
 def build_command(contract: Contract, *flags: str) -> str:

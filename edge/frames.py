@@ -92,13 +92,29 @@ class FolderFrames(FrameSet):
         return sha256_file(self._paths[index])
 
 
+class SomeFrames(FrameSet):
+    """Some frames of another set, in a given order."""
+
+    def __init__(self, frames: FrameSet, indices: list[int]) -> None:
+        super().__init__(frames.description, [frames.names[index] for index in indices])
+        self._frames, self._indices = frames, list(indices)
+
+    def read(self, index: int) -> np.ndarray:
+        """Return frame `index` as (height, width, 3) uint8 RGB."""
+        return self._frames.read(self._indices[index])
+
+    def digest(self, index: int) -> str:
+        """Return the SHA-256 that frame `index` is known by."""
+        return self._frames.digest(self._indices[index])
+
+
 class SyntheticFrames(FrameSet):
     """Street scenes drawn by edge.synthetic.
 
     Args:
         count: how many.
-        height: rows.
-        width: columns.
+        height: rows; a size that streets are not drawn at becomes the nearest one that they are.
+        width: columns, likewise.
         seed: of the drawing; frames of two seeds are different scenes.
     """
 
@@ -111,8 +127,11 @@ class SyntheticFrames(FrameSet):
     def read(self, index: int) -> np.ndarray:
         """Return frame `index` as (height, width, 3) uint8 RGB."""
         from edge.synthetic import draw_scene
+        from edge.synthetic.scene import LARGEST_HEIGHT, LARGEST_WIDTH, SMALLEST_HEIGHT, SMALLEST_WIDTH
 
-        return draw_scene(self._seed, index, *self._size).frame_rgb
+        height = min(max(self._size[0], SMALLEST_HEIGHT), LARGEST_HEIGHT)
+        width = min(max(self._size[1], SMALLEST_WIDTH), LARGEST_WIDTH)
+        return draw_scene(self._seed, index, height, width).frame_rgb
 
     def digest(self, index: int) -> str:
         """Return the SHA-256 of the name: equal seeds and sizes draw equal scenes."""

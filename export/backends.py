@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Collection
 
 from edge.errors import BackendError, InputError
 from edge.runtime.onnxruntime import import_onnxruntime, open_session
+
+if TYPE_CHECKING:
+    from calibration.tensorrt_calibrator import Calibration
 
 BACKEND_CHOICES = ("auto", "tensorrt", "onnxruntime")
 
@@ -61,14 +65,25 @@ def choose_backend(requested: str) -> tuple[str, str]:
     return "onnxruntime", "asked for" if requested == "onnxruntime" else f"TensorRT cannot build here: {problem}"
 
 
-def build_engine(backend: str, graph: bytes, precision: str, timing_cache: Path | None = None) -> BuiltEngine:
+def build_engine(
+    backend: str,
+    graph: bytes,
+    precision: str,
+    timing_cache: Path | None = None,
+    calibration: Calibration | None = None,
+    dla_core: int | None = None,
+    float_layers: Collection[str] = (),
+) -> BuiltEngine:
     """Build an engine for this machine.
 
     Args:
         backend: "tensorrt" or "onnxruntime".
-        graph: ONNX file, with Q/DQ pairs of the backend's form for int8.
+        graph: ONNX file, with Q/DQ pairs of the backend's form for int8, unless there is a calibration.
         precision: "float32", "float16" or "int8".
         timing_cache: TensorRT's file of measured layer times; None for none.
+        calibration: TensorRT's source of scales for a graph without Q/DQ pairs.
+        dla_core: of a Jetson, for TensorRT; None for the GPU.
+        float_layers: nodes that a calibrated engine does not compute in INT8.
 
     Raises:
         BackendError: the backend failed.
@@ -77,7 +92,14 @@ def build_engine(backend: str, graph: bytes, precision: str, timing_cache: Path 
     if backend == "tensorrt":
         from export.tensorrt_builder import build_tensorrt
 
-        return build_tensorrt(graph, precision, timing_cache=timing_cache)
+        return build_tensorrt(
+            graph,
+            precision,
+            timing_cache=timing_cache,
+            calibration=calibration,
+            dla_core=dla_core,
+            float_layers=float_layers,
+        )
     return _build_onnxruntime(graph, precision)
 
 

@@ -1,8 +1,10 @@
 """Build an engine: `python export/build_engine.py --model fastfcn --int8`.
 
-Exports the model if there is no current artefact, selects calibration images, collects ranges,
-writes the Q/DQ graph, builds the engine, checks it against the float graph and writes its card.
+Exports the model if there is no current artefact, selects calibration images, collects ranges, finds
+a quantised graph within the accuracy budget, builds the engine, measures it against the float graph
+and writes its card. INT8 that costs more than the budget gives no engine and exit code 3.
 On a device it needs an artefact folder from the workstation, numpy, OpenCV and the backend.
+With --onnx FILE --contract FILE it does the same for a graph that this project did not make.
 """
 
 from __future__ import annotations
@@ -16,61 +18,145 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from calibration.methods import METHODS
+from calibration.recipe import FLOAT, INT8, WEIGHT_METHODS
+from calibration.report_record import PAGE_FILE
+from calibration.report_text import summary_lines
 from calibration.select_images import DEFAULT_IMAGE_COUNT, RANDOM_WEIGHTS_IMAGE_COUNT
+from calibration.tensorrt_calibrator import TENSORRT_ENTROPY
 from edge.artifacts import spell_option
 from edge.card import EngineCard
-from edge.console import CommandParser, format_seconds, positive_int, run_command, size_argument
+from edge.console import CommandParser, format_seconds, parse_size, positive_int, run_command, size_argument
 from edge.datasets import LAYOUTS
 from edge.records import record_to_json
 from export.backends import BACKEND_CHOICES
-from export.build_steps import BuildRequest, BuildResult, Plan, build, plan_build
+from export.build_request import (
+    DEFAULT_DROP_POINTS,
+    DEFAULT_LABEL_CHANGE_PERCENT,
+    DEFAULT_SEARCH_MINUTES,
+    BuildRequest,
+    Int8Request,
+    Plan,
+)
+from export.build_steps import BuildResult, build, plan_build
 from train.options import add_option_argument, parse_assignments
+
+DEFAULT_SIZE = "512x1024"
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = CommandParser(
         prog="export/build_engine.py",
-        description="Build an engine of a model, checked on held-out images.",
+        description="Build an engine of a model, measured on held-out images.",
     )
-    parser.add_argument("--model", required=True, help="architecture, such as fast_scnn or fastfcn")
-    parser.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes and images (default: the weights')")
-    parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
-    parser.add_argument("--weights", type=Path, help="a run's weights (default: the newest run's, else random)")
-    parser.add_argument("--size", type=size_argument, default="512x1024", metavar="HxW", help="input pixels")
-    add_option_argument(parser)
+    network = parser.add_argument_group("network", "a model of this project, or any segmentation graph")
+    network.add_argument("--model", help="architecture, such as fast_scnn or fastfcn")
+    network.add_argument("--weights", type=Path, help="a run's weights (default: the newest run's, else random)")
+    add_option_argument(network)
+    network.add_argument("--onnx", type=Path, metavar="FILE", help="a graph that takes NCHW float and gives logits")
+    network.add_argument("--contract", type=Path, metavar="FILE", help="what it takes and gives (docs/any-network.md)")
+    network.add_argument(
+        "--size", type=size_argument, metavar="HxW", help=f"input pixels (default: {DEFAULT_SIZE}, or the graph's own)"
+    )
+    images = parser.add_argument_group("images")
+    images.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes and images (default: the weights')")
+    images.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
+    images.add_argument(
+        "--images", type=Path, metavar="FOLDER",
+        help="pictures of your own, without labels: some calibrate, others judge (default: those of the dataset)",
+    )  # fmt: skip
     precision = parser.add_argument_group("precision", "float32 without either; --int8 --fp16 is --int8")
     precision.add_argument("--fp16", action="store_true", help="float16")
     precision.add_argument("--int8", action="store_true", help="int8, the rest in float16 where the backend has it")
     parser.add_argument("--backend", choices=BACKEND_CHOICES, default="auto", help="what builds and runs the engine")
     parser.add_argument(
-        "--calibration-images", type=positive_int, metavar="N",
-        help=f"training images that ranges are collected on (default: {DEFAULT_IMAGE_COUNT}, or "
-        f"{RANDOM_WEIGHTS_IMAGE_COUNT} for random weights)",
+        "--dla", type=int, choices=(0, 1), metavar="0|1",
+        help="DLA core of a Jetson, the GPU for what it cannot compute (TensorRT up to 10; default: the GPU)",
     )  # fmt: skip
-    parser.add_argument(
-        "--calibrator", choices=sorted(METHODS), default="percentile", help="how a range follows from what was seen"
+    _add_calibration_arguments(parser.add_argument_group("calibration", "how ranges of INT8 are found"))
+    _add_accuracy_arguments(
+        parser.add_argument_group("accuracy", "what INT8 may cost; beyond it: exit code 3, no engine")
     )
-    parser.add_argument(
-        "--check-images", type=positive_int, default=50, metavar="N",
-        help="validation images that the engine is checked on",
-    )  # fmt: skip
     parser.add_argument("--output", type=Path, help="engine folder (default: in the artefact folder)")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and build nothing")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
 
 
+def _add_calibration_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--calibration-images", type=positive_int, metavar="N",
+        help=f"training images that ranges are collected on (default: {DEFAULT_IMAGE_COUNT}, or "
+        f"{RANDOM_WEIGHTS_IMAGE_COUNT} for random weights)",
+    )  # fmt: skip
+    group.add_argument(
+        "--calibration-manifest", type=Path, metavar="FILE",
+        help="a manifest of calibration/select_images.py that names them (default: they are selected)",
+    )  # fmt: skip
+    group.add_argument(
+        "--force-validation-images", action="store_true",
+        help="take validation images that the manifest names; the card will say so",
+    )  # fmt: skip
+    group.add_argument(
+        "--calibrator", choices=(*sorted(METHODS), TENSORRT_ENTROPY), default="percentile",
+        help="how a range follows from what was seen; tensorrt-entropy is TensorRT's own (up to 10), without Q/DQ",
+    )  # fmt: skip
+    group.add_argument(
+        "--weight-ranges", choices=WEIGHT_METHODS, default="max", help="of each output channel; mse may clip"
+    )
+    group.add_argument("--classifier", choices=(INT8, FLOAT), default=INT8, help="the layers that give the outputs")
+    group.add_argument("--resize", choices=(INT8, FLOAT), default=INT8, help="interpolations")
+
+
+def _add_accuracy_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--max-miou-drop", type=points, default=DEFAULT_DROP_POINTS, metavar="POINTS",
+        help="points of mIoU that INT8 may lose on labelled images",
+    )  # fmt: skip
+    group.add_argument(
+        "--max-label-change", type=points, metavar="PERCENT",
+        help="pixels whose label INT8 may change on images without labels, in percent "
+        f"(default: {DEFAULT_LABEL_CHANGE_PERCENT:g}, and no limit on drawn scenes)",
+    )  # fmt: skip
+    group.add_argument(
+        "--accuracy-images", "--check-images", type=positive_int, default=50, metavar="N",
+        help="validation images that accuracy is measured on",
+    )  # fmt: skip
+    group.add_argument(
+        "--search-minutes", type=points, default=DEFAULT_SEARCH_MINUTES, metavar="MINUTES",
+        help="time to find a way into the budget when plain INT8 is over it; a later call goes on",
+    )  # fmt: skip
+    group.add_argument(
+        "--sensitivity", action="store_true", help="measure every layer alone in INT8, even if the budget holds at once"
+    )
+
+
+def points(text: str) -> float:
+    """Read a number of at least 0 for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got '{text}', expected a number") from None
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"got {text}, expected at least 0")
+    return value
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if (arguments.model is None) == (arguments.onnx is None):
+        parser.error("expected --model NAME, or --onnx FILE --contract FILE")
+    if (arguments.onnx is None) != (arguments.contract is None):
+        parser.error("--onnx and --contract go together")
     return run_command(lambda: _build(arguments))
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    height, width = arguments.size
+    height, width = arguments.size or parse_size(DEFAULT_SIZE)
     request = BuildRequest(
-        model=arguments.model,
+        model=arguments.model or "",
         height=height,
         width=width,
         precision="int8" if arguments.int8 else "float16" if arguments.fp16 else "float32",
@@ -78,11 +164,27 @@ def _build(arguments: argparse.Namespace) -> int:
         dataset=arguments.dataset,
         data_dir=arguments.data_dir,
         weights_path=arguments.weights,
-        calibration_images=arguments.calibration_images,
-        calibration_method=arguments.calibrator,
-        check_images=arguments.check_images,
+        accuracy_images=arguments.accuracy_images,
+        int8=Int8Request(
+            calibration_images=arguments.calibration_images,
+            manifest_path=arguments.calibration_manifest,
+            force_validation_images=arguments.force_validation_images,
+            calibrator=arguments.calibrator,
+            weight_method=arguments.weight_ranges,
+            classifier=arguments.classifier,
+            resize=arguments.resize,
+            max_drop_points=arguments.max_miou_drop,
+            max_label_change_percent=arguments.max_label_change,
+            search_minutes=arguments.search_minutes,
+            measure_layers=arguments.sensitivity,
+        ),
         options=parse_assignments(arguments.option),
         output=arguments.output,
+        onnx_path=arguments.onnx,
+        contract_path=arguments.contract,
+        is_size_given=arguments.size is not None,
+        images_path=arguments.images,
+        dla_core=arguments.dla,
     )
     if arguments.dry_run:
         _print_plan(request, plan_build(request), arguments.json)
@@ -101,6 +203,7 @@ def _result_json(result: BuildResult) -> dict:
         "backend_reason": result.plan.reason,
         "card": record_to_json(result.card),
         "parity": record_to_json(result.parity),
+        "int8_report": record_to_json(result.report),
     }
 
 
@@ -139,10 +242,15 @@ def _print_result(result: BuildResult) -> None:
             f"calibration: {card.calibration.method} over {card.calibration.image_count} images "
             f"of {card.calibration.images_from}{share}"
         )
+    if result.report is not None:
+        for line in summary_lines(result.report):
+            print(line)
     print(f"check: {_check_sentence(card)}")
     for note in card.notes:
         if note != card.contract.weights.sentence():
             print(f"note: {note}")
+    if result.report is not None:
+        print(f"report: {result.plan.output / PAGE_FILE}")
     print(f"engine: {result.plan.output / card.engine_file} ({card.engine_bytes / 1e6:.1f} MB)")
     print(f"next: edge-bench run {result.plan.output}")
 

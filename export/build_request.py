@@ -13,9 +13,6 @@ DEFAULT_DROP_POINTS = 0.5
 DEFAULT_LABEL_CHANGE_PERCENT = 5.0
 DEFAULT_SEARCH_MINUTES = 30.0
 
-TENSORRT_ENTROPY = "tensorrt-entropy"
-"""The calibrator that is TensorRT's own; all others are calibration.methods.METHODS."""
-
 Say = Callable[[str], None]
 
 
@@ -27,7 +24,7 @@ class Int8Request:
         calibration_images: how many; None for 64, or 8 with random weights, whose ranges mean nothing.
         manifest_path: a manifest that names them; None to select them.
         force_validation_images: calibrate on validation images all the same, if the manifest names such.
-        calibrator: one of calibration.methods.METHODS, or TENSORRT_ENTROPY.
+        calibrator: one of calibration.methods.METHODS, or "tensorrt-entropy", which is TensorRT's own.
         weight_method: of weight ranges, "max" or "mse".
         classifier: "int8" or "float".
         resize: "int8" or "float".
@@ -71,6 +68,8 @@ class BuildRequest:
         onnx_path: a graph that this project did not make; None for a model.
         contract_path: what it takes and gives.
         is_size_given: whether height and width are the user's; else a given graph's own size wins.
+        images_path: a folder of the user's own pictures, without labels, to calibrate and to measure on; None for
+            those of the dataset.
         dla_core: of a Jetson, 0 or 1; None for the GPU.
     """
 
@@ -89,6 +88,7 @@ class BuildRequest:
     onnx_path: Path | None = None
     contract_path: Path | None = None
     is_size_given: bool = True
+    images_path: Path | None = None
     dla_core: int | None = None
 
 

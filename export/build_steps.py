@@ -1,6 +1,7 @@
 """Building one engine, from whatever is there to a checked engine with its card.
 
-    weights -> model.onnx -> calibration images -> ranges -> recipe within the budget -> Q/DQ graph -> engine -> check -> card
+    weights -> model.onnx -> calibration images -> ranges -> recipe within the budget -> Q/DQ graph
+            -> engine -> check -> card and report
 
 Each step is skipped where its result is there and nothing that it was made from has changed. An engine is kept when
 it has been measured: one that costs more accuracy than allowed never reaches its folder.
@@ -8,41 +9,32 @@ it has been measured: one that costs more accuracy than allowed never reaches it
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import hashlib
-import shutil
+import dataclasses
 import sys
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Iterator
 
-from calibration.accuracy import AccuracySet, Budget, SetLabels
-from calibration.image_manifest import CalibrationManifest, manifest_note, manifest_warnings
-from calibration.ranges import range_warnings
+from calibration.image_manifest import manifest_warnings
+from calibration.ranges import Ranges, range_warnings
 from calibration.recipe import INT8
-from calibration.report_record import PAGE_FILE, REPORT_FILE, Int8Report
-from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, write_bytes
-from edge.card import CARD_FILE, CalibrationNote, EngineCard, engine_folder
-from edge.contract import GRAPH_FILE, Contract
-from edge.frames import SyntheticFrames
-from edge.machine import this_machine
+from calibration.report_record import Int8Report
+from calibration.tensorrt_calibrator import TENSORRT_ENTROPY
+from edge.artifacts import ARTIFACTS_ROOT, artifact_folder
+from edge.card import EngineCard, engine_folder
+from edge.contract import Contract
+from edge.datasets import LAYOUTS, default_data_dir
+from edge.errors import GraphError
+from edge.frames import FrameSet
 from edge.provenance import RANDOM
-from edge.records import write_record
-from export.backends import BuiltEngine, build_engine, choose_backend
+from export.backends import choose_backend
 from export.build_request import BuildRequest, Int8Request, Plan, Say
-from export.defaults import choose_sources, held_out_frames
-from export.engine_check import (
-    budget_of,
-    check_engine,
-    layer_precisions,
-    open_accuracy_set,
-    require_budget,
-    write_int8_report,
-)
-from export.graph_step import export_parity, float_graph, is_of_other_sources, parity_frames
-from export.int8_steps import Int8Graph, calibrate, find_int8
+from export.defaults import Sources, choose_sources, held_out_frames
+from export.engine_card import Job, build_and_keep
+from export.engine_check import budget_of, open_accuracy_set, require_budget, write_int8_report
+from export.foreign import adopt
+from export.graph_step import export_parity, float_graph, parity_frames
+from export.implicit_int8 import check_implicit, entropy_calibration
+from export.int8_steps import calibrate, calibration_images, find_int8
+from export.own_pictures import split_pictures
 from export.parity import ParityReport
 from train.options import resolve_options
 
@@ -66,15 +58,18 @@ class BuildResult:
     report: Int8Report | None = None
 
 
-def plan_build(request: BuildRequest) -> Plan:
-    """Decide everything that can be decided without work.
+def plan_build(request: BuildRequest, say: Say = lambda line: None) -> Plan:
+    """Decide everything that can be decided without work; a given graph is adopted, since its contract names all else.
 
     Raises:
         BackendError: TensorRT was asked for and cannot build here.
         InputError: weights or dataset are not there.
     """
-    resolve_options(request.model, request.options)
     backend, reason = choose_backend(request.backend)
+    check_implicit(request, backend)
+    if request.onnx_path is not None:
+        return _plan_adoption(request, backend, reason, say)
+    resolve_options(request.model, request.options)
     size = (request.height, request.width)
     sources = choose_sources(
         request.model, request.dataset, request.data_dir, request.weights_path, size, request.options
@@ -82,6 +77,23 @@ def plan_build(request: BuildRequest) -> Plan:
     artifact = artifact_folder(request.model, sources.dataset, *size, ARTIFACTS_ROOT, sources.options)
     output = request.output or engine_folder(artifact, backend, request.precision)
     return Plan(backend, reason, sources, artifact, output)
+
+
+def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -> Plan:
+    size = (request.height, request.width) if request.is_size_given else None
+    adoption = adopt(request.onnx_path, request.contract_path, ARTIFACTS_ROOT, size, request.data_dir, say)
+    contract, findings = adoption.contract, adoption.report.tensorrt_findings
+    if findings and backend == "tensorrt":
+        raise GraphError(f"TensorRT 8.5 does not run {request.onnx_path}: {'; '.join(findings[:3])}")
+    for finding in findings:
+        say(f"note: TensorRT would not run this graph: {finding}")
+    dataset = request.dataset or contract.dataset
+    data_dir = request.data_dir
+    if data_dir is None and dataset in LAYOUTS and default_data_dir(dataset).is_dir():
+        data_dir = default_data_dir(dataset)
+    sources = Sources(dataset, data_dir if dataset in LAYOUTS else None, None, {})
+    output = request.output or engine_folder(adoption.folder, backend, request.precision)
+    return Plan(backend, reason, sources, adoption.folder, output)
 
 
 def build(request: BuildRequest, say: Say = lambda line: print(line, file=sys.stderr)) -> BuildResult:
@@ -97,159 +109,59 @@ def build(request: BuildRequest, say: Say = lambda line: print(line, file=sys.st
     Raises:
         AccuracyBudgetError: INT8 costs more than the budget; nothing but the report was kept.
     """
-    plan = plan_build(request)
+    plan = plan_build(request, say)
     say(f"backend: {plan.backend} ({plan.reason})")
-    sources = plan.sources
-    held_out = held_out_frames(
-        sources.dataset, sources.data_dir, request.height, request.width, request.accuracy_images
-    )
     contract = float_graph(request, plan)
+    request = dataclasses.replace(request, height=contract.height, width=contract.width)
     say(contract.weights.sentence())
     parity = export_parity(plan.artifact, contract)
     if parity is not None:
         say(parity.sentence())
-    if contract.weights.kind == RANDOM:
-        # Labels of random weights mean nothing: a few frames show that the engine runs.
-        held_out = parity_frames(request, plan)
-    warnings: tuple[str, ...] = ()
-    ranges, manifest = None, None
-    if request.precision == INT8:
-        ranges, ranges_sha256, manifest = calibrate(request, plan, contract, say)
-        warnings = (*range_warnings(ranges), *(manifest_warnings(manifest) if manifest is not None else ()))
-        for warning in warnings:
-            say(f"warning: {warning}")
-    calibrated = frozenset(manifest.sha256) if manifest is not None else frozenset()
-    accuracy = open_accuracy_set(plan, contract, held_out, calibrated)
-    budget = budget_of(request, contract, accuracy)
-    found = None
+    job, ranges = _measured_job(request, plan, contract, say)
     if ranges is not None:
-        found = find_int8(request, plan, contract, (ranges, ranges_sha256), accuracy, budget, say)
+        found = find_int8(request, plan, contract, ranges, job.accuracy, job.budget, say)
+        job = dataclasses.replace(job, found=found)
         if not found.outcome.is_met:
-            report = _report(plan.output, plan, contract, accuracy, found, budget, None, warnings)
-            require_budget(report, budget, found, plan.output, say)
-    return _build_and_keep(request, plan, contract, accuracy, budget, found, manifest, warnings, parity, say)
-
-
-def _build_and_keep(
-    request: BuildRequest,
-    plan: Plan,
-    contract: Contract,
-    accuracy: AccuracySet,
-    budget: Budget,
-    found: Int8Graph | None,
-    manifest: CalibrationManifest | None,
-    warnings: tuple[str, ...],
-    parity: ParityReport | None,
-    say: Say,
-) -> BuildResult:
-    say(f"build {request.precision} engine with {plan.backend}")
-    graph = found.outcome.quantized.data if found is not None else (plan.artifact / GRAPH_FILE).read_bytes()
-    engine = build_engine(plan.backend, graph, request.precision, plan.artifact.parent / "tensorrt-timing.cache")
-    card = _card(request, plan, contract, engine, graph, budget, found, manifest)
-    with _staging(plan.artifact) as staging:
-        write_bytes(staging / card.engine_file, engine.data)
-        write_record(staging / CARD_FILE, card)
-        card, labels = check_engine(staging, plan, card, accuracy, found)
-        report = None
-        if found is not None:
-            report = _report(staging, plan, contract, accuracy, found, budget, labels, warnings)
-            if report.is_met is False:
-                _move_report(staging, plan.output)
-                require_budget(report, budget, found, plan.output, say)
-            _move_report(staging, plan.output)
-    write_bytes(plan.output / card.engine_file, engine.data)
-    _write_card(plan.output, card)
+            report = write_int8_report(
+                plan.output, plan, contract, job.accuracy, found, job.budget, None, job.warnings, {}
+            )
+            require_budget(report, job.budget, found, plan.output, say)
+    card, report = build_and_keep(job, say)
     return BuildResult(plan, card, parity, report)
 
 
-def _report(
-    folder: Path,
-    plan: Plan,
-    contract: Contract,
-    accuracy: AccuracySet,
-    found: Int8Graph,
-    budget: Budget,
-    engine: SetLabels | None,
-    warnings: tuple[str, ...],
-) -> Int8Report:
-    return write_int8_report(folder, plan, contract, accuracy, found, budget, engine, warnings, {})
+def _measured_job(
+    request: BuildRequest, plan: Plan, contract: Contract, say: Say
+) -> tuple[Job, tuple[Ranges, str] | None]:
+    """Calibrate, and open the images that accuracy is measured on.
+
+    Returns:
+        The job as far as it is known, and the ranges with the hash of their file; None without ranges of ours.
+    """
+    is_random = contract.weights.kind == RANDOM
+    # Labels of random weights mean nothing: a few frames show that the engine runs.
+    held_out = parity_frames(request, plan) if is_random else _held_out(request, plan.sources)
+    warnings: tuple[str, ...] = ()
+    manifest, ranges, calibration = None, None, None
+    if request.precision == INT8 and request.int8.calibrator == TENSORRT_ENTROPY:
+        frames, manifest = calibration_images(request, plan, contract)
+        calibration = entropy_calibration(plan, contract, frames, manifest)
+    elif request.precision == INT8:
+        collected, ranges_sha256, manifest = calibrate(request, plan, contract, say)
+        ranges = (collected, ranges_sha256)
+        if not is_random:
+            warnings = range_warnings(collected)
+    if manifest is not None and not is_random:
+        warnings = (*warnings, *manifest_warnings(manifest))
+    for warning in warnings:
+        say(f"warning: {warning}")
+    calibrated = frozenset(manifest.sha256) if manifest is not None else frozenset()
+    accuracy = open_accuracy_set(plan, contract, held_out, calibrated)
+    budget = budget_of(request, contract, accuracy)
+    return Job(request, plan, contract, accuracy, budget, None, manifest, warnings, calibration), ranges
 
 
-@contextlib.contextmanager
-def _staging(artifact: Path) -> Iterator[Path]:
-    """Give a folder for an engine that has not been measured yet; it is gone afterwards, whatever happens."""
-    folder = Path(tempfile.mkdtemp(prefix=".unmeasured-", dir=artifact))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _move_report(staging: Path, folder: Path) -> None:
-    for name in (PAGE_FILE, REPORT_FILE):
-        write_bytes(folder / name, (staging / name).read_bytes())
-
-
-def _card(
-    request: BuildRequest,
-    plan: Plan,
-    contract: Contract,
-    engine: BuiltEngine,
-    graph: bytes,
-    budget: Budget,
-    found: Int8Graph | None,
-    manifest: CalibrationManifest | None,
-) -> EngineCard:
-    digest = hashlib.sha256(engine.data).hexdigest()
-    return EngineCard(
-        contract=contract,
-        backend=plan.backend,
-        backend_version=engine.version,
-        precision=request.precision,
-        engine_file=f"engine-{digest[:12]}{engine.suffix}",
-        engine_sha256=digest,
-        engine_bytes=len(engine.data),
-        built_from_sha256=hashlib.sha256(graph).hexdigest(),
-        machine=this_machine(),
-        built_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        build_seconds=round(engine.seconds, 3),
-        int8_mac_share=found.outcome.quantized.int8_mac_share if found is not None else None,
-        calibration=_calibration_note(found, budget) if found is not None else None,
-        notes=_notes(contract, engine, found, manifest),
-        layers=layer_precisions(found) if found is not None else (),
-    )
-
-
-def _calibration_note(found: Int8Graph, budget: Budget) -> CalibrationNote:
-    recipe, ranges = found.outcome.recipe, found.ranges
-    return CalibrationNote(
-        recipe.method,
-        ranges.image_count,
-        ranges.images_from,
-        found.ranges_sha256,
-        recipe.sentence(),
-        budget.sentence(),
-    )
-
-
-def _notes(
-    contract: Contract, engine: BuiltEngine, found: Int8Graph | None, manifest: CalibrationManifest | None
-) -> tuple[str, ...]:
-    notes = [*engine.notes, *(found.notes if found is not None else ())]
-    if is_of_other_sources(contract):
-        notes.append("the graph was exported by other sources than these; --weights FILE exports it again")
-    if contract.weights.kind == RANDOM:
-        notes.append(contract.weights.sentence())
-    if found is not None and found.ranges.images_from == SyntheticFrames.DESCRIPTION:
-        notes.append("ranges come from synthetic scenes, since no dataset was found")
-    if manifest is not None and manifest_note(manifest):
-        notes.append(manifest_note(manifest))
-    return tuple(notes)
-
-
-def _write_card(folder: Path, card: EngineCard) -> None:
-    """Write the card after its engine, so that it never describes another file than it names."""
-    write_record(folder / CARD_FILE, card)
-    for old in folder.glob("engine-*"):
-        if old.name != card.engine_file:
-            old.unlink()
+def _held_out(request: BuildRequest, sources: Sources) -> FrameSet:
+    if request.images_path is not None:
+        return split_pictures(request.images_path, request.accuracy_images)[1]
+    return held_out_frames(sources.dataset, sources.data_dir, request.height, request.width, request.accuracy_images)

@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from calibration.lint import lint, require_clean
-
-import calibration.bias_correction
-import calibration.equalise
-import calibration.placement
-import calibration.quantize
-import calibration.weights
+import calibration
 from calibration.accuracy import AccuracySet, Budget, drop_points
 from calibration.collect import collect_ranges
+from calibration.collection_state import discard_state
 from calibration.equalise import equalise
-from calibration.quantize import QDQ_GRAPH_FILE, load_graph, quantize
-from calibration.ranges import RANGES_FILE, Ranges, current_ranges
+from calibration.lint import require_clean
+from calibration.quantize import QDQ_GRAPH_FILE, import_onnx, load_graph, quantize
+from calibration.ranges import RANGES_FILE, Ranges, current_ranges, why_not_current
 from calibration.recipe import QuantizationRecipe
 from calibration.search import RecipeSearch, SearchOutcome
 from calibration.select_images import (
@@ -37,6 +33,10 @@ from edge.provenance import RANDOM
 from edge.records import read_record, record, write_record
 from export.backends import unsigned_levels
 from export.build_request import BuildRequest, Plan, Say
+from export.own_pictures import picture_manifest, split_pictures
+
+_QUANTISERS = ("graph_view", "placement", "quantize", "weights", "bias_correction", "equalise")
+"""Modules that decide what a quantised graph is."""
 
 RECIPE_FILE = "int8-recipe.json"
 EQUALISED_FOLDER = "equalised"
@@ -73,6 +73,7 @@ class Int8Graph:
         outcome: of the search.
         form: of the graph that is built.
         ranges: of the plain graph.
+        source_ranges: of the graph that was quantised, which may be the equalised one.
         ranges_sha256: of ranges.json.
         notes: sentences for the card.
     """
@@ -80,6 +81,7 @@ class Int8Graph:
     outcome: SearchOutcome
     form: str
     ranges: Ranges
+    source_ranges: Ranges
     ranges_sha256: str
     notes: tuple[str, ...]
 
@@ -92,7 +94,7 @@ def calibrate(
     Returns:
         Ranges, the hash of their file, and the manifest; None for ranges that came from elsewhere.
     """
-    if plan.sources.data_dir is None and request.int8.manifest_path is None:
+    if plan.sources.data_dir is None and request.int8.manifest_path is None and request.images_path is None:
         # Perhaps collected where the dataset is, and brought here with the artefact.
         moved = current_ranges(plan.artifact, contract.graph_sha256, None)
         if moved is not None and moved[0].images_from != SyntheticFrames.DESCRIPTION:
@@ -113,7 +115,17 @@ def calibration_images(request: BuildRequest, plan: Plan, contract: Contract) ->
         )
     is_random = contract.weights.kind == RANDOM
     count = wanted.calibration_images or (RANDOM_WEIGHTS_IMAGE_COUNT if is_random else DEFAULT_IMAGE_COUNT)
-    return calibration_frames(sources.dataset, sources.data_dir, count, contract.height, contract.width)
+    if request.images_path is not None:
+        return picture_manifest(split_pictures(request.images_path, request.accuracy_images)[0], count)
+    return calibration_frames(
+        sources.dataset,
+        sources.data_dir,
+        count,
+        contract.height,
+        contract.width,
+        method="even" if is_random else "cover",  # what ranges mean nothing for need not be looked at
+        earlier=plan.artifact / MANIFEST_FILE,
+    )
 
 
 def find_int8(
@@ -156,11 +168,8 @@ def find_int8(
     if form != "tensorrt":
         portable = quantize(*search.source(outcome.recipe), outcome.recipe, "tensorrt")
     require_clean(load_bytes(portable.data), "tensorrt", QDQ_GRAPH_FILE)
-    notes += tuple(
-        f"{finding.node}: {finding.sentence}"
-        for finding in lint(load_bytes(outcome.quantized.data), form)
-        if finding.severity == "error"
-    )
+    if form != "tensorrt":
+        require_clean(load_bytes(outcome.quantized.data), form, "the graph for ONNX Runtime")
     write_bytes(plan.artifact / QDQ_GRAPH_FILE, portable.data)
     if outcome.is_met and budget.is_enforced:
         drop = drop_points(accuracy.float_labels, outcome.labels)
@@ -169,12 +178,12 @@ def find_int8(
             accuracy.frames.description, len(accuracy.frames),
         )  # fmt: skip
         write_record(plan.artifact / RECIPE_FILE, kept)
-    return Int8Graph(outcome, form, ranges, ranges_sha256, notes)
+    return Int8Graph(outcome, form, ranges, search.source(outcome.recipe)[1], ranges_sha256, notes)
 
 
 def load_bytes(data: bytes) -> Any:
     """Return the ModelProto of an ONNX file in memory."""
-    return calibration.quantize.import_onnx().load_from_string(data)
+    return import_onnx().load_from_string(data)
 
 
 def _first_recipe(
@@ -208,9 +217,13 @@ def _ranges_of(
     if existing is not None:
         say(f"ranges of {existing[0].image_count} images of {existing[0].images_from} are there and current")
         return existing
+    reason = why_not_current(artifact, contract.graph_sha256, manifest.digest())
+    if reason is not None and (artifact / RANGES_FILE).exists():
+        say(f"ranges are collected anew: {reason}")
     ranges = collect_ranges(artifact, frames, manifest.digest())
     write_record(artifact / MANIFEST_FILE, manifest)
     write_record(artifact / RANGES_FILE, ranges)
+    discard_state(artifact)
     return ranges, sha256_file(artifact / RANGES_FILE)
 
 
@@ -248,7 +261,5 @@ def _equalised(
 
 def _code_sha256() -> str:
     """Return the digest of the code that makes a quantised graph: results of other code are not taken over."""
-    modules = (
-        calibration.placement, calibration.quantize, calibration.weights, calibration.bias_correction, calibration.equalise,
-    )  # fmt: skip
-    return sha256_json([sha256_file(module.__file__) for module in modules])
+    folder = Path(calibration.__file__).parent
+    return sha256_json([sha256_file(folder / f"{name}.py") for name in _QUANTISERS])

@@ -236,7 +236,7 @@ class TensorRtRunner(Runner):
         logger = self._logger = message_logger(trt)
         self._own("_stream", call("pycuda.driver.Stream", self._driver.Stream))
         self._own("_runtime", call("tensorrt.Runtime", trt.Runtime, logger, refused=(None,), logger=logger))
-        dla_core = getattr(self._card, "dla_core", None)
+        dla_core = self._card.dla_core
         if dla_core is not None:
             self._runtime.DLA_core = dla_core
         load = self._runtime.deserialize_cuda_engine

@@ -1,0 +1,178 @@
+"""From a graph to an engine that is kept: built, measured beside its folder, and moved there with its card."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator
+
+from calibration.accuracy import AccuracySet, Budget, drop_points
+from calibration.image_manifest import CalibrationManifest, manifest_note
+from calibration.recipe import INT8
+from calibration.report_record import PAGE_FILE, REPORT_FILE, Int8Report
+from calibration.tensorrt_calibrator import TENSORRT_ENTROPY, Calibration
+from edge.artifacts import write_bytes
+from edge.card import CARD_FILE, CalibrationNote, EngineCard
+from edge.contract import GRAPH_FILE, Contract
+from edge.errors import AccuracyBudgetError
+from edge.frames import SyntheticFrames
+from edge.machine import this_machine
+from edge.provenance import RANDOM
+from edge.records import write_record
+from export.backends import BuiltEngine, build_engine
+from export.build_request import BuildRequest, Plan, Say
+from export.engine_check import check_engine, layer_precisions, require_budget, write_int8_report
+from export.graph_step import is_of_other_sources
+from export.implicit_int8 import dla_calibration
+from export.int8_steps import EQUALISED_FOLDER, Int8Graph
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that is known when an engine is built.
+
+    Attributes:
+        request: what the user asked for.
+        plan: what was decided.
+        contract: of the float graph.
+        accuracy: images that the engine is measured on.
+        budget: what INT8 may cost.
+        found: the quantised graph; None for a float engine, and where TensorRT calibrates.
+        manifest: of the calibration images; None for a float engine, or where it is not here.
+        warnings: about ranges and images.
+        calibration: TensorRT's own; None for all others.
+    """
+
+    request: BuildRequest
+    plan: Plan
+    contract: Contract
+    accuracy: AccuracySet
+    budget: Budget
+    found: Int8Graph | None = None
+    manifest: CalibrationManifest | None = None
+    warnings: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+
+
+def build_and_keep(job: Job, say: Say) -> tuple[EngineCard, Int8Report | None]:
+    """Build an engine, measure it, and keep it if it holds the budget.
+
+    Returns:
+        Its card, and the INT8 report; None where nothing was simulated.
+
+    Raises:
+        AccuracyBudgetError: it does not; the engine folder has the report, and whatever engine was there before.
+    """
+    plan, found = job.plan, job.found
+    say(f"build {job.request.precision} engine with {plan.backend}")
+    graph, engine = _build(job)
+    card = _card(job, engine, graph)
+    report = None
+    with _staging(plan.artifact) as staging:
+        write_bytes(staging / card.engine_file, engine.data)
+        write_record(staging / CARD_FILE, card)
+        card, labels = check_engine(staging, plan, card, job.accuracy, found)
+        if found is not None:
+            report = write_int8_report(
+                staging, plan, job.contract, job.accuracy, found, job.budget, labels, job.warnings, {}
+            )
+            for name in (PAGE_FILE, REPORT_FILE):
+                write_bytes(plan.output / name, (staging / name).read_bytes())
+            require_budget(report, job.budget, found, plan.output, say)
+        elif not job.budget.holds(drop_points(job.accuracy.float_labels, labels), labels.agreement):
+            raise AccuracyBudgetError(
+                f"INT8 by {TENSORRT_ENTROPY} gives labels equal to the float graph's on {100 * labels.agreement:.2f} % "
+                f"of pixels, the budget is {job.budget.sentence()}; no engine was kept. "
+                "Next: --calibrator percentile, which searches for a way into the budget"
+            )
+    write_bytes(plan.output / card.engine_file, engine.data)
+    _write_card(plan.output, card)
+    return card, report
+
+
+def _build(job: Job) -> tuple[bytes, BuiltEngine]:
+    """Return the graph that was built, and the engine."""
+    plan, found, dla_core = job.plan, job.found, job.request.dla_core
+    calibration, float_layers = job.calibration, ()
+    path = plan.artifact / GRAPH_FILE
+    if found is not None and dla_core is not None:
+        # A DLA takes the float graph and a scale for each tensor.
+        recipe = found.outcome.recipe
+        path = plan.artifact / EQUALISED_FOLDER / GRAPH_FILE if recipe.equalised else path
+        calibration, float_layers = dla_calibration(path, found.source_ranges, recipe), tuple(recipe.float_layers)
+    is_quantized = found is not None and dla_core is None
+    graph = found.outcome.quantized.data if is_quantized else path.read_bytes()
+    timing_cache = plan.artifact.parent / "tensorrt-timing.cache"
+    engine = build_engine(plan.backend, graph, job.request.precision, timing_cache, calibration, dla_core, float_layers)
+    return graph, engine
+
+
+@contextlib.contextmanager
+def _staging(artifact: Path) -> Iterator[Path]:
+    """Give a folder for an engine that has not been measured yet; it is gone afterwards, whatever happens."""
+    folder = Path(tempfile.mkdtemp(prefix=".unmeasured-", dir=artifact))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _card(job: Job, engine: BuiltEngine, graph: bytes) -> EngineCard:
+    digest, found = hashlib.sha256(engine.data).hexdigest(), job.found
+    return EngineCard(
+        contract=job.contract,
+        backend=job.plan.backend,
+        backend_version=engine.version,
+        precision=job.request.precision,
+        engine_file=f"engine-{digest[:12]}{engine.suffix}",
+        engine_sha256=digest,
+        engine_bytes=len(engine.data),
+        built_from_sha256=hashlib.sha256(graph).hexdigest(),
+        machine=this_machine(),
+        built_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        build_seconds=round(engine.seconds, 3),
+        int8_mac_share=found.outcome.quantized.int8_mac_share if found is not None else None,
+        calibration=_calibration_note(job) if job.request.precision == INT8 else None,
+        notes=_notes(job, engine),
+        layers=layer_precisions(found) if found is not None else (),
+        dla_core=job.request.dla_core,
+    )
+
+
+def _calibration_note(job: Job) -> CalibrationNote:
+    found, budget = job.found, job.budget.sentence()
+    if found is None:
+        count, source = len(job.manifest.names), job.manifest.images_from
+        return CalibrationNote(TENSORRT_ENTROPY, count, source, "", TENSORRT_ENTROPY, budget)
+    recipe, ranges = found.outcome.recipe, found.ranges
+    return CalibrationNote(
+        recipe.method, ranges.image_count, ranges.images_from, found.ranges_sha256, recipe.sentence(), budget
+    )
+
+
+def _notes(job: Job, engine: BuiltEngine) -> tuple[str, ...]:
+    found, manifest = job.found, job.manifest
+    notes = [*engine.notes, *(found.notes if found is not None else ())]
+    if is_of_other_sources(job.contract):
+        notes.append("the graph was exported by other sources than these; --weights FILE exports it again")
+    if job.contract.weights.kind == RANDOM:
+        notes.append(job.contract.weights.sentence())
+    images_from = found.ranges.images_from if found is not None else manifest.images_from if manifest else ""
+    if images_from == SyntheticFrames.DESCRIPTION:
+        notes.append("ranges come from synthetic scenes, since no dataset was found")
+    if manifest is not None and manifest_note(manifest):
+        notes.append(manifest_note(manifest))
+    return tuple(notes)
+
+
+def _write_card(folder: Path, card: EngineCard) -> None:
+    """Write the card after its engine, so that it never describes another file than it names."""
+    write_record(folder / CARD_FILE, card)
+    for old in folder.glob("engine-*"):
+        if old.name != card.engine_file:
+            old.unlink()
