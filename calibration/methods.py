@@ -91,12 +91,13 @@ def clipped_divergences(counts: np.ndarray, candidates: np.ndarray) -> np.ndarra
     borders = -(-np.arange(LEVELS + 1) * candidates[:, None] // LEVELS)  # (n, LEVELS + 1)
     level_mass, level_members = np.diff(mass[borders]), np.diff(members[borders])
     kept, tail = mass[candidates], total - mass[candidates]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = level_mass / level_members / kept[:, None]  # of each occupied bin; NaN in an empty level
-    # A bin that the candidate cannot represent at all is given a tiny share, as is usual.
-    log_share = np.log(np.maximum(np.nan_to_num(share, nan=0.0, posinf=0.0), 1e-9))
+    # The share of each occupied bin of a level in the quantised distribution. A bin that it cannot represent at all
+    # is given a tiny one, as is usual.
+    tiny, divisor = 1e-9, level_members * kept[:, None]
+    share = np.divide(level_mass, divisor, out=np.full(divisor.shape, tiny), where=divisor > 0.0)
+    log_share = np.log(np.maximum(share, tiny))
     last = counts[candidates - 1]
-    last_log_share = np.where(last > 0.0, log_share[:, -1], np.log(1e-9))
+    last_log_share = np.where(last > 0.0, log_share[:, -1], np.log(tiny))
     # Sum of P log P and of P log Q over bins, P being the counts with the tail in the last bin kept.
     heavier = last + tail
     plogp = self_information[candidates] - _xlogx(last) + _xlogx(heavier)
