@@ -31,6 +31,8 @@ COMMANDS = {
     "parity": "export/parity.py",
     "tensorrt_rules": "export/tensorrt_rules.py",
     "select_images": "calibration/select_images.py",
+    "lint": "calibration/lint.py",
+    "tensorrt_cache": "calibration/tensorrt_cache.py",
     "train": "train/train.py",
     "import_weights": "train/import_weights.py",
     "train.models": "train.models",
