@@ -18,7 +18,9 @@ import graph_drawing as drawing
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from calibration.quantize import load_graph, multiply_adds, quantize
+from calibration.multiply_adds import multiply_adds
+from calibration.quantize import load_graph, quantize
+from calibration.recipe import QuantizationRecipe
 from edge.errors import GraphError, InputError
 
 FORMS = ("tensorrt", "onnxruntime")
@@ -34,23 +36,25 @@ class View:
     def __init__(self, data: bytes) -> None:
         self.model = onnx.load_model_from_string(data)
         onnx.checker.check_model(self.model, full_check=True)
-        self.nodes = {node.output[0]: node for node in self.model.graph.node}
+        self.producers = {node.output[0]: node for node in self.model.graph.node}
+        # A matrix product has the name of its convolution, and another output.
+        self.nodes = {**self.producers, **{node.name: node for node in self.model.graph.node}}
         self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in self.model.graph.initializer}
         self.counts = Counter(node.op_type for node in self.model.graph.node)
 
     def quantized_inputs(self, output: str) -> list[bool]:
         """Say of each input of a node whether it comes from a DequantizeLinear."""
         node = self.nodes[output]
-        return [name in self.nodes and self.nodes[name].op_type == "DequantizeLinear" for name in node.input]
+        return [name in self.producers and self.producers[name].op_type == "DequantizeLinear" for name in node.input]
 
     def pair(self, output: str, index: int = 0):
         """Return (scale, zero point) of an input of a node, read off its DequantizeLinear."""
-        dequantize = self.nodes[self.nodes[output].input[index]]
+        dequantize = self.producers[self.nodes[output].input[index]]
         return self.constants[dequantize.input[1]], self.constants[dequantize.input[2]]
 
 
 def quantized(form, model=NETWORK, ranges=RANGES, method="min-max", levels=255) -> View:
-    return View(quantize(model, ranges, method, form, levels).data)
+    return View(quantize(model, ranges, QuantizationRecipe(method), form, levels).data)
 
 
 def one_layer(kind="Conv", signed=True):
@@ -80,7 +84,7 @@ def one_layer(kind="Conv", signed=True):
 def test_one_layer_equals_its_quantisation_by_hand(form, signed, kind):
     model, weight, bias, inputs = one_layer(kind, signed)
     ranges = drawing.ranges_of(model, inputs)
-    data = quantize(model, ranges, "min-max", form).data
+    data = quantize(model, ranges, QuantizationRecipe("min-max"), form).data
     values = -inputs[0]["x"] if signed else np.maximum(inputs[0]["x"], 0)
     largest = ranges.threshold("data", "min-max")
     if form == "onnxruntime" and not signed:
@@ -103,7 +107,7 @@ def test_one_layer_equals_its_quantisation_by_hand(form, signed, kind):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("method", ["min-max", "percentile"])
 def test_network_is_close_to_float(form, method):
-    data = quantize(NETWORK, RANGES, method, form).data
+    data = quantize(NETWORK, RANGES, QuantizationRecipe(method), form).data
     for feeds in FRAMES:
         expected, actual = drawing.run(NETWORK, feeds)[0], drawing.run(data, feeds)[0]
         # Five layers with steps of 1/255 to 1/127 of the range each: about 1 % of the spread of the logits.
@@ -113,7 +117,7 @@ def test_network_is_close_to_float(form, method):
 
 def test_quantised_kernels_give_the_numbers_of_the_graph(tmp_path):
     # 127 levels, so that products of 8-bit numbers cannot saturate on any CPU.
-    data = quantize(NETWORK, RANGES, "min-max", "onnxruntime", 127).data
+    data = quantize(NETWORK, RANGES, QuantizationRecipe("min-max"), "onnxruntime", 127).data
     for feeds in FRAMES:
         literal = drawing.run(data, feeds)[0]
         fused = drawing.run(data, feeds, optimised_path=tmp_path / "optimised.onnx")[0]
@@ -132,12 +136,13 @@ def test_method_decides_the_scale(form):
     scale = quantized(form, method="entropy").pair("logits")[0]
     levels = 127 if form == "tensorrt" or RANGES.tensors["merged"].is_signed else 255
     assert scale == np.float32(RANGES.threshold("merged", "entropy") / levels)
+    assert scale != np.float32(RANGES.threshold("merged", "min-max") / levels)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_channel_of_zero_weights_stays_zero(form):
     model = drawing.make_network(zero_channel=True)
-    data = quantize(model, drawing.ranges_of(model, FRAMES), "min-max", form).data
+    data = quantize(model, drawing.ranges_of(model, FRAMES), QuantizationRecipe("min-max"), form).data
     scales = View(data).pair("point", 1)[0]
     assert np.isfinite(scales).all() and (scales > 0).all()
     actual = drawing.run(data, FRAMES[0])[0]
@@ -150,7 +155,7 @@ def test_activation_that_is_always_zero_is_quantised_all_the_same(form):
     model, _, _, inputs = one_layer(signed=False)
     dead = [{"x": -np.abs(feeds["x"])} for feeds in inputs]
     ranges = drawing.ranges_of(model, dead)
-    data = quantize(model, ranges, "percentile", form).data
+    data = quantize(model, ranges, QuantizationRecipe("percentile"), form).data
     # Nothing is left but the bias, rounded to its step.
     np.testing.assert_allclose(drawing.run(data, dead[0])[0], drawing.run(model, dead[0])[0], atol=0.02)
 
@@ -250,15 +255,30 @@ def test_onnxruntime_form_has_unsigned_activations_and_int32_biases():
     for output, signed in (("stem", True), ("deep", False), ("logits", True)):
         zero_point = view.pair(output)[1]
         assert zero_point.dtype == np.uint8 and zero_point == (128 if signed else 0), output
+        weight = view.constants[view.producers[view.nodes[output].input[1]].input[0]]
+        assert weight.dtype == np.int8
+    for output in ("stem", "deep", "point"):
         assert view.quantized_inputs(output) == [True, True, True]
-        weight = view.constants[view.nodes[view.nodes[output].input[1]].input[0]]
-        bias = view.constants[view.nodes[view.nodes[output].input[2]].input[0]]
-        assert (weight.dtype, bias.dtype) == (np.int8, np.int32)
+        assert view.constants[view.producers[view.nodes[output].input[2]].input[0]].dtype == np.int32
+
+
+def test_onnxruntime_form_gives_logits_by_a_product_of_integers_with_a_float_bias(tmp_path):
+    result = quantize(NETWORK, RANGES, QuantizationRecipe("min-max"), "onnxruntime")
+    view = View(result.data)
+    assert (view.nodes["logits"].op_type, view.quantized_inputs("logits")) == ("MatMul", [True, True])
+    bias = next(numpy_helper.to_array(tensor) for tensor in NETWORK.graph.initializer if tensor.name == "head_b")
+    found = view.constants[view.nodes["logits/bias/Add"].input[1]].reshape(-1)
+    step = view.pair("logits")[0] * view.pair("logits", 1)[0]
+    assert found.dtype == np.float32 and (np.abs(found - bias) <= 0.5001 * step).all()
+    assert [(layer.precision, layer.reason) for layer in result.layers] == [("int8", "")] * 4
+    path = tmp_path / "optimised.onnx"
+    drawing.run(result.data, FRAMES[0], optimised_path=path)
+    assert "MatMulIntegerToFloat" in {node.op_type for node in onnx.load(str(path)).graph.node}
 
 
 def test_bias_step_is_activation_step_times_weight_step():
     view = quantized("onnxruntime")
-    for output in ("stem", "deep", "point", "logits"):
+    for output in ("stem", "deep", "point"):
         activation, weight, bias = (view.pair(output, index)[0] for index in range(3))
         np.testing.assert_allclose(bias, activation * weight, rtol=1e-6)
 
@@ -269,17 +289,22 @@ def test_resize_shares_the_scale_of_its_input():
     assert view.pair("resized")[1] == view.pair("merged", 1)[1]
 
 
-def test_output_of_the_graph_stays_float():
-    for form in FORMS:
-        assert quantized(form).nodes["logits"].op_type == "Conv"
+@pytest.mark.parametrize("form", FORMS)
+def test_output_of_the_graph_is_not_rounded(form):
+    view = quantized(form)
+    kinds = {view.producers["logits"].op_type, view.nodes["logits"].op_type}
+    assert kinds == ({"Conv"} if form == "tensorrt" else {"Add", "MatMul"})
+    assert "logits/quantized" not in view.producers
 
 
 def test_onnxruntime_fuses_its_form_into_integer_kernels(tmp_path):
     path = tmp_path / "optimised.onnx"
-    drawing.run(quantize(NETWORK, RANGES, "min-max", "onnxruntime").data, FRAMES[0], optimised_path=path)
+    drawing.run(
+        quantize(NETWORK, RANGES, QuantizationRecipe("min-max"), "onnxruntime").data, FRAMES[0], optimised_path=path
+    )
     counts = Counter(node.op_type for node in onnx.load(str(path)).graph.node)
-    # All but the classifier, whose logits are float.
-    assert counts["QLinearConv"] == 3
+    assert counts["QLinearConv"] == 3  # and the classifier, a product that gives float
+    assert counts["MatMulIntegerToFloat"] == 1 and counts["Conv"] == 0
     assert counts["QLinearAdd"] == counts["QLinearConcat"] == counts["QLinearGlobalAveragePool"] == 1
     assert counts["Relu"] == 0
 
@@ -330,18 +355,16 @@ READERS = {"Sigmoid": ["read"], "Slice": ["left", "right"]}
 @pytest.mark.parametrize("reader", READERS)
 def test_relu_behind_a_convolution_is_stored_whatever_reads_it(reader, tmp_path):
     model, ranges, inputs = read_by(reader)
-    result = quantize(model, ranges, "min-max", "onnxruntime", 127)
+    result = quantize(model, ranges, QuantizationRecipe("min-max"), "onnxruntime", 127)
     view = View(result.data)
     for output in READERS[reader]:
         assert view.quantized_inputs(output)[0], output
     assert view.nodes[view.nodes["relu"].input[0]].op_type == "Conv"
-    # Of two convolutions one writes integers; the other is the output of the graph, which stays float.
-    macs = multiply_adds(onnx, model.graph)
-    assert result.int8_mac_share == pytest.approx(macs["first"] / sum(macs.values()))
+    assert result.int8_mac_share == 1.0
     path = tmp_path / "optimised.onnx"
     fused = drawing.run(result.data, inputs[0], optimised_path=path)[0]
     counts = Counter(node.op_type for node in onnx.load(str(path)).graph.node)
-    assert (counts["QLinearConv"], counts["Conv"], counts["Relu"]) == (1, 1, 0)
+    assert (counts["QLinearConv"], counts["Conv"], counts["Relu"]) == (1, 0, 0)
     expected = drawing.run(model, inputs[0])[0]
     # Steps of 1/127 of the range in three places.
     assert np.abs(fused - expected).max() < 0.05 * np.ptp(expected)
@@ -350,25 +373,26 @@ def test_relu_behind_a_convolution_is_stored_whatever_reads_it(reader, tmp_path)
 @pytest.mark.parametrize("reader", READERS)
 def test_relu_behind_another_operator_is_not_stored(reader):
     model, ranges, _ = read_by(reader, first="Neg")
-    view = View(quantize(model, ranges, "min-max", "onnxruntime").data)
+    view = View(quantize(model, ranges, QuantizationRecipe("min-max"), "onnxruntime").data)
     for output in READERS[reader]:
         assert not view.quantized_inputs(output)[0], output
 
 
 def test_relu_that_is_an_output_of_the_graph_stays_float():
     model, ranges, inputs = read_by("Slice", output="relu")
-    result = quantize(model, ranges, "min-max", "onnxruntime")
+    result = quantize(model, ranges, QuantizationRecipe("min-max"), "onnxruntime")
     view = View(result.data)
     assert not view.quantized_inputs("left")[0]
     assert [value.name for value in view.model.graph.output] == ["y", "relu"]
-    assert result.int8_mac_share == 0
+    reasons = {layer.name: layer.reason for layer in result.layers}
+    assert reasons == {"first": "its output is the network's, which is float", "y": ""}
     assert (drawing.run(result.data, inputs[0], ["relu"])[0] >= 0).all()
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_tensorrt_form_has_no_pair_for_a_relu_that_no_weighted_layer_reads(reader):
     model, ranges, _ = read_by(reader)
-    view = View(quantize(model, ranges, "min-max", "tensorrt").data)
+    view = View(quantize(model, ranges, QuantizationRecipe("min-max"), "tensorrt").data)
     for output in READERS[reader]:
         assert not view.quantized_inputs(output)[0], output
     assert view.counts["QuantizeLinear"] == 2  # x and what the last convolution reads
@@ -379,18 +403,19 @@ def test_tensorrt_form_has_no_pair_for_a_relu_that_no_weighted_layer_reads(reade
 
 @pytest.mark.parametrize("form", FORMS)
 def test_weights_have_one_scale_for_each_output_channel(form):
-    view = quantized(form)
+    view = quantized(form, levels=127)  # with 255, the first convolution makes two columns at once
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in NETWORK.graph.initializer}
     for output in ("stem", "deep", "point", "logits"):
-        dequantize = view.nodes[view.nodes[output].input[1]]
+        dequantize = view.producers[view.nodes[output].input[1]]
         scale, zero_point = view.pair(output, 1)
+        channels = 1 if view.nodes[output].op_type == "MatMul" else 0
         weight = weights[next(node for node in NETWORK.graph.node if node.name == output).input[1]]
         np.testing.assert_allclose(scale, np.abs(weight).max((1, 2, 3)) / 127, rtol=1e-6)
         assert not zero_point.any()
-        assert [attribute.i for attribute in dequantize.attribute if attribute.name == "axis"] == [0]
-        integers = view.constants[dequantize.input[0]]
+        assert [attribute.i for attribute in dequantize.attribute if attribute.name == "axis"] == [channels]
+        integers = np.moveaxis(view.constants[dequantize.input[0]], channels, 0).reshape(len(weight), -1)
         assert integers.dtype == np.int8 and integers.min() >= -127
-        assert np.abs(integers.astype(int)).max((1, 2, 3)).tolist() == [127] * len(weight)
+        assert np.abs(integers.astype(int)).max(1).tolist() == [127] * len(weight)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -404,7 +429,7 @@ def test_input_and_output_stay_as_they_were(form):
 @pytest.mark.parametrize("form", FORMS)
 def test_float_graph_is_left_as_it_is_and_the_result_is_the_same_every_time(form):
     before = NETWORK.SerializeToString(deterministic=True)
-    first, second = (quantize(NETWORK, RANGES, "entropy", form).data for _ in range(2))
+    first, second = (quantize(NETWORK, RANGES, QuantizationRecipe("entropy"), form).data for _ in range(2))
     assert first == second
     assert NETWORK.SerializeToString(deterministic=True) == before
 
@@ -427,9 +452,11 @@ def test_share_of_int8_counts_the_multiply_adds():
         "logits": pixels * 5 * 16,
     }
     assert macs == expected
-    assert quantize(NETWORK, RANGES, "min-max", "tensorrt").int8_mac_share == 1.0
-    share = quantize(NETWORK, RANGES, "min-max", "onnxruntime").int8_mac_share
-    assert share == pytest.approx(1 - expected["logits"] / sum(expected.values()))
+    assert quantize(NETWORK, RANGES, QuantizationRecipe("min-max"), "tensorrt").int8_mac_share == 1.0
+    recipe = QuantizationRecipe("min-max", classifier="float")
+    for form in FORMS:
+        share = quantize(NETWORK, RANGES, recipe, form).int8_mac_share
+        assert share == pytest.approx(1 - expected["logits"] / sum(expected.values()))
 
 
 def test_multiply_adds_of_every_weighted_operator():
@@ -450,22 +477,24 @@ def test_multiply_adds_of_every_weighted_operator():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_quantised_graph_is_refused(form):
-    once = onnx.load_model_from_string(quantize(NETWORK, RANGES, "min-max", form).data)
+    once = onnx.load_model_from_string(quantize(NETWORK, RANGES, QuantizationRecipe("min-max"), form).data)
     with pytest.raises(GraphError, match="Q/DQ nodes already"):
-        quantize(once, RANGES, "min-max", form)
+        quantize(once, RANGES, QuantizationRecipe("min-max"), form)
 
 
-def test_missing_range_is_named():
+@pytest.mark.parametrize("form", FORMS)
+def test_layer_without_a_range_stays_float_and_says_so(form):
     tensors = {name: seen for name, seen in RANGES.tensors.items() if name != "deep_relu"}
-    with pytest.raises(InputError, match="no range was collected for tensor deep_relu"):
-        quantize(NETWORK, dataclasses.replace(RANGES, tensors=tensors), "min-max", "tensorrt")
+    result = quantize(NETWORK, dataclasses.replace(RANGES, tensors=tensors), QuantizationRecipe("min-max"), form)
+    reasons = {layer.name: layer.reason for layer in result.layers if layer.precision == "float"}
+    assert reasons["point"] == "its input has no range"
 
 
 def test_unknown_form_and_method_are_refused():
     with pytest.raises(InputError, match="form is 'int4'"):
-        quantize(NETWORK, RANGES, "min-max", "int4")
+        quantize(NETWORK, RANGES, QuantizationRecipe("min-max"), "int4")
     with pytest.raises(InputError, match="method is 'best'"):
-        quantize(NETWORK, RANGES, "best", "tensorrt")
+        quantize(NETWORK, RANGES, QuantizationRecipe("best"), "tensorrt")
 
 
 def test_truncated_graph_is_one_clear_error(tmp_path):
