@@ -97,6 +97,13 @@ def constant(model, name):
     return next(numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name == name)
 
 
+def exposed(*models):
+    """Return models that give the result of their first convolution too."""
+    for model in models:
+        model.graph.output.append(onnx.ValueInfoProto(name="stem"))
+    return models
+
+
 def border_error(model, scale):
     """Return the largest error of a stem output whose borders are off by half a grey level, (OUT, 1, 1)."""
     weight = np.abs(constant(model, "w")).sum((2, 3))  # (OUT, 3)
@@ -106,30 +113,7 @@ def border_error(model, scale):
 # The same function
 
 
-@pytest.mark.parametrize("pads", [(0, 0, 0, 0), (1, 1, 1, 1), (0, 0, 1, 1)])
-@pytest.mark.parametrize("statistics", STATISTICS)
-def test_stem_gives_the_same_inside_and_to_half_a_level_at_the_border(statistics, pads):
-    model = network(constants=scaled_by(statistics), pads=pads)
-    changed, _ = rewritten(model)
-    model.graph.output.append(onnx.ValueInfoProto(name="stem"))
-    changed.graph.output.append(onnx.ValueInfoProto(name="stem"))
-    expected, found = (drawing.run(graph, frames()[0], ["stem"])[0] for graph in (model, changed))
-    error = np.abs(found - expected)
-    top, left, bottom, right = pads
-    inside = error[:, :, top : error.shape[2] - bottom, left : error.shape[3] - right]
-    # Inside, only the order of float32 operations differs.
-    assert inside.max() < 2e-5 * np.abs(expected).max()
-    assert (error[0] <= border_error(model, constant(model, "scale")) + 2e-5 * np.abs(expected).max()).all()
-
-
-def test_statistics_that_share_a_zero_level_need_no_borders():
-    for statistics, zero_point, joins in (("symmetric", 128, 0), ("unit", 0, 0), ("imagenet", 128, 2)):
-        changed, _ = rewritten(network(constants=scaled_by(statistics)))
-        kinds = [node.op_type for node in changed.graph.node]
-        assert (constant(changed, "frame/zero_point"), kinds.count("Concat")) == (zero_point, joins)
-
-
-SUBTRACT_DIVIDE = {
+WAYS = {
     "subtract, divide": (
         [
             drawing.node("Sub", ["cast", "mean"], "centred"),
@@ -177,9 +161,36 @@ SUBTRACT_DIVIDE = {
 }
 
 
-@pytest.mark.parametrize("way", SUBTRACT_DIVIDE)
+@pytest.mark.parametrize("pads", [(0, 0, 0, 0), (1, 1, 1, 1), (0, 0, 1, 1)])
+@pytest.mark.parametrize("statistics", STATISTICS)
+def test_stem_gives_the_same_inside_and_to_half_a_level_at_the_border(statistics, pads):
+    model = network(constants=scaled_by(statistics), pads=pads)
+    expected, found = (drawing.run(graph, frames()[0], ["stem"])[0] for graph in exposed(model, rewritten(model)[0]))
+    error = np.abs(found - expected)
+    top, left, bottom, right = pads
+    inside = error[:, :, top : error.shape[2] - bottom, left : error.shape[3] - right]
+    # Inside, only the order of float32 operations differs.
+    assert inside.max() < 2e-5 * np.abs(expected).max()
+    assert (error[0] <= border_error(model, constant(model, "scale")) + 2e-5 * np.abs(expected).max()).all()
+
+
+def test_border_has_the_level_of_each_channel_where_channels_are_turned():
+    nodes, constants = WAYS["channels turned, then scaled"]
+    model = network(nodes, {**constants, "offset": column([-0.5, -2.0, -4.0])})
+    expected, found = (drawing.run(graph, frames()[0], ["stem"])[0] for graph in exposed(model, rewritten(model)[0]))
+    assert (np.abs(found - expected)[0] <= border_error(model, constants["scale"]) + 1e-4).all()
+
+
+def test_statistics_that_share_a_zero_level_need_no_borders():
+    for statistics, zero_point, joins in (("symmetric", 128, 0), ("unit", 0, 0), ("imagenet", 128, 2)):
+        changed, _ = rewritten(network(constants=scaled_by(statistics)))
+        kinds = [node.op_type for node in changed.graph.node]
+        assert (constant(changed, "frame/zero_point"), kinds.count("Concat")) == (zero_point, joins)
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_every_way_of_scaling_is_folded(way):
-    nodes, constants = SUBTRACT_DIVIDE[way]
+    nodes, constants = WAYS[way]
     model = network(nodes, constants, pads=(0, 0, 0, 0), bias=way != "turned round")
     changed, _ = rewritten(model)
     for feeds in frames():
@@ -196,7 +207,7 @@ def test_one_grey_channel_is_a_frame_too():
 
 
 def test_means_of_the_channels_are_those_of_the_dequantised_frame():
-    nodes, constants = SUBTRACT_DIVIDE["channels turned, then scaled"]
+    nodes, constants = WAYS["channels turned, then scaled"]
     changed, tensors = rewritten(network(nodes, constants))
     levels = np.concatenate([feeds["frame"] for feeds in frames()]).astype(np.float64).mean((0, 1, 2))
     scale, zero_point = (constant(changed, f"frame/{name}") for name in ("scale", "zero_point"))
