@@ -150,35 +150,59 @@ def find_int8(
     """
     ranges, ranges_sha256 = calibrated
     form = plan.backend
-    levels = unsigned_levels() if form == "onnxruntime" else 255
     model = load_graph(plan.artifact / GRAPH_FILE)
     start, notes = _first_recipe(request, plan, contract, budget)
     images = [accuracy.frames.digest(index) for index in range(len(accuracy.frames))]
-    key = sha256_json([contract.graph_sha256, ranges_sha256, images, accuracy.has_truth, form, levels, _code_sha256()])
+    results_of = [contract.graph_sha256, ranges_sha256, images, accuracy.has_truth, _code_sha256()]
 
     def balanced() -> tuple[Any, Ranges] | None:
         return _equalised(request, plan, contract, model, ranges, say)
 
-    search = RecipeSearch(
-        model, ranges, balanced, form, levels, contract, accuracy, budget, key,
-        plan.artifact / f"int8-search-{form}.json", 60.0 * request.int8.search_minutes, say,
-    )  # fmt: skip
+    def search_of(searched: str) -> RecipeSearch:
+        levels = unsigned_levels() if searched == "onnxruntime" else 255
+        return RecipeSearch(
+            model, ranges, balanced, searched, levels, contract, accuracy, budget,
+            sha256_json([*results_of, searched, levels]), plan.artifact / f"int8-search-{searched}.json",
+            60.0 * request.int8.search_minutes, say,
+        )  # fmt: skip
+
+    search = search_of(form)
     outcome = search.run(start, request.int8.measure_layers)
-    portable = outcome.quantized
-    if form != "tensorrt":
-        portable = quantize(*search.source(outcome.recipe), outcome.recipe, "tensorrt")
-    require_clean(load_bytes(portable.data), "tensorrt", QDQ_GRAPH_FILE)
+    portable, is_judged = outcome, budget.is_enforced and outcome.is_met
     if form != "tensorrt":
         require_clean(load_bytes(outcome.quantized.data), form, "the graph for ONNX Runtime")
-    write_bytes(plan.artifact / QDQ_GRAPH_FILE, portable.data)
-    if outcome.is_met and budget.is_enforced:
-        drop = drop_points(accuracy.float_labels, outcome.labels)
+        if is_judged:
+            say(f"{QDQ_GRAPH_FILE}, which is for TensorRT:")
+            portable = search_of("tensorrt").run(outcome.recipe)
+            notes += (_portable_note(portable, accuracy, budget),)
+    graph = portable.quantized
+    if form != "tensorrt" and not is_judged:
+        graph = quantize(*search.source(outcome.recipe), outcome.recipe, "tensorrt")
+    findings = require_clean(load_bytes(graph.data), "tensorrt", QDQ_GRAPH_FILE)
+    say(f"linter: 0 errors and {len(findings)} warnings in {QDQ_GRAPH_FILE}")
+    write_bytes(plan.artifact / QDQ_GRAPH_FILE, graph.data)
+    if is_judged and portable.is_met:
+        drop = drop_points(accuracy.float_labels, portable.labels)
         kept = KeptRecipe(
-            contract.graph_sha256, form, outcome.recipe, drop, outcome.labels.agreement,
+            contract.graph_sha256, "tensorrt", portable.recipe, drop, portable.labels.agreement,
             accuracy.frames.description, len(accuracy.frames),
         )  # fmt: skip
         write_record(plan.artifact / RECIPE_FILE, kept)
     return Int8Graph(outcome, form, ranges, search.source(outcome.recipe)[1], ranges_sha256, notes)
+
+
+def _portable_note(portable: SearchOutcome, accuracy: AccuracySet, budget: Budget) -> str:
+    drop = drop_points(accuracy.float_labels, portable.labels)
+    cost = (
+        f"drop {drop:+.2f} points"
+        if drop is not None
+        else f"{100 * (1 - portable.labels.agreement):.2f} % of labels changed"
+    )
+    verdict = "holds the budget" if portable.is_met else f"is over the budget of {budget.sentence()}"
+    return (
+        f"{QDQ_GRAPH_FILE}, the form for TensorRT, {verdict} when simulated exactly: {cost}, "
+        f"{100 * portable.quantized.int8_mac_share:.1f} % of multiply-adds in INT8; {portable.recipe.sentence()}"
+    )
 
 
 def load_bytes(data: bytes) -> Any:
@@ -219,7 +243,7 @@ def _ranges_of(
         return existing
     reason = why_not_current(artifact, contract.graph_sha256, manifest.digest())
     if reason is not None and (artifact / RANGES_FILE).exists():
-        say(f"ranges are collected anew: {reason}")
+        say(f"ranges are collected anew: {reason.split('. Next:')[0]}")
     ranges = collect_ranges(artifact, frames, manifest.digest())
     write_record(artifact / MANIFEST_FILE, manifest)
     write_record(artifact / RANGES_FILE, ranges)
