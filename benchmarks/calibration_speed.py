@@ -182,8 +182,8 @@ def run(arguments: argparse.Namespace) -> int:
         for side, what in (("ours", f"{len(METHODS)} methods"), ("peer", "percentile")):
             measured = sides[side]
             print(
-                f"{side}: {measured['seconds_per_image']:.2f} s per image ({measured['cpu_seconds_per_image']:.2f} s of "
-                f"CPU time), {measured['tensors']} tensors, {what}, "
+                f"{side}: {measured['seconds_per_image']:.2f} s per image "
+                f"({measured['cpu_seconds_per_image']:.2f} s of CPU time), {measured['tensors']} tensors, {what}, "
                 f"peak {measured['peak_bytes'] / 1e9:.2f} GB"
             )
         print(f"ratio {ratio:.1f} (goal: at least {GOAL_RATIO:g})")
