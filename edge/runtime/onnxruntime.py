@@ -31,7 +31,13 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def open_session(graph: str | os.PathLike | bytes, threads: int = 0, exact: bool = False) -> Any:
+def open_session(
+    graph: str | os.PathLike | bytes,
+    threads: int = 0,
+    exact: bool = False,
+    profile_folder: Path | None = None,
+    lean: bool = False,
+) -> Any:
     """Load a graph for the CPU.
 
     Args:
@@ -39,6 +45,9 @@ def open_session(graph: str | os.PathLike | bytes, threads: int = 0, exact: bool
         threads: cores that one frame may use; 0 for all.
         exact: compute Q/DQ pairs as they stand, in float, instead of by the CPU's 8-bit kernels: rounding and
             clipping are those of INT8, and no sum saturates.
+        profile_folder: where the session's `end_profiling` writes the time of every kernel; None for no profile.
+        lean: for a graph that gives all its activations: no plan of memory that would hold them together, and threads
+            that sleep between calls, since the caller works then.
 
     Returns:
         onnxruntime.InferenceSession.
@@ -53,6 +62,11 @@ def open_session(graph: str | os.PathLike | bytes, threads: int = 0, exact: bool
         options.intra_op_num_threads = threads
     if exact:
         options.add_session_config_entry("session.disable_quant_qdq", "1")
+    if lean:
+        options.enable_mem_pattern = False
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if profile_folder is not None:
+        options.enable_profiling, options.profile_file_prefix = True, os.fspath(profile_folder / "profile")
     source = graph if isinstance(graph, bytes) else os.fspath(graph)
     what = "the graph" if isinstance(graph, bytes) else f"graph {graph}"
     if not isinstance(graph, bytes) and not Path(graph).is_file():
