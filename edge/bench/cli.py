@@ -16,6 +16,7 @@ from edge.errors import InputError
 from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime import Runner, open_engine
+from edge.synthetic.scene import check_size
 
 SYNTHETIC_SEED = 9_000_000
 """Seed of the scenes that are drawn for a benchmark without images."""
@@ -112,6 +113,8 @@ def _frames(arguments: argparse.Namespace, dataset: str | None, size: tuple[int,
     if dataset:
         split = open_dataset(dataset, arguments.data_dir, "val", labelled=False, limit=MOST_DISTINCT_FRAMES)
         return DatasetFrames(split)
+    if arguments.frame_size:  # what was asked for is measured, or refused; the network's size may be any
+        check_size(*arguments.frame_size)
     height, width = arguments.frame_size or size
     return SyntheticFrames(16, height, width, SYNTHETIC_SEED)
 

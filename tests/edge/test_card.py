@@ -15,6 +15,7 @@ from edge.card import (
     BuildCheck,
     CalibrationNote,
     EngineCard,
+    LayerPrecision,
     engine_folder,
     find_engine,
     read_card,
@@ -35,10 +36,17 @@ def test_card_with_all_its_parts_comes_back_equal(card, tmp_path):
         card,
         precision="int8",
         int8_mac_share=0.97,
-        calibration=CalibrationNote("entropy", 64, "camvid train", "4" * 64),
-        check=BuildCheck(16, "camvid val", 0.98, 0.61, 0.60),
+        calibration=CalibrationNote(
+            "entropy", 64, "camvid train", "4" * 64, "entropy ranges, clipped weights", "at most 0.5 points of mIoU"
+        ),
+        check=BuildCheck(16, "camvid val", 0.98, 0.61, 0.60, -0.2, 1.9, 0.605, 0.985),
         machine=Machine("Linux", "aarch64", "Cortex", 8, "Jetson AGX Orin", "35.4.1", "Orin", "8.7"),
         notes=("one", "two"),
+        layers=(
+            LayerPrecision("stem", "Conv", 1000, "int8"),
+            LayerPrecision("head", "Conv", 30, "float", "classifier: asked for"),
+        ),
+        dla_core=1,
     )
     for value in (card, full):
         write_record(tmp_path / CARD_FILE, value)
@@ -95,6 +103,24 @@ def test_rebuild_command_names_the_options_sorted_and_quoted_for_a_shell(card):
     )
     odd = dataclasses.replace(card.contract, options={"title": "it's; a $test"})
     assert shlex.split(dataclasses.replace(card, contract=odd).rebuild_command())[-1] == "title=it's; a $test"
+
+
+@pytest.mark.parametrize("core", [0, 1])
+def test_rebuild_command_asks_for_the_same_dla_core(card, core):
+    command = dataclasses.replace(card, backend="tensorrt", precision="int8", dla_core=core).rebuild_command()
+    assert command.endswith(f"--int8 --backend tensorrt --dla {core}")
+    assert "--dla" not in card.rebuild_command()
+
+
+def test_rebuild_command_of_an_adopted_graph_names_its_files(card):
+    contract = dataclasses.replace(card.contract, adopted_from=("my net.onnx", "net.json"))
+    command = dataclasses.replace(card, contract=contract, precision="int8").rebuild_command()
+    words = shlex.split(command)
+    assert words[:2] == ["python", "export/build_engine.py"]
+    assert words[words.index("--onnx") + 1] == "my net.onnx"
+    assert words[words.index("--contract") + 1] == "net.json"
+    assert words[-3:] == ["--int8", "--backend", "onnxruntime"]
+    assert "--model" not in words
 
 
 def test_rebuild_command_knows_no_batch_since_engines_take_one_frame(card):

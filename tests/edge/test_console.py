@@ -10,7 +10,7 @@ import pytest
 
 import edge.console as console
 from edge.console import Progress, format_seconds, parse_size, positive_int, run_command, size_argument
-from edge.errors import DatasetError, SizeError
+from edge.errors import AccuracyBudgetError, DatasetError, SizeError
 
 
 def raising(error):
@@ -30,6 +30,11 @@ def test_error_of_the_tree_is_one_line_on_stderr_and_code_2(capsys):
     captured = capsys.readouterr()
     assert captured.err == "error: folder is empty. Next: fill it\n"
     assert captured.out == ""
+
+
+def test_missed_accuracy_budget_is_one_line_and_code_3(capsys):
+    assert run_command(raising(AccuracyBudgetError("over\nthe budget"))) == 3
+    assert capsys.readouterr().err == "error: over the budget\n"
 
 
 def test_interrupt_is_code_130(capsys):

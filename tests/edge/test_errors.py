@@ -18,6 +18,7 @@ TREE = {
     "BackendError": "SegEdgeError",
     "EngineMismatchError": "BackendError",
     "ParityError": "SegEdgeError",
+    "AccuracyBudgetError": "SegEdgeError",
     "StorageError": "SegEdgeError",
 }
 
@@ -39,9 +40,13 @@ def test_docstring_draws_the_whole_tree():
     assert drawn == set(TREE)
 
 
-@pytest.mark.parametrize("name", TREE)
-def test_every_error_ends_a_command_with_exit_code_2(name):
+@pytest.mark.parametrize("name", sorted(set(TREE) - {"AccuracyBudgetError"}))
+def test_every_other_error_ends_a_command_with_exit_code_2(name):
     assert getattr(errors, name).exit_code == 2
+
+
+def test_missed_accuracy_budget_has_an_exit_code_of_its_own():
+    assert errors.AccuracyBudgetError.exit_code == 3
 
 
 def test_missing_dependency_names_package_purpose_and_install_command():

@@ -7,7 +7,7 @@ import pytest
 
 from edge.datasets import open_dataset
 from edge.errors import ImageError
-from edge.frames import DatasetFrames, FolderFrames, SyntheticFrames
+from edge.frames import DatasetFrames, FolderFrames, SomeFrames, SyntheticFrames
 from edge.imaging import write_image
 
 
@@ -27,6 +27,28 @@ def test_chosen_frames_of_a_dataset_keep_their_order(make_camvid):
     assert frames.names == [dataset.samples[2].name, dataset.samples[0].name]
     np.testing.assert_array_equal(frames.read(0), dataset.read_frame(2))
     assert frames.digest(1) == DatasetFrames(dataset).digest(0)
+
+
+def test_chosen_frames_come_with_their_labels(make_camvid):
+    dataset = open_dataset("camvid", make_camvid(), "val")
+    chosen = DatasetFrames(dataset, [2, 0]).chosen()
+    assert (chosen.name, chosen.split, len(chosen)) == ("camvid", "val", 2)
+    np.testing.assert_array_equal(chosen.read_labels(0), dataset.read_labels(2))
+    np.testing.assert_array_equal(chosen.read_labels(1), dataset.read_labels(0))
+    assert len(DatasetFrames(dataset).chosen()) == len(dataset)
+
+
+def test_some_frames_of_a_set_are_those_in_the_order_asked_for(tmp_path, frame_rgb):
+    for index, name in enumerate("abc"):
+        write_image(tmp_path / f"{name}.png", frame_rgb // (index + 1))
+    folder = FolderFrames(tmp_path)
+    some = SomeFrames(folder, [2, 0])
+    assert (some.names, len(some), some.description) == (["c", "a"], 2, folder.description)
+    np.testing.assert_array_equal(some.read(0), folder.read(2))
+    assert [some.digest(0), some.digest(1)] == [folder.digest(2), folder.digest(0)]
+    nested = SomeFrames(some, [1])
+    assert (nested.names, nested.digest(0)) == (["a"], folder.digest(0))
+    np.testing.assert_array_equal(nested.read(0), folder.read(0))
 
 
 def test_folder_frames_are_its_pictures(tmp_path, frame_rgb):
@@ -74,3 +96,13 @@ def test_drawn_frames_repeat_and_differ_by_index_and_seed():
     ]
     assert len(set(digests)) == 4
     assert SyntheticFrames(9, 64, 128, seed=4).digest(0) == digests[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "drawn"), [((16, 16), (64, 128)), ((360, 96), (360, 128)), ((1536, 4096), (1024, 2048))]
+)
+def test_size_that_streets_are_not_drawn_at_becomes_the_nearest_that_they_are(asked, drawn):
+    frames = SyntheticFrames(1, *asked, seed=4)
+    assert frames.read(0).shape == (*drawn, 3)
+    # The digest is of what was asked for: ranges of another network's size are never taken for these.
+    assert frames.digest(0) != SyntheticFrames(1, *drawn, seed=4).digest(0)

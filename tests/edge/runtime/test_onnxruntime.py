@@ -27,22 +27,38 @@ def runner(make_engine):
     return made
 
 
-def expected_logits(runner, frame):
+def expected_logits(path, frame):
     """The tiny graph by hand: mean of blocks, centred, then one score for each class."""
     onnx = pytest.importorskip("onnx")
-    graph = onnx.load(str(runner._path)).graph
+    graph = onnx.load(str(path)).graph
     weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     blocks = frame[0].astype(np.float64).reshape(4, 4, 8, 4, 3).mean((1, 3)) - 127.5
     return np.einsum("kc,yxc->kyx", weights["weight"][:, :, 0, 0], blocks) + weights["bias"][:, None, None]
 
 
-def test_logits_are_those_of_the_graph(runner):
-    with runner:
+def test_logits_are_those_of_the_graph(make_engine):
+    folder = make_engine()
+    with open_engine(folder)[0] as runner:
         logits = runner.infer(FRAME)
     assert logits.shape == (11, 4, 8)
     assert logits.dtype == np.float32
     # float32 sums of a few hundred.
-    np.testing.assert_allclose(logits, expected_logits(runner, FRAME), atol=1e-3)
+    np.testing.assert_allclose(logits, expected_logits(folder / "engine.onnx", FRAME), atol=1e-3)
+
+
+def test_graph_in_memory_gives_what_its_file_gives(make_engine, contract):
+    path = make_engine() / "engine.onnx"
+    with OnnxRuntimeRunner(path, contract) as of_file, OnnxRuntimeRunner(path.read_bytes(), contract) as in_memory:
+        np.testing.assert_array_equal(in_memory.infer(FRAME), of_file.infer(FRAME))
+
+
+def test_damaged_graph_in_memory_has_no_file_to_name(make_engine, contract):
+    data = (make_engine() / "engine.onnx").read_bytes()
+    with pytest.raises(GraphError, match="the graph cannot be loaded, it is truncated or not ONNX: ") as caught:
+        OnnxRuntimeRunner(data[:-20], contract).activate()
+    assert "\n" not in str(caught.value)
+    with pytest.raises(GraphError, match=r"the graph takes \[.*\] and gives"):
+        OnnxRuntimeRunner(data, dataclasses.replace(contract, stride=8)).activate()
 
 
 def test_every_output_comes_by_name_and_the_logits_first(make_engine):
