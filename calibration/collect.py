@@ -285,7 +285,7 @@ def _open_exposed(path: Path) -> tuple[Any, list[str], set[str]]:
     by_channel = channel_tensors(model.graph)
     present = {value.name for value in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in candidates if name not in present)
-    session = open_session(model.SerializeToString())
+    session = open_session(model.SerializeToString(), lean=True)
     types = {value.name: value.type for value in session.get_outputs()}
     tensors = [name for name in candidates if types.get(name) in ("tensor(float)", "tensor(float16)")]
     if not tensors:

@@ -12,7 +12,7 @@ from typing import Any
 from calibration.graph_view import KEEPS_RANGE, WEIGHTED, GraphView, group_of
 from calibration.pointwise_output import is_pointwise
 from calibration.ranges import Ranges
-from calibration.recipe import FLOAT, QuantizationRecipe
+from calibration.recipe import FLOAT, MEASURED_APART, QuantizationRecipe
 
 ONNXRUNTIME_WEIGHTED = ("Conv", "Gemm")
 
@@ -239,6 +239,7 @@ class Placement:
         if output in self._view.outputs:
             return "its output is the network's, which is float"
         for reader, index in self._view.readers.get(output, []):
-            if (reader.name, index) not in self.reads:
+            is_apart = self.float_reasons.get(reader.name) == MEASURED_APART
+            if (reader.name, index) not in self.reads and not is_apart:
                 return f"its output is read in float by {reader.name}"
         return ""

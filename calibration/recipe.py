@@ -11,8 +11,8 @@ from edge.records import record, record_to_json
 INT8, FLOAT = "int8", "float"
 WEIGHT_METHODS = ("max", "mse")
 
-ASKED_FOR = "asked for"
-"""Reason of a layer that the user wants in float."""
+MEASURED_APART = "measured apart"
+"""Reason of a layer that is in float so that another one is seen alone: that other one still has rounded weights."""
 
 
 @record(schema=1, what="quantisation recipe")

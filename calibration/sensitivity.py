@@ -12,7 +12,7 @@ from calibration.graph_view import KEEPS_RANGE, GraphView
 from calibration.placement import Placement
 from calibration.quantize import import_onnx, quantize
 from calibration.ranges import Ranges
-from calibration.recipe import QuantizationRecipe
+from calibration.recipe import MEASURED_APART, QuantizationRecipe
 from edge.contract import Contract
 from edge.records import record
 
@@ -68,7 +68,7 @@ class SensitivityMeter:
         self._model, self._ranges, self._form, self._levels = model, ranges, form, unsigned_levels
         self._contract, self._frames = contract, frames
         self._float_logits = self._logits(model.SerializeToString())
-        self._float_labels = [logits.argmax(1) for logits in self._float_logits]
+        self._float_labels = [logits.argmax(-3) for logits in self._float_logits]
 
     def measure(self, recipe: QuantizationRecipe, node: str, others: list[str]) -> Sensitivity:
         """Measure one layer.
@@ -78,13 +78,13 @@ class SensitivityMeter:
             node: the layer that stays in INT8.
             others: all other quantised nodes, which go to float.
         """
-        alone = dataclasses.replace(recipe, float_layers={name: "measured apart" for name in others if name != node})
+        alone = dataclasses.replace(recipe, float_layers={name: MEASURED_APART for name in others if name != node})
         quantized = quantize(self._model, self._ranges, alone, self._form, self._levels)
         noise = signal = changed = positions = 0.0
         for logits, reference, labels in zip(self._logits(quantized.data), self._float_logits, self._float_labels):
             noise += float(np.square(logits - reference, dtype=np.float64).sum())
             signal += float(np.square(reference, dtype=np.float64).sum())
-            changed += int((logits.argmax(1) != labels).sum())
+            changed += int((logits.argmax(-3) != labels).sum())
             positions += labels.size
         return Sensitivity(float(np.sqrt(noise / signal)) if signal else 0.0, changed / positions)
 
