@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import hashlib
 import shutil
@@ -30,6 +31,10 @@ from export.engine_check import check_engine, layer_precisions, require_budget, 
 from export.graph_step import is_of_other_sources
 from export.implicit_int8 import dla_calibration
 from export.int8_steps import EQUALISED_FOLDER, Int8Graph
+from export.layer_times import RUNS, layer_times, total_times
+
+_HEAVY_MULTIPLY_ADDS = 50_000_000_000
+"""Of a network that takes seconds for a frame on a CPU: fewer runs time it well enough."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,9 @@ def build_and_keep(job: Job, say: Say) -> tuple[EngineCard, Int8Report | None]:
         write_record(staging / CARD_FILE, card)
         card, labels = check_engine(staging, plan, card, job.accuracy, found)
         if found is not None:
+            job, layer_ms = _timed(job, graph)
             report = write_int8_report(
-                staging, plan, job.contract, job.accuracy, found, job.budget, labels, job.warnings, {}
+                staging, plan, job.contract, job.accuracy, job.found, job.budget, labels, job.warnings, layer_ms
             )
             for name in (PAGE_FILE, REPORT_FILE):
                 write_bytes(plan.output / name, (staging / name).read_bytes())
@@ -93,6 +99,23 @@ def build_and_keep(job: Job, say: Say) -> tuple[EngineCard, Int8Report | None]:
     write_bytes(plan.output / card.engine_file, engine.data)
     _write_card(plan.output, card)
     return card, report
+
+
+def _timed(job: Job, graph: bytes) -> tuple[Job, dict[str, tuple[float, float]]]:
+    """Time every layer in INT8 and in float where ONNX Runtime runs both; the sum goes into the notes."""
+    if job.plan.backend != "onnxruntime":
+        return job, {}
+    float_graph = (job.plan.artifact / GRAPH_FILE).read_bytes()
+    work = sum(layer.multiply_adds for layer in job.found.outcome.quantized.layers)
+    runs = RUNS if work < _HEAVY_MULTIPLY_ADDS else 2
+    layer_ms = layer_times(graph, float_graph, job.contract, job.accuracy.frames, runs)
+    int8_ms, float_ms = total_times(graph, float_graph, job.contract, job.accuracy.frames, runs)
+    comparison = f"{float_ms / int8_ms:.2f} times faster" if int8_ms < float_ms else "slower"
+    note = (
+        f"the network takes {int8_ms:.1f} ms in INT8 and {float_ms:.1f} ms in float32 on this CPU "
+        f"({this_machine().cpu}, ONNX Runtime): {comparison}"
+    )
+    return dataclasses.replace(job, found=dataclasses.replace(job.found, notes=(*job.found.notes, note))), layer_ms
 
 
 def _build(job: Job) -> tuple[bytes, BuiltEngine]:
