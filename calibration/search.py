@@ -242,10 +242,12 @@ class RecipeSearch:
         """Return a recipe in which the most sensitive layers read ranges by the method that hurts least."""
         self._measure_layers(recipe)
         model, ranges = self.source(recipe)
-        meter, nodes = self._meter(recipe), quantized_nodes(model, ranges, recipe, self._form)
+        meter = self._meter(recipe)
+        nodes = quantized_nodes(model, ranges, dataclasses.replace(recipe, float_layers={}), self._form)
         inputs = {node.name or node.output[0]: node.input[0] for node in model.graph.node}
         methods = dict(recipe.tensor_methods)
-        ranked = sorted(self._sensitivities.items(), key=lambda item: -item[1].output_error)
+        in_int8 = [item for item in self._sensitivities.items() if item[0] not in recipe.float_layers]
+        ranked = sorted(in_int8, key=lambda item: -item[1].output_error)
         for name, before in ranked[:_TUNED_TENSORS]:
             tensor, best = inputs[name], before.output_error
             if tensor not in ranges.tensors:
@@ -316,6 +318,8 @@ class RecipeSearch:
         before = self.quantized(recipe).int8_mac_share
         gains = {}
         for name, sensitivity in self._sensitivities.items():
+            if name in recipe.float_layers:
+                continue
             lost = before - self.quantized(self._with_float(recipe, [name])).int8_mac_share
             gains[name] = sensitivity.output_error**2 / (max(lost, 0.0) + _SMALL_SHARE)
         return sorted(gains, key=lambda name: (-gains[name], name))
@@ -323,7 +327,8 @@ class RecipeSearch:
     # Layers one by one
 
     def _measure_layers(self, recipe: QuantizationRecipe) -> None:
-        digest = dataclasses.replace(recipe, float_layers={}).digest()
+        recipe = dataclasses.replace(recipe, float_layers={})  # a layer is measured with all others in float anyway
+        digest = recipe.digest()
         prefix = f"{digest} "
         known = {
             name[len(prefix) :]: value for name, value in self._state.sensitivities.items() if name.startswith(prefix)

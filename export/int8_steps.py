@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ from export.backends import unsigned_levels
 from export.build_request import BuildRequest, Plan, Say
 from export.own_pictures import picture_manifest, split_pictures
 
-_QUANTISERS = ("graph_view", "placement", "quantize", "weights", "bias_correction", "equalise")
+_QUANTISERS = (
+    *("graph_view", "placement", "quantize", "weights", "bias_correction", "equalise"),
+    *("integer_front", "paired_stem", "pointwise_output"),
+)
 """Modules that decide what a quantised graph is."""
 
 RECIPE_FILE = "int8-recipe.json"
@@ -94,7 +98,7 @@ def calibrate(
     Returns:
         Ranges, the hash of their file, and the manifest; None for ranges that came from elsewhere.
     """
-    if plan.sources.data_dir is None and request.int8.manifest_path is None and request.images_path is None:
+    if not _has_images(request, plan):
         # Perhaps collected where the dataset is, and brought here with the artefact.
         moved = current_ranges(plan.artifact, contract.graph_sha256, None)
         if moved is not None and moved[0].images_from != SyntheticFrames.DESCRIPTION:
@@ -251,6 +255,11 @@ def _ranges_of(
     return ranges, sha256_file(artifact / RANGES_FILE)
 
 
+def _has_images(request: BuildRequest, plan: Plan) -> bool:
+    """Say whether real images to calibrate on are here; where they are not, ranges may have come with the artefact."""
+    return any((plan.sources.data_dir, request.int8.manifest_path, request.images_path))
+
+
 def _kept_manifest(artifact: Path, ranges: Ranges) -> CalibrationManifest | None:
     try:
         manifest = read_record(CalibrationManifest, artifact / MANIFEST_FILE)
@@ -266,21 +275,22 @@ def _equalised(
     balanced, pairs = equalise(model, ranges)
     if not pairs:
         return None
-    if (
-        plan.sources.data_dir is None
-        and contract.weights.kind != RANDOM
-        and ranges.images_from != SyntheticFrames.DESCRIPTION
-    ):
-        say("equalised channels: their ranges cannot be collected, the calibration images are not here")
-        return None
     folder = plan.artifact / EQUALISED_FOLDER
     data = balanced.SerializeToString(deterministic=True)
+    own = dataclasses.replace(contract, graph_sha256=hashlib.sha256(data).hexdigest())
+    moved = None
+    if not _has_images(request, plan) and ranges.images_from != SyntheticFrames.DESCRIPTION:
+        moved = current_ranges(folder, own.graph_sha256, ranges.manifest_sha256)
+        if moved is None:
+            say("equalised channels: their ranges cannot be collected, the calibration images are not here")
+            return None
     write_bytes(folder / GRAPH_FILE, data)
-    own = dataclasses.replace(contract, graph_sha256=sha256_file(folder / GRAPH_FILE))
     write_record(folder / CONTRACT_FILE, own)
     say(f"equalised the channels of {len(pairs)} tensors")
+    if moved is not None:
+        return balanced, moved[0]
     frames, manifest = calibration_images(request, plan, contract)
-    return load_graph(folder / GRAPH_FILE), _ranges_of(folder, own, frames, manifest, say)[0]
+    return balanced, _ranges_of(folder, own, frames, manifest, say)[0]
 
 
 def _code_sha256() -> str:
