@@ -150,6 +150,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("expected --model NAME, or --onnx FILE --contract FILE")
     if (arguments.onnx is None) != (arguments.contract is None):
         parser.error("--onnx and --contract go together")
+    if arguments.onnx is not None and (arguments.weights is not None or arguments.option):
+        parser.error("--weights and --option belong to --model; a graph of --onnx has its weights in it")
     return run_command(lambda: _build(arguments))
 
 
@@ -214,9 +216,9 @@ def _print_plan(request: BuildRequest, plan: Plan, as_json: bool) -> None:
         "backend_reason": plan.reason,
         "precision": request.precision,
         "options": {name: spell_option(value) for name, value in sources.options.items()},
-        "weights": str(sources.weights_path) if sources.weights_path else "random, or those of the artefact",
+        "weights": str(sources.weights_path or request.onnx_path or "random, or those of the artefact"),
         "dataset": sources.dataset,
-        "images": str(sources.data_dir) if sources.data_dir else "synthetic scenes (no dataset folder found)",
+        "images": str(request.images_path or sources.data_dir or "synthetic scenes (no dataset folder found)"),
         "artifact": str(plan.artifact),
         "output": str(plan.output),
     }
@@ -226,7 +228,8 @@ def _print_plan(request: BuildRequest, plan: Plan, as_json: bool) -> None:
     facts["options"] = " ".join(f"{name}={value}" for name, value in facts["options"].items()) or "defaults"
     for name, value in facts.items():
         print(f"{name.replace('_', ' '):15} {value}")
-    print("dry run: nothing was done")
+    # Where a graph was given, its contract decides the folder, and only reading both tells whether they fit.
+    print("dry run: nothing was done" if request.onnx_path is None else "dry run: the graph was adopted, nothing else")
 
 
 def _print_result(result: BuildResult) -> None:

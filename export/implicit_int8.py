@@ -26,9 +26,11 @@ def check_implicit(request: BuildRequest, backend: str) -> None:
     """Refuse what only TensorRT has, before any work.
 
     Raises:
-        InputError: another backend builds.
+        InputError: another backend builds, or a DLA is to compute in float32.
         BackendError: this TensorRT has no calibrators any more.
     """
+    if request.dla_core is not None and request.precision == "float32":
+        raise InputError("a DLA computes in float16 and int8, the engine is to be float32. Next: --int8 or --fp16")
     wants_calibrator = request.precision == INT8 and request.int8.calibrator == TENSORRT_ENTROPY
     for is_wanted, what, instead in (
         (wants_calibrator, f"--calibrator {TENSORRT_ENTROPY} is TensorRT's own", "--calibrator entropy"),
