@@ -7,7 +7,9 @@ Two forms, from the same ranges:
                   convolution and its activation (TensorRT developer guide, "Explicit Quantization").
                   It is the form that is kept as model.int8.onnx.
     onnxruntime   the form that ONNX Runtime's CPU kernels run end to end: uint8 activations (zero
-                  point 0 behind a ReLU, else 128), every stored activation quantised, int32 biases.
+                  point 0 behind a ReLU, else 128), every stored activation quantised, int32 biases. Around
+                  its kernels the graph is written anew, each step in a module of its own: integer_front,
+                  paired_stem, pointwise_output and pooled_bins.
 
 Weights are symmetric int8 per output channel in both. Where pairs stand is calibration.placement's affair.
 """
@@ -28,6 +30,7 @@ from calibration.multiply_adds import multiply_adds
 from calibration.paired_stem import pair_first_columns
 from calibration.placement import Placement
 from calibration.pointwise_output import multiply_matrices
+from calibration.pooled_bins import pool_by_products
 from calibration.ranges import Ranges
 from calibration.recipe import FLOAT, INT8, QuantizationRecipe
 from calibration.report_record import LayerReport
@@ -129,9 +132,14 @@ def quantize(
     if form == "onnxruntime":
         pair_first_columns(onnx, target.graph)
         multiply_matrices(onnx, target.graph)
+        pool_by_products(onnx, target.graph, _opset(target))
     _drop_unread(target.graph)
     onnx.checker.check_model(target)
     return QuantizedGraph(target.SerializeToString(deterministic=True), layers)
+
+
+def _opset(model: Any) -> int:
+    return next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx"))
 
 
 def _drop_unread(graph: Any) -> None:
