@@ -62,7 +62,7 @@ class QuantizationRecipe:
         """Say it in words, for progress and reports."""
         parts = [f"{self.method} ranges"]
         if self.tensor_methods:
-            parts.append(f"{len(self.tensor_methods)} tensors by another method")
+            parts.append(f"{counted(len(self.tensor_methods), 'tensor')} by another method")
         if self.weight_method != "max":
             parts.append("clipped weights")
         if self.bias_correction:
@@ -73,5 +73,10 @@ class QuantizationRecipe:
         if kept:
             parts.append(f"{' and '.join(kept)} in float")
         if self.float_layers:
-            parts.append(f"{len(self.float_layers)} layers in float")
+            parts.append(f"{counted(len(self.float_layers), 'layer')} in float")
         return ", ".join(parts)
+
+
+def counted(number: int, what: str) -> str:
+    """Return "1 layer", "2 layers"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -19,7 +19,7 @@ from calibration.accuracy import AccuracySet, Budget, SetLabels, drop_points, gr
 from calibration.methods import METHODS
 from calibration.quantize import QuantizedGraph, quantize
 from calibration.ranges import Ranges
-from calibration.recipe import QuantizationRecipe
+from calibration.recipe import QuantizationRecipe, counted
 from calibration.report_record import SearchStep
 from calibration.sensitivity import Sensitivity, SensitivityMeter, measure_all, quantized_nodes
 from edge.contract import Contract
@@ -120,6 +120,7 @@ class RecipeSearch:
         self._form, self._levels, self._contract = form, unsigned_levels, contract
         self._accuracy, self._budget, self._store, self._seconds, self._say = accuracy, budget, store, seconds, say
         self._state = _stored_state(store, key)
+        self._labels: dict[str, SetLabels] = {}  # digest -> what this search has seen of a recipe
         self._order: list[str] = []  # digests of this search's recipes, as they were tried
         self._recipes: dict[str, QuantizationRecipe] = {}
         self._sensitivities: dict[str, Sensitivity] = {}
@@ -147,7 +148,9 @@ class RecipeSearch:
             self._deadline_s = float("inf")
             self._measure_layers(found)
         quantized = self.quantized(found)
-        labels = self._evaluate(quantized, "accuracy in INT8")
+        labels = self._labels.get(found.digest())
+        if labels is None:  # known from an earlier search, which kept its figures alone
+            labels = self._evaluate(quantized, "accuracy in INT8")
         step = self._step("", found, quantized, labels)
         steps = tuple(known for digest in self._order for known in self._state.steps if known.recipe_sha256 == digest)
         return SearchOutcome(found, quantized, labels, step.within_budget, steps, self._sensitivities, is_out_of_time)
@@ -186,7 +189,8 @@ class RecipeSearch:
             if self._order and time.monotonic() > self._deadline_s:
                 raise _SearchEndedError
             quantized = self.quantized(recipe)
-            step = self._step(what, recipe, quantized, self._evaluate(quantized, what))
+            labels = self._labels[digest] = self._evaluate(quantized, what)
+            step = self._step(what, recipe, quantized, labels)
             self._keep(steps=(*self._state.steps, step))
         else:
             step = dataclasses.replace(step, within_budget=self._budget.holds(step.drop_points, step.label_agreement))
@@ -236,7 +240,7 @@ class RecipeSearch:
             self._say("equalised channels: there are none to balance")
         tuned = self._tuned(self._best)
         if tuned != self._best:
-            self._try(tuned, f"{len(tuned.tensor_methods)} tensors by the method that suits them")
+            self._try(tuned, f"another method for {counted(len(tuned.tensor_methods), 'tensor')}")
 
     def _tuned(self, recipe: QuantizationRecipe) -> QuantizationRecipe:
         """Return a recipe in which the most sensitive layers read ranges by the method that hurts least."""
@@ -295,7 +299,7 @@ class RecipeSearch:
 
     def _holds(self, recipe: QuantizationRecipe, floats: list[str]) -> bool:
         try:
-            self._try(self._with_float(recipe, floats), f"{len(floats)} layers in float")
+            self._try(self._with_float(recipe, floats), f"{counted(len(floats), 'layer')} in float")
         except _SearchEndedError:
             if self._known_or_none(self._with_float(recipe, floats)) is None:
                 raise
@@ -337,7 +341,7 @@ class RecipeSearch:
         if set(nodes[0]) <= set(known):
             self._sensitivities = {name: known[name] for name in nodes[0]}
             return
-        self._say(f"sensitivity of {len(nodes[0])} layers, each alone in INT8")
+        self._say(f"sensitivity of {counted(len(nodes[0]), 'layer')}, each alone in INT8")
 
         def each(name: str, value: Sensitivity) -> None:
             self._keep(sensitivities={**self._state.sensitivities, prefix + name: value})
