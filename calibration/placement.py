@@ -175,7 +175,8 @@ class Placement:
         view, known = self._view, self._ranges.tensors
         stored, made_of_integers = set(), set()
         for node in view.nodes:
-            if node.op_type in KEEPS_RANGE and node.input[0] in made_of_integers:
+            # Ranges know the Relu behind a convolution and not its input, since one kernel makes both.
+            if node.op_type in (*KEEPS_RANGE, "Relu") and node.input[0] in made_of_integers:
                 made_of_integers.update(node.output)
             if node.op_type not in ONNXRUNTIME_STORED or not any(name in known for name in node.input):
                 continue
@@ -224,11 +225,11 @@ class Placement:
     def _reason(self, node: Any) -> str:
         if self._view.weight_of(node) is None:
             return "its weight is computed, not constant"
+        if self._form == "onnxruntime" and node.op_type not in ONNXRUNTIME_WEIGHTED:
+            return f"ONNX Runtime has no INT8 kernel for {node.op_type}"
         if (node.name, 0) not in self.reads:
             if node.input[0] not in self._ranges.tensors:
                 return "its input has no range"
-            if self._form == "onnxruntime":
-                return f"ONNX Runtime has no INT8 kernel for {node.op_type}"
             return f"a {node.op_type} in groups has no channel of its own per scale"
         if self._form == "tensorrt":
             return ""

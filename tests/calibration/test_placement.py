@@ -217,15 +217,32 @@ def test_concat_of_what_no_integer_kernel_makes_is_rounded_once_behind_it():
     assert {("part0", 0), ("part1", 0)} <= reads  # of the convolution, which gives integers
 
 
-def test_concat_with_a_part_that_an_integer_kernel_makes_is_stored():
+@pytest.mark.parametrize("part", ["conv", "relu", "same", "relu_same"])
+def test_concat_with_a_part_that_an_integer_kernel_makes_is_stored(part):
+    sizes = ["", "", "sizes"]
     nodes = [
-        drawing.node("Conv", ["x", "w"], "a"),
-        drawing.node("Resize", ["a", "", "", "sizes"], "same", **HALF_PIXEL),
-        drawing.node("Sigmoid", ["x"], "b"),
-        drawing.node("Concat", ["same", "b"], "ab", axis=1),
-        drawing.node("Conv", ["ab", "v"], "c"),
+        drawing.node("Conv", ["x", "w"], "conv"),
+        drawing.node("Relu", ["conv"], "relu"),
+        drawing.node("Resize", ["conv", *sizes], "same", **HALF_PIXEL),
+        drawing.node("Resize", ["relu", *sizes], "relu_same", **HALF_PIXEL),
+        drawing.node("Sigmoid", ["x"], "other"),
+        drawing.node("Concat", [part, "other"], "joined", axis=1),
+        drawing.node("Conv", ["joined", "v"], "y"),
     ]
     constants = {"w": weights(), "v": weights(4, 8), "sizes": np.array(SHAPE, np.int64)}
-    thresholds = {"x": 1.0, "a": 1.0, "same": 1.0, "b": 1.0, "ab": 1.0}
-    placement = placed(nodes, constants, ["c"], thresholds, "onnxruntime")
-    assert {("ab", 0), ("ab", 1), ("c", 0)} <= placement.reads
+    # As they are collected: a convolution that a Relu alone reads has no range of its own.
+    known = ["x", "relu", "same", "relu_same", "other", "joined", *(["conv"] if part == "conv" else [])]
+    reads = placed(nodes, constants, ["y"], dict.fromkeys(known, 1.0), "onnxruntime").reads
+    assert {("joined", 0), ("joined", 1), ("y", 0)} <= reads
+
+
+def test_deconvolution_whose_result_is_stored_is_float_all_the_same():
+    nodes = [
+        drawing.node("Conv", ["x", "w"], "a"),
+        drawing.node("ConvTranspose", ["a", "w"], "b"),
+        drawing.node("Concat", ["a", "b"], "ab", axis=1),
+        drawing.node("Conv", ["ab", "v"], "c"),
+    ]
+    constants = {"w": weights(), "v": weights(4, 8)}
+    placement = placed(nodes, constants, ["c"], dict.fromkeys(("x", "a", "b", "ab"), 1.0), "onnxruntime")
+    assert placement.float_reasons == {"b": "ONNX Runtime has no INT8 kernel for ConvTranspose"}
