@@ -243,7 +243,11 @@ class RecipeSearch:
             self._try(tuned, f"another method for {counted(len(tuned.tensor_methods), 'tensor')}")
 
     def _tuned(self, recipe: QuantizationRecipe) -> QuantizationRecipe:
-        """Return a recipe in which the most sensitive layers read ranges by the method that hurts least."""
+        """Return a recipe in which the most sensitive layers read ranges by the method that hurts least.
+
+        Raises:
+            _SearchEndedError: time is up.
+        """
         self._measure_layers(recipe)
         model, ranges = self.source(recipe)
         meter = self._meter(recipe)
@@ -257,10 +261,13 @@ class RecipeSearch:
             if tensor not in ranges.tensors:
                 continue
             for method in METHODS:
-                if method == recipe.method_of(tensor) or time.monotonic() > self._deadline_s:
+                if method == recipe.method_of(tensor):
                     continue
                 other = dataclasses.replace(recipe, tensor_methods={**recipe.tensor_methods, tensor: method})
-                error = meter.measure(other, name, [*nodes[0], *nodes[1]]).output_error
+                key = f"{dataclasses.replace(other, float_layers={}).digest()} {name}"
+                if key not in self._state.sensitivities:
+                    self._keep_sensitivity(key, meter.measure(other, name, [*nodes[0], *nodes[1]]))
+                error = self._state.sensitivities[key].output_error
                 if error < 0.95 * best:
                     best, methods[tensor] = error, method
         return dataclasses.replace(recipe, tensor_methods=methods)
@@ -344,11 +351,15 @@ class RecipeSearch:
         self._say(f"sensitivity of {counted(len(nodes[0]), 'layer')}, each alone in INT8")
 
         def each(name: str, value: Sensitivity) -> None:
-            self._keep(sensitivities={**self._state.sensitivities, prefix + name: value})
-            if time.monotonic() > self._deadline_s:
-                raise _SearchEndedError
+            self._keep_sensitivity(prefix + name, value)
 
         self._sensitivities = measure_all(self._meter(recipe), recipe, nodes, known, each)
+
+    def _keep_sensitivity(self, key: str, value: Sensitivity) -> None:
+        """Write down one measurement; end the search if time is up."""
+        self._keep(sensitivities={**self._state.sensitivities, key: value})
+        if time.monotonic() > self._deadline_s:
+            raise _SearchEndedError
 
     def _meter(self, recipe: QuantizationRecipe) -> SensitivityMeter:
         model, ranges = self.source(recipe)
