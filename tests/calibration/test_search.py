@@ -217,6 +217,21 @@ def test_layer_that_turns_out_not_to_be_needed_is_taken_back(tmp_path, monkeypat
     assert outcome.is_met and set(outcome.recipe.float_layers) == {"narrow", "side"}
 
 
+@pytest.mark.parametrize("needed", [1, 2, 21, 32, 33, 40])
+def test_number_of_float_layers_is_found_in_a_few_tries_however_many_there_are(tmp_path, monkeypatch, needed):
+    order, tries = [f"layer_{index}" for index in range(40)], []
+    monkeypatch.setattr(RecipeSearch, "_measure_layers", lambda self, recipe: None)
+    monkeypatch.setattr(RecipeSearch, "_order_of_return", lambda self, recipe: order)
+    monkeypatch.setattr(RecipeSearch, "_prune", lambda self, recipe, floats: None)
+    monkeypatch.setattr(RecipeSearch, "_with_float", lambda self, recipe, floats: tuple(floats))
+    monkeypatch.setattr(RecipeSearch, "_holds", lambda self, _, floats: tries.append(1) or len(floats) >= needed)
+    search = RecipeSearch(None, None, None, "tensorrt", 255, None, None, LABELS, "", tmp_path / "none", 1.0, print)
+    with pytest.raises(search_module._SearchEndedError):
+        search._give_back()
+    assert search._met == tuple(order[:needed])
+    assert len(tries) <= 12  # doubling to 64, and halving 32
+
+
 def test_layers_are_ordered_by_error_removed_per_multiply_add(tmp_path):
     case = Case(tmp_path, "tensorrt")
     outcome = case.search(LABELS, equalised=False)
