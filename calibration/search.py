@@ -128,17 +128,18 @@ class RecipeSearch:
         self._met: QuantizationRecipe | None = None
         self._deadline_s = float("inf")
 
-    def run(self, recipe: QuantizationRecipe, measure_layers: bool = False) -> SearchOutcome:
+    def run(self, recipe: QuantizationRecipe, measure_layers: bool = False, first: str = "plain") -> SearchOutcome:
         """Search, starting from a recipe.
 
         Args:
-            recipe: the plain one.
+            recipe: the plain one, or one that was found elsewhere.
             measure_layers: measure the sensitivity of every layer even if the budget holds at once.
+            first: what the recipe is, in words.
         """
         is_out_of_time = False
         self._deadline_s = time.monotonic() + self._seconds
         try:
-            self._try(recipe, "plain")
+            self._try(recipe, first)
             self._cure(recipe)
             self._give_back()
         except _SearchEndedError:
@@ -171,7 +172,7 @@ class RecipeSearch:
         if not self._asked_to_balance:
             self._asked_to_balance, self._balanced = True, self._equalise()
         if self._balanced is None:
-            raise InputError("the graph has no channels that can be equalised")
+            raise InputError("the graph has no channels that can be equalised, or their ranges are not here")
         return self._balanced
 
     # Evaluating
@@ -283,6 +284,9 @@ class RecipeSearch:
         recipe = self._best
         self._measure_layers(recipe)
         order = self._order_of_return(recipe)
+        # A graph with nothing left in INT8 is no answer, whatever it keeps of the labels.
+        while order and not self.quantized(self._with_float(recipe, order)).int8_mac_share:
+            order.pop()
         low, high = 0, 1  # `low` layers are too few
         while not self._holds(recipe, order[:high]):
             if high >= len(order):

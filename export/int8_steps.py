@@ -16,7 +16,7 @@ from calibration.equalise import equalise
 from calibration.lint import require_clean
 from calibration.quantize import QDQ_GRAPH_FILE, import_onnx, load_graph, quantize
 from calibration.ranges import RANGES_FILE, Ranges, current_ranges, why_not_current
-from calibration.recipe import QuantizationRecipe
+from calibration.recipe import QuantizationRecipe, counted
 from calibration.search import RecipeSearch, SearchOutcome
 from calibration.select_images import (
     DEFAULT_IMAGE_COUNT,
@@ -28,7 +28,7 @@ from calibration.select_images import (
 )
 from edge.artifacts import sha256_file, sha256_json, write_bytes
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract
-from edge.errors import ContractError, InputError
+from edge.errors import ContractError, GraphError, InputError
 from edge.frames import FrameSet, SyntheticFrames
 from edge.provenance import RANDOM
 from edge.records import read_record, record, write_record
@@ -172,12 +172,13 @@ def find_int8(
 
     search = search_of(form)
     outcome = search.run(start, request.int8.measure_layers)
+    _require_int8(outcome, contract, form)
     portable, is_judged = outcome, budget.is_enforced and outcome.is_met
     if form != "tensorrt":
         require_clean(load_bytes(outcome.quantized.data), form, "the graph for ONNX Runtime")
         if is_judged:
             say(f"{QDQ_GRAPH_FILE}, which is for TensorRT:")
-            portable = search_of("tensorrt").run(outcome.recipe)
+            portable = search_of("tensorrt").run(outcome.recipe, first="the same recipe")
             notes += (_portable_note(portable, accuracy, budget),)
     graph = portable.quantized
     if form != "tensorrt" and not is_judged:
@@ -193,6 +194,19 @@ def find_int8(
         )  # fmt: skip
         write_record(plan.artifact / RECIPE_FILE, kept)
     return Int8Graph(outcome, form, ranges, search.source(outcome.recipe)[1], ranges_sha256, notes)
+
+
+def _require_int8(outcome: SearchOutcome, contract: Contract, form: str) -> None:
+    """Refuse a network of which nothing is in INT8.
+
+    Raises:
+        GraphError: the message names the first layers and why they are in float.
+    """
+    layers = outcome.quantized.layers
+    if outcome.quantized.int8_mac_share:
+        return
+    why = "; ".join(f"{layer.name}: {layer.reason}" for layer in layers[:3]) or "it has no layer with multiply-adds"
+    raise GraphError(f"nothing of {contract.model} would be in INT8 in the {form} form ({why}). Next: --fp16")
 
 
 def _portable_note(portable: SearchOutcome, accuracy: AccuracySet, budget: Budget) -> str:
@@ -286,7 +300,7 @@ def _equalised(
             return None
     write_bytes(folder / GRAPH_FILE, data)
     write_record(folder / CONTRACT_FILE, own)
-    say(f"equalised the channels of {len(pairs)} tensors")
+    say(f"equalised the channels of {counted(len(pairs), 'tensor')}")
     if moved is not None:
         return balanced, moved[0]
     frames, manifest = calibration_images(request, plan, contract)
