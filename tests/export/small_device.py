@@ -1,0 +1,104 @@
+"""A device to build on: an artefact from elsewhere, a dataset perhaps, no TensorFlow and no TensorRT."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "calibration"))
+
+import hostile_graphs as hostile
+
+import export.graph_step as graph_step
+import export.tensorrt_builder as tensorrt_builder
+from calibration.accuracy import graph_runner
+from edge.contract import CONTRACT_FILE, GRAPH_FILE
+from edge.datasets import DATA_ROOT_VARIABLE
+from edge.imaging import write_image
+from edge.provenance import WeightsProvenance
+from edge.records import write_record
+from edge.segmenter import Segmenter
+from export.build_steps import BuildRequest, Int8Request, build
+
+SIZE = hostile.SIZE
+RANDOM = WeightsProvenance("random", "seed 0", "0" * 64)
+TRAINED = WeightsProvenance("trained", "fast_scnn-camvid-1", "1" * 64, 0.5, (SIZE, SIZE))
+ARTIFACT = Path("artifacts") / f"fast_scnn-camvid-{SIZE}x{SIZE}"
+ENGINE = ARTIFACT / "engines" / "onnxruntime-int8"
+
+REQUEST = BuildRequest(
+    model="fast_scnn", height=SIZE, width=SIZE, precision="int8", backend="auto", dataset=None, data_dir=None,
+    weights_path=None, accuracy_images=4, int8=Int8Request(calibration_images=3, calibrator="min-max"),
+)  # fmt: skip
+COMMAND = [
+    "--model", "fast_scnn", "--int8", "--size", f"{SIZE}x{SIZE}", "--calibration-images", "3",
+    "--calibrator", "min-max", "--accuracy-images", "4",
+]  # fmt: skip
+_OF_INT8 = {field.name for field in dataclasses.fields(Int8Request)}
+
+
+def prepare(folder, monkeypatch):
+    """Make a folder the working directory of a device; nothing is in it yet."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv(DATA_ROOT_VARIABLE, str(folder / "data"))
+    monkeypatch.setattr(graph_step, "can_export", lambda: False)
+    monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", lambda: "no GPU")
+    return folder
+
+
+def write_artifact(model, weights=TRAINED, folder=ARTIFACT):
+    """Write a graph of hostile_graphs and its contract, as an export elsewhere would have left them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = model.SerializeToString(deterministic=True)
+    (folder / GRAPH_FILE).write_bytes(data)
+    contract = hostile.contract_of(model, graph_sha256=hashlib.sha256(data).hexdigest())
+    write_record(folder / CONTRACT_FILE, dataclasses.replace(contract, model="fast_scnn", weights=weights))
+    return folder
+
+
+def write_camvid(model, root=Path("data") / "camvid", train=5, val=4):
+    """Write a dataset whose label maps are what a network says, so that its float graph has an mIoU of 100 %."""
+    frames = hostile.street_frames(train + val)
+    with graph_runner(model.SerializeToString(), hostile.contract_of(model)) as runner:
+        segmenter = Segmenter(runner, "rgb")
+        for index, frame in enumerate(frames):
+            split = "train" if index < train else "val"
+            write_image(root / split / f"{split}_{index}.png", frame)
+            labels = segmenter(frame, *frame.shape[:2]).labels.astype(np.uint8)
+            write_image(root / f"{split}annot" / f"{split}_{index}.png", labels)
+    return root
+
+
+def write_pictures(folder, count, seed=20):
+    """Write pictures without labels."""
+    for index, frame in enumerate(hostile.street_frames(count, seed)):
+        write_image(folder / f"picture_{index}.png", frame)
+    return folder
+
+
+def replaced(**changes):
+    """Return REQUEST with changes of it or of its part on INT8."""
+    of_int8 = {name: value for name, value in changes.items() if name in _OF_INT8}
+    rest = {name: value for name, value in changes.items() if name not in _OF_INT8}
+    return dataclasses.replace(REQUEST, int8=dataclasses.replace(REQUEST.int8, **of_int8), **rest)
+
+
+def built(**changes):
+    """Build by REQUEST with changes; return the result and the lines that were said."""
+    lines = []
+    return build(replaced(**changes), lines.append), lines
+
+
+def write_manifest(path, split, names, root=Path("data") / "camvid"):
+    """Write a calibration manifest of some images by hand."""
+    hashes = [hashlib.sha256((root / split / f"{name}.png").read_bytes()).hexdigest() for name in names]
+    path.write_text(json.dumps({
+        "schema": 2, "images_from": f"camvid {split}", "split": split, "method": "by hand", "names": list(names),
+        "sha256": hashes, "classes": {}, "groups": {}, "lights": {}, "split_files_sha256": None,
+    }))  # fmt: skip
+    return path
