@@ -28,7 +28,7 @@ from edge.provenance import RANDOM
 from export.backends import choose_backend
 from export.build_request import BuildRequest, Int8Request, Plan, Say
 from export.defaults import Sources, choose_sources, held_out_frames
-from export.engine_card import Job, build_and_keep
+from export.engine_card import Job, build_and_keep, refused_folder
 from export.engine_check import budget_of, open_accuracy_set, require_budget, write_int8_report
 from export.foreign import adopt
 from export.graph_step import export_parity, float_graph, parity_frames
@@ -37,6 +37,8 @@ from export.int8_steps import calibrate, calibration_images, find_int8
 from export.own_pictures import split_pictures
 from export.parity import ParityReport
 from train.options import resolve_options
+
+_SHOWN_WARNINGS = 3
 
 __all__ = ["BuildRequest", "BuildResult", "Int8Request", "Plan", "build", "plan_build"]
 
@@ -122,10 +124,9 @@ def build(request: BuildRequest, say: Say = lambda line: print(line, file=sys.st
         found = find_int8(request, plan, contract, ranges, job.accuracy, job.budget, say)
         job = dataclasses.replace(job, found=found)
         if not found.outcome.is_met:
-            report = write_int8_report(
-                plan.output, plan, contract, job.accuracy, found, job.budget, None, job.warnings, {}
-            )
-            require_budget(report, job.budget, found, plan.output, say)
+            folder = refused_folder(plan)
+            report = write_int8_report(folder, plan, contract, job.accuracy, found, job.budget, None, job.warnings, {})
+            require_budget(report, job.budget, found, folder, say)
     card, report = build_and_keep(job, say)
     return BuildResult(plan, card, parity, report)
 
@@ -153,8 +154,10 @@ def _measured_job(
             warnings = range_warnings(collected)
     if manifest is not None and not is_random:
         warnings = (*warnings, *manifest_warnings(manifest))
-    for warning in warnings:
+    for warning in warnings[:_SHOWN_WARNINGS]:
         say(f"warning: {warning}")
+    if len(warnings) > _SHOWN_WARNINGS:
+        say(f"{len(warnings) - _SHOWN_WARNINGS} more warnings are in the report")
     calibrated = frozenset(manifest.sha256) if manifest is not None else frozenset()
     accuracy = open_accuracy_set(plan, contract, held_out, calibrated)
     budget = budget_of(request, contract, accuracy)

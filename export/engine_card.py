@@ -64,6 +64,11 @@ class Job:
     calibration: Calibration | None = None
 
 
+def refused_folder(plan: Plan) -> Path:
+    """Return where the report of INT8 over its budget goes: not to an earlier engine, which has its own."""
+    return plan.output.with_name(f"{plan.output.name}-refused")
+
+
 def build_and_keep(job: Job, say: Say) -> tuple[EngineCard, Int8Report | None]:
     """Build an engine, measure it, and keep it if it holds the budget.
 
@@ -71,7 +76,7 @@ def build_and_keep(job: Job, say: Say) -> tuple[EngineCard, Int8Report | None]:
         Its card, and the INT8 report; None where nothing was simulated.
 
     Raises:
-        AccuracyBudgetError: it does not; the engine folder has the report, and whatever engine was there before.
+        AccuracyBudgetError: it does not; its report lies beside the engine folder, which stays as it was.
     """
     plan, found = job.plan, job.found
     say(f"build {job.request.precision} engine with {plan.backend}")
@@ -87,9 +92,10 @@ def build_and_keep(job: Job, say: Say) -> tuple[EngineCard, Int8Report | None]:
             report = write_int8_report(
                 staging, plan, job.contract, job.accuracy, job.found, job.budget, labels, job.warnings, layer_ms
             )
+            folder = refused_folder(plan) if report.is_met is False else plan.output
             for name in (PAGE_FILE, REPORT_FILE):
-                write_bytes(plan.output / name, (staging / name).read_bytes())
-            require_budget(report, job.budget, found, plan.output, say)
+                write_bytes(folder / name, (staging / name).read_bytes())
+            require_budget(report, job.budget, found, folder, say)
         elif not job.budget.holds(drop_points(job.accuracy.float_labels, labels), labels.agreement):
             raise AccuracyBudgetError(
                 f"INT8 by {TENSORRT_ENTROPY} gives labels equal to the float graph's on {100 * labels.agreement:.2f} % "
@@ -98,6 +104,7 @@ def build_and_keep(job: Job, say: Say) -> tuple[EngineCard, Int8Report | None]:
             )
     write_bytes(plan.output / card.engine_file, engine.data)
     _write_card(plan.output, card)
+    shutil.rmtree(refused_folder(plan), ignore_errors=True)
     return card, report
 
 

@@ -38,7 +38,7 @@ from export.own_pictures import picture_manifest, split_pictures
 
 _QUANTISERS = (
     *("graph_view", "placement", "quantize", "weights", "bias_correction", "equalise"),
-    *("integer_front", "paired_stem", "pointwise_output"),
+    *("integer_front", "paired_stem", "pointwise_output", "pooled_bins"),
 )
 """Modules that decide what a quantised graph is."""
 

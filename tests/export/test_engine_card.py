@@ -27,6 +27,8 @@ HOSTILE = hostile.hostile_network(readers=2)
 ONE_READER = hostile.hostile_network(readers=1)
 BENIGN = hostile.hostile_network(ratio=1.0)
 
+REFUSED = ENGINE.with_name(f"{ENGINE.name}-refused")
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
@@ -57,12 +59,12 @@ def test_network_over_its_budget_leaves_its_report_and_no_engine(folder, network
     with pytest.raises(AccuracyBudgetError) as caught:
         device.build(device.replaced(search_minutes=0.0), lines.append)
     message = str(caught.value)
-    assert "\n" not in message and str(ENGINE / PAGE_FILE) in message
+    assert "\n" not in message and str(REFUSED / PAGE_FILE) in message
     assert "costs" in message and "points of mIoU on 4 images of camvid val" in message
     assert "the budget is at most 0.5 points of mIoU, and time ended the search; no engine was kept" in message
-    assert files(ENGINE) == [PAGE_FILE, REPORT_FILE]
+    assert files(REFUSED) == [PAGE_FILE, REPORT_FILE] and not ENGINE.exists()
     assert not list(folder.rglob(".unmeasured-*"))
-    report = read_record(Int8Report, ENGINE / REPORT_FILE)
+    report = read_record(Int8Report, REFUSED / REPORT_FILE)
     assert (report.is_met, report.engine, report.max_drop_points) == (False, None, 0.5)
     # The curve of what each share of INT8 cost.
     assert any(line.split()[:2] == ["INT8", "share"] for line in lines)
@@ -88,7 +90,11 @@ def test_engine_that_was_there_stays_when_the_next_is_over_the_budget(network):
         built(search_minutes=0.0)
     assert read_card(ENGINE) == first.card
     assert sha256_file(ENGINE / first.card.engine_file) == before
-    assert read_record(Int8Report, ENGINE / REPORT_FILE).is_met is False
+    # Its report is its own, and the other's lies apart until an engine is kept again.
+    assert read_record(Int8Report, ENGINE / REPORT_FILE) == first.report
+    assert read_record(Int8Report, REFUSED / REPORT_FILE).is_met is False
+    built(max_drop_points=100.0)
+    assert not REFUSED.exists()
 
 
 class Confused(Runner):
@@ -122,7 +128,7 @@ def test_engine_that_misses_what_the_simulation_holds_is_not_kept(folder, networ
         built(max_drop_points=30.0)
     assert read_card(ENGINE) == first.card
     assert not list(folder.rglob(".unmeasured-*"))
-    report = read_record(Int8Report, ENGINE / REPORT_FILE)
+    report = read_record(Int8Report, REFUSED / REPORT_FILE)
     assert report.is_met is False and report.engine.miou < 0.2 < report.simulated.miou
 
 
