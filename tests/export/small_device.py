@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import sys
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "calibration"))
 
 import hostile_graphs as hostile
 
+import edge.synthetic
 import export.graph_step as graph_step
 import export.tensorrt_builder as tensorrt_builder
 from calibration.accuracy import graph_runner
@@ -24,6 +26,9 @@ from edge.provenance import WeightsProvenance
 from edge.records import write_record
 from edge.segmenter import Segmenter
 from export.build_steps import BuildRequest, Int8Request, build
+
+draw_scene = functools.lru_cache(maxsize=None)(edge.synthetic.draw_scene)
+"""Drawing takes most of the time of a build without a dataset."""
 
 SIZE = hostile.SIZE
 RANDOM = WeightsProvenance("random", "seed 0", "0" * 64)
@@ -48,6 +53,7 @@ def prepare(folder, monkeypatch):
     monkeypatch.setenv(DATA_ROOT_VARIABLE, str(folder / "data"))
     monkeypatch.setattr(graph_step, "can_export", lambda: False)
     monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", lambda: "no GPU")
+    monkeypatch.setattr(edge.synthetic, "draw_scene", draw_scene)
     return folder
 
 
@@ -67,10 +73,11 @@ def write_camvid(model, root=Path("data") / "camvid", train=5, val=4):
     with graph_runner(model.SerializeToString(), hostile.contract_of(model)) as runner:
         segmenter = Segmenter(runner, "rgb")
         for index, frame in enumerate(frames):
-            split = "train" if index < train else "val"
-            write_image(root / split / f"{split}_{index}.png", frame)
+            name = f"train_{index}" if index < train else f"val_{index - train}"
+            split = name.split("_")[0]
+            write_image(root / split / f"{name}.png", frame)
             labels = segmenter(frame, *frame.shape[:2]).labels.astype(np.uint8)
-            write_image(root / f"{split}annot" / f"{split}_{index}.png", labels)
+            write_image(root / f"{split}annot" / f"{name}.png", labels)
     return root
 
 
