@@ -161,7 +161,7 @@ def collect_ranges(
     inputs = CollectionInputs(
         contract.graph_sha256, manifest_sha256, len(frames), PREPROCESSING, methods_sha256(), tuple(tensors)
     )
-    collection = _Collection(artifact if resume else None, inputs, by_channel)
+    collection = _Collection(artifact if resume else None, inputs, by_channel, show_progress)
     images = len(frames)
     first = collection.images_done
     if first and show_progress:
@@ -192,13 +192,14 @@ class _Collection:
         folder: of the file; None to keep nothing.
         inputs: what is counted.
         by_channel: tensors that are counted by channel too.
+        says: print what an interruption kept.
 
     Attributes:
         images_done: images that all counters have seen.
     """
 
-    def __init__(self, folder: Path | None, inputs: CollectionInputs, by_channel: set[str]) -> None:
-        self._folder, self._inputs = folder, inputs
+    def __init__(self, folder: Path | None, inputs: CollectionInputs, by_channel: set[str], says: bool) -> None:
+        self._folder, self._inputs, self._says = folder, inputs, says
         self._counters = [TensorCounter(name in by_channel) for name in inputs.tensors]
         self.images_done = read_state(folder, inputs, self._counters) if folder is not None else 0
         self._kept = self.images_done
@@ -217,6 +218,8 @@ class _Collection:
         self._tensor_threads.shutdown(wait=True)
         if kind is not None:
             self._keep()
+            if self._kept and self._says:
+                print(f"\ncollect ranges: {self._kept} images are kept, the next call goes on there", file=sys.stderr)
 
     def count(self, values: list[np.ndarray], image: str) -> None:
         """Count one image's activations, in the order of the tensors."""

@@ -147,6 +147,12 @@ def test_short_collection_leaves_no_state(artifact):
     assert not (artifact / STATE_FILE).exists()
 
 
+def test_interruption_says_what_it_kept(artifact, capsys):
+    with pytest.raises(KeyboardInterrupt):
+        collect(artifact, InterruptedFrames(FRAMES, 2), show_progress=True)
+    assert capsys.readouterr().err.endswith("collect ranges: 2 images are kept, the next call goes on there\n")
+
+
 def test_resumed_run_says_at_which_image_it_goes_on(artifact, capsys):
     interrupt(artifact, 2)
     collect(artifact, ArrayFrames(FRAMES), show_progress=True)
