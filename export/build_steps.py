@@ -13,7 +13,7 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 
-from calibration.image_manifest import manifest_warnings
+from calibration.image_manifest import CalibrationManifest, manifest_warnings
 from calibration.ranges import Ranges, range_warnings
 from calibration.recipe import INT8
 from calibration.report_record import Int8Report
@@ -25,6 +25,7 @@ from edge.datasets import LAYOUTS, default_data_dir
 from edge.errors import GraphError
 from edge.frames import FrameSet
 from edge.provenance import RANDOM
+from edge.records import read_record
 from export.backends import choose_backend
 from export.build_request import BuildRequest, Int8Request, Plan, Say
 from export.defaults import Sources, choose_sources, held_out_frames
@@ -65,10 +66,14 @@ def plan_build(request: BuildRequest, say: Say = lambda line: None) -> Plan:
 
     Raises:
         BackendError: TensorRT was asked for and cannot build here.
-        InputError: weights or dataset are not there.
+        InputError: weights, dataset, pictures or manifest are not there.
     """
     backend, reason = choose_backend(request.backend)
     check_implicit(request, backend)
+    if request.images_path is not None:
+        split_pictures(request.images_path, request.accuracy_images)
+    if request.precision == INT8 and request.int8.manifest_path is not None:
+        read_record(CalibrationManifest, request.int8.manifest_path)
     if request.onnx_path is not None:
         return _plan_adoption(request, backend, reason, say)
     resolve_options(request.model, request.options)
