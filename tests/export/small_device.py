@@ -19,11 +19,13 @@ import edge.synthetic
 import export.graph_step as graph_step
 import export.tensorrt_builder as tensorrt_builder
 from calibration.accuracy import graph_runner
+from calibration.ranges import RANGES_FILE, Ranges
+from edge.artifacts import sha256_file as sha256_file
 from edge.contract import CONTRACT_FILE, GRAPH_FILE
 from edge.datasets import DATA_ROOT_VARIABLE
 from edge.imaging import write_image
 from edge.provenance import WeightsProvenance
-from edge.records import write_record
+from edge.records import read_record, write_record
 from edge.segmenter import Segmenter
 from export.build_steps import BuildRequest, Int8Request, build
 
@@ -99,6 +101,11 @@ def built(**changes):
     """Build by REQUEST with changes; return the result and the lines that were said."""
     lines = []
     return build(replaced(**changes), lines.append), lines
+
+
+def read_ranges(folder=ARTIFACT):
+    """Return the ranges of an artefact."""
+    return read_record(Ranges, folder / RANGES_FILE)
 
 
 def write_manifest(path, split, names, root=Path("data") / "camvid"):
