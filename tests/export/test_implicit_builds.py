@@ -24,6 +24,7 @@ from edge.card import read_card
 from edge.errors import AccuracyBudgetError, BackendError, InputError
 from edge.runtime.cuda_driver import Gpu
 from export.build_engine import main
+from export.build_steps import plan_build
 
 ENGINE = ARTIFACT / "engines" / "tensorrt-int8"
 BENIGN = hostile.hostile_network(ratio=1.0)
@@ -92,7 +93,7 @@ def test_calibrator_of_a_tensorrt_without_calibrators_is_refused_before_any_work
     install("11.0.0.114")
     before = sorted(folder.rglob("*"))
     with pytest.raises(BackendError, match="TensorRT 11 has no calibrators; use --calibrator percentile"):
-        built(backend="tensorrt", calibrator="tensorrt-entropy")
+        plan_build(device.replaced(backend="tensorrt", calibrator="tensorrt-entropy"))
     assert sorted(folder.rglob("*")) == before
 
 
