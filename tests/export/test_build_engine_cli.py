@@ -12,15 +12,18 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-import export.build_steps as build_module
+import export.build_engine as command
+import export.int8_steps as int8_steps
 import export.tensorrt_builder as tensorrt_builder
 from edge.card import read_card
 from edge.contract import read_contract
 from edge.datasets import DATA_ROOT_VARIABLE
+from edge.errors import InputError
 from export.build_engine import build_parser, main
+from export.build_request import BuildRequest, Int8Request
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-COMMAND = ["--model", "fast_scnn", "--int8", "--size", "64x128", "--calibration-images", "2", "--check-images", "2"]
+COMMAND = ["--model", "fast_scnn", "--int8", "--size", "64x128", "--calibration-images", "2", "--accuracy-images", "2"]
 
 
 @pytest.fixture
@@ -48,10 +51,96 @@ def built(tmp_path_factory):
 def test_options_are_those_that_are_documented():
     arguments = build_parser().parse_args(["--model", "fastfcn"])
     assert vars(arguments) == {
-        "model": "fastfcn", "dataset": None, "data_dir": None, "weights": None, "size": (512, 1024), "fp16": False,
-        "int8": False, "backend": "auto", "calibration_images": None, "calibrator": "percentile", "check_images": 50,
-        "option": [], "output": None, "dry_run": False, "json": False,
+        "model": "fastfcn", "weights": None, "option": [], "onnx": None, "contract": None, "size": None,
+        "dataset": None, "data_dir": None, "images": None, "fp16": False, "int8": False, "backend": "auto", "dla": None,
+        "calibration_images": None, "calibration_manifest": None, "force_validation_images": False,
+        "calibrator": "percentile", "weight_ranges": "max", "classifier": "int8", "resize": "int8",
+        "max_miou_drop": 0.5, "max_label_change": None, "accuracy_images": 50, "search_minutes": 30.0,
+        "sensitivity": False, "output": None, "dry_run": False, "json": False,
     }  # fmt: skip
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Return a function that gives the request that a command makes."""
+
+    def ask(*arguments):
+        requests = []
+
+        def note(request):
+            requests.append(request)
+            raise InputError("stop here")
+
+        monkeypatch.setattr(command, "build", note)
+        assert main(list(arguments)) == 2
+        (request,) = requests
+        return request
+
+    return ask
+
+
+def test_bare_command_asks_for_what_the_help_says(asked):
+    assert asked("--model", "fastfcn", "--int8") == BuildRequest(
+        model="fastfcn", height=512, width=1024, precision="int8", backend="auto", dataset=None, data_dir=None,
+        weights_path=None, accuracy_images=50, is_size_given=False,
+    )  # fmt: skip
+
+
+def test_every_option_reaches_the_request(asked):
+    request = asked(
+        "--model", "fastfcn", "--int8", "--size", "64x128", "--weights", "w.h5", "--option", "head=psp",
+        "--dataset", "camvid", "--data-dir", "d", "--images", "mine", "--backend", "tensorrt", "--dla", "1",
+        "--calibration-images", "7", "--calibration-manifest", "m.json", "--force-validation-images",
+        "--calibrator", "mse", "--weight-ranges", "mse", "--classifier", "float", "--resize", "float",
+        "--max-miou-drop", "1.5", "--max-label-change", "2", "--accuracy-images", "9", "--search-minutes", "0.5",
+        "--sensitivity", "--output", "o",
+    )  # fmt: skip
+    int8 = Int8Request(
+        calibration_images=7, manifest_path=Path("m.json"), force_validation_images=True, calibrator="mse",
+        weight_method="mse", classifier="float", resize="float", max_drop_points=1.5, max_label_change_percent=2.0,
+        search_minutes=0.5, measure_layers=True,
+    )  # fmt: skip
+    assert request == BuildRequest(
+        model="fastfcn", height=64, width=128, precision="int8", backend="tensorrt", dataset="camvid",
+        data_dir=Path("d"), weights_path=Path("w.h5"), accuracy_images=9, int8=int8, options={"head": "psp"},
+        output=Path("o"), is_size_given=True, images_path=Path("mine"), dla_core=1,
+    )  # fmt: skip
+
+
+def test_given_graph_reaches_the_request_and_keeps_its_own_size(asked):
+    request = asked("--onnx", "net.onnx", "--contract", "net.json", "--fp16")
+    assert (request.model, request.onnx_path, request.contract_path) == ("", Path("net.onnx"), Path("net.json"))
+    assert (request.precision, request.is_size_given) == ("float16", False)
+
+
+def test_old_name_of_the_accuracy_images_is_still_taken(asked):
+    assert asked("--model", "unet", "--check-images", "3").accuracy_images == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--max-miou-drop", "-0.5"), ("--max-miou-drop", "nan"), ("--max-miou-drop", "much"),
+        ("--max-label-change", "-1"), ("--search-minutes", "-3"), ("--search-minutes", "inf"),
+        ("--accuracy-images", "0"), ("--calibration-images", "-2"), ("--calibrator", "max"),
+        ("--weight-ranges", "entropy"), ("--classifier", "half"), ("--resize", "fp16"),
+    ],
+)  # fmt: skip
+def test_value_that_means_nothing_is_one_line(clean_folder, capsys, option, value):
+    with pytest.raises(SystemExit) as ended:
+        main([*COMMAND, f"{option}={value}"])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and option in error and error.count("\n") == 1
+    assert not list(clean_folder.iterdir())
+
+
+@pytest.mark.parametrize("extra", [[], ["--dry-run"]])
+def test_unknown_model_is_one_line_before_any_work(clean_folder, capsys, extra):
+    assert main(["--model", "xor", "--int8", *extra]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and "xor" in error and "fast_scnn" in error and error.count("\n") == 1
+    assert not list(clean_folder.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -113,6 +202,7 @@ def test_command_without_anything_there_makes_a_complete_engine(built):
     names = {path.name for path in artifact.iterdir()}
     assert names == {
         "model.onnx", "contract.json", "parity.json", "calibration.json", "ranges.json", "model.int8.onnx", "engines",
+        "int8-search-onnxruntime.json",
     }  # fmt: skip
     card = read_card(artifact / "engines" / "onnxruntime-int8")
     assert card.contract == read_contract(artifact)
@@ -128,11 +218,14 @@ def test_second_command_reuses_all_and_prints_the_card(built, capsys, monkeypatc
     monkeypatch.delenv(DATA_ROOT_VARIABLE, raising=False)
     monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", lambda: "no GPU")
     monkeypatch.setattr("export.to_onnx._keras_network", None)
-    monkeypatch.setattr(build_module, "collect_ranges", None)
+    monkeypatch.setattr(int8_steps, "collect_ranges", None)
     assert main([*COMMAND, "--json"]) == 0
     output = capsys.readouterr()
     printed = json.loads(output.out)
     assert printed["card"]["precision"] == "int8"
+    assert printed["card"]["calibration"]["budget"] == "none"
+    assert printed["int8_report"] == json.loads(Path(printed["output"], "int8-report.json").read_text())
+    assert printed["int8_report"]["is_met"] is None
     assert printed["backend_reason"] == "TensorRT cannot build here: no GPU"
     assert printed["parity"]["label_agreement"] >= 0.9999
     assert "random weights: only the speed" in output.err
@@ -140,6 +233,8 @@ def test_second_command_reuses_all_and_prints_the_card(built, capsys, monkeypatc
     lines = capsys.readouterr().out.splitlines()
     assert "random weights: only the speed of this engine means anything" in lines
     assert lines[-1].startswith("next: edge-bench run artifacts/")
+    assert any(line.startswith("report: artifacts/") for line in lines)
+    assert any(line.startswith("calibration: percentile over 2 images of synthetic scenes, ") for line in lines)
 
 
 def test_script_runs_by_its_path_from_any_folder(tmp_path):
