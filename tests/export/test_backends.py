@@ -114,3 +114,21 @@ def test_unknown_cpu_gets_the_safe_levels(monkeypatch):
 
     monkeypatch.setattr(backends.Path, "read_text", fail)
     assert unsigned_levels() == 127
+
+
+def test_tensorrt_gets_the_calibration_the_core_and_the_float_layers(monkeypatch, graph, tmp_path):
+    given = {}
+
+    def build_tensorrt(graph, precision, **options):
+        given.update(options, graph=graph, precision=precision)
+        return "engine"
+
+    monkeypatch.setattr(tensorrt_builder, "build_tensorrt", build_tensorrt)
+    cache, calibration = tmp_path / "timing.cache", object()
+    assert build_engine("tensorrt", graph, "int8", cache, calibration, 1, ("stem",)) == "engine"
+    assert given == {
+        "graph": graph, "precision": "int8", "timing_cache": cache, "calibration": calibration, "dla_core": 1,
+        "float_layers": ("stem",),
+    }  # fmt: skip
+    build_engine("tensorrt", graph, "float16")
+    assert (given["calibration"], given["dla_core"], given["float_layers"]) == (None, None, ())
