@@ -157,6 +157,18 @@ def test_own_classes_need_no_dataset_of_ours():
     assert read_card(engine) == card
 
 
+def test_frames_that_judge_have_the_size_of_the_given_graph(monkeypatch):
+    held_out_frames, sizes = build_module.held_out_frames, []
+
+    def noted(dataset, data_dir, height, width, count):
+        sizes.append((height, width))
+        return held_out_frames(dataset, data_dir, height, width, count)
+
+    monkeypatch.setattr(build_module, "held_out_frames", noted)
+    build(request(precision="float32"))
+    assert sizes == [(HEIGHT, WIDTH)]
+
+
 # What is refused
 
 

@@ -22,6 +22,7 @@ import export.tensorrt_builder as builder_module
 from calibration.tensorrt_cache import parse_cache
 from edge.card import read_card
 from edge.errors import AccuracyBudgetError, BackendError, InputError
+from edge.machine import this_machine
 from edge.runtime.cuda_driver import Gpu
 from export.build_engine import main
 from export.build_steps import plan_build
@@ -44,18 +45,22 @@ def folder(tmp_path, monkeypatch):
 def install(monkeypatch):
     """Return a function that puts a TensorRT of some version on the device, with two DLA cores."""
 
+    def forget():
+        runtime_module.message_logger.cache_clear()
+        this_machine.cache_clear()  # which asks for a GPU once
+
     def put(version="8.6.1"):
         orin = Gpu("Orin", "8.7")
         for module in (cuda_driver, builder_module):
             monkeypatch.setattr(module, "first_gpu", lambda: orin)
         monkeypatch.setattr(builder_module, "tensorrt_problem", TENSORRT_PROBLEM)
-        runtime_module.message_logger.cache_clear()
+        forget()
         gpu = stand_in.install(monkeypatch, version)
         gpu.dla_cores = 2
         return gpu
 
     yield put
-    runtime_module.message_logger.cache_clear()
+    forget()
 
 
 # What ONNX Runtime has not
