@@ -16,6 +16,7 @@ CARD_FILE = "card.json"
 ENGINES_FOLDER = "engines"
 PRECISIONS = ("float32", "float16", "int8")
 BACKENDS = ("tensorrt", "onnxruntime")
+_DEFAULT_CALIBRATOR = "percentile"
 
 
 @record(schema=1, what="calibration note")
@@ -139,7 +140,9 @@ class EngineCard:
         """Return the command that builds this engine again."""
         precision = {"int8": ["--int8"], "float16": ["--fp16"]}.get(self.precision, [])
         dla = [f"--dla {self.dla_core}"] if self.dla_core is not None else []
-        return build_command(self.contract, *precision, f"--backend {self.backend}", *dla)
+        method = self.calibration.method if self.calibration is not None else _DEFAULT_CALIBRATOR
+        calibrator = [f"--calibrator {method}"] if method != _DEFAULT_CALIBRATOR else []
+        return build_command(self.contract, *precision, *calibrator, f"--backend {self.backend}", *dla)
 
 
 def build_command(contract: Contract, *flags: str) -> str:
