@@ -12,6 +12,8 @@ from edge.bench.measure import MOST_DISTINCT_FRAMES, BenchPlan, run_benchmark
 from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE, write_report
 from edge.console import CommandParser, positive_int, run_command, size_argument
 from edge.datasets import LAYOUTS, open_dataset
+from edge.doctor.cli import DESCRIPTION as DOCTOR
+from edge.doctor.cli import add_arguments as add_doctor_arguments
 from edge.errors import InputError
 from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
 from edge.records import read_record, record_to_json, write_record
@@ -49,6 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="say in a few lines what a record holds")
     show.add_argument("record", type=Path, help="record.json, or the folder that it is in")
     show.set_defaults(function=_show)
+    doctor = commands.add_parser("doctor", help="say what this machine lacks, and what mends it", description=DOCTOR)
+    add_doctor_arguments(doctor)
     return parser
 
 

@@ -1,0 +1,134 @@
+"""What a benchmark's numbers rest on: jtop for power, the power mode, pinned clocks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from edge.doctor.finding import ADVICE, NOT_HERE, OK, Finding
+from edge.doctor.surroundings import Surroundings, distribution_version, major_minor
+
+SERVICE_UNIT = "etc/systemd/system/jtop.service"
+INSTALL_SERVICE = "sudo pip3 install -U jetson-stats && sudo systemctl restart jtop"
+
+
+def check_measuring(surroundings: Surroundings) -> list[Finding]:
+    """Look for what measures power, and for what keeps a speed the same from run to run."""
+    if not surroundings.is_jetson:
+        names = ("jtop client", "jtop service", "power mode")
+        return [*(Finding(name, NOT_HERE, "no Jetson") for name in names), _cpu_governor(surroundings)]
+    client = surroundings.package_version("jetson-stats")
+    return [_client(client), _service(surroundings, client), _power_mode(surroundings), _clocks(surroundings)]
+
+
+def _client(version: str | None) -> Finding:
+    if version is None:
+        meaning = "without it power is read from sysfs, or not at all"
+        return Finding("jtop client", ADVICE, "not installed", meaning, "pip install jetson-stats")
+    return Finding("jtop client", OK, version)
+
+
+def service_version(surroundings: Surroundings) -> str | None:
+    """Return the version of jetson-stats that the jtop service runs, by its unit, its script and that one's Python.
+
+    Source: systemd.service(5), ExecStart; jetson-stats installs its unit as /etc/systemd/system/jtop.service.
+    """
+    command = re.search(r"^ExecStart=(\S+)", surroundings.text(SERVICE_UNIT) or "", re.MULTILINE)
+    if not command:
+        return None
+    script = surroundings.text(command[1].lstrip("/")) or ""
+    interpreter = re.match(r"#!\s*(\S+)", script)
+    prefix = Path(interpreter[1]).parents[1] if interpreter and len(Path(interpreter[1]).parents) > 1 else Path("/usr")
+    own = surroundings.glob(f"{str(prefix).lstrip('/')}/lib/python3*/site-packages")
+    return distribution_version([*own, *surroundings.folders_of_system_python()], "jetson-stats")
+
+
+def _service(surroundings: Surroundings, client: str | None) -> Finding:
+    name = "jtop service"
+    if not surroundings.exists("run/jtop.sock"):
+        if surroundings.in_container:
+            mend = "docker run -v /run/jtop.sock:/run/jtop.sock ..."
+        else:
+            mend = "sudo systemctl restart jtop" if surroundings.exists(SERVICE_UNIT) else INSTALL_SERVICE
+        return Finding(name, ADVICE, "does not run", "there is no /run/jtop.sock to read power from", mend)
+    version = service_version(surroundings)
+    if client and version and major_minor(client) != major_minor(version):
+        return Finding(
+            name, ADVICE, f"{version}, the client is {client}", "the two must share major and minor version",
+            f"pip install 'jetson-stats=={version}'",
+        )  # fmt: skip
+    if not _may_read_socket(surroundings):
+        return Finding(
+            name, ADVICE, "runs, but this user is not in the group jtop", "its socket is open to that group alone",
+            "sudo usermod -aG jtop $USER, then log in again",
+        )  # fmt: skip
+    if version is None:
+        return Finding(name, OK, "runs, version unknown", "client and service must share major and minor version")
+    return Finding(name, OK, version, "as installed; a service that has run since an older one needs a restart")
+
+
+def _may_read_socket(surroundings: Surroundings) -> bool:
+    group = re.search(r"^jtop:[^:]*:(\d+):", surroundings.text("etc/group") or "", re.MULTILINE)
+    return surroundings.is_root or group is None or int(group[1]) in surroundings.group_ids
+
+
+def _power_mode(surroundings: Surroundings) -> Finding:
+    """Read the mode that nvpmodel keeps.
+
+    Source: Jetson Linux developer guide, "Supported Modes and Power Efficiency"; /etc/nvpmodel.conf.
+    """
+    settings = surroundings.text("etc/nvpmodel.conf") or ""
+    modes = {int(number): name for number, name in re.findall(r"POWER_MODEL ID=(\d+) NAME=(\S+)", settings)}
+    kept = re.search(r"pmode:(\d+)", surroundings.text("var/lib/nvpmodel/status") or "")
+    default = re.search(r"PM_CONFIG DEFAULT=(\d+)", settings)
+    chosen = kept or default
+    if chosen is None:
+        if surroundings.in_container:
+            return Finding("power mode", NOT_HERE, "the host's; not visible in a container")
+        return Finding("power mode", ADVICE, "unknown", "a speed means little without it", "sudo nvpmodel -q")
+    number = int(chosen[1])
+    name = modes.get(number, f"mode {number}")
+    best = next((mode for mode, text in sorted(modes.items()) if text.startswith("MAXN")), 0)
+    if number == best:
+        return Finding("power mode", OK, f"{name} ({number})")
+    return Finding(
+        "power mode", ADVICE, f"{name} ({number})",
+        f"clocks or cores are limited; {modes.get(best, 'the fastest one')} is not", f"sudo nvpmodel -m {best}",
+    )  # fmt: skip
+
+
+def _clocks(surroundings: Surroundings) -> Finding:
+    """Say whether clocks are pinned, as jetson_clocks does: lowest and highest are the same."""
+    cpus = surroundings.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq")
+    gpus = [path for path in surroundings.glob("sys/class/devfreq/*") if _is_gpu(path.name)]
+    ranges = [(path, "scaling_min_freq", "scaling_max_freq") for path in cpus]
+    ranges += [(path, "min_freq", "max_freq") for path in gpus]
+    relative = [(path.relative_to(surroundings.root), low, high) for path, low, high in ranges]
+    known = [
+        (surroundings.number(str(path / low)), surroundings.number(str(path / high))) for path, low, high in relative
+    ]
+    known = [pair for pair in known if None not in pair]
+    if not known:
+        return Finding(
+            "clocks", ADVICE, "unknown", "neither cpufreq nor devfreq can be read", "sudo jetson_clocks --show"
+        )
+    loose = sum(low != high for low, high in known)
+    if loose:
+        meaning = "latency changes with the load of the moment before; pin the clocks for a benchmark"
+        return Finding("clocks", ADVICE, f"{loose} of {len(known)} float", meaning, "sudo jetson_clocks")
+    return Finding("clocks", OK, "pinned")
+
+
+def _is_gpu(name: str) -> bool:
+    # 17000000.gv11b on Xavier, 17000000.ga10b or 17000000.gpu on Orin, gpu-gpc-0 and the like on Thor.
+    return bool(re.search(r"gv11b|ga10b|gpu", name))
+
+
+def _cpu_governor(surroundings: Surroundings) -> Finding:
+    governor = surroundings.text("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    if governor is None:
+        return Finding("clocks", NOT_HERE, "no cpufreq", "the machine, or its hypervisor, decides")
+    if governor == "powersave":
+        meaning = "the CPU may be slow to speed up, which a benchmark shows as latency"
+        return Finding("clocks", ADVICE, governor, meaning, "sudo cpupower frequency-set -g performance")
+    return Finding("clocks", OK, f"governor {governor}")
