@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 
 from calibration.report_record import AccuracyFigures
+from edge.artifacts import sha256_file
 from edge.console import Progress
 from edge.datasets import Dataset
 from edge.errors import InputError
@@ -116,6 +116,13 @@ class AccuracySet:
         """Whether there are label maps."""
         return self._labelled is not None
 
+    def digests(self) -> list[str]:
+        """Return the SHA-256 of every image, and of its label map where there is one."""
+        images = [self.frames.digest(index) for index in range(len(self.frames))]
+        if self._labelled is None:
+            return images
+        return images + [sha256_file(sample.label_path) for sample in self._labelled.samples]
+
     def evaluate(self, runner: Runner, what: str, indices: range | None = None) -> SetLabels:
         """Label the images, or some of them, with another form of the network.
 
@@ -203,15 +210,6 @@ def _mious(draws: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 def without_frames(frames: FrameSet, digests: frozenset[str]) -> list[int]:
     """Return the indices of frames whose content is not among those digests: what calibrated must not judge."""
     return [index for index in range(len(frames)) if frames.digest(index) not in digests]
-
-
-def enforced(budget: Budget, has_truth: bool) -> Budget:
-    """Return the part of a budget that a set can be held to: mIoU where there are labels, agreement elsewhere."""
-    return (
-        dataclasses.replace(budget, min_agreement=None)
-        if has_truth
-        else dataclasses.replace(budget, max_drop_points=None)
-    )
 
 
 def worst_images(labels: SetLabels, count: int) -> list[int]:

@@ -3,8 +3,9 @@
     plain -> other range methods, clipped weights, corrected biases, equalised channels, another method per tensor
           -> layers in float, in order of error removed per multiply-add lost, as few as the budget needs
 
-Cures are kept where fewer labels change, which moves smoothly with the rounding noise; whether the budget holds is
-decided by what the budget limits. Every evaluation is written down, so that a search that was stopped goes on.
+A cure is kept where the points of mIoU lost and the percent of labels changed are fewer together: the labels move
+smoothly with the rounding noise, the points are what counts. Whether the budget holds is decided by what it limits.
+Every evaluation is written down, so that a search that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from calibration.quantize import QuantizedGraph, quantize
 from calibration.ranges import Ranges
 from calibration.recipe import QuantizationRecipe, counted
 from calibration.report_record import SearchStep
+from calibration.search_state import SearchState, stored_state
 from calibration.sensitivity import Sensitivity, SensitivityMeter, measure_all, quantized_nodes
 from edge.contract import Contract
-from edge.errors import ContractError, InputError
+from edge.errors import InputError
 from edge.preprocess import FramePreparer
-from edge.records import read_record, record, write_record
+from edge.records import write_record
 
 SENSITIVITY_IMAGES = 6
 """Images that layers are measured on one by one; their order by error hardly changes with more."""
@@ -34,24 +36,10 @@ _TUNED_TENSORS = 12
 """Most sensitive layers whose input is tried with each range method."""
 
 _PRUNE_TRIES = 8
+_SAME_FIGURES = 1e-6
 _SMALL_SHARE = 1e-4
 
 Say = Callable[[str], None]
-
-
-@record(schema=1, what="search state")
-class SearchState:
-    """What a search has found out so far.
-
-    Attributes:
-        key: digest of all that the results depend on.
-        steps: evaluated recipes.
-        sensitivities: digest of the recipe and name of the layer, joined by a blank -> result.
-    """
-
-    key: str
-    steps: tuple[SearchStep, ...] = ()
-    sensitivities: dict[str, Sensitivity] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,7 +107,7 @@ class RecipeSearch:
         self._asked_to_balance = False
         self._form, self._levels, self._contract = form, unsigned_levels, contract
         self._accuracy, self._budget, self._store, self._seconds, self._say = accuracy, budget, store, seconds, say
-        self._state = _stored_state(store, key)
+        self._state = stored_state(store, key)
         self._labels: dict[str, SetLabels] = {}  # digest -> what this search has seen of a recipe
         self._order: list[str] = []  # digests of this search's recipes, as they were tried
         self._recipes: dict[str, QuantizationRecipe] = {}
@@ -152,9 +140,28 @@ class RecipeSearch:
         labels = self._labels.get(found.digest())
         if labels is None:  # known from an earlier search, which kept its figures alone
             labels = self._evaluate(quantized, "accuracy in INT8")
+            if self._is_outdated(found, self._step("", found, quantized, labels)):
+                self._say("what was kept of an earlier search is not what the networks say now: it starts anew")
+                self._forget()
+                return self.run(recipe, measure_layers, first)
         step = self._step("", found, quantized, labels)
         steps = tuple(known for digest in self._order for known in self._state.steps if known.recipe_sha256 == digest)
         return SearchOutcome(found, quantized, labels, step.within_budget, steps, self._sensitivities, is_out_of_time)
+
+    def _is_outdated(self, recipe: QuantizationRecipe, step: SearchStep) -> bool:
+        """Say whether the figures that were kept of a recipe are not those that were measured just now."""
+        kept = self._known_or_none(recipe)
+        return (
+            kept is not None
+            and abs(kept.label_agreement - step.label_agreement)
+            + abs((kept.drop_points or 0.0) - (step.drop_points or 0.0))
+            > _SAME_FIGURES
+        )
+
+    def _forget(self) -> None:
+        self._state = SearchState(self._state.key)
+        self._labels, self._order, self._sensitivities = {}, [], {}
+        self._best = self._met = None
 
     def quantized(self, recipe: QuantizationRecipe) -> QuantizedGraph:
         """Return the graph of a recipe."""
@@ -199,7 +206,7 @@ class RecipeSearch:
         if digest not in self._order:
             self._order.append(digest)
             self._say(f"{what}: {_figures(step)}")
-        if self._best is None or step.label_agreement > self._known(self._best).label_agreement:
+        if self._best is None or _cost(step) < _cost(self._known(self._best)):
             self._best = recipe
         if step.within_budget:
             self._met = recipe
@@ -225,7 +232,7 @@ class RecipeSearch:
     # Cures
 
     def _cure(self, recipe: QuantizationRecipe) -> None:
-        """Try what costs no speed, one after the other; each is kept if fewer labels change.
+        """Try what costs no speed, one after the other; each is kept if it costs less.
 
         Raises:
             _SearchEndedError: the budget holds, or time is up.
@@ -374,12 +381,9 @@ class RecipeSearch:
         return SensitivityMeter(model, ranges, self._form, self._levels, contract, shown)
 
 
-def _stored_state(store: Path, key: str) -> SearchState:
-    try:
-        state = read_record(SearchState, store)
-    except (InputError, ContractError):
-        return SearchState(key)
-    return state if state.key == key else SearchState(key)
+def _cost(step: SearchStep) -> float:
+    """Return points of mIoU lost, if any, and percent of labels changed, together."""
+    return max(step.drop_points or 0.0, 0.0) + 100.0 * (1.0 - step.label_agreement)
 
 
 def _figures(step: SearchStep) -> str:

@@ -117,10 +117,11 @@ def _build_onnxruntime(graph: bytes, precision: str) -> BuiltEngine:
 
 
 def unsigned_levels() -> int:
-    """Return how many steps a uint8 activation may use on this CPU: 255, or 127 on x86 without VNNI.
+    """Return the largest uint8 that int8 weights of 127 steps can be multiplied by: 255, or 127 on x86 without VNNI.
 
-    Without VNNI, x86 adds two 8-bit products in 16 bits and saturates: 2 * 255 * 127 does not fit,
-    2 * 127 * 127 does. Source: ONNX Runtime documentation, "Quantize ONNX models", on AVX2 and AVX512.
+    Without VNNI, x86 adds two 8-bit products in 16 bits and saturates: 2 * 255 * 127 does not fit, 2 * 127 * 127 does.
+    calibration.quantize gives weights fewer steps then. Source: ONNX Runtime documentation, "Quantize ONNX models",
+    on AVX2 and AVX512.
     """
     try:
         text = Path("/proc/cpuinfo").read_text(errors="replace")

@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Iterable
 
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -98,33 +99,35 @@ def _add_calibration_arguments(group: argparse._ArgumentGroup) -> None:
         help="take validation images that the manifest names; the card will say so",
     )  # fmt: skip
     group.add_argument(
-        "--calibrator", choices=(*sorted(METHODS), TENSORRT_ENTROPY), default="percentile",
-        help="how a range follows from what was seen; tensorrt-entropy is TensorRT's own (up to 10), without Q/DQ",
+        "--calibrator", choices=(*sorted(METHODS), TENSORRT_ENTROPY),
+        help="how a range follows from what was seen; tensorrt-entropy is TensorRT's own (up to 10), without Q/DQ "
+        "(default: percentile)",
     )  # fmt: skip
     group.add_argument(
-        "--weight-ranges", choices=WEIGHT_METHODS, default="max", help="of each output channel; mse may clip"
+        "--weight-ranges", choices=WEIGHT_METHODS, help="of each output channel; mse may clip (default: max)"
     )
-    group.add_argument("--classifier", choices=(INT8, FLOAT), default=INT8, help="the layers that give the outputs")
-    group.add_argument("--resize", choices=(INT8, FLOAT), default=INT8, help="interpolations")
+    group.add_argument("--classifier", choices=(INT8, FLOAT), help="the layers that give the outputs (default: int8)")
+    group.add_argument("--resize", choices=(INT8, FLOAT), help="interpolations (default: int8)")
 
 
 def _add_accuracy_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--max-miou-drop", type=points, default=DEFAULT_DROP_POINTS, metavar="POINTS",
-        help="points of mIoU that INT8 may lose on labelled images",
+        "--max-miou-drop", type=points, metavar="POINTS",
+        help=f"points of mIoU that INT8 may lose on labelled images (default: {DEFAULT_DROP_POINTS:g})",
     )  # fmt: skip
     group.add_argument(
         "--max-label-change", type=points, metavar="PERCENT",
         help="pixels whose label INT8 may change on images without labels, in percent "
-        f"(default: {DEFAULT_LABEL_CHANGE_PERCENT:g}, and no limit on drawn scenes)",
+        f"(default: {DEFAULT_LABEL_CHANGE_PERCENT:g})",
     )  # fmt: skip
     group.add_argument(
         "--accuracy-images", "--check-images", type=positive_int, default=50, metavar="N",
         help="validation images that accuracy is measured on",
     )  # fmt: skip
     group.add_argument(
-        "--search-minutes", type=points, default=DEFAULT_SEARCH_MINUTES, metavar="MINUTES",
-        help="time to find a way into the budget when plain INT8 is over it; a later call goes on",
+        "--search-minutes", type=points, metavar="MINUTES",
+        help="time to find a way into the budget when plain INT8 is over it; a later call goes on "
+        f"(default: {DEFAULT_SEARCH_MINUTES:g})",
     )  # fmt: skip
     group.add_argument(
         "--sensitivity", action="store_true", help="measure every layer alone in INT8, even if the budget holds at once"
@@ -152,7 +155,58 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--onnx and --contract go together")
     if arguments.onnx is not None and (arguments.weights is not None or arguments.option):
         parser.error("--weights and --option belong to --model; a graph of --onnx has its weights in it")
+    contradiction = _contradiction(arguments)
+    if contradiction is not None:
+        parser.error(contradiction)
     return run_command(lambda: _build(arguments))
+
+
+_INT8_OPTIONS = {
+    "calibration_images": "calibration_images",
+    "calibration_manifest": "manifest_path",
+    "force_validation_images": "force_validation_images",
+    "calibrator": "calibrator",
+    "weight_ranges": "weight_method",
+    "classifier": "classifier",
+    "resize": "resize",
+    "max_miou_drop": "max_drop_points",
+    "max_label_change": "max_label_change_percent",
+    "search_minutes": "search_minutes",
+    "sensitivity": "measure_layers",
+}
+"""Option -> field of Int8Request; one that was not given is None or False, and the field has its default."""
+
+_NOT_FOR_TENSORRT_ENTROPY = ("weight_ranges", "classifier", "resize", "search_minutes", "sensitivity")
+
+
+def _given(arguments: argparse.Namespace, options: Iterable[str]) -> list[str]:
+    # Not by `in`, which takes a limit of 0 for False.
+    values = {name: getattr(arguments, name) for name in options}
+    return [name for name, value in values.items() if value is not None and value is not False]
+
+
+def _spelled(names: Iterable[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def _contradiction(arguments: argparse.Namespace) -> str | None:
+    """Return what of the options for INT8 would do nothing, in words; None if all do something."""
+    given = _given(arguments, _INT8_OPTIONS)
+    if given and not arguments.int8:
+        return f"{_spelled(given)}: for INT8 alone, expected --int8 beside it"
+    if arguments.calibrator == TENSORRT_ENTROPY:
+        idle = _given(arguments, _NOT_FOR_TENSORRT_ENTROPY)
+        if idle:
+            return f"{_spelled(idle)}: TensorRT decides that itself with --calibrator {TENSORRT_ENTROPY}"
+    if arguments.images is not None and arguments.calibration_manifest is not None:
+        return "--images and --calibration-manifest both name the calibration images, expected one of them"
+    if arguments.force_validation_images and arguments.calibration_manifest is None:
+        return "--force-validation-images is for images of a --calibration-manifest"
+    return None
+
+
+def _int8_request(arguments: argparse.Namespace) -> Int8Request:
+    return Int8Request(**{_INT8_OPTIONS[name]: getattr(arguments, name) for name in _given(arguments, _INT8_OPTIONS)})
 
 
 def _build(arguments: argparse.Namespace) -> int:
@@ -167,19 +221,7 @@ def _build(arguments: argparse.Namespace) -> int:
         data_dir=arguments.data_dir,
         weights_path=arguments.weights,
         accuracy_images=arguments.accuracy_images,
-        int8=Int8Request(
-            calibration_images=arguments.calibration_images,
-            manifest_path=arguments.calibration_manifest,
-            force_validation_images=arguments.force_validation_images,
-            calibrator=arguments.calibrator,
-            weight_method=arguments.weight_ranges,
-            classifier=arguments.classifier,
-            resize=arguments.resize,
-            max_drop_points=arguments.max_miou_drop,
-            max_label_change_percent=arguments.max_label_change,
-            search_minutes=arguments.search_minutes,
-            measure_layers=arguments.sensitivity,
-        ),
+        int8=_int8_request(arguments),
         options=parse_assignments(arguments.option),
         output=arguments.output,
         onnx_path=arguments.onnx,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
 
-from calibration.recipe import INT8
+from calibration.recipe import INT8, QuantizationRecipe
 from export.defaults import Sources
 
 DEFAULT_DROP_POINTS = 0.5
@@ -28,9 +28,8 @@ class Int8Request:
         weight_method: of weight ranges, "max" or "mse".
         classifier: "int8" or "float".
         resize: "int8" or "float".
-        max_drop_points: points of mIoU that may be lost on labelled images.
-        max_label_change_percent: pixels whose label may change on images without labels; None for the default, which
-            drawn scenes are not held to.
+        max_drop_points: points of mIoU that may be lost on labelled images; None for the default.
+        max_label_change_percent: pixels whose label may change on images without labels; None for the default.
         search_minutes: time for everything beyond the plain recipe.
         measure_layers: measure the sensitivity of every layer even if the budget holds at once.
     """
@@ -42,10 +41,16 @@ class Int8Request:
     weight_method: str = "max"
     classifier: str = INT8
     resize: str = INT8
-    max_drop_points: float = DEFAULT_DROP_POINTS
+    max_drop_points: float | None = None
     max_label_change_percent: float | None = None
     search_minutes: float = DEFAULT_SEARCH_MINUTES
     measure_layers: bool = False
+
+    def recipe(self) -> QuantizationRecipe:
+        """Return where a search starts."""
+        return QuantizationRecipe(
+            method=self.calibrator, weight_method=self.weight_method, classifier=self.classifier, resize=self.resize
+        )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from edge.card import EngineCard, engine_folder
 from edge.contract import Contract
 from edge.datasets import LAYOUTS, default_data_dir
 from edge.errors import GraphError
-from edge.frames import FrameSet
+from edge.frames import FrameSet, SyntheticFrames
 from edge.provenance import RANDOM
 from edge.records import read_record
 from export.backends import choose_backend
@@ -34,7 +34,7 @@ from export.engine_check import budget_of, open_accuracy_set, require_budget, wr
 from export.foreign import adopt
 from export.graph_step import export_parity, float_graph, parity_frames
 from export.implicit_int8 import check_implicit, entropy_calibration
-from export.int8_steps import calibrate, calibration_images, find_int8
+from export.int8_steps import KeptRecipe, calibrate, calibration_images, find_int8, kept_recipe
 from export.own_pictures import split_pictures
 from export.parity import ParityReport
 from train.options import resolve_options
@@ -124,9 +124,9 @@ def build(request: BuildRequest, say: Say = lambda line: print(line, file=sys.st
     parity = export_parity(plan.artifact, contract)
     if parity is not None:
         say(parity.sentence())
-    job, ranges = _measured_job(request, plan, contract, say)
+    job, ranges, kept = _measured_job(request, plan, contract, say)
     if ranges is not None:
-        found = find_int8(request, plan, contract, ranges, job.accuracy, job.budget, say)
+        found = find_int8(request, plan, contract, ranges, job.accuracy, job.budget, kept, say)
         job = dataclasses.replace(job, found=found)
         if not found.outcome.is_met:
             folder = refused_folder(plan)
@@ -138,11 +138,12 @@ def build(request: BuildRequest, say: Say = lambda line: print(line, file=sys.st
 
 def _measured_job(
     request: BuildRequest, plan: Plan, contract: Contract, say: Say
-) -> tuple[Job, tuple[Ranges, str] | None]:
+) -> tuple[Job, tuple[Ranges, str] | None, KeptRecipe | None]:
     """Calibrate, and open the images that accuracy is measured on.
 
     Returns:
-        The job as far as it is known, and the ranges with the hash of their file; None without ranges of ours.
+        The job as far as it is known; the ranges with the hash of their file, None without ranges of ours; and the
+        recipe that was found elsewhere, None where there are real images to judge by.
     """
     is_random = contract.weights.kind == RANDOM
     # Labels of random weights mean nothing: a few frames show that the engine runs.
@@ -165,8 +166,12 @@ def _measured_job(
         say(f"{len(warnings) - _SHOWN_WARNINGS} more warnings are in the report")
     calibrated = frozenset(manifest.sha256) if manifest is not None else frozenset()
     accuracy = open_accuracy_set(plan, contract, held_out, calibrated)
-    budget = budget_of(request, contract, accuracy)
-    return Job(request, plan, contract, accuracy, budget, None, manifest, warnings, calibration), ranges
+    kept = None
+    if ranges is not None and not is_random and isinstance(held_out, SyntheticFrames):
+        kept = kept_recipe(request, plan, contract, ranges[1])
+    budget = budget_of(request, contract, accuracy, kept is not None)
+    job = Job(request, plan, contract, accuracy, budget, None, manifest, warnings, calibration)
+    return job, ranges, None if budget.is_enforced else kept
 
 
 def _held_out(request: BuildRequest, sources: Sources) -> FrameSet:

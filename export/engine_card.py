@@ -66,7 +66,8 @@ class Job:
 
 def refused_folder(plan: Plan) -> Path:
     """Return where the report of INT8 over its budget goes: not to an earlier engine, which has its own."""
-    return plan.output.with_name(f"{plan.output.name}-refused")
+    output = plan.output if plan.output.name not in ("", "..") else plan.output.resolve()
+    return output.with_name(f"{output.name}-refused")
 
 
 def build_and_keep(job: Job, say: Say) -> tuple[EngineCard, Int8Report | None]:
@@ -104,8 +105,16 @@ def build_and_keep(job: Job, say: Say) -> tuple[EngineCard, Int8Report | None]:
             )
     write_bytes(plan.output / card.engine_file, engine.data)
     _write_card(plan.output, card)
-    shutil.rmtree(refused_folder(plan), ignore_errors=True)
+    _remove_refusal(refused_folder(plan))
     return card, report
+
+
+def _remove_refusal(folder: Path) -> None:
+    """Remove an earlier refusal's report, and its folder if nothing else is in it."""
+    with contextlib.suppress(OSError):
+        for name in (PAGE_FILE, REPORT_FILE):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _timed(job: Job, graph: bytes) -> tuple[Job, dict[str, tuple[float, float]]]:

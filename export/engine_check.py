@@ -12,7 +12,6 @@ from calibration.accuracy import (
     SetLabels,
     drop_interval,
     drop_points,
-    enforced,
     graph_runner,
     without_frames,
     worst_images,
@@ -22,18 +21,24 @@ from calibration.recipe import FLOAT, INT8
 from calibration.report_page import write_page
 from calibration.report_pictures import WorstPicture
 from calibration.report_record import PAGE_FILE, REPORT_FILE, ImageReport, Int8Report, LayerReport
-from calibration.report_text import curve_lines
+from calibration.report_text import curve_lines, points
 from edge.card import BuildCheck, EngineCard, LayerPrecision
 from edge.contract import GRAPH_FILE, Contract
 from edge.datasets import Dataset
-from edge.errors import AccuracyBudgetError, DatasetError
+from edge.errors import AccuracyBudgetError, DatasetError, InputError
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
 from edge.labels import palette_for
 from edge.provenance import RANDOM
 from edge.records import write_record
 from edge.runtime import open_engine
 from edge.segmenter import uncertainty_output
-from export.build_request import DEFAULT_LABEL_CHANGE_PERCENT, BuildRequest, Plan, Say
+from export.build_request import (
+    DEFAULT_DROP_POINTS,
+    DEFAULT_LABEL_CHANGE_PERCENT,
+    BuildRequest,
+    Plan,
+    Say,
+)
 from export.int8_steps import Int8Graph
 
 WORST_IMAGES = 4
@@ -63,15 +68,29 @@ def open_accuracy_set(plan: Plan, contract: Contract, frames: FrameSet, calibrat
     return AccuracySet(frames, _labelled(frames, contract), reference)
 
 
-def budget_of(request: BuildRequest, contract: Contract, accuracy: AccuracySet) -> Budget:
-    """Return what INT8 is held to: nothing with random weights, mIoU with labels, agreement on other real images."""
+def budget_of(request: BuildRequest, contract: Contract, accuracy: AccuracySet, has_kept_recipe: bool) -> Budget:
+    """Return what INT8 is held to: nothing with random weights, mIoU with labels, agreement without.
+
+    Drawn scenes are not what a network was trained for: a recipe that held its budget on real images elsewhere is not
+    judged by them, unless the user gives a limit.
+
+    Raises:
+        InputError: the user limits the drop in mIoU, and there are no labels to count it by.
+    """
+    wanted = request.int8
     if request.precision != INT8 or contract.weights.kind == RANDOM:
         return Budget(None, None)
-    percent = request.int8.max_label_change_percent
-    if percent is None and not isinstance(accuracy.frames, SyntheticFrames):
-        percent = DEFAULT_LABEL_CHANGE_PERCENT
-    agreement = None if percent is None else 1.0 - percent / 100.0
-    return enforced(Budget(request.int8.max_drop_points, agreement), accuracy.has_truth)
+    if accuracy.has_truth:
+        return Budget(DEFAULT_DROP_POINTS if wanted.max_drop_points is None else wanted.max_drop_points, None)
+    if wanted.max_drop_points is not None:
+        raise InputError(
+            f"--max-miou-drop needs label maps, {accuracy.frames.description} have none. Next: --data-dir FOLDER of "
+            "labelled images, or --max-label-change PERCENT"
+        )
+    percent = wanted.max_label_change_percent
+    if percent is None and has_kept_recipe and isinstance(accuracy.frames, SyntheticFrames):
+        return Budget(None, None)
+    return Budget(None, 1.0 - (DEFAULT_LABEL_CHANGE_PERCENT if percent is None else percent) / 100.0)
 
 
 def check_engine(
@@ -197,19 +216,29 @@ def require_budget(report: Int8Report, budget: Budget, found: Int8Graph, folder:
         return
     for line in curve_lines(report):
         say(line)
+    has_truth = report.drop_points is not None
     cost = (
-        f"costs {report.drop_points:.2f} points of mIoU"
-        if report.drop_points is not None
+        f"costs {points(report.drop_points, budget.max_drop_points)} points of mIoU"
+        if has_truth
         else f"changes {100 * (1 - report.simulated.label_agreement):.2f} % of labels"
     )
     if found.outcome.is_met:
-        cost = "holds the budget when simulated exactly, but the engine itself does not"
+        cost = f"holds the budget when simulated exactly, but the engine itself does not ({_engine_cost(report)})"
     time = ", and time ended the search" if found.outcome.is_out_of_time else ""
+    option = "--max-miou-drop" if has_truth else "--max-label-change"
+    next_step = f"--search-minutes for a longer search, {option} for a larger budget, or --fp16"
+    if report.images_from == SyntheticFrames.DESCRIPTION:
+        next_step = "--data-dir FOLDER or --images FOLDER: drawn scenes say little of a trained network; or --fp16"
     raise AccuracyBudgetError(
         f"INT8 of {report.network} {cost} on {report.image_count} images of {report.images_from}, the budget is "
-        f"{budget.sentence()}{time}; no engine was kept, see {folder / PAGE_FILE}. Next: --search-minutes for a longer "
-        "search, --max-miou-drop for a larger budget, or --fp16"
+        f"{budget.sentence()}{time}; no engine was kept, see {folder / PAGE_FILE}. Next: {next_step}"
     )
+
+
+def _engine_cost(report: Int8Report) -> str:
+    if report.engine.miou is None or report.float_figures.miou is None:
+        return f"{100 * (1 - report.engine.label_agreement):.2f} % of labels changed"
+    return f"{100 * (report.float_figures.miou - report.engine.miou):.3f} points of mIoU lost"
 
 
 def _labelled(frames: FrameSet, contract: Contract) -> Dataset | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import calibration
 from calibration.accuracy import AccuracySet, Budget, drop_points
@@ -31,7 +32,8 @@ from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract
 from edge.errors import ContractError, GraphError, InputError
 from edge.frames import FrameSet, SyntheticFrames
 from edge.provenance import RANDOM
-from edge.records import read_record, record, write_record
+from edge.records import read_record, record, record_to_json, write_record
+from edge.runtime.onnxruntime import import_onnxruntime
 from export.backends import unsigned_levels
 from export.build_request import BuildRequest, Plan, Say
 from export.own_pictures import picture_manifest, split_pictures
@@ -42,16 +44,21 @@ _QUANTISERS = (
 )
 """Modules that decide what a quantised graph is."""
 
+_EVALUATORS = (*_QUANTISERS, "accuracy", "sensitivity", "search", "search_state", "recipe", "ranges", "multiply_adds")
+"""Modules that the figures of an evaluation depend on."""
+
 RECIPE_FILE = "int8-recipe.json"
 EQUALISED_FOLDER = "equalised"
 
 
-@record(schema=1, what="kept recipe")
+@record(schema=2, what="kept recipe")
 class KeptRecipe:
     """A recipe that held its budget on real images, for machines that have none.
 
     Attributes:
         graph_sha256: of the float graph.
+        ranges_sha256: of ranges.json.
+        code_sha256: of the code that made the quantised graph.
         form: whose placement was evaluated.
         recipe: what it is.
         drop_points: mIoU lost by simulation, in points; None without labels.
@@ -61,6 +68,8 @@ class KeptRecipe:
     """
 
     graph_sha256: str
+    ranges_sha256: str
+    code_sha256: str
     form: str
     recipe: QuantizationRecipe
     drop_points: float | None
@@ -139,6 +148,7 @@ def find_int8(
     calibrated: tuple[Ranges, str],
     accuracy: AccuracySet,
     budget: Budget,
+    kept: KeptRecipe | None,
     say: Say,
 ) -> Int8Graph:
     """Find the recipe that holds the budget and write the portable Q/DQ graph.
@@ -150,14 +160,15 @@ def find_int8(
         calibrated: ranges and the hash of their file.
         accuracy: images that the recipe is judged on.
         budget: what it is held to.
+        kept: where it starts; None to start from what the user asked for.
         say: takes a line for each step.
     """
     ranges, ranges_sha256 = calibrated
     form = plan.backend
     model = load_graph(plan.artifact / GRAPH_FILE)
-    start, notes = _first_recipe(request, plan, contract, budget)
-    images = [accuracy.frames.digest(index) for index in range(len(accuracy.frames))]
-    results_of = [contract.graph_sha256, ranges_sha256, images, accuracy.has_truth, _code_sha256()]
+    start, notes = _first_recipe(request, kept)
+    results_of = _results_sha256(contract, ranges_sha256, accuracy)
+    deadline_s = time.monotonic() + 60.0 * request.int8.search_minutes
 
     def balanced() -> tuple[Any, Ranges] | None:
         return _equalised(request, plan, contract, model, ranges, say)
@@ -166,8 +177,8 @@ def find_int8(
         levels = unsigned_levels() if searched == "onnxruntime" else 255
         return RecipeSearch(
             model, ranges, balanced, searched, levels, contract, accuracy, budget,
-            sha256_json([*results_of, searched, levels]), plan.artifact / f"int8-search-{searched}.json",
-            60.0 * request.int8.search_minutes, say,
+            sha256_json([results_of, searched, levels]), plan.artifact / f"int8-search-{searched}.json",
+            max(deadline_s - time.monotonic(), 0.0), say,
         )  # fmt: skip
 
     search = search_of(form)
@@ -185,14 +196,16 @@ def find_int8(
         graph = quantize(*search.source(outcome.recipe), outcome.recipe, "tensorrt")
     findings = require_clean(load_bytes(graph.data), "tensorrt", QDQ_GRAPH_FILE)
     say(f"linter: 0 errors and {len(findings)} warnings in {QDQ_GRAPH_FILE}")
-    write_bytes(plan.artifact / QDQ_GRAPH_FILE, graph.data)
+    if portable.is_met or not budget.is_enforced:  # one over the budget is no graph to hand out
+        write_bytes(plan.artifact / QDQ_GRAPH_FILE, graph.data)
     if is_judged and portable.is_met:
         drop = drop_points(accuracy.float_labels, portable.labels)
-        kept = KeptRecipe(
-            contract.graph_sha256, "tensorrt", portable.recipe, drop, portable.labels.agreement,
+        held = KeptRecipe(
+            contract.graph_sha256, ranges_sha256, _code_sha256(), "tensorrt", portable.recipe, drop,
+            portable.labels.agreement,
             accuracy.frames.description, len(accuracy.frames),
         )  # fmt: skip
-        write_record(plan.artifact / RECIPE_FILE, kept)
+        write_record(plan.artifact / RECIPE_FILE, held)
     return Int8Graph(outcome, form, ranges, search.source(outcome.recipe)[1], ranges_sha256, notes)
 
 
@@ -216,7 +229,9 @@ def _portable_note(portable: SearchOutcome, accuracy: AccuracySet, budget: Budge
         if drop is not None
         else f"{100 * (1 - portable.labels.agreement):.2f} % of labels changed"
     )
-    verdict = "holds the budget" if portable.is_met else f"is over the budget of {budget.sentence()}"
+    verdict = (
+        "holds the budget" if portable.is_met else f"is over the budget of {budget.sentence()} and was not written:"
+    )
     return (
         f"{QDQ_GRAPH_FILE}, the form for TensorRT, {verdict} when simulated exactly: {cost}, "
         f"{100 * portable.quantized.int8_mac_share:.1f} % of multiply-adds in INT8; {portable.recipe.sentence()}"
@@ -228,28 +243,38 @@ def load_bytes(data: bytes) -> Any:
     return import_onnx().load_from_string(data)
 
 
-def _first_recipe(
-    request: BuildRequest, plan: Plan, contract: Contract, budget: Budget
-) -> tuple[QuantizationRecipe, tuple[str, ...]]:
-    """Return where the search starts: what the user asked for, or what held the budget where there were images."""
-    wanted = request.int8
-    plain = QuantizationRecipe(
-        method=wanted.calibrator, weight_method=wanted.weight_method, classifier=wanted.classifier, resize=wanted.resize
-    )
-    if budget.is_enforced or contract.weights.kind == RANDOM:
-        return plain, ()
+def kept_recipe(request: BuildRequest, plan: Plan, contract: Contract, ranges_sha256: str) -> KeptRecipe | None:
+    """Return the recipe that held its budget elsewhere, if it is of this graph, these ranges and this code.
+
+    None where there is none, and where the user asks for another recipe.
+    """
+    if request.int8.recipe() != QuantizationRecipe():
+        return None
     try:
         kept = read_record(KeptRecipe, plan.artifact / RECIPE_FILE)
     except (InputError, ContractError):
-        return plain, ()
-    if kept.graph_sha256 != contract.graph_sha256:
-        return plain, ()
+        return None
+    here = (contract.graph_sha256, ranges_sha256, _code_sha256())
+    return kept if (kept.graph_sha256, kept.ranges_sha256, kept.code_sha256) == here else None
+
+
+def _first_recipe(request: BuildRequest, kept: KeptRecipe | None) -> tuple[QuantizationRecipe, tuple[str, ...]]:
+    """Return where the search starts: what the user asked for, or what held the budget where there were images."""
+    if kept is None:
+        return request.int8.recipe(), ()
     drop = f"a drop of {kept.drop_points:+.2f} points" if kept.drop_points is not None else ""
     figures = drop or f"labels equal on {100 * kept.label_agreement:.2f} % of pixels"
     return kept.recipe, (
         f"quantised by the recipe that came with the artefact: {figures} in the {kept.form} form on "
         f"{kept.image_count} images of {kept.images_from}",
     )
+
+
+def _results_sha256(contract: Contract, ranges_sha256: str, accuracy: AccuracySet) -> str:
+    """Return the digest of all that an evaluation depends on, but form and recipe."""
+    described = record_to_json(dataclasses.replace(contract, adopted_from=None))
+    onnxruntime = import_onnxruntime().__version__
+    return sha256_json([described, ranges_sha256, accuracy.digests(), _code_sha256(_EVALUATORS), onnxruntime])
 
 
 def _ranges_of(
@@ -307,7 +332,9 @@ def _equalised(
     return balanced, _ranges_of(folder, own, frames, manifest, say)[0]
 
 
-def _code_sha256() -> str:
-    """Return the digest of the code that makes a quantised graph: results of other code are not taken over."""
+def _code_sha256(modules: Sequence[str] = _QUANTISERS) -> str:
+    """Return the digest of the code that made a result, post-processing and metrics included."""
     folder = Path(calibration.__file__).parent
-    return sha256_json([sha256_file(folder / f"{name}.py") for name in _QUANTISERS])
+    shared = sorted((folder.parent / "edge" / "postprocess").rglob("*.py"))
+    shared += [folder.parent / "edge" / name for name in ("metrics.py", "preprocess.py", "segmenter.py")]
+    return sha256_json([sha256_file(path) for path in (*(folder / f"{name}.py" for name in modules), *shared)])

@@ -22,7 +22,6 @@ from calibration.accuracy import (
     _mious,
     drop_interval,
     drop_points,
-    enforced,
     graph_runner,
     without_frames,
     worst_images,
@@ -267,13 +266,6 @@ def test_budget_that_is_not_enforced_holds_whatever_is_lost():
     assert not budget.is_enforced
     assert budget.holds(None, 0.0) and budget.holds(99.0, 0.0)
     assert budget.sentence() == "none"
-
-
-def test_set_is_held_to_points_where_it_has_truth_and_to_labels_elsewhere():
-    both = Budget(0.5, 0.95)
-    assert enforced(both, has_truth=True) == Budget(0.5, None)
-    assert enforced(both, has_truth=False) == Budget(None, 0.95)
-    assert enforced(Budget(0.5, None), has_truth=False) == Budget(None, None)
 
 
 # Images

@@ -54,8 +54,8 @@ def test_options_are_those_that_are_documented():
         "model": "fastfcn", "weights": None, "option": [], "onnx": None, "contract": None, "size": None,
         "dataset": None, "data_dir": None, "images": None, "fp16": False, "int8": False, "backend": "auto", "dla": None,
         "calibration_images": None, "calibration_manifest": None, "force_validation_images": False,
-        "calibrator": "percentile", "weight_ranges": "max", "classifier": "int8", "resize": "int8",
-        "max_miou_drop": 0.5, "max_label_change": None, "accuracy_images": 50, "search_minutes": 30.0,
+        "calibrator": None, "weight_ranges": None, "classifier": None, "resize": None,
+        "max_miou_drop": None, "max_label_change": None, "accuracy_images": 50, "search_minutes": None,
         "sensitivity": False, "output": None, "dry_run": False, "json": False,
     }  # fmt: skip
 
@@ -89,7 +89,7 @@ def test_bare_command_asks_for_what_the_help_says(asked):
 def test_every_option_reaches_the_request(asked):
     request = asked(
         "--model", "fastfcn", "--int8", "--size", "64x128", "--weights", "w.h5", "--option", "head=psp",
-        "--dataset", "camvid", "--data-dir", "d", "--images", "mine", "--backend", "tensorrt", "--dla", "1",
+        "--dataset", "camvid", "--data-dir", "d", "--backend", "tensorrt", "--dla", "1",
         "--calibration-images", "7", "--calibration-manifest", "m.json", "--force-validation-images",
         "--calibrator", "mse", "--weight-ranges", "mse", "--classifier", "float", "--resize", "float",
         "--max-miou-drop", "1.5", "--max-label-change", "2", "--accuracy-images", "9", "--search-minutes", "0.5",
@@ -103,8 +103,32 @@ def test_every_option_reaches_the_request(asked):
     assert request == BuildRequest(
         model="fastfcn", height=64, width=128, precision="int8", backend="tensorrt", dataset="camvid",
         data_dir=Path("d"), weights_path=Path("w.h5"), accuracy_images=9, int8=int8, options={"head": "psp"},
-        output=Path("o"), is_size_given=True, images_path=Path("mine"), dla_core=1,
+        output=Path("o"), is_size_given=True, dla_core=1,
     )  # fmt: skip
+    assert asked("--model", "unet", "--images", "mine").images_path == Path("mine")
+    assert asked("--model", "unet", "--int8", "--max-miou-drop", "0").int8.max_drop_points == 0.0
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        (["--max-miou-drop", "0"], "--max-miou-drop: for INT8 alone, expected --int8 beside it"),
+        (["--fp16", "--sensitivity", "--resize", "float"], "--resize, --sensitivity: for INT8 alone"),
+        (
+            ["--int8", "--calibrator", "tensorrt-entropy", "--classifier", "float"],
+            "--classifier: TensorRT decides",
+        ),
+        (["--int8", "--images", "a", "--calibration-manifest", "b"], "--images and --calibration-manifest both name"),
+        (["--int8", "--force-validation-images"], "--force-validation-images is for images of a"),
+    ],
+)
+def test_option_that_would_do_nothing_is_refused(clean_folder, capsys, extra, reason):
+    with pytest.raises(SystemExit) as ended:
+        main(["--model", "fast_scnn", *extra])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and reason in error and error.count("\n") == 1
+    assert not list(clean_folder.iterdir())
 
 
 def test_given_graph_reaches_the_request_and_keeps_its_own_size(asked):

@@ -128,7 +128,7 @@ def test_dla_engine_gets_scales_of_the_recipe_that_holds_the_budget(install, cor
     gpu = install("8.6.1")
     card = built(backend="tensorrt", dla_core=core, **LOOSE)[0].card
     assert (card.dla_core, card.precision) == (core, "int8")
-    assert card.rebuild_command().endswith(f"--int8 --backend tensorrt --dla {core}")
+    assert card.rebuild_command().endswith(f"--int8 --calibrator min-max --backend tensorrt --dla {core}")
     assert gpu.config.DLA_core == core and gpu.config.default_device_type.name == "DLA"
     assert b"QuantizeLinear" not in gpu.built_graph
     assert gpu.batches == []  # no image is shown: the ranges are there

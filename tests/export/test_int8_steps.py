@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -27,7 +28,7 @@ from calibration.select_images import MANIFEST_FILE
 from edge.artifacts import sha256_file
 from edge.card import read_card
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, read_contract
-from edge.errors import DatasetError, InputError
+from edge.errors import AccuracyBudgetError, DatasetError, InputError
 from edge.records import read_record, write_record
 from export.build_engine import main
 from export.int8_steps import EQUALISED_FOLDER, RECIPE_FILE, KeptRecipe
@@ -36,6 +37,7 @@ HOSTILE = hostile.hostile_network(readers=2)
 ONE_READER = hostile.hostile_network(readers=1)
 BENIGN = hostile.hostile_network(ratio=1.0)
 CAMVID = Path("data") / "camvid"
+BLIND = {"max_label_change_percent": 100.0}
 LOOSE = {"max_drop_points": 100.0}
 
 
@@ -138,11 +140,11 @@ def test_ranges_of_another_graph_are_not_used_and_the_reason_is_said(network):
     built(**LOOSE)
     shutil.rmtree("data")
     ranges = sha256_file(ARTIFACT / RANGES_FILE)
-    result, lines = built(**LOOSE)
+    result, lines = built(**BLIND)
     assert "no dataset here: use the artefact's ranges of 3 images of camvid train" in lines
     assert result.card.calibration.ranges_sha256 == ranges
     device.write_artifact(ONE_READER)
-    result, lines = built(**LOOSE)
+    result, lines = built(**BLIND)
     assert any(line.startswith("ranges are collected anew: ranges.json is of another graph: got ") for line in lines)
     assert result.card.calibration.images_from == "synthetic scenes"
     assert any("ranges come from synthetic scenes" in note for note in result.card.notes)
@@ -153,7 +155,7 @@ def test_whose_images_moved_ranges_are_of_is_still_on_the_card(network):
     manifest = device.write_manifest(Path("mine.json"), "val", ["val_0", "val_1"])
     built(manifest_path=manifest, force_validation_images=True, **LOOSE)
     shutil.rmtree("data")
-    card = built(**LOOSE)[0].card
+    card = built(**BLIND)[0].card
     assert card.calibration.images_from == "camvid val"
     assert any("forced with --force-validation-images" in note for note in card.notes)
 
@@ -186,7 +188,7 @@ def test_recipe_that_came_with_the_artefact_is_used_where_no_images_are(network)
     built(max_drop_points=7.0)
     kept = read_record(KeptRecipe, ARTIFACT / RECIPE_FILE)
     moved_away()
-    card = built()[0].card
+    card = built(calibrator="percentile")[0].card
     assert card.calibration.recipe == kept.recipe.sentence()
     assert card.calibration.budget == "none"  # drawn scenes tell nothing of a trained network
     (note,) = [note for note in card.notes if note.startswith("quantised by the recipe that came with the artefact")]
@@ -195,15 +197,62 @@ def test_recipe_that_came_with_the_artefact_is_used_where_no_images_are(network)
     assert {"narrow", "side"} <= floats
 
 
-def test_recipe_of_another_graph_is_not_used(network):
+@pytest.mark.parametrize("field", ["graph_sha256", "ranges_sha256", "code_sha256"])
+def test_recipe_of_another_graph_other_ranges_or_other_code_is_not_used(network, field):
     network(HOSTILE)
     built(max_drop_points=7.0)
     moved_away()
     path = ARTIFACT / RECIPE_FILE
-    write_record(path, dataclasses.replace(read_record(KeptRecipe, path), graph_sha256="5" * 64))
-    card = built()[0].card
-    assert card.calibration.recipe == "min-max ranges"
+    write_record(path, dataclasses.replace(read_record(KeptRecipe, path), **{field: "5" * 64}))
+    card = built(calibrator="percentile", **BLIND)[0].card
+    assert card.calibration.recipe == "percentile ranges"
     assert not any("recipe that came with" in note for note in card.notes)
+
+
+def test_recipe_that_the_user_asks_for_goes_before_the_one_that_came_with_the_artefact(network):
+    network(HOSTILE)
+    built(max_drop_points=7.0)
+    moved_away()
+    card = built(calibrator="entropy", classifier="float", **BLIND)[0].card
+    assert card.calibration.recipe == "entropy ranges, classifier in float"
+
+
+def test_trained_network_without_real_images_or_a_recipe_is_held_to_its_labels_on_drawn_scenes(network):
+    network(HOSTILE)
+    shutil.rmtree("data")
+    with pytest.raises(
+        AccuracyBudgetError, match=r"at most 5 % of labels.*Next: --data-dir FOLDER or --images"
+    ):
+        built(search_minutes=0.0)
+
+
+def test_limit_in_points_without_labels_to_count_them_by_is_refused(network):
+    network(BENIGN)
+    shutil.rmtree("data")
+    with pytest.raises(InputError, match="--max-miou-drop needs label maps, synthetic scenes have none"):
+        built(max_drop_points=1.0)
+
+
+def test_graph_over_the_budget_is_not_handed_out(network):
+    network(HOSTILE)
+    built(max_drop_points=7.0)
+    held = sha256_file(ARTIFACT / QDQ_GRAPH_FILE)
+    with pytest.raises(AccuracyBudgetError):
+        built(max_drop_points=0.0, search_minutes=0.0)
+    assert sha256_file(ARTIFACT / QDQ_GRAPH_FILE) == held
+
+
+def test_search_starts_anew_when_label_maps_were_corrected(network):
+    network(HOSTILE)
+    right = {path: path.read_bytes() for path in Path("data/camvid/valannot").iterdir()}
+    for path in right:
+        cv2.imwrite(str(path), np.zeros_like(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)))
+    built(max_drop_points=100.0)
+    for path, data in right.items():
+        path.write_bytes(data)
+    report = built(max_drop_points=7.0)[0].report
+    assert report.is_met and len(report.steps) > 1
+    assert report.steps[0].drop_points > 7.0
 
 
 def test_over_the_budget_no_recipe_is_kept(network):
