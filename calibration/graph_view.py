@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Iterator
 
+import numpy as np
+
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Operators with multiply-adds; those with a constant weight are worth INT8."""
 
 KEEPS_RANGE = ("Resize", "MaxPool", "Slice", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten")
 """Operators whose output lies within the range of their input: both share one scale."""
+
+_STANDARD_DOMAINS = ("", "ai.onnx")
+
+_SAME_SIZE = ("Gelu", "FastGelu", "QuickGelu", "BiasGelu")
+"""Operators of ONNX Runtime's own whose output has the size of their input."""
+
+_LARGEST_SHAPE = 64
+"""Values of a constant that sizes may depend on."""
 
 
 class GraphView:
@@ -74,6 +84,46 @@ class GraphView:
             else:
                 waiting.extend(node.input)
         return found
+
+
+def with_sizes(onnx: Any, model: Any) -> Any:
+    """Infer the sizes of a graph's tensors, as far as ONNX knows its operators.
+
+    Args:
+        onnx: the onnx module.
+        model: onnx.ModelProto, whose operator sets hold; left as it is.
+
+    Returns:
+        onnx.GraphProto with value_info, and with inputs in the place of large constants, which inference would copy.
+        Behind an operator of another domain sizes are missing, unless the file has them or the operator is one of
+        _SAME_SIZE.
+    """
+    light = onnx.ModelProto(ir_version=model.ir_version)
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    light.graph.CopyFrom(
+        onnx.GraphProto(
+            name=model.graph.name,
+            node=model.graph.node,
+            input=model.graph.input,
+            output=model.graph.output,
+            value_info=model.graph.value_info,
+        )
+    )
+    inputs = {value.name for value in model.graph.input}
+    for tensor in model.graph.initializer:
+        if np.prod(tensor.dims, dtype=np.int64) <= _LARGEST_SHAPE:
+            light.graph.initializer.append(tensor)
+        elif tensor.name not in inputs:
+            described = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            light.graph.input.append(described)
+    for node in light.graph.node:
+        if node.domain not in _STANDARD_DOMAINS and node.op_type in _SAME_SIZE:
+            node.CopyFrom(onnx.helper.make_node("Identity", node.input[:1], node.output[:1]))
+    try:
+        return onnx.shape_inference.infer_shapes(light, data_prop=True).graph
+    except (RuntimeError, ValueError, onnx.shape_inference.InferenceError):
+        return light.graph  # ONNX Runtime runs graphs that this inference refuses; what the file says is left
 
 
 def weight_axis(node: Any) -> int:

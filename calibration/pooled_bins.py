@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration.graph_view import GraphView
+from calibration.graph_view import GraphView, with_sizes
 
 MOST_BINS = 16
 """Along an axis; with more, the products cost more than the means."""
@@ -56,21 +56,21 @@ class _Pooled:
         return _Pooled(self.source, rows, columns, self.nodes | {node.name}, self.has_means or takes_means)
 
 
-def pool_by_products(onnx: Any, graph: Any, opset: int) -> tuple[str, ...]:
+def pool_by_products(onnx: Any, model: Any) -> tuple[str, ...]:
     """Replace chains of Slice, ReduceMean and Concat along rows and columns by matrix products.
 
     Args:
         onnx: the module.
-        graph: onnx.GraphProto with static sizes; changed in place.
-        opset: its version.
+        model: onnx.ModelProto; changed in place. What has no static size stays as it is.
 
     Returns:
         Names of the tensors that products make now.
     """
+    graph = model.graph
     if not any(node.op_type == "ReduceMean" for node in graph.node):
         return ()
     view = GraphView(graph)
-    pooled = _Tracer(onnx, view, _sizes(onnx, graph, opset)).trace()
+    pooled = _Tracer(onnx, view, _sizes(onnx, model)).trace()
     replaced = {
         name: found
         for name, found in pooled.items()
@@ -88,10 +88,9 @@ def pool_by_products(onnx: Any, graph: Any, opset: int) -> tuple[str, ...]:
     return tuple(replaced)
 
 
-def _sizes(onnx: Any, graph: Any, opset: int) -> dict[str, tuple[int, ...]]:
+def _sizes(onnx: Any, model: Any) -> dict[str, tuple[int, ...]]:
     """Return the static sizes of 4-D float tensors, by shape inference."""
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
-    known = onnx.shape_inference.infer_shapes(model).graph
+    known = with_sizes(onnx, model)
     sizes = {}
     for value in (*known.input, *known.value_info, *known.output):
         kind = value.type.tensor_type

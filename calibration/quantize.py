@@ -127,19 +127,15 @@ def quantize(
         if tensors is not None:
             ranges, view = dataclasses.replace(ranges, tensors=tensors), GraphView(target.graph)
             placement = Placement(view, ranges, recipe, form)
-    layers = _layers(onnx, target.graph, view, placement)
+    layers = _layers(onnx, target, view, placement)
     _Writer(onnx, target.graph, view, placement, ranges, recipe, form, unsigned_levels).run()
     if form == "onnxruntime":
         pair_first_columns(onnx, target.graph)
         multiply_matrices(onnx, target.graph)
-        pool_by_products(onnx, target.graph, _opset(target))
+        pool_by_products(onnx, target)
     _drop_unread(target.graph)
     onnx.checker.check_model(target)
     return QuantizedGraph(target.SerializeToString(deterministic=True), layers)
-
-
-def _opset(model: Any) -> int:
-    return next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx"))
 
 
 def _drop_unread(graph: Any) -> None:
@@ -153,8 +149,8 @@ def _drop_unread(graph: Any) -> None:
     graph.initializer.extend(kept)
 
 
-def _layers(onnx: Any, graph: Any, view: GraphView, placement: Placement) -> tuple[LayerReport, ...]:
-    counts = multiply_adds(onnx, graph)
+def _layers(onnx: Any, model: Any, view: GraphView, placement: Placement) -> tuple[LayerReport, ...]:
+    counts = multiply_adds(onnx, model)
     return tuple(
         LayerReport(
             node.name,

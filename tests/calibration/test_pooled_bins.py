@@ -70,7 +70,7 @@ def changed(model):
     """Return a copy after the rewrite, and the names of the tensors that products make."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    names = pool_by_products(onnx, copy.graph, 17)
+    names = pool_by_products(onnx, copy)
     onnx.checker.check_model(copy, full_check=True)
     return copy, names
 

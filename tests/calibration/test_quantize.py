@@ -463,7 +463,7 @@ def test_no_float_weights_and_no_unread_constants_are_left(form):
 
 
 def test_share_of_int8_counts_the_multiply_adds():
-    macs = multiply_adds(onnx, NETWORK.graph)
+    macs = multiply_adds(onnx, NETWORK)
     pixels = 8 * 8
     expected = {
         "stem": pixels * 8 * 27,
@@ -489,7 +489,7 @@ def test_multiply_adds_of_every_weighted_operator():
     ]
     constants = {"up": np.ones((4, 3, 2, 2), np.float32), "w": np.ones((5, 3), np.float32)}
     model = drawing.make_model(nodes, constants, {"x": (shape, FLOAT)}, {"y": ((1, 5), FLOAT)})
-    assert multiply_adds(onnx, model.graph) == {"large": 36 * 4 * 3 * 4, "y": 15}
+    assert multiply_adds(onnx, model) == {"large": 36 * 4 * 3 * 4, "y": 15}
 
 
 # Refused
