@@ -1,0 +1,90 @@
+"""Energy from samples of power, over exactly one window; refused where the samples do not carry it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Sequence
+
+FEWEST_INSIDE = 2
+"""Samples that have to lie within the window: with fewer, all of its energy is drawn by the samples around it."""
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Energy of one window, or why there is none.
+
+    Attributes:
+        energy_mj: in mJ (1 mW over 1 s is 1 mJ); None where it is refused.
+        refusal: one sentence; None where there is energy.
+    """
+
+    energy_mj: float | None
+    refusal: str | None
+
+
+def integrate_power(
+    times_ns: Sequence[int], power_mw: Sequence[float | None], window_ns: tuple[int, int], gap_limit_s: float
+) -> Energy:
+    """Integrate power over a window by the trapezoidal rule, with values interpolated at both of its ends.
+
+    It is exact for power that is linear between samples.
+
+    Args:
+        times_ns: of the samples, rising.
+        power_mw: at these times; None where it was not measured.
+        window_ns: start and end, on the same clock.
+        gap_limit_s: longest time in s between two samples that is bridged.
+
+    Returns:
+        The energy in mJ. It is refused where the window is empty, is not within the samples or holds fewer than
+        two of them, and where a sample that it needs was not measured or follows its predecessor too late.
+    """
+    start_ns, end_ns = window_ns
+    if end_ns <= start_ns:
+        return _refused("the measured window is empty")
+    if not times_ns:
+        return _refused("there are no samples of power")
+    if times_ns[0] > start_ns or times_ns[-1] < end_ns:
+        late_s, early_s = max(0, times_ns[0] - start_ns) / 1e9, max(0, end_ns - times_ns[-1]) / 1e9
+        return _refused(
+            f"the samples do not cover the measured window: they begin {late_s:.3f} s late "
+            f"and end {early_s:.3f} s early"
+        )
+    first = max(index for index, time_ns in enumerate(times_ns) if time_ns <= start_ns)
+    last = min(index for index, time_ns in enumerate(times_ns) if time_ns >= end_ns)
+    # Relative to the window while still whole numbers: nanoseconds since boot leave a float64 few digits.
+    times_s = [(time_ns - start_ns) / 1e9 for time_ns in times_ns[first : last + 1]]
+    values = list(power_mw[first : last + 1])
+    missing = sum(value is None for value in values)
+    if missing:
+        return _refused(f"{missing} of the {len(values)} samples of the measured window were not measured")
+    steps_s = [after - before for before, after in zip(times_s, times_s[1:])]
+    if min(steps_s) <= 0:
+        return _refused("the samples' clock did not rise")
+    if max(steps_s) > gap_limit_s:
+        return _refused(f"the samples have a gap of {max(steps_s):.3f} s, more than the limit of {gap_limit_s:.3f} s")
+    window_s = (end_ns - start_ns) / 1e9
+    inside = sum(0.0 <= time_s <= window_s for time_s in times_s)
+    if inside < FEWEST_INSIDE:
+        return _refused(
+            f"the measured window of {window_s:.3f} s holds {inside} samples, expected at least {FEWEST_INSIDE}. "
+            "Next: more --seconds"
+        )
+    values[0] = _between(times_s[:2], values[:2], 0.0)
+    values[-1] = _between(times_s[-2:], values[-2:], window_s)
+    times_s[0], times_s[-1] = 0.0, window_s
+    areas = (
+        (after_s - before_s) * (before + after) / 2
+        for before_s, after_s, before, after in zip(times_s, times_s[1:], values, values[1:])
+    )
+    return Energy(math.fsum(areas), None)
+
+
+def _between(times_s: Sequence[float], values: Sequence[float], at_s: float) -> float:
+    share = (at_s - times_s[0]) / (times_s[1] - times_s[0])
+    return values[0] + share * (values[1] - values[0])
+
+
+def _refused(why: str) -> Energy:
+    return Energy(None, why)

@@ -1,0 +1,155 @@
+"""Power and temperatures of one benchmark, as its record keeps them."""
+
+from __future__ import annotations
+
+from typing import Iterable, Sequence
+
+from edge.records import record
+from edge.telemetry.energy import Energy, integrate_power
+from edge.telemetry.sampler import PowerSampler
+
+
+@record(schema=1, what="power of a rail")
+class RailPower:
+    """Power of one rail, or of the total, over the measured window. Unmeasured is None.
+
+    Attributes:
+        mean_mw: energy over time, in mW; not the mean of the samples, whose distances differ.
+        min_mw: smallest sample within the window, in mW.
+        max_mw: largest one, in mW.
+        energy_mj: in mJ; None where it is refused.
+    """
+
+    mean_mw: float | None
+    min_mw: float | None
+    max_mw: float | None
+    energy_mj: float | None
+
+
+@record(schema=1, what="power record")
+class PowerRecord:
+    """What a power source saw while frames were measured. Unmeasured is None, and then there is no energy.
+
+    The measured window goes from the moment before the first measured frame to the moment after the last one; 0 s is
+    its start. Samples before and after it are those of the warm-up, and what its ends are interpolated from.
+
+    Attributes:
+        source: "jtop", "sysfs" or "nvml".
+        version: of what was asked; None where it has none.
+        covers: what the total is the power of.
+        interval_s: seconds from one sample to the next, as the source keeps it.
+        gap_limit_s: longest time in s between two samples over which energy is counted.
+        window_s: length of the measured window.
+        frame_count: frames in it.
+        total: of everything that the source covers.
+        rails: rail -> its power. An input rail is the total too, and the other rails are parts of it.
+        energy_per_frame_mj: energy of the total over frames, in mJ.
+        refusal: why there is no energy; None where there is.
+        failure: why the samples ended early; None where they did not.
+        times_s: of each sample; negative before the window. The columns below have one value for each.
+        total_mw: power in mW.
+        rails_mw: rail -> power in mW.
+        temperatures_c: sensor -> temperature in degrees Celsius.
+        gpu_load_percent: 0 to 100.
+        gpu_clock_mhz: in MHz.
+        fan_percent: duty of the first fan, 0 to 100.
+        power_mode: name of the board's power mode.
+        frame_start_s: when each measured frame began, on the clock of `times_s`.
+    """
+
+    source: str
+    version: str | None
+    covers: str
+    interval_s: float
+    gap_limit_s: float
+    window_s: float
+    frame_count: int
+    total: RailPower
+    rails: dict[str, RailPower]
+    energy_per_frame_mj: float | None
+    refusal: str | None
+    failure: str | None
+    times_s: tuple[float, ...]
+    total_mw: tuple[float | None, ...]
+    rails_mw: dict[str, tuple[float | None, ...]]
+    temperatures_c: dict[str, tuple[float | None, ...]]
+    gpu_load_percent: tuple[float | None, ...]
+    gpu_clock_mhz: tuple[float | None, ...]
+    fan_percent: tuple[float | None, ...]
+    power_mode: tuple[str | None, ...]
+    frame_start_s: tuple[float, ...]
+
+
+def power_record(sampler: PowerSampler, marks_ns: Sequence[int]) -> PowerRecord:
+    """Return the record of a sampler that has ended.
+
+    Args:
+        sampler: what saw the window.
+        marks_ns: start of each measured frame, then the end of the last one; all on time.perf_counter_ns.
+    """
+    samples = sampler.samples
+    times_ns = [sample.time_ns for sample in samples]
+    window_ns = (marks_ns[0], marks_ns[-1])
+    window_s = (window_ns[1] - window_ns[0]) / 1e9
+    frame_count = len(marks_ns) - 1
+    total_mw = [sample.total_mw for sample in samples]
+    rails_mw = {
+        name: [sample.rails_mw.get(name) for sample in samples]
+        for name in _names(sample.rails_mw for sample in samples)
+    }
+    whole = integrate_power(times_ns, total_mw, window_ns, sampler.gap_limit_s)
+    return PowerRecord(
+        source=sampler.source.name,
+        version=sampler.source.version,
+        covers=sampler.source.covers,
+        interval_s=sampler.source.interval_s,
+        gap_limit_s=sampler.gap_limit_s,
+        window_s=window_s,
+        frame_count=frame_count,
+        total=_rail(times_ns, total_mw, window_ns, whole),
+        rails={
+            name: _rail(times_ns, values, window_ns, integrate_power(times_ns, values, window_ns, sampler.gap_limit_s))
+            for name, values in rails_mw.items()
+        },
+        energy_per_frame_mj=None if whole.energy_mj is None else whole.energy_mj / frame_count,
+        refusal=whole.refusal,
+        failure=sampler.failure,
+        times_s=_seconds(times_ns, window_ns[0]),
+        total_mw=tuple(total_mw),
+        rails_mw={name: tuple(values) for name, values in rails_mw.items()},
+        temperatures_c={
+            name: tuple(sample.temperatures_c.get(name) for sample in samples)
+            for name in _names(sample.temperatures_c for sample in samples)
+        },
+        gpu_load_percent=tuple(sample.gpu_load_percent for sample in samples),
+        gpu_clock_mhz=tuple(sample.gpu_clock_mhz for sample in samples),
+        fan_percent=tuple(sample.fan_percent for sample in samples),
+        power_mode=tuple(sample.power_mode for sample in samples),
+        frame_start_s=_seconds(marks_ns[:-1], window_ns[0]),
+    )
+
+
+def inside_window(record: PowerRecord, values: Sequence[float | None]) -> list[float]:
+    """Return what was measured within the window of one column of a record."""
+    return [
+        value for time_s, value in zip(record.times_s, values) if value is not None and 0 <= time_s <= record.window_s
+    ]
+
+
+def _rail(
+    times_ns: Sequence[int], values: Sequence[float | None], window_ns: tuple[int, int], energy: Energy
+) -> RailPower:
+    start_ns, end_ns = window_ns
+    inside = [value for time_ns, value in zip(times_ns, values) if value is not None and start_ns <= time_ns <= end_ns]
+    mean_mw = None if energy.energy_mj is None else energy.energy_mj / ((end_ns - start_ns) / 1e9)
+    return RailPower(mean_mw, min(inside, default=None), max(inside, default=None), energy.energy_mj)
+
+
+def _names(columns: Iterable[dict[str, float | None]]) -> list[str]:
+    """Return all names in the order of their first appearance: a rail that appears late is None before."""
+    return list(dict.fromkeys(name for column in columns for name in column))
+
+
+def _seconds(times_ns: Sequence[int], zero_ns: int) -> tuple[float, ...]:
+    # A microsecond is far below what a source knows, and keeps the file readable.
+    return tuple(round((time_ns - zero_ns) / 1e9, 6) for time_ns in times_ns)

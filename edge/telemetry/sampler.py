@@ -1,0 +1,99 @@
+"""A thread that reads a power source while frames are measured."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from edge.errors import BackendError
+from edge.telemetry.base import PowerSample, PowerSource
+
+GAP_INTERVALS = 3
+"""So many intervals without a sample are a gap: one that came late is not, two that are missing are."""
+
+
+class PowerSampler:
+    """Reads an open source in a thread of its own, from `with` to its end.
+
+    Times are those of time.perf_counter_ns, as latencies are. The first sample is there when the block begins.
+
+    Attributes:
+        source: what is read.
+        failure: why the samples ended before their time; None while they go on.
+    """
+
+    def __init__(self, source: PowerSource) -> None:
+        self.source = source
+        self.failure: str | None = None
+        self._samples: list[PowerSample] = []
+        self._news = threading.Condition()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read_on, name=f"power-{source.name}", daemon=True)
+
+    @property
+    def gap_limit_s(self) -> float:
+        """Longest time in s between two samples over which energy is counted."""
+        return GAP_INTERVALS * self.source.interval_s
+
+    @property
+    def samples(self) -> list[PowerSample]:
+        """What was seen until now, oldest first."""
+        with self._news:
+            return list(self._samples)
+
+    def __enter__(self) -> PowerSampler:
+        """Start, and wait for the first sample.
+
+        Raises:
+            BackendError: none came.
+        """
+        self._thread.start()
+        with self._news:
+            self._news.wait_for(lambda: self._samples or self.failure, 2 * self.gap_limit_s)
+            failure = self.failure
+            if not failure and not self._samples:
+                failure = f"{self.source.name} gave no sample within {2 * self.gap_limit_s:.1f} s. Next: --power none"
+        if failure:
+            self.__exit__()
+            raise BackendError(failure)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        # A read that waits for its source ends by itself after three intervals.
+        self._thread.join(2 * self.gap_limit_s)
+
+    def wait_past(self, time_ns: int) -> None:
+        """Wait for a sample at `time_ns` or later, so that a window that ends there can be interpolated.
+
+        A source that gives none is not waited for longer than its gaps may be; energy is refused then.
+        """
+        with self._news:
+            self._news.wait_for(
+                lambda: self.failure or (self._samples and self._samples[-1].time_ns >= time_ns), self.gap_limit_s
+            )
+
+    def _read_on(self) -> None:
+        due_ns = time.perf_counter_ns()
+        while not self._stop.is_set():
+            try:
+                sample = self.source.read()
+            except BackendError as error:
+                self._fail(str(error))
+                return
+            except Exception as error:
+                # A thread has nobody to raise to; a defect of a source must not look like silence.
+                self._fail(f"{self.source.name} failed: {type(error).__name__}: {error}. Next: --power none")
+                return
+            with self._news:
+                self._samples.append(sample)
+                self._news.notify_all()
+            if not self.source.is_paced:
+                # From the schedule, not from now, so that the time of a read does not add up.
+                due_ns = max(due_ns + int(self.source.interval_s * 1e9), time.perf_counter_ns())
+                self._stop.wait((due_ns - time.perf_counter_ns()) / 1e9)
+
+    def _fail(self, reason: str) -> None:
+        with self._news:
+            self.failure = reason
+            self._news.notify_all()

@@ -1,0 +1,168 @@
+"""The real service and client of jetson-stats on the files of two boards, in mounts that only they see.
+
+Needs root with the right to mount, and an interpreter that has jetson-stats: this one, or those that
+SEGEDGE_JTOP_PYTHONS names, separated by colons (one with 4.3 and one with 7.x also show a mismatch).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+SCRIPT = Path(__file__).with_name("run_on_fake_jetson.py")
+
+UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+"""A namespace of processes too, so that nothing of the service outlives a test."""
+
+NAMESPACE = """
+root=$1; shift
+mount --make-rprivate /
+mount --bind "$root/sys" /sys
+mount --bind "$root/group" /etc/group
+mount -t tmpfs tmpfs /run
+mount -t proc proc /proc
+exec "$@"
+"""
+
+
+def pythons():
+    named = os.environ.get("SEGEDGE_JTOP_PYTHONS", "")
+    own = [sys.executable] if importlib.util.find_spec("jtop") is not None else []
+    return own + [path for path in named.split(":") if path]
+
+
+def why_not():
+    if not pythons():
+        return "jetson-stats is not installed; SEGEDGE_JTOP_PYTHONS may name an interpreter that has it"
+    if not hasattr(os, "getuid") or os.getuid() != 0 or shutil.which("unshare") is None:
+        return "needs root, for mounts that look like a Jetson"
+    made = subprocess.run([*UNSHARE, "mount", "-t", "proc", "proc", "/proc"], capture_output=True, check=False)
+    return None if made.returncode == 0 else "this system gives no private mounts"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _needs_a_place_to_run():
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(params=pythons() or ["none"], ids=lambda path: Path(path).parent.parent.name)
+def python(request):
+    return request.param
+
+
+@pytest.fixture
+def on_jetson(make_jetson):
+    """Return a function that runs one scene on a board and gives what it printed."""
+
+    def run(board, scene, client, service=None):
+        root = make_jetson(board)
+        # Root is in it, others are not; jtop gives its socket to it.
+        (root / "group").write_text(Path("/etc/group").read_text() + "jtop:x:990:root\n")
+        for index in range(os.cpu_count()):
+            folder = root / f"sys/devices/system/cpu/cpu{index}/cpufreq"
+            folder.mkdir(parents=True)
+            (folder.parent / "online").write_text("1\n")
+            (folder / "scaling_governor").write_text("schedutil\n")
+            for kind in ("scaling", "cpuinfo"):
+                for name, value in (("min", 115200), ("max", 2265600), ("cur", 1190400)):
+                    (folder / f"{kind}_{name}_freq").write_text(f"{value}\n")
+        gpu = next((root / "sys/class/devfreq").iterdir())
+        for name, value in (("governor", "nvhost_podgov"), ("min_freq", 114750000), ("max_freq", 1377000000)):
+            (gpu / name).write_text(f"{value}\n")
+        of_node = gpu / "device/of_node"
+        of_node.mkdir()
+        (of_node / "name").write_text(gpu.name.split(".")[1] + "\0")
+        for name, value in (("railgate_enable", 1), ("enable_3d_scaling", 1), ("power/control", "auto")):
+            path = gpu / "device" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"{value}\n")
+        for name in ("class/power_supply", "devices/virtual/dmi/id", "kernel/debug/clk"):
+            (root / "sys" / name).mkdir(parents=True)
+        model = root / "sys/firmware/devicetree/base/model"
+        model.parent.mkdir(parents=True)
+        model.write_text({"xavier": "Jetson-AGX", "orin": "NVIDIA Jetson AGX Orin Developer Kit"}[board] + "\0")
+        program = [client, "-W", "ignore", str(SCRIPT), service or client, scene]
+        result = subprocess.run(
+            [*UNSHARE, "sh", "-euc", NAMESPACE, "sh", str(root), *program],
+            capture_output=True,
+            text=True,
+            timeout=90,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"},
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout.splitlines()[-1])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("board", "total_mw", "rails"),
+    [
+        ("xavier", 18060.0, {"GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"}),
+        ("orin", 14830.0, {"VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO"}),
+    ],
+)
+def test_real_service_tells_the_boards_values(on_jetson, python, board, total_mw, rails):
+    found = on_jetson(board, "sample", python)
+    assert found["total_mw"] == total_mw
+    assert set(found["rails_mw"]) == rails
+    assert sum(found["rails_mw"].values()) == total_mw
+    assert found["temperatures_c"]["GPU"] == 39.75
+    assert "PMIC" not in found["temperatures_c"]
+    assert found["temperatures_c"].get("CV0") is None  # offline on the Orin, absent on the Xavier
+    assert (found["gpu_load_percent"], found["gpu_clock_mhz"]) == (55.3, 905.25)
+    assert found["fan_percent"] == pytest.approx(20, abs=1)  # jtop rounds the duty
+    assert found["covers"] == "the sum of the board's rails"
+    assert found["version"].count(".") >= 1
+
+
+def test_energy_of_a_known_trace_is_found_again(on_jetson, python):
+    found = on_jetson("xavier", "trace", python)
+    assert found["refusal"] is None
+    # 18.06 W, and 19 W more from the step on: 19 V times one ampere more.
+    expected_mj = 18060 * found["window_s"] + 19000 * (found["window_s"] - found["step_s"])
+    # The step is seen by the next sample, and the trapezoid spreads it: a place within two intervals.
+    assert abs(found["energy_mj"] - expected_mj) <= 19000 * 2 * 3 * found["interval_s"]
+    assert found["energy_mj"] > 18060 * found["window_s"] * 1.2
+    assert set(found["total_mw"]) == {18060.0, 37060.0}
+    # The service's values, integrated here by hand over its samples within the window, without its two ends.
+    inside = [(t, p) for t, p in zip(found["times_s"], found["total_mw"]) if 0 <= t <= found["window_s"]]
+    by_hand = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(inside, inside[1:]))
+    ends = inside[0][0] * 18060 + (found["window_s"] - inside[-1][0]) * 37060
+    assert found["energy_mj"] == pytest.approx(by_hand + ends, rel=1e-5)  # times are kept to a microsecond
+
+
+def test_service_that_dies_is_an_error_and_gives_no_energy(on_jetson, python):
+    found = on_jetson("xavier", "end", python)
+    assert "jtop's stream ended while it was needed" in found["failure"]
+    assert found["energy_mj"] is None
+    assert "do not cover the measured window" in found["refusal"]
+
+
+def test_user_outside_of_the_group_is_refused(on_jetson, python):
+    error = on_jetson("xavier", "outsider", python)["error"]
+    assert "expected a member of the group jtop" in error
+
+
+def test_service_that_does_not_run_is_named(on_jetson, python):
+    assert "jtop's service does not run" in on_jetson("orin", "no-service", python)["error"]
+
+
+def test_service_of_another_version_is_refused(on_jetson):
+    if len(pythons()) < 2:
+        pytest.skip("needs two versions of jetson-stats: SEGEDGE_JTOP_PYTHONS=first/bin/python:second/bin/python")
+    client, service = pythons()[:2]
+    error = on_jetson("xavier", "mismatch", client, service)["error"]
+    assert "two versions" in error
+    assert "the same major.minor" in error
