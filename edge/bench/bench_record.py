@@ -9,6 +9,7 @@ from edge.bench.percentiles import LatencyStatistics
 from edge.card import EngineCard
 from edge.machine import Machine
 from edge.records import record
+from edge.telemetry.power_record import PowerRecord
 
 RECORD_FILE = "record.json"
 
@@ -39,6 +40,8 @@ class BenchRecord:
         accuracy: on a labelled split; None where it was not measured.
         started_utc: ISO 8601.
         samples_ms: stage -> latency of each measured frame.
+        power: power, temperatures and energy over the measured frames; None where they were not measured, as in
+            records from before there were any.
     """
 
     engine: EngineCard
@@ -58,3 +61,4 @@ class BenchRecord:
     accuracy: Accuracy | None
     started_utc: str
     samples_ms: dict[str, Any]
+    power: PowerRecord | None = None

@@ -14,6 +14,8 @@ _GLYPH = 6.9
 BLUE, ORANGE, GREEN, RED = _BAR, "#d9822b", "#2c8a4b", "#c8362f"
 """Colours that people with any sight tell apart in pairs: blue and orange, and by place or shape green and red."""
 
+_CURVE_COLORS, _CURVE_DASHES = (BLUE, ORANGE, GREEN, RED), ("none", "5 3", "1 3")
+
 _Box = Tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
@@ -52,6 +54,21 @@ class Point:
     mark: str
     text: str
     is_good: bool
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Values over time.
+
+    Attributes:
+        name: in the legend, which a single curve does without.
+        times_s: of the values, in s.
+        values: None where nothing was measured.
+    """
+
+    name: str
+    times_s: Sequence[float]
+    values: Sequence[float | None]
 
 
 def bar_chart(values: dict[str, float], unit: str, caption: str) -> str:
@@ -176,9 +193,56 @@ def line_chart(values: Sequence[float], unit: str, caption: str) -> str:
     return _svg(width, height, parts)
 
 
+def time_chart(curves: Sequence[Curve], span_s: tuple[float, float], window_s: float, unit: str, caption: str) -> str:
+    """Draw values over time. Charts of one span lie exactly below each other, moment by moment.
+
+    Args:
+        curves: at least one value among them.
+        span_s: first and last moment in s.
+        window_s: the measured window goes from 0 to it; what is outside is shaded.
+        unit: of the values.
+        caption: above the chart.
+    """
+    values = [value for curve in curves for value in curve.values if value is not None]
+    low, high = min(values), max(values)
+    # From zero where a bar would, but not where all that happens would be a line at the top, as with temperatures.
+    x_ticks, y_ticks = tuple(_ticks(*span_s)), tuple(_ticks(0.0 if 0 <= low < high / 2 else low, high))
+    plot = _Plot(x_ticks, y_ticks, height=260)
+    left, top, right, bottom = plot.frame
+    parts = [_text(0, 14, caption, weight="600")]
+    for begin, end in ((left, plot.across(max(0.0, x_ticks[0]))), (plot.across(min(window_s, x_ticks[-1])), right)):
+        width = max(0.0, end - begin)
+        parts.append(f'<rect x="{begin:.1f}" y="{top}" width="{width:.1f}" height="{bottom - top}" fill="#f0f2f6"/>')
+    parts += plot.axes("s", unit)
+    x = left + 60.0
+    for index, curve in enumerate(curves):
+        color = _CURVE_COLORS[index % len(_CURVE_COLORS)]
+        dashes = _CURVE_DASHES[index // len(_CURVE_COLORS) % len(_CURVE_DASHES)]
+        style = f'fill="none" stroke="{color}" stroke-width="1.3" stroke-dasharray="{dashes}"'
+        for run in _unbroken(curve):
+            points = " ".join(f"{plot.across(time_s):.1f},{plot.down(value):.1f}" for time_s, value in run)
+            parts.append(f'<polyline points="{points}" {style}/>')
+        if len(curves) > 1:
+            parts.append(f'<line x1="{x:.1f}" y1="30" x2="{x + 18:.1f}" y2="30" {style}/>')
+            parts.append(_text(x + 22, 34, curve.name))
+            x += 34 + _GLYPH * len(curve.name)
+    return _svg(plot.width, plot.height, parts)
+
+
+def _unbroken(curve: Curve) -> list[list[tuple[float, float]]]:
+    """Return the stretches of a curve in which every value was measured: a line over a hole would be invented."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for time_s, value in zip(curve.times_s, curve.values):
+        if value is None:
+            runs.append([])
+        else:
+            runs[-1].append((time_s, value))
+    return [run for run in runs if run]
+
+
 @dataclass(frozen=True)
 class _Plot:
-    """The area of a scatter chart, and where its values lie in it."""
+    """The area of a chart with two axes, and where its values lie in it."""
 
     x_ticks: tuple[float, ...]
     y_ticks: tuple[float, ...]

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.measure import MOST_DISTINCT_FRAMES, BenchPlan, run_benchmark
+from edge.bench.power_section import power_lines
 from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE, write_report
 from edge.console import CommandParser, positive_int, run_command, size_argument
 from edge.datasets import LAYOUTS, open_dataset
 from edge.doctor.cli import DESCRIPTION as DOCTOR
 from edge.doctor.cli import add_arguments as add_doctor_arguments
-from edge.errors import InputError
+from edge.errors import BackendError, InputError
 from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime import Runner, open_engine
 from edge.synthetic.scene import check_size
+from edge.telemetry import AUTO, POWER_CHOICES, open_power_source
 
 SYNTHETIC_SEED = 9_000_000
 """Seed of the scenes that are drawn for a benchmark without images."""
@@ -45,6 +48,13 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--seconds", type=float, default=5.0, help="at least this long is measured")
     run.add_argument("--threads", type=int, default=0, help="CPU cores for ONNX Runtime; 0 for all")
     run.add_argument("--accuracy", action="store_true", help="also measure mIoU on the validation split")
+    run.add_argument(
+        "--power",
+        choices=POWER_CHOICES,
+        default=AUTO,
+        help="where power (mW), temperatures and energy per frame (mJ) come from: jtop's service or the kernel's "
+        "files on a Jetson, nvml for a graphics card; auto takes what is there",
+    )
     run.add_argument("--output", type=Path, help="folder for record.json, report.html and overlays")
     run.add_argument("--json", action="store_true", help="print the record as JSON")
     run.set_defaults(function=_run)
@@ -72,7 +82,13 @@ def _run(arguments: argparse.Namespace) -> int:
     labelled = open_dataset(dataset, arguments.data_dir, "val") if arguments.accuracy else None
     frames = _frames(arguments, dataset, (contract.height, contract.width))
     plan = BenchPlan(arguments.warmup, arguments.frames, arguments.seconds)
-    record = run_benchmark(runner, card, frames, plan, labelled)
+    with contextlib.ExitStack() as opened:
+        power, passed_over = open_power_source(arguments.power, is_on_gpu=card.backend == "tensorrt")
+        for reason in passed_over:
+            print(f"power: {reason}", file=sys.stderr)
+        if power is not None:
+            opened.callback(power.close)
+        record = run_benchmark(runner, card, frames, plan, labelled, power)
     # Shown before it is written: what was measured is not lost with a full disk.
     if arguments.json:
         print(json.dumps(record_to_json(record), indent=2), flush=True)
@@ -80,6 +96,8 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_record(record)
     if arguments.output:
         _write(arguments, record, runner, frames)
+    if record.power is not None and record.power.failure and arguments.power != AUTO:
+        raise BackendError(f"{record.power.failure} (latency was measured and is kept, energy was not)")
     return 0
 
 
@@ -105,6 +123,8 @@ def _show(arguments: argparse.Namespace) -> int:
         f"latency {record.end_to_end.p50_ms:.1f} ms median, {record.end_to_end.p99_ms:.1f} ms p99, "
         f"{record.fps:.1f} fps ({record.machine.gpu or record.machine.cpu}, {record.engine.backend})"
     )
+    for line in power_lines(record.power):
+        print(line)
     for name in (OVERLAYS_FOLDER, REPORT_FILE):
         if (path.parent / name).exists():
             print(f"{name.split('.')[0]}: {path.parent / name}")
@@ -143,6 +163,8 @@ def _print_record(record: BenchRecord) -> None:
             f"mIoU {100 * record.accuracy.miou:.2f} %, pixel accuracy {100 * record.accuracy.pixel_accuracy:.2f} % "
             f"on {record.accuracy.frame_count} frames of {record.accuracy.dataset} {record.accuracy.split}"
         )
+    for line in power_lines(record.power):
+        print(line)
     for note in record.engine.notes:
         print(f"note: {note}")
 

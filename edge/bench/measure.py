@@ -22,6 +22,9 @@ from edge.postprocess import backend as postprocess_backend
 from edge.provenance import RANDOM
 from edge.runtime.base import Runner
 from edge.segmenter import STAGES, Segmenter
+from edge.telemetry.base import PowerSource
+from edge.telemetry.power_record import PowerRecord, power_record
+from edge.telemetry.sampler import PowerSampler
 
 MOST_DISTINCT_FRAMES = 32
 """Frames that are held in memory and cycled through, so that no disk is in the measurement."""
@@ -43,7 +46,12 @@ class BenchPlan:
 
 
 def run_benchmark(
-    runner: Runner, card: EngineCard, frames: FrameSet, plan: BenchPlan, labelled: Dataset | None = None
+    runner: Runner,
+    card: EngineCard,
+    frames: FrameSet,
+    plan: BenchPlan,
+    labelled: Dataset | None = None,
+    power: PowerSource | None = None,
 ) -> BenchRecord:
     """Benchmark one engine.
 
@@ -53,10 +61,13 @@ def run_benchmark(
         frames: what is segmented; cycled through.
         plan: how long.
         labelled: split that mIoU is measured on; None to leave it out.
+        power: open source of power and temperatures, read beside the frames; None to leave them out.
 
     Raises:
         InputError: no frames, or accuracy asked of random weights.
         DatasetError: the split's classes are not the network's.
+        BackendError: the power source gives not even a first sample. One that ends later leaves its reason in the
+            record.
     """
     if not len(frames):
         raise InputError(f"no frames to benchmark with in {frames.description}")
@@ -70,9 +81,7 @@ def run_benchmark(
     started_utc = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     with runner:
         segmenter = Segmenter(runner, "bgr")
-        for index in range(plan.warmup_frames):
-            segmenter(pictures[index % count])
-        samples_ns, duration_s = _measure(segmenter, pictures, plan)
+        samples_ns, marks_ns, power_seen = _measure_with_power(segmenter, pictures, plan, power)
         accuracy = None
         if labelled is not None:
             accuracy = measure_accuracy(Segmenter(runner, "rgb").label_frame, labelled, show_progress=True)
@@ -92,16 +101,40 @@ def run_benchmark(
         stages={stage: summarise(values) for stage, values in samples_ns.items()},
         end_to_end=summarise(totals_ns),
         fps=1e9 * len(totals_ns) / sum(totals_ns),
-        duration_s=duration_s,
+        duration_s=(marks_ns[-1] - marks_ns[0]) / 1e9,
         accuracy=accuracy,
         started_utc=started_utc,
         samples_ms={stage: [round(value / 1e6, 4) for value in values] for stage, values in samples_ns.items()},
+        power=power_seen,
     )
 
 
-def _measure(segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchPlan) -> tuple[dict[str, list[int]], float]:
+def _measure_with_power(
+    segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchPlan, power: PowerSource | None
+) -> tuple[dict[str, list[int]], list[int], PowerRecord | None]:
+    """Warm up and measure; with power, from before the warm-up until a sample after the last frame."""
+    if power is None:
+        _warm_up(segmenter, pictures, plan)
+        return (*_measure(segmenter, pictures, plan), None)
+    with PowerSampler(power) as sampler:
+        _warm_up(segmenter, pictures, plan)
+        # The label map is in host memory when a frame ends, so the device has done its work when the window closes.
+        samples_ns, marks_ns = _measure(segmenter, pictures, plan)
+        sampler.wait_past(marks_ns[-1])
+    return samples_ns, marks_ns, power_record(sampler, marks_ns)
+
+
+def _warm_up(segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchPlan) -> None:
+    for index in range(plan.warmup_frames):
+        segmenter(pictures[index % len(pictures)])
+
+
+def _measure(
+    segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchPlan
+) -> tuple[dict[str, list[int]], list[int]]:
+    """Return stage -> latency in ns of each frame, and when each frame began and the last one ended."""
     samples_ns: dict[str, list[int]] = {stage: [] for stage in STAGES}
-    start_ns = time.perf_counter_ns()
+    marks_ns = [time.perf_counter_ns()]
     done, elapsed_s = 0, 0.0
     with Progress("measure", plan.frames, "frame") as progress:
         while done < plan.frames or elapsed_s < plan.seconds:
@@ -109,10 +142,11 @@ def _measure(segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchPlan) 
             for stage in STAGES:
                 samples_ns[stage].append(stage_ns[stage])
             done += 1
-            elapsed_s = (time.perf_counter_ns() - start_ns) / 1e9
+            marks_ns.append(time.perf_counter_ns())
+            elapsed_s = (marks_ns[-1] - marks_ns[0]) / 1e9
             if done <= plan.frames:
                 progress.step()
-    return samples_ns, elapsed_s
+    return samples_ns, marks_ns
 
 
 def _check_classes(card: EngineCard, labelled: Dataset) -> None:

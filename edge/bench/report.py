@@ -12,6 +12,7 @@ import numpy as np
 from edge.artifacts import write_text
 from edge.bench.bench_record import BenchRecord
 from edge.bench.charts import bar_chart, line_chart
+from edge.bench.power_section import power_facts, power_section
 from edge.frames import FrameSet
 from edge.imaging import read_rgb, write_image
 from edge.labels import palette_for
@@ -77,6 +78,8 @@ def _page(record: BenchRecord, pictures: list[Path]) -> str:
     parts += ["<h2>Latency</h2>", _latency_table(record), bar_chart(_stage_means(record), "ms", "mean per stage")]
     totals_ms = [sum(values) for values in zip(*record.samples_ms.values())]
     parts.append(line_chart(totals_ms, "ms", "end to end, frame by frame"))
+    if record.power is not None:
+        parts += power_section(record.power, totals_ms)
     if record.accuracy is not None:
         shown = {name: 100 * value for name, value in record.accuracy.class_iou.items() if value is not None}
         where = f"{record.accuracy.frame_count} frames of {record.accuracy.dataset} {record.accuracy.split}"
@@ -97,6 +100,8 @@ def _subtitle(record: BenchRecord) -> str:
 def _headline(record: BenchRecord) -> str:
     cells = [("frames per second", f"{record.fps:.1f}"), ("median, end to end", f"{record.end_to_end.p50_ms:.1f} ms")]
     cells.append(("99th percentile", f"{record.end_to_end.p99_ms:.1f} ms"))
+    if record.power is not None and record.power.energy_per_frame_mj is not None:
+        cells.append(("energy per frame", f"{record.power.energy_per_frame_mj:.1f} mJ"))
     if record.accuracy is not None:
         cells.append(("mIoU", f"{100 * record.accuracy.miou:.2f} %"))
     check = record.engine.check
@@ -142,6 +147,7 @@ def _conditions(record: BenchRecord) -> str:
         "post-processing": f"{record.postprocess}; OpenCV threads {record.opencv_threads}",
         "engine": f"{engine.engine_file}, {engine.engine_bytes} bytes, built {engine.built_utc}",
     }
+    facts.update(power_facts(record.power))
     if engine.int8_mac_share is not None:
         facts["share of multiply-adds in INT8"] = f"{100 * engine.int8_mac_share:.1f} %"
     if engine.calibration is not None:

@@ -75,7 +75,8 @@ def test_warm_up_is_not_counted(contract, card):
 
 def test_statistics_are_those_of_the_samples(contract, card, monkeypatch):
     times = {stage: [int(x) for x in np.random.default_rng(i).integers(1e6, 9e6, 5)] for i, stage in enumerate(STAGES)}
-    monkeypatch.setattr(measure, "_measure", lambda *_arguments: (times, 1.25))
+    marks_ns = [10**15, 10**15 + 1_000_000_000, 10**15 + 1_250_000_000]
+    monkeypatch.setattr(measure, "_measure", lambda *_arguments: (times, marks_ns))
     record = run_benchmark(CountingRunner(contract), card, MadeFrames(1), QUICK)
     totals = [sum(parts) for parts in zip(*times.values())]
     assert record.stages == {stage: summarise(values) for stage, values in times.items()}

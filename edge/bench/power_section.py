@@ -1,0 +1,120 @@
+"""Power, temperatures and energy of a benchmark record, as lines of text and as part of its page."""
+
+from __future__ import annotations
+
+import html
+from typing import Sequence
+
+from edge.bench.charts import Curve, time_chart
+from edge.telemetry.power_record import PowerRecord, RailPower, inside_window
+
+
+def power_lines(power: PowerRecord | None) -> list[str]:
+    """Return what a terminal shows of a record's power.
+
+    Args:
+        power: None where it was not measured.
+    """
+    if power is None:
+        return ["power: not measured"]
+    lines = [f"power: {_mw(power.total.mean_mw)} mean, {power.covers} ({power.source})"]
+    if power.energy_per_frame_mj is None:
+        lines.append(f"energy: none, {power.refusal}")
+    else:
+        lines.append(
+            f"energy: {power.energy_per_frame_mj:.3f} mJ a frame, {power.total.energy_mj:.1f} mJ for "
+            f"{power.frame_count} frames in {power.window_s:.2f} s"
+        )
+    warmest = _warmest(power)
+    if warmest:
+        lines.append(f"temperature: {warmest}")
+    if power.failure:
+        lines.append(f"power ended early: {power.failure}")
+    return lines
+
+
+def power_section(power: PowerRecord, latency_ms: Sequence[float]) -> list[str]:
+    """Return the parts of the page: charts on one axis of time, and a table of rails.
+
+    Args:
+        power: what was seen.
+        latency_ms: end to end, of each measured frame.
+    """
+    parts = ["<h2>Power and temperature</h2>"]
+    for reason in (power.refusal and f"No energy: {power.refusal}.", power.failure):
+        if reason:
+            parts.append(f'<p class="note">{html.escape(reason)}</p>')
+    moments = [*power.times_s, *power.frame_start_s, 0.0, power.window_s]
+    span_s = (min(moments), max(moments))
+    for curves, unit, caption in _charts(power, latency_ms):
+        shown = [curve for curve in curves if any(value is not None for value in curve.values)]
+        if shown:
+            parts.append(time_chart(shown, span_s, power.window_s, unit, caption))
+    parts.append("<p>Grey is outside of what was measured: the warm-up, and the samples that close the window.</p>")
+    return [*parts, _rail_table(power)]
+
+
+def power_facts(power: PowerRecord | None) -> dict[str, str]:
+    """Return how power was measured: what -> in which way."""
+    if power is None:
+        return {"power": "not measured"}
+    version = f" {power.version}" if power.version else ""
+    modes = list(dict.fromkeys(mode for mode in power.power_mode if mode is not None))
+    return {
+        "power": f"{power.source}{version}, every {power.interval_s:g} s; the total is {power.covers}",
+        "energy": "trapezoids over exactly the measured frames, ends interpolated; refused over gaps of more than "
+        f"{power.gap_limit_s:g} s",
+        "power mode": ", then ".join(modes) if modes else "not known",
+    }
+
+
+def _charts(power: PowerRecord, latency_ms: Sequence[float]) -> list[tuple[list[Curve], str, str]]:
+    times_s = power.times_s
+    rails = [Curve(name, times_s, values) for name, values in power.rails_mw.items()]
+    total = Curve("total", times_s, power.total_mw)
+    return [
+        ([Curve("latency", power.frame_start_s, latency_ms)], "ms", "latency, end to end, when each frame began"),
+        ([total], "mW", f"power of {power.covers}"),
+        # One rail is the total again.
+        (rails if len(rails) > 1 else [], "mW", "power of each rail"),
+        ([Curve(name, times_s, values) for name, values in power.temperatures_c.items()], "°C", "temperatures"),
+        (
+            [Curve("GPU load", times_s, power.gpu_load_percent), Curve("fan", times_s, power.fan_percent)],
+            "%",
+            "load of the GPU, and fan",
+        ),
+        ([Curve("GPU clock", times_s, power.gpu_clock_mhz)], "MHz", "clock of the GPU"),
+    ]
+
+
+def _rail_table(power: PowerRecord) -> str:
+    rows = ["<tr><th>rail</th><th>mean mW</th><th>min mW</th><th>max mW</th><th>energy mJ</th></tr>"]
+    for name, rail in [*power.rails.items(), ("total", power.total)]:
+        cells = "".join(f"<td>{_cell(value)}</td>" for value in _columns(rail))
+        rows.append(f"<tr><td>{html.escape(name)}</td>{cells}</tr>")
+    return "<table>" + "".join(rows) + "</table>"
+
+
+def _columns(rail: RailPower) -> tuple[float | None, ...]:
+    return rail.mean_mw, rail.min_mw, rail.max_mw, rail.energy_mj
+
+
+def _cell(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.1f}"
+
+
+def _mw(value: float | None) -> str:
+    return "no" if value is None else f"{value:.0f} mW"
+
+
+def _warmest(power: PowerRecord) -> str | None:
+    """Return the sensor that was warmest within the measured window, and how warm."""
+    highest = {
+        name: max(seen)
+        for name, seen in ((n, inside_window(power, v)) for n, v in power.temperatures_c.items())
+        if seen
+    }
+    if not highest:
+        return None
+    name = max(highest, key=highest.__getitem__)
+    return f"{name} was warmest, {highest[name]:.1f} °C"
