@@ -89,7 +89,10 @@ def load_graph(path: Path) -> Any:
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf and onnx raise errors of several unrelated types here
         reason = " ".join(str(error).split())[:160]
-        raise GraphError(f"{path} ({path.stat().st_size} bytes) is truncated or not ONNX: {reason}") from None
+        raise GraphError(
+            f"{path} ({path.stat().st_size} bytes) is truncated or not ONNX: {reason}. "
+            "Next: copy it again, or export it again"
+        ) from None
     return model
 
 
@@ -114,7 +117,9 @@ def quantize(
     if form not in FORMS:
         raise InputError(f"form is '{form}', expected tensorrt or onnxruntime")
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node):
-        raise GraphError("the graph has Q/DQ nodes already, expected a float graph")
+        raise GraphError(
+            "the graph has Q/DQ nodes already, expected a float graph. Next: give the float graph that it was made from"
+        )
     target = onnx.ModelProto()
     target.CopyFrom(model)
     view = GraphView(target.graph)
@@ -233,7 +238,10 @@ class _Writer:
         axis, to_array = weight_axis(node), self._onnx.numpy_helper.to_array
         weight = to_array(self._view.constants[node.input[1]]).astype(np.float32)
         bias = self._bias_of(node)
-        scales = weight_scales(weight, axis, self._recipe.weight_method)
+        try:
+            scales = weight_scales(weight, axis, self._recipe.weight_method)
+        except GraphError as error:  # weights know no names
+            raise GraphError(f"{node.name}: {error}") from None
         if node.op_type == "ConvTranspose":
             # Which axis TensorRT takes scales of a deconvolution along differs between its versions
             # (github.com/NVIDIA/TensorRT, issues 1694 and 2380): with one value for all, no axis matters.

@@ -65,7 +65,10 @@ def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationRecipe) 
     own.CopyFrom(model)
     view = GraphView(own.graph)
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in view.nodes):
-        raise GraphError("the graph has Q/DQ pairs, expected a float graph: TensorRT takes its scales from either")
+        raise GraphError(
+            "the graph has Q/DQ pairs, expected a float graph: TensorRT takes its scales from either. "
+            "Next: give the float graph that it was made from"
+        )
     names = [value.name for value in own.graph.input if value.name not in view.constants]
     names += [name for node in view.nodes for name in node.output if name]
     placement = Placement(view, ranges, recipe, "tensorrt")

@@ -498,7 +498,7 @@ def test_multiply_adds_of_every_weighted_operator():
 @pytest.mark.parametrize("form", FORMS)
 def test_quantised_graph_is_refused(form):
     once = onnx.load_model_from_string(quantize(NETWORK, RANGES, QuantizationRecipe("min-max"), form).data)
-    with pytest.raises(GraphError, match="Q/DQ nodes already"):
+    with pytest.raises(GraphError, match=r"Q/DQ nodes already, expected a float graph\. Next: give the float graph"):
         quantize(once, RANGES, QuantizationRecipe("min-max"), form)
 
 
@@ -517,12 +517,25 @@ def test_unknown_form_and_method_are_refused():
         quantize(NETWORK, RANGES, QuantizationRecipe("best"), "tensorrt")
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_weight_that_is_not_a_number_names_its_layer(form):
+    model = drawing.make_network()
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "point_w")
+    values = numpy_helper.to_array(weight).copy()
+    values[2, 1] = np.nan
+    weight.CopyFrom(numpy_helper.from_array(values, "point_w"))
+    with pytest.raises(
+        GraphError, match=r"^point: a weight of shape .* is NaN or infinite in 1 of its 8 channels.*Next: "
+    ):
+        quantize(model, RANGES, QuantizationRecipe("min-max"), form)
+
+
 def test_truncated_graph_is_one_clear_error(tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(NETWORK.SerializeToString()[:-200])
     with pytest.raises(GraphError, match=r"model\.onnx \(\d+ bytes\) is truncated or not ONNX") as caught:
         load_graph(path)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and "Next: copy it again, or export it again" in str(caught.value)
     path.write_bytes(b"")
     with pytest.raises(GraphError, match="truncated or not ONNX"):
         load_graph(path)
