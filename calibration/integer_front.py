@@ -23,7 +23,7 @@ from calibration.graph_view import GraphView, group_of
 from calibration.ranges import TensorRange
 
 FRAME_LEVELS = 255
-"""Levels of a frame; a CPU whose sums saturate above fewer cannot take it as it is."""
+"""The brightest level of a frame."""
 
 ZERO_POINTS = (128, 0)
 """Of a frame, in order of preference; those that the linter knows."""

@@ -11,7 +11,8 @@ Two forms, from the same ranges:
                   its kernels the graph is written anew, each step in a module of its own: integer_front,
                   paired_stem, pointwise_output and pooled_bins.
 
-Weights are symmetric int8 per output channel in both. Where pairs stand is calibration.placement's affair.
+Weights are symmetric int8 per output channel in both, of 127 steps on either side of zero, or of 63 for CPUs whose
+sums saturate. Where pairs stand is calibration.placement's affair.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 
 from calibration.bias_correction import bias_shift
 from calibration.graph_view import WEIGHTED, GraphView, group_of, weight_axis
-from calibration.integer_front import FRAME_LEVELS, read_frame_as_integers
+from calibration.integer_front import read_frame_as_integers
 from calibration.multiply_adds import multiply_adds
 from calibration.paired_stem import pair_first_columns
 from calibration.placement import Placement
@@ -34,11 +35,20 @@ from calibration.pooled_bins import pool_by_products
 from calibration.ranges import Ranges
 from calibration.recipe import FLOAT, INT8, QuantizationRecipe
 from calibration.report_record import LayerReport
-from calibration.weights import quantize_weight, weight_scales
+from calibration.weights import LARGEST_INTEGER, quantize_weight, weight_scales
 from edge.errors import GraphError, InputError, MissingDependencyError
 
 QDQ_GRAPH_FILE = "model.int8.onnx"
 FORMS = ("tensorrt", "onnxruntime")
+
+ALL_LEVELS = 255
+"""Steps of a uint8."""
+
+REDUCED_WEIGHT_LEVELS = 63
+"""Steps of a weight on either side of zero where two products of uint8 and int8 are added in 16 bits: 2 * 255 * 63 is
+32130, which an int16 holds. Activations cannot be the ones to give way: a value above its range rounds to 255 whatever
+the scale is. Source: Intel, intrinsics guide, _mm256_maddubs_epi16; ONNX Runtime, "Quantize ONNX models" (reduce_range:
+"quantize weights with 7 bits")."""
 
 _BIAS_LIMIT = 2.0**30
 """Largest integer that a bias may become; int32 sums of products have to find room beside it."""
@@ -106,8 +116,9 @@ def quantize(
         ranges: of its activations.
         recipe: methods, and what stays in float.
         form: "tensorrt" or "onnxruntime".
-        unsigned_levels: steps that a uint8 activation uses, 255, or 127 for CPUs whose 8-bit
-            multiply-add saturates at 16 bits (x86 without VNNI).
+        unsigned_levels: steps of uint8 that weights of 127 steps can be multiplied by and summed on the CPU: 255 (all),
+            or fewer where its 8-bit multiply-add saturates at 16 bits (x86 without VNNI). Then weights have
+            REDUCED_WEIGHT_LEVELS steps and are made for all 255; activations are the same.
 
     Raises:
         GraphError: the graph is quantised already.
@@ -127,13 +138,15 @@ def quantize(
     if unknown:
         raise InputError(f"no layer is named {', '.join(unknown[:3])}, so it cannot stay in float")
     placement = Placement(view, ranges, recipe, form)
-    if form == "onnxruntime" and unsigned_levels == FRAME_LEVELS:
+    if form == "onnxruntime":
         tensors = read_frame_as_integers(onnx, target.graph, ranges.tensors, placement.runs_in_int8)
         if tensors is not None:
             ranges, view = dataclasses.replace(ranges, tensors=tensors), GraphView(target.graph)
             placement = Placement(view, ranges, recipe, form)
     layers = _layers(onnx, target, view, placement)
-    _Writer(onnx, target.graph, view, placement, ranges, recipe, form, unsigned_levels).run()
+    saturates = form == "onnxruntime" and unsigned_levels < ALL_LEVELS
+    weight_levels = REDUCED_WEIGHT_LEVELS if saturates else LARGEST_INTEGER
+    _Writer(onnx, target.graph, view, placement, ranges, recipe, form, weight_levels).run()
     if form == "onnxruntime":
         pair_first_columns(onnx, target.graph)
         multiply_matrices(onnx, target.graph)
@@ -181,10 +194,10 @@ class _Writer:
         ranges: Ranges,
         recipe: QuantizationRecipe,
         form: str,
-        unsigned_levels: int,
+        weight_levels: int,
     ) -> None:
         self._onnx, self._graph, self._view, self._placement = onnx, graph, view, placement
-        self._ranges, self._recipe, self._form, self._unsigned_levels = ranges, recipe, form, unsigned_levels
+        self._ranges, self._recipe, self._form, self._weight_levels = ranges, recipe, form, weight_levels
         self._before: list = []  # Q/DQ nodes in front of the node at hand
         self._scales: dict[str, float] = {}
         self._dequantized: dict[str, str] = {}
@@ -210,7 +223,7 @@ class _Writer:
             return threshold / 127.0, "int8"
         if self._ranges.tensors[self._placement.range_source(tensor)].is_signed:
             return threshold / 127.0, "uint8 middle"
-        return threshold / self._unsigned_levels, "uint8 zero"
+        return threshold / ALL_LEVELS, "uint8 zero"
 
     def _quantized(self, tensor: str) -> str:
         """Return the name of a tensor behind its Q/DQ pair, which is made at the first call."""
@@ -239,7 +252,7 @@ class _Writer:
         weight = to_array(self._view.constants[node.input[1]]).astype(np.float32)
         bias = self._bias_of(node)
         try:
-            scales = weight_scales(weight, axis, self._recipe.weight_method)
+            scales = weight_scales(weight, axis, self._recipe.weight_method, self._weight_levels)
         except GraphError as error:  # weights know no names
             raise GraphError(f"{node.name}: {error}") from None
         if node.op_type == "ConvTranspose":
@@ -250,7 +263,7 @@ class _Writer:
         if self._form == "onnxruntime" and bias is not None:
             # A channel of tiny weights beside a large bias would need more than 32 bits for it.
             scales = np.maximum(scales, np.abs(bias) / (input_scale * _BIAS_LIMIT)).astype(np.float32)
-        integers = quantize_weight(weight, axis, scales)
+        integers = quantize_weight(weight, axis, scales, self._weight_levels)
         if self._recipe.bias_correction:
             bias = self._corrected_bias(node, source, weight, integers, scales, bias)
         node.input[1] = self._dequantize_constant(f"{node.name}/weight", integers, scales, axis)

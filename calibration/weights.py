@@ -29,7 +29,7 @@ _BLOCK_VALUES = 1 << 17
 """Weights looked at together: what a search keeps of them (three float32 arrays) stays in a CPU's cache."""
 
 
-def weight_scales(weight: np.ndarray, axis: int, method: str) -> np.ndarray:
+def weight_scales(weight: np.ndarray, axis: int, method: str, levels: int = LARGEST_INTEGER) -> np.ndarray:
     """Return the steps of a weight in symmetric int8, one per channel.
 
     Args:
@@ -37,6 +37,7 @@ def weight_scales(weight: np.ndarray, axis: int, method: str) -> np.ndarray:
         axis: that counts the channels.
         method: "max", nothing is clipped; or "mse", each channel is clipped where the sum of its squared errors, of
             rounding and of clipping, is smallest.
+        levels: steps on either side of zero, 127 or fewer.
 
     Returns:
         (weight.shape[axis],) float32, normal numbers greater than 0. A channel without weights other than 0 has 1.
@@ -51,22 +52,23 @@ def weight_scales(weight: np.ndarray, axis: int, method: str) -> np.ndarray:
     if method not in ("max", "mse"):
         raise InputError(f"weight method is '{method}', expected one of: max, mse")
     largest = largest_magnitudes(weight, axis)
-    ratios = _best_ratios(weight, axis, largest) if method == "mse" else 1.0
-    scales = np.where(largest > 0, largest * ratios / LARGEST_INTEGER, 1.0).astype(np.float32)
+    ratios = _best_ratios(weight, axis, largest, levels) if method == "mse" else 1.0
+    scales = np.where(largest > 0, largest * ratios / levels, 1.0).astype(np.float32)
     # A subnormal scale is flushed to zero by GPUs and by CPUs with that mode on, and then divides by it.
     return np.maximum(scales, np.finfo(np.float32).tiny)
 
 
-def quantize_weight(weight: np.ndarray, axis: int, scales: np.ndarray) -> np.ndarray:
+def quantize_weight(weight: np.ndarray, axis: int, scales: np.ndarray, levels: int = LARGEST_INTEGER) -> np.ndarray:
     """Return the integers of a weight.
 
     Args:
         weight: float32 of any shape.
         axis: that counts the channels.
         scales: (weight.shape[axis],), as of weight_scales.
+        levels: steps on either side of zero, as for weight_scales.
 
     Returns:
-        int8 of the weight's shape, -127 to 127, halves rounded to even, as QuantizeLinear does.
+        int8 of the weight's shape, -levels to levels, halves rounded to even, as QuantizeLinear does.
 
     Raises:
         InputError: there are more or fewer scales than channels.
@@ -76,7 +78,7 @@ def quantize_weight(weight: np.ndarray, axis: int, scales: np.ndarray) -> np.nda
     target = np.moveaxis(integers, axis, 0)
     for part, rows in _blocks(weight, axis):
         steps = np.rint(rows / scales[part, np.newaxis])
-        np.clip(steps, -LARGEST_INTEGER, LARGEST_INTEGER, out=steps)
+        np.clip(steps, -levels, levels, out=steps)
         target[part] = steps.reshape(target[part].shape)
     return integers
 
@@ -117,7 +119,7 @@ def _blocks(weight: np.ndarray, axis: int) -> Iterator[tuple[slice, np.ndarray]]
         yield part, channels[part].reshape(part.stop - part.start, -1)
 
 
-def _best_ratios(weight: np.ndarray, axis: int, largest: np.ndarray) -> np.ndarray:
+def _best_ratios(weight: np.ndarray, axis: int, largest: np.ndarray, levels: int) -> np.ndarray:
     """Return the clipping ratio of each channel with the smallest squared error, (channels,) float64.
 
     Of ratios as good, the largest: it clips least.
@@ -125,14 +127,14 @@ def _best_ratios(weight: np.ndarray, axis: int, largest: np.ndarray) -> np.ndarr
     best = np.ones(largest.size)
     for part, rows in _blocks(weight, axis):
         units = np.where(largest[part] > 0, largest[part], 1.0).astype(np.float32)
-        # In steps of the unclipped scale: 0 to 127. Divided before it is multiplied, or a tiny channel would overflow.
-        steps = np.abs(rows) / units[:, np.newaxis] * np.float32(LARGEST_INTEGER)
+        # In steps of the unclipped scale. Divided before it is multiplied, or a tiny channel would overflow.
+        steps = np.abs(rows) / units[:, np.newaxis] * np.float32(levels)
         scaled, rounded = np.empty_like(steps), np.empty_like(steps)
         smallest = np.full(len(rows), np.inf)
         for ratio in CLIPPING_RATIOS:
             np.multiply(steps, np.float32(1.0 / ratio), out=scaled)
             np.rint(scaled, out=rounded)
-            np.minimum(rounded, LARGEST_INTEGER, out=rounded)
+            np.minimum(rounded, levels, out=rounded)
             np.subtract(scaled, rounded, out=scaled)
             errors = np.einsum("ij,ij->i", scaled, scaled) * ratio**2
             better = errors < smallest

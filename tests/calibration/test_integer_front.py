@@ -265,14 +265,12 @@ def test_convolution_that_stays_float_keeps_the_graph():
     ("form", "levels", "recipe", "reads_frame"),
     [
         ("onnxruntime", 255, QuantizationRecipe("min-max"), True),
-        ("onnxruntime", 127, QuantizationRecipe("min-max"), False),  # 255 levels saturate on such a CPU
+        ("onnxruntime", 127, QuantizationRecipe("min-max"), True),  # weights give way where sums saturate
         ("onnxruntime", 255, QuantizationRecipe("min-max", float_layers={"stem": "asked for"}), False),
         ("tensorrt", 255, QuantizationRecipe("min-max"), False),
     ],
 )
-def test_only_a_quantised_first_layer_of_a_cpu_that_does_not_saturate_reads_the_frame(
-    form, levels, recipe, reads_frame
-):
+def test_only_a_quantised_first_layer_reads_the_frame(form, levels, recipe, reads_frame):
     model = network()
     data = quantize(model, drawing.ranges_of(model, frames()), recipe, form, levels).data
     graph = onnx.load_model_from_string(data).graph
