@@ -176,13 +176,13 @@ class Placement:
         stored, made_of_integers = set(), set()
         for node in view.nodes:
             # Ranges know the Relu behind a convolution and not its input, since one kernel makes both.
+            if self._reads_float(node):
+                continue
             if node.op_type in (*KEEPS_RANGE, "Relu") and node.input[0] in made_of_integers:
                 made_of_integers.update(node.output)
             if node.op_type not in ONNXRUNTIME_STORED or not any(name in known for name in node.input):
                 continue
             if node.op_type in WEIGHTED and not self._is_quantized(node):
-                continue
-            if node.name in self.float_reasons:
                 continue
             # Joining what no integer kernel has made would round every part of it, and round again behind it.
             if node.op_type == "Concat" and not made_of_integers.intersection(node.input):
@@ -199,10 +199,18 @@ class Placement:
         return {
             (node.name, index)
             for node in view.nodes
-            if node.name not in self.float_reasons  # a layer in float reads what was never rounded
+            if not self._reads_float(node)
             for index, name in enumerate(node.input)
             if name in stored
         }
+
+    def _reads_float(self, node: Any) -> bool:
+        """Say whether a node is asked to compute in float, from what was never rounded for it.
+
+        A convolution in front of it gives float then: by a product of matrices if it is pointwise, else it runs in
+        float altogether, since its integer kernel would round.
+        """
+        return node.name in self.float_reasons or (node.op_type == "Resize" and self._recipe.resize == FLOAT)
 
     def _starts(self) -> dict[str, str]:
         """Return for each tensor that a value only passes through where it started: both ends share that scale."""

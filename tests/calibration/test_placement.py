@@ -155,14 +155,14 @@ def test_branches_keep_their_own_scales_on_onnxruntime():
     assert [placement.threshold(name) for name in ("a", "b", "ab")] == [2.0, 3.0, 3.0]
 
 
-def resized(form, **choices):
+def resized(form, kernel=1, **choices):
     """Return the placement of a layer that reads the interpolation of another's output."""
     nodes = [
-        drawing.node("Conv", ["x", "w"], "a"),
+        drawing.node("Conv", ["x", "v"], "a", pads=[kernel // 2] * 4),
         drawing.node("Resize", ["a", "", "", "sizes"], "large", **HALF_PIXEL),
         drawing.node("Conv", ["large", "w"], "b"),
     ]
-    constants = {"w": weights(), "sizes": np.array([1, 4, 16, 16], np.int64)}
+    constants = {"w": weights(), "v": weights(size=kernel), "sizes": np.array([1, 4, 16, 16], np.int64)}
     thresholds = {"x": 1.0, "a": 3.0, "large": 2.5}
     return placed(nodes, constants, {"b": (1, 4, 16, 16)}, thresholds, form, **choices)
 
@@ -178,6 +178,20 @@ def test_resize_in_float_reads_no_pair_and_gives_its_own_range_in_tensorrt_form(
     placement = resized("tensorrt", resize="float")
     assert ("large", 0) not in placement.reads and ("b", 0) in placement.reads
     assert placement.threshold("large") == 2.5
+
+
+def test_resize_in_float_reads_what_was_not_rounded_and_gives_its_own_range_on_onnxruntime():
+    placement = resized("onnxruntime", resize="float")
+    assert placement.reads == {("a", 0), ("b", 0)}
+    assert placement.threshold("large") == 2.5
+    assert placement.float_reasons == {}  # a product of integers gives float
+
+
+def test_wide_convolution_in_front_of_a_resize_in_float_stays_float_on_onnxruntime():
+    reason = "its output is read in float by large"
+    assert resized("onnxruntime", kernel=3, resize="float").float_reasons == {"a": reason}
+    assert resized("onnxruntime", kernel=3).float_reasons == {}
+    assert resized("tensorrt", kernel=3, resize="float").float_reasons == {}
 
 
 def test_resize_of_what_something_else_reads_in_float_too_stays_float():

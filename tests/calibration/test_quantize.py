@@ -495,6 +495,17 @@ def test_multiply_adds_of_every_weighted_operator():
     assert multiply_adds(onnx, model) == {"large": 36 * 4 * 3 * 4, "y": 15}
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_resize_in_float_reads_no_dequantised_tensor(form):
+    resized = {}
+    for resize in ("int8", "float"):
+        view = View(quantize(NETWORK, RANGES, QuantizationRecipe("min-max", resize=resize), form).data)
+        resized[resize] = view.quantized_inputs("resized")[0]
+        # What is behind it is rounded as before.
+        assert view.quantized_inputs("logits")[0]
+    assert resized == {"int8": form == "onnxruntime", "float": False}
+
+
 # Refused
 
 
