@@ -81,8 +81,13 @@ class Placement:
             and self._view.weight_of(node) is not None
             and node.name not in self.float_reasons
             and node.input[0] in self._ranges.tensors
+            and self._has_matrix(node)
             and not (node.op_type == "ConvTranspose" and group_of(node) != 1)
         )
+
+    def _has_matrix(self, node: Any) -> bool:
+        """Say whether a MatMul has a weight (in, out): a vector has no output channels, a stack has them in each."""
+        return node.op_type != "MatMul" or len(self._view.weight_of(node).dims) == 2
 
     # TensorRT
 
@@ -233,6 +238,8 @@ class Placement:
     def _reason(self, node: Any) -> str:
         if self._view.weight_of(node) is None:
             return "its weight is computed, not constant"
+        if not self._has_matrix(node):
+            return f"its weight has shape {tuple(self._view.weight_of(node).dims)}, expected (in, out)"
         if self._form == "onnxruntime" and node.op_type not in ONNXRUNTIME_WEIGHTED:
             return f"ONNX Runtime has no INT8 kernel for {node.op_type}"
         if (node.name, 0) not in self.reads:

@@ -108,6 +108,15 @@ def test_layer_without_a_range_or_a_constant_weight_says_so(form):
     assert placement.float_reasons == {"a": "its input has no range", "b": "its weight is computed, not constant"}
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("shape", "result"), [((8,), (1, 4, 8)), ((1, 4, 8, 8), SHAPE), ((1, 8, 8), SHAPE)])
+def test_matrix_product_with_a_weight_that_is_no_matrix_stays_float(form, shape, result):
+    nodes = [drawing.node("MatMul", ["x", "w"], "y")]
+    placement = placed(nodes, {"w": np.ones(shape, np.float32)}, {"y": result}, {"x": 1.0}, form)
+    assert placement.float_reasons == {"y": f"its weight has shape {shape}, expected (in, out)"}
+    assert placement.reads == set()
+
+
 def test_operators_without_an_integer_kernel_say_so():
     nodes = [drawing.node("ConvTranspose", ["x", "w"], "a")]
     arguments = nodes, {"w": weights()}, ["a"], {"x": 1.0}

@@ -71,3 +71,21 @@ def test_product_of_a_transposed_matrix_counts_its_rows():
         nodes, {"w": np.ones((7, 5), np.float32)}, {"x": ((7, 3), FLOAT)}, {"y": ((3, 5), FLOAT)}
     )
     assert multiply_adds(onnx, model) == {"y": 3 * 7 * 5}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("shape", [(4,), (4, 6), (2, 3, 4, 6)])
+def test_only_matrices_are_quantised_as_weights_of_a_matrix_product(form, shape):
+    generator = np.random.default_rng(4)
+    weight = generator.normal(0, 1, shape).astype(np.float32)
+    result = (2, 3, 5, *shape[-1:]) if len(shape) > 1 else (2, 3, 5)
+    nodes = [drawing.node("Relu", ["x"], "data"), drawing.node("MatMul", ["data", "w"], "y")]
+    model = drawing.make_model(nodes, {"w": weight}, {"x": ((2, 3, 5, 4), FLOAT)}, {"y": (result, FLOAT)})
+    inputs = [{"x": generator.normal(0, 1, (2, 3, 5, 4)).astype(np.float32)}]
+    quantised = quantize(model, drawing.ranges_of(model, inputs), QuantizationRecipe("min-max"), form)
+    is_int8 = form == "tensorrt" and len(shape) == 2
+    assert [layer.precision for layer in quantised.layers] == ["int8" if is_int8 else "float"]
+    expected, actual = drawing.run(model, inputs[0])[0], drawing.run(quantised.data, inputs[0])[0]
+    assert np.array_equal(actual, expected) != is_int8
+    # Steps of 1/127 in sums of four.
+    assert np.abs(actual - expected).max() < 0.03 * np.ptp(expected)
