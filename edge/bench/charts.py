@@ -193,7 +193,9 @@ def line_chart(values: Sequence[float], unit: str, caption: str) -> str:
     return _svg(width, height, parts)
 
 
-def time_chart(curves: Sequence[Curve], span_s: tuple[float, float], window_s: float, unit: str, caption: str) -> str:
+def time_chart(
+    curves: Sequence[Curve], span_s: tuple[float, float], window_s: float, unit: str, caption: str, from_zero: bool
+) -> str:
     """Draw values over time. Charts of one span lie exactly below each other, moment by moment.
 
     Args:
@@ -202,11 +204,13 @@ def time_chart(curves: Sequence[Curve], span_s: tuple[float, float], window_s: f
         window_s: the measured window goes from 0 to it; what is outside is shaded.
         unit: of the values.
         caption: above the chart.
+        from_zero: whether 0 is on the axis whatever the values: not where it means nothing, as of temperatures.
     """
     values = [value for curve in curves for value in curve.values if value is not None]
     low, high = min(values), max(values)
-    # From zero where a bar would, but not where all that happens would be a line at the top, as with temperatures.
-    x_ticks, y_ticks = tuple(_ticks(*span_s)), tuple(_ticks(0.0 if 0 <= low < high / 2 else low, high))
+    if from_zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    x_ticks, y_ticks = tuple(_ticks(*span_s)), tuple(_ticks(low, high))
     plot = _Plot(x_ticks, y_ticks, height=260)
     left, top, right, bottom = plot.frame
     parts = [_text(0, 14, caption, weight="600")]

@@ -49,7 +49,7 @@ def power_section(power: PowerRecord, latency_ms: Sequence[float]) -> list[str]:
     for curves, unit, caption in _charts(power, latency_ms):
         shown = [curve for curve in curves if any(value is not None for value in curve.values)]
         if shown:
-            parts.append(time_chart(shown, span_s, power.window_s, unit, caption))
+            parts.append(time_chart(shown, span_s, power.window_s, unit, caption, from_zero=unit != "°C"))
     parts.append("<p>Grey is outside of what was measured: the warm-up, and the samples that close the window.</p>")
     return [*parts, _rail_table(power)]
 
@@ -74,7 +74,7 @@ def _charts(power: PowerRecord, latency_ms: Sequence[float]) -> list[tuple[list[
     total = Curve("total", times_s, power.total_mw)
     return [
         ([Curve("latency", power.frame_start_s, latency_ms)], "ms", "latency, end to end, when each frame began"),
-        ([total], "mW", f"power of {power.covers}"),
+        ([total], "mW", f"power, {power.covers}"),
         # One rail is the total again.
         (rails if len(rails) > 1 else [], "mW", "power of each rail"),
         ([Curve(name, times_s, values) for name, values in power.temperatures_c.items()], "°C", "temperatures"),

@@ -143,6 +143,15 @@ def test_samples_and_frames_lie_on_one_clock(measure):
     assert np.all(ends_s <= np.array([*power.frame_start_s[1:], power.window_s]) + 3e-6)
 
 
+def test_slow_source_still_gives_a_sample_after_the_last_frame(engine, images):
+    source = ScriptedSource()
+    # Read by the schedule: without being waited for, its next sample would come after the sampler has ended.
+    source.is_paced, source.interval_s = False, 0.4
+    runner, card = open_engine(engine)
+    power = run_benchmark(runner, card, FolderFrames(images), BenchPlan(0, 1, 0.0), power=source).power
+    assert power.times_s[-1] >= power.window_s
+
+
 def test_accuracy_is_outside_of_what_is_sampled(engine, images, make_camvid):
     from edge.datasets import open_dataset
 
@@ -215,7 +224,7 @@ def test_report_shows_power_and_temperature_below_latency(measure, images, tmp_p
     with runner:
         page = write_report(tmp_path / "out", record, runner, FolderFrames(images)).read_text(encoding="utf-8")
     assert f"<b>{record.power.energy_per_frame_mj:.1f} mJ</b>energy per frame" in page
-    for text in ("latency, end to end, when each frame began", "power of a board of &lt;cardboard&gt;", "temperatures"):
+    for text in ("latency, end to end, when each frame began", "power, a board of &lt;cardboard&gt;", "temperatures"):
         assert text in page
     assert "NONE &amp; &lt;more&gt;</td><td>not measured</td>" in page
     assert "<more>" not in page
@@ -241,7 +250,7 @@ def test_changed_power_mode_is_told(measure):
 
 def test_time_chart_puts_a_moment_at_one_place_and_breaks_at_what_was_not_measured():
     charts = [
-        xml.etree.ElementTree.fromstring(time_chart(curves, (-1.0, 4.0), 3.0, "mW", "a & <b>"))
+        xml.etree.ElementTree.fromstring(time_chart(curves, (-1.0, 4.0), 3.0, "mW", "a & <b>", True))
         for curves in (
             [Curve("one", [0.0, 1.0, 2.0, 3.0], [10.0, None, 30.0, 20.0])],
             [Curve("<a>", [2.0, 3.0], [5.0, 6.0]), Curve("b", [2.0], [7.0])],
@@ -263,10 +272,25 @@ def test_time_chart_puts_a_moment_at_one_place_and_breaks_at_what_was_not_measur
     assert shades[1][0] == pytest.approx(at_three, abs=0.2)
 
 
+def test_time_chart_shows_zero_where_it_means_something():
+    curves = [Curve("x", [0.0, 1.0], [40.0, 50.0])]
+    shares = {}
+    for from_zero in (True, False):
+        root = xml.etree.ElementTree.fromstring(time_chart(curves, (0.0, 1.0), 1.0, "x", "x", from_zero))
+        (low, high) = [float(point.split(",")[1]) for point in next(root.iter("polyline")).get("points").split()]
+        base = max(float(line.get("y1")) for line in root.iter("line"))
+        shares[from_zero] = (base - low) / (base - high)
+    assert shares[True] == pytest.approx(40 / 50, abs=0.01)
+    assert shares[False] == pytest.approx(0.0, abs=0.01)
+
+
+@pytest.mark.parametrize("from_zero", [True, False])
 @pytest.mark.parametrize("values", [[0.0], [0.0, 0.0], [41.5, 41.5], [-3.0, 4.0], [1e9, 2e9]])
-def test_time_chart_of_any_values_is_well_formed(values):
+def test_time_chart_of_any_values_is_well_formed(values, from_zero):
     times_s = [0.1 * index for index in range(len(values))]
-    root = xml.etree.ElementTree.fromstring(time_chart([Curve("x", times_s, values)], (0.0, 0.2), 0.1, "mW", "x"))
+    root = xml.etree.ElementTree.fromstring(
+        time_chart([Curve("x", times_s, values)], (0.0, 0.2), 0.1, "mW", "x", from_zero)
+    )
     assert not re.search("nan|inf", xml.etree.ElementTree.tostring(root, encoding="unicode"))
 
 
