@@ -24,6 +24,8 @@ COMMANDS = {
     "edge-bench": "edge.bench.cli",
     "edge-bench run": "edge.bench.cli run",
     "edge-bench show": "edge.bench.cli show",
+    "edge-bench doctor": "edge.bench.cli doctor",
+    "edge.doctor": "edge.doctor",
     "edge-demo": "edge.stream.cli",
     "edge.synthetic": "edge.synthetic",
     "build_engine": "export/build_engine.py",
