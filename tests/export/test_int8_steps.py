@@ -220,9 +220,7 @@ def test_recipe_that_the_user_asks_for_goes_before_the_one_that_came_with_the_ar
 def test_trained_network_without_real_images_or_a_recipe_is_held_to_its_labels_on_drawn_scenes(network):
     network(HOSTILE)
     shutil.rmtree("data")
-    with pytest.raises(
-        AccuracyBudgetError, match=r"at most 5 % of labels.*Next: --data-dir FOLDER or --images"
-    ):
+    with pytest.raises(AccuracyBudgetError, match=r"at most 5 % of labels.*Next: --data-dir FOLDER or --images"):
         built(search_minutes=0.0)
 
 
