@@ -76,6 +76,15 @@ def test_collection_may_be_interrupted_again_and_again(artifact):
     assert resumed.read_indices == [4, 5]
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """Let SIGINT interrupt this process: one that was started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_image_whose_counting_is_interrupted_is_counted_whole(artifact, monkeypatch):
     expected = collect(artifact, ArrayFrames(FRAMES))
     update, calls = TensorCounter.update, []
