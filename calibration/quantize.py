@@ -262,7 +262,9 @@ class _Writer:
         input_scale = float(np.float32(self._scales[source]))
         if self._form == "onnxruntime" and bias is not None:
             # A channel of tiny weights beside a large bias would need more than 32 bits for it.
-            scales = np.maximum(scales, np.abs(bias) / (input_scale * _BIAS_LIMIT)).astype(np.float32)
+            scales = np.maximum(scales, np.abs(bias) / (input_scale * _BIAS_LIMIT))
+            # And the scale of the bias, a product of two, has to stay a normal number.
+            scales = np.maximum(scales, 2.0 * float(np.finfo(np.float32).tiny) / input_scale).astype(np.float32)
         integers = quantize_weight(weight, axis, scales, self._weight_levels)
         if self._recipe.bias_correction:
             bias = self._corrected_bias(node, source, weight, integers, scales, bias)

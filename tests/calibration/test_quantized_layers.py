@@ -17,6 +17,7 @@ import graph_drawing as drawing
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from calibration.lint import require_clean
 from calibration.quantize import quantize
 from calibration.recipe import QuantizationRecipe
 from calibration.report_record import LayerReport
@@ -83,18 +84,33 @@ def test_layer_without_means_keeps_its_bias_under_correction(form):
 # Biases as int32
 
 
+def with_reader(weight, bias):
+    """Return a convolution that another one reads behind a Relu, so that its kernel writes integers, and its ranges."""
+    model, _, feeds = layer("Conv", weight, bias, pads=[1, 1, 1, 1])
+    model.graph.node.extend([drawing.node("Relu", ["y"], "z"), drawing.node("Conv", ["z", "head"], "out")])
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((1, 6, 1, 1), np.float32), "head"))
+    del model.graph.output[:]
+    model.graph.output.append(onnx.helper.make_tensor_value_info("out", FLOAT, (1, 1, 6, 6)))
+    return model, drawing.ranges_of(model, feeds)
+
+
+def test_channel_of_next_to_no_weights_has_scales_that_are_normal_numbers():
+    weight = np.random.default_rng(2).normal(0, 1, (6, 4, 3, 3))
+    weight[2] *= 1e-37  # a channel that training has let die
+    model, ranges = with_reader(weight, np.zeros(6))
+    data = quantize(model, ranges, PLAIN, "onnxruntime").data
+    found = arrays(data)
+    for scales in (found["y/weight/scale"], found["y/bias/scale"]):
+        assert scales.min() >= np.finfo(np.float32).tiny
+    require_clean(onnx.load_model_from_string(data), "onnxruntime", "the graph")
+
+
 def test_channel_of_tiny_weights_beside_a_large_bias_gets_coarser_weights_and_keeps_its_bias():
     weight = np.random.default_rng(2).normal(0, 1, (6, 4, 3, 3))
     weight[2] *= 1e-9
     bias = np.zeros(6)
     bias[2] = 100.0
-    model, ranges, feeds = layer("Conv", weight, bias, pads=[1, 1, 1, 1])
-    tail = drawing.node("Relu", ["y"], "z")  # so that the kernel writes integers
-    model.graph.node.extend([tail, drawing.node("Conv", ["z", "head"], "out")])
-    model.graph.initializer.append(numpy_helper.from_array(np.ones((1, 6, 1, 1), np.float32), "head"))
-    del model.graph.output[:]
-    model.graph.output.append(onnx.helper.make_tensor_value_info("out", FLOAT, (1, 1, 6, 6)))
-    ranges = drawing.ranges_of(model, feeds)
+    model, ranges = with_reader(weight, bias)
     found = arrays(quantize(model, ranges, PLAIN, "onnxruntime").data)
     integers, scales = found["y/bias/integers"], found["y/bias/scale"]
     assert integers.dtype == np.int32 and np.abs(integers.astype(np.int64)).max() <= 2**30 * (1 + 1e-6)
