@@ -260,9 +260,10 @@ class _Writer:
             # (github.com/NVIDIA/TensorRT, issues 1694 and 2380): with one value for all, no axis matters.
             scales = np.full_like(scales, scales.max())
         input_scale = float(np.float32(self._scales[source]))
-        if self._form == "onnxruntime" and bias is not None:
+        if self._form == "onnxruntime" and (bias is not None or self._recipe.bias_correction):
             # A channel of tiny weights beside a large bias would need more than 32 bits for it.
-            scales = np.maximum(scales, np.abs(bias) / (input_scale * _BIAS_LIMIT))
+            largest = np.abs(bias) if bias is not None else 0.0
+            scales = np.maximum(scales, largest / (input_scale * _BIAS_LIMIT))
             # And the scale of the bias, a product of two, has to stay a normal number.
             scales = np.maximum(scales, 2.0 * float(np.finfo(np.float32).tiny) / input_scale).astype(np.float32)
         integers = quantize_weight(weight, axis, scales, self._weight_levels)

@@ -94,11 +94,14 @@ def with_reader(weight, bias):
     return model, drawing.ranges_of(model, feeds)
 
 
-def test_channel_of_next_to_no_weights_has_scales_that_are_normal_numbers():
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_channel_of_next_to_no_weights_has_scales_that_are_normal_numbers(has_bias):
     weight = np.random.default_rng(2).normal(0, 1, (6, 4, 3, 3))
     weight[2] *= 1e-37  # a channel that training has let die
     model, ranges = with_reader(weight, np.zeros(6))
-    data = quantize(model, ranges, PLAIN, "onnxruntime").data
+    if not has_bias:  # bias correction gives it one
+        del next(node for node in model.graph.node if node.output[0] == "y").input[2]
+    data = quantize(model, ranges, dataclasses.replace(PLAIN, bias_correction=True), "onnxruntime").data
     found = arrays(data)
     for scales in (found["y/weight/scale"], found["y/bias/scale"]):
         assert scales.min() >= np.finfo(np.float32).tiny
