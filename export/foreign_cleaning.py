@@ -17,7 +17,14 @@ from edge.runtime.onnxruntime import open_session
 from export.foreign_contract import ForeignContract
 from export.foreign_graph import walk_back
 from export.inferred_graph import STANDARD_DOMAINS, attribute_of, infer_without_weights, name_of
-from export.rewrites import GraphView, drop_identity, fold_pad_into_pool, fold_scale_into_conv, fold_shift_into_conv
+from export.rewrites import (
+    GraphView,
+    apply_rules,
+    drop_identity,
+    fold_pad_into_pool,
+    fold_scale_into_conv,
+    fold_shift_into_conv,
+)
 from export.tensorrt_operators import RANDOM
 
 FRAME, LOGITS = "frame", "logits"
@@ -265,18 +272,7 @@ def clean(model: Any) -> dict[str, int]:
     Returns:
         Rule name -> how often it fired.
     """
-    view = _View(model)
-    fired = dict.fromkeys((rule.__name__ for rule in RULES), 0)
-    again = True
-    while again:
-        again = False
-        for node in list(model.graph.node):
-            for rule in RULES:
-                if rule(view, node):
-                    fired[rule.__name__] += 1
-                    view.refresh()
-                    again = True
-                    break
+    fired = apply_rules(model, _View(model), RULES)
     drop_unread_constants(model.graph)
     return fired
 

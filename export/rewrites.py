@@ -6,7 +6,7 @@ its docstring when it must not fire. `simplify` applies all of them until none f
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Any, Callable, Sequence
 
 import numpy as np
 import onnx
@@ -242,19 +242,33 @@ def simplify(model: onnx.ModelProto) -> dict[str, int]:
     Returns:
         Rule name -> how often it fired.
     """
-    view = GraphView(model)
-    fired = dict.fromkeys((rule.__name__ for rule in RULES), 0)
+    fired = apply_rules(model, GraphView(model), RULES)
+    _drop_unread_constants(model.graph)
+    return fired
+
+
+def apply_rules(model: onnx.ModelProto, view: Any, rules: Sequence[Callable[[Any, Any], bool]]) -> dict[str, int]:
+    """Apply rules to every node until none fires.
+
+    Args:
+        model: changed in place.
+        view: of the model, what the rules look at; refreshed after each that fired.
+        rules: each takes the view and a node, and says whether it changed the graph.
+
+    Returns:
+        Rule name -> how often it fired.
+    """
+    fired = dict.fromkeys((rule.__name__ for rule in rules), 0)
     again = True
     while again:
         again = False
         for node in list(model.graph.node):
-            for rule in RULES:
+            for rule in rules:
                 if rule(view, node):
                     fired[rule.__name__] += 1
                     view.refresh()
                     again = True
                     break
-    _drop_unread_constants(model.graph)
     return fired
 
 
