@@ -1,0 +1,106 @@
+"""A stand-in for pycuda whose memory is the host's, and which complains of what a real GPU would not forgive."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import types
+
+import numpy as np
+from cuda_ledger import Gpu
+
+
+def make_pycuda(gpu: Gpu) -> types.ModuleType:
+    """Return a module pycuda with its `driver`."""
+    pycuda, driver = types.ModuleType("pycuda"), types.ModuleType("pycuda.driver")
+    pycuda.driver = driver
+
+    class Context:
+        def __init__(self):
+            self._number = gpu.born("context")
+            gpu.stacks.setdefault(threading.get_ident(), []).append(self)
+
+        def push(self):
+            gpu.reach("Context.push", False)
+            gpu.stacks.setdefault(threading.get_ident(), []).append(self)
+
+        @staticmethod
+        def pop():
+            gpu.reach("Context.pop")
+            gpu.stacks[threading.get_ident()].pop()
+
+        def detach(self):
+            gpu.calls.append("Context.detach")
+            if gpu.current() is not self:
+                gpu.misuses.append("context detached while it is not current")
+            if gpu.living_in(self):
+                gpu.misuses.append(f"context detached before {gpu.living_in(self)}")
+            gpu.stacks[threading.get_ident()].remove(self)
+            gpu.dead(self._number)
+            gpu.reach("Context.detach", False)
+
+    class Device:
+        def __init__(self, number):
+            gpu.reach("pycuda.driver.Device", False)
+
+        def make_context(self):
+            gpu.reach("Device.make_context", False)
+            return Context()
+
+    class Stream:
+        handle = 4711
+
+        def __init__(self):
+            gpu.reach("pycuda.driver.Stream")
+            gpu.born("stream", self)
+
+        def synchronize(self):
+            gpu.reach("Stream.synchronize")
+
+    class Allocation:
+        def __init__(self, kind, size):
+            self._memory, self._kind = (ctypes.c_char * size)(), kind
+            self._number = gpu.born(kind)
+
+        def __int__(self):
+            return ctypes.addressof(self._memory)
+
+        def free(self):
+            gpu.dead(self._number)
+            gpu.reach(f"{self._kind}.free")
+
+    class HostAllocation(Allocation):
+        def __init__(self, shape, dtype):
+            self._shape, self._dtype = shape, np.dtype(dtype)
+            super().__init__("PagelockedHostAllocation", int(np.prod(shape)) * self._dtype.itemsize)
+
+        @property
+        def __array_interface__(self):
+            return {"shape": self._shape, "typestr": self._dtype.str, "data": (int(self), False), "version": 3}
+
+    def pagelocked_empty(shape, dtype):
+        gpu.reach("pycuda.driver.pagelocked_empty")
+        return np.asarray(HostAllocation(shape, dtype))
+
+    def mem_alloc(size):
+        gpu.reach("pycuda.driver.mem_alloc")
+        return Allocation("DeviceAllocation", size)
+
+    def memcpy_htod_async(target, source, stream):
+        gpu.reach("pycuda.driver.memcpy_htod_async")
+        ctypes.memmove(int(target), source.ctypes.data, source.nbytes)
+
+    def memcpy_dtoh_async(target, source, stream):
+        gpu.reach("pycuda.driver.memcpy_dtoh_async")
+        ctypes.memmove(target.ctypes.data, int(source), target.nbytes)
+
+    def memcpy_htod(target, source):
+        gpu.reach("pycuda.driver.memcpy_htod")
+        ctypes.memmove(int(target), source.ctypes.data, source.nbytes)
+
+    driver.init = lambda: gpu.reach("pycuda.driver.init", False)
+    driver.Context, driver.Device, driver.Stream = Context, Device, Stream
+    driver.pagelocked_empty, driver.mem_alloc = pagelocked_empty, mem_alloc
+    driver.memcpy_htod = memcpy_htod
+    driver.memcpy_htod_async, driver.memcpy_dtoh_async = memcpy_htod_async, memcpy_dtoh_async
+    return pycuda

@@ -1,0 +1,94 @@
+"""The half of the TensorRT stand-in that runs: an engine is its ONNX graph, run by onnxruntime where it is told to."""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+from cuda_ledger import Gpu, at
+from tensorrt_api import MAGIC
+
+_NUMPY = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+
+
+def runtime_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
+    """Return the classes of running, as one version has them."""
+
+    class IExecutionContext:
+        def __init__(self, engine):
+            self._engine, self._addresses = engine, {}
+            gpu.born("execution context", self)
+
+        def set_tensor_address(self, name, address):
+            if gpu.reach("IExecutionContext.set_tensor_address") is False:
+                return False
+            self._addresses[name] = address
+            return True
+
+        def execute_async_v3(self, stream_handle):
+            if gpu.reach("IExecutionContext.execute_async_v3") is False:
+                gpu.logger.log(trt.ILogger.ERROR, "illegal memory access")
+                return False
+            session = self._engine.session
+            lacking = sorted(set(self._engine._tensors) - set(self._addresses))
+            if lacking:
+                gpu.logger.log(trt.ILogger.ERROR, f"address of {', '.join(lacking)} is not set")
+                return False
+            feeds = {
+                value.name: at(self._addresses[value.name], value.shape, _NUMPY[value.type]).copy()
+                for value in session.get_inputs()
+            }
+            for value, result in zip(session.get_outputs(), session.run(None, feeds)):
+                at(self._addresses[value.name], value.shape, _NUMPY[value.type])[...] = result
+            return True
+
+    class ICudaEngine:
+        def __init__(self, graph):
+            import onnxruntime
+
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level, options.intra_op_num_threads = 3, 1
+            self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._inputs = {value.name: value for value in self.session.get_inputs()}
+            self._tensors = {**self._inputs, **{value.name: value for value in self.session.get_outputs()}}
+            gpu.born("engine", self)
+
+        @property
+        def num_io_tensors(self):
+            return len(self._tensors)
+
+        def get_tensor_name(self, index):
+            gpu.reach("ICudaEngine.get_tensor_name")
+            return list(self._tensors)[index]
+
+        def get_tensor_mode(self, name):
+            gpu.reach("ICudaEngine.get_tensor_mode")
+            return trt.TensorIOMode.INPUT if name in self._inputs else trt.TensorIOMode.OUTPUT
+
+        def get_tensor_shape(self, name):
+            gpu.reach("ICudaEngine.get_tensor_shape")
+            return list(self._tensors[name].shape)
+
+        def get_tensor_dtype(self, name):
+            gpu.reach("ICudaEngine.get_tensor_dtype")
+            return {"tensor(uint8)": trt.DataType.UINT8, "tensor(float)": trt.DataType.FLOAT}[self._tensors[name].type]
+
+        def create_execution_context(self):
+            if gpu.reach("ICudaEngine.create_execution_context") is not None:
+                return None
+            return IExecutionContext(self)
+
+    class Runtime:
+        def __init__(self, logger):
+            gpu.reach("tensorrt.Runtime")
+            gpu.logger = self.logger = logger
+            gpu.born("runtime", self)
+
+        def deserialize_cuda_engine(self, plan):
+            head, _, graph = plan.partition(b"\n")
+            if gpu.reach("Runtime.deserialize_cuda_engine") is not None or head != MAGIC + version.encode():
+                self.logger.log(trt.ILogger.ERROR, "magic tag does not match")
+                return None
+            return ICudaEngine(graph)
+
+    return IExecutionContext, ICudaEngine, Runtime
