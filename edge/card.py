@@ -16,6 +16,7 @@ CARD_FILE = "card.json"
 ENGINES_FOLDER = "engines"
 PRECISIONS = ("float32", "float16", "int8")
 BACKENDS = ("tensorrt", "onnxruntime")
+SCALE_SOURCES = ("qdq", "cache", "dynamic-ranges")
 _DEFAULT_CALIBRATOR = "percentile"
 
 
@@ -108,6 +109,13 @@ class EngineCard:
         notes: sentences that a user has to know.
         layers: precision of every layer with multiply-adds; empty for a float engine.
         dla_core: of a Jetson that the engine runs on; None for the GPU or the CPU.
+        is_version_compatible: whether later TensorRT versions of the same major one may load it.
+        is_hardware_compatible: whether other GPUs from Ampere on may load it.
+        batch_profile: (least, best, most) frames of one call; None where each call takes contract.batch frames.
+        workspace_mib: most scratch memory of a layer, in MiB; None for all of the GPU's.
+        optimization_level: of TensorRT's search for kernels, 0 to 5; None for TensorRT's own default.
+        has_layer_details: whether its layers can be asked for everything; layers.json lies beside it.
+        scale_source: one of SCALE_SOURCES for an int8 engine of our ranges on TensorRT; None for all others.
     """
 
     contract: Contract
@@ -127,29 +135,64 @@ class EngineCard:
     notes: tuple[str, ...] = ()
     layers: tuple[LayerPrecision, ...] = ()
     dla_core: int | None = None
+    is_version_compatible: bool = False
+    is_hardware_compatible: bool = False
+    batch_profile: tuple[int, ...] | None = None
+    workspace_mib: int | None = None
+    optimization_level: int | None = None
+    has_layer_details: bool = False
+    scale_source: str | None = None
 
     def __post_init__(self) -> None:
-        for what, value, known in (("backend", self.backend, BACKENDS), ("precision", self.precision, PRECISIONS)):
+        scale_source = self.scale_source or SCALE_SOURCES[0]
+        for what, value, known in (
+            ("backend", self.backend, BACKENDS),
+            ("precision", self.precision, PRECISIONS),
+            ("source of scales", scale_source, SCALE_SOURCES),
+        ):
             if value not in known:
                 raise ContractError(
                     f"engine card of {self.contract.model} has the {what} '{value}', expected one of: "
                     f"{', '.join(known)}. Next: build the engine again with this version"
                 )
+        profile = self.batch_profile
+        if profile is not None and (len(profile) != 3 or not 1 <= profile[0] <= profile[1] <= profile[2]):
+            raise ContractError(
+                f"engine card of {self.contract.model} has the batch profile {list(profile)}, expected least, best and "
+                "most frames, ascending. Next: build the engine again with this version"
+            )
 
     def rebuild_command(self) -> str:
         """Return the command that builds this engine again."""
         precision = {"int8": ["--int8"], "float16": ["--fp16"]}.get(self.precision, [])
-        dla = [f"--dla {self.dla_core}"] if self.dla_core is not None else []
         method = self.calibration.method if self.calibration is not None else _DEFAULT_CALIBRATOR
-        calibrator = [f"--calibrator {method}"] if method != _DEFAULT_CALIBRATOR else []
-        return build_command(self.contract, *precision, *calibrator, f"--backend {self.backend}", *dla)
+        batch = ":".join(map(str, self.batch_profile)) if self.batch_profile else str(self.contract.batch)
+        default_source = default_scale_source(self.dla_core)
+        options = (
+            (f"--calibrator {method}", method != _DEFAULT_CALIBRATOR),
+            (f"--scales {self.scale_source}", self.scale_source not in (None, default_source)),
+            (f"--backend {self.backend}", True),
+            (f"--dla {self.dla_core}", self.dla_core is not None),
+            (f"--batch {batch}", batch != "1"),
+            (f"--workspace {self.workspace_mib}", self.workspace_mib is not None),
+            (f"--optimization-level {self.optimization_level}", self.optimization_level is not None),
+            ("--version-compatible", self.is_version_compatible),
+            ("--hardware-compatible", self.is_hardware_compatible),
+            ("--verbose-layers", self.has_layer_details),
+        )
+        return build_command(self.contract, *precision, *(text for text, is_needed in options if is_needed))
+
+
+def default_scale_source(dla_core: int | None) -> str:
+    """Return where an int8 engine of TensorRT takes its scales from: a DLA takes no Q/DQ pairs."""
+    return "qdq" if dla_core is None else "cache"
 
 
 def build_command(contract: Contract, *flags: str) -> str:
     """Return the command that builds an engine of a contract's model, dataset, size and options.
 
     Args:
-        contract: what is to be built; its batch is left out, since engines take one frame.
+        contract: what is to be built; its batch is left out, since a flag says what an engine takes.
         *flags: what else the engine is to be, such as "--int8".
 
     Returns:

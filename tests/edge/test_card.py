@@ -47,6 +47,13 @@ def test_card_with_all_its_parts_comes_back_equal(card, tmp_path):
             LayerPrecision("head", "Conv", 30, "float", "classifier: asked for"),
         ),
         dla_core=1,
+        is_version_compatible=True,
+        is_hardware_compatible=True,
+        batch_profile=(1, 4, 8),
+        workspace_mib=512,
+        optimization_level=5,
+        has_layer_details=True,
+        scale_source="dynamic-ranges",
     )
     for value in (card, full):
         write_record(tmp_path / CARD_FILE, value)
@@ -123,9 +130,46 @@ def test_rebuild_command_of_an_adopted_graph_names_its_files(card):
     assert "--model" not in words
 
 
-def test_rebuild_command_knows_no_batch_since_engines_take_one_frame(card):
+@pytest.mark.parametrize(
+    ("changes", "flags"),
+    [
+        ({"batch_profile": (1, 4, 8)}, ["--batch", "1:4:8"]),
+        ({"workspace_mib": 512}, ["--workspace", "512"]),
+        ({"optimization_level": 0}, ["--optimization-level", "0"]),
+        ({"is_version_compatible": True}, ["--version-compatible"]),
+        ({"is_hardware_compatible": True}, ["--hardware-compatible"]),
+        ({"has_layer_details": True}, ["--verbose-layers"]),
+        ({"scale_source": "cache"}, ["--scales", "cache"]),
+        ({"scale_source": "dynamic-ranges", "dla_core": 1}, ["--scales", "dynamic-ranges", "--dla", "1"]),
+        ({"scale_source": "cache", "dla_core": 1}, ["--dla", "1"]),
+        ({"scale_source": "qdq"}, []),
+    ],
+)
+def test_rebuild_command_asks_for_the_same_engine(card, changes, flags):
+    words = shlex.split(dataclasses.replace(card, **changes).rebuild_command())
+    base = shlex.split(card.rebuild_command())
+    assert [word for word in words if word not in base] == flags
+
+
+def test_rebuild_command_asks_for_the_same_batch(card):
     several = dataclasses.replace(card, contract=dataclasses.replace(card.contract, batch=4))
-    assert several.rebuild_command() == card.rebuild_command()
+    assert several.rebuild_command() == f"{card.rebuild_command()} --batch 4"
+
+
+@pytest.mark.parametrize("profile", [[1, 4], [0, 1, 2], [2, 1, 4], [1, 4, 3]])
+def test_card_with_a_batch_profile_that_is_none_is_refused(make_engine, profile):
+    folder = make_engine()
+    edit(folder, batch_profile=profile)
+    with pytest.raises(ContractError, match=r"has the batch profile .*expected least, best and most frames, ascending"):
+        read_card(folder)
+
+
+def test_card_of_an_earlier_version_has_the_defaults(make_engine):
+    folder = make_engine()
+    path = folder / CARD_FILE
+    earlier = {name: value for name, value in json.loads(path.read_text()).items() if name != "batch_profile"}
+    path.write_text(json.dumps(earlier))
+    assert read_card(folder).batch_profile is None
 
 
 def test_card_of_a_network_with_more_outputs_comes_back_equal(card, tmp_path):
@@ -163,6 +207,13 @@ def test_card_of_an_unknown_backend_or_precision_is_refused(make_engine, field, 
     folder = make_engine()
     edit(folder, **{field: value})
     with pytest.raises(ContractError, match=rf"has the {field} '{value}', expected one of: "):
+        read_card(folder)
+
+
+def test_card_of_an_unknown_source_of_scales_is_refused(make_engine):
+    folder = make_engine()
+    edit(folder, scale_source="guess")
+    with pytest.raises(ContractError, match="has the source of scales 'guess', expected one of: qdq, cache, dynamic"):
         read_card(folder)
 
 
