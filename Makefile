@@ -39,6 +39,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed lint
 	$(PYTHON) -m pytest -q --durations=10
 	./tests/python38.sh
+	./tests/host_cuda/run.sh
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -1,0 +1,59 @@
+"""The host-memory CUDA driver for tests, which must leave nothing behind and misuse nothing."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from host_driver import HostDriver  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(str(item.fspath)).parent == Path(__file__).parent:
+            item.add_marker("host_cuda")
+
+
+@pytest.fixture(scope="session")
+def _host_driver():
+    host = HostDriver()
+    assert ctypes.CDLL("libcuda.so.1").host_cuda_planned() == 0, "another libcuda.so.1 was loaded"
+    return host
+
+
+@pytest.fixture
+def driver(_host_driver):
+    """The driver's control object. A test fails if it leaves misuses that it does not `forgive`, or objects."""
+    host = _host_driver
+    host.reset()
+    yield host
+    gc.collect()
+    live, misuses = host.live(), host.misuses()
+    host.reset()
+    assert misuses[getattr(host, "_forgiven", 0) :] == []
+    host._forgiven = 0
+    assert live == {}
+
+
+@pytest.fixture
+def cuda(driver):
+    """pycuda.driver, initialised."""
+    import pycuda.driver
+
+    pycuda.driver.init()
+    return pycuda.driver
+
+
+@pytest.fixture
+def context(cuda):
+    """A context that is current for the length of the test."""
+    made = cuda.Device(0).make_context()
+    yield made
+    gc.collect()
+    made.detach()
