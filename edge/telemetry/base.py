@@ -12,6 +12,13 @@ INPUT_RAILS = ("VIN", "POM_5V_IN", "VDD_IN")
 Source: jtop/core/power.py of jetson-stats 7.2.2, which takes these three and gives the reasons' addresses.
 """
 
+PARTS_OF_RAILS = {"VDDQ_VDD2_1V8AO": "VIN_SYS_5V0"}
+"""Rail -> the rail that feeds it: what the first draws is in the second already, so a sum takes the second alone.
+
+The memory of an AGX Orin. Source: Jetson Linux Developer Guide r36.4.3, Jetson AGX Orin, "Software-Based Power
+Consumption Modeling". The rails of an AGX Xavier (GPU, CPU, SOC, CV, VDDRQ, SYS5V) lie beside each other.
+"""
+
 
 @dataclass(frozen=True)
 class PowerSample:
@@ -89,7 +96,10 @@ class PowerSource(abc.ABC):
 
 
 def total_of_rails_mw(rails_mw: dict[str, float | None]) -> float | None:
-    """Return the total of a Jetson's rails in mW: its input rail, or the sum of all where there is none.
+    """Return the total of a Jetson's rails in mW: its input rail, or the sum of those that are no part of another.
+
+    The total that jtop shows counts the memory of an AGX Orin twice, and jetson-stats before 7 adds what its USB-C
+    ports negotiated; so this is what every source of a Jetson's power uses.
 
     Args:
         rails_mw: rail -> power in mW, None where a rail did not answer.
@@ -101,8 +111,8 @@ def total_of_rails_mw(rails_mw: dict[str, float | None]) -> float | None:
     for name in INPUT_RAILS:
         if name in rails_mw:
             return rails_mw[name]
-    known = [value for value in rails_mw.values() if value is not None]
-    return sum(known) if known and len(known) == len(rails_mw) else None
+    summed = [value for name, value in rails_mw.items() if PARTS_OF_RAILS.get(name) not in rails_mw]
+    return sum(summed) if summed and None not in summed else None
 
 
 def coverage_of_rails(names: Container[str]) -> str:
@@ -114,4 +124,7 @@ def coverage_of_rails(names: Container[str]) -> str:
     for name in INPUT_RAILS:
         if name in names:
             return f"the board's input rail {name}"
-    return "the sum of the board's rails"
+    parts = [
+        f"{part}, which is in {whole}" for part, whole in PARTS_OF_RAILS.items() if part in names and whole in names
+    ]
+    return "the sum of the module's rails" + (f" without {'; '.join(parts)}" if parts else "")

@@ -6,12 +6,13 @@ major.minor. The service samples at one pace for all its clients, the first one'
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import Any, Callable
 
 from edge.errors import BackendError, MissingDependencyError
-from edge.telemetry.base import PowerSample, PowerSource, coverage_of_rails
+from edge.telemetry.base import PowerSample, PowerSource, coverage_of_rails, total_of_rails_mw
 
 INTERVAL_S = 0.5
 """Seconds that are asked for. The service reads far more than power; faster, it takes CPU from what is measured."""
@@ -23,6 +24,9 @@ _ANSWER_S = 15.0
 """The client waits without end for a service that accepts and does not answer; we do not."""
 
 _OFFLINE_C = -256.0
+
+_USB_PORT = re.compile(r"(ucsi-source-psy-)?\d+-[0-9a-f]{4,}")
+"""A USB-C port by its address, which jetson-stats 4 lists as a rail: what it negotiated, not what anything draws."""
 
 _NEXT = "or choose --power sysfs or none"
 
@@ -47,6 +51,7 @@ class JtopSource(PowerSource):
         self._make_client = make_client
         self._client: Any = None
         self._last_uptime: Any = None
+        self._names: tuple[str, ...] = ()
 
     def open(self) -> None:
         """Connect to the service.
@@ -64,13 +69,26 @@ class JtopSource(PowerSource):
             self.interval_s = server_s
             self._client = _connect(make_client, server_s)
         self._last_uptime = None
-        rails = self._client.power.get("rail", {})
-        total = self._client.power.get("tot", {})
-        if not rails and "name" not in total:
+        self._names = tuple(self._rails_mw())
+        if not self._names:
             self.close()
             raise BackendError(f"jtop finds no power rail on this machine, expected those of a Jetson. Next: {_NEXT}")
+        self.covers = coverage_of_rails(self._names)
+
+    def _rails_mw(self) -> dict[str, float | None]:
+        """Return rail -> power in mW as the service has it now; a rail that fell out of its list is None."""
+        power = self._client.power
+        rails = {
+            name: _float(values.get("power"))
+            for name, values in power.get("rail", {}).items()
+            if not _USB_PORT.fullmatch(name)
+        }
         # jtop takes an input rail out of the rails and names it in the total.
-        self.covers = coverage_of_rails([*rails, total["name"]] if "name" in total else rails)
+        total = power.get("tot", {})
+        if "name" in total:
+            rails[total["name"]] = _float(total.get("power"))
+        # It drops a rail whose files cannot be read, and its own total is smaller by it then.
+        return {**dict.fromkeys(self._names), **rails}
 
     def _imported(self) -> Callable[[float], Any]:
         try:
@@ -115,13 +133,7 @@ class JtopSource(PowerSource):
             client.close()
 
     def _sample(self, time_ns: int) -> PowerSample:
-        power = self._client.power
-        rails_mw = {name: _float(rail.get("power")) for name, rail in power.get("rail", {}).items()}
-        total = power.get("tot", {})
-        if "name" in total:
-            rails_mw[total["name"]] = _float(total.get("power"))
-        # Of a board without rails jtop gives a total of 0, which nobody measured.
-        total_mw = _float(total.get("power")) if rails_mw else None
+        rails_mw = self._rails_mw()
         gpu = next(iter(self._client.gpu.values()), {})
         clock_khz = _float(gpu.get("freq", {}).get("cur"))
         fan = next(iter(self._client.fan.values()), {})
@@ -129,7 +141,7 @@ class JtopSource(PowerSource):
         return PowerSample(
             time_ns=time_ns,
             rails_mw=rails_mw,
-            total_mw=total_mw,
+            total_mw=total_of_rails_mw(rails_mw),
             temperatures_c={name: _temperature_c(value) for name, value in self._client.temperature.items()},
             gpu_load_percent=_float(gpu.get("status", {}).get("load")),
             gpu_clock_mhz=None if clock_khz is None else clock_khz / 1000,

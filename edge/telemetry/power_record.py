@@ -85,7 +85,9 @@ def power_record(sampler: PowerSampler, marks_ns: Sequence[int]) -> PowerRecord:
 
     Args:
         sampler: what saw the window.
-        marks_ns: start of each measured frame, then the end of the last one; all on time.perf_counter_ns.
+        marks_ns: start of each measured frame, then the moment when the labels of all of them were in host memory;
+            all on time.perf_counter_ns. Of frames that overlap, the window is from the first one's start, with
+            nothing in flight before it, to the last one's labels; so energy and frames belong to the same work.
     """
     samples = sampler.samples
     times_ns = [sample.time_ns for sample in samples]

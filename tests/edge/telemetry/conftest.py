@@ -68,6 +68,11 @@ def make_jetson(tmp_path):
         write("sys/class/hwmon/hwmon0/name", "tegra")
         write("sys/class/hwmon/hwmon2/name", "pwmfan")
         write("sys/class/hwmon/hwmon2/pwm1", 51)
+        if board == "orin":
+            # A USB-C port with what it negotiated, in uV and uA: no monitor, and nobody's consumption.
+            port = "sys/class/power_supply/ucsi-source-psy-1-00081"
+            for name, value in (("type", "USB"), ("online", 1), ("voltage_now", 15000000), ("current_now", 3000000)):
+                write(f"{port}/{name}", value)
         write("var/lib/nvpmodel/status", "pmode:0003 fmode:fanNull")
         write("etc/nvpmodel.conf", "< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=3 NAME=MODE_30W_ALL >")
         return root

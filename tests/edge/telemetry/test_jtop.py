@@ -78,7 +78,7 @@ def test_sample_has_the_projects_units():
     assert sample.gpu_clock_mhz == 905.25  # jtop has kHz
     assert sample.fan_percent == 30.2
     assert sample.power_mode == "MODE_30W_ALL"
-    assert source.covers == "the sum of the board's rails"
+    assert source.covers == "the sum of the module's rails"
 
 
 def test_input_rail_is_the_total_and_a_rail():
@@ -95,11 +95,32 @@ def test_what_a_board_lacks_is_none():
     assert (sample.gpu_load_percent, sample.gpu_clock_mhz, sample.fan_percent, sample.power_mode) == (None,) * 4
 
 
-def test_rails_that_vanish_give_no_total_of_zero():
+@pytest.mark.parametrize("left", [{}, {"GPU": RAIL}])
+def test_rail_that_vanishes_leaves_no_total(left):
+    # jtop's own total is 0 then, or smaller by what fell out of it.
     with JtopSource(make_client=Client) as source:
-        source._client.power = {"rail": {}, "tot": {"power": 0, "avg": 0}}
+        source._client.power = {"rail": left, "tot": {"power": 5700 * len(left), "avg": 0}}
         sample = source.read()
-    assert (sample.rails_mw, sample.total_mw) == ({}, None)
+    assert sample.rails_mw == {"GPU": 5700.0 if left else None, "CPU": None}
+    assert sample.total_mw is None
+
+
+def test_memory_of_an_orin_is_counted_once_although_jtop_counts_it_twice():
+    rails = {
+        name: {**RAIL, "power": power_mw}
+        for name, power_mw in (("VDDQ_VDD2_1V8AO", 1140), ("VDD_CPU_CV", 3990), ("VIN_SYS_5V0", 4000))
+    }
+    sample, source = read(changed(power={"rail": rails, "tot": {"power": 9130, "avg": 9130}}))
+    assert sample.total_mw == 7990.0
+    assert sample.rails_mw["VDDQ_VDD2_1V8AO"] == 1140.0
+    assert source.covers == "the sum of the module's rails without VDDQ_VDD2_1V8AO, which is in VIN_SYS_5V0"
+
+
+@pytest.mark.parametrize("name", ["1-00081", "ucsi-source-psy-1-00081"])
+def test_port_that_jetson_stats_4_lists_as_a_rail_is_none(name):
+    rails = {"GPU": RAIL, name: {**RAIL, "power": 45000}}
+    sample, _ = read(changed(power={"rail": rails, "tot": {"power": 50700, "avg": 50700}}))
+    assert (sample.rails_mw, sample.total_mw) == ({"GPU": 5700.0}, 5700.0)
 
 
 @pytest.mark.parametrize("power", [{}, {"rail": {}, "tot": {"power": 0, "avg": 0}}])

@@ -25,7 +25,7 @@ def read(root):
         return source.read()
 
 
-@pytest.mark.parametrize(("board", "total_mw"), [("xavier", 18060.0), ("orin", 14830.0)])
+@pytest.mark.parametrize(("board", "total_mw"), [("xavier", 18060.0), ("orin", 13690.0)])
 def test_board_is_read_with_its_units(make_jetson, board, total_mw):
     before_ns = time.perf_counter_ns()
     sample = read(make_jetson(board))
@@ -37,6 +37,25 @@ def test_board_is_read_with_its_units(make_jetson, board, total_mw):
     assert sample.gpu_clock_mhz == 905.25
     assert sample.fan_percent == pytest.approx(20.0)
     assert sample.power_mode == "MODE_30W_ALL"
+
+
+def test_memory_of_an_orin_is_counted_once_and_the_record_says_so(make_jetson):
+    with SysfsSource(make_jetson("orin")) as source:
+        sample = source.read()
+    rails = sample.rails_mw
+    assert sample.total_mw == rails["VDD_GPU_SOC"] + rails["VDD_CPU_CV"] + rails["VIN_SYS_5V0"]
+    assert source.covers == "the sum of the module's rails without VDDQ_VDD2_1V8AO, which is in VIN_SYS_5V0"
+    with SysfsSource(make_jetson("xavier")) as source:
+        assert source.read().total_mw == sum(source.read().rails_mw.values())
+        assert source.covers == "the sum of the module's rails"
+
+
+def test_rail_whose_feeding_rail_is_not_monitored_is_in_the_sum(make_jetson):
+    root = make_jetson("orin")
+    (root / "sys/bus/i2c/devices/1-0040/hwmon/hwmon3/in3_label").write_text("NC\n")
+    with SysfsSource(root) as source:
+        assert source.read().total_mw == 5700.0 + 3990.0 + 1140.0
+        assert source.covers == "the sum of the module's rails"
 
 
 def test_new_value_shows_in_the_next_sample(make_jetson):
