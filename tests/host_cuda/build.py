@@ -53,10 +53,15 @@ PYCUDA_FLAGS = (
 )
 # The longest first. The files of Boost are compiled in few pieces: most of the time goes into their headers.
 PYCUDA_SOURCES = ("src/wrapper/wrap_cudadrv.cpp", "src/wrapper/mempool.cpp", "src/cpp/cuda.cpp", "src/cpp/bitlog.cpp")
+PACKAGES_WITH_HEADERS = (
+    ("nvidia", "cuda_runtime/include"),
+    ("nvidia", "cu13/include"),
+    ("tensorflow", "include/third_party/gpus/cuda/include"),
+)
 STRUCT_SOURCE = "src/wrapper/_pvt_struct_v3.cpp"
 
 
-class Lacking(Exception):
+class LackingError(Exception):
     """Something that the build needs is not here."""
 
 
@@ -64,33 +69,29 @@ def find_program(*names: str) -> str:
     """Return the first program of `names` that is there.
 
     Raises:
-        Lacking: none is.
+        LackingError: none is.
     """
     for name in filter(None, names):
         if shutil.which(name):
             return name
-    raise Lacking(f"no {names[-1]} here (apt install {names[-1]})")
+    raise LackingError(f"no {names[-1]} here (apt install {names[-1]})")
 
 
 def find_cuda_headers() -> Path:
-    """Return a folder with cuda.h and cudaProfiler.h: of the toolkit, or of a package that carries them.
+    """Return a folder with cuda.h: of the toolkit, or of a package that carries them.
 
     Raises:
-        Lacking: there is none.
+        LackingError: there is none.
     """
-    homes = [os.environ.get("CUDA_HOME"), "/usr/local/cuda"]
-    places = [Path(home) / "include" for home in homes if home]
-    for package, inside in (
-        ("nvidia", "cuda_runtime/include"),
-        ("nvidia", "cu13/include"),
-        ("tensorflow", "include/third_party/gpus/cuda/include"),
-    ):
+    homes = [home for home in (os.environ.get("CUDA_HOME"), "/usr/local/cuda") if home]
+    places = [Path(home) / "include" for home in homes]
+    for package, inside in PACKAGES_WITH_HEADERS:
         spec = importlib.util.find_spec(package)
-        places += [Path(folder) / inside for folder in (spec.submodule_search_locations or []) if spec] if spec else []
+        places += [Path(folder) / inside for folder in (spec and spec.submodule_search_locations) or ()]
     for place in places:
-        if (place / "cuda.h").is_file() and (place / "cudaProfiler.h").is_file():
+        if (place / "cuda.h").is_file():
             return place
-    raise Lacking("no cuda.h here (set CUDA_HOME, or pip install nvidia-cuda-runtime-cu12)")
+    raise LackingError("no cuda.h here (set CUDA_HOME, or pip install nvidia-cuda-runtime-cu12)")
 
 
 def run(command: list[str], folder: Path | None = None) -> str:
@@ -100,7 +101,7 @@ def run(command: list[str], folder: Path | None = None) -> str:
         RuntimeError: it fails; with the last lines of what it said.
     """
     done = subprocess.run(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         timeout=TIMEOUT_S,
     )  # fmt: skip
     if done.returncode:
@@ -134,7 +135,7 @@ def build_driver(folder: Path, gcc: str) -> None:
     made = folder / "libcuda.so.1"
     sources = [os.fspath(path) for path in sorted(HERE.glob("*.c"))]
     run([gcc, *DRIVER_FLAGS, "-Wl,-soname,libcuda.so.1", *sources, "-o", os.fspath(made), "-ldl", "-lpthread"])
-    os.symlink(made.name, folder / "libcuda.so")
+    (folder / "libcuda.so").symlink_to(made.name)
 
 
 def build_kernels(folder: Path, gxx: str) -> None:
@@ -147,7 +148,7 @@ def fetch_pycuda(folder: Path) -> Path:
     """Unpack pycuda's sources in a folder.
 
     Raises:
-        Lacking: the package index does not give them.
+        LackingError: the package index does not give them.
     """
     command = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"]
     command += ["--no-binary=:all:", "--no-build-isolation", "-d", os.fspath(folder), f"pycuda=={PYCUDA_VERSION}"]
@@ -155,7 +156,7 @@ def fetch_pycuda(folder: Path) -> Path:
         run(command)
         archive = next(folder.glob("pycuda-*.tar.gz"))
     except (RuntimeError, StopIteration) as reason:
-        raise Lacking(f"the sources of pycuda {PYCUDA_VERSION} cannot be downloaded: {reason}") from None
+        raise LackingError(f"the sources of pycuda {PYCUDA_VERSION} cannot be downloaded: {reason}") from None
     with tarfile.open(archive) as packed:
         packed.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     return folder / archive.name[: -len(".tar.gz")]
@@ -169,14 +170,14 @@ def build_pycuda(folder: Path, driver: Path, gxx: str, headers: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="segedge-pycuda-") as scratch:
         source = fetch_pycuda(Path(scratch))
         subset = source / "bpl-subset" / "bpl_subset"
-        os.symlink("boost", subset / "pycudaboost")
+        (subset / "pycudaboost").symlink_to("boost")
         boost = [path for path in subset.glob("libs/**/*.cpp") if "thread" not in path.parts]
         boost += [path for path in subset.glob("libs/thread/src/pthread/*.cpp") if path.name != "once_atomic.cpp"]
         pieces = [f"piece_{index}.cpp" for index in range(jobs)]
         for index, piece in enumerate(pieces):
             lines = [f'#include "{path}"\n' for path in sorted(boost)[index::jobs]]
             (source / piece).write_text("".join(lines), encoding="utf-8")
-        includes = [sysconfig.get_paths()["include"], numpy.get_include(), os.fspath(headers)]
+        includes = [sysconfig.get_paths()["include"], numpy.get_include(), os.fspath(headers), HERE / "headers"]
         flags = [*PYCUDA_FLAGS, *(f"-I{include}" for include in includes)]
 
         def compile_one(name: str) -> str:
@@ -200,7 +201,7 @@ def build() -> tuple[Path, Path]:
     """Return the folder of libcuda.so.1 and host_kernels.so, and that of the package pycuda.
 
     Raises:
-        Lacking: a compiler, headers or sources are not here.
+        LackingError: a compiler, headers or sources are not here.
         RuntimeError: something does not compile.
     """
     gcc, gxx = find_program(os.environ.get("CC", ""), "gcc"), find_program(os.environ.get("CXX", ""), "g++")
@@ -229,7 +230,7 @@ def main() -> int:
     """Print both folders, a line each."""
     try:
         print("\n".join(os.fspath(folder) for folder in build()))
-    except Lacking as reason:
+    except LackingError as reason:
         print(" ".join(str(reason).split()), file=sys.stderr)
         return LACKS
     return 0

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from host_driver import HostDriver  # noqa: E402
+from host_driver import HostDriver
 
 
 def pytest_collection_modifyitems(items):
