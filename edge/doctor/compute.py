@@ -20,7 +20,7 @@ def check_compute(surroundings: Surroundings) -> list[Finding]:
     # Elsewhere TensorRT is one of two ways, so what it lacks stops nothing while the other one is there.
     is_needed = surroundings.is_jetson or (surroundings.gpu is not None and onnxruntime.status != OK)
     if surroundings.gpu is None and not surroundings.is_jetson:
-        names = ("CUDA", "TensorRT library", "TensorRT for Python", "pycuda")
+        names = ("CUDA", "kernel compiler", "TensorRT library", "TensorRT for Python", "pycuda")
         return [
             _no_gpu(surroundings),
             *(Finding(name, NOT_HERE, "no GPU") for name in names),
@@ -35,7 +35,7 @@ def check_compute(surroundings: Surroundings) -> list[Finding]:
     ]
     if all(finding.status == OK for finding in tensorrt_way) and onnxruntime.status == MISSING:
         onnxruntime = _as_advice(onnxruntime)
-    return [tensorrt_way[0], _cuda(surroundings), *tensorrt_way[1:], onnxruntime]
+    return [tensorrt_way[0], _cuda(surroundings), _kernel_compiler(surroundings), *tensorrt_way[1:], onnxruntime]
 
 
 def _lack(is_needed: bool) -> str:
@@ -86,6 +86,23 @@ def _cuda(surroundings: Surroundings) -> Finding:
             "CUDA", ADVICE, f"{version}, without nvcc", "pycuda is compiled against the whole toolkit", install
         )
     return Finding("CUDA", OK, version)
+
+
+def _kernel_compiler(surroundings: Surroundings) -> Finding:
+    """Look where edge.runtime.cuda.build looks: nvcc, then NVRTC of the system or of a Python package."""
+    name = "kernel compiler"
+    if surroundings.exists("usr/local/cuda/bin/nvcc"):
+        return Finding(name, OK, "nvcc")
+    places = ("usr/local/cuda/lib64", "usr/local/cuda/targets/*/lib", "usr/lib/*", "opt/nvrtc")
+    found = [path for place in places for path in surroundings.glob(f"{place}/libnvrtc.so*")]
+    wheels = (path for folder in surroundings.package_folders for path in folder.glob("nvidia/*/lib/libnvrtc.so*"))
+    if found or any(wheels):
+        return Finding(name, OK, "NVRTC")
+    return Finding(
+        name, ADVICE, "neither nvcc nor NVRTC",
+        "the project's CUDA kernels cannot be compiled, so frames are resized and labelled on the CPU",
+        f"{INSTALL_ON_JETSON} nvidia-jetpack" if surroundings.is_jetson else "pip install nvidia-cuda-nvrtc-cu12",
+    )  # fmt: skip
 
 
 def cuda_version(surroundings: Surroundings) -> str | None:

@@ -18,7 +18,7 @@ INTERVAL_S = 0.1
 """Seconds between samples. An INA3221 converts in a few ms, and reading a dozen files takes about one."""
 
 _GPU_NAMES = (".gpu", ".gv11b", ".ga10b", ".gp10b", "gpu-gpc-0")
-"""How the kernel names the GPU's clock domain: behind the address, by chip (JetPack 5) or plainly (6), or Thor's own."""
+"""How the kernel names the GPU's clock domain: behind the address, by chip (JetPack 5) plainly (6), or Thor's."""
 
 _OFFLINE_C = -200.0
 """Below it a reading is a mark for "switched off", which the kernel writes as -256 degrees."""

@@ -74,6 +74,7 @@ def test_every_jetson_gets_the_same_questions(name, tmp_path):
         "Python",
         "GPU",
         "CUDA",
+        "kernel compiler",
         "TensorRT library",
         "TensorRT for Python",
         "pycuda",
@@ -203,6 +204,30 @@ def test_package_that_cannot_be_loaded_is_missing_with_the_reason(module, tmp_pa
     assert finding.status == MISSING
     assert reason in finding.found
     assert finding.mend
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "usr/local/cuda/targets/aarch64-linux/lib/libnvrtc.so.11.2",
+        "usr/lib/aarch64-linux-gnu/libnvrtc.so.12",
+        "opt/nvrtc/libnvrtc.so.13",
+        "usr/local/lib/python3.10/dist-packages/nvidia/cuda_nvrtc/lib/libnvrtc.so.12",
+    ],
+)
+def test_kernels_are_compiled_by_nvcc_or_nvrtc_and_without_both_that_is_told(path, tmp_path):
+    surroundings = orin(tmp_path)
+    assert finding_of(surroundings, "kernel compiler").found == "nvcc"
+    (tmp_path / "usr/local/cuda/bin/nvcc").unlink()
+    finding = finding_of(surroundings, "kernel compiler")
+    assert (finding.status, finding.found) == (ADVICE, "neither nvcc nor NVRTC")
+    assert finding.mend == "sudo apt update && sudo apt install nvidia-jetpack"
+    assert examine(surroundings).can_run_engines
+    write(tmp_path, path, "")
+    assert (finding_of(surroundings, "kernel compiler").status, finding_of(surroundings, "kernel compiler").found) == (
+        OK,
+        "NVRTC",
+    )
 
 
 def test_tensorrt_older_than_the_floor_is_missing(tmp_path):
