@@ -7,7 +7,6 @@ as a change of memory layout between two kernels, is left out; `total_times` mea
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 import time
@@ -22,17 +21,15 @@ from edge.contract import Contract
 from edge.errors import InputError
 from edge.frames import FrameSet
 from edge.preprocess import FramePreparer
+from edge.runtime.layer_time import WARMUP_RUNS
 from edge.runtime.onnxruntime import open_session
+from edge.runtime.onnxruntime_profile import read_kernel_times
 
 RUNS = 10
 """Frames timed in each graph; a layer's time is the median."""
 
-WARMUP_RUNS = 2
-
 ROUNDS = 3
 """Times that a graph is opened: a session's threads spin while they wait, so only one is open at a time."""
-
-_KERNEL_TIME = "_kernel_time"
 
 
 def layer_times(
@@ -115,18 +112,15 @@ def _profile(graph: bytes, feeds: list[dict[str, np.ndarray]], layers: _LayerNam
         session = open_session(graph, profile_folder=Path(folder))
         for index in range(WARMUP_RUNS + runs):
             session.run(None, feeds[index % len(feeds)])
-        events = json.loads(Path(session.end_profiling()).read_text())
-    durations_us: dict[str, list[float]] = {}
-    for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith(_KERNEL_TIME):
-            durations_us.setdefault(event["name"][: -len(_KERNEL_TIME)], []).append(event["dur"])
+        kernels = read_kernel_times(Path(session.end_profiling()), WARMUP_RUNS, runs)
+    per_run: dict[str, np.ndarray] = {}
+    for kernel in kernels:  # a name may be that of several
+        per_run[kernel.name] = per_run.get(kernel.name, 0.0) + np.array(kernel.milliseconds)
     times_ms: dict[str, float] = {}
-    for kernel, values in durations_us.items():
-        layer = layers.of_kernel(kernel)
+    for name, values in per_run.items():
+        layer = layers.of_kernel(name)
         if layer is not None:
-            # A name may be that of several kernels, so there may be several values for each run.
-            per_run = np.reshape(values, (WARMUP_RUNS + runs, -1)).sum(1)[WARMUP_RUNS:]
-            times_ms[layer] = times_ms.get(layer, 0.0) + float(np.median(per_run)) / 1e3
+            times_ms[layer] = times_ms.get(layer, 0.0) + float(np.median(values))
     return times_ms
 
 

@@ -90,7 +90,7 @@ def bars(shown: Sequence[Bar], caption: str) -> str:
         caption: above the chart.
     """
     row, width, longest = 22, 760, 44
-    names = [_shortened(bar.name, longest) for bar in shown]
+    names = [shortened(bar.name, longest) for bar in shown]
     left = max(120, math.ceil(_GLYPH * max(map(len, names), default=0)) + 12)
     right = max(90, math.ceil(_GLYPH * max((len(bar.text) for bar in shown), default=0)) + 12)
     largest = max((bar.value for bar in shown if math.isfinite(bar.value)), default=0.0) or 1.0
@@ -349,7 +349,8 @@ def _overlaps(first: _Box, second: _Box) -> bool:
     return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
 
 
-def _shortened(name: str, longest: int) -> str:
+def shortened(name: str, longest: int) -> str:
+    """Return a name of at most `longest` characters, cut in the middle if it has more."""
     if len(name) <= longest:
         return name
     # The end of a layer's name tells more than its beginning, which its neighbours share.

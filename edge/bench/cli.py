@@ -9,22 +9,21 @@ import sys
 from pathlib import Path
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
-from edge.bench.measure import MOST_DISTINCT_FRAMES, BenchPlan, run_benchmark
+from edge.bench.frame_source import add_frame_arguments, chosen_frames
+from edge.bench.measure import BenchPlan, run_benchmark
 from edge.bench.power_section import power_lines
+from edge.bench.profile_cli import DESCRIPTION as PROFILE
+from edge.bench.profile_cli import add_arguments as add_profile_arguments
 from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE, write_report
-from edge.console import CommandParser, positive_int, run_command, size_argument
-from edge.datasets import LAYOUTS, open_dataset
+from edge.console import CommandParser, positive_int, run_command
+from edge.datasets import open_dataset
 from edge.doctor.cli import DESCRIPTION as DOCTOR
 from edge.doctor.cli import add_arguments as add_doctor_arguments
 from edge.errors import BackendError, InputError
-from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
+from edge.frames import FrameSet
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime import Runner, open_engine
-from edge.synthetic.scene import check_size
 from edge.telemetry import AUTO, POWER_CHOICES, open_power_source
-
-SYNTHETIC_SEED = 9_000_000
-"""Seed of the scenes that are drawn for a benchmark without images."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,11 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="measure latency of each stage, frames per second and, on request, mIoU",
     )
     run.add_argument("engine", type=Path, help="engine folder, or artefact folder")
-    source = run.add_mutually_exclusive_group()
-    source.add_argument("--images", type=Path, help="a picture, or a folder of pictures")
-    source.add_argument("--dataset", choices=sorted(LAYOUTS), help="frames of its validation split")
-    run.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
-    run.add_argument("--frame-size", type=size_argument, metavar="HxW", help="of drawn frames (default: the engine's)")
+    add_frame_arguments(run)
     run.add_argument("--warmup", type=int, default=10, metavar="N", help="frames before the clock counts")
     run.add_argument("--frames", type=positive_int, default=200, metavar="N", help="at least this many are measured")
     run.add_argument("--seconds", type=float, default=5.0, help="at least this long is measured")
@@ -61,6 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="say in a few lines what a record holds")
     show.add_argument("record", type=Path, help="record.json, or the folder that it is in")
     show.set_defaults(function=_show)
+    profile = commands.add_parser("profile", help="show where the time of an engine goes", description=PROFILE)
+    add_profile_arguments(profile)
     doctor = commands.add_parser("doctor", help="say what this machine lacks, and what mends it", description=DOCTOR)
     add_doctor_arguments(doctor)
     return parser
@@ -80,7 +77,7 @@ def _run(arguments: argparse.Namespace) -> int:
     # Accuracy or a folder of a dataset, without its name, means the one that the engine was made for.
     dataset = arguments.dataset or (contract.dataset if arguments.accuracy or arguments.data_dir else None)
     labelled = open_dataset(dataset, arguments.data_dir, "val") if arguments.accuracy else None
-    frames = _frames(arguments, dataset, (contract.height, contract.width))
+    frames = chosen_frames(arguments, dataset, (contract.height, contract.width))
     plan = BenchPlan(arguments.warmup, arguments.frames, arguments.seconds)
     with contextlib.ExitStack() as opened:
         power, passed_over = open_power_source(arguments.power, is_on_gpu=card.backend == "tensorrt")
@@ -129,18 +126,6 @@ def _show(arguments: argparse.Namespace) -> int:
         if (path.parent / name).exists():
             print(f"{name.split('.')[0]}: {path.parent / name}")
     return 0
-
-
-def _frames(arguments: argparse.Namespace, dataset: str | None, size: tuple[int, int]) -> FrameSet:
-    if arguments.images:
-        return FolderFrames(arguments.images)
-    if dataset:
-        split = open_dataset(dataset, arguments.data_dir, "val", labelled=False, limit=MOST_DISTINCT_FRAMES)
-        return DatasetFrames(split)
-    if arguments.frame_size:  # what was asked for is measured, or refused; the network's size may be any
-        check_size(*arguments.frame_size)
-    height, width = arguments.frame_size or size
-    return SyntheticFrames(16, height, width, SYNTHETIC_SEED)
 
 
 def _print_record(record: BenchRecord) -> None:

@@ -17,6 +17,7 @@ from calibration.tensorrt_scales import _MOVES
 ROOT = Path(__file__).parents[3]
 FILES = (
     "edge/runtime/tensorrt.py",
+    "edge/runtime/tensorrt_profile.py",
     "export/tensorrt_builder.py",
     "calibration/tensorrt_calibrator.py",
     "calibration/tensorrt_scales.py",
@@ -27,6 +28,8 @@ OWNERS = {
     "self._engine": "ICudaEngine",
     "engine": "ICudaEngine",
     "self._execution": "IExecutionContext",
+    "execution": "IExecutionContext",
+    "inspector": "EngineInspector",
     "dtype": "DataType",
     "builder": "Builder",
     "network": "INetworkDefinition",

@@ -1,0 +1,66 @@
+"""The sub-command profile of edge-bench."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from edge.bench.frame_source import add_frame_arguments, chosen_frames
+from edge.bench.profile import run_profile
+from edge.bench.profile_page import PROFILE_PAGE, write_profile_page
+from edge.bench.profile_record import PROFILE_FILE
+from edge.bench.profile_text import profile_lines
+from edge.console import positive_int
+from edge.errors import InputError
+from edge.records import record_to_json, write_record
+from edge.runtime import open_engine
+
+DESCRIPTION = (
+    "Show where the time of an engine goes, layer by layer, in milliseconds, and what the layers add up to against "
+    "the network without the profiler."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the sub-command to its parser."""
+    parser.add_argument("engine", type=Path, help="engine folder, or artefact folder")
+    add_frame_arguments(parser)
+    parser.add_argument("--runs", type=positive_int, default=20, metavar="N", help="inferences that are measured")
+    parser.add_argument("--top", type=int, default=15, metavar="N", help="layers that are shown; 0 for all")
+    parser.add_argument("--threads", type=int, default=0, help="CPU cores for ONNX Runtime; 0 for all")
+    parser.add_argument("--output", type=Path, help=f"folder for {PROFILE_FILE} and {PROFILE_PAGE}")
+    parser.add_argument("--json", action="store_true", help="print the record as JSON")
+    parser.set_defaults(function=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Profile an engine, print what was seen and, on request, keep it.
+
+    Raises:
+        InputError: there is no engine, or an option cannot be used.
+        BackendError: the engine cannot be run here.
+        StorageError: the output cannot be written; what was measured has been printed by then.
+    """
+    if arguments.top < 0 or arguments.threads < 0:
+        raise InputError("--top and --threads take numbers of at least 0")
+    runner, card = open_engine(arguments.engine, arguments.threads)
+    contract = card.contract
+    # A folder of a dataset, without its name, means the one that the engine was made for.
+    dataset = arguments.dataset or (contract.dataset if arguments.data_dir else None)
+    frames = chosen_frames(arguments, dataset, (contract.height, contract.width))
+    record = run_profile(runner, card, frames, arguments.runs)
+    # Shown before it is written: what was measured is not lost with a full disk.
+    if arguments.json:
+        print(json.dumps(record_to_json(record), indent=2), flush=True)
+    else:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print("\n".join(profile_lines(record, arguments.top, width)), flush=True)
+    if arguments.output:
+        write_record(arguments.output / PROFILE_FILE, record)
+        write_profile_page(arguments.output / PROFILE_PAGE, record, arguments.top or len(record.layers))
+        if not arguments.json:
+            print(f"record: {arguments.output / PROFILE_FILE}\npage: {arguments.output / PROFILE_PAGE}")
+    return 0

@@ -1,0 +1,67 @@
+"""A profile as a terminal shows it: kinds, then the costliest layers."""
+
+from __future__ import annotations
+
+from edge.bench.charts import shortened
+from edge.bench.profile_record import ProfileRecord, by_cost, kind_totals, sum_sentence
+
+_NO_PRECISION = "-"
+_SHORTEST_NAME = 24
+"""Characters that a name keeps however narrow the terminal is."""
+
+
+def profile_lines(record: ProfileRecord, top: int, width: int | None = None) -> list[str]:
+    """Return what a terminal shows of a profile.
+
+    Args:
+        record: what was measured.
+        top: layers that are shown, costliest first; 0 shows all.
+        width: columns of the terminal: longer names are cut in the middle. None cuts none.
+    """
+    contract, ranked = record.engine.contract, by_cost(record)
+    shown = ranked[: top or len(ranked)]
+    lines = [
+        f"{contract.model} {record.engine.precision} {contract.height}x{contract.width} on {record.runner['device']} "
+        f"with {record.engine.backend} {record.runner['version']}",
+        f"{record.runs} runs after {record.warmup_runs} to warm up, on {record.frame_name} of {record.input}",
+        sum_sentence(record),
+        *(f"note: {note}" for note in record.notes),
+        "",
+        *_kind_lines(record),
+        "",
+        *_layer_lines(record, shown, width),
+    ]
+    rest = ranked[len(shown) :]
+    if rest:
+        rest_ms, share = sum(layer.p50_ms for layer in rest), sum(layer.share for layer in rest)
+        lines.append(f"and {len(rest)} more, {rest_ms:.3f} ms ({share:.1%}). All of them: --top 0")
+    return lines
+
+
+def _kind_lines(record: ProfileRecord) -> list[str]:
+    totals = kind_totals(record)
+    size = max(len("kind"), *(len(total.kind) for total in totals))
+    lines = [f"{'kind':{size}}  layers     ms p50   share"]
+    for total in totals:
+        bar = "#" * round(30 * total.share)
+        row = f"{total.kind:{size}}  {total.count:6d}  {total.p50_ms:9.3f}  {total.share:6.1%}  {bar}"
+        lines.append(row.rstrip())
+    whole_ms = sum(total.p50_ms for total in totals)
+    lines.append(f"{'all':{size}}  {len(record.layers):6d}  {whole_ms:9.3f}  {1:6.1%}")
+    return lines
+
+
+def _layer_lines(record: ProfileRecord, shown: list, width: int | None) -> list[str]:
+    kind_size = max(len("kind"), *(len(layer.kind) for layer in shown))
+    precision_size = max(len("precision"), *(len(layer.precision or _NO_PRECISION) for layer in shown))
+    head = f"   ms p50   ms mean   share  so far  {'kind':{kind_size}}  {'precision':{precision_size}}  "
+    so_far, lines = 0.0, [f"{head}layer"]
+    longest = None if width is None else max(_SHORTEST_NAME, width - len(head))
+    for layer in shown:
+        so_far += layer.share
+        name = layer.name if longest is None else shortened(layer.name, longest)
+        lines.append(
+            f"{layer.p50_ms:9.3f} {layer.mean_ms:9.3f}  {layer.share:6.1%}  {so_far:6.1%}  {layer.kind:{kind_size}}  "
+            f"{layer.precision or _NO_PRECISION:{precision_size}}  {name}"
+        )
+    return lines

@@ -1,0 +1,267 @@
+"""Times of the layers of a TensorRT engine, by IProfiler, and what the engine inspector says of each.
+
+A profiler cannot be taken off: setting it to None is refused with a line in the log and no exception, and the old one
+goes on being called. So what is profiled is an execution context that is made for it and dropped afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping
+
+from edge.errors import BackendError
+from edge.runtime.layer_time import OTHER, WARMUP_RUNS, LayerTime, between
+
+FOREIGN = "ForeignNode"
+"""Kind of many layers that run as one: on the DLA, or compiled together for the GPU."""
+
+_PRECISIONS = (
+    (r"bf16|bfloat16", "bfloat16"),
+    (r"fp16|half|float16", "float16"),
+    (r"fp32|float32", "float32"),
+    (r"fp8|float8", "float8"),
+    (r"fp4|float4", "float4"),
+    (r"uint8", "uint8"),
+    (r"int8", "int8"),
+    (r"int4", "int4"),
+    (r"int32", "int32"),
+    (r"int64", "int64"),
+    (r"bool", "bool"),
+    (r"float", "float32"),
+)
+"""Words of a tensor's format, as versions from 8.5 to 11 spell them; the first that is found counts."""
+
+_KINDS = (
+    (r"deconv|convtranspose|conv\w*transpose", "Deconv"),
+    (r"conv", "Conv"),
+    (r"gemm|matmul|matrixmultiply|fullyconnected", "MatMul"),
+    (r"reformat", "Reformat"),
+    (r"resize|upsample", "Resize"),
+    (r"pool", "Pool"),
+    (r"softmax", "SoftMax"),
+    (r"concat", "Concat"),
+    (r"reduce", "Reduce"),
+    (r"argmax|argmin|topk", "TopK"),
+    (r"gather", "Gather"),
+    (r"plugin", "Plugin"),
+    (r"quantize", "Quantize"),
+    (r"pwn|pointwise|elementwise|activation|unary|scale|relu|sigmoid|tanh|clip|erf|sqrt|exp$|log$|add|mul$|sub$|div$|pow$",
+     "PointWise"),
+    (r"slice|^split", "Slice"),
+    (r"shuffle|transpose|reshape|squeeze|flatten", "Shuffle"),
+    (r"^pad", "Pad"),
+    (r"cast", "Cast"),
+    (r"constant", "Constant"),
+    (r"copy$", "Copy"),
+)  # fmt: skip
+"""What a fused layer is called after: of several that it is made of, the one that stands first here."""
+
+_COMPILED = "Myelin"
+
+_RULES_OF_NAMES = (
+    (r"Reformatting CopyNode|(input|output) reformatter \d+$", "Reformat"),
+    (r"\{ForeignNode\[", FOREIGN),
+    (r"^\[\w*Copy( \d+)?\]$|\bcopy$", "Copy"),
+    (r"_myl", _COMPILED),
+    (r"^PWN\(", "PointWise"),
+)
+"""Names that TensorRT gives by itself."""
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """What the engine inspector says of a layer.
+
+    Attributes:
+        kind: what it does, OTHER where that is not known.
+        precision: as in LayerTime.
+    """
+
+    kind: str
+    precision: str | None
+
+
+def layer_profiler(trt: Any) -> Any:
+    """Return a profiler that keeps what it is told.
+
+    Args:
+        trt: the tensorrt module.
+
+    Returns:
+        A tensorrt.IProfiler with `run`, a list that takes the (name, milliseconds) of each layer in the order of
+        execution, or None, as at first, to take nothing; and `failure`, the first thing that went wrong in a call.
+
+    Source: TensorRT Python API, class IProfiler (the base class has to be initialised by name).
+    """
+
+    class LayerProfiler(trt.IProfiler):
+        def __init__(self) -> None:
+            trt.IProfiler.__init__(self)
+            self.run: list[tuple[str, float]] | None = None
+            self.failure: str | None = None
+
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            # TensorRT calls from C++, which an exception must not reach.
+            try:
+                if self.run is not None:
+                    self.run.append((str(layer_name), float(ms)))
+            except Exception as error:
+                self.failure = self.failure or _first_line(error)
+
+    return LayerProfiler()
+
+
+def profile_execution(
+    trt: Any,
+    execution: Any,
+    execute: Callable[[], Any],
+    runs: int,
+    layers: Mapping[str, LayerFacts] | None = None,
+) -> list[LayerTime]:
+    """Measure the layers of an engine.
+
+    The clock is TensorRT's: CUDA events around each layer on the stream. Layers that run at the same time on several
+    streams are each counted whole.
+
+    Args:
+        trt: the tensorrt module.
+        execution: an IExecutionContext that was made for this, with the addresses of its tensors set, and that nothing
+            uses afterwards: its profiler stays with it.
+        execute: runs one inference on `execution` and returns when it is done. It must enqueue the execution itself,
+            not a CUDA graph of it: layers in a graph are not reported.
+        runs: inferences that count; WARMUP_RUNS go before them.
+        layers: from `engine_layers`; None knows names alone.
+
+    Returns:
+        Layers in the order of execution, with `runs` times each. Layers of one name stay apart.
+
+    Raises:
+        BackendError: a call failed, nothing was reported, or not the same layers in every run.
+    """
+    profiler = layer_profiler(trt)
+    try:
+        execution.profiler = profiler
+        # The default, but it is what makes enqueuing wait and report: without it report_to_profiler would have to.
+        execution.enqueue_emits_profile = True
+    except Exception as error:  # tensorrt's exceptions share no base class but Exception
+        raise BackendError(f"IExecutionContext.profiler failed: {_first_line(error)}") from None
+    all_runs: list[list[tuple[str, float]]] = [[] for _ in range(WARMUP_RUNS + runs)]
+    try:
+        for run in all_runs:
+            profiler.run = run
+            execute()
+    finally:
+        profiler.run = None
+    if profiler.failure is not None:
+        raise BackendError(f"IProfiler.report_layer_time failed: {profiler.failure}")
+    return _layer_times(all_runs[WARMUP_RUNS:], layers or {})
+
+
+def engine_layers(trt: Any, engine: Any) -> dict[str, LayerFacts]:
+    """Ask the engine inspector for the layers of an engine.
+
+    Args:
+        trt: the tensorrt module.
+        engine: an ICudaEngine. One built with ProfilingVerbosity DETAILED gives kinds and precisions, others names.
+
+    Returns:
+        Name of a layer -> what is known of it.
+
+    Raises:
+        BackendError: a call failed.
+    """
+    try:
+        inspector = engine.create_engine_inspector()
+        text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+    except Exception as error:  # as above
+        raise BackendError(f"EngineInspector.get_engine_information failed: {_first_line(error)}") from None
+    return parse_layer_information(text)
+
+
+def parse_layer_information(json_text: str) -> dict[str, LayerFacts]:
+    """Read what the engine inspector says in LayerInformationFormat.JSON.
+
+    Args:
+        json_text: of an engine, or of one layer. Text that is not JSON tells nothing: versions differ in what they
+            escape, and times are worth having without kinds.
+
+    Returns:
+        Name of a layer -> what is known of it.
+    """
+    try:
+        # TensorRT does not escape the control characters that it joins the metadata of ONNX nodes with.
+        value = json.loads(json_text, strict=False)
+    except (TypeError, ValueError):
+        return {}
+    entries = value.get("Layers", [value]) if isinstance(value, dict) else value
+    found: dict[str, LayerFacts] = {}
+    for entry in entries if isinstance(entries, list) else [entries]:
+        if isinstance(entry, str):
+            found[entry] = LayerFacts(kind_of_name(entry), None)
+        elif isinstance(entry, dict) and isinstance(entry.get("Name"), str):
+            source, result = (_precision(entry.get(side)) for side in ("Inputs", "Outputs"))
+            found[entry["Name"]] = LayerFacts(_kind_of_entry(entry), between(source, result))
+    return found
+
+
+def kind_of_name(name: str) -> str:
+    """Return what a layer does by its name alone, OTHER if that does not say it.
+
+    A layer of several nodes is named after all of them ("stem/Conv + stem_relu/Relu"), and a node ends in its operator.
+    """
+    for rule, kind in _RULES_OF_NAMES:
+        if re.search(rule, name):
+            return kind
+    operators = [re.sub(r"[\W_\d]+$", "", part).rsplit("/", 1)[-1].lower() for part in re.split(r" \+ | \|\| ", name)]
+    return _first_kind(operators)
+
+
+def _kind_of_entry(entry: dict[str, Any]) -> str:
+    layer_type = str(entry.get("LayerType") or "")
+    if not layer_type:
+        return kind_of_name(entry["Name"])
+    plain = layer_type.lower()
+    if plain == "dla":
+        return "DLA"
+    if plain in ("myelin", "kgen"):
+        return _COMPILED
+    kind = _first_kind([plain])
+    return re.sub(r"V\d+$", "", layer_type) if kind == OTHER else kind
+
+
+def _first_kind(words: list[str]) -> str:
+    return next((kind for rule, kind in _KINDS if any(re.search(rule, word) for word in words)), OTHER)
+
+
+def _precision(tensors: Any) -> str | None:
+    """Return the precision of the first tensor of a list, None if that is not given."""
+    first = tensors[0] if isinstance(tensors, list) and tensors else None
+    if not isinstance(first, dict):
+        return None
+    given = " ".join(str(first.get(key, "")) for key in ("Format/Datatype", "Datatype", "DataType")).lower()
+    return next((precision for word, precision in _PRECISIONS if re.search(word, given)), None)
+
+
+def _layer_times(all_runs: list[list[tuple[str, float]]], layers: Mapping[str, LayerFacts]) -> list[LayerTime]:
+    names = [name for name, _ in all_runs[0]]
+    if not names:
+        raise BackendError(
+            "TensorRT reported no layer to its profiler. Next: see that the engine is run without a CUDA graph"
+        )
+    for number, run in enumerate(all_runs):
+        if [name for name, _ in run] != names:
+            raise BackendError(
+                f"TensorRT reported {len(run)} layers in run {number + 1} and {len(names)} in the first, expected the "
+                "same ones in every run"
+            )
+    times = []
+    for index, name in enumerate(names):
+        facts = layers.get(name) or LayerFacts(kind_of_name(name), None)
+        times.append(LayerTime(name, facts.kind, facts.precision, tuple(run[index][1] for run in all_runs)))
+    return times
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
