@@ -50,6 +50,15 @@ def require_calibrators(trt: Any) -> None:
         raise BackendError(f"TensorRT {major} has no calibrators; use --calibrator percentile")
 
 
+def without_scale(tensors: list[str]) -> str:
+    """Say which tensors have no scale."""
+    more = f" and {len(tensors) - _SHOWN_TENSORS} more" if len(tensors) > _SHOWN_TENSORS else ""
+    return (
+        f"{len(tensors)} tensors have no scale, and the layers at them run in float: "
+        f"{', '.join(tensors[:_SHOWN_TENSORS])}{more}"
+    )
+
+
 class Calibration(abc.ABC):
     """A source of scales for one build, used as a context manager around everything that is TensorRT's in it.
 
@@ -77,7 +86,7 @@ class Calibration(abc.ABC):
 
     @abc.abstractmethod
     def calibrator(self, trt: Any, network: Any) -> Any:
-        """Return the tensorrt.IInt8EntropyCalibrator2 for a parsed network.
+        """Return the tensorrt.IInt8EntropyCalibrator2 for a parsed network; None if its tensors have their scales.
 
         Raises:
             BackendError: this TensorRT has none, or the images cannot be given to it.
@@ -94,6 +103,11 @@ class Calibration(abc.ABC):
     @abc.abstractmethod
     def write(self, text: str) -> None:
         """Take the cache that TensorRT made."""
+
+    def interrupt(self) -> None:
+        """Take Ctrl-C while TensorRT works: there are no more images, and `check` raises KeyboardInterrupt."""
+        if self._failure is None:
+            self._failure = KeyboardInterrupt()
 
     def check(self) -> None:
         """Raise what happened while TensorRT called.
@@ -182,11 +196,7 @@ class CacheCalibration(Calibration):
         scales, without = network_scales(trt, network, self._scales, self._constants)
         self._text = text_of(scales, trt.__version__)
         if without:
-            more = f" and {len(without) - _SHOWN_TENSORS} more" if len(without) > _SHOWN_TENSORS else ""
-            self.notes.append(
-                f"{len(without)} tensors have no scale, and the layers at them run in float: "
-                f"{', '.join(without[:_SHOWN_TENSORS])}{more}"
-            )
+            self.notes.append(without_scale(without))
         return made
 
     def read(self) -> bytes | None:

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import sys
+import threading
 import time
 from typing import Callable, NoReturn, TextIO
 
@@ -173,6 +174,66 @@ class Progress:
         timing = f"{format_seconds(elapsed_s)} gone, {format_seconds(left_s)} left"
         tail = f" {note}" if note else ""
         return f"{self._what}: {self._done}/{self._total} {self._unit} ({timing}){tail}"
+
+
+class StatusLine:
+    """One line on stderr for work whose steps nobody knows beforehand; several threads may write it.
+
+    On a terminal it is redrawn at most ten times a second. Elsewhere, so that a log stays short, it is printed at every
+    tenth of the way, or, where the share is not known, when twice the time of the last line is gone.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream if stream is not None else sys.stderr
+        self._is_terminal = self._stream.isatty()
+        self._lock = threading.Lock()
+        self._start_ns = time.perf_counter_ns()
+        self._last_draw_ns = 0
+        self._next_tenth = 1
+        self._next_line_s = 10.0
+
+    def show(self, text: str, share: float | None = None) -> None:
+        """Draw the line if it is time to.
+
+        Args:
+            text: the line.
+            share: how much is done, 0 to 1; None where nobody knows.
+        """
+        with self._lock:
+            now_ns = time.perf_counter_ns()
+            if self._is_terminal:
+                if now_ns - self._last_draw_ns > 100_000_000:
+                    self._last_draw_ns = now_ns
+                    self._stream.write(f"\r{text}\x1b[K")
+                    self._stream.flush()
+            elif self._is_due((now_ns - self._start_ns) / 1e9, share):
+                print(text, file=self._stream, flush=True)
+
+    def say(self, text: str) -> None:
+        """Write a line that stays."""
+        with self._lock:
+            start = "\r\x1b[K" if self._is_terminal and self._last_draw_ns else ""
+            self._last_draw_ns = 0
+            print(f"{start}{text}", file=self._stream, flush=True)
+
+    def end(self, text: str = "") -> None:
+        """Leave the line, with a last text in its place where there is one."""
+        if text:
+            self.say(text)
+        elif self._is_terminal and self._last_draw_ns:
+            print(file=self._stream, flush=True)
+
+    def _is_due(self, elapsed_s: float, share: float | None) -> bool:
+        if share is None:
+            is_due = elapsed_s >= self._next_line_s
+            if is_due:
+                self._next_line_s = 2 * elapsed_s
+            return is_due
+        tenth = int(share * 10)
+        is_due = tenth >= self._next_tenth
+        if tenth != self._next_tenth - 1:
+            self._next_tenth = tenth + 1  # also after a new phase, which starts at nothing
+        return is_due
 
 
 def format_seconds(seconds: float) -> str:

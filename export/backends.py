@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Collection
 
 from edge.errors import BackendError, InputError
 from edge.runtime.onnxruntime import import_onnxruntime, open_session
+from export.engine_options import EngineOptions
 
 if TYPE_CHECKING:
     from calibration.tensorrt_calibrator import Calibration
@@ -30,6 +31,7 @@ class BuiltEngine:
         version: of the package that built it.
         seconds: time that the build took.
         notes: sentences that a user has to know.
+        layers: what TensorRT's engine inspector says of every layer, JSON; None where nobody asked.
     """
 
     data: bytes
@@ -37,6 +39,7 @@ class BuiltEngine:
     version: str
     seconds: float
     notes: tuple[str, ...] = ()
+    layers: str | None = None
 
 
 def choose_backend(requested: str) -> tuple[str, str]:
@@ -69,44 +72,42 @@ def build_engine(
     backend: str,
     graph: bytes,
     precision: str,
-    timing_cache: Path | None = None,
+    options: EngineOptions | None = None,
     calibration: Calibration | None = None,
-    dla_core: int | None = None,
     float_layers: Collection[str] = (),
 ) -> BuiltEngine:
     """Build an engine for this machine.
 
     Args:
         backend: "tensorrt" or "onnxruntime".
-        graph: ONNX file, with Q/DQ pairs of the backend's form for int8, unless there is a calibration.
+        graph: ONNX file for single frames, with Q/DQ pairs of the backend's form for int8, unless there is a
+            calibration.
         precision: "float32", "float16" or "int8".
-        timing_cache: TensorRT's file of measured layer times; None for none.
+        options: what else the engine is to be; of them ONNX Runtime has the batch alone.
         calibration: TensorRT's source of scales for a graph without Q/DQ pairs.
-        dla_core: of a Jetson, for TensorRT; None for the GPU.
         float_layers: nodes that a calibrated engine does not compute in INT8.
 
     Raises:
         BackendError: the backend failed.
         GraphError: it refused the graph.
+        KeyboardInterrupt: Ctrl-C; nothing was written.
     """
+    options = options or EngineOptions()
     if backend == "tensorrt":
         from export.tensorrt_builder import build_tensorrt
 
-        return build_tensorrt(
-            graph,
-            precision,
-            timing_cache=timing_cache,
-            calibration=calibration,
-            dla_core=dla_core,
-            float_layers=float_layers,
-        )
-    return _build_onnxruntime(graph, precision)
+        return build_tensorrt(graph, precision, options, calibration, float_layers)
+    return _build_onnxruntime(graph, precision, options.batch)
 
 
-def _build_onnxruntime(graph: bytes, precision: str) -> BuiltEngine:
+def _build_onnxruntime(graph: bytes, precision: str, batch: int) -> BuiltEngine:
     # ONNX Runtime optimises at load time, for the CPU that loads; what is kept is the graph itself.
     start_ns = time.perf_counter_ns()
     notes: tuple[str, ...] = ()
+    if batch != 1:
+        from export.dynamic_batch import with_batch
+
+        graph = with_batch(graph, batch)
     if precision == "float16":
         from export.float16_graph import to_float16
 

@@ -10,6 +10,7 @@ With --onnx FILE --contract FILE it does the same for a graph that this project 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ from calibration.report_text import summary_lines
 from calibration.select_images import DEFAULT_IMAGE_COUNT, RANDOM_WEIGHTS_IMAGE_COUNT
 from calibration.tensorrt_calibrator import TENSORRT_ENTROPY
 from edge.artifacts import spell_option
-from edge.card import EngineCard
+from edge.card import SCALE_SOURCES, EngineCard
 from edge.console import CommandParser, format_seconds, parse_size, positive_int, run_command, size_argument
 from edge.datasets import LAYOUTS
 from edge.records import record_to_json
@@ -39,6 +40,8 @@ from export.build_request import (
     Plan,
 )
 from export.build_steps import BuildResult, build, plan_build
+from export.engine_options import OPTIMIZATION_LEVELS, EngineOptions, batch_argument
+from export.layer_information import LAYERS_FILE
 from train.options import add_option_argument, parse_assignments
 
 DEFAULT_SIZE = "512x1024"
@@ -74,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--dla", type=int, choices=(0, 1), metavar="0|1",
         help="DLA core of a Jetson, the GPU for what it cannot compute (TensorRT up to 10; default: the GPU)",
     )  # fmt: skip
+    _add_engine_arguments(parser.add_argument_group("engine", "how TensorRT builds it, and what it takes"))
     _add_calibration_arguments(parser.add_argument_group("calibration", "how ranges of INT8 are found"))
     _add_accuracy_arguments(
         parser.add_argument_group("accuracy", "what INT8 may cost; beyond it: exit code 3, no engine")
@@ -82,6 +86,33 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and build nothing")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
+
+
+def _add_engine_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--batch", type=batch_argument, default=(1, None), metavar="N|MIN:BEST:MAX",
+        help="frames of every call, or from 1 to MAX of them, fastest at BEST (TensorRT alone) (default: 1)",
+    )  # fmt: skip
+    group.add_argument(
+        "--workspace", type=positive_int, metavar="MIB",
+        help="most scratch memory of a layer, in MiB (default: all of the GPU's)",
+    )  # fmt: skip
+    group.add_argument(
+        "--optimization-level", type=int, choices=OPTIMIZATION_LEVELS, metavar="0..5",
+        help="how long to look for fast kernels: 0 the shortest, 5 the longest (TensorRT 8.6 on; default: its own, 3)",
+    )  # fmt: skip
+    group.add_argument(
+        "--version-compatible", action="store_true",
+        help="an engine that later TensorRT versions of the same major one load too (8.6 on, not with --dla)",
+    )  # fmt: skip
+    group.add_argument(
+        "--hardware-compatible", action="store_true",
+        help="an engine that other GPUs from Ampere on load too, and that may be slower (8.6 on, not with --dla)",
+    )  # fmt: skip
+    group.add_argument(
+        "--verbose-layers", action="store_true",
+        help="keep what TensorRT's engine inspector says of every layer as layers.json beside the engine",
+    )  # fmt: skip
 
 
 def _add_calibration_arguments(group: argparse._ArgumentGroup) -> None:
@@ -102,6 +133,11 @@ def _add_calibration_arguments(group: argparse._ArgumentGroup) -> None:
         "--calibrator", choices=(*sorted(METHODS), TENSORRT_ENTROPY),
         help="how a range follows from what was seen; tensorrt-entropy is TensorRT's own (up to 10), without Q/DQ "
         "(default: percentile)",
+    )  # fmt: skip
+    group.add_argument(
+        "--scales", choices=SCALE_SOURCES,
+        help="how TensorRT is given the scales: Q/DQ pairs in the graph, or up to 10 a calibration cache or dynamic "
+        "ranges, with which it chooses per layer between int8 and float16 (default: qdq; cache with --dla)",
     )  # fmt: skip
     group.add_argument(
         "--weight-ranges", choices=WEIGHT_METHODS, help="of each output channel; mse may clip (default: max)"
@@ -166,6 +202,7 @@ _INT8_OPTIONS = {
     "calibration_manifest": "manifest_path",
     "force_validation_images": "force_validation_images",
     "calibrator": "calibrator",
+    "scales": "scale_source",
     "weight_ranges": "weight_method",
     "classifier": "classifier",
     "resize": "resize",
@@ -176,7 +213,7 @@ _INT8_OPTIONS = {
 }
 """Option -> field of Int8Request; one that was not given is None or False, and the field has its default."""
 
-_NOT_FOR_TENSORRT_ENTROPY = ("weight_ranges", "classifier", "resize", "search_minutes", "sensitivity")
+_NOT_FOR_TENSORRT_ENTROPY = ("scales", "weight_ranges", "classifier", "resize", "search_minutes", "sensitivity")
 
 
 def _given(arguments: argparse.Namespace, options: Iterable[str]) -> list[str]:
@@ -198,6 +235,11 @@ def _contradiction(arguments: argparse.Namespace) -> str | None:
         idle = _given(arguments, _NOT_FOR_TENSORRT_ENTROPY)
         if idle:
             return f"{_spelled(idle)}: TensorRT decides that itself with --calibrator {TENSORRT_ENTROPY}"
+    if arguments.scales == "qdq" and arguments.dla is not None:
+        return "--scales qdq: a DLA takes no Q/DQ pairs, expected cache or dynamic-ranges"
+    excluded = dataclasses.replace(_engine_options(arguments), dla_core=arguments.dla).contradiction()
+    if excluded is not None:
+        return excluded
     if arguments.images is not None and arguments.calibration_manifest is not None:
         return "--images and --calibration-manifest both name the calibration images, expected one of them"
     if arguments.force_validation_images and arguments.calibration_manifest is None:
@@ -207,6 +249,19 @@ def _contradiction(arguments: argparse.Namespace) -> str | None:
 
 def _int8_request(arguments: argparse.Namespace) -> Int8Request:
     return Int8Request(**{_INT8_OPTIONS[name]: getattr(arguments, name) for name in _given(arguments, _INT8_OPTIONS)})
+
+
+def _engine_options(arguments: argparse.Namespace) -> EngineOptions:
+    batch, profile = arguments.batch
+    return EngineOptions(
+        batch=batch,
+        batch_profile=profile,
+        workspace_mib=arguments.workspace,
+        optimization_level=arguments.optimization_level,
+        is_version_compatible=arguments.version_compatible,
+        is_hardware_compatible=arguments.hardware_compatible,
+        has_layer_details=arguments.verbose_layers,
+    )
 
 
 def _build(arguments: argparse.Namespace) -> int:
@@ -229,6 +284,7 @@ def _build(arguments: argparse.Namespace) -> int:
         is_size_given=arguments.size is not None,
         images_path=arguments.images,
         dla_core=arguments.dla,
+        engine=_engine_options(arguments),
     )
     if arguments.dry_run:
         _print_plan(request, plan_build(request), arguments.json)
@@ -276,9 +332,10 @@ def _print_plan(request: BuildRequest, plan: Plan, as_json: bool) -> None:
 
 def _print_result(result: BuildResult) -> None:
     card = result.card
+    size = f"{card.contract.height}x{card.contract.width}{_batch_words(card)}"
     print(
         f"{card.contract.model} {card.precision} for {card.backend} {card.backend_version}, "
-        f"{card.contract.height}x{card.contract.width}, built in {format_seconds(card.build_seconds)}"
+        f"{size}, built in {format_seconds(card.build_seconds)}"
     )
     print(card.contract.weights.sentence())
     if card.calibration is not None:
@@ -296,8 +353,17 @@ def _print_result(result: BuildResult) -> None:
             print(f"note: {note}")
     if result.report is not None:
         print(f"report: {result.plan.output / PAGE_FILE}")
+    if card.has_layer_details:
+        print(f"layers: {result.plan.output / LAYERS_FILE}")
     print(f"engine: {result.plan.output / card.engine_file} ({card.engine_bytes / 1e6:.1f} MB)")
     print(f"next: edge-bench run {result.plan.output}")
+
+
+def _batch_words(card: EngineCard) -> str:
+    if card.batch_profile is not None:
+        least, best, most = card.batch_profile
+        return f", {least} to {most} frames in a call, best {best}"
+    return f", {card.contract.batch} frames in a call" if card.contract.batch != 1 else ""
 
 
 def _check_sentence(card: EngineCard) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
 
 from calibration.recipe import INT8, QuantizationRecipe
+from calibration.tensorrt_calibrator import TENSORRT_ENTROPY
+from edge.card import default_scale_source
 from export.defaults import Sources
+from export.engine_options import EngineOptions
 
 DEFAULT_DROP_POINTS = 0.5
 DEFAULT_LABEL_CHANGE_PERCENT = 5.0
@@ -32,6 +36,8 @@ class Int8Request:
         max_label_change_percent: pixels whose label may change on images without labels; None for the default.
         search_minutes: time for everything beyond the plain recipe.
         measure_layers: measure the sensitivity of every layer even if the budget holds at once.
+        scale_source: where TensorRT takes its scales from, one of edge.card.SCALE_SOURCES; None for Q/DQ pairs on the
+            GPU and a calibration cache on a DLA.
     """
 
     calibration_images: int | None = None
@@ -45,6 +51,7 @@ class Int8Request:
     max_label_change_percent: float | None = None
     search_minutes: float = DEFAULT_SEARCH_MINUTES
     measure_layers: bool = False
+    scale_source: str | None = None
 
     def recipe(self) -> QuantizationRecipe:
         """Return where a search starts."""
@@ -76,6 +83,7 @@ class BuildRequest:
         images_path: a folder of the user's own pictures, without labels, to calibrate and to measure on; None for
             those of the dataset.
         dla_core: of a Jetson, 0 or 1; None for the GPU.
+        engine: batches, limits of the build, compatibility; its DLA core is the one above.
     """
 
     model: str
@@ -95,6 +103,18 @@ class BuildRequest:
     is_size_given: bool = True
     images_path: Path | None = None
     dla_core: int | None = None
+    engine: EngineOptions = field(default_factory=EngineOptions)
+
+    def engine_options(self) -> EngineOptions:
+        """Return what the engine is to be, with its DLA core."""
+        return dataclasses.replace(self.engine, dla_core=self.dla_core)
+
+    def scale_source(self, backend: str) -> str | None:
+        """Return where the scales of an int8 engine come from; None where TensorRT has none of ours."""
+        is_ours = self.precision == INT8 and self.int8.calibrator != TENSORRT_ENTROPY
+        if backend != "tensorrt" or not is_ours:
+            return None
+        return self.int8.scale_source or default_scale_source(self.dla_core)
 
 
 @dataclass(frozen=True)

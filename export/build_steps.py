@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from calibration.image_manifest import CalibrationManifest, manifest_warnings
 from calibration.ranges import Ranges, range_warnings
@@ -20,7 +21,7 @@ from calibration.report_record import Int8Report
 from calibration.tensorrt_calibrator import TENSORRT_ENTROPY
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder
 from edge.card import EngineCard, engine_folder
-from edge.contract import Contract
+from edge.contract import GRAPH_FILE, Contract
 from edge.datasets import LAYOUTS, default_data_dir
 from edge.errors import GraphError
 from edge.frames import FrameSet, SyntheticFrames
@@ -29,6 +30,7 @@ from edge.records import read_record
 from export.backends import choose_backend
 from export.build_request import BuildRequest, Int8Request, Plan, Say
 from export.defaults import Sources, choose_sources, held_out_frames
+from export.dynamic_batch import with_batch
 from export.engine_card import Job, build_and_keep, refused_folder
 from export.engine_check import budget_of, open_accuracy_set, require_budget, write_int8_report
 from export.foreign import adopt
@@ -82,8 +84,14 @@ def plan_build(request: BuildRequest, say: Say = lambda line: None) -> Plan:
         request.model, request.dataset, request.data_dir, request.weights_path, size, request.options
     )
     artifact = artifact_folder(request.model, sources.dataset, *size, ARTIFACTS_ROOT, sources.options)
-    output = request.output or engine_folder(artifact, backend, request.precision)
+    output = request.output or _engine_folder(artifact, backend, request)
     return Plan(backend, reason, sources, artifact, output)
+
+
+def _engine_folder(artifact: Path, backend: str, request: BuildRequest) -> Path:
+    """Return the engine's folder; engines for batches lie beside the one for single frames."""
+    folder = engine_folder(artifact, backend, request.precision)
+    return folder.with_name(folder.name + request.engine.folder_suffix())
 
 
 def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -> Plan:
@@ -99,7 +107,7 @@ def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -
     if data_dir is None and dataset in LAYOUTS and default_data_dir(dataset).is_dir():
         data_dir = default_data_dir(dataset)
     sources = Sources(dataset, data_dir if dataset in LAYOUTS else None, None, {})
-    output = request.output or engine_folder(adoption.folder, backend, request.precision)
+    output = request.output or _engine_folder(adoption.folder, backend, request)
     return Plan(backend, reason, sources, adoption.folder, output)
 
 
@@ -121,6 +129,7 @@ def build(request: BuildRequest, say: Say = lambda line: print(line, file=sys.st
     contract = float_graph(request, plan)
     request = dataclasses.replace(request, height=contract.height, width=contract.width)
     say(contract.weights.sentence())
+    _require_batches(request, plan)
     parity = export_parity(plan.artifact, contract)
     if parity is not None:
         say(parity.sentence())
@@ -134,6 +143,18 @@ def build(request: BuildRequest, say: Say = lambda line: print(line, file=sys.st
             require_budget(report, job.budget, found, folder, say)
     card, report = build_and_keep(job, say)
     return BuildResult(plan, card, parity, report)
+
+
+def _require_batches(request: BuildRequest, plan: Plan) -> None:
+    """Refuse a network that cannot take several frames before its ranges are collected.
+
+    Raises:
+        GraphError: a node works across frames.
+    """
+    options = request.engine
+    if options.batch != 1 or options.batch_profile is not None:
+        batch = None if options.batch_profile is not None else options.batch
+        with_batch((plan.artifact / GRAPH_FILE).read_bytes(), batch)
 
 
 def _measured_job(
@@ -152,7 +173,7 @@ def _measured_job(
     manifest, ranges, calibration = None, None, None
     if request.precision == INT8 and request.int8.calibrator == TENSORRT_ENTROPY:
         frames, manifest = calibration_images(request, plan, contract)
-        calibration = entropy_calibration(plan, contract, frames, manifest)
+        calibration = entropy_calibration(plan, contract, frames, manifest, request.engine.batch)
     elif request.precision == INT8:
         collected, ranges_sha256, manifest = calibrate(request, plan, contract, say)
         ranges = (collected, ranges_sha256)

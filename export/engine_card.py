@@ -17,7 +17,7 @@ from calibration.image_manifest import CalibrationManifest, manifest_note
 from calibration.recipe import INT8
 from calibration.report_record import PAGE_FILE, REPORT_FILE, Int8Report
 from calibration.tensorrt_calibrator import TENSORRT_ENTROPY, Calibration
-from edge.artifacts import write_bytes
+from edge.artifacts import write_bytes, write_text
 from edge.card import CARD_FILE, CalibrationNote, EngineCard
 from edge.contract import GRAPH_FILE, Contract
 from edge.errors import AccuracyBudgetError
@@ -27,10 +27,17 @@ from edge.provenance import RANDOM
 from edge.records import write_record
 from export.backends import BuiltEngine, build_engine
 from export.build_request import BuildRequest, Plan, Say
-from export.engine_check import check_engine, layer_precisions, require_budget, write_int8_report
+from export.engine_check import (
+    check_engine,
+    layer_precisions,
+    require_agreement,
+    require_budget,
+    write_int8_report,
+)
 from export.graph_step import is_of_other_sources
-from export.implicit_int8 import dla_calibration
+from export.implicit_int8 import QDQ, scale_calibration
 from export.int8_steps import EQUALISED_FOLDER, Int8Graph
+from export.layer_information import LAYERS_FILE
 from export.layer_times import RUNS, layer_times, total_times
 
 _HEAVY_MULTIPLY_ADDS = 50_000_000_000
@@ -77,6 +84,7 @@ def build_and_keep(job: Job, say: Say) -> tuple[EngineCard, Int8Report | None]:
         Its card, and the INT8 report; None where nothing was simulated.
 
     Raises:
+        ParityError: it computes something else than its graph.
         AccuracyBudgetError: it does not; its report lies beside the engine folder, which stays as it was.
     """
     plan, found = job.plan, job.found
@@ -88,6 +96,7 @@ def build_and_keep(job: Job, say: Say) -> tuple[EngineCard, Int8Report | None]:
         write_bytes(staging / card.engine_file, engine.data)
         write_record(staging / CARD_FILE, card)
         card, labels = check_engine(staging, plan, card, job.accuracy, found)
+        require_agreement(card, job.budget)
         if found is not None:
             job, layer_ms = _timed(job, graph)
             report = write_int8_report(
@@ -104,6 +113,8 @@ def build_and_keep(job: Job, say: Say) -> tuple[EngineCard, Int8Report | None]:
                 "Next: --calibrator percentile, which searches for a way into the budget"
             )
     write_bytes(plan.output / card.engine_file, engine.data)
+    if engine.layers is not None:
+        write_text(plan.output / LAYERS_FILE, engine.layers)
     _write_card(plan.output, card)
     _remove_refusal(refused_folder(plan))
     return card, report
@@ -136,19 +147,20 @@ def _timed(job: Job, graph: bytes) -> tuple[Job, dict[str, tuple[float, float]]]
 
 def _build(job: Job) -> tuple[bytes, BuiltEngine]:
     """Return the graph that was built, and the engine."""
-    plan, found, dla_core = job.plan, job.found, job.request.dla_core
+    plan, found, source = job.plan, job.found, job.request.scale_source(job.plan.backend)
+    is_implicit = source not in (None, QDQ)
     calibration, float_layers = job.calibration, ()
     path = plan.artifact / GRAPH_FILE
-    if found is not None and dla_core is not None:
-        # A DLA takes the float graph and a scale for each tensor.
+    if found is not None and is_implicit:
+        # Implicit INT8 takes the float graph and a scale for each tensor.
         recipe = found.outcome.recipe
         path = plan.artifact / EQUALISED_FOLDER / GRAPH_FILE if recipe.equalised else path
-        calibration, float_layers = dla_calibration(path, found.source_ranges, recipe), tuple(recipe.float_layers)
-    is_quantized = found is not None and dla_core is None
+        calibration = scale_calibration(source, path, found.source_ranges, recipe)
+        float_layers = tuple(recipe.float_layers)
+    is_quantized = found is not None and not is_implicit
     graph = found.outcome.quantized.data if is_quantized else path.read_bytes()
-    timing_cache = plan.artifact.parent / "tensorrt-timing.cache"
-    engine = build_engine(plan.backend, graph, job.request.precision, timing_cache, calibration, dla_core, float_layers)
-    return graph, engine
+    options = job.request.engine_options()
+    return graph, build_engine(plan.backend, graph, job.request.precision, options, calibration, float_layers)
 
 
 @contextlib.contextmanager
@@ -163,8 +175,9 @@ def _staging(artifact: Path) -> Iterator[Path]:
 
 def _card(job: Job, engine: BuiltEngine, graph: bytes) -> EngineCard:
     digest, found = hashlib.sha256(engine.data).hexdigest(), job.found
+    options = job.request.engine_options()
     return EngineCard(
-        contract=job.contract,
+        contract=dataclasses.replace(job.contract, batch=options.batch),
         backend=job.plan.backend,
         backend_version=engine.version,
         precision=job.request.precision,
@@ -179,7 +192,14 @@ def _card(job: Job, engine: BuiltEngine, graph: bytes) -> EngineCard:
         calibration=_calibration_note(job) if job.request.precision == INT8 else None,
         notes=_notes(job, engine),
         layers=layer_precisions(found) if found is not None else (),
-        dla_core=job.request.dla_core,
+        dla_core=options.dla_core,
+        is_version_compatible=options.is_version_compatible,
+        is_hardware_compatible=options.is_hardware_compatible,
+        batch_profile=options.batch_profile,
+        workspace_mib=options.workspace_mib,
+        optimization_level=options.optimization_level,
+        has_layer_details=options.has_layer_details,
+        scale_source=job.request.scale_source(job.plan.backend),
     )
 
 
@@ -215,3 +235,6 @@ def _write_card(folder: Path, card: EngineCard) -> None:
     for old in folder.glob("engine-*"):
         if old.name != card.engine_file:
             old.unlink()
+    if not card.has_layer_details:
+        with contextlib.suppress(FileNotFoundError):
+            (folder / LAYERS_FILE).unlink()

@@ -25,7 +25,7 @@ from calibration.report_text import curve_lines, points
 from edge.card import BuildCheck, EngineCard, LayerPrecision
 from edge.contract import GRAPH_FILE, Contract
 from edge.datasets import Dataset
-from edge.errors import AccuracyBudgetError, DatasetError, InputError
+from edge.errors import AccuracyBudgetError, DatasetError, InputError, ParityError
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
 from edge.labels import palette_for
 from edge.provenance import RANDOM
@@ -39,9 +39,12 @@ from export.build_request import (
     Plan,
     Say,
 )
+from export.full_batches import FullBatches
 from export.int8_steps import Int8Graph
 
 WORST_IMAGES = 4
+LEAST_FLOAT_AGREEMENT = 0.9
+LEAST_LOOSE_AGREEMENT = 0.5
 
 
 def open_accuracy_set(plan: Plan, contract: Contract, frames: FrameSet, calibrated: frozenset[str]) -> AccuracySet:
@@ -109,6 +112,8 @@ def check_engine(
         The card, and what the engine said.
     """
     runner, _ = open_engine(folder)
+    if runner.contract.batch != 1:
+        runner = FullBatches(runner)
     labels = accuracy.evaluate(runner, "check the engine")
     interval = drop_interval(accuracy.float_labels, labels)
     simulated = found.outcome.labels if found is not None else None
@@ -131,6 +136,31 @@ def check_engine(
             f"{100 * again.agreement:.2f} % of pixels",
         )
     return dataclasses.replace(card, check=check, notes=notes), labels
+
+
+def require_agreement(card: EngineCard, budget: Budget) -> None:
+    """Refuse an engine that computes something else than its graph; what INT8 may cost is the budget's affair.
+
+    A float engine differs from the float graph where two classes are equal to the last digits. Of an INT8 engine
+    without a budget, and of a network that draws samples, half of the labels still have to be the float graph's: a
+    kernel that overflows, or an output in another order, leaves far less. Labels of random weights mean nothing.
+
+    Raises:
+        ParityError: too few labels are the float graph's.
+    """
+    contract, check = card.contract, card.check
+    if contract.weights.kind == RANDOM or budget.is_enforced:
+        return
+    is_loose = card.precision == INT8 or uncertainty_output(contract) is not None
+    least = LEAST_LOOSE_AGREEMENT if is_loose else LEAST_FLOAT_AGREEMENT
+    if check.label_agreement >= least:
+        return
+    step = "--fp16" if card.precision == INT8 else "float32" if card.precision == "float16" else "--backend onnxruntime"
+    raise ParityError(
+        f"the {card.precision} engine of {contract.model} by {card.backend} {card.backend_version} gives the float "
+        f"graph's labels on {100 * check.label_agreement:.2f} % of pixels ({check.image_count} images of "
+        f"{check.images_from}), expected at least {100 * least:g} %; no engine was kept. Next: {step}"
+    )
 
 
 def layer_precisions(found: Int8Graph) -> tuple[LayerPrecision, ...]:

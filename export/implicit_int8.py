@@ -1,8 +1,19 @@
-"""INT8 without Q/DQ pairs: TensorRT's own calibrator, and the DLA; up to TensorRT 10."""
+"""INT8 without Q/DQ pairs, up to TensorRT 10: its own calibrator, a cache of our scales, or dynamic ranges.
+
+    --scales qdq              the scales stand in the graph, and what was measured is what runs; the default
+    --scales cache            a calibration cache of the same scales. TensorRT chooses per layer what is faster, INT8 or
+                              float16, and fuses as it likes; the default on a DLA, which takes no Q/DQ pairs
+    --scales dynamic-ranges   the same scales as ranges on the tensors of the parsed network, with no calibrator in the
+                              build: where a cache is not taken (its first line names a version), or for a comparison
+
+Cache and ranges give TensorRT the same numbers. Which layers it then runs in INT8 is its own choice.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any, Mapping
 
 from calibration.image_manifest import CalibrationManifest
 from calibration.quantize import load_graph
@@ -14,42 +25,117 @@ from calibration.tensorrt_calibrator import (
     Calibration,
     EntropyCalibration,
     require_calibrators,
+    without_scale,
 )
+from calibration.tensorrt_scales import LEVELS, constant_scales, network_scales, tensor_scales
+from edge.card import SCALE_SOURCES
 from edge.contract import GRAPH_FILE, Contract
-from edge.errors import InputError
+from edge.errors import BackendError, InputError
 from edge.frames import FrameSet
-from edge.runtime.tensorrt import import_tensorrt
+from edge.machine import this_machine
+from edge.runtime.tensorrt import call, import_tensorrt
 from export.build_request import BuildRequest, Plan
+from export.engine_options import EngineOptions, check_options
+
+QDQ, _, DYNAMIC_RANGES = SCALE_SOURCES
 
 
 def check_implicit(request: BuildRequest, backend: str) -> None:
-    """Refuse what only TensorRT has, before any work.
+    """Refuse what only TensorRT has, or this TensorRT has not, before any work.
 
     Raises:
-        InputError: another backend builds, or a DLA is to compute in float32.
-        BackendError: this TensorRT has no calibrators any more.
+        InputError: another backend builds, or options exclude each other.
+        BackendError: this TensorRT, or this GPU, has not what was asked for.
     """
     if request.dla_core is not None and request.precision == "float32":
         raise InputError("a DLA computes in float16 and int8, the engine is to be float32. Next: --int8 or --fp16")
     wants_calibrator = request.precision == INT8 and request.int8.calibrator == TENSORRT_ENTROPY
+    options, scales = request.engine_options(), request.int8.scale_source
+    of_tensorrt = ", ".join(options.of_tensorrt_alone())
     for is_wanted, what, instead in (
         (wants_calibrator, f"--calibrator {TENSORRT_ENTROPY} is TensorRT's own", "--calibrator entropy"),
         (request.dla_core is not None, "--dla needs TensorRT on a Jetson", "leave --dla out"),
+        (scales is not None, f"--scales {scales} is for TensorRT", "leave --scales out"),
+        (bool(of_tensorrt), f"{of_tensorrt}: for TensorRT alone", "leave it out"),
     ):
         if is_wanted and backend != "tensorrt":
             raise InputError(f"{what}, and {backend} builds here. Next: {instead}")
+    if wants_calibrator and options.batch_profile is not None:
+        raise InputError(
+            f"--calibrator {TENSORRT_ENTROPY} is shown batches of one size, --batch asks for several. "
+            "Next: --calibrator entropy"
+        )
+    if backend != "tensorrt" or (options == EngineOptions() and not wants_calibrator and scales in (None, QDQ)):
+        return
+    trt = import_tensorrt()
+    check_options(trt, options, request.precision, this_machine())
     if wants_calibrator:
-        require_calibrators(import_tensorrt())
+        require_calibrators(trt)
+    if scales is not None and scales != QDQ and not hasattr(trt.ITensor, "dynamic_range"):
+        raise BackendError(
+            f"--scales {scales}: TensorRT {trt.__version__} takes Q/DQ pairs alone. Next: leave --scales out"
+        )
 
 
 def entropy_calibration(
-    plan: Plan, contract: Contract, frames: FrameSet, manifest: CalibrationManifest
+    plan: Plan, contract: Contract, frames: FrameSet, manifest: CalibrationManifest, batch: int = 1
 ) -> EntropyCalibration:
     """Return TensorRT's calibrator over the calibration images; its cache lies in the artefact folder."""
     graph = (plan.artifact / GRAPH_FILE).read_bytes()
+    contract = dataclasses.replace(contract, batch=batch)
     return EntropyCalibration(graph, contract, frames, manifest.digest(), plan.artifact, import_tensorrt().__version__)
 
 
-def dla_calibration(graph: Path, ranges: Ranges, recipe: QuantizationRecipe) -> Calibration:
-    """Return the scales of our ranges, for a DLA, which takes no Q/DQ pairs."""
-    return CacheCalibration.of_ranges(load_graph(graph), ranges, recipe, import_tensorrt().__version__)
+def scale_calibration(source: str, graph: Path, ranges: Ranges, recipe: QuantizationRecipe) -> Calibration:
+    """Return the scales of our ranges for a float graph.
+
+    Args:
+        source: "cache" or "dynamic-ranges".
+        graph: the float graph.
+        ranges: of its tensors.
+        recipe: which of them count.
+    """
+    model = load_graph(graph)
+    if source == DYNAMIC_RANGES:
+        return DynamicRanges(tensor_scales(model, ranges, recipe), constant_scales(model))
+    return CacheCalibration.of_ranges(model, ranges, recipe, import_tensorrt().__version__)
+
+
+class DynamicRanges(Calibration):
+    """Scales that are set on the tensors of the network.
+
+    Args:
+        scales: of calibration.tensorrt_scales.tensor_scales.
+        constants: of calibration.tensorrt_scales.constant_scales, for tensors that the parser makes.
+    """
+
+    def __init__(self, scales: Mapping[str, float], constants: Mapping[str, float]) -> None:
+        super().__init__()
+        self._scales, self._constants = dict(scales), dict(constants)
+
+    def calibrator(self, trt: Any, network: Any) -> None:
+        """Give every tensor that has a scale its range, and TensorRT no calibrator.
+
+        Raises:
+            BackendError: TensorRT refused a range.
+        """
+        scales, without = network_scales(trt, network, self._scales, self._constants)
+        tensors = [network.get_input(index) for index in range(network.num_inputs)]
+        for index in range(network.num_layers):
+            layer = network.get_layer(index)
+            tensors += [layer.get_output(output) for output in range(layer.num_outputs)]
+        for tensor in tensors:
+            if tensor.name in scales:
+                largest = LEVELS * scales[tensor.name]
+                call("ITensor.set_dynamic_range", tensor.set_dynamic_range, -largest, largest, refused=(False,))
+        if without:
+            self.notes.append(without_scale(without))
+
+    def read(self) -> None:
+        """Return no cache: nobody asks for one."""
+
+    def write(self, text: str) -> None:
+        """Take nothing."""
+
+    def next_batch(self, names: list[str]) -> None:
+        """Give no images: nobody asks for them."""

@@ -19,6 +19,7 @@ import export.tensorrt_builder as tensorrt_builder
 from edge.errors import BackendError, GraphError, InputError, MissingDependencyError
 from edge.runtime.onnxruntime import open_session
 from export.backends import EMULATED_FLOAT16, build_engine, choose_backend, unsigned_levels
+from export.engine_options import EngineOptions
 
 
 @pytest.fixture
@@ -116,19 +117,19 @@ def test_unknown_cpu_gets_the_safe_levels(monkeypatch):
     assert unsigned_levels() == 127
 
 
-def test_tensorrt_gets_the_calibration_the_core_and_the_float_layers(monkeypatch, graph, tmp_path):
-    given = {}
-
-    def build_tensorrt(graph, precision, **options):
-        given.update(options, graph=graph, precision=precision)
-        return "engine"
-
-    monkeypatch.setattr(tensorrt_builder, "build_tensorrt", build_tensorrt)
-    cache, calibration = tmp_path / "timing.cache", object()
-    assert build_engine("tensorrt", graph, "int8", cache, calibration, 1, ("stem",)) == "engine"
-    assert given == {
-        "graph": graph, "precision": "int8", "timing_cache": cache, "calibration": calibration, "dla_core": 1,
-        "float_layers": ("stem",),
-    }  # fmt: skip
+def test_tensorrt_gets_the_options_the_calibration_and_the_float_layers(monkeypatch, graph):
+    given = []
+    monkeypatch.setattr(tensorrt_builder, "build_tensorrt", lambda *arguments: given.append(arguments) or "engine")
+    calibration, options = object(), EngineOptions(dla_core=1, workspace_mib=64)
+    assert build_engine("tensorrt", graph, "int8", options, calibration, ("stem",)) == "engine"
     build_engine("tensorrt", graph, "float16")
-    assert (given["calibration"], given["dla_core"], given["float_layers"]) == (None, None, ())
+    assert given == [
+        (graph, "int8", options, calibration, ("stem",)),
+        (graph, "float16", EngineOptions(), None, ()),
+    ]  # fmt: skip
+
+
+def test_engine_of_onnxruntime_takes_as_many_frames_as_asked_for(graph):
+    built = build_engine("onnxruntime", graph, "float32", EngineOptions(batch=3))
+    session = open_session(built.data, threads=1)
+    assert [value.shape[0] for value in (*session.get_inputs(), *session.get_outputs())] == [3, 3]

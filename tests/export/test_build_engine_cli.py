@@ -21,6 +21,7 @@ from edge.datasets import DATA_ROOT_VARIABLE
 from edge.errors import InputError
 from export.build_engine import build_parser, main
 from export.build_request import BuildRequest, Int8Request
+from export.engine_options import EngineOptions
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMAND = ["--model", "fast_scnn", "--int8", "--size", "64x128", "--calibration-images", "2", "--accuracy-images", "2"]
@@ -54,9 +55,11 @@ def test_options_are_those_that_are_documented():
         "model": "fastfcn", "weights": None, "option": [], "onnx": None, "contract": None, "size": None,
         "dataset": None, "data_dir": None, "images": None, "fp16": False, "int8": False, "backend": "auto", "dla": None,
         "calibration_images": None, "calibration_manifest": None, "force_validation_images": False,
-        "calibrator": None, "weight_ranges": None, "classifier": None, "resize": None,
+        "calibrator": None, "scales": None, "weight_ranges": None, "classifier": None, "resize": None,
         "max_miou_drop": None, "max_label_change": None, "accuracy_images": 50, "search_minutes": None,
-        "sensitivity": False, "output": None, "dry_run": False, "json": False,
+        "sensitivity": False, "batch": (1, None), "workspace": None, "optimization_level": None,
+        "version_compatible": False, "hardware_compatible": False, "verbose_layers": False,
+        "output": None, "dry_run": False, "json": False,
     }  # fmt: skip
 
 
@@ -93,18 +96,22 @@ def test_every_option_reaches_the_request(asked):
         "--calibration-images", "7", "--calibration-manifest", "m.json", "--force-validation-images",
         "--calibrator", "mse", "--weight-ranges", "mse", "--classifier", "float", "--resize", "float",
         "--max-miou-drop", "1.5", "--max-label-change", "2", "--accuracy-images", "9", "--search-minutes", "0.5",
-        "--sensitivity", "--output", "o",
+        "--sensitivity", "--output", "o", "--scales", "dynamic-ranges", "--batch", "4", "--workspace", "512",
+        "--optimization-level", "5", "--verbose-layers",
     )  # fmt: skip
     int8 = Int8Request(
         calibration_images=7, manifest_path=Path("m.json"), force_validation_images=True, calibrator="mse",
         weight_method="mse", classifier="float", resize="float", max_drop_points=1.5, max_label_change_percent=2.0,
-        search_minutes=0.5, measure_layers=True,
+        search_minutes=0.5, measure_layers=True, scale_source="dynamic-ranges",
     )  # fmt: skip
     assert request == BuildRequest(
         model="fastfcn", height=64, width=128, precision="int8", backend="tensorrt", dataset="camvid",
         data_dir=Path("d"), weights_path=Path("w.h5"), accuracy_images=9, int8=int8, options={"head": "psp"},
         output=Path("o"), is_size_given=True, dla_core=1,
+        engine=EngineOptions(batch=4, workspace_mib=512, optimization_level=5, has_layer_details=True),
     )  # fmt: skip
+    engine = asked("--model", "unet", "--batch", "1:4:8", "--version-compatible", "--hardware-compatible").engine
+    assert engine == EngineOptions(batch_profile=(1, 4, 8), is_version_compatible=True, is_hardware_compatible=True)
     assert asked("--model", "unet", "--images", "mine").images_path == Path("mine")
     assert asked("--model", "unet", "--int8", "--max-miou-drop", "0").int8.max_drop_points == 0.0
 
@@ -119,6 +126,15 @@ def test_every_option_reaches_the_request(asked):
             "--classifier: TensorRT decides",
         ),
         (["--int8", "--images", "a", "--calibration-manifest", "b"], "--images and --calibration-manifest both name"),
+        (["--int8", "--calibrator", "tensorrt-entropy", "--scales", "cache"], "--scales: TensorRT decides"),
+        (["--scales", "cache"], "--scales: for INT8 alone"),
+        (["--int8", "--dla", "0", "--scales", "qdq"], "--scales qdq: a DLA takes no Q/DQ pairs, expected cache or"),
+        (
+            ["--fp16", "--dla", "1", "--version-compatible"],
+            "--version-compatible is for the GPU, --dla 1 asks",
+        ),
+        (["--fp16", "--dla", "0", "--hardware-compatible"], "--hardware-compatible is for the GPU, --dla 0 asks"),
+        (["--fp16", "--dla", "0", "--batch", "1:2:4"], "--batch MIN:BEST:MAX is for the GPU, --dla 0 asks for a DLA"),
         (["--int8", "--force-validation-images"], "--force-validation-images is for images of a"),
     ],
 )
@@ -148,6 +164,8 @@ def test_old_name_of_the_accuracy_images_is_still_taken(asked):
         ("--max-label-change", "-1"), ("--search-minutes", "-3"), ("--search-minutes", "inf"),
         ("--accuracy-images", "0"), ("--calibration-images", "-2"), ("--calibrator", "max"),
         ("--weight-ranges", "entropy"), ("--classifier", "half"), ("--resize", "fp16"),
+        ("--batch", "0"), ("--batch", "2:4:8"), ("--batch", "1:8:4"), ("--batch", "1:4"), ("--batch", "many"),
+        ("--batch", "9999"), ("--workspace", "0"), ("--optimization-level", "6"), ("--scales", "entropy"),
     ],
 )  # fmt: skip
 def test_value_that_means_nothing_is_one_line(clean_folder, capsys, option, value):

@@ -26,6 +26,8 @@ from calibration.tensorrt_scales import constant_scales
 from edge.errors import BackendError, GraphError, InputError
 from edge.runtime.cuda_driver import Gpu
 from edge.runtime.onnxruntime import open_session
+from export.engine_options import EngineOptions
+from export.implicit_int8 import DynamicRanges
 from export.tensorrt_builder import build_tensorrt
 
 GRAPH = stand_in.tiny_graph()
@@ -102,6 +104,28 @@ def test_cache_of_another_version_fails_with_a_reason(gpu, version, monkeypatch)
         build_tensorrt(GRAPH, "int8", calibration=other)
 
 
+def test_dynamic_ranges_give_the_tensors_the_scales_of_a_cache_without_a_calibrator(gpu, version):
+    build_tensorrt(GRAPH, "int8", calibration=cache(version))
+    given = parse_cache(gpu.cache)
+    scales = {name: given[name] for name in ("planes", "sums", "logits")}
+    built = build_tensorrt(GRAPH, "int8", calibration=DynamicRanges(scales, CONSTANTS))
+    assert "int8_calibrator" not in vars(gpu.config)
+    network = gpu.network
+    tensors = [network.get_layer(index).get_output(0) for index in range(network.num_layers)]
+    ranges = {tensor.name: tensor.dynamic_range for tensor in (network.get_input(0), *tensors)}
+    assert {name for name, found in ranges.items() if found is not None} == set(given)
+    for name, scale in given.items():
+        # The cache holds float32, and 127 steps on either side of zero.
+        assert ranges[name] == (pytest.approx(-127 * scale, rel=2**-22), pytest.approx(127 * scale, rel=2**-22))
+    assert built.notes == ("2 tensors have no scale, and the layers at them run in float: frame, scaled",)
+
+
+def test_refused_dynamic_range_is_an_error_that_names_the_call(gpu, version):
+    gpu.faults["ITensor.set_dynamic_range"] = False
+    with pytest.raises(BackendError, match=r"ITensor\.set_dynamic_range failed: it returned False"):
+        build_tensorrt(GRAPH, "int8", calibration=DynamicRanges({"sums": 1.0}, {}))
+
+
 def test_layer_that_is_to_stay_in_float_is_set_to_float16(gpu, version):
     named = onnx.load_model_from_string(GRAPH)
     (convolution,) = [node for node in named.graph.node if node.op_type == "Conv"]
@@ -121,7 +145,7 @@ def test_layer_that_is_to_stay_in_float_is_set_to_float16(gpu, version):
 def test_dla_gets_its_core_and_names_the_layers_that_it_leaves_to_the_gpu(gpu, version, precision):
     gpu.dla_cores = 2
     given = cache(version) if precision == "int8" else None
-    built = build_tensorrt(GRAPH, precision, calibration=given, dla_core=1)
+    built = build_tensorrt(GRAPH, precision, calibration=given, options=EngineOptions(dla_core=1))
     assert (gpu.config.default_device_type.name, gpu.config.DLA_core) == ("DLA", 1)
     assert gpu.config.used_flags == [*(["INT8"] if precision == "int8" else []), "FP16", "GPU_FALLBACK"]
     (note,) = [note for note in built.notes if "DLA core 1" in note]
@@ -134,22 +158,28 @@ def test_dla_gets_its_core_and_names_the_layers_that_it_leaves_to_the_gpu(gpu, v
 def test_dla_that_runs_every_layer_says_so(gpu, version, monkeypatch):
     gpu.dla_cores = 1
     monkeypatch.setattr(sys.modules["tensorrt"].IBuilderConfig, "can_run_on_DLA", lambda self, layer: True)
-    built = build_tensorrt(GRAPH, "int8", calibration=cache(version), dla_core=0)
+    built = build_tensorrt(GRAPH, "int8", calibration=cache(version), options=EngineOptions(dla_core=0))
     assert "all 6 layers run on DLA core 0" in built.notes
 
 
 def test_core_that_is_not_there_is_refused(gpu, version):
     gpu.dla_cores = 1
     with pytest.raises(BackendError, match=r"DLA core 1 was asked for, this machine has 1\. Next: build for the GPU"):
-        build_tensorrt(GRAPH, "int8", calibration=cache(version), dla_core=1)
+        build_tensorrt(GRAPH, "int8", calibration=cache(version), options=EngineOptions(dla_core=1))
 
 
 def test_what_no_build_could_give_is_refused_before_any_work(gpu, version):
     for arguments, message in (
         (("float32", {"calibration": cache(version)}), "a calibration is for int8, the engine is to be float32"),
-        (("int8", {"calibration": cache(version), "dla_core": 2}), "DLA core is 2, expected 0 or 1"),
-        (("float32", {"dla_core": 0}), "a DLA computes in float16 and int8"),
-        (("int8", {"dla_core": 0}), "a DLA takes no Q/DQ pairs, expected a calibration for int8"),
+        (
+            ("int8", {"calibration": cache(version), "options": EngineOptions(dla_core=2)}),
+            "DLA core is 2, expected 0 or 1",
+        ),
+        (("float32", {"options": EngineOptions(dla_core=0)}), "a DLA computes in float16 and int8"),
+        (
+            ("int8", {"options": EngineOptions(dla_core=0)}),
+            "a DLA takes no Q/DQ pairs, expected a calibration for int8",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             build_tensorrt(GRAPH, arguments[0], **arguments[1])
@@ -161,4 +191,4 @@ def test_what_no_build_could_give_is_refused_before_any_work(gpu, version):
 @pytest.mark.parametrize("version", ["11.0.0.114", "11.4.0.106"])
 def test_dla_is_refused_for_tensorrt_11(gpu, version):
     with pytest.raises(BackendError, match="builds strongly typed networks alone, which a DLA does not run"):
-        build_tensorrt(GRAPH, "float16", dla_core=0)
+        build_tensorrt(GRAPH, "float16", options=EngineOptions(dla_core=0))

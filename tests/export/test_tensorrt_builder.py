@@ -19,6 +19,7 @@ import export.tensorrt_builder as builder_module
 from edge.errors import BackendError, GraphError, MissingDependencyError
 from edge.runtime.cuda_driver import Gpu
 from edge.runtime.onnxruntime import open_session
+from export.engine_options import EngineOptions
 from export.tensorrt_builder import build_tensorrt, tensorrt_problem
 
 WEAKLY_TYPED = ("8.5.3.1", "8.6.0", "8.6.1")
@@ -59,7 +60,7 @@ def test_machine_with_gpu_and_tensorrt_has_no_problem(gpu):
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
 def test_engine_of_every_version_and_precision_gives_the_numbers_of_its_graph(gpu, version, precision):
     graph = stand_in.tiny_graph(quantized=precision == "int8")
-    built = build_tensorrt(graph, precision, workspace_bytes=1 << 28)
+    built = build_tensorrt(graph, precision, EngineOptions(workspace_mib=256))
     assert (built.suffix, built.version, built.notes) == (".engine", version, ())
     assert built.seconds > 0
     head, _, content = built.data.partition(b"\n")
@@ -135,36 +136,15 @@ def test_refused_build_says_what_tensorrt_logged(gpu):
         "Builder.build_serialized_network",
     ],
 )
-def test_failed_or_interrupted_call_leaves_no_file(gpu_10, tmp_path, name):
-    cache = tmp_path / "timing.cache"
+def test_failed_or_interrupted_call_leaves_no_file(gpu_10, timing_cache_folder, name):
+    options = EngineOptions(workspace_mib=1)
     gpu_10.faults[name] = stand_in.CudaError
     with pytest.raises(BackendError, match=f"{name} failed: .*out of luck"):
-        build_tensorrt(stand_in.tiny_graph(), "float16", 1 << 20, cache)
+        build_tensorrt(stand_in.tiny_graph(), "float16", options)
     gpu_10.faults[name] = KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
-        build_tensorrt(stand_in.tiny_graph(), "float16", 1 << 20, cache)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_timing_cache_is_written_used_and_made_anew_when_foreign(gpu, version, tmp_path):
-    cache = tmp_path / "folder" / "timing.cache"
-    graph = stand_in.tiny_graph()
-    assert build_tensorrt(graph, "float32", None, cache).notes == ()
-    times = cache.read_bytes()
-    assert times == f"times of {version}".encode()
-    assert build_tensorrt(graph, "float32", None, cache).notes == ()
-    assert gpu.config.cache.content == times
-    cache.write_bytes(b"times of another")
-    (note,) = build_tensorrt(graph, "float32", None, cache).notes
-    assert "made anew" in note
-    assert cache.read_bytes() == times
-
-
-def test_engine_is_not_lost_when_the_timing_cache_cannot_be_written(gpu_10, tmp_path):
-    (tmp_path / "file").write_bytes(b"")
-    built = build_tensorrt(stand_in.tiny_graph(), "float32", None, tmp_path / "file" / "timing.cache")
-    assert built.data.startswith(stand_in.MAGIC)
-    assert any("timing cache not kept" in note for note in built.notes)
+        build_tensorrt(stand_in.tiny_graph(), "float16", options)
+    assert list(timing_cache_folder().iterdir()) == []
 
 
 def test_missing_onnx_is_named_where_the_graph_has_to_change(gpu_10, monkeypatch):

@@ -34,7 +34,11 @@ def parsed_network(trt, version, model):
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     types = {onnx.TensorProto.UINT8: trt.DataType.UINT8, onnx.TensorProto.FLOAT: trt.DataType.FLOAT}
-    inputs = [trt.ITensor(value.name, types[value.type.tensor_type.elem_type]) for value in graph.input]
+    inputs = []
+    for value in graph.input:
+        kind = value.type.tensor_type
+        shape = tuple(size.dim_value if size.HasField("dim_value") else -1 for size in kind.shape.dim)
+        inputs.append(trt.ITensor(value.name, types[kind.elem_type], shape))
     tensors = {tensor.name: tensor for tensor in inputs}
     layers, seen = [], {}
     is_old = version.startswith("8.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import types
 
 import numpy as np
 from cuda_ledger import Gpu, at
 from parsed_network import parsed_network
-from tensorrt_api import MAGIC, Checked, names_of, swallow
+from tensorrt_api import MAGIC, Checked, enumeration, names_of, swallow
 
 CACHE_VERSIONS = {
     **{"8.5.3.1": "8503", "8.6.0": "8600", "8.6.1": "8601"},
@@ -64,8 +65,26 @@ def builder_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
     class ITensor(Checked):
         _settable = names_of("ITensor", version)
 
-        def __init__(self, name, dtype):
-            self.__dict__.update(name=name, dtype=dtype)
+        def __init__(self, name, dtype, shape=()):
+            self.__dict__.update(name=name, dtype=dtype, shape=shape, dynamic_range=None)
+
+        def set_dynamic_range(self, low, high):
+            if gpu.reach("ITensor.set_dynamic_range", False) is False:
+                return False
+            self.__dict__["dynamic_range"] = (low, high)
+            return True
+
+    class IProgressMonitor:
+        def __init__(self):
+            self._is_initialised = True
+
+    class IOptimizationProfile:
+        def __init__(self):
+            self.shapes = {}
+
+        def set_shape(self, name, least, best, most):
+            gpu.reach("IOptimizationProfile.set_shape", False)
+            self.shapes[name] = (tuple(least), tuple(best), tuple(most))
 
     class IInt8EntropyCalibrator2:
         def __init__(self):
@@ -115,17 +134,41 @@ def builder_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
             return self._errors[index]
 
     class ITimingCache:
+        """A first line with the version, and a line for each graph that was timed."""
+
         def __init__(self, content):
             self.content = content
 
+        def _is_ours(self):
+            return not self.content or self.content.splitlines()[0] == f"times of {version}".encode()
+
+        def combine(self, other, ignore_mismatch):
+            fault = gpu.reach("ITimingCache.combine", False)
+            if fault is False or not (other._is_ours() or ignore_mismatch):
+                return False
+            for line in other.content.splitlines():
+                self._add(line)
+            return True
+
+        def _add(self, line):
+            lines = self.content.splitlines() or [f"times of {version}".encode()]
+            self.content = b"\n".join(lines if line in lines else [*lines, line])
+
         def serialize(self):
-            return trt.IHostMemory(f"times of {version}".encode())
+            gpu.reach("ITimingCache.serialize", False)
+            return trt.IHostMemory(self.content)
 
     class IBuilderConfig(Checked):
         _settable = names_of("IBuilderConfig", version)
 
         def __init__(self):
-            self.__dict__.update(used_flags=[], limits={}, cache=None)
+            self.__dict__.update(used_flags=[], limits={}, cache=None, profiles=[])
+
+        def add_optimization_profile(self, profile):
+            if gpu.reach("IBuilderConfig.add_optimization_profile", False) is False:
+                return -1
+            self.profiles.append(profile)
+            return len(self.profiles) - 1
 
         def set_flag(self, flag):
             gpu.reach("IBuilderConfig.set_flag", False)
@@ -143,10 +186,12 @@ def builder_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
             return ITimingCache(content)
 
         def set_timing_cache(self, cache, ignore_mismatch):
+            gpu.reach("IBuilderConfig.set_timing_cache", False)
             self.__dict__["cache"] = cache
-            return not cache.content or cache.content == f"times of {version}".encode()
+            return cache._is_ours()
 
         def get_timing_cache(self):
+            gpu.reach("IBuilderConfig.get_timing_cache", False)
             return self.cache
 
     class Builder:
@@ -154,6 +199,8 @@ def builder_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
             gpu.reach("tensorrt.Builder", False)
             self._logger = logger
             gpu.born("builder", self)
+            if not hasattr(gpu, "meanwhile"):
+                gpu.meanwhile = lambda: None  # what a test does while the build blocks
 
         @property
         def num_DLA_cores(self):  # noqa: N802 as TensorRT writes it
@@ -167,6 +214,10 @@ def builder_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
             if not hasattr(wanted, "EXPLICIT_BATCH") or flags != 1 << wanted.EXPLICIT_BATCH.value:
                 raise ValueError(f"flags {flags}")
             return INetworkDefinition(False)
+
+        def create_optimization_profile(self):
+            gpu.reach("Builder.create_optimization_profile", False)
+            return IOptimizationProfile()
 
         def create_builder_config(self):
             gpu.reach("Builder.create_builder_config", False)
@@ -203,6 +254,27 @@ def builder_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
             swallow(calibrator.write_calibration_cache, memoryview(gpu.cache.encode()))
             return True
 
+        def _steps(self, monitor):
+            """Tell a monitor of two nested phases; False if it wants no more."""
+            meanwhile = gpu.meanwhile
+            if monitor is None:
+                meanwhile()
+                return True
+            if not getattr(monitor, "_is_initialised", False):
+                raise TypeError("the base class was not initialised")
+            monitor.phase_start("Building", None, 2)
+            for outer in range(2):
+                monitor.phase_start(f"Part {outer}", "Building", 3)
+                for inner in range(3):
+                    meanwhile()
+                    if not swallow(monitor.step_complete, f"Part {outer}", inner):
+                        return False
+                monitor.phase_finish(f"Part {outer}")
+                if not swallow(monitor.step_complete, "Building", outer):
+                    return False
+            monitor.phase_finish("Building")
+            return True
+
         def build_serialized_network(self, network, config):
             failed = gpu.reach("Builder.build_serialized_network", False) is not None
             if network._is_typed and set(config.used_flags) & {"INT8", "FP16"}:
@@ -213,8 +285,18 @@ def builder_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
                 failed = not self._calibrate(network, config)
                 if failed:
                     return None
+            free = [tensor.name for tensor in network._inputs if -1 in tensor.shape]
+            if not failed and free and not all(name in profile.shapes for profile in config.profiles for name in free):
+                raise ValueError("a free size without a profile")
+            if free and not config.profiles:
+                raise ValueError("a free size without a profile")
+            if not failed and not self._steps(vars(config).get("progress_monitor")):
+                self._logger.log(trt.ILogger.ERROR, "the build was cancelled")
+                return None
             if not failed:
                 gpu.built_graph, gpu.network = network.graph, network
+                if config.cache is not None:
+                    config.cache._add(b"graph " + hashlib.sha256(network.graph).hexdigest()[:8].encode())
                 return trt.IHostMemory(MAGIC + version.encode() + b"\n" + network.graph)
             self._logger.log(trt.ILogger.WARNING, "only a warning")
             self._logger.log(trt.ILogger.ERROR, "no\nkernel fits")
@@ -222,4 +304,10 @@ def builder_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
 
     if names_of("IInt8EntropyCalibrator2", version):
         trt.IInt8EntropyCalibrator2 = IInt8EntropyCalibrator2
-    return INetworkDefinition, ParserError, OnnxParser, ITimingCache, IBuilderConfig, Builder, ILayer, ITensor
+    if names_of("IProgressMonitor", version):
+        trt.IProgressMonitor = IProgressMonitor
+    for owner in ("HardwareCompatibilityLevel", "ProfilingVerbosity", "LayerInformationFormat"):
+        if names_of(owner, version):
+            setattr(trt, owner, enumeration(owner, version))
+    of_network = (INetworkDefinition, ParserError, OnnxParser, ILayer, ITensor)
+    return *of_network, ITimingCache, IBuilderConfig, Builder

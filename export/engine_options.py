@@ -1,0 +1,150 @@
+"""What a user may ask of an engine beside its precision, and what excludes what."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import Any
+
+from edge.errors import BackendError, InputError
+from edge.machine import Machine
+
+OPTIMIZATION_LEVELS = (0, 1, 2, 3, 4, 5)
+LARGEST_BATCH = 4096
+FIRST_WITH_LEVELS = (8, 6)
+"""TensorRT that has optimisation levels and compatible engines."""
+
+FIRST_WITHOUT_WEAK_TYPES = (11, 0)
+OLDEST_COMPATIBLE_GPU = (8, 0)
+"""Compute capability of Ampere, the oldest GPU of a hardware-compatible engine."""
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How an engine is built; the defaults are TensorRT's own.
+
+    Attributes:
+        batch: frames of every call; for an engine with a profile 1.
+        batch_profile: (least, best, most) frames of a call; None for calls of `batch` frames alone.
+        workspace_mib: most scratch memory that a layer may take, in MiB; None for all of the GPU's.
+        optimization_level: how long TensorRT looks for fast kernels, 0 to 5; None for its own default of 3.
+        is_version_compatible: later TensorRT versions may load the engine.
+        is_hardware_compatible: other GPUs from Ampere on may load the engine.
+        dla_core: 0 or 1 to compute on that core what it can compute; None for the GPU.
+        has_layer_details: keep what the engine inspector says of every layer.
+    """
+
+    batch: int = 1
+    batch_profile: tuple[int, int, int] | None = None
+    workspace_mib: int | None = None
+    optimization_level: int | None = None
+    is_version_compatible: bool = False
+    is_hardware_compatible: bool = False
+    dla_core: int | None = None
+    has_layer_details: bool = False
+
+    def of_tensorrt_alone(self) -> list[str]:
+        """Return the flags that were given and that no other backend has."""
+        given = (
+            ("--batch MIN:BEST:MAX", self.batch_profile is not None),
+            ("--workspace", self.workspace_mib is not None),
+            ("--optimization-level", self.optimization_level is not None),
+            ("--version-compatible", self.is_version_compatible),
+            ("--hardware-compatible", self.is_hardware_compatible),
+            ("--verbose-layers", self.has_layer_details),
+        )
+        return [flag for flag, is_given in given if is_given]
+
+    def contradiction(self) -> str | None:
+        """Return in words what of the options excludes what; None if all go together.
+
+        A DLA's part of an engine is compiled for the DLA of one Jetson and for one version of its compiler, and for one
+        batch (TensorRT developer guide, "Working with DLA": no dynamic dimensions).
+        """
+        if self.dla_core is None:
+            return None
+        for flag, is_given in (
+            ("--version-compatible", self.is_version_compatible),
+            ("--hardware-compatible", self.is_hardware_compatible),
+            ("--batch MIN:BEST:MAX", self.batch_profile is not None),
+        ):
+            if is_given:
+                return f"{flag} is for the GPU, --dla {self.dla_core} asks for a DLA, expected one of them"
+        return None
+
+    def folder_suffix(self) -> str:
+        """Return what tells this engine's folder from that of the engine for single frames."""
+        if self.batch_profile is not None:
+            return f"-batch{'-'.join(map(str, self.batch_profile))}"
+        return f"-batch{self.batch}" if self.batch != 1 else ""
+
+
+def batch_argument(text: str) -> tuple[int, tuple[int, int, int] | None]:
+    """Read `--batch` for argparse: "4", or "1:4:8".
+
+    Returns:
+        (frames of every call, profile): (4, None), or (1, (1, 4, 8)).
+    """
+    try:
+        numbers = [int(part) for part in text.split(":")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 3) or numbers != sorted(numbers) or not 1 <= numbers[0] <= numbers[-1] <= LARGEST_BATCH:
+        raise argparse.ArgumentTypeError(
+            f"got '{text}', expected a number of frames such as 4, or MIN:BEST:MAX such as 1:4:8"
+        )
+    if len(numbers) == 1:
+        return numbers[0], None
+    if numbers[0] != 1:
+        raise argparse.ArgumentTypeError(f"got '{text}', expected 1 frame at the least: single frames check the engine")
+    return 1, (numbers[0], numbers[1], numbers[2])
+
+
+def tensorrt_version(trt: Any) -> tuple[int, ...]:
+    """Return the first two numbers of TensorRT's version."""
+    return tuple(int(part) for part in trt.__version__.split(".")[:2])
+
+
+def check_options(trt: Any, options: EngineOptions, precision: str, machine: Machine) -> None:
+    """Refuse what this TensorRT cannot build, before any work.
+
+    Args:
+        trt: the tensorrt module.
+        options: what was asked for.
+        precision: "float32", "float16" or "int8".
+        machine: that builds.
+
+    Raises:
+        InputError: two options exclude each other.
+        BackendError: this TensorRT, or this GPU, has not what was asked for.
+    """
+    contradiction = options.contradiction()
+    if contradiction is not None:
+        raise InputError(contradiction)
+    version = tensorrt_version(trt)
+    for flag, is_given in (
+        (f"--optimization-level {options.optimization_level}", options.optimization_level is not None),
+        ("--version-compatible", options.is_version_compatible),
+        ("--hardware-compatible", options.is_hardware_compatible),
+    ):
+        if is_given and version < FIRST_WITH_LEVELS:
+            raise BackendError(
+                f"{flag} needs TensorRT 8.6 or later, {trt.__version__} is installed. Next: leave it out"
+            )
+    capability = tuple(int(part) for part in (machine.compute_capability or "0.0").split("."))
+    if options.is_hardware_compatible and capability < OLDEST_COMPATIBLE_GPU:
+        raise BackendError(
+            f"--hardware-compatible needs a GPU from Ampere on (compute capability 8.0), {machine.gpu} has "
+            f"{machine.compute_capability}. Next: leave it out, and build on each machine"
+        )
+    if options.dla_core is None:
+        return
+    if options.dla_core not in (0, 1):
+        raise InputError(f"DLA core is {options.dla_core}, expected 0 or 1")
+    if precision == "float32":
+        raise InputError("a DLA computes in float16 and int8, the engine is to be float32")
+    if version >= FIRST_WITHOUT_WEAK_TYPES:
+        raise BackendError(
+            f"TensorRT {trt.__version__} builds strongly typed networks alone, which a DLA does not run. "
+            "Next: build for the GPU"
+        )

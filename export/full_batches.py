@@ -1,0 +1,44 @@
+"""Single frames through an engine that takes several in every call."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from edge.runtime.base import Runner
+
+
+class FullBatches(Runner):
+    """Gives an engine for batches one frame after the other, each in the next place of a full batch.
+
+    The other places hold the frames before it: an engine that mixes frames, or gives them back in another order, gives
+    other labels than the float graph and is found out.
+
+    Args:
+        inner: runner of the engine, not active.
+    """
+
+    def __init__(self, inner: Runner) -> None:
+        super().__init__(dataclasses.replace(inner.contract, batch=1))
+        self.backend, self._inner = inner.backend, inner
+        self._frames = np.zeros(inner.contract.input_shape, np.uint8)
+        self._place = -1
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the engine's runner says."""
+        return self._inner.describe()
+
+    def _activate_impl(self) -> None:
+        self._inner.activate()
+        self._place = -1
+
+    def _deactivate_impl(self) -> None:
+        self._inner.deactivate()
+
+    def _infer_impl(self, frame: np.ndarray) -> dict[str, np.ndarray]:
+        self._place = (self._place + 1) % len(self._frames)
+        self._frames[self._place] = frame[0]
+        outputs = self._inner.infer_all(self._frames)
+        return {name: value[self._place : self._place + 1] for name, value in outputs.items()}
