@@ -1,23 +1,35 @@
-"""From a camera's frame to its label map: preprocess, network, post-process, each stage timed."""
+"""From a camera's frame to its label map: preprocess, network, post-process, each stage timed.
+
+On a GPU all of it is done there, in a lane (edge/runtime/lane.py); elsewhere the runner has the middle and this file
+what is around it. Labels are the same.
+"""
 
 from __future__ import annotations
 
+import collections
 import time
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from edge.card import build_command
 from edge.contract import UNCERTAINTY, Contract, OutputTensor
-from edge.errors import InputError
+from edge.errors import BackendError, InputError
 from edge.postprocess import LabelUpsampler
-from edge.preprocess import FramePreparer
+from edge.preprocess import COLOR_ORDERS, FramePreparer
 from edge.runtime.base import Runner
+from edge.runtime.lane import Blend, Lane, LaneRequest
+
+NV12 = "nv12"
+FRAME_FORMATS = (*COLOR_ORDERS, NV12)
+"""What frames may be: three bytes a pixel in this order, or luma and half-size chroma as cameras and decoders give."""
 
 STAGES = ("preprocess", "inference", "postprocess")
+"""What the host does of a frame. A lane has stages of its own: see edge/runtime/cuda/slot.py."""
 
 MOST_SIZES = 4
-"""Sizes of label maps whose tables and buffer are kept; a folder may have a size for every picture."""
+"""Sizes of frames and label maps whose tables and memory are kept; a folder may have a size for every picture."""
 
 
 @dataclass(frozen=True)
@@ -25,21 +37,23 @@ class Segmentation:
     """Labels of one frame, and how long each stage took.
 
     Attributes:
-        labels: (height, width) uint8; overwritten by the segmenter's next call.
-        stage_ns: nanoseconds of each of STAGES. The clock of "inference" covers the copies to and
-            from the device, and closes when every output is in host memory.
-        uncertainty: (h, w) float32 at the network's stride, in the unit of `uncertainty_output`; valid until the
-            segmenter's next call. None if the network gives none.
+        labels: (height, width) uint8; valid until the segmenter's next frame.
+        stage_ns: nanoseconds of each stage. On the host these are STAGES, whose sum is `total_ns`; the clock of
+            "inference" covers copies to and from a device. A lane's are by the device's clock, and leave the launch and
+            the waiting between them out.
+        total_ns: from the frame in host memory to its labels in host memory, by the host's clock. With several frames
+            under way that includes waiting for the ones before.
+        uncertainty: (h, w) float32 at the network's stride, in the unit of `uncertainty_output`; valid as long as the
+            labels. None if the network gives none.
+        picture: (height, width, 3) uint8, the frame blended with the colours of its labels; None where that was not
+            asked for, or is left to the host.
     """
 
     labels: np.ndarray
     stage_ns: dict[str, int]
+    total_ns: int
     uncertainty: np.ndarray | None = None
-
-    @property
-    def total_ns(self) -> int:
-        """Nanoseconds from the frame in host memory to its labels in host memory."""
-        return sum(self.stage_ns.values())
+    picture: np.ndarray | None = None
 
 
 def uncertainty_output(contract: Contract) -> OutputTensor | None:
@@ -50,52 +64,153 @@ def uncertainty_output(contract: Contract) -> OutputTensor | None:
 class Segmenter:
     """Labels frames of one source with one active runner. One segmenter serves one thread.
 
+    A call is the way of least latency. For throughput, `submit` and `collect` keep up to `depth` frames under way.
+
     Args:
-        runner: an active runner of an engine for single frames.
-        color_order: channel order of the frames, "bgr" as OpenCV gives them, or "rgb".
+        runner: an active runner of an engine that takes single frames.
+        color_order: of the frames, "bgr" as OpenCV gives them, "rgb" or "nv12".
+        depth: frames that are to be under way at once where the device can have several.
+        blend: colours to paint over the frame where the device can; labels have to be of the frame's size then.
 
     Raises:
-        InputError: the engine takes several frames at once.
+        InputError: the engine takes several frames at once, or an unknown order.
+
+    Example:
+        >>> segmenter = Segmenter(runner, "bgr", depth=2)
+        >>> for frame in frames:
+        ...     if segmenter.is_full:
+        ...         use(segmenter.collect().labels)
+        ...     segmenter.submit(frame)
     """
 
-    def __init__(self, runner: Runner, color_order: str = "bgr") -> None:
+    def __init__(self, runner: Runner, color_order: str = "bgr", depth: int = 1, blend: Blend | None = None) -> None:
         self._runner = runner
         contract = runner.contract
-        if contract.batch != 1:
+        if runner.batches[0] > 1:
             raise InputError(
-                f"{contract.model} engine takes batches of {contract.batch} frames, frames of a source come one by one "
-                f"and need a batch of 1. Next: {build_command(contract)}"
+                f"{contract.model} engine takes batches of {runner.batches[0]} frames, frames of a source come one by "
+                f"one and need a batch of 1. Next: {build_command(contract)}"
             )
+        if color_order not in FRAME_FORMATS:
+            raise InputError(f"colour order is '{color_order}', expected one of: {', '.join(FRAME_FORMATS)}")
         uncertainty = uncertainty_output(contract)
         self._uncertainty_name = uncertainty.name if uncertainty is not None else None
-        self._prepare = FramePreparer(contract.height, contract.width, color_order)
+        self._color_order, self._wanted_depth, self._blend = color_order, depth, blend
+        self._prepare = FramePreparer(contract.height, contract.width, "rgb" if color_order == NV12 else color_order)
         self._upsamplers: dict[tuple[int, int], tuple[LabelUpsampler, np.ndarray]] = {}
+        self._lanes: dict[tuple[int, ...], Lane] = {}
+        self._has_lanes = True
+        self._under_way: collections.deque[tuple[Lane | None, int, Segmentation | None]] = collections.deque()
+
+    @property
+    def depth(self) -> int:
+        """Frames that may be under way at once; 1 where the host does the work, known from the first frame on."""
+        return self._wanted_depth if self._has_lanes else 1
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a frame has to be collected before the next can be submitted."""
+        return len(self._under_way) >= self.depth
+
+    @property
+    def under_way(self) -> int:
+        """Frames that were submitted and not collected."""
+        return len(self._under_way)
 
     def __call__(self, frame: np.ndarray, height: int | None = None, width: int | None = None) -> Segmentation:
-        """Label one frame.
+        """Label one frame; none may be under way.
 
         Args:
-            frame: (h, w, 3) uint8, any size.
+            frame: (h, w, 3) uint8, any size; (h * 3 / 2, w) of NV12.
             height: rows of the label map; None for the network's own size.
             width: columns of the label map; None for the network's own size.
+
+        Raises:
+            InputError: another shape or type, or logits that are not finite.
+            BackendError: the device failed.
         """
+        if self._under_way:
+            raise BackendError(f"{len(self._under_way)} frames are under way, expected none: collect them first")
+        self.submit(frame, height, width)
+        return self.collect()
+
+    def submit(self, frame: np.ndarray, height: int | None = None, width: int | None = None) -> None:
+        """Send a frame on its way; arguments and errors as in a call.
+
+        Raises:
+            BackendError: `depth` frames are under way already.
+        """
+        if self.is_full:
+            raise BackendError(f"{len(self._under_way)} frames are under way, expected fewer than {self.depth}")
         contract = self._runner.contract
         size = (height or contract.height, width or contract.width)
-        upsample, labels = self._upsampler(*size)
-        start_ns = time.perf_counter_ns()
-        tensor = self._prepare(frame)
-        prepared_ns = time.perf_counter_ns()
-        outputs = self._runner.infer_all(tensor)
-        inferred_ns = time.perf_counter_ns()
-        upsample(outputs[contract.output_name], labels)
-        done_ns = time.perf_counter_ns()
-        durations = (prepared_ns - start_ns, inferred_ns - prepared_ns, done_ns - inferred_ns)
-        uncertainty = outputs[self._uncertainty_name][0] if self._uncertainty_name is not None else None
-        return Segmentation(labels, dict(zip(STAGES, durations)), uncertainty)
+        lane = self._lane(frame, size) if self._has_lanes else None
+        if lane is None:
+            self._under_way.append((None, 0, self._on_host(frame, size)))
+            return
+        start_ns = time.perf_counter_ns()  # a new size took its memory before, which is no part of a frame's time
+        lane.submit(frame)
+        self._under_way.append((lane, start_ns, None))
+
+    def collect(self) -> Segmentation:
+        """Wait for the oldest frame under way, and return its labels.
+
+        Raises:
+            BackendError: none is under way, or the device failed.
+            InputError: logits that are not finite.
+        """
+        if not self._under_way:
+            raise BackendError("no frame is under way")
+        lane, start_ns, done = self._under_way.popleft()
+        if lane is None:
+            return done
+        result = lane.collect()
+        uncertainty = result.outputs[self._uncertainty_name][0] if self._uncertainty_name is not None else None
+        total_ns = time.perf_counter_ns() - start_ns
+        return Segmentation(result.labels, result.stage_ns, total_ns, uncertainty, result.picture)
 
     def label_frame(self, frame: np.ndarray, height: int, width: int) -> np.ndarray:
         """Label one frame at a given size, as edge.accuracy wants it."""
         return self(frame, height, width).labels
+
+    def _on_host(self, frame: np.ndarray, size: tuple[int, int]) -> Segmentation:
+        upsample, labels = self._upsampler(*size)
+        start_ns = time.perf_counter_ns()
+        if self._color_order == NV12:
+            _check_nv12(frame)
+            frame = cv2.cvtColor(frame, cv2.COLOR_YUV2RGB_NV12)
+        tensor = self._prepare(frame)
+        prepared_ns = time.perf_counter_ns()
+        outputs = self._runner.infer_all(tensor)
+        inferred_ns = time.perf_counter_ns()
+        upsample(outputs[self._runner.contract.output_name], labels)
+        done_ns = time.perf_counter_ns()
+        durations = (prepared_ns - start_ns, inferred_ns - prepared_ns, done_ns - inferred_ns)
+        uncertainty = outputs[self._uncertainty_name][0] if self._uncertainty_name is not None else None
+        return Segmentation(labels, dict(zip(STAGES, durations)), sum(durations), uncertainty)
+
+    def _lane(self, frame: np.ndarray, size: tuple[int, int]) -> Lane | None:
+        """Return the open lane for frames and labels of these sizes; None where the device has none."""
+        key = (*frame.shape, *size)
+        lane = self._lanes.get(key)
+        if lane is not None:
+            return lane
+        if self._color_order == NV12:
+            _check_nv12(frame)
+        elif frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
+            raise InputError(f"frame is {frame.shape} {frame.dtype}, expected (height, width, 3) uint8")
+        if len(self._lanes) >= MOST_SIZES:
+            if self._under_way:
+                raise BackendError("frames of too many sizes are under way at once, expected one size")
+            self._lanes.pop(next(iter(self._lanes))).close()
+        outputs = (self._uncertainty_name,) if self._uncertainty_name is not None else ()
+        request = LaneRequest(frame.shape, self._color_order, *size, self._wanted_depth, outputs, self._blend)
+        lane = self._runner.open_lane(request)
+        if lane is None:
+            self._has_lanes = False
+        else:
+            self._lanes[key] = lane
+        return lane
 
     def _upsampler(self, height: int, width: int) -> tuple[LabelUpsampler, np.ndarray]:
         if (height, width) not in self._upsamplers:
@@ -105,3 +220,10 @@ class Segmenter:
             upsampler = LabelUpsampler(*contract.output_shape[1:], height, width, contract.coordinates)
             self._upsamplers[(height, width)] = (upsampler, np.empty((height, width), np.uint8))
         return self._upsamplers[(height, width)]
+
+
+def _check_nv12(frame: np.ndarray) -> None:
+    if frame.ndim != 2 or frame.dtype != np.uint8 or not frame.size or frame.shape[0] % 3 or frame.shape[1] % 2:
+        raise InputError(
+            f"frame is {frame.shape} {frame.dtype}, expected NV12: (height * 3 / 2, width) uint8, both sides even"
+        )

@@ -9,6 +9,8 @@ import numpy as np
 
 from edge.contract import Contract
 from edge.errors import BackendError, InputError
+from edge.runtime.holdings import cleared_frames
+from edge.runtime.lane import Lane, LaneRequest
 
 
 class Runner(abc.ABC):
@@ -19,12 +21,14 @@ class Runner(abc.ABC):
     Attributes:
         backend: "onnxruntime" or "tensorrt".
         contract: input and outputs of the engine.
+        batches: fewest and most frames that one call takes.
     """
 
     backend: str = ""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
+        self.batches = (contract.batch, contract.batch)
         self._output_names = tuple(contract.output_shapes)
         self._active = False
 
@@ -42,7 +46,8 @@ class Runner(abc.ABC):
             BackendError: the backend cannot load it here.
         """
         if not self._active:
-            self._activate_impl()
+            with cleared_frames():
+                self._activate_impl()
             self._active = True
 
     def deactivate(self) -> None:
@@ -58,8 +63,8 @@ class Runner(abc.ABC):
             frame: (batch, height, width, 3) uint8 RGB, C-contiguous.
 
         Returns:
-            Float32 logits, (classes, height / stride, width / stride) of an engine for single frames,
-            (batch, classes, height / stride, width / stride) of one for more; valid until the next call.
+            Float32 logits, (classes, height / stride, width / stride) of a single frame,
+            (batch, classes, height / stride, width / stride) of more; valid until the next call.
 
         Raises:
             BackendError: the runner is not active, or the backend failed.
@@ -74,21 +79,45 @@ class Runner(abc.ABC):
             frame: (batch, height, width, 3) uint8 RGB, C-contiguous.
 
         Returns:
-            Every output of contract.output_shapes by name, the logits first: (channels, h, w) float32 of an
-            engine for single frames, (batch, channels, h, w) of one for more; valid until the next call.
+            Every output of contract.output_shapes by name, the logits first: (channels, h, w) float32 of a
+            single frame, (batch, channels, h, w) of more; valid until the next call.
 
         Raises:
             BackendError: the runner is not active, or the backend failed.
             InputError: the frame has another shape or dtype.
         """
+        self._require_active()
+        fewest, most = self.batches
+        batch = len(frame) if frame.ndim == 4 else 0
+        if frame.shape[1:] != self.contract.input_shape[1:] or not fewest <= batch <= most or frame.dtype != np.uint8:
+            wanted = (fewest if fewest == most else f"{fewest} to {most}", *self.contract.input_shape[1:])
+            raise InputError(
+                f"{self.contract.model} takes ({', '.join(map(str, wanted))}) uint8, got {frame.shape} {frame.dtype}"
+            )
+        with cleared_frames():
+            outputs = self._infer_impl(np.ascontiguousarray(frame))
+        return {name: value[0] for name, value in outputs.items()} if batch == 1 else outputs
+
+    def open_lane(self, request: LaneRequest) -> Lane | None:
+        """Take memory to carry whole frames through the device, from camera frame to label map.
+
+        Args:
+            request: what for.
+
+        Returns:
+            An open lane; None where the host does what is around the network. The runner closes it when it is
+            deactivated, if nobody did before.
+
+        Raises:
+            BackendError: the runner is not active, or a call failed.
+            InputError: what is asked for does not go together.
+        """
+        self._require_active()
+        return None
+
+    def _require_active(self) -> None:
         if not self._active:
             raise BackendError(f"{self.backend} runner of {self.contract.model} is not active; use it in a with block")
-        if frame.shape != self.contract.input_shape or frame.dtype != np.uint8:
-            raise InputError(
-                f"{self.contract.model} takes {self.contract.input_shape} uint8, got {frame.shape} {frame.dtype}"
-            )
-        outputs = self._infer_impl(np.ascontiguousarray(frame))
-        return {name: value[0] for name, value in outputs.items()} if self.contract.batch == 1 else outputs
 
     @abc.abstractmethod
     def describe(self) -> dict[str, Any]:

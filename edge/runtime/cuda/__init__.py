@@ -22,6 +22,7 @@ from edge.runtime.cuda.launches import (
     prepare_interleaved,
     prepare_nv12,
     resize_tables,
+    widen,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "prepare_interleaved",
     "prepare_nv12",
     "resize_tables",
+    "widen",
 ]

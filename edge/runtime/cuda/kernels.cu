@@ -238,6 +238,15 @@ SEGEDGE_KERNEL void segedge_prepare_nv12(const segedge::Byte* luma, long long lu
                            out + 3 * (static_cast<long long>(y) * width + x));
 }
 
+// Turns bytes into floats of the same numbers.
+SEGEDGE_KERNEL void segedge_widen(const segedge::Byte* pixels, float* out, int height, int width) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height) return;
+    const long long at = static_cast<long long>(y) * width + x;
+    out[at] = static_cast<float>(pixels[at]);
+    SEGEDGE_STORED(out + at, sizeof(float));
+}
+
 // Writes the best class of every node, (height, width) without gaps. Sets `not_finite` to 1 if a logit is NaN or
 // infinite, and leaves it as it is otherwise: all writers write the same.
 SEGEDGE_KERNEL void segedge_label_nodes(const float* logits, int classes, int height, int width,

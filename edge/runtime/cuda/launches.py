@@ -25,6 +25,7 @@ ADDRESS, PITCH, COUNT, SHARE = np.uintp, np.int64, np.int32, np.float32
 KERNELS = {
     "segedge_prepare_interleaved": (ADDRESS, PITCH, COUNT, ADDRESS, ADDRESS, ADDRESS, COUNT, COUNT),
     "segedge_prepare_nv12": (ADDRESS, PITCH, ADDRESS, PITCH, ADDRESS, ADDRESS, ADDRESS, COUNT, COUNT),
+    "segedge_widen": (ADDRESS, ADDRESS, COUNT, COUNT),
     "segedge_label_nodes": (ADDRESS, COUNT, COUNT, COUNT, ADDRESS, ADDRESS),
     "segedge_label_pixels": (
         ADDRESS, COUNT, COUNT, COUNT, ADDRESS, ADDRESS, ADDRESS, ADDRESS, PITCH, COUNT, COUNT,
@@ -210,6 +211,21 @@ def prepare_nv12(
         raise SizeError(f"NV12 frame is {source_size[0]}x{source_size[1]}, expected even sides: two share a colour")
     arguments = (luma, luma_pitch, chroma, chroma_pitch, rows, columns, out, height, width)
     return _launch("segedge_prepare_nv12", height, width, arguments)
+
+
+def widen(pixels: int, out: int, height: int, width: int) -> Launch:
+    """Turn bytes into float32 of the same numbers: for an engine whose input is float (export/float_input.py).
+
+    Args:
+        pixels: address of (height, width) uint8, without gaps.
+        out: address of (height, width) float32.
+        height: rows.
+        width: columns, of colours one by one.
+
+    Raises:
+        SizeError: a side is not within 1 to LARGEST_SIDE.
+    """
+    return _launch("segedge_widen", height, width, (pixels, out, height, width))
 
 
 def label_nodes(logits: int, logits_shape: tuple[int, int, int], winners: int, not_finite: int) -> Launch:

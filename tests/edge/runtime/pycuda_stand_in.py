@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import threading
 import types
 
 import numpy as np
-from cuda_ledger import Gpu
+from cuda_ledger import CudaError, Gpu
+
+from edge.runtime.cuda import Launch
 
 
 def make_pycuda(gpu: Gpu) -> types.ModuleType:
@@ -43,6 +46,10 @@ def make_pycuda(gpu: Gpu) -> types.ModuleType:
         def __init__(self, number):
             gpu.reach("pycuda.driver.Device", False)
 
+        def get_attribute(self, kind):
+            gpu.reach("Device.get_attribute", False)
+            return int(gpu.is_integrated)
+
         def make_context(self):
             gpu.reach("Device.make_context", False)
             return Context()
@@ -56,6 +63,50 @@ def make_pycuda(gpu: Gpu) -> types.ModuleType:
 
         def synchronize(self):
             gpu.reach("Stream.synchronize")
+
+        def wait_for_event(self, event):
+            gpu.reach("Stream.wait_for_event")
+
+    class Event:
+        handle = 4712
+
+        def __init__(self):
+            gpu.reach("pycuda.driver.Event")
+            gpu.born("event", self)
+            self._time = None
+
+        def record(self, stream):
+            gpu.reach("Event.record")
+            gpu.clock_ms += 1.0
+            self._time = gpu.clock_ms
+
+        def synchronize(self):
+            gpu.reach("Event.synchronize")
+
+        def time_till(self, other):
+            gpu.reach("Event.time_till")
+            return other._time - self._time
+
+    class Module:
+        def __init__(self, image):
+            gpu.born("module", self)
+
+        def get_function(self, name):
+            gpu.reach("Module.get_function")
+            return functools.partial(start, name)
+
+    def start(name, *arguments, block, grid, stream):
+        gpu.reach(name)
+        if gpu.kernels is not None:
+            gpu.kernels.run(Launch(name, grid, block, arguments))
+
+    def module_from_buffer(image):
+        gpu.reach("pycuda.driver.module_from_buffer")
+        return Module(image)
+
+    def memset_d32_async(target, value, count, stream):
+        gpu.reach("pycuda.driver.memset_d32_async")
+        ctypes.memset(int(target), value, 4 * count)
 
     class Allocation:
         def __init__(self, kind, size):
@@ -72,15 +123,24 @@ def make_pycuda(gpu: Gpu) -> types.ModuleType:
     class HostAllocation(Allocation):
         def __init__(self, shape, dtype):
             self._shape, self._dtype = shape, np.dtype(dtype)
+            self._is_mapped = False
             super().__init__("PagelockedHostAllocation", int(np.prod(shape)) * self._dtype.itemsize)
+
+        def get_device_pointer(self):
+            gpu.reach("PagelockedHostAllocation.get_device_pointer")
+            if not self._is_mapped:
+                raise CudaError("this memory is not mapped")
+            return int(self)
 
         @property
         def __array_interface__(self):
             return {"shape": self._shape, "typestr": self._dtype.str, "data": (int(self), False), "version": 3}
 
-    def pagelocked_empty(shape, dtype):
+    def pagelocked_empty(shape, dtype, mem_flags=0):
         gpu.reach("pycuda.driver.pagelocked_empty")
-        return np.asarray(HostAllocation(shape, dtype))
+        made = HostAllocation(shape, dtype)
+        made._is_mapped = mem_flags == driver.host_alloc_flags.DEVICEMAP
+        return np.asarray(made)
 
     def mem_alloc(size):
         gpu.reach("pycuda.driver.mem_alloc")
@@ -98,6 +158,9 @@ def make_pycuda(gpu: Gpu) -> types.ModuleType:
         gpu.reach("pycuda.driver.memcpy_htod")
         ctypes.memmove(int(target), source.ctypes.data, source.nbytes)
 
+    driver.host_alloc_flags = types.SimpleNamespace(DEVICEMAP=2)
+    driver.device_attribute = types.SimpleNamespace(INTEGRATED="INTEGRATED", CAN_MAP_HOST_MEMORY="CAN_MAP_HOST_MEMORY")
+    driver.Event, driver.module_from_buffer, driver.memset_d32_async = Event, module_from_buffer, memset_d32_async
     driver.init = lambda: gpu.reach("pycuda.driver.init", False)
     driver.Context, driver.Device, driver.Stream = Context, Device, Stream
     driver.pagelocked_empty, driver.mem_alloc = pagelocked_empty, mem_alloc

@@ -16,7 +16,7 @@ def runtime_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
 
     class IExecutionContext:
         def __init__(self, engine):
-            self._engine, self._addresses = engine, {}
+            self._engine, self._addresses, self._batch = engine, {}, None
             gpu.born("execution context", self)
 
         def set_tensor_address(self, name, address):
@@ -24,6 +24,17 @@ def runtime_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
                 return False
             self._addresses[name] = address
             return True
+
+        def set_input_shape(self, name, shape):
+            if gpu.reach("IExecutionContext.set_input_shape") is False:
+                return False
+            self._batch = shape[0]
+            return True
+
+        def _shape(self, name, shape):
+            if isinstance(shape[0], int):
+                return shape
+            return None if self._batch is None else [self._batch, *shape[1:]]
 
         def execute_async_v3(self, stream_handle):
             if gpu.reach("IExecutionContext.execute_async_v3") is False:
@@ -34,12 +45,21 @@ def runtime_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
             if lacking:
                 gpu.logger.log(trt.ILogger.ERROR, f"address of {', '.join(lacking)} is not set")
                 return False
-            feeds = {
-                value.name: at(self._addresses[value.name], value.shape, _NUMPY[value.type]).copy()
-                for value in session.get_inputs()
-            }
-            for value, result in zip(session.get_outputs(), session.run(None, feeds)):
-                at(self._addresses[value.name], value.shape, _NUMPY[value.type])[...] = result
+            shapes = {name: self._shape(name, tensor.shape) for name, tensor in self._engine._tensors.items()}
+            if None in shapes.values():
+                gpu.logger.log(trt.ILogger.ERROR, "the shape of the input is not set")
+                return False
+            addresses = dict(self._addresses)
+
+            def work():
+                feeds = {
+                    value.name: at(addresses[value.name], shapes[value.name], _NUMPY[value.type]).copy()
+                    for value in session.get_inputs()
+                }
+                for value, result in zip(session.get_outputs(), session.run(None, feeds)):
+                    at(addresses[value.name], shapes[value.name], _NUMPY[value.type])[...] = result
+
+            gpu.enqueue(stream_handle, work)
             return True
 
     class ICudaEngine:
@@ -67,7 +87,7 @@ def runtime_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
 
         def get_tensor_shape(self, name):
             gpu.reach("ICudaEngine.get_tensor_shape")
-            return list(self._tensors[name].shape)
+            return [length if isinstance(length, int) else -1 for length in self._tensors[name].shape]
 
         def get_tensor_dtype(self, name):
             gpu.reach("ICudaEngine.get_tensor_dtype")

@@ -79,6 +79,7 @@ def tiny_graph(
     quantized: bool = False,
     batch: int = 1,
     extra_outputs: tuple = (),
+    seed: int = 6,
 ) -> bytes:
     """Return an ONNX graph with a contract's input and outputs: Cast, scale, Conv at stride 4, Add.
 
@@ -87,7 +88,7 @@ def tiny_graph(
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    generator = np.random.default_rng(5)
+    generator = np.random.default_rng(seed)
     constants = {
         "kernel": generator.normal(0, 0.1, (classes, 3, 4, 4)).astype(np.float32),
         "bias": np.linspace(-0.5, 0.5, classes, dtype=np.float32),

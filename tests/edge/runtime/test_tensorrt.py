@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import sys
 import threading
 from pathlib import Path
@@ -16,53 +15,18 @@ pytest.importorskip("onnxruntime")
 sys.path.insert(0, str(Path(__file__).parent))
 
 import tensorrt_stand_in as stand_in
+from device_engine import HERE, make_card, write_runner
 
 import edge.runtime.tensorrt as runtime_module
-from edge.card import EngineCard
-from edge.contract import CENTRE_HEATMAP, OFFSETS, Contract, OutputTensor
+from edge.contract import CENTRE_HEATMAP, OFFSETS, OutputTensor
 from edge.errors import BackendError, EngineMismatchError, InputError, MissingDependencyError
-from edge.machine import Machine
-from edge.provenance import WeightsProvenance
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
 from edge.runtime.tensorrt import TensorRtRunner
 from export.float_input import with_float_input
 
-HERE = Machine("Linux 5.10", "aarch64", "Cortex", 8, gpu="Orin", compute_capability="8.7")
 FRAME = np.random.default_rng(1).integers(0, 256, (1, 8, 16, 3), np.uint8)
 PANOPTIC = (OutputTensor("centre", 1, CENTRE_HEATMAP), OutputTensor("offset", 2, OFFSETS, "positions"))
 PAIRS = tuple((output.name, output.channels) for output in PANOPTIC)
-
-
-def make_card(version: str, engine: bytes, **contract_changes: object) -> EngineCard:
-    contract = Contract(
-        model="tiny",
-        dataset="camvid",
-        class_names=("road", "sky", "car"),
-        height=8,
-        width=16,
-        stride=4,
-        coordinates="half_pixel",
-        input_name="frame",
-        output_name="logits",
-        graph_sha256="0" * 64,
-        weights=WeightsProvenance("random", "seed 0", "0" * 64),
-        source_sha256="0" * 64,
-        opset=17,
-        versions={},
-    )
-    return EngineCard(
-        contract=dataclasses.replace(contract, **contract_changes),
-        backend="tensorrt",
-        backend_version=version,
-        precision="int8",
-        engine_file="engine.engine",
-        engine_sha256=hashlib.sha256(engine).hexdigest(),
-        engine_bytes=len(engine),
-        built_from_sha256="0" * 64,
-        machine=HERE,
-        built_utc="2026-01-01T00:00:00Z",
-        build_seconds=1.0,
-    )
 
 
 @pytest.fixture(params=["8.5.3.1", "8.6.1", "10.3.0", "11.4.0.106"])
@@ -76,13 +40,6 @@ def gpu(monkeypatch, version):
     runtime_module.message_logger.cache_clear()
     yield stand_in.install(monkeypatch, version)
     runtime_module.message_logger.cache_clear()
-
-
-def write_runner(folder, version, contract_changes=None, **graph_options):
-    engine = stand_in.MAGIC + version.encode() + b"\n" + stand_in.tiny_graph(**graph_options)
-    path = folder / "engine.engine"
-    path.write_bytes(engine)
-    return TensorRtRunner(path, make_card(version, engine, **(contract_changes or {})))
 
 
 @pytest.fixture
@@ -381,7 +338,7 @@ def test_engine_of_a_dla_core_is_loaded_for_that_core(gpu, version, tmp_path):
     runner = write_runner(tmp_path, version)
     object.__setattr__(runner._card, "dla_core", 1)
     with runner:
-        assert runner._runtime.DLA_core == 1
+        assert runner._held["runtime"].DLA_core == 1
         runner.infer(FRAME)
     assert_all_freed(gpu)
 

@@ -59,7 +59,7 @@ class Kept(Sink):
 def _segment(frame_bgr, height, width):
     labels = (frame_bgr[..., 0] % 2).astype(np.uint8)
     assert labels.shape == (height, width)
-    return Segmentation(labels, dict.fromkeys(STAGES, 1_000_000))
+    return Segmentation(labels, dict.fromkeys(STAGES, 1_000_000), 3_000_000)
 
 
 def _painter(alpha=1.0):

@@ -85,6 +85,7 @@ struct Call {
 int find(const std::string& name, const Call& call) {
     if (name == "segedge_prepare_interleaved") return call(segedge_prepare_interleaved), 1;
     if (name == "segedge_prepare_nv12") return call(segedge_prepare_nv12), 1;
+    if (name == "segedge_widen") return call(segedge_widen), 1;
     if (name == "segedge_label_nodes") return call(segedge_label_nodes), 1;
     if (name == "segedge_label_pixels") return call(segedge_label_pixels), 1;
     if (name == "segedge_paint") return call(segedge_paint), 1;

@@ -19,6 +19,7 @@ from edge.runtime.cuda import (
     prepare_interleaved,
     prepare_nv12,
     resize_tables,
+    widen,
 )
 from edge.stream.overlay import OverlayPainter
 
@@ -251,6 +252,12 @@ class TestNv12:
         gpu.run(launch)
 
 
+def test_widened_bytes_are_the_same_numbers(host_gpu):
+    pixels, out = np.arange(256, dtype=np.uint8).reshape(8, 32), np.full((8, 32), -1, np.float32)
+    host_gpu.run(widen(address(pixels), address(out), 8, 32))
+    np.testing.assert_array_equal(out, pixels)
+
+
 class TestPaint:
     @pytest.mark.parametrize("alpha", [0.0, 0.25, 0.3, 0.5, 0.55, 0.7, 1.0])
     def test_every_pair_of_bytes_blends_as_in_opencv(self, host_gpu, alpha):
@@ -323,6 +330,7 @@ class TestCover:
         launches = [
             (prepare_interleaved(address(frame), 6, *both), out),
             (prepare_nv12(address(nv12), 2, address(nv12) + 4, 2, (2, 2), *both), out),
+            (widen(address(plane), address(logits), height, width), logits[0].view(np.uint8)),
             (label_nodes(address(logits), logits.shape, address(plane), address(flag)), plane),
             (label_pixels(address(logits), (2, 1, 1), address(winners), address(cells[0]), address(cells[1]),
                           address(plane), width, height, width), plane),

@@ -19,12 +19,14 @@ from edge.runtime.cuda import (
     prepare_interleaved,
     prepare_nv12,
     resize_tables,
+    widen,
 )
 from edge.runtime.cuda.launches import RUN_PIXELS
 
 LAUNCHES = [
     prepare_interleaved(1 << 40, 300, 8, 16, 24, 50, 60),
     prepare_nv12(1 << 40, 300, 8, 300, (40, 80), 16, 24, 32, 50, 60),
+    widen(1 << 40, 8, 50, 180),
     label_nodes(1 << 40, (19, 50, 60), 8, 16),
     label_pixels(1 << 40, (19, 50, 60), 8, 16, 24, 32, 480, 400, 480),
     paint(1 << 40, 300, 8, 100, 16, 0.5, 24, 300, 50, 60),

@@ -1,0 +1,144 @@
+"""A CUDA context of our own through pycuda, and the memory in it.
+
+Source: pycuda documentation, pycuda.driver; CUDA for Tegra, section "Memory Management" (an integrated GPU reads and
+writes page-locked memory of the host where it lies).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any, Iterator
+
+import numpy as np
+
+from edge.runtime.calls import call, import_backend
+from edge.runtime.holdings import Holdings
+
+INSTALL_PYCUDA = "pip install pycuda"
+DEVICE = 0
+
+
+def import_pycuda_driver() -> Any:
+    """Return pycuda.driver, initialised.
+
+    Raises:
+        MissingDependencyError: pycuda is not installed.
+        BackendError: it is installed, but one of its libraries cannot be loaded, or it finds no driver.
+    """
+    driver = import_backend("pycuda", "pycuda.driver", INSTALL_PYCUDA)
+    call("pycuda.driver.init", driver.init)
+    return driver
+
+
+class CudaContext:
+    """A context that is current for the length of a `with` block and no longer.
+
+    So it works from any thread, and beside other users of CUDA in the process. Made current by the constructor, so that
+    what is made next is in it: `leave` ends that.
+
+    Attributes:
+        driver: pycuda.driver.
+        is_integrated: the GPU shares the host's memory, as a Jetson's does.
+
+    Raises:
+        BackendError: a call failed; names it.
+    """
+
+    def __init__(self) -> None:
+        self.driver = import_pycuda_driver()
+        device = call("pycuda.driver.Device", self.driver.Device, DEVICE)
+        kinds = self.driver.device_attribute
+        wanted = (kinds.INTEGRATED, kinds.CAN_MAP_HOST_MEMORY)
+        self.is_integrated = all(call("Device.get_attribute", device.get_attribute, kind) for kind in wanted)
+        self._context = call("Device.make_context", device.make_context)
+
+    def enter(self) -> None:
+        """Make it current."""
+        call("Context.push", self._context.push)
+
+    def leave(self) -> None:
+        """Make current what was before."""
+        call("Context.pop", self._context.pop)
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        """Make it current for a block."""
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def detach(self) -> None:
+        """End it; it has to be current. pycuda leaks a context that another thread made if it is not."""
+        self._context.detach()
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Memory that host and GPU exchange data through.
+
+    Attributes:
+        host: page-locked.
+        address: of the GPU's memory: the host's own where it is mapped.
+        device: what to copy to and from; None where it is mapped.
+    """
+
+    host: np.ndarray
+    address: int
+    device: Any
+
+    def upload(self, driver: Any, stream: Any, rows: int | None = None) -> None:
+        """Copy host to GPU behind what a stream has to do; nothing where it is mapped.
+
+        Args:
+            driver: pycuda.driver.
+            stream: of pycuda.
+            rows: how many of the first axis; None for all.
+        """
+        if self.device is not None:
+            copy = driver.memcpy_htod_async
+            call("pycuda.driver.memcpy_htod_async", copy, self.device, self.host[:rows], stream)
+
+    def download(self, driver: Any, stream: Any, rows: int | None = None) -> None:
+        """Copy GPU to host behind what a stream has to do; nothing where it is mapped."""
+        if self.device is not None:
+            copy = driver.memcpy_dtoh_async
+            call("pycuda.driver.memcpy_dtoh_async", copy, self.host[:rows], self.device, stream)
+
+
+def take_buffer(context: CudaContext, held: Holdings, name: str, shape: tuple[int, ...], dtype: Any) -> Buffer:
+    """Take memory on both sides, or once for both on an integrated GPU.
+
+    Args:
+        context: current.
+        held: what gives it back.
+        name: in `held`; free.
+        shape: of the array.
+        dtype: of the array.
+    """
+    driver = context.driver
+    flags = driver.host_alloc_flags.DEVICEMAP if context.is_integrated else 0
+    make = driver.pagelocked_empty
+    host = call("pycuda.driver.pagelocked_empty", make, shape, dtype, mem_flags=flags)
+    held.hold(f"{name} host", host, ("PagelockedHostAllocation.free", lambda array: array.base.free))
+    if context.is_integrated:
+        address = call("PagelockedHostAllocation.get_device_pointer", host.base.get_device_pointer)
+        return Buffer(host, int(address), None)
+    device = take_memory(context, held, name, host.nbytes)
+    return Buffer(host, int(device), device)
+
+
+def take_memory(context: CudaContext, held: Holdings, name: str, size_bytes: int) -> Any:
+    """Take memory of the GPU alone; `int()` of it is its address."""
+    device = call("pycuda.driver.mem_alloc", context.driver.mem_alloc, size_bytes)
+    return held.hold(name, device, ("DeviceAllocation.free", lambda memory: memory.free))
+
+
+def upload_table(context: CudaContext, held: Holdings, name: str, table: np.ndarray) -> int:
+    """Put a table into the GPU's memory, and return its address."""
+    table = np.ascontiguousarray(table)
+    memory = take_memory(context, held, name, table.nbytes)
+    call("pycuda.driver.memcpy_htod", context.driver.memcpy_htod, memory, table)
+    return int(memory)

@@ -1,0 +1,97 @@
+"""CUDA graphs: work that is recorded once on a stream and started again by one call.
+
+pycuda has no calls for them, so the driver is called directly, on the handles of pycuda's streams and events.
+Source: CUDA Driver API, sections "Stream Management" (capture), "Graph Management" and "Event Management"; all calls
+are there from CUDA 11.4 on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Callable
+
+from edge.errors import BackendError
+
+_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other users of CUDA in the process are not disturbed
+_EXTERNAL = 1  # CU_EVENT_RECORD_EXTERNAL: the event is recorded at every start, not at the capture
+_CALLS = (
+    *("cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuEventRecordWithFlags", "cuGraphInstantiateWithFlags"),
+    *("cuGraphLaunch", "cuGraphDestroy", "cuGraphExecDestroy"),
+)
+
+
+class GraphDriver:
+    """The driver's calls about graphs.
+
+    Raises:
+        BackendError: there is no driver, or it is older than CUDA 11.4.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._driver = ctypes.CDLL("libcuda.so.1")
+        except OSError as error:
+            raise BackendError(f"libcuda cannot be loaded: {error}") from None
+        missing = [name for name in _CALLS if not hasattr(self._driver, name)]
+        if missing:
+            raise BackendError(f"the driver has no {missing[0]}, CUDA 11.4 or later has")
+
+    def capture(self, stream: Any, enqueue: Callable[[], None]) -> CudaGraph:
+        """Record what a function puts on a stream.
+
+        Args:
+            stream: of pycuda, with nothing left to do.
+            enqueue: puts work on it, and on nothing else; nothing of it runs now.
+
+        Raises:
+            BackendError: something in it cannot be recorded; the stream is usable again.
+        """
+        handle = ctypes.c_void_p(stream.handle)
+        graph = ctypes.c_void_p()
+        self.ask("cuStreamBeginCapture_v2", handle, _THREAD_LOCAL)
+        try:
+            enqueue()
+        except BaseException:
+            # Ends the capture, whose graph is of no use; what it says does not matter.
+            self._driver.cuStreamEndCapture(handle, ctypes.byref(graph))
+            if graph:
+                self._driver.cuGraphDestroy(graph)
+            raise
+        self.ask("cuStreamEndCapture", handle, ctypes.byref(graph))
+        executable = ctypes.c_void_p()
+        try:
+            self.ask("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
+        finally:
+            self._driver.cuGraphDestroy(graph)
+        return CudaGraph(self, executable)
+
+    def record_external(self, event: Any, stream: Any) -> None:
+        """Record a pycuda event within a capture, so that each start of the graph records it."""
+        self.ask("cuEventRecordWithFlags", ctypes.c_void_p(event.handle), ctypes.c_void_p(stream.handle), _EXTERNAL)
+
+    def ask(self, name: str, *arguments: Any) -> None:
+        """Call the driver.
+
+        Raises:
+            BackendError: it refused; names the call and the error.
+        """
+        status = getattr(self._driver, name)(*arguments)
+        if status:
+            text = ctypes.c_char_p()
+            self._driver.cuGetErrorName(status, ctypes.byref(text))
+            raise BackendError(f"{name} failed: {(text.value or b'error').decode()} ({status})")
+
+
+class CudaGraph:
+    """A recorded piece of work."""
+
+    def __init__(self, driver: GraphDriver, executable: ctypes.c_void_p) -> None:
+        self._driver, self._executable = driver, executable
+
+    def launch(self, stream: Any) -> None:
+        """Start it behind what a stream has to do."""
+        self._driver.ask("cuGraphLaunch", self._executable, ctypes.c_void_p(stream.handle))
+
+    def free(self) -> None:
+        """Give it back; it must not be running."""
+        self._driver.ask("cuGraphExecDestroy", self._executable)

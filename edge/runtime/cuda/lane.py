@@ -1,0 +1,279 @@
+"""A lane on the GPU: upload, resize, network, labels and download, with several frames under way.
+
+Each slot has the memory, events and graph of one frame (slot.py). One stream computes, so the network's scratch memory
+is used by one frame at a time; with several slots two more streams copy, so that the next frame is uploaded and the
+last one downloaded meanwhile. On an integrated GPU nothing is copied but the camera's frame into page-locked memory, by
+the host.
+
+Everything between the copies (with one slot: everything) is recorded as a CUDA graph where that is possible.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import functools
+import time
+import traceback
+from typing import Any, Callable
+
+import numpy as np
+
+from edge.errors import BackendError, InputError
+from edge.runtime.calls import call
+from edge.runtime.cuda import launches
+from edge.runtime.cuda.context import CudaContext
+from edge.runtime.cuda.graph import GraphDriver
+from edge.runtime.cuda.launches import Launch
+from edge.runtime.cuda.slot import COPY, DOWNLOAD, INFERENCE, SPANS, UPLOAD, Network, Slot, take_slot, upload_tables
+from edge.runtime.holdings import Holdings, cleared_frames
+from edge.runtime.lane import Lane, LaneRequest, LaneResult
+
+_OF_COPIES = (UPLOAD, DOWNLOAD)
+
+
+class CudaLane(Lane):
+    """Carries frames through one engine.
+
+    Args:
+        context: of the engine; current now.
+        network: the engine.
+        request: what the lane is for.
+        image: the kernels' code, of edge.runtime.cuda.build.load_image.
+        stream: the one stream on which the engine ever runs.
+        on_close: told when the lane is closed.
+
+    Raises:
+        BackendError: a call failed; everything is given back.
+        InputError: what is asked for does not go together.
+    """
+
+    def __init__(
+        self,
+        context: CudaContext,
+        network: Network,
+        request: LaneRequest,
+        image: bytes,
+        stream: Any,
+        on_close: Callable[[CudaLane], None],
+    ) -> None:
+        super().__init__(request)
+        if request.depth < 1:
+            raise InputError(f"a lane has {request.depth} slots, expected at least 1")
+        self._context, self._network, self._driver = context, network, context.driver
+        self._on_close = on_close
+        self._held = Holdings()
+        self._free: collections.deque[int] = collections.deque()
+        self._under_way: collections.deque[int] = collections.deque()
+        self._slots: list[Slot] = []
+        self._functions: dict[str, Any] = {}
+        self._streams: dict[str, Any] = {}
+        self._graph_problem: str | None = None
+        self._is_open = True
+        try:
+            self._load_kernels(image)
+            self._take_streams(stream)
+            tables = upload_tables(context, self._held, network.contract, request)
+            for number in range(request.depth):
+                self._slots.append(take_slot(context, self._held, network, request, tables, number))
+                self._free.append(number)
+            self._warm_up()
+            self._record_graphs()
+        except BaseException as error:
+            # The frames of the failed call hold what is to be released, beyond the end of its context.
+            traceback.clear_frames(error.__traceback__)
+            self._is_open = False
+            with contextlib.suppress(Exception):  # the first failure is the one to tell
+                self._forget()
+            raise
+
+    # ------------------------------------------------------------------------------------------------------- opening
+
+    def _load_kernels(self, image: bytes) -> None:
+        self._held.hold("kernels", call("pycuda.driver.module_from_buffer", self._driver.module_from_buffer, image))
+        for name in launches.KERNELS:
+            found = call("Module.get_function", self._held["kernels"].get_function, name)
+            self._functions[name] = self._held.hold(name, found)
+
+    def _take_streams(self, compute: Any) -> None:
+        self._streams.update(dict.fromkeys((UPLOAD, INFERENCE, DOWNLOAD), compute))
+        if self.request.depth > 1 and not self._context.is_integrated:
+            for name in _OF_COPIES:
+                stream = call("pycuda.driver.Stream", self._driver.Stream)
+                self._streams[name] = self._held.hold(f"{name} stream", stream)
+
+    @property
+    def _has_copy_streams(self) -> bool:
+        return self._streams[UPLOAD] is not self._streams[INFERENCE]
+
+    def _warm_up(self) -> None:
+        """Pass a black frame through each slot: kernels are loaded, and TensorRT makes up its mind before a capture."""
+        for slot in self._slots:
+            slot.frame.host[...] = 0
+            self._start(slot)
+            call("Event.synchronize", slot.events["done"].synchronize)
+
+    def _record_graphs(self) -> None:
+        try:
+            graphs = GraphDriver()
+            for number, slot in enumerate(self._slots):
+                enqueue = functools.partial(self._enqueue, slot, graphs.record_external)
+                graph = graphs.capture(self._streams[INFERENCE], enqueue)
+                slot.graph = self._held.hold(f"graph {number}", graph, ("CudaGraph.free", lambda made: made.free))
+                self._start(slot)
+                call("Event.synchronize", slot.events["done"].synchronize)
+        except BackendError as reason:
+            # Not every engine can be recorded; the frames then go the same way call by call.
+            self._graph_problem = str(reason)
+            for slot in self._slots:
+                slot.graph = None
+
+    # -------------------------------------------------------------------------------------------------------- frames
+
+    def submit(self, frame: np.ndarray) -> None:
+        """Copy a frame into page-locked memory, and put all that is to be done with it on the streams."""
+        if not self._free:
+            raise BackendError(f"{len(self._under_way)} frames are under way, as many as the lane has slots")
+        if frame.shape != self.request.frame_shape or frame.dtype != np.uint8:
+            raise InputError(
+                f"frame is {frame.shape} {frame.dtype}, the lane was opened for {self.request.frame_shape} uint8"
+            )
+        slot = self._slots[self._free[0]]
+        start_ns = time.perf_counter_ns()
+        np.copyto(slot.frame.host, frame)
+        slot.copy_ns = time.perf_counter_ns() - start_ns
+        with cleared_frames(), self._context.current():
+            self._start(slot)
+        self._under_way.append(self._free.popleft())
+
+    def collect(self) -> LaneResult:
+        """Wait for the oldest frame under way."""
+        if not self._under_way:
+            raise BackendError("no frame is under way")
+        number = self._under_way.popleft()
+        self._free.append(number)
+        slot = self._slots[number]
+        with cleared_frames(), self._context.current():
+            stage_ns = self._finish(slot)
+        if slot.not_finite.host[0]:
+            raise InputError(f"{self._network.contract.model} gave logits that are not finite, so no labels")
+        outputs = {name: output.host[0] for name, output in slot.outputs.items()}
+        return LaneResult(slot.labels.host, stage_ns, outputs, slot.picture.host if slot.picture is not None else None)
+
+    def _finish(self, slot: Slot) -> dict[str, int]:
+        """Wait for a slot's frame, and return how long each stage took."""
+        call("Event.synchronize", slot.events["done"].synchronize)
+        stage_ns = {COPY: slot.copy_ns}
+        for stage, (begin, end) in SPANS.items():
+            if stage in _OF_COPIES and self._context.is_integrated:
+                continue
+            elapsed_ms = call("Event.time_till", slot.events[begin].time_till, slot.events[end])
+            stage_ns[stage] = round(1e6 * elapsed_ms)
+        return stage_ns
+
+    def _start(self, slot: Slot) -> None:
+        """Put everything about a frame on the streams."""
+        if slot.not_finite.device is None:
+            slot.not_finite.host[0] = 0
+        compute = self._streams[INFERENCE]
+        if not self._has_copy_streams:
+            if slot.graph is not None:
+                slot.graph.launch(compute)
+            else:
+                self._enqueue(slot, _record)
+            self._mark(slot, "done", compute)
+            return
+        self._enqueue_upload(slot, _record)
+        call("Stream.wait_for_event", compute.wait_for_event, slot.events["uploaded"])
+        if slot.graph is not None:
+            slot.graph.launch(compute)
+        else:
+            self._enqueue(slot, _record)
+        self._mark(slot, "computed", compute)
+        call("Stream.wait_for_event", self._streams[DOWNLOAD].wait_for_event, slot.events["computed"])
+        self._enqueue_download(slot, _record)
+        self._mark(slot, "done", self._streams[DOWNLOAD])
+
+    def _mark(self, slot: Slot, name: str, stream: Any) -> None:
+        call("Event.record", slot.events[name].record, stream)
+
+    def _enqueue(self, slot: Slot, record: Callable[[Any, Any], None]) -> None:
+        """Put on the computing stream what a graph holds: all of the frame, or what is between the copies."""
+        if not self._has_copy_streams:
+            self._enqueue_upload(slot, record)
+        self._enqueue_compute(slot, record)
+        if not self._has_copy_streams:
+            self._enqueue_download(slot, record)
+
+    def _enqueue_upload(self, slot: Slot, record: Callable[[Any, Any], None]) -> None:
+        if self._context.is_integrated:
+            return
+        stream = self._streams[UPLOAD]
+        record(slot.events["upload begins"], stream)
+        slot.frame.upload(self._driver, stream)
+        record(slot.events["uploaded"], stream)
+
+    def _enqueue_compute(self, slot: Slot, record: Callable[[Any, Any], None]) -> None:
+        stream = self._streams[INFERENCE]
+        record(slot.events["compute begins"], stream)
+        for launch in slot.before:
+            self._launch(launch, stream)
+        record(slot.events["prepared"], stream)
+        self._network.enqueue(slot.addresses, stream)
+        record(slot.events["inferred"], stream)
+        if slot.not_finite.device is not None:
+            clear = self._driver.memset_d32_async
+            call("pycuda.driver.memset_d32_async", clear, slot.not_finite.device, 0, 1, stream)
+        for launch in slot.after:
+            self._launch(launch, stream)
+        record(slot.events["labelled"], stream)
+
+    def _enqueue_download(self, slot: Slot, record: Callable[[Any, Any], None]) -> None:
+        if self._context.is_integrated:
+            return
+        stream = self._streams[DOWNLOAD]
+        record(slot.events["download begins"], stream)
+        for buffer in slot.downloads:
+            buffer.download(self._driver, stream)
+        record(slot.events["downloaded"], stream)
+
+    def _launch(self, launch: Launch, stream: Any) -> None:
+        start = self._functions[launch.kernel]
+        call(launch.kernel, start, *launch.arguments, block=launch.block, grid=launch.grid, stream=stream)
+
+    # -------------------------------------------------------------------------------------------------------- closing
+
+    def describe(self) -> dict[str, Any]:
+        """Return slots, memory, and whether frames are started by a CUDA graph."""
+        return {
+            "slots": self.request.depth,
+            "memory": "mapped" if self._context.is_integrated else "copied",
+            "cuda_graph": "yes" if self._graph_problem is None else f"no: {self._graph_problem}",
+        }
+
+    def close(self) -> None:
+        """Wait for what is under way, and give everything back."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._on_close(self)
+        with self._context.current():
+            try:
+                for name in (UPLOAD, INFERENCE, DOWNLOAD):
+                    call("Stream.synchronize", self._streams[name].synchronize)
+            finally:
+                self._forget()
+
+    def _forget(self) -> None:
+        for slot in self._slots:
+            slot.events.clear()
+        self._functions.clear()
+        self._streams.clear()
+        self._slots.clear()
+        self._free.clear()
+        self._under_way.clear()
+        self._held.release()
+
+
+def _record(event: Any, stream: Any) -> None:
+    call("Event.record", event.record, stream)

@@ -1,0 +1,74 @@
+"""What somebody took from CUDA and TensorRT, given back in reverse order."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from typing import Any, Callable, Iterator
+
+from edge.runtime.calls import call
+
+
+@contextlib.contextmanager
+def cleared_frames() -> Iterator[None]:
+    """Let an error out of a block without what the calls in it had in hand.
+
+    A caller may keep an error, and its traceback keeps the local variables of every call that it went through: objects
+    that free themselves would live beyond the end of their CUDA context.
+    """
+    try:
+        yield
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
+
+
+class Holdings:
+    """Objects by name, kept here alone so that nothing else keeps them alive.
+
+    TensorRT and pycuda free most things in a destructor, which has to run while their CUDA context is current.
+    Memory has a `free` of its own.
+    """
+
+    def __init__(self) -> None:
+        self._things: dict[str, Any] = {}
+        self._release = contextlib.ExitStack()
+
+    def __getitem__(self, name: str) -> Any:
+        return self._things[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._things
+
+    def hold(self, name: str, thing: Any, free: tuple[str, Callable[[Any], Callable[[], None]]] | None = None) -> Any:
+        """Keep an object.
+
+        Args:
+            name: under which it is found; new.
+            thing: the object.
+            free: name of the call that frees it, and what finds that call in the object; None if its destructor does.
+
+        Returns:
+            The object.
+        """
+        assert name not in self._things, name
+        self._things[name] = thing
+        self._release.callback(self._drop, name, free)
+        return thing
+
+    def _drop(self, name: str, free: tuple[str, Callable[[Any], Callable[[], None]]] | None) -> None:
+        thing = self._things.pop(name)
+        if free is not None:
+            call(free[0], free[1](thing))
+
+    def release(self) -> None:
+        """Give everything back, the last first. One failure does not keep the others; it is raised at the end.
+
+        Raises:
+            BackendError: of the call that failed.
+        """
+        try:
+            call("freeing the engine and its memory", self._release.close)
+        finally:
+            self._release.pop_all()
+            self._things.clear()
