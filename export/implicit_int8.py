@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Mapping
 
 from calibration.image_manifest import CalibrationManifest
 from calibration.quantize import load_graph
@@ -25,16 +24,16 @@ from calibration.tensorrt_calibrator import (
     Calibration,
     EntropyCalibration,
     require_calibrators,
-    without_scale,
 )
-from calibration.tensorrt_scales import LEVELS, constant_scales, network_scales, tensor_scales
+from calibration.tensorrt_scales import constant_scales, tensor_scales
 from edge.card import SCALE_SOURCES
 from edge.contract import GRAPH_FILE, Contract
 from edge.errors import BackendError, InputError
 from edge.frames import FrameSet
 from edge.machine import this_machine
-from edge.runtime.tensorrt import call, import_tensorrt
+from edge.runtime.tensorrt import import_tensorrt
 from export.build_request import BuildRequest, Plan
+from export.dynamic_ranges import DynamicRanges
 from export.engine_options import EngineOptions, check_options
 
 QDQ, _, DYNAMIC_RANGES = SCALE_SOURCES
@@ -99,43 +98,3 @@ def scale_calibration(source: str, graph: Path, ranges: Ranges, recipe: Quantiza
     if source == DYNAMIC_RANGES:
         return DynamicRanges(tensor_scales(model, ranges, recipe), constant_scales(model))
     return CacheCalibration.of_ranges(model, ranges, recipe, import_tensorrt().__version__)
-
-
-class DynamicRanges(Calibration):
-    """Scales that are set on the tensors of the network.
-
-    Args:
-        scales: of calibration.tensorrt_scales.tensor_scales.
-        constants: of calibration.tensorrt_scales.constant_scales, for tensors that the parser makes.
-    """
-
-    def __init__(self, scales: Mapping[str, float], constants: Mapping[str, float]) -> None:
-        super().__init__()
-        self._scales, self._constants = dict(scales), dict(constants)
-
-    def calibrator(self, trt: Any, network: Any) -> None:
-        """Give every tensor that has a scale its range, and TensorRT no calibrator.
-
-        Raises:
-            BackendError: TensorRT refused a range.
-        """
-        scales, without = network_scales(trt, network, self._scales, self._constants)
-        tensors = [network.get_input(index) for index in range(network.num_inputs)]
-        for index in range(network.num_layers):
-            layer = network.get_layer(index)
-            tensors += [layer.get_output(output) for output in range(layer.num_outputs)]
-        for tensor in tensors:
-            if tensor.name in scales:
-                largest = LEVELS * scales[tensor.name]
-                call("ITensor.set_dynamic_range", tensor.set_dynamic_range, -largest, largest, refused=(False,))
-        if without:
-            self.notes.append(without_scale(without))
-
-    def read(self) -> None:
-        """Return no cache: nobody asks for one."""
-
-    def write(self, text: str) -> None:
-        """Take nothing."""
-
-    def next_batch(self, names: list[str]) -> None:
-        """Give no images: nobody asks for them."""

@@ -26,8 +26,8 @@ from calibration.tensorrt_scales import constant_scales
 from edge.errors import BackendError, GraphError, InputError
 from edge.runtime.cuda_driver import Gpu
 from edge.runtime.onnxruntime import open_session
+from export.dynamic_ranges import DynamicRanges
 from export.engine_options import EngineOptions
-from export.implicit_int8 import DynamicRanges
 from export.tensorrt_builder import build_tensorrt
 
 GRAPH = stand_in.tiny_graph()
