@@ -19,6 +19,11 @@ FILES = (
     "edge/runtime/tensorrt.py",
     "edge/runtime/tensorrt_profile.py",
     "export/tensorrt_builder.py",
+    "export/tensorrt_config.py",
+    "export/tensorrt_progress.py",
+    "export/timing_cache.py",
+    "export/layer_information.py",
+    "export/dynamic_ranges.py",
     "calibration/tensorrt_calibrator.py",
     "calibration/tensorrt_scales.py",
 )
@@ -40,6 +45,7 @@ OWNERS = {
     "parser": "OnnxParser",
     "refusal": "ParserError",
     "cache": "ITimingCache",
+    "profile": "IOptimizationProfile",
     "plan": "IHostMemory",
 }
 
@@ -52,16 +58,38 @@ def has_weak_types(version: str) -> bool:
     return major(version) <= 10
 
 
+def has_levels(version: str) -> bool:
+    return version.startswith("8.6") or major(version) >= 10
+
+
 # Names that are not in every version, and in which versions the code reaches them. STRONGLY_TYPED is asked for with
 # hasattr; the others belong to weakly typed networks and calibrators, which a request to 11 is refused for.
 CALIBRATOR_METHODS = ("get_batch", "get_batch_size", "read_calibration_cache", "write_calibration_cache")
+MONITOR_METHODS = ("phase_start", "step_complete", "phase_finish")
 GUARDED = {
+    # export/engine_options.py refuses what asks for these before 8.6.
+    **dict.fromkeys(
+        (
+            *("BuilderFlag.VERSION_COMPATIBLE", "IBuilderConfig.builder_optimization_level"),
+            *("HardwareCompatibilityLevel", "HardwareCompatibilityLevel.AMPERE_PLUS"),
+            "IBuilderConfig.hardware_compatibility_level",
+        ),
+        has_levels,
+    ),
+    # Asked for with hasattr; the setter of the configuration is reached with a monitor alone.
+    **dict.fromkeys(
+        (
+            *("IProgressMonitor", "IBuilderConfig.progress_monitor"),
+            *(f"IProgressMonitor.{name}" for name in MONITOR_METHODS),
+        ),
+        lambda version: major(version) >= 10,
+    ),
     "NetworkDefinitionCreationFlag.STRONGLY_TYPED": lambda version: major(version) >= 10,
     **dict.fromkeys(
         (
             "NetworkDefinitionCreationFlag.EXPLICIT_BATCH",
             *("BuilderFlag.FP16", "BuilderFlag.INT8", "BuilderFlag.OBEY_PRECISION_CONSTRAINTS"),
-            *("IBuilderConfig.int8_calibrator", "ILayer.precision"),
+            *("IBuilderConfig.int8_calibrator", "ILayer.precision", "ITensor.set_dynamic_range"),
             "IInt8EntropyCalibrator2",
             *(f"IInt8EntropyCalibrator2.{name}" for name in CALIBRATOR_METHODS),
         ),
@@ -134,6 +162,11 @@ def test_the_names_that_matter_are_seen():
         "Runtime.deserialize_cuda_engine",
         "Builder.build_serialized_network",
         "IBuilderConfig.set_timing_cache",
+        "ITimingCache.combine",
+        "IBuilderConfig.builder_optimization_level",
+        "IOptimizationProfile.set_shape",
+        "IProgressMonitor.step_complete",
+        "ITensor.set_dynamic_range",
         "OnnxParser.parse",
         "ParserError.desc",
         "ILogger.INTERNAL_ERROR",
