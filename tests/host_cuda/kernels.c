@@ -82,7 +82,7 @@ int cuModuleGetFunction(void **handle, void *of, const char *name) {
     return end(SUCCESS);
 }
 
-static Function *find_function(void *handle, int *code) {
+static Function *find_function(void *handle, const char *name, int *code) {
     *code = INVALID_HANDLE;
     for (Context *context = contexts; context; context = context->next)
         for (Object *object = context->objects; object; object = object->next) {
@@ -90,16 +90,31 @@ static Function *find_function(void *handle, int *code) {
             for (Function *function = ((Module *)object)->functions; function; function = function->next) {
                 if (function != handle) continue;
                 if (!object->alive)
-                    misuse("cuLaunchKernel: the module of %s was unloaded", function->name);
+                    misuse("%s: the module of %s was unloaded", name, function->name);
                 else if (context != current_context())
-                    misuse("cuLaunchKernel: %s belongs to another context than the current one", function->name);
+                    misuse("%s: %s belongs to another context than the current one", name, function->name);
                 else
                     *code = SUCCESS;
                 return *code ? NULL : function;
             }
         }
-    misuse("cuLaunchKernel: %p is no function", handle);
+    misuse("%s: %p is no function", name, handle);
     return NULL;
+}
+
+// pycuda still says the block twice; what counts is what cuLaunchKernel is given.
+int cuFuncSetBlockShape(void *handle, int x, int y, int z) {
+    int code = begin("cuFuncSetBlockShape", IN_CONTEXT);
+    if (code) return code;
+    find_function(handle, "cuFuncSetBlockShape", &code);
+    return end(!code && (x < 1 || y < 1 || z < 1) ? INVALID_VALUE : code);
+}
+
+int cuFuncSetSharedSize(void *handle, unsigned bytes) {
+    int code = begin("cuFuncSetSharedSize", IN_CONTEXT);
+    if (code) return code;
+    find_function(handle, "cuFuncSetSharedSize", &code);
+    return end(!code && bytes > (unsigned)attribute(8) ? INVALID_VALUE : code);
 }
 
 static size_t size_of(char letter) { return letter == 'P' || letter == 'q' ? 8 : 4; }
@@ -118,8 +133,8 @@ static int read_arguments(Work *work, void **parameters, void **extra) {
     for (int i = 0; letters[i]; ++i) {
         const size_t size = size_of(letters[i]);
         at = (at + size - 1) / size * size;
-        if (packed && at + size > packed_bytes) break;
-        memcpy(&work->arguments[i], packed ? packed + at : parameters[i], size);
+        if (!packed || at + size <= packed_bytes)
+            memcpy(&work->arguments[i], packed ? packed + at : parameters[i], size);
         at += size;
     }
     if (packed && at != packed_bytes) {
@@ -145,7 +160,7 @@ int cuLaunchKernel(void *handle, unsigned grid_x, unsigned grid_y, unsigned grid
                    void **extra) {
     int code = begin("cuLaunchKernel", IN_CONTEXT);
     if (code) return code;
-    Function *function = find_function(handle, &code);
+    Function *function = find_function(handle, "cuLaunchKernel", &code);
     Stream *stream = function ? stream_of(on, "cuLaunchKernel", &code) : NULL;
     if (!stream) return end(code);
     Work work = {.kind = KERNEL, .name = "cuLaunchKernel", .function = function};

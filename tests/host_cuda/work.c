@@ -22,7 +22,8 @@ static uint64_t random_state = 1;
 int set_schedule(int wanted, unsigned seed) {
     if (wanted < 0 || wanted >= SCHEDULES) return 0;
     how = wanted;
-    random_state = seed * 2654435761u + 88172645463325252u;
+    random_state = seed + 1;
+    for (int i = 0; i < 3; ++i) random_state = (random_state ^ random_state >> 30) * 0xbf58476d1ce4e5b9u + 0x9e3779b9u;
     return 1;
 }
 
@@ -144,9 +145,10 @@ static Stream *drawn_stream(Context *context) {
     return chosen;
 }
 
-static void run_some(Context *context) {
+// Each piece is run with a chance of one in `odds`.
+static void run_some(Context *context, unsigned odds) {
     Stream *stream;
-    for (unsigned left = drawn(4); left && (stream = drawn_stream(context)); --left) run_first(stream);
+    while (drawn(odds) == 0 && (stream = drawn_stream(context))) run_first(stream);
 }
 
 // Runs what `count` pieces of the stream need to be done; other streams as the schedule says. Must not be called
@@ -155,7 +157,7 @@ int reach(Stream *stream, uint64_t count) {
     Context *context = stream->object.context;
     while (stream->done < count) {
         if (how == OTHERS_FIRST) run_others(context, stream);
-        if (how == RANDOM) run_some(context);
+        if (how == RANDOM) run_some(context, 2);
         if (stream->done >= count) break;
         if (stream->running) {
             if (pthread_equal(stream->runner, pthread_self())) {
@@ -231,7 +233,7 @@ int enqueue_now(Stream *stream, Work *work, const Need *needs, int need_count) {
     stream->last = item;
     ++stream->queued;
     if (how == IMMEDIATE) run_others(context, NULL);
-    if (how == RANDOM) run_some(context);
+    if (how == RANDOM) run_some(context, 4);
     return SUCCESS;
 }
 
