@@ -1,6 +1,7 @@
 """CUDA graphs: work that is recorded once on a stream and started again by one call.
 
-pycuda has no calls for them, so the driver is called directly, on the handles of pycuda's streams and events.
+pycuda has no calls for them, and no handle of its events, so the driver is called directly, on the handles of pycuda's
+streams.
 Source: CUDA Driver API, sections "Stream Management" (capture), "Graph Management" and "Event Management"; all calls
 are there from CUDA 11.4 on.
 """
@@ -15,8 +16,9 @@ from edge.errors import BackendError
 _THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other users of CUDA in the process are not disturbed
 _EXTERNAL = 1  # CU_EVENT_RECORD_EXTERNAL: the event is recorded at every start, not at the capture
 _CALLS = (
-    *("cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuEventRecordWithFlags", "cuGraphInstantiateWithFlags"),
+    *("cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags"),
     *("cuGraphLaunch", "cuGraphDestroy", "cuGraphExecDestroy"),
+    *("cuEventCreate", "cuEventRecord", "cuEventRecordWithFlags", "cuEventElapsedTime", "cuEventDestroy_v2"),
 )
 
 
@@ -65,9 +67,11 @@ class GraphDriver:
             self._driver.cuGraphDestroy(graph)
         return CudaGraph(self, executable)
 
-    def record_external(self, event: Any, stream: Any) -> None:
-        """Record a pycuda event within a capture, so that each start of the graph records it."""
-        self.ask("cuEventRecordWithFlags", ctypes.c_void_p(event.handle), ctypes.c_void_p(stream.handle), _EXTERNAL)
+    def make_event(self) -> GraphEvent:
+        """Return an event that tells the time, in the current context."""
+        handle = ctypes.c_void_p()
+        self.ask("cuEventCreate", ctypes.byref(handle), 0)
+        return GraphEvent(self, handle)
 
     def ask(self, name: str, *arguments: Any) -> None:
         """Call the driver.
@@ -95,3 +99,28 @@ class CudaGraph:
     def free(self) -> None:
         """Give it back; it must not be running."""
         self._driver.ask("cuGraphExecDestroy", self._executable)
+
+
+class GraphEvent:
+    """A mark on a stream with the time at which it was passed, within a graph too."""
+
+    def __init__(self, driver: GraphDriver, handle: ctypes.c_void_p) -> None:
+        self._driver, self._handle = driver, handle
+
+    def record(self, stream: Any) -> None:
+        """Mark what a stream has to do so far."""
+        self._driver.ask("cuEventRecord", self._handle, ctypes.c_void_p(stream.handle))
+
+    def record_external(self, stream: Any) -> None:
+        """Mark a stream that is being captured, so that each start of the graph marks it anew."""
+        self._driver.ask("cuEventRecordWithFlags", self._handle, ctypes.c_void_p(stream.handle), _EXTERNAL)
+
+    def time_till(self, later: GraphEvent) -> float:
+        """Return the milliseconds from this mark to a later one; both have been passed."""
+        milliseconds = ctypes.c_float()
+        self._driver.ask("cuEventElapsedTime", ctypes.byref(milliseconds), self._handle, later._handle)
+        return milliseconds.value
+
+    def free(self) -> None:
+        """Give it back."""
+        self._driver.ask("cuEventDestroy_v2", self._handle)

@@ -23,7 +23,7 @@ from edge.errors import BackendError, InputError
 from edge.runtime.calls import call
 from edge.runtime.cuda import launches
 from edge.runtime.cuda.context import CudaContext
-from edge.runtime.cuda.graph import GraphDriver
+from edge.runtime.cuda.graph import GraphDriver, GraphEvent
 from edge.runtime.cuda.launches import Launch
 from edge.runtime.cuda.slot import COPY, DOWNLOAD, INFERENCE, SPANS, UPLOAD, Network, Slot, take_slot, upload_tables
 from edge.runtime.holdings import Holdings, cleared_frames
@@ -71,14 +71,17 @@ class CudaLane(Lane):
         self._graph_problem: str | None = None
         self._is_open = True
         try:
+            graphs = self._open_graphs()
             self._load_kernels(image)
             self._take_streams(stream)
             tables = upload_tables(context, self._held, network.contract, request)
             for number in range(request.depth):
-                self._slots.append(take_slot(context, self._held, network, request, tables, number))
+                slot = take_slot(context, self._held, network, request, tables, number, graphs)
+                self._slots.append(slot)
                 self._free.append(number)
-            self._warm_up()
-            self._record_graphs()
+                self._pass_black_frame(slot)
+            if graphs is not None:
+                self._record_graphs(graphs)
         except BaseException as error:
             # The frames of the failed call hold what is to be released, beyond the end of its context.
             traceback.clear_frames(error.__traceback__)
@@ -106,27 +109,32 @@ class CudaLane(Lane):
     def _has_copy_streams(self) -> bool:
         return self._streams[UPLOAD] is not self._streams[INFERENCE]
 
-    def _warm_up(self) -> None:
-        """Pass a black frame through each slot: kernels are loaded, and TensorRT makes up its mind before a capture."""
-        for slot in self._slots:
-            slot.frame.host[...] = 0
-            self._start(slot)
-            call("Event.synchronize", slot.events["done"].synchronize)
-
-    def _record_graphs(self) -> None:
+    def _open_graphs(self) -> GraphDriver | None:
         try:
-            graphs = GraphDriver()
-            for number, slot in enumerate(self._slots):
-                enqueue = functools.partial(self._enqueue, slot, graphs.record_external)
-                graph = graphs.capture(self._streams[INFERENCE], enqueue)
-                slot.graph = self._held.hold(f"graph {number}", graph, ("CudaGraph.free", lambda made: made.free))
-                self._start(slot)
-                call("Event.synchronize", slot.events["done"].synchronize)
+            return GraphDriver()
         except BackendError as reason:
-            # Not every engine can be recorded; the frames then go the same way call by call.
+            self._graph_problem = str(reason)
+            return None
+
+    def _record_graphs(self, graphs: GraphDriver) -> None:
+        """Record what a slot does with every frame; not every engine can be recorded, and then it goes call by call."""
+        try:
+            for number, slot in enumerate(self._slots):
+                enqueue = functools.partial(self._enqueue, slot, _record_external)
+                graph = graphs.capture(self._streams[INFERENCE], enqueue)
+                slot.graph = self._held.hold(f"graph {number}", graph, ("cuGraphExecDestroy", lambda made: made.free))
+                self._pass_black_frame(slot)
+        except BackendError as reason:
             self._graph_problem = str(reason)
             for slot in self._slots:
                 slot.graph = None
+                self._pass_black_frame(slot)
+
+    def _pass_black_frame(self, slot: Slot) -> None:
+        """Kernels are loaded, and TensorRT makes up its mind, before anything is recorded or timed."""
+        slot.frame.host[...] = 0
+        self._start(slot)
+        call("Event.synchronize", slot.events["done"].synchronize)
 
     # -------------------------------------------------------------------------------------------------------- frames
 
@@ -184,7 +192,8 @@ class CudaLane(Lane):
             self._mark(slot, "done", compute)
             return
         self._enqueue_upload(slot, _record)
-        call("Stream.wait_for_event", compute.wait_for_event, slot.events["uploaded"])
+        self._mark(slot, "copied", self._streams[UPLOAD])
+        call("Stream.wait_for_event", compute.wait_for_event, slot.events["copied"])
         if slot.graph is not None:
             slot.graph.launch(compute)
         else:
@@ -277,3 +286,7 @@ class CudaLane(Lane):
 
 def _record(event: Any, stream: Any) -> None:
     call("Event.record", event.record, stream)
+
+
+def _record_external(event: GraphEvent, stream: Any) -> None:
+    event.record_external(stream)

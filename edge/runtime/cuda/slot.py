@@ -12,7 +12,7 @@ from edge.errors import InputError
 from edge.runtime.calls import call
 from edge.runtime.cuda import launches
 from edge.runtime.cuda.context import Buffer, CudaContext, take_buffer, take_memory, upload_table
-from edge.runtime.cuda.graph import CudaGraph
+from edge.runtime.cuda.graph import CudaGraph, GraphDriver
 from edge.runtime.cuda.launches import Launch
 from edge.runtime.holdings import Holdings
 from edge.runtime.lane import LaneRequest
@@ -29,6 +29,9 @@ SPANS = {
     DOWNLOAD: ("download begins", "downloaded"),
 }
 """Stage -> the events between which the device is at it."""
+
+ORDER_EVENTS = ("copied", "computed", "done")
+"""What another stream, or the host, waits for: the frame is on the GPU, its labels are, they are on the host."""
 
 
 class Network(Protocol):
@@ -59,7 +62,7 @@ class Slot:
         addresses: tensor of the network -> where it lies.
         before: kernels in front of the network.
         after: kernels behind it.
-        events: by name: those of SPANS, "computed" and "done".
+        events: by name: those of SPANS tell the time, ORDER_EVENTS what has to come first.
         downloads: what is copied to the host.
         graph: everything that was recorded of it; None without.
         copy_ns: how long the host took to copy the frame.
@@ -77,6 +80,12 @@ class Slot:
     downloads: list[Buffer]
     graph: CudaGraph | None = None
     copy_ns: int = 0
+
+
+def _take_event(context: CudaContext, held: Holdings, name: str, graphs: GraphDriver | None) -> Any:
+    if graphs is None:
+        return held.hold(name, call("pycuda.driver.Event", context.driver.Event))
+    return held.hold(name, graphs.make_event(), ("cuEventDestroy", lambda event: event.free))
 
 
 def frame_size(request: LaneRequest) -> tuple[int, int]:
@@ -108,7 +117,13 @@ def upload_tables(context: CudaContext, held: Holdings, contract: Contract, requ
 
 
 def take_slot(
-    context: CudaContext, held: Holdings, network: Network, request: LaneRequest, tables: dict[str, int], number: int
+    context: CudaContext,
+    held: Holdings,
+    network: Network,
+    request: LaneRequest,
+    tables: dict[str, int],
+    number: int,
+    graphs: GraphDriver | None,
 ) -> Slot:
     """Take everything that one frame under way needs.
 
@@ -119,6 +134,7 @@ def take_slot(
         request: what the lane is for.
         tables: of `upload_tables`.
         number: of the slot.
+        graphs: makes events that work in a graph; None for those of pycuda.
     """
     contract = network.contract
 
@@ -153,11 +169,13 @@ def take_slot(
                 picture.address, pitch, request.height, request.width,
             )
         )  # fmt: skip
-    names = dict.fromkeys(name for span in SPANS.values() for name in span)
     events = {
-        name: held.hold(f"event {name} {number}", call("pycuda.driver.Event", context.driver.Event))
-        for name in (*names, "computed", "done")
+        name: _take_event(context, held, f"event {name} {number}", graphs)
+        for name in dict.fromkeys(name for span in SPANS.values() for name in span)
     }
+    for name in ORDER_EVENTS:
+        made = call("pycuda.driver.Event", context.driver.Event)
+        events[name] = held.hold(f"event {name} {number}", made)
     downloads = [labels, not_finite, *outputs.values(), *([picture] if picture is not None else [])]
     return Slot(frame, labels, not_finite, outputs, picture, addresses, tuple(before), tuple(after), events, downloads)
 
