@@ -8,8 +8,8 @@ Source: TensorRT developer guide, "Engine Inspector".
 
 from __future__ import annotations
 
-import contextlib
 import json
+import traceback
 from typing import Any
 
 from edge.errors import BackendError
@@ -33,10 +33,14 @@ def layer_information(trt: Any, engine_data: bytes, dla_core: int | None, allows
     driver = import_pycuda_driver()
     device = call("pycuda.driver.Device", driver.Device, DEVICE)
     context = call("Device.make_context", device.make_context)
-    with contextlib.ExitStack() as owned:
-        owned.callback(call, "Context.detach", context.detach)
+    try:
         # All objects of TensorRT are gone when this returns, before the context is.
         text = _inspect(trt, engine_data, dla_core, allows_host_code)
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # which hold them otherwise
+        raise
+    finally:
+        call("Context.detach", context.detach)
     try:
         json.loads(text)
     except (TypeError, ValueError):
