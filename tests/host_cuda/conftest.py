@@ -34,8 +34,9 @@ def driver(_host_driver):
     host.reset()
     yield host
     gc.collect()
-    live, misuses = host.live(), host.misuses()
+    live, misuses, raised = host.live(), host.misuses(), list(host.raised)
     host.reset()
+    assert raised == []
     assert misuses == []
     assert live == {}
 

@@ -148,14 +148,21 @@ int was_initialised(void) { return initialised; }
 
 // ------------------------------------------------------------------------------------------------ for tests
 
-// The n-th coming call of this name, 1 for the next, returns `code`. Names are as documented, without _v2; the
-// running of queued work has the name of the call behind "run ". Returns 0 where there are too many plans.
+// Writes a name as it is documented: without the version that headers add to it.
+static void documented(char *into, size_t bytes, const char *name) {
+    snprintf(into, bytes, "%s", name);
+    char *version = strrchr(into, '_');
+    if (version && version[1] == 'v' && version[2] >= '2' && version[2] <= '9' && !version[3]) *version = 0;
+}
+
+// The n-th coming call of this name, 1 for the next, returns `code`. The running of queued work has the name of the
+// call behind "run ". Returns 0 where there are too many plans.
 int host_cuda_fail(const char *name, uint64_t n, int code) {
     int done = 0;
     pthread_mutex_lock(&gate);
     for (int i = 0; i < MOST_PLANS && !done; ++i) {
         if (plans[i].after) continue;
-        snprintf(plans[i].name, sizeof(plans[i].name), "%s", name);
+        documented(plans[i].name, sizeof(plans[i].name), name);
         plans[i].after = n;
         plans[i].code = code;
         done = 1;
@@ -176,9 +183,11 @@ int host_cuda_planned(void) {
 // Returns how often a call was made since the last reset.
 uint64_t host_cuda_count(const char *name) {
     uint64_t count = 0;
+    char wanted[sizeof(calls[0].name)];
+    documented(wanted, sizeof(wanted), name);
     pthread_mutex_lock(&gate);
     for (int i = 0; i < MOST_CALLS; ++i)
-        if (!strcmp(calls[i].name, name)) count = calls[i].count;
+        if (!strcmp(calls[i].name, wanted)) count = calls[i].count;
     pthread_mutex_unlock(&gate);
     return count;
 }

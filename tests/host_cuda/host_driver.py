@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from typing import Callable
 
 SCHEDULES = {"lazy": 0, "others first": 1, "immediate": 2, "random": 3}
 """When queued work runs; work.c says what each finds."""
@@ -39,12 +40,14 @@ class HostDriver:
         library.host_cuda_schedule.argtypes = (ctypes.c_int, ctypes.c_uint)
         library.host_cuda_enqueue.argtypes = (ctypes.c_void_p, WORK, ctypes.c_void_p)
         self._kept: list = []
+        self.raised: list[Exception] = []
         self._forgiven = 0
 
     def reset(self) -> None:
         """Forget notes, counts and planned failures; back to the usual GPU and the lazy schedule."""
         self.library.host_cuda_reset()
         self._kept.clear()
+        self.raised.clear()
         self._forgiven = 0
 
     def fail(self, name: str, code: int = 1, nth: int = 1) -> None:
@@ -97,11 +100,34 @@ class HostDriver:
         """Set the number of GPUs, 0 or 1."""
         self.library.host_cuda_devices(count)
 
-    def enqueue(self, stream: int, function) -> int:
-        """Put a Python function without arguments on a stream, by its handle; return the driver's code."""
-        work = WORK(lambda _: function())
-        self._kept.append(work)
-        return self.library.host_cuda_enqueue(stream, work, None)
+    def enqueue(self, stream: int, function: Callable[[], object]) -> int:
+        """Put a Python function on a stream, by the stream's handle; return the driver's code.
+
+        In a capture it runs at every launch. What it raises is kept in `raised`.
+        """
+        status = ctypes.c_int()
+        self.library.cuStreamIsCapturing(ctypes.c_void_p(stream), ctypes.byref(status))
+        kept = [None, bool(status.value), False]
+
+        def work(_: object) -> None:
+            try:
+                function()
+            except Exception as error:
+                self.raised.append(error)
+            kept[2] = True
+
+        kept[0] = WORK(work)
+        # One that has run is still being left when it says so: it goes when the next comes.
+        has_graphs = status.value or self.live("graph") or self.live("graph exec")
+        self._kept = [one for one in self._kept if not one[2] or (one[1] and has_graphs)]
+        self._kept.append(kept)
+        return self.library.host_cuda_enqueue(ctypes.c_void_p(stream), kept[0], None)
+
+    def current_context(self) -> int | None:
+        """Return the handle of this thread's current context, None without one."""
+        handle = ctypes.c_void_p()
+        self.library.cuCtxGetCurrent(ctypes.byref(handle))
+        return handle.value
 
     @staticmethod
     def _text(call) -> str:
