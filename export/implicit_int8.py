@@ -70,7 +70,7 @@ def check_implicit(request: BuildRequest, backend: str) -> None:
     check_options(trt, options, request.precision, this_machine())
     if wants_calibrator:
         require_calibrators(trt)
-    if scales is not None and scales != QDQ and not hasattr(trt.ITensor, "dynamic_range"):
+    if scales is not None and scales != QDQ and not hasattr(trt.ITensor, "set_dynamic_range"):
         raise BackendError(
             f"--scales {scales}: TensorRT {trt.__version__} takes Q/DQ pairs alone. Next: leave --scales out"
         )

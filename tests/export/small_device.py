@@ -12,9 +12,13 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "calibration"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "edge" / "runtime"))
 
 import hostile_graphs as hostile
+import tensorrt_stand_in as stand_in
 
+import edge.runtime.cuda_driver as cuda_driver
+import edge.runtime.tensorrt as runtime_module
 import edge.synthetic
 import export.graph_step as graph_step
 import export.tensorrt_builder as tensorrt_builder
@@ -24,8 +28,10 @@ from edge.artifacts import sha256_file as sha256_file
 from edge.contract import CONTRACT_FILE, GRAPH_FILE
 from edge.datasets import DATA_ROOT_VARIABLE
 from edge.imaging import write_image
+from edge.machine import this_machine
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, write_record
+from edge.runtime.cuda_driver import Gpu
 from edge.segmenter import Segmenter
 from export.build_steps import BuildRequest, Int8Request, build
 
@@ -33,6 +39,7 @@ draw_scene = functools.lru_cache(maxsize=None)(edge.synthetic.draw_scene)
 """Drawing takes most of the time of a build without a dataset."""
 
 SIZE = hostile.SIZE
+TENSORRT_PROBLEM = tensorrt_builder.tensorrt_problem
 RANDOM = WeightsProvenance("random", "seed 0", "0" * 64)
 TRAINED = WeightsProvenance("trained", "fast_scnn-camvid-1", "1" * 64, 0.5, (SIZE, SIZE))
 ARTIFACT = Path("artifacts") / f"fast_scnn-camvid-{SIZE}x{SIZE}"
@@ -57,6 +64,26 @@ def prepare(folder, monkeypatch):
     monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", lambda: "no GPU")
     monkeypatch.setattr(edge.synthetic, "draw_scene", draw_scene)
     return folder
+
+
+def install_tensorrt(monkeypatch, version):
+    """Put a stand-in of TensorRT of some version on the device, with two DLA cores; return its ledger."""
+    orin = Gpu("Orin", "8.7")
+    for module in (cuda_driver, tensorrt_builder):
+        monkeypatch.setattr(module, "first_gpu", lambda: orin)
+    monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", TENSORRT_PROBLEM)
+    # The stand-in's kernels compute nothing: labels come from the host.
+    monkeypatch.setattr(runtime_module.TensorRtRunner, "open_lane", lambda runner, request: None)
+    forget_tensorrt()
+    gpu = stand_in.install(monkeypatch, version)
+    gpu.dla_cores = 2
+    return gpu
+
+
+def forget_tensorrt():
+    """Forget what a process asks once."""
+    runtime_module.message_logger.cache_clear()
+    this_machine.cache_clear()
 
 
 def write_artifact(model, weights=TRAINED, folder=ARTIFACT):

@@ -13,24 +13,17 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "edge" / "runtime"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import small_device as device
-import tensorrt_stand_in as stand_in
 from small_device import ARTIFACT, built, hostile
 
-import edge.runtime.cuda_driver as cuda_driver
-import edge.runtime.tensorrt as runtime_module
-import export.tensorrt_builder as builder_module
 from calibration.tensorrt_cache import parse_cache
 from edge.card import read_card
 from edge.errors import AccuracyBudgetError, BackendError, InputError
-from edge.machine import this_machine
-from edge.runtime.cuda_driver import Gpu
 from export.build_engine import main
 from export.build_steps import plan_build
 
 ENGINE = ARTIFACT / "engines" / "tensorrt-int8"
 BENIGN = hostile.hostile_network(ratio=1.0)
 LOOSE = {"max_drop_points": 100.0}
-TENSORRT_PROBLEM = builder_module.tensorrt_problem
 
 
 @pytest.fixture(autouse=True)
@@ -44,23 +37,8 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def install(monkeypatch):
     """Return a function that puts a TensorRT of some version on the device, with two DLA cores."""
-
-    def forget():
-        runtime_module.message_logger.cache_clear()
-        this_machine.cache_clear()  # which asks for a GPU once
-
-    def put(version="8.6.1"):
-        orin = Gpu("Orin", "8.7")
-        for module in (cuda_driver, builder_module):
-            monkeypatch.setattr(module, "first_gpu", lambda: orin)
-        monkeypatch.setattr(builder_module, "tensorrt_problem", TENSORRT_PROBLEM)
-        forget()
-        gpu = stand_in.install(monkeypatch, version)
-        gpu.dla_cores = 2
-        return gpu
-
-    yield put
-    forget()
+    yield lambda version="8.6.1": device.install_tensorrt(monkeypatch, version)
+    device.forget_tensorrt()
 
 
 # What ONNX Runtime has not
