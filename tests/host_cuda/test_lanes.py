@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import resource
 import sys
 import threading
 from pathlib import Path
@@ -143,19 +142,24 @@ def test_stage_times_come_from_events_that_the_graph_records_anew(driver, runner
             assert segmentation.stage_ns["inference"] > 0
 
 
-CAPTURE_CALLS = ["cuStreamBeginCapture", "cuStreamEndCapture", "cuEventRecordWithFlags", "cuGraphInstantiateWithFlags"]
+CAPTURE_CALLS = {
+    "cuStreamBeginCapture": "cuStreamBeginCapture_v2",
+    "cuStreamEndCapture": "cuStreamEndCapture",
+    "cuEventRecordWithFlags": "cuEventRecordWithFlags",
+    "cuGraphInstantiate": "cuGraphInstantiateWithFlags",
+}
+"""The driver's name of a call -> as it is exported."""
 
 
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("name", CAPTURE_CALLS)
 def test_frame_that_cannot_be_recorded_goes_call_by_call(driver, memory, runner, expected, name, depth):
-    called = next(call for call in (name, f"{name}_v2") if hasattr(driver.library, call))
     with runner:
-        driver.fail(called, 900)
+        driver.fail(name, 900)
         segmenter = Segmenter(runner, "bgr", depth)
         results = labels_of_many(segmenter)
         assert driver.planned() == 0
-        assert runner.describe()["cuda_graph"].startswith(f"no: {called} failed")
+        assert runner.describe()["cuda_graph"].startswith(f"no: {CAPTURE_CALLS[name]} failed")
     for number, labels in enumerate(results):
         np.testing.assert_array_equal(labels, expected[number % len(FRAMES)])
 
@@ -287,7 +291,7 @@ def test_lane_whose_opening_fails_gives_everything_back(driver, runner, expected
             lane.close()
         gc.collect()
         alive = driver.live()
-        driver.fail(spelled(driver, name, counted), 2)
+        driver.fail(spelled(driver, name, counted), 1)
         with pytest.raises(BackendError) as kept:
             Segmenter(runner, "bgr", 2)(FRAMES[0], 20, 44)
         assert driver.planned() == 0
@@ -322,13 +326,18 @@ def test_a_thousand_times_opened_and_closed_nothing_grows(driver, tensorrt, vers
         with runner:
             Segmenter(runner, "bgr", 2)(FRAMES[0], 20, 44)
 
-    for _ in range(50):
+    def resident_kib():
+        fields = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+        return int(fields["VmRSS"].split()[0])
+
+    for _ in range(100):
         once()
     gc.collect()
-    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before_kib = resident_kib()
     for _ in range(1000):
         once()
+    gc.collect()
     assert driver.live() == {}
     assert threading.active_count() == 1
-    # The peak may move by what the allocator rounds: 16 KiB an opening would be 16 MiB.
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 8 * 1024
+    # What an engine of this size takes is more than 100 KiB: a tenth of that kept each time would be 10 MiB.
+    assert resident_kib() - before_kib < 10 * 1024

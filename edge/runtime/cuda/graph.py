@@ -53,13 +53,14 @@ class GraphDriver:
         self.ask("cuStreamBeginCapture_v2", handle, _THREAD_LOCAL)
         try:
             enqueue()
+            self.ask("cuStreamEndCapture", handle, ctypes.byref(graph))
         except BaseException:
-            # Ends the capture, whose graph is of no use; what it says does not matter.
-            self._driver.cuStreamEndCapture(handle, ctypes.byref(graph))
+            if not graph:
+                # Takes the stream out of the capture, whose graph is of no use; what it says does not matter.
+                self._driver.cuStreamEndCapture(handle, ctypes.byref(graph))
             if graph:
                 self._driver.cuGraphDestroy(graph)
             raise
-        self.ask("cuStreamEndCapture", handle, ctypes.byref(graph))
         executable = ctypes.c_void_p()
         try:
             self.ask("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_ulonglong(0))

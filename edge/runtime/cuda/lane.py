@@ -87,7 +87,7 @@ class CudaLane(Lane):
             traceback.clear_frames(error.__traceback__)
             self._is_open = False
             with contextlib.suppress(Exception):  # the first failure is the one to tell
-                self._forget()
+                self._finish_and_forget()
             raise
 
     # ------------------------------------------------------------------------------------------------------- opening
@@ -266,12 +266,16 @@ class CudaLane(Lane):
             return
         self._is_open = False
         self._on_close(self)
-        with self._context.current():
-            try:
-                for name in (UPLOAD, INFERENCE, DOWNLOAD):
-                    call("Stream.synchronize", self._streams[name].synchronize)
-            finally:
-                self._forget()
+        with cleared_frames(), self._context.current():
+            self._finish_and_forget()
+
+    def _finish_and_forget(self) -> None:
+        """Wait until nothing uses the memory any more, and give it back."""
+        try:
+            for stream in self._streams.values():
+                call("Stream.synchronize", stream.synchronize)
+        finally:
+            self._forget()
 
     def _forget(self) -> None:
         for slot in self._slots:
