@@ -37,11 +37,13 @@ def pythons():
     if named:
         return [path for path in named.split(":") if path]
     if sys.version_info < (3, 9):
-        return []  # client and service run in the environments' own Python: it would be the same run again
+        return []  # the environments' own Python runs client and service: it would be the same run again
     return sorted(str(path) for path in REPOSITORY.glob(".venv-jtop-*/bin/python"))
 
 
 def why_not():
+    if not pythons() and sys.version_info < (3, 9):
+        return "runs once, with the tests of the newer Python: jetson-stats has an interpreter of its own"
     if not pythons():
         return "no environment with jetson-stats: tests/edge/telemetry/jtop_environments.sh makes them"
     if not hasattr(os, "getuid") or os.getuid() != 0 or shutil.which("unshare") is None:
