@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import edge.console as console
-from edge.console import Progress, format_seconds, parse_size, positive_int, run_command, size_argument
+from edge.console import Progress, StatusLine, format_seconds, parse_size, positive_int, run_command, size_argument
 from edge.errors import AccuracyBudgetError, DatasetError, SizeError
 
 
@@ -178,3 +178,38 @@ def test_progress_on_a_terminal_redraws_one_line(monkeypatch):
     assert stream.getvalue().count("\r") == 3
     assert stream.getvalue().count("\n") == 1
     assert stream.getvalue().endswith("\n")
+
+
+def test_status_in_a_log_is_a_line_for_every_tenth_and_starts_anew_with_a_phase():
+    stream = io.StringIO()
+    line = StatusLine(stream)
+    for share in (0.0, 0.05, 0.1, 0.14, 0.19, 0.2, 0.55, 0.56, 1.0, 0.02, 0.1):
+        line.show(f"{share}", share)
+    line.end()
+    assert stream.getvalue().split() == ["0.1", "0.2", "0.55", "1.0", "0.1"]
+
+
+def test_status_of_unknown_share_is_a_line_whenever_the_time_has_doubled(monkeypatch):
+    monkeypatch.setattr(console, "time", Clock())
+    stream = io.StringIO()
+    line = StatusLine(stream)
+    for second in range(1, 100):  # the clock's own second at every look
+        line.show(f"{second}")
+    assert [int(text) for text in stream.getvalue().split()] == [10, 20, 40, 80]
+
+
+def test_status_on_a_terminal_is_redrawn_and_gives_way_to_what_is_said(monkeypatch):
+    monkeypatch.setattr(console, "time", Clock())
+    stream = Terminal()
+    line = StatusLine(stream)
+    line.show("half", 0.5)
+    line.say("interrupted")
+    line.show("more", 0.6)
+    line.end("done")
+    assert stream.getvalue() == "\rhalf\x1b[K\r\x1b[Kinterrupted\n\rmore\x1b[K\r\x1b[Kdone\n"
+
+
+def test_status_that_was_never_drawn_leaves_nothing():
+    stream = Terminal()
+    StatusLine(stream).end()
+    assert stream.getvalue() == ""
