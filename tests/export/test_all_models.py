@@ -13,9 +13,11 @@ pytest.importorskip("tf2onnx")
 import onnx
 
 from edge.contract import GRAPH_FILE, read_contract
+from edge.errors import GraphError
 from edge.frames import SyntheticFrames
 from edge.records import read_record
-from edge.runtime.onnxruntime import OnnxRuntimeRunner
+from edge.runtime.onnxruntime import OnnxRuntimeRunner, open_session
+from export.dynamic_batch import with_batch
 from export.parity import PARITY_FILE, ParityReport
 from export.tensorrt_rules import check_graph
 from export.to_onnx import ExportRequest, export_model
@@ -63,6 +65,24 @@ def export(folder, model, height, width, batch=1, options=None, images=1):
     return contract
 
 
+def require_batches(folder, contract):
+    """Check that the graph for single frames becomes one for batches that gives each frame what it gives alone.
+
+    Sums of a matrix product run in another order for more rows, and kernels are chosen by shape: float32 has 24 binary
+    digits, of which a deep network loses some five.
+    """
+    graph = (folder / GRAPH_FILE).read_bytes()
+    frames = np.random.default_rng(1).integers(0, 256, (2, *contract.input_shape[1:])).astype(np.uint8)
+    alone = open_session(graph, threads=2)
+    expected = [alone.run(None, {"frame": frames[index : index + 1]}) for index in range(2)]
+    for batch in (2, None):
+        results = open_session(with_batch(graph, batch), threads=2).run(None, {"frame": frames})
+        for result, first, second in zip(results, *expected):
+            both = np.concatenate([first, second])
+            np.testing.assert_allclose(result, both, rtol=0, atol=2**-19 * np.abs(both).max())
+            assert not np.allclose(first, second, rtol=0, atol=2**-15 * np.abs(both).max())
+
+
 @pytest.mark.parametrize("model", MODEL_NAMES)
 def test_model_exports_in_batches(model, tmp_path):
     # The smallest drawn scenes; each side is a multiple of 8, and no multiple of 32 where the model allows.
@@ -79,7 +99,13 @@ def test_model_exports_in_batches(model, tmp_path):
 @pytest.mark.parametrize(("model", "options"), VARIANTS)
 def test_variant_exports(model, options, tmp_path):
     height, width = (96, 160) if model == "fast_scnn" else (64, 128)
-    assert export(tmp_path, model, height, width, options=options).options == options
+    contract = export(tmp_path, model, height, width, options=options)
+    assert contract.options == options
+    if "monte_carlo" in options:
+        with pytest.raises(GraphError, match="draws noise for one frame"):
+            with_batch((tmp_path / GRAPH_FILE).read_bytes(), 2)
+    else:
+        require_batches(tmp_path, contract)
 
 
 def test_samples_of_the_exported_monte_carlo_graph_differ_and_their_mean_settles(tmp_path):
@@ -103,4 +129,6 @@ def test_samples_of_the_exported_monte_carlo_graph_differ_and_their_mean_settles
 def test_model_exports_at_full_size(model, height, width, batch, tmp_path):
     if height % MODELS[model].size_multiple or width % MODELS[model].size_multiple:
         pytest.skip(f"{model} takes multiples of {MODELS[model].size_multiple}")
-    export(tmp_path, model, height, width, batch)
+    contract = export(tmp_path, model, height, width, batch)
+    if (height, batch) == (512, 1):
+        require_batches(tmp_path, contract)
