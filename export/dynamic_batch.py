@@ -8,6 +8,7 @@ node is checked for this by a rule of its operator, and what holds the number 1 
     Reshape                 a 1 in front becomes 0, "as it is"; -1 in front stays
     Resize by sizes         sizes of the others stay constant, the first is read from the input's shape for a free
                             batch: scales in their place would be rounded, and move every pixel a little
+    Concat with constants   has a copy of each for every frame; for a free batch it is refused
     shapes in between       are inferred anew
 
 A node that no rule knows, or that works along the first axis, is refused.
@@ -181,8 +182,17 @@ class _Rewrite:
         )
         if axis % rank == 0:
             return "works along the first axis"
-        if node.op_type == "Concat" and any(name not in self._per_frame for name in node.input):
-            return "joins frames with a constant"
+        return self._repeat_constants(node) if node.op_type == "Concat" else None
+
+    def _repeat_constants(self, node: Any) -> str | None:
+        """Give each frame its own copy of what a Concat joins it with: it does not broadcast."""
+        for index, name in enumerate(node.input):
+            if name in self._per_frame:
+                continue
+            value = self._constant(name)
+            if self._batch is None or value is None or value.shape[0] != 1:
+                return "joins frames with a constant"
+            self._set_input(node, index, np.repeat(value, self._batch, axis=0))
         return None
 
     def reduction(self, node: Any) -> str | None:

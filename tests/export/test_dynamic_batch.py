@@ -148,10 +148,6 @@ REFUSED = {
     "gives the first axis another size": (
         [helper.make_node("Reshape", ["planes", "to"], ["y"])], {"to": np.array([3, 8, 16], np.int64)}, (3, 8, 16),
     ),
-    "joins frames with a constant": (
-        [helper.make_node("Concat", ["planes", "more"], ["y"], axis=1)],
-        {"more": np.zeros((1, 1, 8, 16), np.float32)}, (1, 4, 8, 16),
-    ),
     "cuts the first axis": (
         [helper.make_node("Slice", ["planes", "from", "to", "axes"], ["y"])],
         {"from": np.array([0], np.int64), "to": np.array([1], np.int64), "axes": np.array([0], np.int64)},
@@ -160,6 +156,20 @@ REFUSED = {
     "is of an operator that no rule": ([helper.make_node("CumSum", ["planes", "axis"], ["y"])],
                                        {"axis": np.array(0, np.int64)}, (1, 3, 8, 16)),
 }  # fmt: skip
+
+
+def border_graph():
+    return graph_of(
+        helper.make_node("Concat", ["planes", "border"], ["y"], axis=2),
+        constants={"border": RANDOM.normal(0, 1, (1, 3, 1, 16)).astype(np.float32)},
+        shape=(1, 3, 9, 16),
+    )
+
+
+def test_each_frame_is_joined_with_its_own_copy_of_a_constant():
+    require_equal(border_graph(), 3)
+    with pytest.raises(GraphError, match="joins frames with a constant"):
+        with_batch(border_graph(), None)
 
 
 @pytest.mark.parametrize("reason", list(REFUSED))
