@@ -166,10 +166,10 @@ int cuGraphGetNodes(void *handle, void **nodes, size_t *count) {
     return end(SUCCESS);
 }
 
-static int instantiate(void **made, void *handle) {
-    int code = begin("cuGraphInstantiate", IN_CONTEXT);
+static int instantiate(void **made, void *handle, const char *name) {
+    int code = begin(name, IN_CONTEXT);
     if (code) return code;
-    const Graph *graph = find(GRAPH, handle, "cuGraphInstantiate", &code);
+    const Graph *graph = find(GRAPH, handle, name, &code);
     if (!graph) return end(code);
     *made = new_graph(GRAPH_EXEC, graph->nodes, graph->count)->object.handle;
     return end(SUCCESS);
@@ -177,13 +177,13 @@ static int instantiate(void **made, void *handle) {
 
 int cuGraphInstantiateWithFlags(void **made, void *graph, unsigned long long flags) {
     (void)flags;
-    return instantiate(made, graph);
+    return instantiate(made, graph, "cuGraphInstantiateWithFlags");
 }
 
 int cuGraphInstantiate_v2(void **made, void *graph, void **node, char *log, size_t bytes) {
     (void)node;
     if (log && bytes) *log = 0;
-    return instantiate(made, graph);
+    return instantiate(made, graph, "cuGraphInstantiate");
 }
 
 int cuGraphUpload(void *handle, void *on) {

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -312,3 +316,19 @@ def test_pycuda_is_not_in_the_projects_environment():
 
     assert os.environ["HOST_CUDA_LIBRARY"].rpartition("/")[0] not in pycuda.__file__
     assert "site-packages" not in pycuda.__file__
+
+
+# --------------------------------------------------------------------------------------------------------------- build
+
+
+def test_machine_without_a_compiler_is_a_skip_that_says_so(tmp_path):
+    here = Path(__file__).parent
+    for program in ("bash", "dirname", "mktemp", "rm", "tail"):
+        (tmp_path / program).symlink_to(shutil.which(program))
+    environment = {name: value for name, value in os.environ.items() if name not in ("CC", "CXX", "LD_PRELOAD")}
+    environment.update(PATH=os.fspath(tmp_path), SEGEDGE_HOST_CUDA_PYTHON=sys.executable)
+    run = subprocess.run([here / "run.sh"], env=environment, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout == (
+        "skipped: the device runtime was not run over a host CUDA driver: no gcc here (apt install gcc)\n"
+    )

@@ -275,15 +275,16 @@ static int queue_touches(const Stream *stream, const Memory *memory) {
     return 0;
 }
 
-// Says whether queued work of a context uses the memory, or may do so.
+// Says whether queued work of a context uses the memory, or may do so; after a fault nothing more is run.
 int uses(Context *context, const Memory *memory) {
+    if (context->fault) return 0;
     for (const Object *object = context->objects; object; object = object->next)
         if (object->kind == STREAM && queue_touches((const Stream *)object, memory)) return 1;
     return queue_touches(context->legacy, memory);
 }
 
 uint64_t pending(Context *context) {
-    if (!context->legacy) return 0;
+    if (!context->legacy || context->fault) return 0;
     uint64_t count = context->legacy->queued - context->legacy->done;
     for (const Object *object = context->objects; object; object = object->next)
         if (object->kind == STREAM) count += ((const Stream *)object)->queued - ((const Stream *)object)->done;
