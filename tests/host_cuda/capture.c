@@ -166,7 +166,9 @@ int cuGraphGetNodes(void *handle, void **nodes, size_t *count) {
     return end(SUCCESS);
 }
 
-static int instantiate(void **made, void *handle, const char *name) {
+// One name for both, as headers have it: cuGraphInstantiate is the one with flags from CUDA 12 on.
+static int instantiate(void **made, void *handle) {
+    const char *name = "cuGraphInstantiate";
     int code = begin(name, IN_CONTEXT);
     if (code) return code;
     const Graph *graph = find(GRAPH, handle, name, &code);
@@ -177,13 +179,13 @@ static int instantiate(void **made, void *handle, const char *name) {
 
 int cuGraphInstantiateWithFlags(void **made, void *graph, unsigned long long flags) {
     (void)flags;
-    return instantiate(made, graph, "cuGraphInstantiateWithFlags");
+    return instantiate(made, graph);
 }
 
 int cuGraphInstantiate_v2(void **made, void *graph, void **node, char *log, size_t bytes) {
     (void)node;
     if (log && bytes) *log = 0;
-    return instantiate(made, graph, "cuGraphInstantiate");
+    return instantiate(made, graph);
 }
 
 int cuGraphUpload(void *handle, void *on) {

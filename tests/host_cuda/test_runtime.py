@@ -152,7 +152,7 @@ CALLS = (
     *("cuMemAlloc", "cuMemFree", "cuMemHostAlloc", "cuMemFreeHost", "cuMemcpyHtoD", "cuMemcpyHtoDAsync"),
     *("cuMemcpyDtoHAsync", "cuMemsetD32Async", "cuModuleLoadDataEx", "cuModuleGetFunction", "cuModuleUnload"),
     *("cuFuncSetBlockShape", "cuLaunchKernel", "cuStreamBeginCapture", "cuStreamEndCapture"),
-    *("cuEventRecordWithFlags", "cuGraphInstantiateWithFlags", "cuGraphDestroy", "cuGraphLaunch"),
+    *("cuEventRecordWithFlags", "cuGraphInstantiate", "cuGraphDestroy", "cuGraphLaunch"),
     *("cuGraphExecDestroy",),
 )
 """Every call of the driver from opening to closing."""
