@@ -242,7 +242,7 @@ def find_engine(path: str | os.PathLike) -> Path:
 
     Args:
         path: an engine folder, a file in one, or an artefact folder. In an artefact folder TensorRT
-            goes before ONNX Runtime, and int8 before float16 before float32.
+            goes before ONNX Runtime, and int8 before float16 before float32; an engine for batches has to be named.
 
     Raises:
         InputError: there is no engine.

@@ -353,7 +353,7 @@ def _print_result(result: BuildResult) -> None:
             print(f"note: {note}")
     if result.report is not None:
         print(f"report: {result.plan.output / PAGE_FILE}")
-    if card.has_layer_details:
+    if (result.plan.output / LAYERS_FILE).is_file():
         print(f"layers: {result.plan.output / LAYERS_FILE}")
     print(f"engine: {result.plan.output / card.engine_file} ({card.engine_bytes / 1e6:.1f} MB)")
     print(f"next: edge-bench run {result.plan.output}")

@@ -113,9 +113,12 @@ def build_and_keep(job: Job, say: Say) -> tuple[EngineCard, Int8Report | None]:
                 "Next: --calibrator percentile, which searches for a way into the budget"
             )
     write_bytes(plan.output / card.engine_file, engine.data)
+    _write_card(plan.output, card)
     if engine.layers is not None:
         write_text(plan.output / LAYERS_FILE, engine.layers)
-    _write_card(plan.output, card)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            (plan.output / LAYERS_FILE).unlink()
     _remove_refusal(refused_folder(plan))
     return card, report
 
@@ -235,6 +238,3 @@ def _write_card(folder: Path, card: EngineCard) -> None:
     for old in folder.glob("engine-*"):
         if old.name != card.engine_file:
             old.unlink()
-    if not card.has_layer_details:
-        with contextlib.suppress(FileNotFoundError):
-            (folder / LAYERS_FILE).unlink()

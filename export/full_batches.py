@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge.runtime.base import Runner
+from edge.runtime.layer_time import LayerTime
 
 
 class FullBatches(Runner):
@@ -29,6 +30,10 @@ class FullBatches(Runner):
     def describe(self) -> dict[str, Any]:
         """Return what the engine's runner says."""
         return self._inner.describe()
+
+    def profile(self, frame: np.ndarray, runs: int) -> list[LayerTime]:
+        """Measure every layer with a batch that is full of one frame."""
+        return self._inner.profile(np.repeat(frame, len(self._frames), axis=0), runs)
 
     def _activate_impl(self) -> None:
         self._inner.activate()

@@ -122,7 +122,10 @@ def build_tensorrt(
     seconds = (time.perf_counter_ns() - start_ns) / 1e9
     layers = None
     if options.has_layer_details:
-        layers = layer_information(trt, data, options.dla_core, options.is_version_compatible)
+        try:
+            layers = layer_information(trt, data, options.dla_core, options.is_version_compatible)
+        except BackendError as error:  # the engine, which took minutes, is as good without
+            notes.append(f"what the engine inspector says of the layers was not kept: {error}")
     return BuiltEngine(data, SUFFIX, trt.__version__, seconds, tuple(notes), layers)
 
 

@@ -109,6 +109,9 @@ class Confused(Runner):
     def describe(self):
         return {}
 
+    def profile(self, frame, runs):
+        raise NotImplementedError
+
     def _activate_impl(self):
         self._inner.activate()
 

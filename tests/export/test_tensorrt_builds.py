@@ -196,6 +196,9 @@ class Swapping(Runner):
     def describe(self):
         return {}
 
+    def profile(self, frame, runs):
+        raise NotImplementedError
+
     def _activate_impl(self):
         self._inner.activate()
 
@@ -223,6 +226,9 @@ def test_full_batches_give_each_frame_its_own_place():
 
         def describe(self):
             return {}
+
+        def profile(self, frame, runs):
+            raise NotImplementedError
 
         def _activate_impl(self):
             pass
