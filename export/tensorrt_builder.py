@@ -165,6 +165,7 @@ def _build(job: _Job, calibration: Calibration | None) -> tuple[bytes, list[str]
     if not job.is_strongly_typed:
         set_precision(trt, config, job.precision)
     notes: list[str] = []
+    times = None  # kept to the end of the build, which writes into it
     if calibration is not None:
         calibrator = calibration.calibrator(trt, network)
         if calibrator is not None:
@@ -173,7 +174,8 @@ def _build(job: _Job, calibration: Calibration | None) -> tuple[bytes, list[str]
     if options.dla_core is not None:
         notes += use_dla(trt, builder, network, config, options.dla_core)
     if job.timing_cache is not None:
-        notes += load_timing_cache(config, job.timing_cache)
+        times, of_times = load_timing_cache(config, job.timing_cache)
+        notes += of_times
     interrupt = calibration.interrupt if calibration is not None else lambda: None
     with BuildProgress(trt, on_interrupt=interrupt) as progress:
         monitor = progress.monitor()
@@ -188,7 +190,7 @@ def _build(job: _Job, calibration: Calibration | None) -> tuple[bytes, list[str]
     if calibration is not None:
         calibration.check()
     data = bytes(plan)
-    if job.timing_cache is not None:
+    if times is not None and job.timing_cache is not None:
         notes += save_timing_cache(config, job.timing_cache)
     return data, notes
 

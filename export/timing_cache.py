@@ -42,11 +42,12 @@ def timing_cache_path(gpu: str | None, compute_capability: str | None, version: 
     return folder / f"tensorrt-timing-{slug}.cache"
 
 
-def load_timing_cache(config: Any, path: Path) -> list[str]:
+def load_timing_cache(config: Any, path: Path) -> tuple[Any, list[str]]:
     """Give the builder the times of earlier builds, or an empty cache that it fills.
 
     Returns:
-        What a user has to know.
+        The tensorrt.ITimingCache, which has to live as long as the build (None where TensorRT made none), and what a
+        user has to know.
     """
     stored = _content(path)
     for content in (stored, b""):
@@ -58,9 +59,9 @@ def load_timing_cache(config: Any, path: Path) -> list[str]:
         except BackendError:
             continue
         if content != stored:
-            return [f"timing cache {path} is of another GPU or TensorRT version, or damaged: it was made anew"]
-        return []
-    return [f"timing cache {path} could not be used: TensorRT made none"]
+            return cache, [f"timing cache {path} is of another GPU or TensorRT version, or damaged: it was made anew"]
+        return cache, []
+    return None, [f"timing cache {path} could not be used: TensorRT made none"]
 
 
 def save_timing_cache(config: Any, path: Path) -> list[str]:
