@@ -108,6 +108,11 @@ class Segmenter:
         return self._wanted_depth if self._has_lanes else 1
 
     @property
+    def is_on_device(self) -> bool:
+        """Whether frames go up and labels come down; known from the first frame on."""
+        return bool(self._lanes)
+
+    @property
     def is_full(self) -> bool:
         """Whether a frame has to be collected before the next can be submitted."""
         return len(self._under_way) >= self.depth

@@ -42,6 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--frames", type=positive_int, default=200, metavar="N", help="at least this many are measured")
     run.add_argument("--seconds", type=float, default=5.0, help="at least this long is measured")
     run.add_argument("--threads", type=int, default=0, help="CPU cores for ONNX Runtime; 0 for all")
+    run.add_argument(
+        "--in-flight",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="frames under way at once: 1 for the least latency, 2 for throughput (TensorRT; default: %(default)s)",
+    )
     run.add_argument("--accuracy", action="store_true", help="also measure mIoU on the validation split")
     run.add_argument(
         "--power",
@@ -78,7 +85,7 @@ def _run(arguments: argparse.Namespace) -> int:
     dataset = arguments.dataset or (contract.dataset if arguments.accuracy or arguments.data_dir else None)
     labelled = open_dataset(dataset, arguments.data_dir, "val") if arguments.accuracy else None
     frames = chosen_frames(arguments, dataset, (contract.height, contract.width))
-    plan = BenchPlan(arguments.warmup, arguments.frames, arguments.seconds)
+    plan = BenchPlan(arguments.warmup, arguments.frames, arguments.seconds, arguments.in_flight)
     with contextlib.ExitStack() as opened:
         power, passed_over = open_power_source(arguments.power, is_on_gpu=card.backend == "tensorrt")
         for reason in passed_over:
@@ -86,6 +93,8 @@ def _run(arguments: argparse.Namespace) -> int:
         if power is not None:
             opened.callback(power.close)
         record = run_benchmark(runner, card, frames, plan, labelled, power)
+    if arguments.in_flight > record.frames_in_flight:
+        print("in flight: 1, since the host does one frame at a time here", file=sys.stderr)
     # Shown before it is written: what was measured is not lost with a full disk.
     if arguments.json:
         print(json.dumps(record_to_json(record), indent=2), flush=True)
@@ -142,7 +151,14 @@ def _print_record(record: BenchRecord) -> None:
     for name, stage in [*record.stages.items(), ("end to end", record.end_to_end)]:
         row = " ".join(f"{value:9.3f}" for value in (stage.p50_ms, stage.p90_ms, stage.p99_ms, stage.max_ms))
         print(f"{name:12} {row}")
-    print(f"{record.fps:.1f} fps")
+    around = record.network_share()
+    if around is not None:
+        print(f"{record.fps:.1f} fps; {100 * around:.1f} % of the time in the network, the rest around it")
+    else:
+        print(f"{record.fps:.1f} fps with {record.frames_in_flight} frames in flight")
+    for name in ("cuda_graph", "kernels"):
+        if str(record.runner.get(name, "yes")) != "yes":
+            print(f"note: {name.replace('_', ' ')}: {record.runner[name]}")
     if record.accuracy is not None:
         print(
             f"mIoU {100 * record.accuracy.miou:.2f} %, pixel accuracy {100 * record.accuracy.pixel_accuracy:.2f} % "

@@ -21,7 +21,7 @@ from edge.machine import this_machine
 from edge.postprocess import backend as postprocess_backend
 from edge.provenance import RANDOM
 from edge.runtime.base import Runner
-from edge.segmenter import STAGES, Segmenter
+from edge.segmenter import Segmenter
 from edge.telemetry.base import PowerSource
 from edge.telemetry.power_record import PowerRecord, power_record
 from edge.telemetry.sampler import PowerSampler
@@ -38,11 +38,28 @@ class BenchPlan:
         warmup_frames: frames before the clock counts.
         frames: at least this many are measured.
         seconds: at least this long is measured.
+        in_flight: frames that are under way at once, where the device can have several.
     """
 
     warmup_frames: int = 10
     frames: int = 200
     seconds: float = 5.0
+    in_flight: int = 1
+
+
+@dataclass
+class _Samples:
+    """What was measured.
+
+    Attributes:
+        stages_ns: stage -> nanoseconds of each frame.
+        totals_ns: end to end, of each frame.
+        marks_ns: when the measurement began, and when each frame ended.
+    """
+
+    stages_ns: dict[str, list[int]]
+    totals_ns: list[int]
+    marks_ns: list[int]
 
 
 def run_benchmark(
@@ -80,48 +97,55 @@ def run_benchmark(
         raise InputError(f"frames of {frames.description} differ in size, expected one size in a benchmark")
     started_utc = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     with runner:
-        segmenter = Segmenter(runner, "bgr")
-        samples_ns, marks_ns, power_seen = _measure_with_power(segmenter, pictures, plan, power)
+        segmenter = Segmenter(runner, "bgr", plan.in_flight)
+        samples, power_seen = _measure_with_power(segmenter, pictures, plan, power)
+        described, in_flight, is_on_device = runner.describe(), segmenter.depth, segmenter.is_on_device
         accuracy = None
         if labelled is not None:
             accuracy = measure_accuracy(Segmenter(runner, "rgb").label_frame, labelled, show_progress=True)
-        described = runner.describe()
-    totals_ns = [sum(parts) for parts in zip(*samples_ns.values())]
+    duration_s = (samples.marks_ns[-1] - samples.marks_ns[0]) / 1e9
+    count_s = duration_s if in_flight > 1 else sum(samples.totals_ns) / 1e9
     return BenchRecord(
         engine=card,
         machine=this_machine(),
         runner=described,
-        postprocess=postprocess_backend(),
+        postprocess="cuda" if is_on_device else postprocess_backend(),
         opencv_threads=cv2.getNumThreads(),
         input=frames.description,
         frame_height=pictures[0].shape[0],
         frame_width=pictures[0].shape[1],
         distinct_frames=count,
         warmup_frames=plan.warmup_frames,
-        stages={stage: summarise(values) for stage, values in samples_ns.items()},
-        end_to_end=summarise(totals_ns),
-        fps=1e9 * len(totals_ns) / sum(totals_ns),
-        duration_s=(marks_ns[-1] - marks_ns[0]) / 1e9,
+        stages={stage: summarise(values) for stage, values in samples.stages_ns.items()},
+        end_to_end=summarise(samples.totals_ns),
+        fps=len(samples.totals_ns) / count_s,
+        duration_s=duration_s,
         accuracy=accuracy,
         started_utc=started_utc,
-        samples_ms={stage: [round(value / 1e6, 4) for value in values] for stage, values in samples_ns.items()},
+        samples_ms={stage: _milliseconds(values) for stage, values in samples.stages_ns.items()},
         power=power_seen,
+        frames_in_flight=in_flight,
+        samples_end_to_end_ms=tuple(_milliseconds(samples.totals_ns)),
     )
+
+
+def _milliseconds(values_ns: list[int]) -> list[float]:
+    return [round(value / 1e6, 4) for value in values_ns]
 
 
 def _measure_with_power(
     segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchPlan, power: PowerSource | None
-) -> tuple[dict[str, list[int]], list[int], PowerRecord | None]:
+) -> tuple[_Samples, PowerRecord | None]:
     """Warm up and measure; with power, from before the warm-up until a sample after the last frame."""
     if power is None:
         _warm_up(segmenter, pictures, plan)
-        return (*_measure(segmenter, pictures, plan), None)
+        return _measure(segmenter, pictures, plan), None
     with PowerSampler(power) as sampler:
         _warm_up(segmenter, pictures, plan)
         # The label map is in host memory when a frame ends, so the device has done its work when the window closes.
-        samples_ns, marks_ns = _measure(segmenter, pictures, plan)
-        sampler.wait_past(marks_ns[-1])
-    return samples_ns, marks_ns, power_record(sampler, marks_ns)
+        samples = _measure(segmenter, pictures, plan)
+        sampler.wait_past(samples.marks_ns[-1])
+    return samples, power_record(sampler, samples.marks_ns)
 
 
 def _warm_up(segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchPlan) -> None:
@@ -129,24 +153,26 @@ def _warm_up(segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchPlan) 
         segmenter(pictures[index % len(pictures)])
 
 
-def _measure(
-    segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchPlan
-) -> tuple[dict[str, list[int]], list[int]]:
-    """Return stage -> latency in ns of each frame, and when each frame began and the last one ended."""
-    samples_ns: dict[str, list[int]] = {stage: [] for stage in STAGES}
-    marks_ns = [time.perf_counter_ns()]
-    done, elapsed_s = 0, 0.0
+def _measure(segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchPlan) -> _Samples:
+    """Keep as many frames under way as there may be, until enough were sent; then wait for the last of them."""
+    samples = _Samples({}, [], [time.perf_counter_ns()])
+    sent, elapsed_s = 0, 0.0
     with Progress("measure", plan.frames, "frame") as progress:
-        while done < plan.frames or elapsed_s < plan.seconds:
-            stage_ns = segmenter(pictures[done % len(pictures)]).stage_ns
-            for stage in STAGES:
-                samples_ns[stage].append(stage_ns[stage])
-            done += 1
-            marks_ns.append(time.perf_counter_ns())
-            elapsed_s = (marks_ns[-1] - marks_ns[0]) / 1e9
-            if done <= plan.frames:
+        while True:
+            if (sent < plan.frames or elapsed_s < plan.seconds) and not segmenter.is_full:
+                segmenter.submit(pictures[sent % len(pictures)])
+                sent += 1
+                continue
+            if not segmenter.under_way:
+                return samples
+            segmentation = segmenter.collect()
+            for stage, duration_ns in segmentation.stage_ns.items():
+                samples.stages_ns.setdefault(stage, []).append(duration_ns)
+            samples.totals_ns.append(segmentation.total_ns)
+            samples.marks_ns.append(time.perf_counter_ns())
+            elapsed_s = (samples.marks_ns[-1] - samples.marks_ns[0]) / 1e9
+            if len(samples.totals_ns) <= plan.frames:
                 progress.step()
-    return samples_ns, marks_ns
 
 
 def _check_classes(card: EngineCard, labelled: Dataset) -> None:

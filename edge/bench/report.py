@@ -76,7 +76,7 @@ def _page(record: BenchRecord, pictures: list[Path]) -> str:
     parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(_subtitle(record))}</p>", _headline(record)]
     parts += [f'<p class="note">{html.escape(note)}</p>' for note in record.engine.notes]
     parts += ["<h2>Latency</h2>", _latency_table(record), bar_chart(_stage_means(record), "ms", "mean per stage")]
-    totals_ms = [sum(values) for values in zip(*record.samples_ms.values())]
+    totals_ms = record.latencies_ms()
     parts.append(line_chart(totals_ms, "ms", "end to end, frame by frame"))
     if record.power is not None:
         parts += power_section(record.power, totals_ms)

@@ -11,6 +11,7 @@ from edge.contract import Contract
 from edge.errors import BackendError, InputError
 from edge.runtime.holdings import cleared_frames
 from edge.runtime.lane import Lane, LaneRequest
+from edge.runtime.layer_time import LayerTime
 
 
 class Runner(abc.ABC):
@@ -118,6 +119,22 @@ class Runner(abc.ABC):
     def _require_active(self) -> None:
         if not self._active:
             raise BackendError(f"{self.backend} runner of {self.contract.model} is not active; use it in a with block")
+
+    def profile(self, frame: np.ndarray, runs: int) -> list[LayerTime]:
+        """Measure every layer as the backend runs it; `infer` stays without the profiler.
+
+        Args:
+            frame: (batch, height, width, 3) uint8 RGB, C-contiguous.
+            runs: inferences that count, at least 1.
+
+        Returns:
+            Layers in the order of execution, with `runs` times each.
+
+        Raises:
+            BackendError: the runner is not active, or the backend failed.
+            InputError: the frame has another shape or dtype, or there are no runs.
+        """
+        raise BackendError(f"{self.backend} runner of {self.contract.model} tells no times of layers")
 
     @abc.abstractmethod
     def describe(self) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from edge.runtime.cuda.context import DEVICE, Buffer, CudaContext, import_pycuda
 from edge.runtime.cuda.lane import CudaLane
 from edge.runtime.holdings import Holdings, cleared_frames
 from edge.runtime.lane import Lane, LaneRequest
+from edge.runtime.layer_time import LayerTime
+from edge.runtime.tensorrt_profile import engine_layers, profile_execution
 
 __all__ = [
     "DEVICE",
@@ -237,10 +239,13 @@ class TensorRtRunner(Runner):
 
     def _bind(self, addresses: dict[str, int], batch: int) -> None:
         """Tell the engine where its tensors lie, unless it knows; with a profile also how many frames there are."""
-        if self._bound == (batch, addresses):
-            return
-        self._bound = None
-        execution, contract = self._held["execution"], self.contract
+        if self._bound != (batch, addresses):
+            self._bound = None
+            self._tell(self._held["execution"], addresses, batch)
+            self._bound = (batch, dict(addresses))
+
+    def _tell(self, execution: Any, addresses: dict[str, int], batch: int) -> None:
+        contract = self.contract
         if self._card.batch_profile is not None:
             shape = (batch, *contract.input_shape[1:])
             set_shape = execution.set_input_shape
@@ -248,7 +253,6 @@ class TensorRtRunner(Runner):
         for name, address in addresses.items():
             set_address = execution.set_tensor_address
             call("IExecutionContext.set_tensor_address", set_address, name, address, refused=(False,))
-        self._bound = (batch, dict(addresses))
 
     def enqueue(self, addresses: dict[str, int], stream: Any, batch: int = 1) -> None:
         """Put one inference on a stream; the runner's context is current.
@@ -262,8 +266,35 @@ class TensorRtRunner(Runner):
             BackendError: TensorRT refused; says why.
         """
         self._bind(addresses, batch)
-        execute = self._held["execution"].execute_async_v3
+        self._execute(self._held["execution"], stream)
+
+    def _execute(self, execution: Any, stream: Any) -> None:
+        execute = execution.execute_async_v3
         call("IExecutionContext.execute_async_v3", execute, stream.handle, refused=(False,), logger=self._logger)
+
+    def profile(self, frame: np.ndarray, runs: int) -> list[LayerTime]:
+        """Measure every layer, in an execution context of its own: a profiler cannot be taken off again.
+
+        The clock is TensorRT's: see edge.runtime.tensorrt_profile. Kinds and precisions are known of an engine that was
+        built with --verbose-layers.
+        """
+        if runs < 1:
+            raise InputError(f"a profile of {self.contract.model} was asked for in {runs} runs, expected at least 1")
+        self.infer_all(frame)  # refuses what cannot be run, and leaves the frame on the GPU
+        with self._context.current(), cleared_frames():
+            return self._profile(len(frame), runs)
+
+    def _profile(self, batch: int, runs: int) -> list[LayerTime]:
+        trt, engine, stream = import_tensorrt(), self._held["engine"], self._held["stream"]
+        create = engine.create_execution_context
+        execution = call("ICudaEngine.create_execution_context", create, refused=(None,), logger=self._logger)
+        self._tell(execution, self._addresses, batch)
+
+        def execute() -> None:
+            self._execute(execution, stream)
+            call("Stream.synchronize", stream.synchronize)
+
+        return profile_execution(trt, execution, execute, runs, engine_layers(trt, engine))
 
     def open_lane(self, request: LaneRequest) -> Lane | None:
         """Take memory for whole frames; None where the kernels cannot be compiled: `describe` then says why."""
@@ -273,7 +304,7 @@ class TensorRtRunner(Runner):
         except BackendError as reason:
             self._lane_problem = str(reason)
             return None
-        with cleared_frames(), self._context.current():
+        with self._context.current(), cleared_frames():
             lane = CudaLane(self._context, self, request, image, self._held["stream"], self._lanes.remove)
         self._lanes.append(lane)
         return lane

@@ -121,7 +121,7 @@ def _run(
     if card.contract.weights.kind == RANDOM:
         headline += "   random weights"
         print(f"{card.contract.model}: {card.contract.weights.sentence()}", file=sys.stderr)
-    segmenter = Segmenter(runner, "bgr")
+    segmenter = Segmenter(runner, "bgr", blend=painter.blend)
     _warm_up(segmenter, painter, source.size or (card.contract.height, card.contract.width))
     limits = Limits(arguments.frames, arguments.seconds)
     totals = [total for total in (source.length, arguments.frames) if total is not None]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from edge.errors import InputError
+from edge.runtime.lane import Blend
 from edge.stream.lettering import Lettering, darken, lettering_for, lettering_of
 from edge.stream.painter import Painter
 
@@ -48,6 +49,12 @@ class OverlayPainter(Painter):
         self._names = tuple(class_names)
         self._palette = np.zeros((256, 1, 3), np.uint8)  # the shape that cv2.applyColorMap takes
         self._palette[: len(palette_rgb), 0] = palette_rgb if color_order == "rgb" else palette_rgb[:, ::-1]
+
+    @property
+    def blend(self) -> Blend | None:
+        """The palette and its share."""
+        palette = self._palette[:, 0]
+        return Blend(palette if self._color_order == "rgb" else palette[:, ::-1], self._alpha)
 
     def _fill(self, picture: np.ndarray, frame: np.ndarray, labels: np.ndarray, uncertainty: np.ndarray | None) -> None:
         # A colour map is one look-up a pixel: five times faster than indexing with NumPy.

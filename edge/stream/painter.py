@@ -9,6 +9,7 @@ import numpy as np
 
 from edge.errors import InputError
 from edge.preprocess import COLOR_ORDERS
+from edge.runtime.lane import Blend
 from edge.stream.lettering import darken, lettering_for, lettering_of
 
 
@@ -38,6 +39,7 @@ class Painter(abc.ABC):
         labels: np.ndarray,
         caption: Sequence[str] = (),
         uncertainty: np.ndarray | None = None,
+        blended: np.ndarray | None = None,
     ) -> np.ndarray:
         """Paint one frame.
 
@@ -46,9 +48,10 @@ class Painter(abc.ABC):
             labels: (height, width) uint8.
             caption: lines of text for the upper left corner.
             uncertainty: (h, w) float32 of the labels, any size; None if the network gives none.
+            blended: what a device made of `blend`, (height, width, 3) uint8, which is drawn into; None to paint here.
 
         Returns:
-            (height, width, 3) uint8 in the frame's channel order; overwritten by the next call.
+            (height, width, 3) uint8 in the frame's channel order; overwritten by the next call, or `blended`.
 
         Raises:
             InputError: shapes or types other than these, or no uncertainty where it is to be painted.
@@ -57,13 +60,23 @@ class Painter(abc.ABC):
             raise InputError(f"frame is {frame.shape} {frame.dtype}, expected (height, width, 3) uint8")
         if labels.shape != frame.shape[:2] or labels.dtype != np.uint8:
             raise InputError(f"labels are {labels.shape} {labels.dtype}, expected {frame.shape[:2]} uint8")
-        if self._picture.shape != frame.shape:
-            self._picture = np.empty(frame.shape, np.uint8)
-        self._fill(self._picture, frame, labels, uncertainty)
-        caption_height = _draw_caption(self._picture, [line for line in caption if line])
+        if blended is not None and (self.blend is None or blended.shape != frame.shape):
+            raise InputError(f"a blended picture of {blended.shape} does not go with a frame of {frame.shape} here")
+        picture = blended
+        if picture is None:
+            if self._picture.shape != frame.shape:
+                self._picture = np.empty(frame.shape, np.uint8)
+            picture = self._picture
+            self._fill(picture, frame, labels, uncertainty)
+        caption_height = _draw_caption(picture, [line for line in caption if line])
         if self._with_legend:
-            self._explain(self._picture, labels, caption_height)
-        return self._picture
+            self._explain(picture, labels, caption_height)
+        return picture
+
+    @property
+    def blend(self) -> Blend | None:
+        """What a device may do in place of this painter's work on every pixel; None where it cannot."""
+        return None
 
     @abc.abstractmethod
     def _fill(self, picture: np.ndarray, frame: np.ndarray, labels: np.ndarray, uncertainty: np.ndarray | None) -> None:

@@ -8,7 +8,7 @@ from typing import Callable
 
 import numpy as np
 
-from edge.segmenter import STAGES, Segmenter
+from edge.segmenter import Segmenter
 from edge.stream.base import Frame, Sink, Source
 from edge.stream.meter import Meter
 from edge.stream.painter import Painter
@@ -41,7 +41,7 @@ class StreamRun:
     """
 
     meter: Meter = field(default_factory=Meter)
-    stage_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*STAGES, "overlay"), 0))
+    stage_ns: dict[str, int] = field(default_factory=dict)
     ended_by: str | None = None
 
 
@@ -108,11 +108,12 @@ def _process(run: StreamRun, frame: Frame, segmenter: Segmenter, painter: Painte
     height, width = frame.pixels_bgr.shape[:2]
     segmentation = segmenter(frame.pixels_bgr, height, width)
     labelled_ns = time.perf_counter_ns()
-    picture_bgr = painter.paint(frame.pixels_bgr, segmentation.labels, caption, segmentation.uncertainty)
+    picture_bgr = painter.paint(
+        frame.pixels_bgr, segmentation.labels, caption, segmentation.uncertainty, segmentation.picture
+    )
     done_ns = time.perf_counter_ns()
-    for stage, duration_ns in segmentation.stage_ns.items():
-        run.stage_ns[stage] += duration_ns
-    run.stage_ns["overlay"] += done_ns - labelled_ns
+    for stage, duration_ns in (*segmentation.stage_ns.items(), ("overlay", done_ns - labelled_ns)):
+        run.stage_ns[stage] = run.stage_ns.get(stage, 0) + duration_ns
     run.meter.add(frame.arrival_ns, done_ns)
     return picture_bgr
 

@@ -55,6 +55,11 @@ class ZebraPainter(OverlayPainter):
         self._scale = UncertaintyScale(output, coordinates)
         self._zebra = _Zebra(0, 0, 1)
 
+    @property
+    def blend(self) -> None:
+        """None: how much of a colour shows depends on the uncertainty."""
+        return None
+
     def _fill(self, picture: np.ndarray, frame: np.ndarray, labels: np.ndarray, uncertainty: np.ndarray | None) -> None:
         height, width = frame.shape[:2]
         level = self._scale(uncertainty, height, width)

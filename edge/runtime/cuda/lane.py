@@ -150,7 +150,7 @@ class CudaLane(Lane):
         start_ns = time.perf_counter_ns()
         np.copyto(slot.frame.host, frame)
         slot.copy_ns = time.perf_counter_ns() - start_ns
-        with cleared_frames(), self._context.current():
+        with self._context.current(), cleared_frames():
             self._start(slot)
         self._under_way.append(self._free.popleft())
 
@@ -161,7 +161,7 @@ class CudaLane(Lane):
         number = self._under_way.popleft()
         self._free.append(number)
         slot = self._slots[number]
-        with cleared_frames(), self._context.current():
+        with self._context.current(), cleared_frames():
             stage_ns = self._finish(slot)
         if slot.not_finite.host[0]:
             raise InputError(f"{self._network.contract.model} gave logits that are not finite, so no labels")
@@ -266,7 +266,7 @@ class CudaLane(Lane):
             return
         self._is_open = False
         self._on_close(self)
-        with cleared_frames(), self._context.current():
+        with self._context.current(), cleared_frames():
             self._finish_and_forget()
 
     def _finish_and_forget(self) -> None:

@@ -18,6 +18,7 @@ from edge.provenance import WeightsProvenance
 from edge.records import read_record, record_from_json, record_to_json, write_record
 from edge.runtime import open_engine
 from edge.runtime.base import Runner
+from edge.runtime.lane import Lane, LaneResult
 from edge.segmenter import STAGES, Segmenter
 
 QUICK = BenchPlan(warmup_frames=2, frames=5, seconds=0.0)
@@ -76,9 +77,10 @@ def test_warm_up_is_not_counted(contract, card):
 def test_statistics_are_those_of_the_samples(contract, card, monkeypatch):
     times = {stage: [int(x) for x in np.random.default_rng(i).integers(1e6, 9e6, 5)] for i, stage in enumerate(STAGES)}
     marks_ns = [10**15, 10**15 + 1_000_000_000, 10**15 + 1_250_000_000]
-    monkeypatch.setattr(measure, "_measure", lambda *_arguments: (times, marks_ns))
-    record = run_benchmark(CountingRunner(contract), card, MadeFrames(1), QUICK)
     totals = [sum(parts) for parts in zip(*times.values())]
+    samples = measure._Samples(times, totals, marks_ns)
+    monkeypatch.setattr(measure, "_measure", lambda *_arguments: samples)
+    record = run_benchmark(CountingRunner(contract), card, MadeFrames(1), QUICK)
     assert record.stages == {stage: summarise(values) for stage, values in times.items()}
     assert record.end_to_end == summarise(totals)
     assert record.end_to_end.mean_ms == pytest.approx(sum(stage.mean_ms for stage in record.stages.values()))
@@ -86,6 +88,58 @@ def test_statistics_are_those_of_the_samples(contract, card, monkeypatch):
     assert record.duration_s == 1.25
     for stage in STAGES:
         assert record.samples_ms[stage] == pytest.approx([value / 1e6 for value in times[stage]], abs=1e-4)
+
+
+class PretendedLane(Lane):
+    """Takes two frames at once; by its clock the network needs 3 ms of each."""
+
+    def __init__(self, request):
+        super().__init__(request)
+        self.under_way, self.most = 0, 0
+
+    def submit(self, frame):
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+
+    def collect(self):
+        self.under_way -= 1
+        labels = np.zeros((self.request.height, self.request.width), np.uint8)
+        return LaneResult(labels, {"upload": 1_000_000, "inference": 3_000_000}, {}, None)
+
+    def describe(self):
+        return {"cuda_graph": "yes"}
+
+    def close(self):
+        pass
+
+
+class LaneRunner(CountingRunner):
+    def open_lane(self, request):
+        self.lane = PretendedLane(request)
+        return self.lane
+
+
+@pytest.mark.parametrize("in_flight", [1, 2])
+def test_frames_in_flight_are_kept_up_and_every_one_is_counted(contract, card, in_flight):
+    runner = LaneRunner(contract)
+    record = run_benchmark(runner, card, MadeFrames(3), BenchPlan(2, 7, 0.0, in_flight))
+    assert runner.lane.most == record.frames_in_flight == in_flight
+    assert runner.lane.under_way == 0
+    assert record.end_to_end.sample_count == len(record.latencies_ms()) == 7
+    assert set(record.stages) == {"upload", "inference"}
+    assert record.stages["inference"].mean_ms == 3.0
+    assert record.postprocess == "cuda"
+    if in_flight == 1:
+        assert record.network_share() == pytest.approx(3.0 / record.end_to_end.mean_ms)
+    else:
+        assert record.fps == pytest.approx(7 / record.duration_s)
+        assert record.network_share() is None
+
+
+def test_host_does_one_frame_at_a_time_whatever_was_asked(contract, card):
+    record = run_benchmark(CountingRunner(contract), card, MadeFrames(3), BenchPlan(0, 3, 0.0, 4))
+    assert record.frames_in_flight == 1
+    assert record.latencies_ms() == pytest.approx([sum(parts) for parts in zip(*record.samples_ms.values())], abs=1e-3)
 
 
 def test_measuring_goes_on_until_the_time_is_reached_too(contract, card, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 
 import numpy as np
@@ -14,7 +15,25 @@ _NUMPY = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 def runtime_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
     """Return the classes of running, as one version has them."""
 
+    class IProfiler:
+        def __init__(self):
+            self._is_initialised = True
+
+        def report_layer_time(self, layer_name, ms):
+            raise NotImplementedError
+
+    class EngineInspector:
+        def __init__(self, engine):
+            self._names = engine._layers
+
+        def get_engine_information(self, layer_format):
+            gpu.reach("EngineInspector.get_engine_information")
+            return json.dumps({"Layers": [{"Name": name, "LayerType": kind} for name, kind in self._names]})
+
     class IExecutionContext:
+        profiler = None
+        enqueue_emits_profile = True
+
         def __init__(self, engine):
             self._engine, self._addresses, self._batch = engine, {}, None
             gpu.born("execution context", self)
@@ -60,15 +79,24 @@ def runtime_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
                     at(addresses[value.name], shapes[value.name], _NUMPY[value.type])[...] = result
 
             gpu.enqueue(stream_handle, work)
+            if self.profiler is not None:
+                if not getattr(self.profiler, "_is_initialised", False):
+                    raise TypeError("the base class was not initialised")
+                for number, (name, _) in enumerate(self._engine._layers):
+                    self.profiler.report_layer_time(name, 0.5 + number)
             return True
 
     class ICudaEngine:
         def __init__(self, graph):
+            import onnx
             import onnxruntime
 
             options = onnxruntime.SessionOptions()
             options.log_severity_level, options.intra_op_num_threads = 3, 1
             self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._layers = [
+                (node.name or node.output[0], node.op_type) for node in onnx.load_model_from_string(graph).graph.node
+            ]
             self._inputs = {value.name: value for value in self.session.get_inputs()}
             self._tensors = {**self._inputs, **{value.name: value for value in self.session.get_outputs()}}
             gpu.born("engine", self)
@@ -93,6 +121,10 @@ def runtime_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
             gpu.reach("ICudaEngine.get_tensor_dtype")
             return {"tensor(uint8)": trt.DataType.UINT8, "tensor(float)": trt.DataType.FLOAT}[self._tensors[name].type]
 
+        def create_engine_inspector(self):
+            gpu.reach("ICudaEngine.create_engine_inspector")
+            return EngineInspector(self)
+
         def create_execution_context(self):
             if gpu.reach("ICudaEngine.create_execution_context") is not None:
                 return None
@@ -111,4 +143,4 @@ def runtime_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
                 return None
             return ICudaEngine(graph)
 
-    return IExecutionContext, ICudaEngine, Runtime
+    return IProfiler, EngineInspector, IExecutionContext, ICudaEngine, Runtime

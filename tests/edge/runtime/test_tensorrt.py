@@ -343,6 +343,33 @@ def test_engine_of_a_dla_core_is_loaded_for_that_core(gpu, version, tmp_path):
     assert_all_freed(gpu)
 
 
+def test_profile_names_every_layer_and_frames_go_on_without_it(gpu, runner):
+    with runner:
+        before = runner.infer(FRAME).copy()
+        alive = dict(gpu.live)
+        layers = runner.profile(FRAME, 3)
+        assert [layer.name for layer in layers] == ["pixels", "scaled", "planes", "sums", "logits"]
+        assert [layer.kind for layer in layers] == ["Cast", "PointWise", "Shuffle", "Conv", "PointWise"]
+        assert [layer.milliseconds for layer in layers] == [(0.5 + number,) * 3 for number in range(5)]
+        np.testing.assert_array_equal(runner.infer(FRAME), before)
+        assert gpu.live == alive
+        with pytest.raises(InputError, match="in 0 runs, expected at least 1"):
+            runner.profile(FRAME, 0)
+    assert_all_freed(gpu)
+
+
+@pytest.mark.parametrize("name", ["ICudaEngine.create_engine_inspector", "IExecutionContext.execute_async_v3"])
+def test_profile_that_fails_names_the_call_and_frees_what_it_took(gpu, runner, name):
+    with runner:
+        alive = dict(gpu.live)
+        gpu.faults[name] = FAULT
+        with pytest.raises(BackendError, match=name.replace("ICudaEngine.create_engine_inspector", "EngineInspector")):
+            runner.profile(FRAME, 1)
+        gpu.faults.clear()
+        assert gpu.live == alive
+    assert_all_freed(gpu)
+
+
 def test_damaged_or_missing_engine_file_is_one_line(gpu, runner, tmp_path):
     path = tmp_path / "engine.engine"
     path.write_bytes(b"rubbish")

@@ -46,6 +46,21 @@ def test_uncertainty_changes_nothing_where_labels_alone_are_shown():
     assert np.array_equal(picture, overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB))
 
 
+def test_picture_that_a_device_blended_gets_caption_and_legend_alone():
+    frame_rgb, labels = _scene()
+    frame_bgr = np.ascontiguousarray(frame_rgb[..., ::-1])
+    painter = OverlayPainter(NAMES, PALETTE_RGB, 0.4)
+    expected = painter.paint(frame_bgr, labels, ["12 fps"]).copy()
+    blended = OverlayPainter(NAMES, PALETTE_RGB, 0.4, legend=False).paint(frame_bgr, labels).copy()
+    assert painter.blend.alpha == 0.4
+    assert np.array_equal(painter.blend.palette_rgb[:3], PALETTE_RGB)
+    picture = painter.paint(frame_bgr, labels, ["12 fps"], blended=blended)
+    assert picture is blended
+    assert np.array_equal(picture, expected)
+    with pytest.raises(InputError, match="does not go with a frame"):
+        painter.paint(frame_bgr, labels, blended=blended[:-1])
+
+
 def test_bgr_painter_gives_the_same_picture_as_rgb():
     frame_rgb, labels = _scene()
     picture_rgb = overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB, caption="12 fps")
