@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -107,6 +109,24 @@ def test_layers_lie_beside_the_engine_and_go_with_the_next_that_has_none(install
     assert card.rebuild_command().endswith("--verbose-layers")
     built(**request)
     assert not layers.exists()
+
+
+@pytest.mark.parametrize("version", ["8.5.3.1", "10.3.0"])
+def test_interrupted_command_leaves_what_was_there_and_nothing_else(install, folder, capsys, version):
+    gpu = install(version)
+    command = ["--model", "fast_scnn", "--size", "32x32", "--accuracy-images", "4", "--backend", "tensorrt"]
+    assert main(command) == 0
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    gpu.meanwhile = lambda: os.kill(os.getpid(), signal.SIGINT)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(command) == 130
+        assert main([*command, "--fp16"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert sorted(path.name for path in ENGINES.iterdir()) == ["tensorrt-float32"]
+    assert "interrupted: nothing half-written was kept" in capsys.readouterr().err
 
 
 # Scales
