@@ -20,6 +20,9 @@ ATTRIBUTES = {
 }
 """Numbers of CUdevice_attribute."""
 
+MOST_KEPT = 64
+"""Functions that have run on a stream and are still kept."""
+
 WORK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 """The type of work that another library puts on a stream."""
 
@@ -117,9 +120,11 @@ class HostDriver:
             kept[2] = True
 
         kept[0] = WORK(work)
-        # One that has run is still being left when it says so: it goes when the next comes.
-        has_graphs = status.value or self.live("graph") or self.live("graph exec")
-        self._kept = [one for one in self._kept if not one[2] or (one[1] and has_graphs)]
+        # Another thread may still be on its way out of one that has just run: the newest stay.
+        if len(self._kept) > 2 * MOST_KEPT:
+            has_graphs = status.value or self.live("graph") or self.live("graph exec")
+            old, new = self._kept[:-MOST_KEPT], self._kept[-MOST_KEPT:]
+            self._kept = [one for one in old if not one[2] or (one[1] and has_graphs)] + new
         self._kept.append(kept)
         return self.library.host_cuda_enqueue(ctypes.c_void_p(stream), kept[0], None)
 
