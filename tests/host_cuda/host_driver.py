@@ -20,7 +20,7 @@ ATTRIBUTES = {
 }
 """Numbers of CUdevice_attribute."""
 
-MOST_KEPT = 64
+MOST_KEPT = 4
 """Functions that have run on a stream and are still kept."""
 
 WORK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
