@@ -37,6 +37,7 @@ demo: $(VENV)/installed
 	@$(BIN)/edge-bench show $(DEMO)
 
 test: $(VENV)/installed lint
+	./tests/edge/telemetry/jtop_environments.sh $(PYTHON)
 	$(PYTHON) -m pytest -q --durations=10
 	./tests/python38.sh
 	./tests/host_cuda/run.sh
@@ -52,4 +53,4 @@ slow: $(VENV)/installed
 
 # make clean  remove the environments and what the demo made
 clean:
-	rm -rf $(VENV) .venv38 $(DEMO) data/synthetic
+	rm -rf $(VENV) .venv38 .venv-jtop-* $(DEMO) data/synthetic

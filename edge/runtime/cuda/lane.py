@@ -272,8 +272,8 @@ class CudaLane(Lane):
     def _finish_and_forget(self) -> None:
         """Wait until nothing uses the memory any more, and give it back."""
         try:
-            for stream in self._streams.values():
-                call("Stream.synchronize", stream.synchronize)
+            for name in self._streams:  # a stream in a local variable would outlive its context after a failure
+                call("Stream.synchronize", self._streams[name].synchronize)
         finally:
             self._forget()
 
