@@ -1,0 +1,31 @@
+"""The binding of TensorRT 8.5.3.1, which lies in an environment of its own (run.sh)."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+VERSION = "8.5.3.1"
+
+# Stand-ins for pycuda, the tables of names, and the objects of the binding as TensorRT's libraries see them.
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "edge" / "runtime")]
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(str(item.fspath)).parent == Path(__file__).parent:
+            item.add_marker("tensorrt_binding")
+
+
+@pytest.fixture(scope="session")
+def trt():
+    """The module tensorrt."""
+    if importlib.util.find_spec("tensorrt") is None:
+        pytest.skip("no TensorRT in this environment: start tests/tensorrt_binding/run.sh")
+    import tensorrt
+
+    assert tensorrt.__version__ == VERSION
+    return tensorrt
