@@ -57,4 +57,4 @@ tensorrt-binding:
 
 # make clean  remove the environments and what the demo made
 clean:
-	rm -rf $(VENV) .venv38 .venv-jtop-* $(DEMO) data/synthetic
+	rm -rf $(VENV) .venv38 .venv-jtop-* .venv-tensorrt-* $(DEMO) data/synthetic

@@ -50,7 +50,7 @@ def call(
         function: what to call.
         *arguments: what to call it with.
         refused: results by which the call says that it failed, such as None or False.
-        logger: where TensorRT said why; its errors are cleared before the call.
+        logger: where TensorRT said why, in errors or, without any, in warnings; both are cleared before the call.
         **options: what to call it with by name.
 
     Returns:
@@ -61,6 +61,7 @@ def call(
     """
     if logger is not None:
         logger.errors.clear()
+        logger.warnings.clear()
     try:
         result = function(*arguments, **options)
     except Exception as error:  # the two packages share no base class but Exception
@@ -71,5 +72,5 @@ def call(
         reason = f"it returned {result}"
     # A caller may keep the error; its traceback must not keep a GPU object beyond its CUDA context.
     del function, arguments, options
-    said = f" ({'; '.join(logger.errors)[:600]})" if logger is not None and logger.errors else ""
-    raise BackendError(f"{name} failed: {reason}{said}")
+    said = "; ".join(logger.errors or logger.warnings)[:600] if logger is not None else ""
+    raise BackendError(f"{name} failed: {reason}" + (f" ({said})" if said else ""))

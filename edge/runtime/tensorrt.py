@@ -65,7 +65,8 @@ def message_logger(trt: Any) -> Any:
         trt: the tensorrt module.
 
     Returns:
-        A tensorrt.ILogger with `errors`, a deque of lines.
+        A tensorrt.ILogger with `errors` and `warnings`, deques of lines. Where there is no GPU, TensorRT tells the
+        reason of a failure as a warning alone.
 
     Source: TensorRT Python API, class ILogger (the base class has to be initialised by name).
     """
@@ -74,11 +75,16 @@ def message_logger(trt: Any) -> Any:
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: collections.deque[str] = collections.deque(maxlen=_KEPT_ERRORS)
-            self._kept = (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
+            self.warnings: collections.deque[str] = collections.deque(maxlen=_KEPT_ERRORS)
+            self._kept = {
+                trt.ILogger.ERROR: self.errors,
+                trt.ILogger.INTERNAL_ERROR: self.errors,
+                trt.ILogger.WARNING: self.warnings,
+            }
 
         def log(self, severity: Any, msg: str) -> None:
             if severity in self._kept:
-                self.errors.append(" ".join(msg.split()))
+                self._kept[severity].append(" ".join(msg.split()))
 
     return MessageLogger()
 

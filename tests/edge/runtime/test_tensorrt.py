@@ -237,6 +237,21 @@ def test_reason_that_tensorrt_logged_is_in_the_message(gpu, runner):
             runner.infer(FRAME)
 
 
+def test_warning_is_the_reason_where_tensorrt_logged_no_error(gpu, runner):
+    with runner:
+        logger = runner._logger
+
+        def fail(severities):
+            for severity in severities:
+                logger.log(severity, f"{severity}\nof the driver")
+
+        trt = sys.modules["tensorrt"].ILogger
+        for said, reason in (([trt.WARNING], "WARNING"), ([trt.WARNING, trt.ERROR], "ERROR")):
+            with pytest.raises(BackendError) as failure:
+                runtime_module.call("Builder", fail, said, refused=(None,), logger=logger)
+            assert str(failure.value) == f"Builder failed: it returned None ({reason} of the driver)"
+
+
 @pytest.mark.parametrize("name", ["DeviceAllocation.free", "PagelockedHostAllocation.free", "Context.detach"])
 def test_failure_to_free_one_thing_is_told_and_the_rest_is_freed(gpu, runner, name):
     runner.activate()
