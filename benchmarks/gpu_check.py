@@ -47,6 +47,7 @@ from edge.console import CommandParser, format_seconds, parse_size, positive_int
 from edge.datasets import DATA_ROOT_VARIABLE
 from edge.errors import BackendError, InputError
 from edge.records import record_from_json, write_record
+from export.tensorrt_config import TACTICS_VARIABLE
 from train.options import MODEL_NAMES
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -265,7 +266,7 @@ def _set_environment(data_root: Path) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # an export beside TensorRT must not take the whole GPU
     if environment.lacks_tactic_libraries():
-        os.environ.setdefault(environment.TACTICS_VARIABLE, "none")
+        os.environ.setdefault(TACTICS_VARIABLE, "none")
 
 
 def run(arguments: argparse.Namespace, command: str) -> int:

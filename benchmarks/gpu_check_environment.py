@@ -19,8 +19,7 @@ from edge.runtime.calls import one_line
 from edge.runtime.cuda.build import find_compilers
 from edge.runtime.cuda_driver import first_gpu
 from edge.runtime.tensorrt import import_pycuda_driver, import_tensorrt
-
-TACTICS_VARIABLE = "SEGEDGE_TENSORRT_TACTICS"
+from export.tensorrt_config import TACTICS_VARIABLE
 
 NEEDED = {
     "pycuda": "pip install pycuda, which compiles it; see --help for a machine without a compiler",

@@ -37,6 +37,7 @@ from export.tensorrt_config import (
     has_strong_types,
     keep_in_float,
     network_flags,
+    restrict_tactics,
     set_options,
     set_precision,
     use_dla,
@@ -164,7 +165,7 @@ def _build(job: _Job, calibration: Calibration | None) -> tuple[bytes, list[str]
         add_batch_profile(builder, network, config, options.batch_profile)
     if not job.is_strongly_typed:
         set_precision(trt, config, job.precision)
-    notes: list[str] = []
+    notes = restrict_tactics(config)
     times = None  # kept to the end of the build, which writes into it
     if calibration is not None:
         calibrator = calibration.calibrator(trt, network)

@@ -7,11 +7,15 @@ Dynamic Shapes"; layer names: registerLayer and getNodeName of github.com/onnx/o
 
 from __future__ import annotations
 
+import os
 from typing import Any, Iterable
 
-from edge.errors import BackendError
+from edge.errors import BackendError, InputError
 from edge.runtime.tensorrt import call
 from export.engine_options import EngineOptions
+
+TACTICS_VARIABLE = "SEGEDGE_TENSORRT_TACTICS"
+"""Environment variable; "none" builds without cuBLAS, cuDNN and whatever else has a source of tactics of its own."""
 
 _SHOWN_LAYERS = 8
 
@@ -56,6 +60,25 @@ def set_options(trt: Any, config: Any, options: EngineOptions) -> None:
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
     if options.has_layer_details:
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+
+
+def restrict_tactics(config: Any) -> list[str]:
+    """Build with TensorRT's own kernels alone where TACTICS_VARIABLE says so: on a machine without cuBLAS and cuDNN.
+
+    Returns:
+        What a user has to know of the engine.
+
+    Raises:
+        InputError: the variable has another value.
+        BackendError: TensorRT refused.
+    """
+    tactics = os.environ.get(TACTICS_VARIABLE, "")
+    if tactics not in ("", "none"):
+        raise InputError(f"{TACTICS_VARIABLE} is '{tactics}', expected none, or that it is not set")
+    if not tactics:
+        return []
+    call("IBuilderConfig.set_tactic_sources", config.set_tactic_sources, 0, refused=(False,))
+    return [f"built without cuBLAS and cuDNN ({TACTICS_VARIABLE}=none), which may be slower than with them"]
 
 
 def add_batch_profile(builder: Any, network: Any, config: Any, batches: tuple[int, int, int]) -> None:

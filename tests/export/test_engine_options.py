@@ -22,6 +22,7 @@ from edge.runtime.cuda_driver import Gpu
 from edge.runtime.onnxruntime import open_session
 from export.engine_options import EngineOptions, batch_argument
 from export.tensorrt_builder import build_tensorrt
+from export.tensorrt_config import TACTICS_VARIABLE
 
 GRAPH = stand_in.tiny_graph()
 OLD = tuple(version for version in stand_in.VERSIONS if version.startswith("8.5"))
@@ -48,6 +49,30 @@ def test_level_and_compatibility_reach_tensorrt(install, version):
     assert config.builder_optimization_level == 5
     assert config.used_flags == ["VERSION_COMPATIBLE"]
     assert config.hardware_compatibility_level.name == "AMPERE_PLUS"
+
+
+@pytest.mark.parametrize("version", stand_in.VERSIONS)
+def test_machine_without_cublas_and_cudnn_builds_without_them(install, version, monkeypatch):
+    gpu = install(version)
+    monkeypatch.setenv(TACTICS_VARIABLE, "none")
+    built = build_tensorrt(GRAPH, "float32")
+    assert gpu.config.tactic_sources == 0
+    assert any("built without cuBLAS and cuDNN" in note for note in built.notes)
+    monkeypatch.delenv(TACTICS_VARIABLE)
+    built = build_tensorrt(GRAPH, "float32")
+    assert "tactic_sources" not in vars(gpu.config)
+    assert not any("cuBLAS" in note for note in built.notes)
+
+
+def test_tactics_of_another_spelling_or_refused_are_one_line(install, monkeypatch):
+    gpu = install("8.5.3.1")
+    monkeypatch.setenv(TACTICS_VARIABLE, "cudnn")
+    with pytest.raises(InputError, match="SEGEDGE_TENSORRT_TACTICS is 'cudnn', expected none"):
+        build_tensorrt(GRAPH, "float32")
+    monkeypatch.setenv(TACTICS_VARIABLE, "none")
+    gpu.faults["IBuilderConfig.set_tactic_sources"] = False
+    with pytest.raises(BackendError, match=r"IBuilderConfig\.set_tactic_sources failed"):
+        build_tensorrt(GRAPH, "float32")
 
 
 @pytest.mark.parametrize("version", stand_in.VERSIONS)

@@ -174,6 +174,12 @@ def builder_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
             gpu.reach("IBuilderConfig.set_flag", False)
             self.used_flags.append(flag.name)
 
+        def set_tactic_sources(self, sources):
+            if gpu.reach("IBuilderConfig.set_tactic_sources", False) is False:
+                return False
+            self.__dict__["tactic_sources"] = sources
+            return True
+
         def can_run_on_DLA(self, layer):  # noqa: N802 as TensorRT writes it
             return layer.type not in (trt.LayerType.SHUFFLE, trt.LayerType.RESIZE)
 
