@@ -16,7 +16,8 @@ The peer of a latency is trtexec where it is there (on the PATH, or /usr/src/ten
 execute_async_v3 on the same engine. Both times are those of CUDA events.
 
 A machine that reaches no package index: put TensorRT's package on PYTHONPATH and its libraries on LD_LIBRARY_PATH.
-Where cuBLAS or cuDNN is missing, engines are built without them (SEGEDGE_TENSORRT_TACTICS=none, which is set then).
+Where cuBLAS or cuDNN is missing and TensorRT is older than 10, engines are built without them: as with
+SEGEDGE_TENSORRT_TACTICS=none, which can also be set by hand.
 pycuda has no wheels: `pip wheel pycuda` where a compiler and CUDA's headers are, for the same Python and NumPy, and
 `pip install --no-index` of the file that it leaves.
 
@@ -47,7 +48,6 @@ from edge.console import CommandParser, format_seconds, parse_size, positive_int
 from edge.datasets import DATA_ROOT_VARIABLE
 from edge.errors import BackendError, InputError
 from edge.records import record_from_json, write_record
-from export.tensorrt_config import TACTICS_VARIABLE
 from train.options import MODEL_NAMES
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -265,8 +265,6 @@ def _set_environment(data_root: Path) -> None:
     os.environ[DATA_ROOT_VARIABLE] = str(data_root)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # an export beside TensorRT must not take the whole GPU
-    if environment.lacks_tactic_libraries():
-        os.environ.setdefault(TACTICS_VARIABLE, "none")
 
 
 def run(arguments: argparse.Namespace, command: str) -> int:
@@ -295,8 +293,13 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     target = _target_name(networks, arguments.target_size)
     with Worker(work) as worker:
         check = Check(output, arguments.minutes, command, target, worker, start_s)
-        for planned in plan_steps(networks, arguments.target_size, amounts):
-            check.run(planned)
+        check.write(False)  # a place that cannot be written to is better found out now
+        try:
+            for planned in plan_steps(networks, arguments.target_size, amounts):
+                check.run(planned)
+        except KeyboardInterrupt:
+            print(f"\nwhat was found so far: {output}", file=sys.stderr)
+            raise
         found = check.write(True)
     print("\n".join(summary_lines(found)))
     print(f"written: {output}")

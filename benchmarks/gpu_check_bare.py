@@ -15,7 +15,7 @@ import numpy as np
 from edge.card import EngineCard
 from edge.runtime.calls import call, one_line
 from edge.runtime.cuda.context import CudaContext
-from edge.runtime.holdings import Holdings
+from edge.runtime.holdings import Holdings, cleared_frames
 from edge.runtime.tensorrt import import_tensorrt, message_logger
 
 TRTEXEC_PLACES = ("trtexec", "/usr/src/tensorrt/bin/trtexec")
@@ -81,7 +81,8 @@ def time_bare(engine: Path, card: EngineCard, frame: np.ndarray, runs: int) -> l
     context = CudaContext()
     held.hold("context", context, ("Context.detach", lambda made: made.detach))
     try:
-        return _time_bare(engine, card, frame, runs, context, held)
+        with cleared_frames():  # a failed call keeps nothing beyond the end of its context
+            return _time_bare(engine, card, frame, runs, context, held)
     finally:
         held.release()
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import gpu_check_bare as bare
 import numpy as np
+from gpu_check_environment import choose_tactics
 from gpu_check_record import BuiltCheck, LatencyCheck, SlowLayer, SoakCheck
 
 from edge.bench.measure import BenchPlan, run_benchmark
@@ -67,6 +68,7 @@ def build_check(
     Raises:
         SegEdgeError: whatever a build can raise.
     """
+    choose_tactics()
     request = BuildRequest(
         model=model, height=size[0], width=size[1], precision=precision, backend="tensorrt", dataset=dataset,
         data_dir=Path(data_dir) if data_dir else None, weights_path=None, accuracy_images=images, options=options,

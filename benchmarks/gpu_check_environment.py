@@ -19,6 +19,7 @@ from edge.runtime.calls import one_line
 from edge.runtime.cuda.build import find_compilers
 from edge.runtime.cuda_driver import first_gpu
 from edge.runtime.tensorrt import import_pycuda_driver, import_tensorrt
+from export.engine_options import tensorrt_version
 from export.tensorrt_config import TACTICS_VARIABLE
 
 NEEDED = {
@@ -28,6 +29,9 @@ NEEDED = {
     "onnxruntime": "pip install onnxruntime",
 }
 """Package -> what installs it. Without pycuda nothing runs; without one of the others no engine does."""
+
+FIRST_WITHOUT_LIBRARIES = (10, 0)
+"""TensorRT that no longer takes kernels from cuBLAS and cuDNN by default."""
 
 COMPILER_COMMAND = "sudo apt install nvidia-jetpack on a Jetson, pip install nvidia-cuda-nvrtc-cu12 elsewhere"
 
@@ -60,8 +64,20 @@ def missing_sentence(parts: dict[str, str]) -> str:
     return "missing: " + "; ".join(f"{part} ({command})" for part, command in parts.items())
 
 
+def choose_tactics() -> None:
+    """Let builds of this process do without cuBLAS and cuDNN where one is not here and this TensorRT looks for them.
+
+    From 10 on it does not, and is better left to itself.
+
+    Raises:
+        MissingDependencyError: TensorRT is not installed.
+    """
+    if tensorrt_version(import_tensorrt()) < FIRST_WITHOUT_LIBRARIES and lacks_tactic_libraries():
+        os.environ.setdefault(TACTICS_VARIABLE, "none")
+
+
 def lacks_tactic_libraries() -> bool:
-    """Say whether cuBLAS or cuDNN is not here: TensorRT is then told to build without them."""
+    """Say whether cuBLAS or cuDNN is not here."""
     return any(ctypes.util.find_library(name) is None and not _loads(name) for name in ("cublas", "cudnn"))
 
 
@@ -100,6 +116,7 @@ def environment_check() -> Environment:
     tensorrt = None
     try:
         tensorrt = str(import_tensorrt().__version__)
+        choose_tactics()
     except SegEdgeError as error:
         problems.append(str(error))
     compiler = next(iter(find_compilers()), None)

@@ -16,7 +16,7 @@ from export.graph_step import can_export
 
 TARGET_MODEL = "fast_scnn"
 PRECISIONS = ("float16", "int8", "float32")
-SOAK_SECONDS = 60.0
+SOAK_SECONDS = 120.0
 BUILD_SHARE = 0.5
 """Of the time left, that one build may take: the slowest model must not keep all others from being tried."""
 
@@ -169,7 +169,7 @@ def plan_steps(networks: list[Network], target_size: tuple[int, int], amounts: A
         if number == 1:
             build = f"build {first.name} float16"
             soak = {"opens": amounts.opens, "seconds": SOAK_SECONDS}
-            yield PlannedStep(f"soak {first.name} float16", "soak", soak, 2 * SOAK_SECONDS, engine_of=build)
+            yield PlannedStep(f"soak {first.name} float16", "soak", soak, 1.5 * SOAK_SECONDS, engine_of=build)
     for precision in PRECISIONS:
         for network in others:
             yield from _engine_steps(network, precision, amounts)

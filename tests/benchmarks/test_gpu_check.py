@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import gpu_check
+import gpu_check_environment as environment
 from gpu_check_bare import parse_trtexec
 from gpu_check_engines import LARGEST_GROWTH_BYTES, build_problems, soak_problems
 from gpu_check_plan import Amounts, Network, PlannedStep, copy_artifacts, find_networks, plan_steps
@@ -36,6 +38,7 @@ from edge.card import BuildCheck
 from edge.contract import CONTRACT_FILE, GRAPH_FILE
 from edge.errors import InputError
 from edge.records import read_record, record_to_json, write_record
+from export.tensorrt_config import TACTICS_VARIABLE
 from train.options import MODEL_NAMES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -358,8 +361,6 @@ class TestCommand:
         assert "no Python found at /no/python" in one_line(run.stderr)
 
     def test_missing_parts_come_with_commands_and_only_gpu_and_pycuda_end_the_check(self, monkeypatch):
-        import gpu_check_environment as environment
-
         monkeypatch.setattr(environment, "first_gpu", lambda: cuda_driver.Gpu("Orin", "8.7"))
         monkeypatch.setattr(environment, "_is_installed", lambda package: package != "tensorrt")
         monkeypatch.setattr(environment, "find_compilers", lambda: iter(()))
@@ -368,6 +369,25 @@ class TestCommand:
         assert not environment.is_fatal(parts)
         assert "python3-libnvinfer" in environment.missing_sentence(parts)
         assert environment.is_fatal({"pycuda": "pip install pycuda"})
+
+
+@pytest.mark.parametrize(
+    ("version", "lacks", "given", "expected"),
+    [
+        ("8.5.3.1", True, None, "none"),
+        ("8.5.3.1", False, None, None),
+        ("10.3.0", True, None, None),
+        ("8.5.3.1", True, "", ""),
+    ],
+)
+def test_builds_do_without_libraries_that_an_old_tensorrt_would_look_for(monkeypatch, version, lacks, given, expected):
+    monkeypatch.setattr(environment, "lacks_tactic_libraries", lambda: lacks)
+    monkeypatch.setattr(environment, "import_tensorrt", lambda: types.SimpleNamespace(__version__=version))
+    monkeypatch.setenv(TACTICS_VARIABLE, given or "")
+    if given is None:
+        monkeypatch.delenv(TACTICS_VARIABLE)
+    environment.choose_tactics()
+    assert os.environ.get(TACTICS_VARIABLE) == expected
 
 
 def test_summary_says_what_is_met_what_is_not_and_what_nobody_knows():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -98,8 +99,8 @@ class Place:
         device.write_artifact(model, folder=folder / "given" / device.ARTIFACT.name)
         device.write_camvid(model, folder / "camvid")
 
-    def check(self, name: str, *arguments: str, fault: str = "", has_trtexec: bool = False):
-        """Run the script; return its exit code, what it printed, and its JSON."""
+    def start(self, name: str, *arguments: str, fault: str = "", has_trtexec: bool = False) -> subprocess.Popen:
+        """Start the script, which writes `name`.json."""
         programs = ["of-nvcc", *(["of-trtexec"] if has_trtexec else [])]
         environment = {
             **os.environ,
@@ -110,16 +111,22 @@ class Place:
             "SEGEDGE_TENSORRT_TACTICS": "none",
         }
         environment.pop("CUDA_HOME", None)
-        output = self.folder / f"{name}.json"
         command = [
-            str(REPOSITORY / "benchmarks" / "gpu_check.sh"), "--python", sys.executable, "--output", str(output),
+            str(REPOSITORY / "benchmarks" / "gpu_check.sh"), "--python", sys.executable, "--output", f"{name}.json",
             "--artifacts", "given", "--camvid", "camvid", "--models", "fast_scnn", "--size", "32x32",
             "--target-size", "32x32", "--frames", "4", "--seconds", "0.05", "--images", "3",
             "--calibration-images", "3", "--opens", "3", "--work", str(self.folder / f"work-{name}"), *arguments,
         ]  # fmt: skip
-        run = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=180)
-        assert output.is_file(), run.stderr
-        return run, read_record(GpuCheck, output)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, **pipes)
+
+    def check(self, name: str, *arguments: str, **options: object):
+        """Run the script; return its exit code and what it printed, and its JSON."""
+        started = self.start(name, *arguments, **options)
+        stdout, stderr = started.communicate(timeout=180)
+        assert (self.folder / f"{name}.json").is_file(), stderr
+        run = subprocess.CompletedProcess(started.args, started.returncode, stdout, stderr)
+        return run, read_record(GpuCheck, self.folder / f"{name}.json")
 
 
 @pytest.fixture(scope="module")
@@ -263,6 +270,21 @@ def test_step_that_hangs_is_ended_when_its_time_is_up(place, whole):
     left = [path for path in (place.folder / "work-hung").rglob("*") if path.name.startswith(".")]
     assert left == []
     assert run.returncode == 0, "what ran was right"
+
+
+def test_interruption_leaves_what_was_found(place, whole):
+    started = place.start("interrupted", fault="Builder.build_serialized_network=hang")
+    for line in started.stderr:
+        if line.startswith("backend: tensorrt"):
+            break
+    os.kill(started.pid, signal.SIGINT)
+    printed = started.communicate(timeout=60)
+    assert started.returncode == 130, printed
+    check = read_record(GpuCheck, place.folder / "interrupted.json")
+    assert not check.is_finished
+    assert [(step.kind, step.status) for step in check.steps] == [("environment", "ran"), ("kernels", "ran")]
+    assert verdict_of(check, "kernels").is_met is True
+    assert verdict_of(check, "engines").is_met is None
 
 
 def test_without_a_gpu_there_is_one_line(place):
