@@ -66,9 +66,12 @@ def test_engine_of_every_version_and_precision_gives_the_numbers_of_its_graph(gp
     head, _, content = built.data.partition(b"\n")
     assert head == stand_in.MAGIC + version.encode()
     wanted = logits_of(graph)
-    # float16 keeps 11 binary digits; with INT8, a few of 48 inputs round to the neighbouring step of 1/127.
-    share = {"float32": 0, "float16": 2**-9, "int8": 2**-7}[precision] if version not in WEAKLY_TYPED else 0
-    tolerance = 1e-6 + np.abs(wanted).max() * share
+    # float16 keeps 11 binary digits of what is as large as the largest logit. With INT8, about one input in thirty lies
+    # within a float16 step (2**-11 at 0.5, 1/32 of a quantisation step of 1/127) of where it rounds the other way: of an
+    # output's 48 at most 5, each worth 1/127 of its weight, which is hardly over 0.3 (three deviations of 0.1).
+    largest = np.abs(wanted).max()
+    allowed = {"float32": 0, "float16": largest * 2**-9, "int8": 5 * 0.3 / 127}
+    tolerance = 1e-6 + (allowed[precision] if version not in WEAKLY_TYPED else 0)
     np.testing.assert_allclose(logits_of(content), wanted, rtol=0, atol=tolerance)
     assert gpu.config.limits == {"WORKSPACE": 1 << 28}
 
