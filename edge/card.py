@@ -115,6 +115,7 @@ class EngineCard:
         workspace_mib: most scratch memory of a layer, in MiB; None for all of the GPU's.
         optimization_level: of TensorRT's search for kernels, 0 to 5; None for TensorRT's own default.
         has_layer_details: whether its layers can be asked for everything; layers.json lies beside it.
+        allows_tf32: whether its layers in float32 may multiply with 10 bits of mantissa, from Ampere on.
         scale_source: one of SCALE_SOURCES for an int8 engine of our ranges on TensorRT; None for all others.
     """
 
@@ -141,6 +142,7 @@ class EngineCard:
     workspace_mib: int | None = None
     optimization_level: int | None = None
     has_layer_details: bool = False
+    allows_tf32: bool = False
     scale_source: str | None = None
 
     def __post_init__(self) -> None:
@@ -176,6 +178,7 @@ class EngineCard:
             (f"--batch {batch}", batch != "1"),
             (f"--workspace {self.workspace_mib}", self.workspace_mib is not None),
             (f"--optimization-level {self.optimization_level}", self.optimization_level is not None),
+            ("--tf32", self.allows_tf32),
             ("--version-compatible", self.is_version_compatible),
             ("--hardware-compatible", self.is_hardware_compatible),
             ("--verbose-layers", self.has_layer_details),

@@ -102,6 +102,10 @@ def _add_engine_arguments(group: argparse._ArgumentGroup) -> None:
         help="how long to look for fast kernels: 0 the shortest, 5 the longest (TensorRT 8.6 on; default: its own, 3)",
     )  # fmt: skip
     group.add_argument(
+        "--tf32", action="store_true",
+        help="let layers in float32 multiply with 10 bits of mantissa: faster from Ampere on (default: all 23)",
+    )  # fmt: skip
+    group.add_argument(
         "--version-compatible", action="store_true",
         help="an engine that later TensorRT versions of the same major one load too (8.6 on, not with --dla)",
     )  # fmt: skip
@@ -261,6 +265,7 @@ def _engine_options(arguments: argparse.Namespace) -> EngineOptions:
         is_version_compatible=arguments.version_compatible,
         is_hardware_compatible=arguments.hardware_compatible,
         has_layer_details=arguments.verbose_layers,
+        allows_tf32=arguments.tf32,
     )
 
 

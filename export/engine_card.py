@@ -202,6 +202,7 @@ def _card(job: Job, engine: BuiltEngine, graph: bytes) -> EngineCard:
         workspace_mib=options.workspace_mib,
         optimization_level=options.optimization_level,
         has_layer_details=options.has_layer_details,
+        allows_tf32=options.allows_tf32,
         scale_source=job.request.scale_source(job.plan.backend),
     )
 

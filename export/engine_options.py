@@ -21,7 +21,7 @@ OLDEST_COMPATIBLE_GPU = (8, 0)
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How an engine is built; the defaults are TensorRT's own.
+    """How an engine is built; the defaults are TensorRT's own, but that float32 is float32.
 
     Attributes:
         batch: frames of every call; for an engine with a profile 1.
@@ -32,6 +32,7 @@ class EngineOptions:
         is_hardware_compatible: other GPUs from Ampere on may load the engine.
         dla_core: 0 or 1 to compute on that core what it can compute; None for the GPU.
         has_layer_details: keep what the engine inspector says of every layer.
+        allows_tf32: layers in float32 may multiply with 10 bits of mantissa, from Ampere on.
     """
 
     batch: int = 1
@@ -42,6 +43,7 @@ class EngineOptions:
     is_hardware_compatible: bool = False
     dla_core: int | None = None
     has_layer_details: bool = False
+    allows_tf32: bool = False
 
     def of_tensorrt_alone(self) -> list[str]:
         """Return the flags that were given and that no other backend has."""
@@ -49,6 +51,7 @@ class EngineOptions:
             ("--batch MIN:BEST:MAX", self.batch_profile is not None),
             ("--workspace", self.workspace_mib is not None),
             ("--optimization-level", self.optimization_level is not None),
+            ("--tf32", self.allows_tf32),
             ("--version-compatible", self.is_version_compatible),
             ("--hardware-compatible", self.is_hardware_compatible),
             ("--verbose-layers", self.has_layer_details),

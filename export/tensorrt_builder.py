@@ -34,6 +34,7 @@ from export.float_weights import with_float_weights
 from export.layer_information import layer_information
 from export.tensorrt_config import (
     add_batch_profile,
+    forbid_tf32,
     has_strong_types,
     keep_in_float,
     network_flags,
@@ -161,6 +162,8 @@ def _build(job: _Job, calibration: Calibration | None) -> tuple[bytes, list[str]
     _parse(trt, parser, job.graph)
     config = ask("Builder.create_builder_config", builder.create_builder_config)
     set_options(trt, config, options)
+    if not options.allows_tf32:
+        forbid_tf32(trt, config)
     if options.batch_profile is not None:
         add_batch_profile(builder, network, config, options.batch_profile)
     if not job.is_strongly_typed:

@@ -2,7 +2,8 @@
 
 Sources: TensorRT developer guide, "Working with DLA" (float16 and INT8 alone, GPU fallback, no Q/DQ), "Version
 Compatibility" and "Hardware Compatibility" (8.6 on; AMPERE_PLUS for engines built on Ampere and later), "Working with
-Dynamic Shapes"; layer names: registerLayer and getNodeName of github.com/onnx/onnx-tensorrt.
+Dynamic Shapes"; TensorRT API, BuilderFlag.TF32 (set from the start); layer names: registerLayer and getNodeName of
+github.com/onnx/onnx-tensorrt.
 """
 
 from __future__ import annotations
@@ -41,6 +42,14 @@ def set_precision(trt: Any, config: Any, precision: str) -> None:
         flags = [trt.BuilderFlag.FP16]
     for flag in flags:
         call("IBuilderConfig.set_flag", config.set_flag, flag)
+
+
+def forbid_tf32(trt: Any, config: Any) -> None:
+    """Multiply in float32 with all of its mantissa, in strongly typed networks too.
+
+    TensorRT is free to take 10 bits of it from Ampere on: then the engine is not what the card's float graph computes.
+    """
+    call("IBuilderConfig.clear_flag", config.clear_flag, trt.BuilderFlag.TF32)
 
 
 def set_options(trt: Any, config: Any, options: EngineOptions) -> None:

@@ -53,6 +53,7 @@ def test_card_with_all_its_parts_comes_back_equal(card, tmp_path):
         workspace_mib=512,
         optimization_level=5,
         has_layer_details=True,
+        allows_tf32=True,
         scale_source="dynamic-ranges",
     )
     for value in (card, full):
@@ -139,6 +140,7 @@ def test_rebuild_command_of_an_adopted_graph_names_its_files(card):
         ({"is_version_compatible": True}, ["--version-compatible"]),
         ({"is_hardware_compatible": True}, ["--hardware-compatible"]),
         ({"has_layer_details": True}, ["--verbose-layers"]),
+        ({"allows_tf32": True}, ["--tf32"]),
         ({"scale_source": "cache"}, ["--scales", "cache"]),
         ({"scale_source": "dynamic-ranges", "dla_core": 1}, ["--scales", "dynamic-ranges", "--dla", "1"]),
         ({"scale_source": "cache", "dla_core": 1}, ["--dla", "1"]),

@@ -58,7 +58,7 @@ def test_options_are_those_that_are_documented():
         "calibrator": None, "scales": None, "weight_ranges": None, "classifier": None, "resize": None,
         "max_miou_drop": None, "max_label_change": None, "accuracy_images": 50, "search_minutes": None,
         "sensitivity": False, "batch": (1, None), "workspace": None, "optimization_level": None,
-        "version_compatible": False, "hardware_compatible": False, "verbose_layers": False,
+        "version_compatible": False, "hardware_compatible": False, "verbose_layers": False, "tf32": False,
         "output": None, "dry_run": False, "json": False,
     }  # fmt: skip
 
@@ -97,7 +97,7 @@ def test_every_option_reaches_the_request(asked):
         "--calibrator", "mse", "--weight-ranges", "mse", "--classifier", "float", "--resize", "float",
         "--max-miou-drop", "1.5", "--max-label-change", "2", "--accuracy-images", "9", "--search-minutes", "0.5",
         "--sensitivity", "--output", "o", "--scales", "dynamic-ranges", "--batch", "4", "--workspace", "512",
-        "--optimization-level", "5", "--verbose-layers",
+        "--optimization-level", "5", "--verbose-layers", "--tf32",
     )  # fmt: skip
     int8 = Int8Request(
         calibration_images=7, manifest_path=Path("m.json"), force_validation_images=True, calibrator="mse",
@@ -108,7 +108,9 @@ def test_every_option_reaches_the_request(asked):
         model="fastfcn", height=64, width=128, precision="int8", backend="tensorrt", dataset="camvid",
         data_dir=Path("d"), weights_path=Path("w.h5"), accuracy_images=9, int8=int8, options={"head": "psp"},
         output=Path("o"), is_size_given=True, dla_core=1,
-        engine=EngineOptions(batch=4, workspace_mib=512, optimization_level=5, has_layer_details=True),
+        engine=EngineOptions(
+            batch=4, workspace_mib=512, optimization_level=5, has_layer_details=True, allows_tf32=True
+        ),
     )  # fmt: skip
     engine = asked("--model", "unet", "--batch", "1:4:8", "--version-compatible", "--hardware-compatible").engine
     assert engine == EngineOptions(batch_profile=(1, 4, 8), is_version_compatible=True, is_hardware_compatible=True)

@@ -76,6 +76,17 @@ def test_tactics_of_another_spelling_or_refused_are_one_line(install, monkeypatc
 
 
 @pytest.mark.parametrize("version", stand_in.VERSIONS)
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_float32_is_float32_unless_tf32_is_asked_for(install, version, precision):
+    gpu = install(version)
+    graph = stand_in.tiny_graph(quantized=precision == "int8")
+    build_tensorrt(graph, precision)
+    assert gpu.config.cleared_flags == ["TF32"]
+    build_tensorrt(graph, precision, EngineOptions(allows_tf32=True))
+    assert gpu.config.cleared_flags == [] and "TF32" not in gpu.config.used_flags  # TensorRT's default is to allow it
+
+
+@pytest.mark.parametrize("version", stand_in.VERSIONS)
 def test_defaults_set_nothing(install, version):
     gpu = install(version)
     build_tensorrt(GRAPH, "float32")

@@ -67,8 +67,8 @@ def test_engine_of_every_version_and_precision_gives_the_numbers_of_its_graph(gp
     assert head == stand_in.MAGIC + version.encode()
     wanted = logits_of(graph)
     # float16 keeps 11 binary digits of what is as large as the largest logit. With INT8, about one input in thirty lies
-    # within a float16 step (2**-11 at 0.5, 1/32 of a quantisation step of 1/127) of where it rounds the other way: of an
-    # output's 48 at most 5, each worth 1/127 of its weight, which is hardly over 0.3 (three deviations of 0.1).
+    # so near the middle between two steps of 1/127 that float16 (2**-11 at 0.5, or 1/16 of a step) rounds it the other
+    # way: of an output's 48 at most 5, each worth 1/127 of its weight, which is hardly over 0.3 (three deviations).
     largest = np.abs(wanted).max()
     allowed = {"float32": 0, "float16": largest * 2**-9, "int8": 5 * 0.3 / 127}
     tolerance = 1e-6 + (allowed[precision] if version not in WEAKLY_TYPED else 0)

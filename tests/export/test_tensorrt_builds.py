@@ -54,13 +54,13 @@ def install(monkeypatch):
 
 def test_card_names_what_was_asked_for_and_the_command_that_asks_again(install):
     install()
-    options = EngineOptions(workspace_mib=64, optimization_level=2, is_version_compatible=True)
+    options = EngineOptions(workspace_mib=64, optimization_level=2, is_version_compatible=True, allows_tf32=True)
     card = built(backend="tensorrt", precision="float16", engine=options)[0].card
     assert read_card(ENGINES / "tensorrt-float16") == card
     assert (card.workspace_mib, card.optimization_level) == (64, 2)
-    assert (card.is_version_compatible, card.is_hardware_compatible) == (True, False)
+    assert (card.is_version_compatible, card.is_hardware_compatible, card.allows_tf32) == (True, False, True)
     assert card.rebuild_command().endswith(
-        "--fp16 --backend tensorrt --workspace 64 --optimization-level 2 --version-compatible"
+        "--fp16 --backend tensorrt --workspace 64 --optimization-level 2 --tf32 --version-compatible"
     )
     assert card.check.label_agreement > 0.98
 
@@ -70,6 +70,7 @@ def test_card_names_what_was_asked_for_and_the_command_that_asks_again(install):
     [
         (["--workspace", "64"], "--workspace: for TensorRT alone, and onnxruntime builds here. Next: leave it out"),
         (["--batch", "1:2:4", "--verbose-layers"], "--batch MIN:BEST:MAX, --verbose-layers: for TensorRT alone"),
+        (["--tf32"], "--tf32: for TensorRT alone"),
         (["--optimization-level", "3"], "--optimization-level: for TensorRT alone"),
         (["--scales", "cache"], "--scales cache is for TensorRT, and onnxruntime builds here"),
     ],

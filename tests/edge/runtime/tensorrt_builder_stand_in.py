@@ -162,7 +162,7 @@ def builder_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
         _settable = names_of("IBuilderConfig", version)
 
         def __init__(self):
-            self.__dict__.update(used_flags=[], limits={}, cache=None, profiles=[])
+            self.__dict__.update(used_flags=[], cleared_flags=[], limits={}, cache=None, profiles=[])
 
         def add_optimization_profile(self, profile):
             if gpu.reach("IBuilderConfig.add_optimization_profile", False) is False:
@@ -173,6 +173,10 @@ def builder_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
         def set_flag(self, flag):
             gpu.reach("IBuilderConfig.set_flag", False)
             self.used_flags.append(flag.name)
+
+        def clear_flag(self, flag):
+            gpu.reach("IBuilderConfig.clear_flag", False)
+            self.cleared_flags.append(flag.name)
 
         def set_tactic_sources(self, sources):
             if gpu.reach("IBuilderConfig.set_tactic_sources", False) is False:
