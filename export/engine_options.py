@@ -120,6 +120,8 @@ def check_options(trt: Any, options: EngineOptions, precision: str, machine: Mac
     Raises:
         InputError: two options exclude each other.
         BackendError: this TensorRT, or this GPU, has not what was asked for.
+
+    Source: TensorRT support matrix (hardware compatibility: not on JetPack).
     """
     contradiction = options.contradiction()
     if contradiction is not None:
@@ -134,6 +136,11 @@ def check_options(trt: Any, options: EngineOptions, precision: str, machine: Mac
             raise BackendError(
                 f"{flag} needs TensorRT 8.6 or later, {trt.__version__} is installed. Next: leave it out"
             )
+    if options.is_hardware_compatible and machine.l4t is not None:
+        raise BackendError(
+            f"--hardware-compatible is not for a Jetson, and this machine is {machine.board or 'one'} with L4T "
+            f"{machine.l4t}. Next: leave it out, and build on each machine"
+        )
     capability = tuple(int(part) for part in (machine.compute_capability or "0.0").split("."))
     if options.is_hardware_compatible and capability < OLDEST_COMPATIBLE_GPU:
         raise BackendError(

@@ -14,6 +14,7 @@ Source: TensorRT developer guide, "Strongly Typed Networks".
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from typing import Any, Collection
 
 from calibration.tensorrt_calibrator import Calibration, require_calibrators
 from edge.errors import BackendError, GraphError, InputError, SegEdgeError
-from edge.machine import Machine
+from edge.machine import this_machine
 from edge.runtime.cuda_driver import first_gpu
 from edge.runtime.tensorrt import call, import_pycuda_driver, import_tensorrt, message_logger
 from export.backends import BuiltEngine
@@ -99,7 +100,7 @@ def build_tensorrt(
         raise BackendError(f"TensorRT cannot build an engine here: {problem}")
     options = options or EngineOptions()
     trt, gpu = import_tensorrt(), first_gpu()
-    machine = Machine("", "", "", 0, gpu=gpu.name, compute_capability=gpu.compute_capability)
+    machine = dataclasses.replace(this_machine(), gpu=gpu.name, compute_capability=gpu.compute_capability)
     check_options(trt, options, precision, machine)
     _check_calibration(trt, precision, calibration, options)
     start_ns = time.perf_counter_ns()

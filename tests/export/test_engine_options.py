@@ -18,6 +18,7 @@ import tensorrt_stand_in as stand_in
 import edge.runtime.tensorrt as runtime_module
 import export.tensorrt_builder as builder_module
 from edge.errors import BackendError, InputError
+from edge.machine import Machine
 from edge.runtime.cuda_driver import Gpu
 from edge.runtime.onnxruntime import open_session
 from export.engine_options import EngineOptions, batch_argument
@@ -115,6 +116,19 @@ def test_gpu_before_ampere_builds_nothing_for_those_after_it(install):
     install("8.6.1", capability="7.2")
     with pytest.raises(BackendError, match=r"needs a GPU from Ampere on \(compute capability 8.0\), Orin has 7.2"):
         build_tensorrt(GRAPH, "float32", EngineOptions(is_hardware_compatible=True))
+
+
+def test_jetson_builds_nothing_for_other_gpus(install, monkeypatch):
+    gpu = install("8.6.1")
+    jetson = Machine("Linux", "aarch64", "Cortex", 8, "Jetson AGX Orin", "35.4.1")
+    monkeypatch.setattr(builder_module, "this_machine", lambda: jetson)
+    with pytest.raises(
+        BackendError,
+        match=r"^--hardware-compatible is not for a Jetson, .* Jetson AGX Orin with L4T 35\.4\.1\. Next: leave it out",
+    ) as refusal:
+        build_tensorrt(GRAPH, "float32", EngineOptions(is_hardware_compatible=True))
+    assert "\n" not in str(refusal.value) and set(gpu.calls) == {"pycuda.driver.init"}
+    build_tensorrt(GRAPH, "float32", EngineOptions(is_version_compatible=True))
 
 
 @pytest.mark.parametrize(
