@@ -35,6 +35,7 @@ from export.float_weights import with_float_weights
 from export.layer_information import layer_information
 from export.tensorrt_config import (
     add_batch_profile,
+    dla_warnings,
     forbid_tf32,
     has_strong_types,
     keep_in_float,
@@ -43,6 +44,7 @@ from export.tensorrt_config import (
     set_options,
     set_precision,
     use_dla,
+    warning_notes,
 )
 from export.tensorrt_progress import BuildProgress
 from export.timing_cache import load_timing_cache, save_timing_cache, timing_cache_path
@@ -155,6 +157,14 @@ def _check_calibration(trt: Any, precision: str, calibration: Calibration | None
 
 def _build(job: _Job, calibration: Calibration | None) -> tuple[bytes, list[str]]:
     """Return the engine and what a user has to know of it."""
+    if job.options.dla_core is None:
+        return _build_network(job, calibration)
+    with dla_warnings(message_logger(job.trt)) as warnings:
+        data, notes = _build_network(job, calibration)
+    return data, notes + warning_notes(warnings)
+
+
+def _build_network(job: _Job, calibration: Calibration | None) -> tuple[bytes, list[str]]:
     trt, options, logger = job.trt, job.options, message_logger(job.trt)
     ask = functools.partial(call, refused=(None, False), logger=logger)
     builder = ask("tensorrt.Builder", trt.Builder, logger)

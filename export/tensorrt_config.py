@@ -8,8 +8,9 @@ github.com/onnx/onnx-tensorrt.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import Any, Iterable
+from typing import Any, Iterable, Iterator
 
 from edge.errors import BackendError, InputError
 from edge.runtime.tensorrt import call
@@ -19,6 +20,10 @@ TACTICS_VARIABLE = "SEGEDGE_TENSORRT_TACTICS"
 """Environment variable; "none" builds without cuBLAS, cuDNN and whatever else has a source of tactics of its own."""
 
 _SHOWN_LAYERS = 8
+_SHOWN_WARNINGS = 8
+_LONGEST_WARNING = 300
+_OF_EVERY_LAYER = ("Switching this layer's device type to GPU", "falling back to GPU")
+"""How TensorRT ends what it says of each layer that a DLA does not run, with or without a reason before it."""
 
 
 def has_strong_types(trt: Any) -> bool:
@@ -149,3 +154,34 @@ def use_dla(trt: Any, builder: Any, network: Any, config: Any, core: int) -> lis
         f"{len(left)} of {len(layers)} layers cannot run on DLA core {core} and run on the GPU: "
         f"{', '.join(left[:_SHOWN_LAYERS])}{more}"
     ]
+
+
+@contextlib.contextmanager
+def dla_warnings(logger: Any) -> Iterator[list[str]]:
+    """Listen to what TensorRT warns of the DLA while it looks at layers and builds: it logs reasons, and gives none.
+
+    Args:
+        logger: of edge.runtime.tensorrt.message_logger.
+
+    Yields:
+        Its warnings, which become more; each line once.
+    """
+    heard: list[str] = []
+
+    def listen(line: str) -> None:
+        if "DLA" in line and line not in heard:
+            heard.append(line)
+
+    logger.listeners.append(listen)
+    try:
+        yield heard
+    finally:
+        logger.listeners.remove(listen)
+
+
+def warning_notes(warnings: list[str]) -> list[str]:
+    """Return warnings as notes, those with a reason first: the others name layers that `use_dla` counts."""
+    ordered = sorted(warnings, key=lambda line: any(end in line for end in _OF_EVERY_LAYER))
+    notes = [f"TensorRT of the DLA: {line[:_LONGEST_WARNING]}" for line in ordered[:_SHOWN_WARNINGS]]
+    more = len(ordered) - len(notes)
+    return [*notes, f"TensorRT warned {more} times more of the DLA"] if more else notes

@@ -12,7 +12,7 @@ import functools
 import os
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -65,8 +65,8 @@ def message_logger(trt: Any) -> Any:
         trt: the tensorrt module.
 
     Returns:
-        A tensorrt.ILogger with `errors` and `warnings`, deques of lines. Where there is no GPU, TensorRT tells the
-        reason of a failure as a warning alone.
+        A tensorrt.ILogger with `errors` and `warnings`, deques of lines, and `listeners`, functions that are given
+        every warning. Where there is no GPU, TensorRT tells the reason of a failure as a warning alone.
 
     Source: TensorRT Python API, class ILogger (the base class has to be initialised by name).
     """
@@ -76,6 +76,7 @@ def message_logger(trt: Any) -> Any:
             trt.ILogger.__init__(self)
             self.errors: collections.deque[str] = collections.deque(maxlen=_KEPT_ERRORS)
             self.warnings: collections.deque[str] = collections.deque(maxlen=_KEPT_ERRORS)
+            self.listeners: list[Callable[[str], None]] = []
             self._kept = {
                 trt.ILogger.ERROR: self.errors,
                 trt.ILogger.INTERNAL_ERROR: self.errors,
@@ -83,8 +84,12 @@ def message_logger(trt: Any) -> Any:
             }
 
         def log(self, severity: Any, msg: str) -> None:
-            if severity in self._kept:
-                self._kept[severity].append(" ".join(msg.split()))
+            if severity not in self._kept:
+                return
+            line = " ".join(msg.split())
+            self._kept[severity].append(line)
+            for listener in tuple(self.listeners) if severity == trt.ILogger.WARNING else ():
+                listener(line)
 
     return MessageLogger()
 

@@ -155,6 +155,37 @@ def test_dla_gets_its_core_and_names_the_layers_that_it_leaves_to_the_gpu(gpu, v
     assert "node_of_planes" in note
 
 
+def test_notes_say_why_the_dla_leaves_layers_to_the_gpu(gpu, version):
+    gpu.dla_cores = 1
+    moved = "Validation failed for DLA layer: node_of_sums. Switching to GPU fallback."
+
+    def warn():
+        warning = sys.modules["tensorrt"].ILogger.WARNING
+        gpu.logger.log(warning, "half of the weights are subnormal")
+        gpu.logger.log(warning, moved.replace(" Switching", "\nSwitching"))
+
+    gpu.meanwhile = warn
+    options = EngineOptions(dla_core=0)
+    notes = build_tensorrt(GRAPH, "int8", calibration=cache(version), options=options).notes
+    said = [note for note in notes if note.startswith("TensorRT of the DLA: ")]
+    # What TensorRT says of a reason goes before what it says of every layer.
+    assert said[0] == f"TensorRT of the DLA: {moved}"
+    assert len(said) == len(set(said)) == 4
+    assert all("(SHUFFLE): Unsupported on DLA" in note for note in said[1:])
+    assert runtime_module.message_logger(sys.modules["tensorrt"]).listeners == []
+    assert not any("of the DLA" in note for note in build_tensorrt(GRAPH, "float16").notes)
+
+    def warn_often():
+        for number in range(12):
+            gpu.logger.log(sys.modules["tensorrt"].ILogger.WARNING, f"DLA: no. {number} " * 100)
+
+    gpu.meanwhile = warn_often
+    notes = build_tensorrt(stand_in.tiny_graph(), "float16", options).notes
+    said = [note for note in notes if note.startswith("TensorRT of the DLA: ")]
+    assert len(said) == 8 and max(map(len, said)) < 400
+    assert notes[-1] == "TensorRT warned 7 times more of the DLA"  # 12 lines, and 3 of Shuffles
+
+
 def test_dla_that_runs_every_layer_says_so(gpu, version, monkeypatch):
     gpu.dla_cores = 1
     monkeypatch.setattr(sys.modules["tensorrt"].IBuilderConfig, "can_run_on_DLA", lambda self, layer: True)

@@ -185,7 +185,13 @@ def builder_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
             return True
 
         def can_run_on_DLA(self, layer):  # noqa: N802 as TensorRT writes it
-            return layer.type not in (trt.LayerType.SHUFFLE, trt.LayerType.RESIZE)
+            if layer.type not in (trt.LayerType.SHUFFLE, trt.LayerType.RESIZE):
+                return True
+            kind = f"Layer '{layer.name}' ({layer.type.name})"
+            gpu.logger.log(
+                trt.ILogger.WARNING, f"{kind}: Unsupported on DLA. Switching this layer's device type to GPU."
+            )
+            return False
 
         def set_memory_pool_limit(self, pool, size):
             gpu.reach("IBuilderConfig.set_memory_pool_limit", False)
@@ -207,7 +213,7 @@ def builder_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
     class Builder:
         def __init__(self, logger):
             gpu.reach("tensorrt.Builder", False)
-            self._logger = logger
+            self._logger = gpu.logger = logger
             gpu.born("builder", self)
             if not hasattr(gpu, "meanwhile"):
                 gpu.meanwhile = lambda: None  # what a test does while the build blocks
