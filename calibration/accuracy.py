@@ -148,7 +148,8 @@ class AccuracySet:
             (height, width, 3) uint8 RGB, and (height, width) uint8.
         """
         frame_rgb, size = self.frames.read(index), self.float_of(index).shape
-        labels = Segmenter(runner, "rgb")(frame_rgb, *size).labels.copy()
+        with Segmenter(runner, "rgb") as segmenter:
+            labels = segmenter(frame_rgb, *size).labels.copy()
         if frame_rgb.shape[:2] != size:
             frame_rgb = cv2.resize(frame_rgb, size[::-1], interpolation=cv2.INTER_AREA)
         return frame_rgb, labels

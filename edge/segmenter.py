@@ -7,8 +7,10 @@ what is around it. Labels are the same.
 from __future__ import annotations
 
 import collections
+import contextlib
 import time
 from dataclasses import dataclass
+from typing import Iterator
 
 import cv2
 import numpy as np
@@ -37,7 +39,8 @@ class Segmentation:
     """Labels of one frame, and how long each stage took.
 
     Attributes:
-        labels: (height, width) uint8; valid until the segmenter's next frame.
+        labels: (height, width) uint8; valid until the segmenter's next frame. A device's are a view of memory that is
+            gone when the runner or the segmenter is closed: copy what is to stay.
         stage_ns: nanoseconds of each stage. On the host these are STAGES, whose sum is `total_ns`; the clock of
             "inference" covers copies to and from a device. A lane's are by the device's clock, and leave the launch and
             the waiting between them out.
@@ -154,8 +157,9 @@ class Segmenter:
             self._under_way.append((None, 0, self._on_host(frame, size)))
             return
         start_ns = time.perf_counter_ns()  # a new size took its memory before, which is no part of a frame's time
-        lane.submit(frame)
-        self._under_way.append((lane, start_ns, None))
+        with self._abandoned_on_failure():
+            lane.submit(frame)
+            self._under_way.append((lane, start_ns, None))
 
     def collect(self) -> Segmentation:
         """Wait for the oldest frame under way, and return its labels.
@@ -169,10 +173,38 @@ class Segmenter:
         lane, start_ns, done = self._under_way.popleft()
         if lane is None:
             return done
-        result = lane.collect()
+        with self._abandoned_on_failure():
+            result = lane.collect()
         uncertainty = result.outputs[self._uncertainty_name][0] if self._uncertainty_name is not None else None
         total_ns = time.perf_counter_ns() - start_ns
         return Segmentation(result.labels, result.stage_ns, total_ns, uncertainty, result.picture)
+
+    def close(self) -> None:
+        """Give the memory of frames back that the device has for this segmenter; frames under way are lost.
+
+        The runner does the same when it is deactivated. Labels and pictures lie in that memory.
+        """
+        self._under_way.clear()
+        while self._lanes:
+            self._lanes.popitem()[1].close()
+
+    def __enter__(self) -> Segmenter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _abandoned_on_failure(self) -> Iterator[None]:
+        """Forget frames under way when one fails or is interrupted: else the next would get the labels of another."""
+        try:
+            yield
+        except InputError:  # of one frame alone
+            raise
+        except BaseException:
+            with contextlib.suppress(BackendError):  # the first failure is the one to tell
+                self.close()
+            raise
 
     def label_frame(self, frame: np.ndarray, height: int, width: int) -> np.ndarray:
         """Label one frame at a given size, as edge.accuracy wants it."""

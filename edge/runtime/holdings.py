@@ -56,6 +56,12 @@ class Holdings:
         self._release.callback(self._drop, name, free)
         return thing
 
+    def replace(self, name: str, make: Callable[[], Any]) -> Any:
+        """Give an object up that its destructor frees, then put another in its place."""
+        self._things[name] = None
+        self._things[name] = make()
+        return self._things[name]
+
     def _drop(self, name: str, free: tuple[str, Callable[[Any], Callable[[], None]]] | None) -> None:
         thing = self._things.pop(name)
         if free is not None:

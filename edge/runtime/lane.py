@@ -47,7 +47,7 @@ class LaneRequest:
 
 @dataclass(frozen=True)
 class LaneResult:
-    """What a lane made of one frame. The arrays are valid until the next `submit`.
+    """What a lane made of one frame. The arrays are views of its memory: valid until the next `submit` or `close`.
 
     Attributes:
         labels: (height, width) uint8.

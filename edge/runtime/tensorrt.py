@@ -175,8 +175,8 @@ class TensorRtRunner(Runner):
             )
         if not self._fits_gpu(machine):
             raise EngineMismatchError(
-                f"{what} was built for {built_on.gpu} (compute capability {built_on.compute_capability}); "
-                f"this machine has {machine.gpu} ({machine.compute_capability}). Next: {card.rebuild_command()}"
+                f"{what} was built for {_spelled(built_on)}; this machine has {_spelled(machine)}. "
+                f"Next: {card.rebuild_command()}"
             )
         trt = import_tensorrt()
         if not self._fits_version(trt.__version__):
@@ -188,8 +188,11 @@ class TensorRtRunner(Runner):
 
     def _fits_gpu(self, machine: Machine) -> bool:
         built_on = self._card.machine
+        if machine.architecture != built_on.architecture:
+            return False
         if (machine.gpu, machine.compute_capability) == (built_on.gpu, built_on.compute_capability):
-            return True
+            # All modules of a Jetson generation give their GPU one name, and differ in its size.
+            return None in (machine.board, built_on.board) or machine.board == built_on.board
         return self._card.is_hardware_compatible and _numbers(machine.compute_capability or "0") >= _OLDEST_PORTABLE
 
     def _fits_version(self, version: str) -> bool:
@@ -215,8 +218,26 @@ class TensorRtRunner(Runner):
             runtime.engine_host_code_allowed = True  # the engine brings the code of the version that built it
         load = runtime.deserialize_cuda_engine
         hold("engine", call("Runtime.deserialize_cuda_engine", load, plan, refused=(None,), logger=logger))
+        hold("execution", self._make_execution())
+
+    def _make_execution(self) -> Any:
         create = self._held["engine"].create_execution_context
-        hold("execution", call("ICudaEngine.create_execution_context", create, refused=(None,), logger=logger))
+        return call("ICudaEngine.create_execution_context", create, refused=(None,), logger=self._logger)
+
+    def renew(self) -> None:
+        """Make a new execution context, unless a lane has graphs that use the scratch memory of the old one."""
+        if not any(lane.has_graph for lane in self._lanes):
+            self._bound = None
+            self._held.replace("execution", self._make_execution)
+
+    @property
+    def graph_problem(self) -> str | None:
+        """Why frames are not to be recorded in a CUDA graph; None if they may be."""
+        if self._card.dla_core is not None:
+            return "a DLA's work does not go into a graph"
+        if self._card.batch_profile is not None:
+            return "the engine takes several numbers of frames, and a graph is of one"
+        return None
 
     def _check_tensors(self, trt: Any) -> None:
         """Compare names, directions, shapes and types of the engine's tensors with the contract."""
@@ -244,7 +265,7 @@ class TensorRtRunner(Runner):
         contract, most = self.contract, (self.batches[1],)
         outputs = [(name, shape, np.float32) for name, shape in contract.output_shapes.items()]
         for name, shape, dtype in ((contract.input_name, contract.input_shape, self.input_dtype), *outputs):
-            self._buffers[name] = take_buffer(self._context, self._held, name, most + shape[1:], dtype)
+            self._buffers[name] = take_buffer(self._context, self._held, name, most + shape[1:], dtype, may_map=False)
         self._addresses = {name: buffer.address for name, buffer in self._buffers.items()}
         self._bind(self._addresses, most[0])
 
@@ -292,20 +313,33 @@ class TensorRtRunner(Runner):
         if runs < 1:
             raise InputError(f"a profile of {self.contract.model} was asked for in {runs} runs, expected at least 1")
         self.infer_all(frame)  # refuses what cannot be run, and leaves the frame on the GPU
-        with self._context.current(), cleared_frames():
+        with self._context.current():
             return self._profile(len(frame), runs)
 
     def _profile(self, batch: int, runs: int) -> list[LayerTime]:
-        trt, engine, stream = import_tensorrt(), self._held["engine"], self._held["stream"]
-        create = engine.create_execution_context
-        execution = call("ICudaEngine.create_execution_context", create, refused=(None,), logger=self._logger)
+        # Up to TensorRT 8, a profile of batches belongs to one execution context at a time. Such engines have no graphs
+        # that would need the one of the runner.
+        is_exclusive = self._card.batch_profile is not None
+        if is_exclusive:
+            self._bound = None
+            self._held.replace("execution", lambda: None)
+        try:
+            with cleared_frames():
+                return self._profile_alone(batch, runs)
+        finally:
+            if is_exclusive:
+                self._held.replace("execution", self._make_execution)
+
+    def _profile_alone(self, batch: int, runs: int) -> list[LayerTime]:
+        stream, execution = self._held["stream"], self._make_execution()
         self._tell(execution, self._addresses, batch)
 
         def execute() -> None:
             self._execute(execution, stream)
             call("Stream.synchronize", stream.synchronize)
 
-        return profile_execution(trt, execution, execute, runs, engine_layers(trt, engine))
+        trt = import_tensorrt()
+        return profile_execution(trt, execution, execute, runs, engine_layers(trt, self._held["engine"]))
 
     def open_lane(self, request: LaneRequest) -> Lane | None:
         """Take memory for whole frames; None where the kernels cannot be compiled: `describe` then says why."""
@@ -349,6 +383,12 @@ class TensorRtRunner(Runner):
                 self._buffers[name].download(context.driver, stream, batch)
             call("Stream.synchronize", stream.synchronize)
         return {name: self._buffers[name].host[:batch] for name in self._output_names}
+
+
+def _spelled(machine: Machine) -> str:
+    """Return a machine's GPU and what it is part of."""
+    where = f"{machine.architecture}, {machine.board}" if machine.board is not None else machine.architecture
+    return f"{machine.gpu} (compute capability {machine.compute_capability}, {where})"
 
 
 def _numbers(text: str) -> tuple[int, ...]:

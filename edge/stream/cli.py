@@ -143,7 +143,7 @@ def _warm_up(segmenter: Segmenter, painter: Painter, size: tuple[int, int]) -> N
     uncertainty = segmentation.uncertainty
     if uncertainty is not None:
         uncertainty = np.zeros_like(uncertainty)  # that of a black frame is not to set the scale
-    painter.paint(blank, segmentation.labels, ["0"], uncertainty)
+    painter.paint(blank, segmentation.labels, ["0"], uncertainty, segmentation.picture)
 
 
 def _note(run: StreamRun, source: Source) -> str:

@@ -7,6 +7,7 @@ writes page-locked memory of the host where it lies).
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from typing import Any, Iterator
 
@@ -17,6 +18,7 @@ from edge.runtime.holdings import Holdings
 
 INSTALL_PYCUDA = "pip install pycuda"
 DEVICE = 0
+MEMORY_VARIABLE = "SEGEDGE_CUDA_MEMORY"
 
 
 def import_pycuda_driver() -> Any:
@@ -39,7 +41,8 @@ class CudaContext:
 
     Attributes:
         driver: pycuda.driver.
-        is_integrated: the GPU shares the host's memory, as a Jetson's does.
+        maps_memory: the GPU shares the host's memory, as a Jetson's does, and uses it where it lies.
+            $SEGEDGE_CUDA_MEMORY=copied turns that off, to measure both: on some GPUs such reads pass their caches by.
 
     Raises:
         BackendError: a call failed; names it.
@@ -50,7 +53,8 @@ class CudaContext:
         device = call("pycuda.driver.Device", self.driver.Device, DEVICE)
         kinds = self.driver.device_attribute
         wanted = (kinds.INTEGRATED, kinds.CAN_MAP_HOST_MEMORY)
-        self.is_integrated = all(call("Device.get_attribute", device.get_attribute, kind) for kind in wanted)
+        is_integrated = all(call("Device.get_attribute", device.get_attribute, kind) for kind in wanted)
+        self.maps_memory = is_integrated and os.environ.get(MEMORY_VARIABLE) != "copied"
         self._context = call("Device.make_context", device.make_context)
 
     def enter(self) -> None:
@@ -108,8 +112,10 @@ class Buffer:
             call("pycuda.driver.memcpy_dtoh_async", copy, self.host[:rows], self.device, stream)
 
 
-def take_buffer(context: CudaContext, held: Holdings, name: str, shape: tuple[int, ...], dtype: Any) -> Buffer:
-    """Take memory on both sides, or once for both on an integrated GPU.
+def take_buffer(
+    context: CudaContext, held: Holdings, name: str, shape: tuple[int, ...], dtype: Any, may_map: bool = True
+) -> Buffer:
+    """Take memory on both sides, or once for both where the context maps memory.
 
     Args:
         context: current.
@@ -117,13 +123,15 @@ def take_buffer(context: CudaContext, held: Holdings, name: str, shape: tuple[in
         name: in `held`; free.
         shape: of the array.
         dtype: of the array.
+        may_map: whether once will do; not where the GPU reads or writes the same place again and again.
     """
     driver = context.driver
-    flags = driver.host_alloc_flags.DEVICEMAP if context.is_integrated else 0
+    is_mapped = context.maps_memory and may_map
+    flags = driver.host_alloc_flags.DEVICEMAP if is_mapped else 0
     make = driver.pagelocked_empty
     host = call("pycuda.driver.pagelocked_empty", make, shape, dtype, mem_flags=flags)
     held.hold(f"{name} host", host, ("PagelockedHostAllocation.free", lambda array: array.base.free))
-    if context.is_integrated:
+    if is_mapped:
         address = call("PagelockedHostAllocation.get_device_pointer", host.base.get_device_pointer)
         return Buffer(host, int(address), None)
     device = take_memory(context, held, name, host.nbytes)

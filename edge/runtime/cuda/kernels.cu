@@ -100,7 +100,15 @@ SEGEDGE_DEVICE int blend_taps(const Tap& row, const Tap& column, int top_left, i
 
 template <typename Frame>
 SEGEDGE_DEVICE void prepare_pixel(const Frame& frame, const Tap& row, const Tap& column, Byte* to) {
-    const Color top_left = frame.at(row.low, column.low), top_right = frame.at(row.low, column.high);
+    const Color top_left = frame.at(row.low, column.low);
+    if (row.high_weight == 0 && column.high_weight == 0) {  // a frame of the network's size: nothing else counts
+        to[0] = Byte(top_left.red);
+        to[1] = Byte(top_left.green);
+        to[2] = Byte(top_left.blue);
+        SEGEDGE_STORED(to, 3);
+        return;
+    }
+    const Color top_right = frame.at(row.low, column.high);
     const Color bottom_left = frame.at(row.high, column.low), bottom_right = frame.at(row.high, column.high);
     to[0] = Byte(blend_taps(row, column, top_left.red, top_right.red, bottom_left.red, bottom_right.red));
     to[1] = Byte(blend_taps(row, column, top_left.green, top_right.green, bottom_left.green, bottom_right.green));

@@ -25,7 +25,7 @@ from edge.runtime.cuda import launches
 from edge.runtime.cuda.context import CudaContext
 from edge.runtime.cuda.graph import GraphDriver, GraphEvent
 from edge.runtime.cuda.launches import Launch
-from edge.runtime.cuda.slot import COPY, DOWNLOAD, INFERENCE, SPANS, UPLOAD, Network, Slot, take_slot, upload_tables
+from edge.runtime.cuda.slot import COPY, DOWNLOAD, INFERENCE, SPANS, UPLOAD, Network, Slot, take_scratch, take_slot
 from edge.runtime.holdings import Holdings, cleared_frames
 from edge.runtime.lane import Lane, LaneRequest, LaneResult
 
@@ -74,13 +74,14 @@ class CudaLane(Lane):
             graphs = self._open_graphs()
             self._load_kernels(image)
             self._take_streams(stream)
-            tables = upload_tables(context, self._held, network.contract, request)
+            self._scratch = take_scratch(context, self._held, network, request)
             for number in range(request.depth):
-                slot = take_slot(context, self._held, network, request, tables, number, graphs)
+                slot = take_slot(context, self._held, network, request, self._scratch, number, graphs)
                 self._slots.append(slot)
                 self._free.append(number)
                 self._pass_black_frame(slot)
-            if graphs is not None:
+            self._graph_problem = self._graph_problem or network.graph_problem
+            if self._graph_problem is None:
                 self._record_graphs(graphs)
         except BaseException as error:
             # The frames of the failed call hold what is to be released, beyond the end of its context.
@@ -100,7 +101,7 @@ class CudaLane(Lane):
 
     def _take_streams(self, compute: Any) -> None:
         self._streams.update(dict.fromkeys((UPLOAD, INFERENCE, DOWNLOAD), compute))
-        if self.request.depth > 1 and not self._context.is_integrated:
+        if self.request.depth > 1 and not self._context.maps_memory:
             for name in _OF_COPIES:
                 stream = call("pycuda.driver.Stream", self._driver.Stream)
                 self._streams[name] = self._held.hold(f"{name} stream", stream)
@@ -128,7 +129,16 @@ class CudaLane(Lane):
             self._graph_problem = str(reason)
             for slot in self._slots:
                 slot.graph = None
+            self._network.renew()
+            with contextlib.suppress(BackendError):  # what the capture left behind may be told once more
+                self._pass_black_frame(self._slots[0])
+            for slot in self._slots:
                 self._pass_black_frame(slot)
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether frames are started by a recorded graph, which uses the network's scratch memory."""
+        return any(slot.graph is not None for slot in self._slots)
 
     def _pass_black_frame(self, slot: Slot) -> None:
         """Kernels are loaded, and TensorRT makes up its mind, before anything is recorded or timed."""
@@ -140,6 +150,8 @@ class CudaLane(Lane):
 
     def submit(self, frame: np.ndarray) -> None:
         """Copy a frame into page-locked memory, and put all that is to be done with it on the streams."""
+        if not self._is_open:
+            raise BackendError("the lane is closed")
         if not self._free:
             raise BackendError(f"{len(self._under_way)} frames are under way, as many as the lane has slots")
         if frame.shape != self.request.frame_shape or frame.dtype != np.uint8:
@@ -173,10 +185,9 @@ class CudaLane(Lane):
         call("Event.synchronize", slot.events["done"].synchronize)
         stage_ns = {COPY: slot.copy_ns}
         for stage, (begin, end) in SPANS.items():
-            if stage in _OF_COPIES and self._context.is_integrated:
+            if stage in _OF_COPIES and self._context.maps_memory:
                 continue
-            elapsed_ms = call("Event.time_till", slot.events[begin].time_till, slot.events[end])
-            stage_ns[stage] = round(1e6 * elapsed_ms)
+            stage_ns[stage] = round(1e6 * _elapsed_ms(slot.events[begin], slot.events[end]))
         return stage_ns
 
     def _start(self, slot: Slot) -> None:
@@ -215,7 +226,7 @@ class CudaLane(Lane):
             self._enqueue_download(slot, record)
 
     def _enqueue_upload(self, slot: Slot, record: Callable[[Any, Any], None]) -> None:
-        if self._context.is_integrated:
+        if self._context.maps_memory:
             return
         stream = self._streams[UPLOAD]
         record(slot.events["upload begins"], stream)
@@ -228,8 +239,11 @@ class CudaLane(Lane):
         for launch in slot.before:
             self._launch(launch, stream)
         record(slot.events["prepared"], stream)
-        self._network.enqueue(slot.addresses, stream)
+        self._network.enqueue(self._scratch.addresses, stream)
         record(slot.events["inferred"], stream)
+        for target, source, size_bytes in slot.copies:
+            copy = self._driver.memcpy_dtod_async
+            call("pycuda.driver.memcpy_dtod_async", copy, target, source, size_bytes, stream)
         if slot.not_finite.device is not None:
             clear = self._driver.memset_d32_async
             call("pycuda.driver.memset_d32_async", clear, slot.not_finite.device, 0, 1, stream)
@@ -238,7 +252,7 @@ class CudaLane(Lane):
         record(slot.events["labelled"], stream)
 
     def _enqueue_download(self, slot: Slot, record: Callable[[Any, Any], None]) -> None:
-        if self._context.is_integrated:
+        if self._context.maps_memory:
             return
         stream = self._streams[DOWNLOAD]
         record(slot.events["download begins"], stream)
@@ -256,7 +270,8 @@ class CudaLane(Lane):
         """Return slots, memory, and whether frames are started by a CUDA graph."""
         return {
             "slots": self.request.depth,
-            "memory": "mapped" if self._context.is_integrated else "copied",
+            "memory": "mapped" if self._context.maps_memory else "copied",
+            "wait": "busy" if self.request.depth == 1 else "blocking",
             "cuda_graph": "yes" if self._graph_problem is None else f"no: {self._graph_problem}",
         }
 
@@ -264,9 +279,9 @@ class CudaLane(Lane):
         """Wait for what is under way, and give everything back."""
         if not self._is_open:
             return
-        self._is_open = False
-        self._on_close(self)
         with self._context.current(), cleared_frames():
+            self._is_open = False
+            self._on_close(self)
             self._finish_and_forget()
 
     def _finish_and_forget(self) -> None:
@@ -289,8 +304,15 @@ class CudaLane(Lane):
 
 
 def _record(event: Any, stream: Any) -> None:
-    call("Event.record", event.record, stream)
+    if isinstance(event, GraphEvent):
+        event.record(stream)  # names its own call
+    else:
+        call("Event.record", event.record, stream)
 
 
 def _record_external(event: GraphEvent, stream: Any) -> None:
     event.record_external(stream)
+
+
+def _elapsed_ms(begin: Any, end: Any) -> float:
+    return begin.time_till(end) if isinstance(begin, GraphEvent) else call("Event.time_till", begin.time_till, end)

@@ -54,14 +54,12 @@ class Launch:
         grid: blocks along x, y and z.
         block: threads of a block along x, y and z.
         arguments: NumPy scalars in order; a pycuda function takes them as they are.
-        shared_bytes: dynamic shared memory of a block.
     """
 
     kernel: str
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
     arguments: tuple[np.generic, ...]
-    shared_bytes: int = 0
 
     def parameters(self) -> ctypes.Array[ctypes.c_void_p]:
         """Return `kernelParams` of the driver's cuLaunchKernel: one address per argument.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -35,18 +35,46 @@ ORDER_EVENTS = ("copied", "computed", "done")
 
 
 class Network(Protocol):
-    """What a lane knows of an engine: where it reads and writes, and how it is started."""
+    """What a lane knows of an engine: where it reads and writes, and how it is started.
+
+    Attributes:
+        contract: input and outputs.
+        input_dtype: numpy.uint8 or numpy.float32.
+        graph_problem: why it is not to be recorded in a CUDA graph; None if it may be.
+    """
 
     contract: Contract
     input_dtype: Any
+    graph_problem: str | None
 
-    def enqueue(self, addresses: dict[str, int], stream: Any) -> None:
-        """Put one inference of a single frame on a stream.
+    def enqueue(self, addresses: dict[str, int], stream: Any, batch: int = 1) -> None:
+        """Put one inference on a stream.
 
         Args:
             addresses: tensor -> where it lies on the GPU.
             stream: of pycuda.
+            batch: frames.
         """
+
+    def renew(self) -> None:
+        """Start afresh behind a capture that failed, where no recorded frame would be lost by that."""
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """What all frames of a lane share.
+
+    Attributes:
+        tables: of both resizes and the palette, name -> address.
+        prepared: address of the resized frame.
+        addresses: tensor of the network -> where it lies.
+        winners: address of the best class of each node.
+    """
+
+    tables: dict[str, int]
+    prepared: int
+    addresses: dict[str, int]
+    winners: int
 
 
 @dataclass
@@ -59,8 +87,8 @@ class Slot:
         not_finite: (1,) int32, not 0 where a logit was NaN or infinite.
         outputs: those that are wanted on the host.
         picture: frame and colours; None without a blend.
-        addresses: tensor of the network -> where it lies.
         before: kernels in front of the network.
+        copies: (target, source, bytes) of the outputs that are wanted, on the GPU.
         after: kernels behind it.
         events: by name: those of SPANS tell the time, ORDER_EVENTS what has to come first.
         downloads: what is copied to the host.
@@ -73,19 +101,13 @@ class Slot:
     not_finite: Buffer
     outputs: dict[str, Buffer]
     picture: Buffer | None
-    addresses: dict[str, int]
     before: tuple[Launch, ...]
+    copies: tuple[tuple[int, int, int], ...]
     after: tuple[Launch, ...]
     events: dict[str, Any]
     downloads: list[Buffer]
     graph: CudaGraph | None = None
     copy_ns: int = 0
-
-
-def _take_event(context: CudaContext, held: Holdings, name: str, graphs: GraphDriver | None) -> Any:
-    if graphs is None:
-        return held.hold(name, call("pycuda.driver.Event", context.driver.Event))
-    return held.hold(name, graphs.make_event(), ("cuEventDestroy", lambda event: event.free))
 
 
 def frame_size(request: LaneRequest) -> tuple[int, int]:
@@ -94,12 +116,37 @@ def frame_size(request: LaneRequest) -> tuple[int, int]:
     return (rows * 2 // 3, columns) if request.color_order == "nv12" else (rows, columns)
 
 
-def upload_tables(context: CudaContext, held: Holdings, contract: Contract, request: LaneRequest) -> dict[str, int]:
-    """Put the tables of both resizes and the palette into the GPU's memory; return name -> address.
+def take_scratch(context: CudaContext, held: Holdings, network: Network, request: LaneRequest) -> Scratch:
+    """Take what all frames of a lane share: they are computed one after another, on one stream.
+
+    Args:
+        context: current.
+        held: what gives it back.
+        network: the engine.
+        request: what the lane is for.
 
     Raises:
         InputError: a blend does not go with the frames.
     """
+    contract = network.contract
+    tables = _upload_tables(context, held, contract, request)
+
+    def memory(name: str, size_bytes: int) -> int:
+        return int(take_memory(context, held, name, size_bytes))
+
+    addresses = {
+        name: memory(f"tensor {name}", int(np.prod(shape)) * 4) for name, shape in contract.output_shapes.items()
+    }
+    pixels = int(np.prod(contract.input_shape))
+    prepared = memory("prepared", pixels)
+    is_float = network.input_dtype == np.float32
+    addresses[contract.input_name] = memory("float input", 4 * pixels) if is_float else prepared
+    _, logit_height, logit_width = contract.output_shape[1:]
+    return Scratch(tables, prepared, addresses, memory("winners", logit_height * logit_width))
+
+
+def _upload_tables(context: CudaContext, held: Holdings, contract: Contract, request: LaneRequest) -> dict[str, int]:
+    """Put the tables of both resizes and the palette into the GPU's memory; return name -> address."""
     size = frame_size(request)
     rows, columns = launches.resize_tables(size, contract.height, contract.width)
     _, logit_height, logit_width = contract.output_shape[1:]
@@ -121,18 +168,18 @@ def take_slot(
     held: Holdings,
     network: Network,
     request: LaneRequest,
-    tables: dict[str, int],
+    scratch: Scratch,
     number: int,
     graphs: GraphDriver | None,
 ) -> Slot:
-    """Take everything that one frame under way needs.
+    """Take everything that one frame under way needs for itself.
 
     Args:
         context: current.
         held: what gives it back.
         network: the engine.
         request: what the lane is for.
-        tables: of `upload_tables`.
+        scratch: what the slots share.
         number: of the slot.
         graphs: makes events that work in a graph; None for those of pycuda.
     """
@@ -141,73 +188,77 @@ def take_slot(
     def buffer(name: str, shape: tuple[int, ...], dtype: Any) -> Buffer:
         return take_buffer(context, held, f"{name} {number}", shape, dtype)
 
-    def memory(name: str, size_bytes: int) -> int:
-        return int(take_memory(context, held, f"{name} {number}", size_bytes))
-
     frame = buffer("frame", request.frame_shape, np.uint8)
     labels = buffer("labels", (request.height, request.width), np.uint8)
     not_finite = buffer("not finite", (1,), np.int32)
     picture = buffer("picture", request.frame_shape, np.uint8) if request.blend is not None else None
     outputs = {name: buffer(f"output {name}", contract.output_shapes[name], np.float32) for name in request.outputs}
-    addresses = {name: output.address for name, output in outputs.items()}
-    for name, shape in contract.output_shapes.items():
-        if name not in addresses:
-            addresses[name] = memory(f"tensor {name}", int(np.prod(shape)) * 4)
-    pixels = int(np.prod(contract.input_shape))
-    prepared = memory("prepared", pixels)
-    before = [_prepare(request, contract, frame.address, prepared, tables)]
-    addresses[contract.input_name] = prepared
-    if network.input_dtype == np.float32:
-        addresses[contract.input_name] = memory("float input", 4 * pixels)
-        before.append(launches.widen(prepared, addresses[contract.input_name], contract.height, 3 * contract.width))
-    after = _label(request, contract, addresses[contract.output_name], tables, memory, labels, not_finite)
+    before = [_prepare(request, contract, frame.address, scratch)]
+    network_input = scratch.addresses[contract.input_name]
+    if network_input != scratch.prepared:
+        before.append(launches.widen(scratch.prepared, network_input, contract.height, 3 * contract.width))
+    after = _label(request, contract, scratch, labels, not_finite)
     if picture is not None:
         pitch = 3 * request.width
         after.append(
             launches.paint(
-                frame.address, pitch, labels.address, request.width, tables["palette"], request.blend.alpha,
+                frame.address, pitch, labels.address, request.width, scratch.tables["palette"], request.blend.alpha,
                 picture.address, pitch, request.height, request.width,
             )
         )  # fmt: skip
-    events = {
-        name: _take_event(context, held, f"event {name} {number}", graphs)
-        for name in dict.fromkeys(name for span in SPANS.values() for name in span)
-    }
+    return Slot(
+        frame=frame,
+        labels=labels,
+        not_finite=not_finite,
+        outputs=outputs,
+        picture=picture,
+        before=tuple(before),
+        copies=tuple((output.address, scratch.addresses[name], output.host.nbytes) for name, output in outputs.items()),
+        after=tuple(after),
+        events=_take_events(context, held, number, graphs, request.depth),
+        downloads=[labels, not_finite, *outputs.values(), *([picture] if picture is not None else [])],
+    )
+
+
+def _take_events(
+    context: CudaContext, held: Holdings, number: int, graphs: GraphDriver | None, depth: int
+) -> dict[str, Any]:
+    driver = context.driver
+    events: dict[str, Any] = {}
+    for name in dict.fromkeys(name for span in SPANS.values() for name in span):
+        if graphs is None:
+            events[name] = held.hold(f"event {name} {number}", call("pycuda.driver.Event", driver.Event))
+        else:
+            made = graphs.make_event()
+            events[name] = held.hold(f"event {name} {number}", made, ("cuEventDestroy", lambda event: event.free))
+    # With one frame under way the host waits busily, for the least latency; with several it has time, and sleeps.
     for name in ORDER_EVENTS:
-        made = call("pycuda.driver.Event", context.driver.Event)
-        events[name] = held.hold(f"event {name} {number}", made)
-    downloads = [labels, not_finite, *outputs.values(), *([picture] if picture is not None else [])]
-    return Slot(frame, labels, not_finite, outputs, picture, addresses, tuple(before), tuple(after), events, downloads)
+        flags = driver.event_flags.DISABLE_TIMING | (driver.event_flags.BLOCKING_SYNC if depth > 1 else 0)
+        events[name] = held.hold(f"event {name} {number}", call("pycuda.driver.Event", driver.Event, flags))
+    return events
 
 
-def _prepare(request: LaneRequest, contract: Contract, frame: int, prepared: int, tables: dict[str, int]) -> Launch:
-    rows, columns = tables["frame rows"], tables["frame columns"]
+def _prepare(request: LaneRequest, contract: Contract, frame: int, scratch: Scratch) -> Launch:
+    rows, columns = scratch.tables["frame rows"], scratch.tables["frame columns"]
     height, width = frame_size(request)
     if request.color_order == "nv12":
         return launches.prepare_nv12(
             frame, width, frame + height * width, width, (height, width), rows, columns,
-            prepared, contract.height, contract.width,
+            scratch.prepared, contract.height, contract.width,
         )  # fmt: skip
     return launches.prepare_interleaved(
-        frame, 3 * width, rows, columns, prepared, contract.height, contract.width, request.color_order
+        frame, 3 * width, rows, columns, scratch.prepared, contract.height, contract.width, request.color_order
     )
 
 
 def _label(
-    request: LaneRequest,
-    contract: Contract,
-    logits: int,
-    tables: dict[str, int],
-    memory: Callable[[str, int], int],
-    labels: Buffer,
-    not_finite: Buffer,
+    request: LaneRequest, contract: Contract, scratch: Scratch, labels: Buffer, not_finite: Buffer
 ) -> list[Launch]:
-    shape = contract.output_shape[1:]
-    winners = memory("winners", shape[1] * shape[2])
+    logits, shape = scratch.addresses[contract.output_name], contract.output_shape[1:]
     return [
-        launches.label_nodes(logits, shape, winners, not_finite.address),
+        launches.label_nodes(logits, shape, scratch.winners, not_finite.address),
         launches.label_pixels(
-            logits, shape, winners, tables["label rows"], tables["label columns"],
+            logits, shape, scratch.winners, scratch.tables["label rows"], scratch.tables["label columns"],
             labels.address, request.width, request.height, request.width,
         ),
     ]  # fmt: skip

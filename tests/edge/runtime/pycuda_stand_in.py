@@ -70,7 +70,7 @@ def make_pycuda(gpu: Gpu) -> types.ModuleType:
     class Event:
         handle = 4712
 
-        def __init__(self):
+        def __init__(self, flags=0):
             gpu.reach("pycuda.driver.Event")
             gpu.born("event", self)
             self._time = None
@@ -154,10 +154,16 @@ def make_pycuda(gpu: Gpu) -> types.ModuleType:
         gpu.reach("pycuda.driver.memcpy_dtoh_async")
         ctypes.memmove(target.ctypes.data, int(source), target.nbytes)
 
+    def memcpy_dtod_async(target, source, size, stream):
+        gpu.reach("pycuda.driver.memcpy_dtod_async")
+        ctypes.memmove(target, source, size)
+
     def memcpy_htod(target, source):
         gpu.reach("pycuda.driver.memcpy_htod")
         ctypes.memmove(int(target), source.ctypes.data, source.nbytes)
 
+    driver.memcpy_dtod_async = memcpy_dtod_async
+    driver.event_flags = types.SimpleNamespace(BLOCKING_SYNC=1, DISABLE_TIMING=2)
     driver.host_alloc_flags = types.SimpleNamespace(DEVICEMAP=2)
     driver.device_attribute = types.SimpleNamespace(INTEGRATED="INTEGRATED", CAN_MAP_HOST_MEMORY="CAN_MAP_HOST_MEMORY")
     driver.Event, driver.module_from_buffer, driver.memset_d32_async = Event, module_from_buffer, memset_d32_async

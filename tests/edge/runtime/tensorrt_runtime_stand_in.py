@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import types
+import weakref
 
 import numpy as np
 from cuda_ledger import Gpu, at
@@ -36,6 +37,10 @@ def runtime_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
 
         def __init__(self, engine):
             self._engine, self._addresses, self._batch = engine, {}, None
+            # Up to 8, a profile belongs to one execution context at a time: the next one has none.
+            free = any(not isinstance(value.shape[0], int) for value in engine._inputs.values())
+            self._has_profile = not (free and version.startswith("8.") and len(engine._executions))
+            engine._executions.add(self)
             gpu.born("execution context", self)
 
         def set_tensor_address(self, name, address):
@@ -45,7 +50,7 @@ def runtime_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
             return True
 
         def set_input_shape(self, name, shape):
-            if gpu.reach("IExecutionContext.set_input_shape") is False:
+            if gpu.reach("IExecutionContext.set_input_shape") is False or not self._has_profile:
                 return False
             self._batch = shape[0]
             return True
@@ -97,6 +102,7 @@ def runtime_classes(trt: types.ModuleType, gpu: Gpu, version: str) -> tuple:
             self._layers = [
                 (node.name or node.output[0], node.op_type) for node in onnx.load_model_from_string(graph).graph.node
             ]
+            self._executions = weakref.WeakSet()
             self._inputs = {value.name: value for value in self.session.get_inputs()}
             self._tensors = {**self._inputs, **{value.name: value for value in self.session.get_outputs()}}
             gpu.born("engine", self)

@@ -321,8 +321,83 @@ def test_lane_closed_twice_and_runner_after_it_are_harmless(gpu, runner):
         lane.close()
         lane.close()
         assert runner._lanes == []
-        with pytest.raises(BackendError, match="under way"):
+        with pytest.raises(BackendError, match="the lane is closed"):
             lane.submit(FRAMES[0])
+
+
+def test_interrupted_frame_does_not_give_its_labels_to_the_next(runner, reference, monkeypatch):
+    with runner:
+        segmenter = Segmenter(runner, "bgr", 2)
+        segmenter(FRAMES[0], 20, 44)
+        (lane,) = runner._lanes
+        submit = lane.submit
+
+        def interrupted(frame):
+            submit(frame)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(lane, "submit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            segmenter(FRAMES[0], 20, 44)
+        assert runner._lanes == []
+        np.testing.assert_array_equal(segmenter(FRAMES[1], 20, 44).labels, reference(FRAMES[1], 20, 44))
+
+
+def test_closed_segmenter_gives_the_memory_of_its_frames_back(gpu, runner):
+    with runner:
+        alive = dict(gpu.live)
+        with Segmenter(runner) as segmenter:
+            segmenter(FRAMES[0], 20, 44)
+            assert len(gpu.live) > len(alive)
+        assert gpu.live == alive
+
+
+def test_mapping_can_be_turned_off_to_measure_both(gpu, runner, reference, monkeypatch):
+    monkeypatch.setenv("SEGEDGE_CUDA_MEMORY", "copied")
+    with runner:
+        labels = Segmenter(runner)(FRAMES[0], 20, 44).labels.copy()
+        assert runner.describe()["memory"] == "copied"
+    np.testing.assert_array_equal(labels, reference(FRAMES[0], 20, 44))
+
+
+def test_engine_with_a_batch_profile_is_profiled_though_a_profile_serves_one_at_a_time(gpu, version, tmp_path):
+    runner = write_runner(tmp_path, version, batch="frames")
+    runner = type(runner)(runner._path, dataclasses.replace(runner._card, batch_profile=(1, 2, 3)))
+    frames = np.ascontiguousarray(FRAMES[:2, :8, :16])
+    with runner:
+        before = runner.infer(frames).copy()
+        assert len(runner.profile(frames, 2)) == 5
+        np.testing.assert_array_equal(runner.infer(frames), before)
+        gpu.faults["EngineInspector.get_engine_information"] = stand_in.CudaError
+        with pytest.raises(BackendError, match="EngineInspector"):
+            runner.profile(frames, 2)
+        gpu.faults.clear()
+        np.testing.assert_array_equal(runner.infer(frames), before)
+
+
+def test_frames_of_an_engine_that_takes_several_are_not_recorded(gpu, version, tmp_path):
+    for changes, reason in (({"batch_profile": (1, 2, 3)}, "several numbers of frames"), ({"dla_core": 0}, "DLA")):
+        runner = write_runner(tmp_path, version)
+        assert runner.graph_problem is None
+        assert reason in type(runner)(runner._path, dataclasses.replace(runner._card, **changes)).graph_problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_right"),
+    [
+        ({}, True),
+        ({"board": "NVIDIA Jetson AGX Orin"}, True),
+        ({"board": "NVIDIA Jetson Orin Nano"}, False),
+        ({"architecture": "x86_64"}, False),
+    ],
+)
+def test_engine_of_another_module_with_a_gpu_of_the_same_name_does_not_fit(runner, changes, is_right):
+    built_on = dataclasses.replace(HERE, board="NVIDIA Jetson AGX Orin")
+    for is_portable in (False, True):
+        card = dataclasses.replace(runner._card, machine=built_on, is_hardware_compatible=is_portable)
+        here = dataclasses.replace(HERE, **changes)
+        # Hardware compatibility is not for Jetsons, nor across architectures.
+        assert type(runner)(runner._path, card)._fits_gpu(here) == is_right
 
 
 def test_profile_engine_takes_any_batch_within_it(gpu, version, tmp_path):

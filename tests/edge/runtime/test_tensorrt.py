@@ -267,7 +267,7 @@ def test_failure_to_free_one_thing_is_told_and_the_rest_is_freed(gpu, runner, na
     [
         ({"gpu": None, "compute_capability": None}, "no NVIDIA GPU"),
         ({"gpu": "Xavier"}, r"built for Orin .* this machine has Xavier .* python export/build_engine.py"),
-        ({"compute_capability": "7.2"}, r"capability 8.7\); this machine has Orin \(7.2\)"),
+        ({"compute_capability": "7.2"}, r"capability 8\.7, aarch64\); this machine has Orin \(compute capability 7\.2"),
     ],
 )
 def test_engine_of_another_gpu_is_refused_before_anything_is_imported(gpu, runner, monkeypatch, change, message):
