@@ -47,7 +47,7 @@ from export.tensorrt_config import (
     warning_notes,
 )
 from export.tensorrt_progress import BuildProgress
-from export.timing_cache import load_timing_cache, save_timing_cache, timing_cache_path
+from export.timing_cache import load_timing_cache, power_mode, save_timing_cache, timing_cache_path
 
 OLDEST_VERSION = (8, 5)
 SUFFIX = ".engine"
@@ -115,7 +115,7 @@ def build_tensorrt(
         graph = to_float16(graph)
     elif precision == "int8" and not is_strongly_typed:
         graph = with_float_weights(graph)
-    timing_cache = timing_cache_path(gpu.name, gpu.compute_capability, trt.__version__)
+    timing_cache = timing_cache_path(gpu.name, gpu.compute_capability, trt.__version__, power_mode())
     job = _Job(trt, graph, precision, is_strongly_typed, options, timing_cache, tuple(float_layers))
     if calibration is None:
         data, notes = _build(job, None)

@@ -1,10 +1,11 @@
 """Times that TensorRT measured for layers, kept from one build to the next.
 
-    <cache folder>/tensorrt-timing-<GPU>-<compute capability>-<version>.cache
+    <cache folder>/tensorrt-timing-<GPU>-<compute capability>-<version>[-<power mode>].cache
 
 lies in the user's cache folder ($SEGEDGE_CACHE, else $XDG_CACHE_HOME/segedge, else ~/.cache/segedge), so it serves all
-artefacts, and outlives them. Times of another GPU or TensorRT mean nothing, so each has a file of its own. What is on
-the disk when a build ends is merged into what it measured, under a lock, so that builds at the same time lose nothing.
+artefacts, and outlives them. Times of another GPU, TensorRT or power mode of a Jetson mean nothing, so each has a file
+of its own. What is on the disk when a build ends is merged into what it measured, under a lock, so that builds at the
+same time lose nothing.
 A damaged file costs a note and the time to measure anew, never an engine.
 
 Sources: TensorRT developer guide, "Timing Cache"; ITimingCache.combine (entries that both have stay as they are).
@@ -23,21 +24,34 @@ from edge.artifacts import write_bytes
 from edge.errors import BackendError, StorageError
 from edge.postprocess.native.build import NativeUnavailable, cache_folder
 from edge.runtime.tensorrt import call
+from edge.telemetry.sysfs import SysfsSource
 
 
-def timing_cache_path(gpu: str | None, compute_capability: str | None, version: str) -> Path | None:
+def power_mode(root: str | os.PathLike = "/") -> str | None:
+    """Return the power mode of a Jetson, such as "MODE_15W"; None where none can be read, as elsewhere.
+
+    Args:
+        root: what stands for "/"; another folder in tests.
+    """
+    return SysfsSource(root).read().power_mode
+
+
+def timing_cache_path(
+    gpu: str | None, compute_capability: str | None, version: str, mode: str | None = None
+) -> Path | None:
     """Return the file of this machine's times; None where no folder can be written.
 
     Args:
         gpu: its name.
         compute_capability: such as "8.7".
         version: of TensorRT.
+        mode: of power, of a Jetson; None elsewhere.
     """
     try:
         folder = cache_folder()
     except NativeUnavailable:
         return None
-    words = (gpu or "gpu", compute_capability or "unknown", version)
+    words = (gpu or "gpu", compute_capability or "unknown", version, *([mode] if mode else []))
     slug = "-".join(re.sub(r"[^a-z0-9.]+", "-", word.lower()).strip("-") for word in words)
     return folder / f"tensorrt-timing-{slug}.cache"
 

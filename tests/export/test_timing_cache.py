@@ -61,6 +61,26 @@ def test_each_gpu_and_version_has_a_file_of_its_own(install, timing_cache_folder
     ]
 
 
+def test_each_power_mode_of_a_jetson_has_a_file_of_its_own(install, timing_cache_folder, tmp_path, monkeypatch):
+    gpu = install("8.6.1", Gpu("Orin", "8.7"))
+    monkeypatch.setattr(builder_module, "power_mode", lambda: timing_cache.power_mode(tmp_path))
+    build_tensorrt(GRAPHS[0], "float32")  # no mode can be read: in a container, say
+    status, table = tmp_path / "var/lib/nvpmodel/status", tmp_path / "etc/nvpmodel.conf"
+    for path, text in ((status, "pmode:0002 fmode:quiet"), (table, "< POWER_MODEL ID=2 NAME=MODE_15W >\n")):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    build_tensorrt(GRAPHS[0], "float32")
+    assert len(gpu.config.cache.content.splitlines()) == 2
+    status.write_text("pmode:0000")
+    build_tensorrt(GRAPHS[1], "float32")
+    assert len(gpu.config.cache.content.splitlines()) == 2  # nothing of the times at 15 W
+    assert caches(timing_cache_folder) == [
+        "tensorrt-timing-orin-8.7-8.6.1-0.cache",
+        "tensorrt-timing-orin-8.7-8.6.1-mode-15w.cache",
+        "tensorrt-timing-orin-8.7-8.6.1.cache",
+    ]
+
+
 def test_name_of_a_gpu_cannot_lead_elsewhere(timing_cache_folder):
     path = timing_cache_path("../NVIDIA  Orin (nvgpu)/x", "8.7", "8.5.2.2")
     assert path.parent == timing_cache_folder()
