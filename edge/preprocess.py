@@ -60,6 +60,26 @@ class FramePreparer:
         return self._tensor
 
 
+def to_nv12(frame_bgr: np.ndarray) -> np.ndarray:
+    """Return a frame as cameras and decoders give it: luma, and below it pairs of U and V at half the size.
+
+    Args:
+        frame_bgr: (h, w, 3) uint8 with even sides.
+
+    Returns:
+        (h * 3 / 2, w) uint8, ITU-R BT.601.
+
+    Raises:
+        InputError: a side is odd.
+    """
+    height, width = frame_bgr.shape[:2]
+    if height % 2 or width % 2:
+        raise InputError(f"frame is {height}x{width}, NV12 needs even sides: two pixels share a colour")
+    planar = cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2YUV_I420)
+    chroma = planar[height:].reshape(2, -1)
+    return np.concatenate((planar[:height], np.stack(tuple(chroma), -1).reshape(height // 2, width)))
+
+
 def prepare_rgb(frame_rgb: np.ndarray, height: int, width: int) -> np.ndarray:
     """Prepare one RGB frame into a new tensor, (1, height, width, 3) uint8."""
     return FramePreparer(height, width, "rgb")(frame_rgb)

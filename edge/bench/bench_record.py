@@ -47,6 +47,7 @@ class BenchRecord:
         frames_in_flight: frames that were under way at once.
         samples_end_to_end_ms: latency of each measured frame; empty in records from before there were any, where it
             is the sum of the stages.
+        frame_format: "bgr" or "nv12".
     """
 
     engine: EngineCard
@@ -69,6 +70,7 @@ class BenchRecord:
     power: PowerRecord | None = None
     frames_in_flight: int = 1
     samples_end_to_end_ms: tuple[float, ...] = ()
+    frame_format: str = "bgr"
 
     def latencies_ms(self) -> list[float]:
         """Return the end-to-end latency of each measured frame."""

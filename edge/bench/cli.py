@@ -23,6 +23,7 @@ from edge.errors import BackendError, InputError
 from edge.frames import FrameSet
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime import Runner, open_engine
+from edge.segmenter import NV12
 from edge.telemetry import AUTO, POWER_CHOICES, open_power_source
 
 
@@ -48,6 +49,12 @@ def build_parser() -> argparse.ArgumentParser:
         default=1,
         metavar="N",
         help="frames under way at once: 1 for the least latency, 2 for throughput (TensorRT; default: %(default)s)",
+    )
+    run.add_argument(
+        "--frame-format",
+        choices=("bgr", NV12),
+        default="bgr",
+        help="what frames are handed over as: bgr, or nv12 as cameras and decoders give them (default: %(default)s)",
     )
     run.add_argument("--accuracy", action="store_true", help="also measure mIoU on the validation split")
     run.add_argument(
@@ -85,7 +92,7 @@ def _run(arguments: argparse.Namespace) -> int:
     dataset = arguments.dataset or (contract.dataset if arguments.accuracy or arguments.data_dir else None)
     labelled = open_dataset(dataset, arguments.data_dir, "val") if arguments.accuracy else None
     frames = chosen_frames(arguments, dataset, (contract.height, contract.width))
-    plan = BenchPlan(arguments.warmup, arguments.frames, arguments.seconds, arguments.in_flight)
+    plan = BenchPlan(arguments.warmup, arguments.frames, arguments.seconds, arguments.in_flight, arguments.frame_format)
     with contextlib.ExitStack() as opened:
         power, passed_over = open_power_source(arguments.power, is_on_gpu=card.backend == "tensorrt")
         for reason in passed_over:
@@ -144,8 +151,8 @@ def _print_record(record: BenchRecord) -> None:
         f"with {record.engine.backend} {record.runner['version']}, post-processing {record.postprocess}"
     )
     print(
-        f"{record.end_to_end.sample_count} frames of {record.frame_height}x{record.frame_width} ({record.input}) "
-        f"after {record.warmup_frames} to warm up"
+        f"{record.end_to_end.sample_count} frames of {record.frame_height}x{record.frame_width} ({record.input}"
+        f"{', NV12' if record.frame_format == NV12 else ''}) after {record.warmup_frames} to warm up"
     )
     print(f"{'':12} {'p50':>9} {'p90':>9} {'p99':>9} {'max':>9}  ms")
     for name, stage in [*record.stages.items(), ("end to end", record.end_to_end)]:

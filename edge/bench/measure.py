@@ -19,9 +19,10 @@ from edge.errors import DatasetError, InputError
 from edge.frames import FrameSet
 from edge.machine import this_machine
 from edge.postprocess import backend as postprocess_backend
+from edge.preprocess import to_nv12
 from edge.provenance import RANDOM
 from edge.runtime.base import Runner
-from edge.segmenter import Segmenter
+from edge.segmenter import NV12, Segmenter
 from edge.telemetry.base import PowerSource
 from edge.telemetry.power_record import PowerRecord, power_record
 from edge.telemetry.sampler import PowerSampler
@@ -39,12 +40,14 @@ class BenchPlan:
         frames: at least this many are measured.
         seconds: at least this long is measured.
         in_flight: frames that are under way at once, where the device can have several.
+        frame_format: "bgr", as OpenCV gives frames, or "nv12", as cameras and decoders do.
     """
 
     warmup_frames: int = 10
     frames: int = 200
     seconds: float = 5.0
     in_flight: int = 1
+    frame_format: str = "bgr"
 
 
 @dataclass
@@ -95,9 +98,12 @@ def run_benchmark(
     pictures = [cv2.cvtColor(frames.read(index), cv2.COLOR_RGB2BGR) for index in range(count)]
     if len({picture.shape for picture in pictures}) > 1:
         raise InputError(f"frames of {frames.description} differ in size, expected one size in a benchmark")
+    frame_height, frame_width = pictures[0].shape[:2]
+    if plan.frame_format == NV12:
+        pictures = [to_nv12(picture) for picture in pictures]
     started_utc = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     with runner:
-        segmenter = Segmenter(runner, "bgr", plan.in_flight)
+        segmenter = Segmenter(runner, plan.frame_format, plan.in_flight)
         samples, power_seen = _measure_with_power(segmenter, pictures, plan, power)
         described, in_flight, is_on_device = runner.describe(), segmenter.depth, segmenter.is_on_device
         accuracy = None
@@ -112,8 +118,8 @@ def run_benchmark(
         postprocess="cuda" if is_on_device else postprocess_backend(),
         opencv_threads=cv2.getNumThreads(),
         input=frames.description,
-        frame_height=pictures[0].shape[0],
-        frame_width=pictures[0].shape[1],
+        frame_height=frame_height,
+        frame_width=frame_width,
         distinct_frames=count,
         warmup_frames=plan.warmup_frames,
         stages={stage: summarise(values) for stage, values in samples.stages_ns.items()},
@@ -125,6 +131,7 @@ def run_benchmark(
         samples_ms={stage: _milliseconds(values) for stage, values in samples.stages_ns.items()},
         power=power_seen,
         frames_in_flight=in_flight,
+        frame_format=plan.frame_format,
         samples_end_to_end_ms=tuple(_milliseconds(samples.totals_ns)),
     )
 

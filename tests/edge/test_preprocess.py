@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from edge.errors import InputError
-from edge.preprocess import FramePreparer, prepare_rgb
+from edge.preprocess import FramePreparer, prepare_rgb, to_nv12
 
 
 def naive_resize(frame, height, width):
@@ -95,3 +96,15 @@ def test_other_frames_are_refused_with_what_came(frame):
 def test_unknown_channel_order_is_refused():
     with pytest.raises(InputError, match="colour order is 'yuv', expected one of: rgb, bgr"):
         FramePreparer(16, 32, "yuv")
+
+
+def test_nv12_frame_converts_back_to_what_it_was():
+    # Colours of fields of 2x2 pixels survive the halved chroma, but for its rounding and that of the conversion.
+    fields = np.random.default_rng(4).integers(0, 256, (5, 7, 3), np.uint8)
+    frame_bgr = fields.repeat(2, axis=0).repeat(2, axis=1)
+    nv12 = to_nv12(frame_bgr)
+    assert nv12.shape == (15, 14) and nv12.dtype == np.uint8
+    back = cv2.cvtColor(nv12, cv2.COLOR_YUV2BGR_NV12)
+    assert np.abs(back.astype(int) - frame_bgr).max() <= 4
+    with pytest.raises(InputError, match="even sides"):
+        to_nv12(frame_bgr[1:])

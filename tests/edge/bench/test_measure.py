@@ -136,6 +136,16 @@ def test_frames_in_flight_are_kept_up_and_every_one_is_counted(contract, card, i
         assert record.network_share() is None
 
 
+def test_nv12_frames_are_measured_as_such(contract, card):
+    runner = CountingRunner(contract)
+    plan = BenchPlan(0, 2, 0.0, frame_format="nv12")
+    record = run_benchmark(runner, card, MadeFrames(2, (16, 32)), plan)
+    assert (record.frame_format, record.frame_height, record.frame_width) == ("nv12", 16, 32)
+    assert runner.asked[0].shape == contract.input_shape
+    with pytest.raises(InputError, match="NV12 needs even sides"):
+        run_benchmark(runner, card, MadeFrames(2, (15, 32)), plan)
+
+
 def test_host_does_one_frame_at_a_time_whatever_was_asked(contract, card):
     record = run_benchmark(CountingRunner(contract), card, MadeFrames(3), BenchPlan(0, 3, 0.0, 4))
     assert record.frames_in_flight == 1
