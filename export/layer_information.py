@@ -1,7 +1,7 @@
 """What TensorRT's engine inspector says of every layer of a finished engine.
 
-The inspector asks an engine that is loaded, so the engine is loaded once, in a CUDA context of its own, as
-edge/runtime/tensorrt.py owns one. With ProfilingVerbosity.DETAILED it names kernels, formats and types.
+The inspector asks an engine that is loaded, so the engine is loaded once, in a CUDA context of its own, as that of
+edge/runtime/tensorrt.py. With ProfilingVerbosity.DETAILED it names kernels, formats and types.
 
 Source: TensorRT developer guide, "Engine Inspector".
 """
@@ -9,11 +9,12 @@ Source: TensorRT developer guide, "Engine Inspector".
 from __future__ import annotations
 
 import json
-import traceback
 from typing import Any
 
 from edge.errors import BackendError
-from edge.runtime.tensorrt import DEVICE, call, import_pycuda_driver, message_logger
+from edge.runtime.cuda.context import CudaContext
+from edge.runtime.holdings import cleared_frames
+from edge.runtime.tensorrt import call, message_logger
 
 LAYERS_FILE = "layers.json"
 
@@ -30,15 +31,11 @@ def layer_information(trt: Any, engine_data: bytes, dla_core: int | None, allows
     Raises:
         BackendError: the engine cannot be loaded, or the inspector gives no JSON.
     """
-    driver = import_pycuda_driver()
-    device = call("pycuda.driver.Device", driver.Device, DEVICE)
-    context = call("Device.make_context", device.make_context)
+    context = CudaContext()
     try:
-        # All objects of TensorRT are gone when this returns, before the context is.
-        text = _inspect(trt, engine_data, dla_core, allows_host_code)
-    except BaseException as error:
-        traceback.clear_frames(error.__traceback__)  # which hold them otherwise
-        raise
+        # All objects of TensorRT are gone when this returns or fails, before the context is.
+        with cleared_frames():
+            text = _inspect(trt, engine_data, dla_core, allows_host_code)
     finally:
         call("Context.detach", context.detach)
     try:

@@ -234,6 +234,20 @@ def test_engine_is_not_lost_with_what_the_inspector_says(install, monkeypatch, s
     assert gpu.current() is None and gpu.misuses == []
 
 
+@pytest.mark.parametrize(
+    "name", ["Device.make_context", "Runtime.deserialize_cuda_engine", "Context.detach", "Device.get_attribute"]
+)
+def test_context_of_the_inspector_is_that_of_the_runtime_and_ends_with_it(install, monkeypatch, name):
+    gpu = install("10.3.0")
+    monkeypatch.setattr(
+        sys.modules["tensorrt"].ICudaEngine, "create_engine_inspector", lambda engine: Inspector(), raising=False
+    )
+    gpu.faults[name] = stand_in.CudaError
+    (note,) = build_tensorrt(GRAPH, "float32", EngineOptions(has_layer_details=True)).notes
+    assert f"was not kept: {name} failed: {name}: out of luck" in note
+    assert gpu.live == {} and gpu.misuses == [] and gpu.current() is None
+
+
 def test_without_the_option_no_layer_is_asked_for(install):
     install("10.3.0")
     assert build_tensorrt(GRAPH, "float32").layers is None
