@@ -112,8 +112,14 @@ def check_engine(
         The card, and what the engine said.
     """
     runner, _ = open_engine(folder)
-    if runner.contract.batch != 1:
+    notes, batch = card.notes, runner.contract.batch
+    if batch != 1:
         runner = FullBatches(runner)
+        if card.backend == "tensorrt":
+            notes += (
+                f"checked in full batches of {batch} frames that the CPU prepares and labels: the CUDA kernels had no "
+                "part in it",
+            )
     labels = accuracy.evaluate(runner, "check the engine")
     interval = drop_interval(accuracy.float_labels, labels)
     simulated = found.outcome.labels if found is not None else None
@@ -128,7 +134,6 @@ def check_engine(
         miou_simulated=simulated.miou() if simulated is not None else None,
         label_agreement_simulated=simulated.agreement if simulated is not None else None,
     )
-    notes = card.notes
     if uncertainty_output(card.contract) is not None:
         again = accuracy.evaluate(graph_runner(plan.artifact / GRAPH_FILE, card.contract), "float graph, drawn anew")
         notes += (

@@ -167,7 +167,13 @@ def test_engine_for_batches_is_checked_with_full_ones_and_lies_apart(install, ba
     built(backend=backend, precision=precision, max_drop_points=100.0)
     card = built(backend=backend, precision=precision, max_drop_points=100.0, engine=EngineOptions(batch=3))[0].card
     assert read_card(ENGINES / f"{backend}-{precision}-batch3") == card
-    assert read_card(ENGINES / f"{backend}-{precision}").contract.batch == 1
+    single = read_card(ENGINES / f"{backend}-{precision}")
+    assert single.contract.batch == 1
+    assert not any("CUDA kernels" in note for note in single.notes)
+    unchecked = (
+        "checked in full batches of 3 frames that the CPU prepares and labels: the CUDA kernels had no part in it"
+    )
+    assert (unchecked in card.notes) == (backend == "tensorrt")
     assert card.contract.batch == 3
     words = shlex.split(card.rebuild_command())
     assert words[words.index("--batch") + 1] == "3"
@@ -180,6 +186,7 @@ def test_engine_with_a_profile_keeps_a_batch_of_1_in_its_contract(install):
     card = built(backend="tensorrt", precision="float16", engine=EngineOptions(batch_profile=(1, 4, 8)))[0].card
     assert read_card(ENGINES / "tensorrt-float16-batch1-4-8") == card
     assert (card.contract.batch, card.batch_profile) == (1, (1, 4, 8))
+    assert not any("CUDA kernels" in note for note in card.notes)  # single frames check it, with them
     assert card.rebuild_command().endswith("--batch 1:4:8")
     assert card.check.label_agreement > 0.98
 
