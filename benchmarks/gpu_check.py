@@ -3,10 +3,11 @@
     benchmarks/gpu_check.sh [--artifacts FOLDER] [--camvid FOLDER] [--minutes 10] [--output gpu-check.json]
 
 What matters most comes first: the surroundings; the CUDA kernels against their reference on the host; Fast-SCNN at
-1024x2048 in float16 and int8, by which the targets are judged, with 200 opens and closes of its engine; then every
-other network. The JSON is written anew after each step, so an interruption loses nothing. When the time is spent, the
-step under way is ended and the rest are skipped, which the JSON says. A step that fails or crashes is in the JSON too
-and ends nothing else.
+1024x2048 in float16 and int8, by which the targets are judged: labels with one, two and three frames in flight,
+recorded and call by call, against the host's, then latency, and 200 opens and closes of an engine; then every other
+network. The JSON is written anew after each step, so an interruption loses nothing. When the time is spent, the step
+under way is ended and the rest are skipped, which the JSON says. A step that fails or crashes is in the JSON too and
+ends nothing else.
 
 Artefact folders made elsewhere (`python export/to_onnx.py --model MODEL` on a workstation) go in with --artifacts: the
 GPU's machine needs no TensorFlow then. Without them networks are exported here, with the newest run's weights or, where
@@ -99,6 +100,10 @@ def build_parser() -> argparse.ArgumentParser:
     amounts.add_argument(
         "--seconds", type=seconds_argument, default=defaults.seconds,
         help=f"least time of a latency, each way (default: {defaults.seconds:g})",
+    )  # fmt: skip
+    amounts.add_argument(
+        "--warm-up", type=seconds_argument, default=defaults.warmup_seconds, metavar="SECONDS",
+        help=f"least time of frames before each latency (default: {defaults.warmup_seconds:g})",
     )  # fmt: skip
     amounts.add_argument(
         "--calibration-images", type=positive_int, metavar="N", help="of int8 (default: that of export/build_engine.py)"
@@ -288,7 +293,12 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     _prepare_folder(work, artifacts)
     _set_environment(data_root)
     amounts = Amounts(
-        arguments.frames, arguments.seconds, arguments.images, arguments.calibration_images, arguments.opens
+        frames=arguments.frames,
+        seconds=arguments.seconds,
+        warmup_seconds=arguments.warm_up,
+        images=arguments.images,
+        calibration_images=arguments.calibration_images,
+        opens=arguments.opens,
     )
     target = _target_name(networks, arguments.target_size)
     with Worker(work) as worker:

@@ -7,6 +7,7 @@ import re
 import shutil
 import statistics
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def parse_trtexec(output: str) -> float | None:
     return float(found[-1]) if found else None
 
 
-def time_trtexec(engine: Path, seconds: float) -> tuple[float | None, str | None]:
+def time_trtexec(engine: Path, seconds: float, warmup_seconds: float) -> tuple[float | None, str | None]:
     """Let trtexec run an engine.
 
     Returns:
@@ -48,7 +49,8 @@ def time_trtexec(engine: Path, seconds: float) -> tuple[float | None, str | None
     program = find_trtexec()
     if program is None:
         return None, "trtexec is neither on the PATH nor in /usr/src/tensorrt/bin"
-    command = [program, f"--loadEngine={os.fspath(engine)}", f"--duration={max(1, round(seconds))}", "--warmUp=500"]
+    options = [f"--duration={max(1, round(seconds))}", f"--warmUp={max(1, round(1e3 * warmup_seconds))}"]
+    command = [program, f"--loadEngine={os.fspath(engine)}", *options]
     try:
         run = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TRTEXEC_TIMEOUT_S)
     except (OSError, subprocess.SubprocessError) as error:
@@ -60,7 +62,7 @@ def time_trtexec(engine: Path, seconds: float) -> tuple[float | None, str | None
     return mean_ms, None
 
 
-def time_bare(engine: Path, card: EngineCard, frame: np.ndarray, runs: int) -> list[float]:
+def time_bare(engine: Path, card: EngineCard, frame: np.ndarray, runs: int, warmup_seconds: float) -> list[float]:
     """Run an engine with nothing around it: addresses set once, a frame that stays on the GPU.
 
     Nothing of edge.runtime.tensorrt's runner takes part.
@@ -70,6 +72,7 @@ def time_bare(engine: Path, card: EngineCard, frame: np.ndarray, runs: int) -> l
         card: of it; its contract names the tensors.
         frame: what the network's input holds, (1, height, width, 3) uint8.
         runs: how many are timed.
+        warmup_seconds: at least this long before, and WARMUP_RUNS.
 
     Returns:
         Milliseconds of each run by CUDA events, the host waiting for each.
@@ -82,13 +85,19 @@ def time_bare(engine: Path, card: EngineCard, frame: np.ndarray, runs: int) -> l
     held.hold("context", context, ("Context.detach", lambda made: made.detach))
     try:
         with cleared_frames():  # a failed call keeps nothing beyond the end of its context
-            return _time_bare(engine, card, frame, runs, context, held)
+            return _time_bare(engine, card, frame, runs, warmup_seconds, context, held)
     finally:
         held.release()
 
 
 def _time_bare(
-    engine: Path, card: EngineCard, frame: np.ndarray, runs: int, context: CudaContext, held: Holdings
+    engine: Path,
+    card: EngineCard,
+    frame: np.ndarray,
+    runs: int,
+    warmup_seconds: float,
+    context: CudaContext,
+    held: Holdings,
 ) -> list[float]:
     trt, driver, contract = import_tensorrt(), context.driver, card.contract
     logger = message_logger(trt)
@@ -108,8 +117,11 @@ def _time_bare(
     driver.memcpy_htod(held[contract.input_name], np.ascontiguousarray(frame))
     for name in ("begin", "end"):
         held.hold(name, driver.Event())
-    times = [_run_once(held) for _ in range(WARMUP_RUNS + runs)]
-    return times[WARMUP_RUNS:]
+    end_s, done = time.monotonic() + warmup_seconds, 0
+    while done < WARMUP_RUNS or time.monotonic() < end_s:
+        _run_once(held)
+        done += 1
+    return [_run_once(held) for _ in range(runs)]
 
 
 def _run_once(held: Holdings) -> float:

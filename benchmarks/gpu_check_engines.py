@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
 import resource
 import statistics
 import time
@@ -14,8 +15,9 @@ from typing import Any
 import gpu_check_bare as bare
 import numpy as np
 from gpu_check_environment import choose_tactics
-from gpu_check_record import BuiltCheck, LatencyCheck, SlowLayer, SoakCheck
+from gpu_check_record import BuiltCheck, LatencyCheck, PipelinedLatency, SlowLayer, SoakCheck
 
+from edge.bench.bench_record import BenchRecord
 from edge.bench.measure import BenchPlan, run_benchmark
 from edge.errors import SegEdgeError
 from edge.frames import DatasetFrames, SyntheticFrames
@@ -32,6 +34,10 @@ from export.graph_step import float_graph
 
 FRAMES_SEED = 8_000_000
 DISTINCT_FRAMES = 4
+LEAST_WARMUP_FRAMES = 20
+SEVERAL_IN_FLIGHT = (2, 3)
+"""Two slots are tight for an engine of a millisecond: the host has to collect and submit within it."""
+
 SHOWN_LAYERS = 8
 PROFILE_RUNS = 10
 ANYTHING_GOES = 100.0
@@ -127,44 +133,58 @@ def _drawn(height: int, width: int, index: int) -> np.ndarray:
     return SyntheticFrames(DISTINCT_FRAMES, height, width, FRAMES_SEED).read(index)
 
 
-def latency_check(folder: str, frames: int, seconds: float) -> LatencyCheck:
+def latency_check(folder: str, frames: int, seconds: float, warmup_seconds: float) -> LatencyCheck:
     """Time an engine by edge-bench's own measurement, and alone.
+
+    A GPU raises its clocks over some hundred milliseconds, which is many frames; so each measurement warms up for a
+    time, not for a number of frames. How many those are, a first measurement tells, which is thrown away.
 
     Args:
         folder: of the engine.
         frames: at least this many are measured, in each way.
         seconds: at least this long.
+        warmup_seconds: at least this long before each measurement.
 
     Raises:
         BackendError: the engine cannot be run here.
     """
-    runner, card = open_engine(folder)
+    _, card = open_engine(folder)
     contract, engine = card.contract, Path(folder) / card.engine_file
     drawn = DrawnFrames(DISTINCT_FRAMES, contract.height, contract.width, FRAMES_SEED)
-    plan = BenchPlan(warmup_frames=20, frames=frames, seconds=seconds, in_flight=1)
-    alone = run_benchmark(runner, card, drawn, plan)
-    runner, _ = open_engine(folder)
-    two = run_benchmark(runner, card, drawn, BenchPlan(20, frames, seconds, in_flight=2))
+
+    def measure(warmup_frames: int, wanted_s: float, in_flight: int) -> BenchRecord:
+        runner, _ = open_engine(folder)
+        return run_benchmark(runner, card, drawn, BenchPlan(warmup_frames, frames, wanted_s, in_flight))
+
+    warmup_frames = frames_that_take(warmup_seconds, measure(LEAST_WARMUP_FRAMES, warmup_seconds, 1))
+    alone = measure(warmup_frames, seconds, 1)
+    several = [measure(warmup_frames, seconds, in_flight) for in_flight in SEVERAL_IN_FLIGHT]
     tensor = prepare_rgb(drawn.read(0), contract.height, contract.width)
-    times = bare.time_bare(engine, card, tensor, frames)
-    trtexec_ms, trtexec_problem = bare.time_trtexec(engine, seconds)
+    times = bare.time_bare(engine, card, tensor, frames, warmup_seconds)
+    trtexec_ms, trtexec_problem = bare.time_trtexec(engine, seconds, warmup_seconds)
     return LatencyCheck(
         folder=folder,
         precision=card.precision,
         synchronous_ms=alone.end_to_end.mean_ms,
         synchronous_p99_ms=alone.end_to_end.p99_ms,
         inference_ms=alone.stages["inference"].mean_ms,
-        pipelined_ms=1e3 / two.fps,
-        frames_in_flight=two.frames_in_flight,
+        pipelined=tuple(PipelinedLatency(one.frames_in_flight, 1e3 / one.fps) for one in several),
+        warmup_frames=warmup_frames,
         bare_ms=bare.mean_ms(times),
         trtexec_ms=trtexec_ms,
         trtexec_problem=trtexec_problem,
         cuda_graph=alone.runner.get("cuda_graph"),
+        memory=alone.runner.get("memory"),
         kernels=alone.postprocess,
         runner=alone.runner,
         slowest_layers=_slowest_layers(folder, tensor),
         stages_ms={stage: latency.mean_ms for stage, latency in alone.stages.items()},
     )
+
+
+def frames_that_take(seconds: float, measured: BenchRecord) -> int:
+    """Return how many frames, one at a time, take a time even at the quickest that was measured."""
+    return max(LEAST_WARMUP_FRAMES, math.ceil(1e3 * seconds / min(measured.samples_end_to_end_ms)))
 
 
 def _slowest_layers(folder: str, tensor: np.ndarray) -> tuple[SlowLayer, ...]:

@@ -78,6 +78,7 @@ class Amounts:
     Attributes:
         frames: least number of measured frames of a latency.
         seconds: least time of a latency, each way.
+        warmup_seconds: least time of frames before each of them.
         images: that engines are compared with their float graph on.
         calibration_images: None for the default of a build.
         opens: of the soak.
@@ -85,6 +86,7 @@ class Amounts:
 
     frames: int = 200
     seconds: float = 2.0
+    warmup_seconds: float = 1.0
     images: int = 8
     calibration_images: int | None = None
     opens: int = WANTED_OPENS
@@ -158,14 +160,14 @@ def copy_artifacts(artifacts: Path, folder: Path) -> None:
 
 
 def plan_steps(networks: list[Network], target_size: tuple[int, int], amounts: Amounts) -> Iterator[PlannedStep]:
-    """Yield the steps: surroundings, kernels, the targets' network with a soak, then all others by precision."""
+    """Yield the steps: surroundings, kernels, the targets' network with lanes and a soak, all others by precision."""
     yield PlannedStep("environment", "environment")
     yield PlannedStep("kernels", "kernels", {"height": target_size[0], "width": target_size[1]})
     if not networks:
         return
     first, *others = networks
     for number, precision in enumerate(PRECISIONS):
-        yield from _engine_steps(first, precision, amounts)
+        yield from _engine_steps(first, precision, amounts, has_lanes=True)
         if number == 1:
             build = f"build {first.name} float16"
             soak = {"opens": amounts.opens, "seconds": SOAK_SECONDS}
@@ -175,7 +177,7 @@ def plan_steps(networks: list[Network], target_size: tuple[int, int], amounts: A
             yield from _engine_steps(network, precision, amounts)
 
 
-def _engine_steps(network: Network, precision: str, amounts: Amounts) -> Iterator[PlannedStep]:
+def _engine_steps(network: Network, precision: str, amounts: Amounts, has_lanes: bool = False) -> Iterator[PlannedStep]:
     build = f"build {network.name} {precision}"
     arguments = {
         "model": network.model,
@@ -188,5 +190,7 @@ def _engine_steps(network: Network, precision: str, amounts: Amounts) -> Iterato
         "calibration_images": amounts.calibration_images,
     }
     yield PlannedStep(build, "build", arguments, time_share=BUILD_SHARE, problem=network.problem)
-    latency = {"frames": amounts.frames, "seconds": amounts.seconds}
+    if has_lanes:  # how lanes hand out their slots is not the network's doing, so one network tells
+        yield PlannedStep(f"lanes {network.name} {precision}", "lanes", engine_of=build)
+    latency = {"frames": amounts.frames, "seconds": amounts.seconds, "warmup_seconds": amounts.warmup_seconds}
     yield PlannedStep(f"latency {network.name} {precision}", "latency", latency, engine_of=build)

@@ -123,7 +123,70 @@ class SlowLayer:
     mean_ms: float
 
 
-@record(schema=1, what="latency check")
+@record(schema=1, what="run of a lane")
+class LaneRun:
+    """Frames that went through one lane, compared with the host's way.
+
+    Attributes:
+        depth: frames that were under way at once.
+        is_recorded: whether a frame was started as a CUDA graph.
+        cuda_graph: "yes", or why not.
+        memory: "mapped" or "copied".
+        frames: that were compared.
+        pixels: of all of them.
+        differing: pixels whose label is not the host's.
+    """
+
+    depth: int
+    is_recorded: bool
+    cuda_graph: str
+    memory: str
+    frames: int
+    pixels: int
+    differing: int
+
+    def name(self) -> str:
+        """Return what it is in words."""
+        return f"depth {self.depth}, {'recorded' if self.is_recorded else 'call by call'}"
+
+
+@record(schema=1, what="check of lanes")
+class LanesCheck:
+    """The same frames by lanes of several depths, recorded and call by call.
+
+    Attributes:
+        folder: of the engine.
+        precision: of the engine.
+        different_frames: that went through, again and again.
+        different_labels: label maps of them that differ by the host's way; a wrong slot shows where all do.
+        host_differing: pixels in which the host's way differs from itself when it is gone again.
+        kernels: "cuda", or why there are no lanes.
+        runs: of each lane; empty without lanes.
+    """
+
+    folder: str
+    precision: str
+    different_frames: int
+    different_labels: int
+    host_differing: int
+    kernels: str
+    runs: tuple[LaneRun, ...]
+
+
+@record(schema=1, what="pipelined latency")
+class PipelinedLatency:
+    """Time per frame with several frames in flight.
+
+    Attributes:
+        frames_in_flight: that there really were.
+        frame_ms: time over frames.
+    """
+
+    frames_in_flight: int
+    frame_ms: float
+
+
+@record(schema=2, what="latency check")
 class LatencyCheck:
     """An engine end to end, against the engine alone.
 
@@ -133,12 +196,13 @@ class LatencyCheck:
         synchronous_ms: mean from a frame in host memory to its labels there, one frame at a time.
         synchronous_p99_ms: its 99th percentile.
         inference_ms: mean of the network within that, by CUDA events.
-        pipelined_ms: time per frame with two frames in flight.
-        frames_in_flight: that there really were.
+        pipelined: time per frame with two and with three frames in flight.
+        warmup_frames: that went before each of these measurements, one at a time.
         bare_ms: mean of execute_async_v3 alone on addresses set before, by CUDA events.
         trtexec_ms: mean GPU compute time of trtexec; None where it is not there.
         trtexec_problem: why there is no figure of trtexec.
         cuda_graph: "yes", or why not.
+        memory: "mapped" where GPU and host share it, else "copied"; None without a lane.
         kernels: "cuda" where labels are made on the GPU, else "native" or "numpy", with the reason in `runner`.
         runner: what the runtime says of itself.
         slowest_layers: by TensorRT's own profiler; empty where it could not be asked.
@@ -150,12 +214,13 @@ class LatencyCheck:
     synchronous_ms: float
     synchronous_p99_ms: float
     inference_ms: float
-    pipelined_ms: float
-    frames_in_flight: int
+    pipelined: tuple[PipelinedLatency, ...]
+    warmup_frames: int
     bare_ms: float
     trtexec_ms: float | None
     trtexec_problem: str | None
     cuda_graph: str | None
+    memory: str | None
     kernels: str
     runner: dict[str, Any]
     slowest_layers: tuple[SlowLayer, ...]
@@ -164,6 +229,11 @@ class LatencyCheck:
     def outside_share(self) -> float:
         """Return the share of the end-to-end time of a frame alone that is not the network's, 0 to 1."""
         return 1.0 - self.inference_ms / self.synchronous_ms
+
+    def best_pipelined(self) -> PipelinedLatency | None:
+        """Return the shortest time per frame with more than one in flight; None where there was never more than one."""
+        several = [one for one in self.pipelined if one.frames_in_flight > 1]
+        return min(several, key=lambda one: one.frame_ms, default=None)
 
     def peer_ms(self) -> tuple[float, str]:
         """Return the engine's own time, and who measured it."""
@@ -203,7 +273,7 @@ class Step:
 
     Attributes:
         name: "build fast_scnn int8 1024x2048".
-        kind: "environment", "kernels", "build", "latency" or "soak".
+        kind: "environment", "kernels", "build", "lanes", "latency" or "soak".
         status: RAN, FAILED or SKIPPED.
         reason: why it failed or was skipped; None for one that ran.
         seconds: that it took; 0 for one that was skipped.

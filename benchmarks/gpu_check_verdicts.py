@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from gpu_check_engines import LARGEST_GROWTH_BYTES
-from gpu_check_record import RAN, BuiltCheck, KernelCheck, LatencyCheck, SoakCheck, Step, Verdict
+from gpu_check_record import RAN, BuiltCheck, KernelCheck, LanesCheck, LatencyCheck, SoakCheck, Step, Verdict
 
 from edge.records import record_from_json
 
@@ -34,6 +34,7 @@ def judge(steps: Sequence[Step], target: str) -> tuple[Verdict, ...]:
     return (
         _kernels(_result(found, "kernels", KernelCheck), found),
         _agreement(steps),
+        _lanes([step for step in steps if step.kind == "lanes"]),
         *(_outside(target, precision, latency[precision]) for precision in ("float16", "int8")),
         *(_over_bare(target, precision, latency[precision]) for precision in ("float16", "int8")),
         _int8_faster(target, latency["int8"], latency["float16"]),
@@ -70,6 +71,35 @@ def _agreement(steps: Sequence[Step]) -> Verdict:
     return Verdict(what, wanted, right, "engines", not wrong, f"wrong: {', '.join(wrong)}" if wrong else reason)
 
 
+def _lanes(steps: Sequence[Step]) -> Verdict:
+    what, wanted = "labels of pipelined and of recorded frames are the host's", "0 pixels that differ"
+    checks = [record_from_json(LanesCheck, step.result, step.name) for step in steps if step.status == RAN]
+    if not checks:
+        reasons = [step.reason for step in steps if step.reason]
+        return Verdict(what, wanted, None, "pixels", None, reasons[0] if reasons else _NOT_MEASURED)
+    differing = sum(run.differing for checked in checks for run in checked.runs)
+    doubts = [doubt for doubt in map(_lanes_doubt, checks) if doubt is not None]
+    if doubts and (len(doubts) == len(checks) or not differing):
+        return Verdict(what, wanted, None, "pixels", None, "; ".join(doubts))
+    told = "; ".join(
+        f"{checked.precision}: " + ", ".join(f"{run.name()}: {run.differing} of {run.pixels}" for run in checked.runs)
+        for checked in checks
+    )
+    return Verdict(what, wanted, float(differing), "pixels", not differing, told)
+
+
+def _lanes_doubt(checked: LanesCheck) -> str | None:
+    """Say why a comparison of lanes says nothing; None where it does."""
+    if not checked.runs:
+        return f"no lanes: {checked.kernels}"
+    if checked.host_differing:
+        return f"the {checked.precision} engine's own labels change from run to run: {checked.host_differing} pixels"
+    if checked.different_labels < checked.different_frames:
+        found = f"{checked.different_labels} label maps of {checked.different_frames} frames"
+        return f"{found}, so that a wrong slot of the {checked.precision} engine need not show"
+    return None
+
+
 def _outside(target: str, precision: str, measured: LatencyCheck | None) -> Verdict:
     what, wanted = f"time outside the {precision} engine, {target}", f"at most {MOST_OUTSIDE_PERCENT:g} %"
     if measured is None:
@@ -86,11 +116,16 @@ def _over_bare(target: str, precision: str, measured: LatencyCheck | None) -> Ve
     if measured is None:
         return Verdict(what, wanted, None, "times", None, _NOT_MEASURED)
     peer_ms, peer = measured.peer_ms()
-    if measured.frames_in_flight < 2 or peer_ms <= 0:
-        why = f"frames in flight: {measured.frames_in_flight}, {peer}: {peer_ms:.3f} ms"
+    best = measured.best_pipelined()
+    if best is None or peer_ms <= 0:
+        in_flight = max((one.frames_in_flight for one in measured.pipelined), default=1)
+        why = f"frames in flight: {in_flight}, {peer}: {peer_ms:.3f} ms"
         return Verdict(what, wanted, None, "times", None, why)
-    ratio = measured.pipelined_ms / peer_ms
-    reason = f"{measured.pipelined_ms:.3f} ms a frame, {peer} {peer_ms:.3f} ms"
+    ratio = best.frame_ms / peer_ms
+    others = ", ".join(f"{one.frame_ms:.3f} with {one.frames_in_flight}" for one in measured.pipelined if one != best)
+    reason = f"{best.frame_ms:.3f} ms a frame with {best.frames_in_flight} in flight, {peer} {peer_ms:.3f} ms"
+    if others:
+        reason += f" ({others})"
     return Verdict(what, wanted, ratio, "times", ratio <= MOST_OVER_BARE, reason)
 
 

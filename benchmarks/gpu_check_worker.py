@@ -160,6 +160,11 @@ def run_step(kind: str, arguments: dict[str, Any]) -> tuple[Any, list[str]]:
     if kind == "build":
         built = build_check(**arguments)
         return built, build_problems(built)
+    if kind == "lanes":
+        from gpu_check_lanes import lanes_check, lanes_problems
+
+        lanes = lanes_check(**arguments)
+        return lanes, lanes_problems(lanes)
     if kind == "latency":
         return latency_check(**arguments), []
     soak = soak_check(**arguments)

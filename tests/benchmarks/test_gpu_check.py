@@ -16,16 +16,27 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import gpu_check
+import gpu_check_engines as engines
 import gpu_check_environment as environment
 from gpu_check_bare import parse_trtexec
-from gpu_check_engines import LARGEST_GROWTH_BYTES, build_problems, soak_problems
+from gpu_check_engines import (
+    LARGEST_GROWTH_BYTES,
+    LEAST_WARMUP_FRAMES,
+    build_problems,
+    frames_that_take,
+    soak_problems,
+)
+from gpu_check_lanes import lanes_problems
 from gpu_check_plan import Amounts, Network, PlannedStep, copy_artifacts, find_networks, plan_steps
 from gpu_check_record import (
     BuiltCheck,
     GpuCheck,
     KernelCase,
     KernelCheck,
+    LaneRun,
+    LanesCheck,
     LatencyCheck,
+    PipelinedLatency,
     SlowLayer,
     SoakCheck,
     Step,
@@ -45,9 +56,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TARGET = "fast_scnn 1024x2048"
 LATENCY = LatencyCheck(
     folder="engines/tensorrt-float16", precision="float16", synchronous_ms=10.0, synchronous_p99_ms=11.0,
-    inference_ms=9.0, pipelined_ms=9.45, frames_in_flight=2, bare_ms=9.0, trtexec_ms=None,
-    trtexec_problem="trtexec is not here", cuda_graph="yes", kernels="cuda", runner={},
-    slowest_layers=(SlowLayer("stem", "Conv", "int8", 4.0),), stages_ms={"inference": 9.0},
+    inference_ms=9.0, pipelined=(PipelinedLatency(2, 9.45), PipelinedLatency(3, 9.6)), warmup_frames=20, bare_ms=9.0,
+    trtexec_ms=None, trtexec_problem="trtexec is not here", cuda_graph="yes", memory="copied", kernels="cuda",
+    runner={}, slowest_layers=(SlowLayer("stem", "Conv", "int8", 4.0),), stages_ms={"inference": 9.0},
 )  # fmt: skip
 
 
@@ -70,7 +81,7 @@ def verdict(steps, start):
 class TestVerdicts:
     def test_what_was_not_measured_is_none(self):
         verdicts = judge([], TARGET)
-        assert len(verdicts) == 9
+        assert len(verdicts) == 10
         for one in verdicts:
             assert one.measured is None and one.is_met is None and one.reason
 
@@ -87,9 +98,17 @@ class TestVerdicts:
 
     @pytest.mark.parametrize(("pipelined_ms", "is_met"), [(9.89, True), (9.91, False)])
     def test_pipelined_against_bare(self, pipelined_ms, is_met):
-        one = verdict(latencies(pipelined_ms=pipelined_ms), "pipelined time per frame over the bare int8")
+        pipelined = (PipelinedLatency(2, pipelined_ms), PipelinedLatency(3, 10.5))
+        one = verdict(latencies(pipelined=pipelined), "pipelined time per frame over the bare int8")
         assert one.measured == pytest.approx(pipelined_ms / 9.0)
         assert one.is_met is is_met
+
+    def test_pipelined_is_the_best_of_two_and_three_frames_in_flight_and_says_which(self):
+        pipelined = (PipelinedLatency(2, 10.5), PipelinedLatency(3, 9.45))
+        one = verdict(latencies(pipelined=pipelined), "pipelined time per frame over the bare int8")
+        assert one.measured == pytest.approx(1.05) and one.is_met is True
+        assert "9.450 ms a frame with 3 in flight" in one.reason
+        assert "10.500 with 2" in one.reason
 
     def test_trtexec_is_the_peer_where_it_was_there(self):
         one = verdict(latencies(trtexec_ms=4.725), "pipelined time per frame over the bare int8")
@@ -97,8 +116,35 @@ class TestVerdicts:
         assert "trtexec" in one.reason
 
     def test_one_frame_in_flight_is_no_pipeline(self):
-        one = verdict(latencies(frames_in_flight=1), "pipelined time per frame over the bare int8")
+        pipelined = (PipelinedLatency(1, 9.0), PipelinedLatency(1, 9.0))
+        one = verdict(latencies(pipelined=pipelined), "pipelined time per frame over the bare int8")
         assert one.measured is None and one.is_met is None
+
+    @pytest.mark.parametrize(
+        ("differing", "changes", "measured", "is_met"),
+        [
+            (0, {}, 0.0, True),
+            (7, {}, 7.0, False),
+            # What the engine itself does anew every time is no fault of a lane, and equal labels show no wrong slot.
+            (7, {"host_differing": 5}, None, None),
+            (0, {"different_labels": 7}, None, None),
+            (0, {"runs": (), "kernels": "no: no compiler"}, None, None),
+        ],
+    )
+    def test_labels_of_lanes(self, differing, changes, measured, is_met):
+        runs = (LaneRun(1, True, "yes", "copied", 32, 3200, 0), LaneRun(3, True, "yes", "copied", 32, 3200, differing))
+        checked = dataclasses.replace(LanesCheck("engine", "float16", 8, 8, 0, "cuda", runs), **changes)
+        one = verdict([ran(f"lanes {TARGET} float16", "lanes", checked)], "labels of pipelined")
+        assert (one.measured, one.is_met) == (measured, is_met)
+        if measured is not None:
+            assert f"depth 3, recorded: {differing} of 3200" in one.reason
+        assert bool(lanes_problems(checked)) == bool(differing or "host_differing" in changes)
+
+    def test_lane_that_is_wrong_is_told_though_another_engine_says_nothing(self):
+        wrong = LanesCheck("a", "float16", 8, 8, 0, "cuda", (LaneRun(2, True, "yes", "copied", 32, 3200, 7),))
+        dull = LanesCheck("b", "int8", 8, 1, 0, "cuda", (LaneRun(2, True, "yes", "copied", 32, 3200, 0),))
+        steps = [ran("lanes a", "lanes", wrong), ran("lanes b", "lanes", dull)]
+        assert verdict(steps, "labels of pipelined").is_met is False
 
     def test_slow_int8_names_its_slowest_layers(self):
         slow = verdict(latencies(bare_ms=12.0), "int8 against float16")
@@ -149,6 +195,39 @@ class TestVerdicts:
 def test_labels_of_an_engine_agree_with_the_float_graph(weights, precision, agreement, is_right):
     built = BuiltCheck("e", precision, 1.0, 1, weights, None, BuildCheck(3, "camvid val", agreement), ())
     assert (build_problems(built) == []) is is_right
+
+
+@pytest.mark.parametrize(("samples_ms", "expected"), [((1.5, 1.0, 4.0), 1000), ((80.0, 100.0), LEAST_WARMUP_FRAMES)])
+def test_warm_up_is_a_time_and_so_more_frames_of_a_quick_engine(samples_ms, expected):
+    measured = types.SimpleNamespace(samples_end_to_end_ms=samples_ms)
+    assert frames_that_take(1.0, measured) == expected
+
+
+def test_latency_warms_up_by_a_measurement_that_is_thrown_away_and_has_one_two_and_three_in_flight(
+    monkeypatch, contract
+):
+    plans = []
+
+    def benchmark(runner, card, frames, plan):
+        plans.append(plan)
+        latency = types.SimpleNamespace(mean_ms=2.0, p99_ms=2.0)
+        return types.SimpleNamespace(
+            end_to_end=latency, stages={"inference": latency}, runner={"memory": "mapped", "cuda_graph": "yes"},
+            fps=100.0 * len(plans), frames_in_flight=plan.in_flight, postprocess="cuda", samples_end_to_end_ms=(2.0,),
+        )  # fmt: skip
+
+    card = types.SimpleNamespace(contract=contract, engine_file="model.engine", precision="int8")
+    monkeypatch.setattr(engines, "open_engine", lambda folder: (None, card))
+    monkeypatch.setattr(engines, "run_benchmark", benchmark)
+    monkeypatch.setattr(engines, "_slowest_layers", lambda *arguments: ())
+    monkeypatch.setattr(engines.bare, "time_bare", lambda *arguments: [1.0])
+    monkeypatch.setattr(engines.bare, "time_trtexec", lambda *arguments: (None, "not here"))
+    found = engines.latency_check("engine", frames=50, seconds=2.0, warmup_seconds=1.0)
+    assert [(plan.warmup_frames, plan.seconds, plan.in_flight) for plan in plans] == [
+        (LEAST_WARMUP_FRAMES, 1.0, 1), (500, 2.0, 1), (500, 2.0, 2), (500, 2.0, 3),
+    ]  # fmt: skip
+    assert found.pipelined == (PipelinedLatency(2, 1e3 / 300), PipelinedLatency(3, 1e3 / 400))
+    assert (found.warmup_frames, found.memory) == (500, "mapped")
 
 
 def test_mean_gpu_time_is_read_from_what_trtexec_prints():
@@ -209,10 +288,10 @@ class TestPlan:
         networks = self.networks(artifacts)
         names = [step.name for step in plan_steps(networks, (1024, 2048), Amounts())]
         assert names[:6] == [
-            "environment", "kernels", f"build {TARGET} float16", f"latency {TARGET} float16",
-            f"build {TARGET} int8", f"latency {TARGET} int8",
+            "environment", "kernels", f"build {TARGET} float16", f"lanes {TARGET} float16",
+            f"latency {TARGET} float16", f"build {TARGET} int8",
         ]  # fmt: skip
-        assert len(names) == len(set(names)) == 3 + 6 * len(networks)
+        assert len(names) == len(set(names)) == 6 + 6 * len(networks)
 
     def test_copied_artefacts_leave_engines_of_another_machine_behind(self, artifacts, tmp_path):
         engine = artifacts / "unet-camvid-256x512" / "engines" / "tensorrt-int8" / "card.json"
@@ -322,7 +401,7 @@ class TestWorker:
     def test_what_libraries_print_is_no_answer(self, tmp_path):
         # The real process, asked for what cannot be done without an engine: the reason is an answer, one line.
         with Worker(tmp_path) as real, pytest.raises(StepError, match="no engine at") as caught:
-            real.ask("latency", {"folder": str(tmp_path), "frames": 1, "seconds": 0.1}, 60)
+            real.ask("latency", {"folder": str(tmp_path), "frames": 1, "seconds": 0.1, "warmup_seconds": 0.1}, 60)
         assert "\n" not in str(caught.value)
 
 
@@ -347,6 +426,7 @@ class TestCommand:
             (("--models", "alexnet"), "expected some of"),
             (("--size", "512"), "HEIGHTxWIDTH"),
             (("--frames", "0"), "at least 1"),
+            (("--warm-up", "0"), "more than 0"),
         ],
     )
     def test_wrong_options_are_one_line(self, capsys, one_line, arguments, expected):

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "export"))
 
 import small_device as device
 from gpu_check_record import GpuCheck
+from gpu_check_worker import Worker
 
 from edge.records import read_record
 
@@ -35,7 +36,9 @@ TRTEXEC = """#!/bin/sh
 echo "[I] GPU Compute Time: min = 0.1 ms, max = 9 ms, mean = 0.25 ms, median = 0.24 ms, percentile(99%) = 1 ms"
 """
 
-# $GPU_CHECK_FAULT is "CALL=WHAT": the first such call of a process raises, hangs or crashes; "tables" spoils kernels.
+# $GPU_CHECK_FAULT is "CALL=WHAT": the first such call of a process raises, hangs or crashes; "tables" spoils
+# kernels, "slots" lets every lane give the labels of its first slot, "graphs" lets
+# every recorded frame begin with the picture of the first slot.
 TENSORRT = """
 import os, signal, sys, time
 sys.path[:0] = [{runtime!r}, {host_cuda!r}]
@@ -77,6 +80,27 @@ if call == "tables":
 
     launches.cell_table = wrong
 
+if call == "slots":
+    import dataclasses
+    from edge.runtime.cuda.lane import CudaLane
+    collect = CudaLane.collect
+
+    def collect_first(lane):
+        return dataclasses.replace(collect(lane), labels=lane._slots[0].labels.host)
+
+    CudaLane.collect = collect_first
+
+if call == "graphs":
+    from edge.runtime.cuda.lane import CudaLane
+    record = CudaLane._record_graphs
+
+    def record_first(lane, graphs):
+        for slot in lane._slots:
+            slot.before = lane._slots[0].before
+        record(lane, graphs)
+
+    CudaLane._record_graphs = record_first
+
 sys.modules[__name__] = stand_in.make_tensorrt(StreamedGpu(), "10.3.0")
 """
 
@@ -99,22 +123,25 @@ class Place:
         device.write_artifact(model, folder=folder / "given" / device.ARTIFACT.name)
         device.write_camvid(model, folder / "camvid")
 
-    def start(self, name: str, *arguments: str, fault: str = "", has_trtexec: bool = False) -> subprocess.Popen:
-        """Start the script, which writes `name`.json."""
+    def environment(self, fault: str = "", has_trtexec: bool = False) -> dict[str, str]:
+        """Return the variables by which its programs and packages are found."""
         programs = ["of-nvcc", *(["of-trtexec"] if has_trtexec else [])]
-        environment = {
-            **os.environ,
+        return {
             "PATH": os.pathsep.join([*(str(self.folder / one) for one in programs), os.environ["PATH"]]),
             "PYTHONPATH": f"{self.folder / 'packages'}{os.pathsep}{os.environ['PYTHONPATH']}",
             "XDG_CACHE_HOME": str(self.folder / "cache"),
             "GPU_CHECK_FAULT": fault,
             "SEGEDGE_TENSORRT_TACTICS": "none",
+            "CUDA_HOME": "",
         }
-        environment.pop("CUDA_HOME", None)
+
+    def start(self, name: str, *arguments: str, fault: str = "", has_trtexec: bool = False) -> subprocess.Popen:
+        """Start the script, which writes `name`.json."""
+        environment = {**os.environ, **self.environment(fault, has_trtexec)}
         command = [
             str(REPOSITORY / "benchmarks" / "gpu_check.sh"), "--python", sys.executable, "--output", f"{name}.json",
             "--artifacts", "given", "--camvid", "camvid", "--models", "fast_scnn", "--size", "32x32",
-            "--target-size", "32x32", "--frames", "4", "--seconds", "0.05", "--images", "3",
+            "--target-size", "32x32", "--frames", "4", "--seconds", "0.05", "--warm-up", "0.05", "--images", "3",
             "--calibration-images", "3", "--opens", "3", "--work", str(self.folder / f"work-{name}"), *arguments,
         ]  # fmt: skip
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -153,9 +180,9 @@ def test_everything_runs_and_is_right(whole):
     run, check = whole
     assert run.returncode == 0, run.stdout + run.stderr
     assert check.is_finished
-    assert [step.status for step in check.steps] == ["ran"] * 9
+    assert [step.status for step in check.steps] == ["ran"] * 12
     assert check.wrongs() == []
-    assert [step.kind for step in check.steps[:4]] == ["environment", "kernels", "build", "latency"]
+    assert [step.kind for step in check.steps[:5]] == ["environment", "kernels", "build", "lanes", "latency"]
     assert all(step.seconds > 0 for step in check.steps)
 
 
@@ -196,10 +223,45 @@ def test_every_precision_is_built_and_measured_on_camvid(whole):
     assert builds["int8"]["int8_mac_share"] > 0
 
 
-def test_latency_has_a_peer_and_two_frames_in_flight(whole):
+def test_labels_are_the_hosts_with_one_two_and_three_frames_under_way_recorded_and_not(whole):
+    check = whole[1]
+    steps = steps_of(check, "lanes")
+    assert [step.name for step in steps] == [f"lanes fast_scnn 32x32 {one}" for one in ("float16", "int8", "float32")]
+    for step in steps:
+        assert step.result["different_labels"] == step.result["different_frames"] == 8
+        assert step.result["kernels"] == "cuda"
+        runs = step.result["runs"]
+        assert [(run["depth"], run["is_recorded"]) for run in runs] == [
+            (depth, is_recorded) for is_recorded in (True, False) for depth in (1, 2, 3)
+        ]
+        for run in runs:
+            assert (run["frames"], run["pixels"], run["differing"]) == (32, 32 * 32 * 32, 0)
+            assert run["memory"] == "copied"
+            assert run["cuda_graph"] == ("yes" if run["is_recorded"] else "no: call by call was asked for")
+    assert verdict_of(check, "labels of pipelined").is_met is True
+
+
+@pytest.mark.parametrize(
+    ("fault", "spoiled"),
+    [("slots", {(2, True), (3, True), (2, False), (3, False)}), ("graphs", {(2, True), (3, True)})],
+)
+def test_wrong_slot_is_caught(place, whole, monkeypatch, fault, spoiled):
+    for name, value in place.environment(fault).items():
+        monkeypatch.setenv(name, value)
+    with Worker(place.folder) as worker:
+        answer = worker.ask("lanes", {"folder": steps_of(whole[1], "build")[0].result["folder"]}, 60)
+    runs = answer["result"]["runs"]
+    assert {(one["depth"], one["is_recorded"]) for one in runs if one["differing"]} == spoiled
+    assert len(answer["problems"]) == len(spoiled)
+    assert answer["problems"][0].startswith("depth 2, recorded: ")
+
+
+def test_latency_has_a_peer_and_two_and_three_frames_in_flight(whole):
     check = whole[1]
     for step in steps_of(check, "latency"):
-        assert step.result["frames_in_flight"] == 2
+        assert [one["frames_in_flight"] for one in step.result["pipelined"]] == [2, 3]
+        assert step.result["warmup_frames"] >= 20
+        assert step.result["memory"] == "copied"
         assert step.result["kernels"] == "cuda"
         assert step.result["cuda_graph"] == "yes"
         assert step.result["trtexec_ms"] == 0.25
@@ -208,7 +270,9 @@ def test_latency_has_a_peer_and_two_frames_in_flight(whole):
         assert step.result["slowest_layers"]
     ratio = verdict_of(check, "pipelined time per frame over the bare float16")
     latency = next(step.result for step in steps_of(check, "latency") if step.name.endswith("float16"))
-    assert ratio.measured == pytest.approx(latency["pipelined_ms"] / 0.25)
+    best = min(latency["pipelined"], key=lambda one: one["frame_ms"])
+    assert ratio.measured == pytest.approx(best["frame_ms"] / 0.25)
+    assert f"with {best['frames_in_flight']} in flight" in ratio.reason
     assert "trtexec" in ratio.reason
     # Both are 0.25 ms by the stand-in, so int8 is no faster, and the report has to say what takes the time.
     assert verdict_of(check, "int8 against float16").is_met is False
@@ -259,13 +323,13 @@ def test_crash_of_tensorrt_is_told_and_ends_nothing(place):
 
 
 def test_step_that_hangs_is_ended_when_its_time_is_up(place, whole):
-    run, check = place.check("hung", "--minutes", "0.15", fault="Builder.build_serialized_network=hang")
+    run, check = place.check("hung", "--minutes", "0.1", fault="Builder.build_serialized_network=hang")
     assert check.is_finished
     builds = steps_of(check, "build")
     assert [step.status for step in builds] == ["skipped"] * 3
     assert all(step.reason.startswith("no time left") for step in builds)
     assert builds[-1].result is None
-    assert json.loads((place.folder / "hung.json").read_text())["minutes"] == 0.15
+    assert json.loads((place.folder / "hung.json").read_text())["minutes"] == 0.1
     # What the interrupted build had begun is gone.
     left = [path for path in (place.folder / "work-hung").rglob("*") if path.name.startswith(".")]
     assert left == []
