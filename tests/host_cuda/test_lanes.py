@@ -14,7 +14,7 @@ pytest.importorskip("onnxruntime")
 sys.path.insert(0, str(Path(__file__).parents[1] / "edge" / "runtime"))
 
 import tensorrt_stand_in as stand_in
-from device_engine import HERE, write_runner
+from device_engine import FRAMES, HERE, write_runner
 
 import edge.runtime.tensorrt as runtime_module
 from edge.contract import UNCERTAINTY, OutputTensor
@@ -23,9 +23,6 @@ from edge.runtime.lane import Blend
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
 from edge.segmenter import Segmenter
 
-FIELDS = np.random.default_rng(7).choice(np.array([0, 30, 220, 255], np.uint8), (5, 2, 4, 3))
-NOISE = np.random.default_rng(8).integers(0, 30, (5, 20, 44, 3), np.uint8)
-FRAMES = np.ascontiguousarray(FIELDS.repeat(10, axis=1).repeat(11, axis=2) ^ NOISE)
 PALETTE = np.array([[128, 64, 128], [70, 130, 180], [0, 0, 142]], np.uint8)
 ENTROPY = OutputTensor("entropy", 1, UNCERTAINTY, "nats")
 SCHEDULES = [("lazy", 0), ("others first", 0), ("immediate", 0), *(("random", seed) for seed in range(6))]

@@ -20,7 +20,7 @@ pytest.importorskip("onnxruntime")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "edge" / "runtime"))
 
 import tensorrt_stand_in as stand_in
-from device_engine import HERE, write_runner
+from device_engine import FRAMES, HERE, write_runner
 
 import edge.runtime.tensorrt as runtime_module
 from edge.errors import BackendError
@@ -28,10 +28,6 @@ from edge.runtime.onnxruntime import OnnxRuntimeRunner
 from edge.segmenter import Segmenter
 
 VERSION = "10.3.0"
-# Fields of one colour, so that labels differ; noise over them.
-FIELDS = np.random.default_rng(7).choice(np.array([0, 30, 220, 255], np.uint8), (5, 2, 4, 3))
-NOISE = np.random.default_rng(8).integers(0, 30, (5, 20, 44, 3), np.uint8)
-FRAMES = np.ascontiguousarray(FIELDS.repeat(10, axis=1).repeat(11, axis=2) ^ NOISE)
 
 
 class StreamedGpu(stand_in.Gpu):

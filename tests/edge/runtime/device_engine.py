@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 
+import numpy as np
 import tensorrt_stand_in as stand_in
 
 from edge.card import EngineCard
@@ -13,6 +14,10 @@ from edge.machine import Machine
 from edge.provenance import WeightsProvenance
 from edge.runtime.tensorrt import TensorRtRunner
 
+# Fields of one colour, large enough that labels differ after the resize; noise over them.
+_FIELDS = np.random.default_rng(7).choice(np.array([0, 30, 220, 255], np.uint8), (5, 2, 4, 3))
+_NOISE = np.random.default_rng(8).integers(0, 30, (5, 20, 44, 3), np.uint8)
+FRAMES = np.ascontiguousarray(_FIELDS.repeat(10, axis=1).repeat(11, axis=2) ^ _NOISE)
 HERE = Machine("Linux 5.10", "aarch64", "Cortex", 8, gpu="Orin", compute_capability="8.7")
 
 

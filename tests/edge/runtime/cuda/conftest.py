@@ -14,7 +14,4 @@ from host_gpu import compile_kernels
 
 @pytest.fixture(scope="session")
 def host_gpu(tmp_path_factory):
-    made = compile_kernels(tmp_path_factory.mktemp("host-gpu"))
-    if made is None:
-        pytest.skip("no C++ compiler here (apt install g++), so the kernels cannot run on the host")
-    return made
+    return compile_kernels(tmp_path_factory.mktemp("host-gpu"))

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edge.postprocess.native.build import find_compilers
 from edge.runtime.cuda import build
@@ -49,11 +50,11 @@ class HostGpu:
         return counts
 
 
-def compile_kernels(folder: Path) -> HostGpu | None:
-    """Compile the kernels for the host; None where no C++ compiler is."""
+def compile_kernels(folder: Path) -> HostGpu:
+    """Compile the kernels for the host; a test is skipped where no C++ compiler is."""
     compilers = find_compilers()
     if not compilers:
-        return None
+        pytest.skip("no C++ compiler here (apt install g++), so the kernels cannot run on the host")
     made = folder / "host_gpu.so"
     folders = [f"-I{folder}" for folder in (build.SOURCE.parent, build.INCLUDE_FOLDER)]
     command = [*compilers[0], *FLAGS, *folders, os.fspath(HARNESS), "-o", os.fspath(made)]
