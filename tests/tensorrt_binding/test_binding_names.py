@@ -14,7 +14,7 @@ from tensorrt_api import TABLE, names_of
 from test_tensorrt_names import FILES, GUARDED, OWNERS, USED, dotted, names_in
 
 from export.engine_options import EngineOptions, tensorrt_version
-from export.tensorrt_config import has_strong_types, network_flags, set_options, set_precision
+from export.tensorrt_config import forbid_tf32, has_strong_types, network_flags, set_options, set_precision
 from export.tensorrt_progress import BuildProgress
 
 VERSION = "8.5.3.1"
@@ -151,6 +151,10 @@ def test_options_are_values_that_the_binding_takes(trt):
             assert isinstance(flag, trt.BuilderFlag)
             self.said.append(flag)
 
+        def clear_flag(self, flag):
+            assert isinstance(flag, trt.BuilderFlag)
+            self.said.append(("clear", flag))
+
         def set_memory_pool_limit(self, pool, pool_size):
             assert isinstance(pool, trt.MemoryPoolType)
             self.said.append((pool, pool_size))
@@ -158,9 +162,11 @@ def test_options_are_values_that_the_binding_takes(trt):
     config = Config()
     set_options(trt, config, EngineOptions(workspace_mib=64, has_layer_details=True))
     set_precision(trt, config, "int8")
+    forbid_tf32(trt, config)
     assert config.said == [
         (trt.MemoryPoolType.WORKSPACE, 64 << 20),
         ("profiling_verbosity", trt.ProfilingVerbosity.DETAILED),
         trt.BuilderFlag.INT8,
         trt.BuilderFlag.FP16,
+        ("clear", trt.BuilderFlag.TF32),
     ]
