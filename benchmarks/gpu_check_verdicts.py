@@ -81,11 +81,12 @@ def _lanes(steps: Sequence[Step]) -> Verdict:
     doubts = [doubt for doubt in map(_lanes_doubt, checks) if doubt is not None]
     if doubts and (len(doubts) == len(checks) or not differing):
         return Verdict(what, wanted, None, "pixels", None, "; ".join(doubts))
-    told = "; ".join(
-        f"{checked.precision}: " + ", ".join(f"{run.name()}: {run.differing} of {run.pixels}" for run in checked.runs)
-        for checked in checks
-    )
-    return Verdict(what, wanted, float(differing), "pixels", not differing, told)
+    runs = [(checked.precision, run) for checked in checks for run in checked.runs]
+    wrong = [f"{precision}, {run.name()}: {run.differing} of {run.pixels}" for precision, run in runs if run.differing]
+    recorded = sum(run.is_recorded for _, run in runs)
+    told = f"{len(checks)} engines, up to {max(run.depth for _, run in runs)} frames in flight; "
+    told += f"{recorded} lanes recorded, {len(runs) - recorded} call by call"
+    return Verdict(what, wanted, float(differing), "pixels", not differing, "; ".join(wrong) or told)
 
 
 def _lanes_doubt(checked: LanesCheck) -> str | None:
