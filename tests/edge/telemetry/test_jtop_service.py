@@ -59,6 +59,10 @@ def _needs_a_place_to_run():
         pytest.skip(reason)
 
 
+ROOTS_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
+"""A service runs with root's PATH; jtop's dies without the commands that lie there."""
+
+
 @pytest.fixture(params=pythons() or ["none"], ids=lambda path: Path(path).parent.parent.name)
 def python(request):
     return request.param
@@ -101,7 +105,12 @@ def on_jetson(make_jetson):
             capture_output=True,
             text=True,
             timeout=90,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={
+                **os.environ,
+                "PATH": f"{os.environ.get('PATH', os.defpath)}:{ROOTS_PATH}",
+                "PYTHONPATH": str(REPOSITORY),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
             check=False,
         )
         assert result.returncode == 0, result.stderr
