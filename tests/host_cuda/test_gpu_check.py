@@ -145,7 +145,11 @@ class Place:
             "--calibration-images", "3", "--opens", "3", "--work", str(self.folder / f"work-{name}"), *arguments,
         ]  # fmt: skip
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, **pipes)
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment, text=True, **pipes,
+            # A job in the background ignores Ctrl-C, and its children do.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
 
     def check(self, name: str, *arguments: str, **options: object):
         """Run the script; return its exit code and what it printed, and its JSON."""
