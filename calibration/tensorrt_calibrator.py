@@ -32,7 +32,8 @@ from edge.contract import Contract
 from edge.errors import BackendError, InputError, SegEdgeError
 from edge.frames import FrameSet
 from edge.preprocess import FramePreparer
-from edge.runtime.tensorrt import DEVICE, call, import_pycuda_driver, one_line
+from edge.runtime.calls import call, one_line
+from edge.runtime.cuda.context import CudaContext
 
 TENSORRT_ENTROPY = "tensorrt-entropy"
 
@@ -269,9 +270,8 @@ class EntropyCalibration(Calibration):
         contract = self._contract
         self._host = np.empty(contract.input_shape, np.float32)
         self._prepare = FramePreparer(contract.height, contract.width, "rgb")
-        self._driver = import_pycuda_driver()
-        device = call("pycuda.driver.Device", self._driver.Device, DEVICE)
-        self._cuda_context = call("Device.make_context", device.make_context)
+        self._cuda_context = CudaContext()
+        self._driver = self._cuda_context.driver
         try:
             self._device = call("pycuda.driver.mem_alloc", self._driver.mem_alloc, self._host.nbytes)
         except BaseException:

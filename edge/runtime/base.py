@@ -116,6 +116,10 @@ class Runner(abc.ABC):
         self._require_active()
         return None
 
+    def _require_runs(self, runs: int) -> None:
+        if runs < 1:
+            raise InputError(f"a profile of {self.contract.model} was asked for in {runs} runs, expected at least 1")
+
     def _require_active(self) -> None:
         if not self._active:
             raise BackendError(f"{self.backend} runner of {self.contract.model} is not active; use it in a with block")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge.contract import Contract
-from edge.errors import BackendError, GraphError, InputError, MissingDependencyError
+from edge.errors import BackendError, GraphError, MissingDependencyError
 from edge.runtime.base import Runner
 from edge.runtime.layer_time import WARMUP_RUNS, LayerTime
 from edge.runtime.onnxruntime_profile import read_kernel_times
@@ -129,8 +129,7 @@ class OnnxRuntimeRunner(Runner):
             BackendError: the runner is not active, or the backend failed.
             InputError: the frame has another shape or dtype, or there are no runs.
         """
-        if runs < 1:
-            raise InputError(f"a profile of {self.contract.model} was asked for in {runs} runs, expected at least 1")
+        self._require_runs(runs)
         self.infer_all(frame)  # refuses what cannot be run, before there is a second session
         feeds = {self.contract.input_name: np.ascontiguousarray(frame)}
         with tempfile.TemporaryDirectory() as folder:

@@ -22,7 +22,7 @@ from edge.machine import Machine, this_machine
 from edge.runtime.base import Runner
 from edge.runtime.calls import call, import_backend, one_line
 from edge.runtime.cuda.build import load_image
-from edge.runtime.cuda.context import DEVICE, Buffer, CudaContext, import_pycuda_driver, take_buffer
+from edge.runtime.cuda.context import Buffer, CudaContext, import_pycuda_driver, take_buffer
 from edge.runtime.cuda.lane import CudaLane
 from edge.runtime.holdings import Holdings, cleared_frames
 from edge.runtime.lane import Lane, LaneRequest
@@ -30,7 +30,6 @@ from edge.runtime.layer_time import LayerTime
 from edge.runtime.tensorrt_profile import engine_layers, profile_execution
 
 __all__ = [
-    "DEVICE",
     "TensorRtRunner",
     "call",
     "import_pycuda_driver",
@@ -310,8 +309,7 @@ class TensorRtRunner(Runner):
         The clock is TensorRT's: see edge.runtime.tensorrt_profile. Kinds and precisions are known of an engine that was
         built with --verbose-layers.
         """
-        if runs < 1:
-            raise InputError(f"a profile of {self.contract.model} was asked for in {runs} runs, expected at least 1")
+        self._require_runs(runs)
         self.infer_all(frame)  # refuses what cannot be run, and leaves the frame on the GPU
         with self._context.current():
             return self._profile(len(frame), runs)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
 from edge.errors import BackendError
+from edge.runtime.calls import one_line
 from edge.runtime.layer_time import OTHER, WARMUP_RUNS, LayerTime, between
 
 FOREIGN = "ForeignNode"
@@ -108,7 +109,7 @@ def layer_profiler(trt: Any) -> Any:
                 if self.run is not None:
                     self.run.append((str(layer_name), float(ms)))
             except Exception as error:
-                self.failure = self.failure or _first_line(error)
+                self.failure = self.failure or one_line(error)
 
     return LayerProfiler()
 
@@ -146,7 +147,7 @@ def profile_execution(
         # The default, but it is what makes enqueuing wait and report: without it report_to_profiler would have to.
         execution.enqueue_emits_profile = True
     except Exception as error:  # tensorrt's exceptions share no base class but Exception
-        raise BackendError(f"IExecutionContext.profiler failed: {_first_line(error)}") from None
+        raise BackendError(f"IExecutionContext.profiler failed: {one_line(error)}") from None
     all_runs: list[list[tuple[str, float]]] = [[] for _ in range(WARMUP_RUNS + runs)]
     try:
         for run in all_runs:
@@ -176,7 +177,7 @@ def engine_layers(trt: Any, engine: Any) -> dict[str, LayerFacts]:
         inspector = engine.create_engine_inspector()
         text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
     except Exception as error:  # as above
-        raise BackendError(f"EngineInspector.get_engine_information failed: {_first_line(error)}") from None
+        raise BackendError(f"EngineInspector.get_engine_information failed: {one_line(error)}") from None
     return parse_layer_information(text)
 
 
@@ -261,7 +262,3 @@ def _layer_times(all_runs: list[list[tuple[str, float]]], layers: Mapping[str, L
         facts = layers.get(name) or LayerFacts(kind_of_name(name), None)
         times.append(LayerTime(name, facts.kind, facts.precision, tuple(run[index][1] for run in all_runs)))
     return times
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

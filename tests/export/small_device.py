@@ -31,6 +31,7 @@ from edge.imaging import write_image
 from edge.machine import this_machine
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, write_record
+from edge.runtime.base import Runner
 from edge.runtime.cuda_driver import Gpu
 from edge.segmenter import Segmenter
 from export.build_steps import BuildRequest, Int8Request, build
@@ -143,3 +144,22 @@ def write_manifest(path, split, names, root=Path("data") / "camvid"):
         "sha256": hashes, "classes": {}, "groups": {}, "lights": {}, "split_files_sha256": None,
     }))  # fmt: skip
     return path
+
+
+class WrappedRunner(Runner):
+    """A runner of which a test changes the results: `_infer_impl` is its own."""
+
+    backend = "onnxruntime"
+
+    def __init__(self, inner):
+        super().__init__(inner.contract)
+        self._inner = inner
+
+    def describe(self):
+        return {}
+
+    def _activate_impl(self):
+        self._inner.activate()
+
+    def _deactivate_impl(self):
+        self._inner.deactivate()

@@ -12,7 +12,7 @@ pytest.importorskip("onnxruntime")
 sys.path.insert(0, str(Path(__file__).parent))
 
 import small_device as device
-from small_device import ARTIFACT, ENGINE, built, hostile
+from small_device import ARTIFACT, ENGINE, WrappedRunner, built, hostile
 
 import export.engine_check as engine_check
 from calibration.report_record import PAGE_FILE, REPORT_FILE, Int8Report
@@ -20,7 +20,6 @@ from edge.artifacts import sha256_file
 from edge.card import read_card
 from edge.errors import AccuracyBudgetError
 from edge.records import read_record, write_record
-from edge.runtime.base import Runner
 from export.build_engine import main
 
 HOSTILE = hostile.hostile_network(readers=2)
@@ -97,26 +96,8 @@ def test_engine_that_was_there_stays_when_the_next_is_over_the_budget(network):
     assert not REFUSED.exists()
 
 
-class Confused(Runner):
+class Confused(WrappedRunner):
     """An engine that gives other numbers than its graph: a kernel that saturates, say."""
-
-    backend = "onnxruntime"
-
-    def __init__(self, inner):
-        super().__init__(inner.contract)
-        self._inner = inner
-
-    def describe(self):
-        return {}
-
-    def profile(self, frame, runs):
-        raise NotImplementedError
-
-    def _activate_impl(self):
-        self._inner.activate()
-
-    def _deactivate_impl(self):
-        self._inner.deactivate()
 
     def _infer_impl(self, frame):
         return {"logits": -self._inner.infer(frame)[None]}

@@ -17,7 +17,7 @@ pytest.importorskip("onnxruntime")
 sys.path.insert(0, str(Path(__file__).parent))
 
 import small_device as device
-from small_device import ARTIFACT, built, hostile
+from small_device import ARTIFACT, WrappedRunner, built, hostile
 
 import export.engine_check as engine_check
 from calibration.tensorrt_cache import parse_cache
@@ -212,26 +212,8 @@ def test_network_that_works_across_frames_is_refused_before_its_ranges_are_colle
     assert not (ARTIFACT / "ranges.json").exists() and not ENGINES.exists()
 
 
-class Swapping(Runner):
+class Swapping(WrappedRunner):
     """An engine for batches that gives the results of two frames back in the wrong order."""
-
-    backend = "onnxruntime"
-
-    def __init__(self, inner):
-        super().__init__(inner.contract)
-        self._inner = inner
-
-    def describe(self):
-        return {}
-
-    def profile(self, frame, runs):
-        raise NotImplementedError
-
-    def _activate_impl(self):
-        self._inner.activate()
-
-    def _deactivate_impl(self):
-        self._inner.deactivate()
 
     def _infer_impl(self, frame):
         return {name: self.change(value) for name, value in self._inner.infer_all(frame).items()}

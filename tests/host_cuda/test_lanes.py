@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "edge" / "runtime"))
 
 import tensorrt_stand_in as stand_in
 from device_engine import FRAMES, HERE, write_runner
+from streamed_tensorrt import StreamedGpu
 
 import edge.runtime.tensorrt as runtime_module
 from edge.contract import UNCERTAINTY, OutputTensor
@@ -28,20 +29,6 @@ ENTROPY = OutputTensor("entropy", 1, UNCERTAINTY, "nats")
 SCHEDULES = [("lazy", 0), ("others first", 0), ("immediate", 0), *(("random", seed) for seed in range(6))]
 
 
-class DriverLedger(stand_in.Gpu):
-    """The ledger of TensorRT's stand-in, whose work goes to the streams of the driver."""
-
-    def __init__(self, driver):
-        super().__init__()
-        self._driver = driver
-
-    def current(self):
-        return "the driver's"
-
-    def enqueue(self, stream_handle, work):
-        assert self._driver.enqueue(stream_handle, work) == 0
-
-
 @pytest.fixture(params=["8.5.3.1", "10.13.3.9"])
 def version(request):
     return request.param
@@ -50,7 +37,7 @@ def version(request):
 @pytest.fixture
 def tensorrt(driver, monkeypatch, version):
     """The ledger of a stand-in TensorRT that computes on the driver's streams."""
-    ledger = DriverLedger(driver)
+    ledger = StreamedGpu(driver)
     monkeypatch.setitem(sys.modules, "tensorrt", stand_in.make_tensorrt(ledger, version))
     monkeypatch.setattr(runtime_module, "this_machine", lambda: HERE)
     monkeypatch.setattr(runtime_module, "load_image", lambda compute_capability: b"code")

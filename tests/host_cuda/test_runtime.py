@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "edge" / "runtime")
 
 import tensorrt_stand_in as stand_in
 from device_engine import FRAMES, HERE, write_runner
+from streamed_tensorrt import StreamedGpu
 
 import edge.runtime.tensorrt as runtime_module
 from edge.errors import BackendError
@@ -28,21 +29,6 @@ from edge.runtime.onnxruntime import OnnxRuntimeRunner
 from edge.segmenter import Segmenter
 
 VERSION = "10.3.0"
-
-
-class StreamedGpu(stand_in.Gpu):
-    """The stand-in's ledger, with the work of its engines on the driver's streams."""
-
-    def __init__(self, driver) -> None:
-        super().__init__()
-        self._driver, self._contexts = driver, {}
-
-    def current(self):
-        handle = self._driver.current_context()
-        return self._contexts.setdefault(handle, f"context {handle}") if handle else None
-
-    def enqueue(self, stream_handle, work):
-        assert self._driver.enqueue(stream_handle, work) == 0
 
 
 @pytest.fixture

@@ -195,23 +195,18 @@ class CudaLane(Lane):
         if slot.not_finite.device is None:
             slot.not_finite.host[0] = 0
         compute = self._streams[INFERENCE]
-        if not self._has_copy_streams:
-            if slot.graph is not None:
-                slot.graph.launch(compute)
-            else:
-                self._enqueue(slot, _record)
-            self._mark(slot, "done", compute)
-            return
-        self._enqueue_upload(slot, _record)
-        self._mark(slot, "copied", self._streams[UPLOAD])
-        call("Stream.wait_for_event", compute.wait_for_event, slot.events["copied"])
+        if self._has_copy_streams:
+            self._enqueue_upload(slot, _record)
+            self._mark(slot, "copied", self._streams[UPLOAD])
+            call("Stream.wait_for_event", compute.wait_for_event, slot.events["copied"])
         if slot.graph is not None:
             slot.graph.launch(compute)
         else:
             self._enqueue(slot, _record)
-        self._mark(slot, "computed", compute)
-        call("Stream.wait_for_event", self._streams[DOWNLOAD].wait_for_event, slot.events["computed"])
-        self._enqueue_download(slot, _record)
+        if self._has_copy_streams:
+            self._mark(slot, "computed", compute)
+            call("Stream.wait_for_event", self._streams[DOWNLOAD].wait_for_event, slot.events["computed"])
+            self._enqueue_download(slot, _record)
         self._mark(slot, "done", self._streams[DOWNLOAD])
 
     def _mark(self, slot: Slot, name: str, stream: Any) -> None:
