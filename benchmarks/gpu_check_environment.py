@@ -17,8 +17,9 @@ from edge.errors import SegEdgeError
 from edge.machine import this_machine
 from edge.runtime.calls import one_line
 from edge.runtime.cuda.build import find_compilers
+from edge.runtime.cuda.context import import_pycuda_driver
 from edge.runtime.cuda_driver import first_gpu
-from edge.runtime.tensorrt import import_pycuda_driver, import_tensorrt
+from edge.runtime.tensorrt import import_tensorrt
 from export.engine_options import tensorrt_version
 from export.tensorrt_config import TACTICS_VARIABLE
 

@@ -9,7 +9,7 @@ from typing import Any, Mapping
 
 from calibration.tensorrt_calibrator import Calibration, without_scale
 from calibration.tensorrt_scales import LEVELS, network_scales
-from edge.runtime.tensorrt import call
+from edge.runtime.calls import call
 
 
 class DynamicRanges(Calibration):

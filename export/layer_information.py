@@ -12,9 +12,10 @@ import json
 from typing import Any
 
 from edge.errors import BackendError
+from edge.runtime.calls import call
 from edge.runtime.cuda.context import CudaContext
 from edge.runtime.holdings import cleared_frames
-from edge.runtime.tensorrt import call, message_logger
+from edge.runtime.tensorrt import message_logger
 
 LAYERS_FILE = "layers.json"
 

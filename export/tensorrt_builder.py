@@ -24,8 +24,10 @@ from typing import Any, Collection
 from calibration.tensorrt_calibrator import Calibration, require_calibrators
 from edge.errors import BackendError, GraphError, InputError, SegEdgeError
 from edge.machine import this_machine
+from edge.runtime.calls import call
+from edge.runtime.cuda.context import import_pycuda_driver
 from edge.runtime.cuda_driver import first_gpu
-from edge.runtime.tensorrt import call, import_pycuda_driver, import_tensorrt, message_logger
+from edge.runtime.tensorrt import import_tensorrt, message_logger
 from export.backends import BuiltEngine
 from export.dynamic_batch import with_batch
 from export.engine_options import EngineOptions, check_options, tensorrt_version

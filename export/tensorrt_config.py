@@ -13,7 +13,7 @@ import os
 from typing import Any, Iterable, Iterator
 
 from edge.errors import BackendError, InputError
-from edge.runtime.tensorrt import call
+from edge.runtime.calls import call
 from export.engine_options import EngineOptions
 
 TACTICS_VARIABLE = "SEGEDGE_TENSORRT_TACTICS"

@@ -23,7 +23,7 @@ from typing import Any, Iterator
 from edge.artifacts import write_bytes
 from edge.errors import BackendError, StorageError
 from edge.postprocess.native.build import NativeUnavailable, cache_folder
-from edge.runtime.tensorrt import call
+from edge.runtime.calls import call
 from edge.telemetry.sysfs import SysfsSource
 
 

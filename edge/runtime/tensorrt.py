@@ -20,23 +20,14 @@ from edge.card import EngineCard
 from edge.errors import BackendError, EngineMismatchError, InputError
 from edge.machine import Machine, this_machine
 from edge.runtime.base import Runner
-from edge.runtime.calls import call, import_backend, one_line
+from edge.runtime.calls import call, import_backend
 from edge.runtime.cuda.build import load_image
-from edge.runtime.cuda.context import Buffer, CudaContext, import_pycuda_driver, take_buffer
+from edge.runtime.cuda.context import Buffer, CudaContext, take_buffer
 from edge.runtime.cuda.lane import CudaLane
 from edge.runtime.holdings import Holdings, cleared_frames
 from edge.runtime.lane import Lane, LaneRequest
 from edge.runtime.layer_time import LayerTime
 from edge.runtime.tensorrt_profile import engine_layers, profile_execution
-
-__all__ = [
-    "TensorRtRunner",
-    "call",
-    "import_pycuda_driver",
-    "import_tensorrt",
-    "message_logger",
-    "one_line",
-]
 
 INSTALL_TENSORRT = "sudo apt install python3-libnvinfer on a Jetson, pip install tensorrt elsewhere"
 _KEPT_ERRORS = 4

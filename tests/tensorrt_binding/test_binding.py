@@ -337,7 +337,8 @@ def test_tensorrt_objects_fail_in_one_line(trt, run_python, name):
     script = f"""
 import tensorrt
 from edge.errors import BackendError
-from edge.runtime.tensorrt import call, message_logger
+from edge.runtime.calls import call
+from edge.runtime.tensorrt import message_logger
 
 logger = message_logger(tensorrt)
 try:

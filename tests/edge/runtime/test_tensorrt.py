@@ -20,6 +20,7 @@ from device_engine import HERE, make_card, write_runner
 import edge.runtime.tensorrt as runtime_module
 from edge.contract import CENTRE_HEATMAP, OFFSETS, OutputTensor
 from edge.errors import BackendError, EngineMismatchError, InputError, MissingDependencyError
+from edge.runtime.calls import call
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
 from edge.runtime.tensorrt import TensorRtRunner
 from export.float_input import with_float_input
@@ -248,7 +249,7 @@ def test_warning_is_the_reason_where_tensorrt_logged_no_error(gpu, runner):
         trt = sys.modules["tensorrt"].ILogger
         for said, reason in (([trt.WARNING], "WARNING"), ([trt.WARNING, trt.ERROR], "ERROR")):
             with pytest.raises(BackendError) as failure:
-                runtime_module.call("Builder", fail, said, refused=(None,), logger=logger)
+                call("Builder", fail, said, refused=(None,), logger=logger)
             assert str(failure.value) == f"Builder failed: it returned None ({reason} of the driver)"
 
 
