@@ -23,7 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from calibration.collect import collect_ranges
+from calibration.ranges.collector import collect_ranges
 from edge.console import CommandParser, positive_int, run_command
 from edge.contract import read_contract
 from edge.errors import SegEdgeError

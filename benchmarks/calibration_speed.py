@@ -29,8 +29,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from calibration.collect import collect_ranges
-from calibration.methods import METHODS
+from calibration.ranges.collector import collect_ranges
+from calibration.ranges.thresholds import METHODS
 from edge.console import CommandParser, Progress, positive_int, run_command
 from edge.contract import GRAPH_FILE, read_contract
 from edge.errors import MissingDependencyError, SegEdgeError

@@ -33,4 +33,4 @@ require() { # MODULE, PACKAGE OF PIP, PACKAGE OF APT
 }
 require numpy numpy python3-numpy
 require cv2 opencv-python-headless python3-opencv
-exec "$python" "$checkout/benchmarks/gpu_check.py" "$@"
+exec "$python" "$checkout/benchmarks/gpu_check" "$@"

@@ -22,9 +22,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from calibration.accuracy import AccuracySet, drop_points, graph_runner
-from calibration.manifest_frames import read_manifest_frames
-from calibration.select_images import MANIFEST_FILE
+from calibration.images.frames import read_manifest_frames
+from calibration.images.selection import MANIFEST_FILE
+from calibration.search.accuracy import AccuracySet, drop_points, graph_runner
 from edge.card import engine_folder, read_card
 from edge.console import CommandParser, positive_int, run_command
 from edge.contract import GRAPH_FILE, Contract, read_contract

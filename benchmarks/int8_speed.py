@@ -37,7 +37,7 @@ from edge.runtime import open_engine
 from edge.runtime.base import Runner
 from edge.runtime.onnxruntime import OnnxRuntimeRunner, import_onnxruntime
 from edge.segmenter import STAGES, Segmenter
-from export.layer_times import layer_times
+from export.pipeline.layer_times import layer_times
 
 GOAL_RATIO = 3.0
 WARMUP_FRAMES = 3

@@ -88,7 +88,7 @@ class Contract:
         batch: frames in one call.
         extra_outputs: what the network gives beside the logits.
         adopted_from: (ONNX file, its contract) as a user gave them, of a graph that this project did not make
-            (export/foreign.py); None for one that it exported.
+            (export/adopt/adoption.py); None for one that it exported.
     """
 
     model: str

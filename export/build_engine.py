@@ -19,19 +19,22 @@ from typing import Iterable
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from calibration.methods import METHODS
-from calibration.recipe import FLOAT, INT8, WEIGHT_METHODS
-from calibration.report_record import PAGE_FILE
-from calibration.report_text import summary_lines
-from calibration.select_images import DEFAULT_IMAGE_COUNT, RANDOM_WEIGHTS_IMAGE_COUNT
-from calibration.tensorrt_calibrator import TENSORRT_ENTROPY
+from calibration.images.selection import DEFAULT_IMAGE_COUNT, RANDOM_WEIGHTS_IMAGE_COUNT
+from calibration.qdq.quantization_config import FLOAT, INT8, WEIGHT_METHODS
+from calibration.ranges.thresholds import METHODS
+from calibration.report.text import summary_lines
+from calibration.results import PAGE_FILE
+from calibration.trt.calibrator import TENSORRT_ENTROPY
 from edge.artifacts import spell_option
 from edge.card import SCALE_SOURCES, EngineCard
 from edge.console import CommandParser, format_seconds, parse_size, positive_int, run_command, size_argument
 from edge.datasets import LAYOUTS
 from edge.records import record_to_json
 from export.backends import BACKEND_CHOICES
-from export.build_request import (
+from export.backends.options import OPTIMIZATION_LEVELS, EngineOptions, batch_argument
+from export.backends.trt_layer_info import LAYERS_FILE
+from export.pipeline.build import BuildResult, build, plan_build
+from export.pipeline.request import (
     DEFAULT_DROP_POINTS,
     DEFAULT_LABEL_CHANGE_PERCENT,
     DEFAULT_SEARCH_MINUTES,
@@ -39,9 +42,6 @@ from export.build_request import (
     Int8Request,
     Plan,
 )
-from export.build_steps import BuildResult, build, plan_build
-from export.engine_options import OPTIMIZATION_LEVELS, EngineOptions, batch_argument
-from export.layer_information import LAYERS_FILE
 from train.options import add_option_argument, parse_assignments
 
 DEFAULT_SIZE = "512x1024"

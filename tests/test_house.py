@@ -111,7 +111,7 @@ def test_device_set_imports_nothing_heavy_at_module_level(path):
 
 def test_build_engine_starts_without_anything_heavy():
     reached = reached_from(REPOSITORY / "export" / "build_engine.py")
-    assert REPOSITORY / "export" / "build_steps.py" in reached
+    assert REPOSITORY / "export" / "pipeline" / "build.py" in reached
     assert REPOSITORY / "edge" / "errors.py" in reached
     found = {name_of(path): imported_when_imported(path) for path in reached}
     heavy = {(where, name) for where, names in found.items() for name in names if name.split(".")[0] in HEAVY}
@@ -205,7 +205,7 @@ def test_unknown_option_is_code_2(command, run_python):
 
 
 def test_tensorflow_is_imported_under_train_and_in_keras_to_onnx_alone():
-    allowed = {REPOSITORY / "export" / "keras_to_onnx.py"}
+    allowed = {REPOSITORY / "export" / "from_keras" / "network.py"}
     for path in modules("edge", "calibration", "export", "benchmarks"):
         names = {
             name.split(".")[0]

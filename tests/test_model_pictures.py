@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from edge.artifacts import spell_option
-from train.importing import import_tensorflow
+from train.checkpoint_import import SOURCES, sources_of
 from train.options import MODEL_NAMES, OPTIONS, Option, resolve_options
-from train.sources import SOURCES, sources_of
+from train.tensorflow_import import import_tensorflow
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = (DOCS / "models.md").read_text(encoding="utf-8")
@@ -313,7 +313,7 @@ _KERAS_RESNET = ("conv1_conv/kernel", *(f"conv4_block{block}_1_conv/kernel" for 
     ],
 )
 def test_page_has_the_options_that_an_import_sets(model, source, tensors):
-    from train.sources.plans import SUGGESTED, make_plan
+    from train.checkpoint_import.mappings import SUGGESTED, make_plan
 
     # A plan is made from the names of the tensors and the shape of the classifier.
     checkpoint = dict.fromkeys(tensors, np.zeros((19, 1, 1, 1), np.float32))

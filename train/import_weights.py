@@ -23,9 +23,9 @@ from edge.console import CommandParser, run_command
 from edge.datasets import LAYOUTS
 from edge.errors import InputError, WeightsError
 from edge.records import record_to_json, write_record
-from train.importing import import_tensorflow
+from train.checkpoint_import import SOURCES, sources_of
 from train.options import MODEL_NAMES, add_option_argument, changed_options, parse_assignments, refuse_export_options
-from train.sources import SOURCES, sources_of
+from train.tensorflow_import import import_tensorflow
 from train.weights_file import VOC, VOC_CLASS_COUNT, WEIGHTS_SUFFIX, ImportRecord, import_record_path
 
 DATASETS_OF_COUNTS = {19: "cityscapes", 11: "camvid", VOC_CLASS_COUNT: VOC}
@@ -90,7 +90,7 @@ def import_weights(
     Args:
         path: the checkpoint.
         model: architecture that it is for.
-        source: key in train.sources.SOURCES.
+        source: key in train.checkpoint_import.SOURCES.
         given: options that the user set.
         output: weights file, *.weights.h5; its record lies beside it, *.weights.json.
         dataset: whose classes the classifier has; None to tell by their number.
@@ -107,7 +107,7 @@ def import_weights(
     import keras
     import numpy
 
-    from train.sources.published import load_published
+    from train.checkpoint_import.importer import load_published
 
     published = load_published(path, model, source, given)
     if published.class_count is None and dataset is not None:

@@ -17,10 +17,8 @@ import numpy as np
 
 from edge.errors import InputError, WeightsError
 from edge.records import read_record
-from train.models import model_spec
-from train.options import OPTIONS, resolve_options, training_options
-from train.sources import SOURCES, sources_of
-from train.sources.published import (
+from train.checkpoint_import import SOURCES, sources_of
+from train.checkpoint_import.importer import (
     BACKBONE_CLASSES,
     BUILD_SIZE,
     PublishedWeights,
@@ -28,6 +26,8 @@ from train.sources.published import (
     load_published,
     load_tensors,
 )
+from train.models import model_spec
+from train.options import OPTIONS, resolve_options, training_options
 from train.weights_file import VOC, VOC_CLASS_COUNT, WEIGHTS_SUFFIX, ImportRecord, agreed_options, read_weights
 
 INITS = ("random", "imagenet", VOC)

@@ -14,10 +14,10 @@ from edge.console import CommandParser, positive_int, run_command, size_argument
 from edge.datasets import LAYOUTS, open_dataset
 from edge.errors import InputError
 from edge.records import record_to_json
-from train.importing import import_tensorflow
 from train.options import MODEL_NAMES, add_option_argument, parse_assignments, refuse_export_options
 from train.recipes import find_recipe
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RUNS_ROOT, RunRecord, new_run_folder
+from train.tensorflow_import import import_tensorflow
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from edge.doctor.board import check_board
 from edge.doctor.compute import check_compute
 from edge.doctor.finding import MISSING, DoctorReport
+from edge.doctor.machine_probe import Surroundings
 from edge.doctor.measuring import check_measuring
 from edge.doctor.pictures import check_pictures
 from edge.doctor.storage import check_storage
-from edge.doctor.surroundings import Surroundings
 
 __all__ = ["DoctorReport", "Surroundings", "examine"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from edge.doctor.finding import ADVICE, MISSING, NOT_HERE, OK, Finding
+from edge.doctor.machine_probe import Surroundings
 from edge.doctor.releases import JETPACK_OF_L4T, PYTHON_OF_L4T, SUPPORTED_L4T, jetpack_family
-from edge.doctor.surroundings import Surroundings
 
 INSTALL_JETPACK = "sudo apt update && sudo apt install nvidia-jetpack"
 

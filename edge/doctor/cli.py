@@ -10,7 +10,7 @@ from pathlib import Path
 from edge.console import CommandParser, run_command
 from edge.doctor import DoctorReport, examine
 from edge.doctor.finding import ADVICE, MISSING, OK, Finding
-from edge.doctor.surroundings import this_machine
+from edge.doctor.machine_probe import this_machine
 from edge.records import record_to_json
 
 EXIT_MISSING = 1

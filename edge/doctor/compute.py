@@ -6,7 +6,7 @@ import json
 import re
 
 from edge.doctor.finding import ADVICE, MISSING, NOT_HERE, OK, Finding
-from edge.doctor.surroundings import Surroundings, distribution_version, major_minor
+from edge.doctor.machine_probe import Surroundings, distribution_version, major_minor
 
 OLDEST_TENSORRT = (8, 5)
 NEWEST_TENSORRT_MAJOR = 11

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from edge.doctor.finding import ADVICE, NOT_HERE, OK, Finding
-from edge.doctor.surroundings import Surroundings, distribution_version, major_minor
+from edge.doctor.machine_probe import Surroundings, distribution_version, major_minor
 
 SERVICE_UNIT = "etc/systemd/system/jtop.service"
 INSTALL_SERVICE = "sudo pip3 install -U jetson-stats && sudo systemctl restart jtop"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.doctor.finding import ADVICE, MISSING, NOT_HERE, OK, Finding
-from edge.doctor.surroundings import Answer, Surroundings
+from edge.doctor.machine_probe import Answer, Surroundings
 
 WHEELS = (
     "opencv-python",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from edge.doctor.finding import ADVICE, NOT_HERE, OK, Finding
-from edge.doctor.surroundings import Surroundings
+from edge.doctor.machine_probe import Surroundings
 
 GIB = 1 << 30
 ROOM_FOR_A_BUILD_BYTES = 8 * GIB

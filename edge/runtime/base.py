@@ -9,9 +9,9 @@ import numpy as np
 
 from edge.contract import Contract
 from edge.errors import BackendError, InputError
-from edge.runtime.holdings import cleared_frames
 from edge.runtime.lane import Lane, LaneRequest
 from edge.runtime.layer_time import LayerTime
+from edge.runtime.resource_stack import cleared_frames
 
 
 class Runner(abc.ABC):

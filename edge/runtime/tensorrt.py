@@ -24,9 +24,9 @@ from edge.runtime.calls import call, import_backend
 from edge.runtime.cuda.build import load_image
 from edge.runtime.cuda.context import Buffer, CudaContext, take_buffer
 from edge.runtime.cuda.lane import CudaLane
-from edge.runtime.holdings import Holdings, cleared_frames
 from edge.runtime.lane import Lane, LaneRequest
 from edge.runtime.layer_time import LayerTime
+from edge.runtime.resource_stack import Holdings, cleared_frames
 from edge.runtime.tensorrt_profile import engine_layers, profile_execution
 
 INSTALL_TENSORRT = "sudo apt install python3-libnvinfer on a Jetson, pip install tensorrt elsewhere"
@@ -97,8 +97,8 @@ class TensorRtRunner(Runner):
         card: what it was built from, and for which machine.
 
     Attributes:
-        input_dtype: numpy.uint8; numpy.float32 of an engine of implicit INT8 (export/float_input.py), which takes the
-            same numbers as floats.
+        input_dtype: numpy.uint8; numpy.float32 of an engine of implicit INT8 (export/graph/float_input.py), which
+            takes the same numbers as floats.
     """
 
     backend = "tensorrt"

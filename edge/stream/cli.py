@@ -27,7 +27,7 @@ from edge.stream.pipeline import Limits, StreamRun, run_stream
 from edge.stream.sinks import check_window, open_sink
 from edge.stream.sources import FORMS, open_source
 from edge.stream.summary import summarise
-from edge.stream.zebra import ZebraPainter
+from edge.stream.uncertainty_stripes import ZebraPainter
 
 LABELS, UNCERTAINTY, BOTH = "labels", "uncertainty", "both"
 

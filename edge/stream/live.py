@@ -11,7 +11,7 @@ import cv2
 from edge.errors import SegEdgeError, SourceError
 from edge.stream.base import Frame, Source
 from edge.stream.captures import Capture
-from edge.stream.ordered import claimed_fps, claimed_size
+from edge.stream.file_sources import claimed_fps, claimed_size
 
 
 class LiveSource(Source):

@@ -9,8 +9,8 @@ import numpy as np
 
 from edge.errors import InputError
 from edge.runtime.lane import Blend
-from edge.stream.lettering import Lettering, darken, lettering_for, lettering_of
 from edge.stream.painter import Painter
+from edge.stream.text_overlay import Lettering, darken, lettering_for, lettering_of
 
 SMALLEST_SHARE = 0.001
 """Share of the pixels below which a class is not listed in the legend."""

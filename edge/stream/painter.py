@@ -10,7 +10,7 @@ import numpy as np
 from edge.errors import InputError
 from edge.preprocess import COLOR_ORDERS
 from edge.runtime.lane import Blend
-from edge.stream.lettering import darken, lettering_for, lettering_of
+from edge.stream.text_overlay import darken, lettering_for, lettering_of
 
 
 class Painter(abc.ABC):

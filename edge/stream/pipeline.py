@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.segmenter import Segmenter
 from edge.stream.base import Frame, Sink, Source
-from edge.stream.meter import Meter
+from edge.stream.fps_meter import Meter
 from edge.stream.painter import Painter
 
 ENDS = ("source", "limit", "output", "interrupt")

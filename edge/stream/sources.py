@@ -12,8 +12,8 @@ from edge.imaging import IMAGE_SUFFIXES, list_images
 from edge.stream import captures
 from edge.stream.base import Source
 from edge.stream.captures import Capture, masked
+from edge.stream.file_sources import OrderedSource, PictureSource
 from edge.stream.live import LiveSource
-from edge.stream.ordered import OrderedSource, PictureSource
 
 SYNTHETIC_SIZE = (360, 640)
 CAMERA_OPTIONS = ("width", "height", "fps")

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.contract import OutputTensor
 from edge.errors import InputError
-from edge.stream.lettering import Lettering, darken, lettering_for, lettering_of
+from edge.stream.text_overlay import Lettering, darken, lettering_for, lettering_of
 
 TITLE = "uncertainty"
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from edge.labels import CITYSCAPES_RAW_IDS
 from edge.synthetic.canvas import Canvas
-from edge.synthetic.dice import Dice
 from edge.synthetic.light import Light
 from edge.synthetic.plants import draw_bush, draw_tree
+from edge.synthetic.seeded_random import Dice
 from edge.synthetic.texture import NOISE_SIDE, facade_tiles, rough_field
 from edge.synthetic.world import BLOCK_M, JUNCTION_M, SIGHT_M, World
 

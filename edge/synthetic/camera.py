@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.synthetic.dice import wave, wave_slope
+from edge.synthetic.seeded_random import wave, wave_slope
 
 NEAR_M = 0.7
 """Nothing nearer to the camera than this is drawn."""

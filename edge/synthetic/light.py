@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.synthetic.dice import Dice
+from edge.synthetic.seeded_random import Dice
 
 Rgb = "tuple[float, float, float]"
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.labels import CITYSCAPES_RAW_IDS
 from edge.synthetic.canvas import Canvas
-from edge.synthetic.dice import Dice
+from edge.synthetic.seeded_random import Dice
 from edge.synthetic.texture import noise_field
 from edge.synthetic.world import World
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from edge.labels import CITYSCAPES_RAW_IDS
 from edge.synthetic.canvas import Canvas
-from edge.synthetic.dice import Dice, wave
 from edge.synthetic.place import Place
+from edge.synthetic.seeded_random import Dice, wave
 from edge.synthetic.vehicles import body_color
 from edge.synthetic.world import Thing, World
 

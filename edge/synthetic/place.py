@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.synthetic.camera import Camera
-from edge.synthetic.dice import direction
+from edge.synthetic.seeded_random import direction
 
 
 class Place:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from edge.labels import CITYSCAPES_RAW_IDS
 from edge.synthetic.canvas import Canvas
-from edge.synthetic.dice import Dice
 from edge.synthetic.place import Place
+from edge.synthetic.seeded_random import Dice
 from edge.synthetic.texture import LEAF_VARIANTS, leaf_sprite
 from edge.synthetic.world import World
 

@@ -9,10 +9,10 @@ from edge.synthetic import furniture, people, plants, vehicles
 from edge.synthetic.blocks import draw_backdrop, draw_blocks, draw_bridge
 from edge.synthetic.camera import Camera
 from edge.synthetic.canvas import Canvas
-from edge.synthetic.dice import Dice
 from edge.synthetic.ground import paint_ground, paint_sky
 from edge.synthetic.optics import draw_optics, expose, paint_frame
 from edge.synthetic.place import Place
+from edge.synthetic.seeded_random import Dice
 from edge.synthetic.shadows import cast_shadows
 from edge.synthetic.world import World
 

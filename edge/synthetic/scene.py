@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.errors import SizeError
-from edge.synthetic.dice import Dice
 from edge.synthetic.render import render
+from edge.synthetic.seeded_random import Dice
 from edge.synthetic.world import World
 
 SMALLEST_HEIGHT, SMALLEST_WIDTH = 64, 128

@@ -7,8 +7,8 @@ import numpy as np
 
 from edge.synthetic.camera import Camera
 from edge.synthetic.canvas import Canvas
-from edge.synthetic.dice import Dice
 from edge.synthetic.place import Place
+from edge.synthetic.seeded_random import Dice
 from edge.synthetic.world import BLOCK_M, JUNCTION_M, Thing, World
 
 _SIZES_M = {

@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from edge.synthetic.dice import Dice
+from edge.synthetic.seeded_random import Dice
 
 NOISE_SIDE = 256
 """Height and width of a noise field; coordinates wrap around."""

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 from edge.synthetic.camera import Course
-from edge.synthetic.dice import Dice, wave
 from edge.synthetic.light import Light, draw_light
+from edge.synthetic.seeded_random import Dice, wave
 
 BLOCK_M = 48.0
 """Length of a block along the way."""

@@ -13,22 +13,20 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
-import gpu_check
-import gpu_check_engines as engines
-import gpu_check_environment as environment
-from gpu_check_bare import parse_trtexec
-from gpu_check_engines import (
+import benchmarks.gpu_check.__main__ as gpu_check
+import edge.runtime.cuda_driver as cuda_driver
+from benchmarks.gpu_check import engines, environment
+from benchmarks.gpu_check.bare import parse_trtexec
+from benchmarks.gpu_check.engines import (
     LARGEST_GROWTH_BYTES,
     LEAST_WARMUP_FRAMES,
     build_problems,
     frames_that_take,
     soak_problems,
 )
-from gpu_check_lanes import lanes_problems
-from gpu_check_plan import Amounts, Network, PlannedStep, copy_artifacts, find_networks, plan_steps
-from gpu_check_record import (
+from benchmarks.gpu_check.lanes import lanes_problems
+from benchmarks.gpu_check.plan import Amounts, Network, PlannedStep, copy_artifacts, find_networks, plan_steps
+from benchmarks.gpu_check.record import (
     BuiltCheck,
     GpuCheck,
     KernelCase,
@@ -41,15 +39,13 @@ from gpu_check_record import (
     SoakCheck,
     Step,
 )
-from gpu_check_verdicts import judge
-from gpu_check_worker import StepError, StepTimeoutError, Worker
-
-import edge.runtime.cuda_driver as cuda_driver
+from benchmarks.gpu_check.verdicts import judge
+from benchmarks.gpu_check.worker import StepError, StepTimeoutError, Worker
 from edge.card import BuildCheck
 from edge.contract import CONTRACT_FILE, GRAPH_FILE
 from edge.errors import InputError
 from edge.records import read_record, record_to_json, write_record
-from export.tensorrt_config import TACTICS_VARIABLE
+from export.backends.trt_config import TACTICS_VARIABLE
 from train.options import MODEL_NAMES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -254,7 +250,7 @@ class TestPlan:
 
     @pytest.fixture(autouse=True)
     def without_tensorflow(self, monkeypatch):
-        monkeypatch.setattr("gpu_check_plan.can_export", lambda: False)
+        monkeypatch.setattr("benchmarks.gpu_check.plan.can_export", lambda: False)
 
     def networks(self, artifacts, camvid="/nowhere", models=MODEL_NAMES):
         return find_networks(list(models), (512, 1024), (1024, 2048), artifacts, Path(camvid))
@@ -272,7 +268,7 @@ class TestPlan:
         assert {network.model for network in networks.values()} == set(MODEL_NAMES)
 
     def test_every_model_is_exported_where_tensorflow_is(self, monkeypatch):
-        monkeypatch.setattr("gpu_check_plan.can_export", lambda: True)
+        monkeypatch.setattr("benchmarks.gpu_check.plan.can_export", lambda: True)
         networks = self.networks(None)
         assert networks[0].name == TARGET
         assert all(network.problem is None for network in networks)

@@ -6,12 +6,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.collect import activation_tensors, channel_tensors, tensor_range
-from calibration.histogram import TensorCounter
-from calibration.methods import METHODS as METHODS
-from calibration.methods import methods_sha256
-from calibration.ranges import PREPROCESSING, Ranges
-from calibration.ranges import TensorRange as TensorRange
+from calibration.ranges.collector import activation_tensors, channel_tensors, tensor_range
+from calibration.ranges.histogram import TensorCounter
+from calibration.ranges.record import PREPROCESSING, Ranges
+from calibration.ranges.record import TensorRange as TensorRange
+from calibration.ranges.thresholds import METHODS as METHODS
+from calibration.ranges.thresholds import methods_sha256
 from edge.runtime.onnxruntime import import_onnxruntime
 
 IR_VERSION = 8

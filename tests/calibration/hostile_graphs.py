@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from graph_drawing import TensorProto, make_model, node
 
 from edge.contract import Contract
 from edge.frames import FrameSet
 from edge.labels import CAMVID
 from edge.provenance import WeightsProvenance
+from tests.calibration.graph_drawing import TensorProto, make_model, node
 
 SIZE = 32
 CLASSES = len(CAMVID.class_names)

@@ -11,7 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 @pytest.fixture(autouse=True)
 def timing_cache_folder(tmp_path_factory, monkeypatch):
     """Keep times of layers out of the user's cache folder; made when a build asks for it."""
-    import export.timing_cache as timing_cache
+    import export.backends.trt_timing_cache as timing_cache
 
     made = []
 

@@ -6,24 +6,17 @@ import dataclasses
 import functools
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "calibration"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "edge" / "runtime"))
-
-import hostile_graphs as hostile
-import tensorrt_stand_in as stand_in
-
 import edge.runtime.cuda_driver as cuda_driver
 import edge.runtime.tensorrt as runtime_module
 import edge.synthetic
-import export.graph_step as graph_step
-import export.tensorrt_builder as tensorrt_builder
-from calibration.accuracy import graph_runner
-from calibration.ranges import RANGES_FILE, Ranges
+import export.backends.trt_builder as tensorrt_builder
+import export.pipeline.float_graph as graph_step
+from calibration.ranges.record import RANGES_FILE, Ranges
+from calibration.search.accuracy import graph_runner
 from edge.artifacts import sha256_file as sha256_file
 from edge.contract import CONTRACT_FILE, GRAPH_FILE
 from edge.datasets import DATA_ROOT_VARIABLE
@@ -34,7 +27,9 @@ from edge.records import read_record, write_record
 from edge.runtime.base import Runner
 from edge.runtime.cuda_driver import Gpu
 from edge.segmenter import Segmenter
-from export.build_steps import BuildRequest, Int8Request, build
+from export.pipeline.build import BuildRequest, Int8Request, build
+from tests.calibration import hostile_graphs as hostile
+from tests.edge.runtime import tensorrt_stand_in as stand_in
 
 draw_scene = functools.lru_cache(maxsize=None)(edge.synthetic.draw_scene)
 """Drawing takes most of the time of a build without a dataset."""

@@ -12,16 +12,16 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+import export.backends.trt_builder as tensorrt_builder
 import export.build_engine as command
-import export.int8_steps as int8_steps
-import export.tensorrt_builder as tensorrt_builder
+import export.pipeline.int8 as int8_steps
 from edge.card import read_card
 from edge.contract import read_contract
 from edge.datasets import DATA_ROOT_VARIABLE
 from edge.errors import InputError
+from export.backends.options import EngineOptions
 from export.build_engine import build_parser, main
-from export.build_request import BuildRequest, Int8Request
-from export.engine_options import EngineOptions
+from export.pipeline.request import BuildRequest, Int8Request
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMAND = ["--model", "fast_scnn", "--int8", "--size", "64x128", "--calibration-images", "2", "--accuracy-images", "2"]
@@ -261,7 +261,7 @@ def test_second_command_reuses_all_and_prints_the_card(built, capsys, monkeypatc
     monkeypatch.chdir(folder)
     monkeypatch.delenv(DATA_ROOT_VARIABLE, raising=False)
     monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", lambda: "no GPU")
-    monkeypatch.setattr("export.to_onnx._keras_network", None)
+    monkeypatch.setattr("export.from_keras.exporter._keras_network", None)
     monkeypatch.setattr(int8_steps, "collect_ranges", None)
     assert main([*COMMAND, "--json"]) == 0
     output = capsys.readouterr()

@@ -30,7 +30,7 @@ REPOSITORY = HERE.parents[1]
 sys.path.insert(0, os.fspath(REPOSITORY))
 
 from edge.postprocess.native.build import SOURCE as NATIVE_SOURCE  # noqa: E402
-from edge.postprocess.native.build import cache_folder  # noqa: E402
+from edge.user_cache import cache_folder  # noqa: E402
 
 PYCUDA_VERSION = "2026.1"
 LACKS = 4

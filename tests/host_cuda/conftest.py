@@ -5,14 +5,11 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from host_driver import HostDriver
+from tests.host_cuda.host_driver import HostDriver
 
 
 def pytest_collection_modifyitems(items):

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "edge" / "runtime"))
-
-import tensorrt_stand_in as stand_in
+from tests.edge.runtime import tensorrt_stand_in as stand_in
 
 
 class StreamedGpu(stand_in.Gpu):

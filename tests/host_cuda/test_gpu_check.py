@@ -16,14 +16,11 @@ import pytest
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "export"))
 
-import small_device as device
-from gpu_check_record import GpuCheck
-from gpu_check_worker import Worker
-
+from benchmarks.gpu_check.record import GpuCheck
+from benchmarks.gpu_check.worker import Worker
 from edge.records import read_record
+from tests.export import small_device as device
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -41,9 +38,9 @@ echo "[I] GPU Compute Time: min = 0.1 ms, max = 9 ms, mean = 0.25 ms, median = 0
 # every recorded frame begin with the picture of the first slot.
 TENSORRT = """
 import os, signal, sys, time
-sys.path[:0] = [{runtime!r}, {host_cuda!r}]
-import tensorrt_stand_in as stand_in
-from host_driver import HostDriver
+sys.path[:0] = [{checkout!r}]
+from tests.edge.runtime import tensorrt_stand_in as stand_in
+from tests.host_cuda.host_driver import HostDriver
 
 call, _, what = os.environ.get("GPU_CHECK_FAULT", "").partition("=")
 
@@ -116,7 +113,7 @@ class Place:
             path.write_text(program)
             path.chmod(0o755)
         (folder / "packages").mkdir()
-        places = {"runtime": REPOSITORY / "tests" / "edge" / "runtime", "host_cuda": Path(__file__).parent}
+        places = {"checkout": REPOSITORY}
         module = TENSORRT.format(**{name: str(path) for name, path in places.items()})
         (folder / "packages" / "tensorrt.py").write_text(module)
         model = device.hostile.hostile_network(ratio=4.0)

@@ -11,11 +11,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("onnxruntime")
-sys.path.insert(0, str(Path(__file__).parents[1] / "edge" / "runtime"))
-
-import tensorrt_stand_in as stand_in
-from device_engine import FRAMES, HERE, write_runner
-from streamed_tensorrt import StreamedGpu
 
 import edge.runtime.tensorrt as runtime_module
 from edge.contract import UNCERTAINTY, OutputTensor
@@ -23,6 +18,9 @@ from edge.errors import BackendError
 from edge.runtime.lane import Blend
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
 from edge.segmenter import Segmenter
+from tests.edge.runtime import tensorrt_stand_in as stand_in
+from tests.edge.runtime.device_engine import FRAMES, HERE, write_runner
+from tests.host_cuda.streamed_tensorrt import StreamedGpu
 
 PALETTE = np.array([[128, 64, 128], [70, 130, 180], [0, 0, 142]], np.uint8)
 ENTROPY = OutputTensor("entropy", 1, UNCERTAINTY, "nats")

@@ -9,24 +9,22 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from host_driver import SCHEDULES
+
+from tests.host_cuda.host_driver import SCHEDULES
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "edge" / "runtime"))
-
-import tensorrt_stand_in as stand_in
-from device_engine import FRAMES, HERE, write_runner
-from streamed_tensorrt import StreamedGpu
 
 import edge.runtime.tensorrt as runtime_module
 from edge.errors import BackendError
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
 from edge.segmenter import Segmenter
+from tests.edge.runtime import tensorrt_stand_in as stand_in
+from tests.edge.runtime.device_engine import FRAMES, HERE, write_runner
+from tests.host_cuda.streamed_tensorrt import StreamedGpu
 
 VERSION = "10.3.0"
 

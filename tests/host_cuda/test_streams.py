@@ -8,7 +8,8 @@ import threading
 
 import numpy as np
 import pytest
-from host_driver import SCHEDULES
+
+from tests.host_cuda.host_driver import SCHEDULES
 
 UNSUPPORTED, INVALIDATED, UNJOINED = 900, 901, 904
 GLOBAL, THREAD_LOCAL, RELAXED = 0, 1, 2

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
 
 VERSION = "8.5.3.1"
-
-# Stand-ins for pycuda, the tables of names, and the objects of the binding as TensorRT's libraries see them.
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "edge" / "runtime")]
 
 
 def pytest_collection_modifyitems(items):

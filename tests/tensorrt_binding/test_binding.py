@@ -14,18 +14,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cpp_side import CppCalibrator, cpp_log, cpp_report_layer_time
-from cuda_ledger import Gpu, at
-from pycuda_stand_in import make_pycuda
 
-from calibration.tensorrt_cache import parse_cache
-from calibration.tensorrt_calibrator import CacheCalibration, EntropyCalibration, require_calibrators
+from calibration.trt.cache import parse_cache
+from calibration.trt.calibrator import CacheCalibration, EntropyCalibration, require_calibrators
 from edge.errors import BackendError, EngineMismatchError, ImageError
 from edge.frames import FrameSet
 from edge.preprocess import prepare_rgb
 from edge.runtime.layer_time import WARMUP_RUNS
 from edge.runtime.tensorrt import TensorRtRunner, message_logger
 from edge.runtime.tensorrt_profile import engine_layers, layer_profiler, profile_execution
+from tests.edge.runtime.cuda_ledger import Gpu, at
+from tests.edge.runtime.pycuda_stand_in import make_pycuda
+from tests.tensorrt_binding.cpp_side import CppCalibrator, cpp_log, cpp_report_layer_time
 
 CACHE = "TRT-8503-EntropyCalibration2\nstem: 3c010a14\n"
 EMPTY_NETWORK = SimpleNamespace(num_layers=0, num_inputs=0)
@@ -317,7 +317,7 @@ def test_problem_is_one_line_and_tensorrt_is_not_even_imported(trt, run_python):
     script = """
 import sys
 from edge.errors import BackendError
-from export.tensorrt_builder import build_tensorrt, tensorrt_problem
+from export.backends.trt_builder import build_tensorrt, tensorrt_problem
 
 print(tensorrt_problem())
 try:

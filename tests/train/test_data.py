@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import street_set
-
 from edge.datasets import open_dataset
 from edge.errors import DatasetError, ImageError
 from edge.labels import IGNORE_ID
+from tests.train import street_set
 from train.augment import Augmentation
 from train.data import TrainingPipeline, class_shares
 

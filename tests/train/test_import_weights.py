@@ -16,13 +16,13 @@ import keras
 from edge.artifacts import sha256_file
 from edge.errors import WeightsError
 from edge.records import read_record
-from export.to_onnx import ExportRequest
-from tests.train.sources.checkpoint_files import fast_scnn_checkpoint, torchvision_vgg16, write_safetensors
-from tests.train.sources.published_networks import PUBLISHED
+from export.from_keras.exporter import ExportRequest
+from tests.train.checkpoint_import.checkpoint_files import fast_scnn_checkpoint, torchvision_vgg16, write_safetensors
+from tests.train.checkpoint_import.published_networks import PUBLISHED
+from train.checkpoint_import import SOURCES
 from train.import_weights import main
 from train.models import model_spec
 from train.options import changed_options
-from train.sources import SOURCES
 from train.weights_file import ImportRecord, import_record_path, read_weights
 
 CHECKOUT = Path(__file__).resolve().parents[2]

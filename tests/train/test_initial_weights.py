@@ -23,14 +23,14 @@ from edge.datasets import DATA_ROOT_VARIABLE
 from edge.errors import InputError, WeightsError
 from edge.records import read_record, write_record
 from tests.train import street_set
-from tests.train.sources.checkpoint_files import (
+from tests.train.checkpoint_import.checkpoint_files import (
     fast_scnn_checkpoint,
     keras_vgg16,
     torchvision_vgg16,
     write_keras_2,
     write_safetensors,
 )
-from tests.train.sources.published_networks import PUBLISHED
+from tests.train.checkpoint_import.published_networks import PUBLISHED
 from train.import_weights import import_weights
 from train.initial_weights import InitialWeights, application_name, find_initial_weights, transfer
 from train.models import model_spec

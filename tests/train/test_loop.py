@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import street_set
 
 import train.loop as loop
 from edge.artifacts import sha256_file
 from edge.datasets import open_dataset
 from edge.errors import DatasetError, SegEdgeError, SizeError
 from edge.records import read_record
+from tests.train import street_set
 from train.initial_weights import find_initial_weights
 from train.models import MODELS
 from train.models.base import inference_model

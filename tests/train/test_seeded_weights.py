@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from seeded_weights import hash_numbers, seeded_image, seeded_tensor, seeded_uniform
+from tests.train.seeded_weights import hash_numbers, seeded_image, seeded_tensor, seeded_uniform
 
 
 def plain_hash(name: str, index: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,18 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import street_set
-
 import train.loop as loop
 from edge.artifacts import sha256_file
 from edge.datasets import DATA_ROOT_VARIABLE
 from edge.frames import SyntheticFrames
 from edge.records import read_record
 from edge.synthetic import write_dataset
-from export.parity import PARITY_FILE, ParityReport
-from export.to_onnx import ExportRequest, export_model
+from export.from_keras.exporter import ExportRequest, export_model
+from export.graph.parity import PARITY_FILE, ParityReport
+from tests.train import street_set
 from train.models import MODELS
 from train.options import OPTIONS
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord, newest_run

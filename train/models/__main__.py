@@ -12,9 +12,9 @@ from typing import Any, Iterable, Mapping
 from edge.artifacts import spell_option
 from edge.console import CommandParser, Progress, positive_int, run_command, size_argument
 from edge.errors import InputError
-from train.importing import import_tensorflow
 from train.models.published import CLASS_COUNT, HEIGHT, PUBLISHED, WIDTH, PublishedFigures, published_figures
 from train.options import OPTIONS, changed_options, parse_assignments
+from train.tensorflow_import import import_tensorflow
 
 HEADINGS = (
     "model",

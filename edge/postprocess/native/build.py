@@ -1,7 +1,6 @@
 """Compile the native kernels at first use, keep the result, and load it.
 
-The library lies in the cache folder ($SEGEDGE_CACHE, else $XDG_CACHE_HOME/segedge, else
-~/.cache/segedge; a private temporary folder where none of them can be written) as
+The library lies in the user's cache folder (edge/user_cache.py) as
 
     native-<key>-<digest>.so
 
@@ -15,7 +14,6 @@ SEGEDGE_NATIVE=0 turns native code off.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import ctypes
 import hashlib
@@ -28,6 +26,9 @@ import subprocess
 import tempfile
 from functools import lru_cache
 from pathlib import Path
+
+from edge.errors import StorageError
+from edge.user_cache import cache_folder
 
 SOURCE = Path(__file__).with_name("upsample_argmax.cpp")
 """What is compiled; the headers lie beside it."""
@@ -86,12 +87,16 @@ def find_or_compile() -> ctypes.CDLL:
     if not compilers:
         raise NativeUnavailable("no C++ compiler was found. Next: install one (apt install g++) or set CXX")
     source = b"".join(path.read_bytes() for path in (SOURCE, *sorted(SOURCE.parent.glob("*.h"))))
+    try:
+        folder = cache_folder()
+    except StorageError as reason:
+        raise NativeUnavailable(str(reason)) from None
     failure = ""
     for compiler in compilers:
         for flags in ((*_FLAGS, _native_flag()), _FLAGS):
             key = library_key(source, [*compiler, *flags])
             try:
-                return _cached(cache_folder(), key) or _compile(cache_folder(), key, [*compiler, *flags])
+                return _cached(folder, key) or _compile(folder, key, [*compiler, *flags])
             except NativeUnavailable as reason:
                 failure = failure or str(reason)
     raise NativeUnavailable(failure)
@@ -133,38 +138,6 @@ def _processor() -> str:
         if lines:
             return "\n".join((platform.machine(), *lines))
     return f"{platform.machine()} {platform.processor()}"
-
-
-def cache_folder() -> Path:
-    """Return the folder that libraries are kept in, made if need be."""
-    for folder in _cache_candidates():
-        with contextlib.suppress(OSError):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # A library is code: nothing is loaded from a folder that belongs to somebody else.
-            if folder.stat().st_uid in (os.getuid(), 0) and os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-                return folder
-    return _private_folder()
-
-
-def _cache_candidates() -> list[Path]:
-    if os.environ.get("SEGEDGE_CACHE"):
-        return [Path(os.environ["SEGEDGE_CACHE"])]
-    if os.environ.get("XDG_CACHE_HOME"):
-        return [Path(os.environ["XDG_CACHE_HOME"]) / "segedge"]
-    try:
-        return [Path.home() / ".cache" / "segedge"]
-    except RuntimeError:  # no HOME and no entry in the user table, as in some containers
-        return []
-
-
-@lru_cache(maxsize=None)
-def _private_folder() -> Path:
-    try:
-        folder = tempfile.mkdtemp(prefix="segedge-")
-    except OSError as error:
-        raise NativeUnavailable(f"no folder for the compiled kernel can be written ({error})") from None
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
 
 
 def _cached(folder: Path, key: str) -> ctypes.CDLL | None:

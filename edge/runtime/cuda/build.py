@@ -1,6 +1,6 @@
 """Compile kernels.cu for one kind of GPU, once, and keep the result.
 
-The code lies in the cache folder of edge.postprocess.native.build as
+The code lies in the user's cache folder (edge/user_cache.py) as
 
     cuda-<compute capability>-<key>-<digest>.cubin
 
@@ -24,9 +24,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Iterator, Protocol, Sequence
 
-from edge.errors import BackendError
+from edge.errors import BackendError, StorageError
 from edge.postprocess.native import build as native
 from edge.runtime.cuda.nvrtc import find_nvrtc
+from edge.user_cache import cache_folder
 
 SOURCE = Path(__file__).with_name("kernels.cu")
 """What is compiled."""
@@ -163,8 +164,8 @@ class Nvcc:
 
 def _folder() -> Path:
     try:
-        return native.cache_folder()
-    except native.NativeUnavailable as reason:
+        return cache_folder()
+    except StorageError as reason:
         raise BackendError(str(reason)) from None
 
 

@@ -14,7 +14,7 @@ from typing import Any, Iterator
 import numpy as np
 
 from edge.runtime.calls import call, import_backend
-from edge.runtime.holdings import Holdings
+from edge.runtime.resource_stack import Holdings
 
 INSTALL_PYCUDA = "pip install pycuda"
 DEVICE = 0

@@ -26,8 +26,8 @@ from edge.runtime.cuda.context import CudaContext
 from edge.runtime.cuda.graph import GraphDriver, GraphEvent
 from edge.runtime.cuda.launches import Launch
 from edge.runtime.cuda.slot import COPY, DOWNLOAD, INFERENCE, SPANS, UPLOAD, Network, Slot, take_scratch, take_slot
-from edge.runtime.holdings import Holdings, cleared_frames
 from edge.runtime.lane import Lane, LaneRequest, LaneResult
+from edge.runtime.resource_stack import Holdings, cleared_frames
 
 _OF_COPIES = (UPLOAD, DOWNLOAD)
 

@@ -212,7 +212,7 @@ def prepare_nv12(
 
 
 def widen(pixels: int, out: int, height: int, width: int) -> Launch:
-    """Turn bytes into float32 of the same numbers: for an engine whose input is float (export/float_input.py).
+    """Turn bytes into float32 of the same numbers: for an engine whose input is float (export/graph/float_input.py).
 
     Args:
         pixels: address of (height, width) uint8, without gaps.

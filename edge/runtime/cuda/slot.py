@@ -14,8 +14,8 @@ from edge.runtime.cuda import launches
 from edge.runtime.cuda.context import Buffer, CudaContext, take_buffer, take_memory, upload_table
 from edge.runtime.cuda.graph import CudaGraph, GraphDriver
 from edge.runtime.cuda.launches import Launch
-from edge.runtime.holdings import Holdings
 from edge.runtime.lane import LaneRequest
+from edge.runtime.resource_stack import Holdings
 
 COPY, UPLOAD, PREPROCESS, INFERENCE, POSTPROCESS, DOWNLOAD = (
     *("copy", "upload", "preprocess"),

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from edge.doctor import Surroundings
-from edge.doctor.surroundings import Answer
+from edge.doctor.machine_probe import Answer
 from edge.runtime.cuda_driver import Gpu
 
 GIB = 1 << 30

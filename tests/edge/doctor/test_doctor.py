@@ -11,7 +11,7 @@ import pytest
 from edge.doctor import examine
 from edge.doctor.cli import describe, main
 from edge.doctor.finding import ADVICE, MISSING, NOT_HERE, OK, DoctorReport
-from edge.doctor.surroundings import Answer, ask_child
+from edge.doctor.machine_probe import Answer, ask_child
 from edge.records import record_from_json, record_to_json
 from edge.runtime.cuda_driver import Gpu
 from tests.edge.doctor.machines import GIB, JETSONS, answer_of, debian, install, orin, workstation, write, xavier

@@ -6,13 +6,13 @@ import dataclasses
 import hashlib
 
 import numpy as np
-import tensorrt_stand_in as stand_in
 
 from edge.card import EngineCard
 from edge.contract import Contract
 from edge.machine import Machine
 from edge.provenance import WeightsProvenance
 from edge.runtime.tensorrt import TensorRtRunner
+from tests.edge.runtime import tensorrt_stand_in as stand_in
 
 # Fields of one colour, large enough that labels differ after the resize; noise over them.
 _FIELDS = np.random.default_rng(7).choice(np.array([0, 30, 220, 255], np.uint8), (5, 2, 4, 3))

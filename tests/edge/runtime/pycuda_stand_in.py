@@ -8,9 +8,9 @@ import threading
 import types
 
 import numpy as np
-from cuda_ledger import CudaError, Gpu
 
 from edge.runtime.cuda import Launch
+from tests.edge.runtime.cuda_ledger import CudaError, Gpu
 
 
 def make_pycuda(gpu: Gpu) -> types.ModuleType:

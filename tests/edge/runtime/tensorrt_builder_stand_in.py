@@ -6,9 +6,10 @@ import hashlib
 import types
 
 import numpy as np
-from cuda_ledger import Gpu, at
-from parsed_network import parsed_network
-from tensorrt_api import MAGIC, Checked, enumeration, names_of, swallow
+
+from tests.edge.runtime.cuda_ledger import Gpu, at
+from tests.edge.runtime.parsed_network import parsed_network
+from tests.edge.runtime.tensorrt_api import MAGIC, Checked, enumeration, names_of, swallow
 
 CACHE_VERSIONS = {
     **{"8.5.3.1": "8503", "8.6.0": "8600", "8.6.1": "8601"},

@@ -7,8 +7,9 @@ import types
 import weakref
 
 import numpy as np
-from cuda_ledger import Gpu, at
-from tensorrt_api import MAGIC
+
+from tests.edge.runtime.cuda_ledger import Gpu, at
+from tests.edge.runtime.tensorrt_api import MAGIC
 
 _NUMPY = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 

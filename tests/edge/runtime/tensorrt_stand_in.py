@@ -12,11 +12,12 @@ import sys
 import types
 
 import numpy as np
-from cuda_ledger import CudaError, Gpu
-from pycuda_stand_in import make_pycuda
-from tensorrt_api import MAGIC, TABLE, VERSIONS, enumeration, names_of
-from tensorrt_builder_stand_in import CACHE_VERSIONS, builder_classes
-from tensorrt_runtime_stand_in import runtime_classes
+
+from tests.edge.runtime.cuda_ledger import CudaError, Gpu
+from tests.edge.runtime.pycuda_stand_in import make_pycuda
+from tests.edge.runtime.tensorrt_api import MAGIC, TABLE, VERSIONS, enumeration, names_of
+from tests.edge.runtime.tensorrt_builder_stand_in import CACHE_VERSIONS, builder_classes
+from tests.edge.runtime.tensorrt_runtime_stand_in import runtime_classes
 
 __all__ = [
     "CACHE_VERSIONS",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,12 +10,6 @@ import pytest
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent / "cuda"))
-
-import tensorrt_stand_in as stand_in
-from device_engine import FRAMES, HERE, write_runner
-from host_gpu import compile_kernels
 
 import edge.runtime.tensorrt as runtime_module
 from edge.contract import UNCERTAINTY, OutputTensor
@@ -26,7 +18,10 @@ from edge.runtime.lane import Blend, LaneRequest
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
 from edge.segmenter import Segmenter
 from edge.stream.overlay import OverlayPainter
-from export.float_input import with_float_input
+from export.graph.float_input import with_float_input
+from tests.edge.runtime import tensorrt_stand_in as stand_in
+from tests.edge.runtime.cuda.host_gpu import compile_kernels
+from tests.edge.runtime.device_engine import FRAMES, HERE, write_runner
 
 ENTROPY = OutputTensor("entropy", 1, UNCERTAINTY, "nats")
 PALETTE = np.array([[128, 64, 128], [70, 130, 180], [0, 0, 142]], np.uint8)

@@ -5,17 +5,12 @@ from __future__ import annotations
 import dataclasses
 import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-sys.path.insert(0, str(Path(__file__).parent))
-
-import tensorrt_stand_in as stand_in
-from device_engine import HERE, make_card, write_runner
 
 import edge.runtime.tensorrt as runtime_module
 from edge.contract import CENTRE_HEATMAP, OFFSETS, OutputTensor
@@ -23,7 +18,9 @@ from edge.errors import BackendError, EngineMismatchError, InputError, MissingDe
 from edge.runtime.calls import call
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
 from edge.runtime.tensorrt import TensorRtRunner
-from export.float_input import with_float_input
+from export.graph.float_input import with_float_input
+from tests.edge.runtime import tensorrt_stand_in as stand_in
+from tests.edge.runtime.device_engine import HERE, make_card, write_runner
 
 FRAME = np.random.default_rng(1).integers(0, 256, (1, 8, 16, 3), np.uint8)
 PANOPTIC = (OutputTensor("centre", 1, CENTRE_HEATMAP), OutputTensor("offset", 2, OFFSETS, "positions"))

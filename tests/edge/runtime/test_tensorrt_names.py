@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import ast
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import tensorrt_stand_in as stand_in
-
-from calibration.tensorrt_scales import _MOVES
+from calibration.trt.scales import _MOVES
+from tests.edge.runtime import tensorrt_stand_in as stand_in
 
 ROOT = Path(__file__).parents[3]
 FILES = (
     "edge/runtime/tensorrt.py",
     "edge/runtime/tensorrt_profile.py",
-    "export/tensorrt_builder.py",
-    "export/tensorrt_config.py",
-    "export/tensorrt_progress.py",
-    "export/timing_cache.py",
-    "export/layer_information.py",
-    "export/dynamic_ranges.py",
-    "calibration/tensorrt_calibrator.py",
-    "calibration/tensorrt_scales.py",
+    "export/backends/trt_builder.py",
+    "export/backends/trt_config.py",
+    "export/backends/trt_progress.py",
+    "export/backends/trt_timing_cache.py",
+    "export/backends/trt_layer_info.py",
+    "export/backends/trt_dynamic_ranges.py",
+    "calibration/trt/calibrator.py",
+    "calibration/trt/scales.py",
 )
 # Which TensorRT class a variable of the code holds.
 OWNERS = {
@@ -65,7 +61,7 @@ def has_levels(version: str) -> bool:
 CALIBRATOR_METHODS = ("get_batch", "get_batch_size", "read_calibration_cache", "write_calibration_cache")
 MONITOR_METHODS = ("phase_start", "step_complete", "phase_finish")
 GUARDED = {
-    # export/engine_options.py refuses what asks for these before 8.6.
+    # export/backends/options.py refuses what asks for these before 8.6.
     **dict.fromkeys(
         (
             *("BuilderFlag.VERSION_COMPATIBLE", "IBuilderConfig.builder_optimization_level"),

@@ -10,7 +10,7 @@ from edge.errors import SourceError
 from edge.labels import distinct_palette
 from edge.segmenter import STAGES, Segmentation
 from edge.stream.base import Frame, Sink, Source
-from edge.stream.meter import MOST_LATENCIES, Meter
+from edge.stream.fps_meter import MOST_LATENCIES, Meter
 from edge.stream.overlay import OverlayPainter
 from edge.stream.pipeline import Limits, run_stream
 from edge.stream.video_file import VideoSink

@@ -10,8 +10,8 @@ from edge.errors import InputError, StorageError
 from edge.imaging import read_rgb, write_image
 from edge.stream import sinks, video_file
 from edge.stream.base import Frame
+from edge.stream.file_sources import OrderedSource, PictureSource
 from edge.stream.live import LiveSource
-from edge.stream.ordered import OrderedSource, PictureSource
 from edge.stream.sinks import FolderSink, PictureSink, WindowSink, open_sink
 from edge.stream.video_file import VideoSink
 

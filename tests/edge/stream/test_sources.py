@@ -10,8 +10,8 @@ import pytest
 from edge.errors import ImageError, InputError, SourceError
 from edge.imaging import write_image
 from edge.stream import captures
+from edge.stream.file_sources import OrderedSource, PictureSource
 from edge.stream.live import LiveSource
-from edge.stream.ordered import OrderedSource, PictureSource
 from edge.stream.sources import open_source
 
 

@@ -6,11 +6,12 @@ import pytest
 from edge.contract import UNCERTAINTY, OutputTensor
 from edge.errors import InputError
 from edge.labels import CITYSCAPES
-from edge.stream import lettering, overlay
+from edge.stream import overlay
 from edge.stream import painter as painter_module
+from edge.stream import text_overlay as lettering
 from edge.stream import uncertainty as uncertainty_module
 from edge.stream.overlay import overlay_rgb
-from edge.stream.zebra import STRIPE_SHARE, ZebraPainter
+from edge.stream.uncertainty_stripes import STRIPE_SHARE, ZebraPainter
 
 NAMES = ("road", "sky", "car")
 PALETTE_RGB = np.array([(128, 64, 128), (70, 130, 180), (0, 0, 142)], np.uint8)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edge import user_cache
 from edge.postprocess import LabelUpsampler
 from edge.postprocess.native import build
 
@@ -23,7 +24,13 @@ def fresh(monkeypatch, tmp_path):
     monkeypatch.setattr(build, "SOURCE", source)
     monkeypatch.setenv("SEGEDGE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SEGEDGE_NATIVE", raising=False)
-    remembered = (build.load_library, build._load, build._private_folder, build._compiler_version, build._processor)
+    remembered = (
+        build.load_library,
+        build._load,
+        user_cache._private_folder,
+        build._compiler_version,
+        build._processor,
+    )
     for function in remembered:
         function.cache_clear()
     yield
@@ -98,7 +105,9 @@ class TestCache:
         assert subprocess.run([*build.find_compilers()[0], "--version"], capture_output=True).returncode == 0
         source = build.SOURCE.read_bytes()
         key = build.library_key(source, [*build.find_compilers()[0], *build._FLAGS, build._native_flag()])
-        build._compile(build.cache_folder(), key, [*build.find_compilers()[0], *build._FLAGS, build._native_flag()])
+        build._compile(
+            user_cache.cache_folder(), key, [*build.find_compilers()[0], *build._FLAGS, build._native_flag()]
+        )
         (path,) = cache.glob("native-*.so")
         whole = path.read_bytes()
         path.unlink()
@@ -119,7 +128,7 @@ class TestCache:
         blocked.write_text("")
         monkeypatch.setenv("SEGEDGE_CACHE", str(blocked / "cache"))
         assert build.load_library().answer() == 42
-        assert build._private_folder().stat().st_mode & 0o777 == 0o700
+        assert user_cache._private_folder().stat().st_mode & 0o777 == 0o700
 
     def test_nothing_is_loaded_from_a_folder_of_another_user(self, monkeypatch, cache):
         cache.mkdir()
@@ -133,16 +142,6 @@ class TestCache:
         monkeypatch.setattr(Path, "stat", foreign)
         assert build.load_library().answer() == 42
         assert not list(cache.iterdir())
-
-    def test_cache_folder_follows_the_environment(self, monkeypatch, tmp_path):
-        monkeypatch.setenv("SEGEDGE_CACHE", str(tmp_path / "one"))
-        assert build.cache_folder() == tmp_path / "one"
-        monkeypatch.delenv("SEGEDGE_CACHE")
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
-        assert build.cache_folder() == tmp_path / "two" / "segedge"
-        monkeypatch.delenv("XDG_CACHE_HOME")
-        monkeypatch.setenv("HOME", str(tmp_path / "home"))
-        assert build.cache_folder() == tmp_path / "home" / ".cache" / "segedge"
 
     def test_two_processes_at_once(self, cache):
         script = (

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from host_gpu import compile_kernels
+from tests.edge.runtime.cuda.host_gpu import compile_kernels
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge import user_cache
 from edge.errors import BackendError
 from edge.postprocess.native import build as native
 from edge.runtime.cuda import KERNELS, build, nvrtc
@@ -35,7 +36,7 @@ class PretendedCompiler:
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch, tmp_path):
     monkeypatch.setenv("SEGEDGE_CACHE", str(tmp_path / "cache"))
-    remembered = (build.load_image, native._private_folder)
+    remembered = (build.load_image, user_cache._private_folder)
     for function in remembered:
         function.cache_clear()
     yield

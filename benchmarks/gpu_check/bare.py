@@ -1,0 +1,139 @@
+"""The peers: TensorRT's own trtexec, and execute_async_v3 in a loop with nothing around it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.card import EngineCard
+from edge.runtime.calls import call, one_line
+from edge.runtime.cuda.context import CudaContext
+from edge.runtime.resource_stack import Holdings, cleared_frames
+from edge.runtime.tensorrt import import_tensorrt, message_logger
+
+TRTEXEC_PLACES = ("trtexec", "/usr/src/tensorrt/bin/trtexec")
+TRTEXEC_TIMEOUT_S = 60
+WARMUP_RUNS = 20
+
+_GPU_COMPUTE = re.compile(r"GPU Compute Time:.*?\bmean = ([\d.]+) ms")
+
+
+def find_trtexec() -> str | None:
+    """Return the path of trtexec, None where it is not there."""
+    return next(filter(None, map(shutil.which, TRTEXEC_PLACES)), None)
+
+
+def parse_trtexec(output: str) -> float | None:
+    """Return the mean GPU compute time that trtexec printed, in ms; None where it printed none.
+
+    Source: trtexec of TensorRT 8.5 to 10, section "Performance summary".
+    """
+    found = _GPU_COMPUTE.findall(output)
+    return float(found[-1]) if found else None
+
+
+def time_trtexec(engine: Path, seconds: float, warmup_seconds: float) -> tuple[float | None, str | None]:
+    """Let trtexec run an engine.
+
+    Returns:
+        Its mean GPU compute time in ms and None, or None and why there is none.
+    """
+    program = find_trtexec()
+    if program is None:
+        return None, "trtexec is neither on the PATH nor in /usr/src/tensorrt/bin"
+    options = [f"--duration={max(1, round(seconds))}", f"--warmUp={max(1, round(1e3 * warmup_seconds))}"]
+    command = [program, f"--loadEngine={os.fspath(engine)}", *options]
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TRTEXEC_TIMEOUT_S)
+    except (OSError, subprocess.SubprocessError) as error:
+        return None, f"trtexec could not be run ({one_line(error)})"
+    mean_ms = parse_trtexec(run.stdout)
+    if run.returncode or mean_ms is None:
+        lines = [line for line in (run.stderr + run.stdout).splitlines() if "[E]" in line] or ["it printed no GPU time"]
+        return None, f"trtexec ended with {run.returncode}: {' '.join(lines[0].split())[:200]}"
+    return mean_ms, None
+
+
+def time_bare(engine: Path, card: EngineCard, frame: np.ndarray, runs: int, warmup_seconds: float) -> list[float]:
+    """Run an engine with nothing around it: addresses set once, a frame that stays on the GPU.
+
+    Nothing of edge.runtime.tensorrt's runner takes part.
+
+    Args:
+        engine: the file.
+        card: of it; its contract names the tensors.
+        frame: what the network's input holds, (1, height, width, 3) uint8.
+        runs: how many are timed.
+        warmup_seconds: at least this long before, and WARMUP_RUNS.
+
+    Returns:
+        Milliseconds of each run by CUDA events, the host waiting for each.
+
+    Raises:
+        BackendError: a call failed.
+    """
+    held = Holdings()
+    context = CudaContext()
+    held.hold("context", context, ("Context.detach", lambda made: made.detach))
+    try:
+        with cleared_frames():  # a failed call keeps nothing beyond the end of its context
+            return _time_bare(engine, card, frame, runs, warmup_seconds, context, held)
+    finally:
+        held.release()
+
+
+def _time_bare(
+    engine: Path,
+    card: EngineCard,
+    frame: np.ndarray,
+    runs: int,
+    warmup_seconds: float,
+    context: CudaContext,
+    held: Holdings,
+) -> list[float]:
+    trt, driver, contract = import_tensorrt(), context.driver, card.contract
+    logger = message_logger(trt)
+    held.hold("stream", driver.Stream())
+    held.hold("runtime", call("tensorrt.Runtime", trt.Runtime, logger, refused=(None,), logger=logger))
+    load = held["runtime"].deserialize_cuda_engine
+    held.hold("engine", call("Runtime.deserialize_cuda_engine", load, engine.read_bytes(), refused=(None,)))
+    create = held["engine"].create_execution_context
+    held.hold("execution", call("ICudaEngine.create_execution_context", create, refused=(None,)))
+    sizes = {name: 4 * int(np.prod(shape)) for name, shape in contract.output_shapes.items()}
+    sizes[contract.input_name] = frame.nbytes
+    for name, size_bytes in sizes.items():
+        memory = call("pycuda.driver.mem_alloc", driver.mem_alloc, size_bytes)
+        held.hold(name, memory, ("DeviceAllocation.free", lambda made: made.free))
+        call("IExecutionContext.set_tensor_address", held["execution"].set_tensor_address, name, int(memory))
+        del memory
+    driver.memcpy_htod(held[contract.input_name], np.ascontiguousarray(frame))
+    for name in ("begin", "end"):
+        held.hold(name, driver.Event())
+    end_s, done = time.monotonic() + warmup_seconds, 0
+    while done < WARMUP_RUNS or time.monotonic() < end_s:
+        _run_once(held)
+        done += 1
+    return [_run_once(held) for _ in range(runs)]
+
+
+def _run_once(held: Holdings) -> float:
+    stream: Any = held["stream"]
+    held["begin"].record(stream)
+    execute = held["execution"].execute_async_v3
+    call("IExecutionContext.execute_async_v3", execute, stream.handle, refused=(False,))
+    held["end"].record(stream)
+    call("Stream.synchronize", stream.synchronize)
+    return held["begin"].time_till(held["end"])
+
+
+def mean_ms(samples: list[float]) -> float:
+    """Return the mean of some samples."""
+    return statistics.fmean(samples)

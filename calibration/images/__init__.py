@@ -1,0 +1,1 @@
+"""Which images calibrate, what they cover, and the record of it."""

@@ -1,0 +1,67 @@
+"""Reading what the choice of calibration images needs to know of a split: class pixels, place and light.
+
+Every picture is decoded whole: a PNG cannot be read at a reduced size for less, and a mean over all
+pixels of a lossless picture is the same number on every machine.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Sequence
+
+import cv2
+
+from calibration.images.coverage import ImageFacts
+from edge.console import Progress
+from edge.datasets import Dataset
+from edge.labels import IGNORE_ID
+
+MOST_THREADS = 8
+"""OpenCV decodes outside the interpreter, so pictures are read side by side; a disk serves no more than these."""
+
+
+def read_facts(dataset: Dataset, indices: Sequence[int] | None = None, show_progress: bool = True) -> list[ImageFacts]:
+    """Read the facts of some or all images of a split.
+
+    Args:
+        dataset: the split; images without a label map have no class pixels.
+        indices: which images; None for all.
+        show_progress: print progress with the time left on stderr.
+
+    Returns:
+        One per image, in the order of `indices`.
+
+    Raises:
+        DatasetError: a label map holds ids that the dataset does not have.
+        ImageError: a picture or a label map is damaged.
+    """
+    wanted = range(len(dataset)) if indices is None else indices
+    facts = []
+    with Progress("look at images", len(wanted), "image") as progress, ThreadPoolExecutor(_threads()) as pool:
+        jobs = [pool.submit(_facts_of, dataset, index) for index in wanted]
+        try:
+            for job in jobs:
+                facts.append(job.result())
+                if show_progress:
+                    progress.step()
+        finally:
+            # After an error or Ctrl-C nobody waits for the rest; once all are done this does nothing.
+            for job in jobs:
+                job.cancel()
+    return facts
+
+
+def _threads() -> int:
+    return min(MOST_THREADS, os.cpu_count() or 1)
+
+
+def _facts_of(dataset: Dataset, index: int) -> ImageFacts:
+    sample = dataset.samples[index]
+    red, green, blue, _ = cv2.mean(dataset.read_frame(index))
+    luma = round(0.299 * red + 0.587 * green + 0.114 * blue)  # ITU-R BT.601
+    if sample.label_path is None:
+        return ImageFacts(sample.name, sample.group, luma)
+    counts = dataset.count_labels(index)
+    classes = tuple(int(count) for count in counts[: dataset.table.class_count])
+    return ImageFacts(sample.name, sample.group, luma, classes, sum(classes) + int(counts[IGNORE_ID]))

@@ -1,0 +1,154 @@
+"""calibration.json: which images ranges are collected on, how they were chosen, and what they show."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import numpy as np
+
+from calibration.images.coverage import ImageFacts
+from edge.artifacts import sha256_json
+from edge.records import record
+
+TRAIN = "train"
+DRAWN = "drawn"
+HELD_OUT = {"val": "validation", "test": "test"}
+"""Splits that accuracy is measured on, as a person calls them."""
+
+FORCE_HINT = "or add --force-validation-images, which the engine's card will say"
+
+
+@record(schema=1, what="class cover")
+class ClassCover:
+    """What the chosen images show of one class.
+
+    Attributes:
+        images: how many show it; None where there are no label maps.
+        pixel_share: its share of their pixels, 0 to 1; None where there are no label maps.
+        images_in_split: how many of the whole split show it; None where not all were looked at.
+    """
+
+    images: int | None = None
+    pixel_share: float | None = None
+    images_in_split: int | None = None
+
+
+@record(schema=2, what="calibration manifest")
+class CalibrationManifest:
+    """Which images ranges are collected on.
+
+    Attributes:
+        images_from: dataset and split, or "synthetic scenes".
+        split: "train"; "val" or "test" where that was forced; "drawn" for synthetic scenes.
+        method: how they were chosen.
+        names: one per image.
+        sha256: of each image file, in the same order.
+        classes: class name -> what the images show of it, every class of the dataset; empty for drawn scenes.
+        groups: city or sequence -> images from there, every one of the split; empty for drawn scenes.
+        lights: third of the split by mean luma -> images of it; empty where the split was not looked at.
+        split_files_sha256: of the names and sizes of all files that were chosen from; None for drawn scenes.
+    """
+
+    images_from: str
+    split: str
+    method: str
+    names: tuple[str, ...]
+    sha256: tuple[str, ...]
+    classes: dict[str, ClassCover]
+    groups: dict[str, int]
+    lights: dict[str, int]
+    split_files_sha256: str | None = None
+
+    def digest(self) -> str:
+        """Return the SHA-256 that stands for the images: their split, names and hashes, and nothing else."""
+        return sha256_json({"split": self.split, "names": self.names, "sha256": self.sha256})
+
+
+def class_covers(
+    class_names: Sequence[str], chosen: Sequence[ImageFacts], split: Sequence[ImageFacts] | None
+) -> dict[str, ClassCover]:
+    """Return what images show of every class.
+
+    Args:
+        class_names: of the dataset.
+        chosen: facts of the chosen images.
+        split: facts of all images; None where not all were looked at.
+    """
+    labelled = [image for image in chosen if image.class_pixels is not None]
+    if not labelled:
+        return {name: ClassCover() for name in class_names}
+    pixels = np.array([image.class_pixels for image in labelled], np.int64)  # (images, classes)
+    shares = pixels.sum(0) / max(1, sum(image.pixel_count for image in labelled))
+    in_split: list[int | None] = [None] * len(class_names)
+    if split is not None:
+        there = [np.array(image.class_pixels) > 0 for image in split if image.class_pixels is not None]
+        in_split = [int(count) for count in np.sum(there, axis=0)]
+    return {
+        name: ClassCover(int((pixels[:, index] > 0).sum()), float(shares[index]), in_split[index])
+        for index, name in enumerate(class_names)
+    }
+
+
+def manifest_warnings(manifest: CalibrationManifest) -> tuple[str, ...]:
+    """Return what a user should know about the images before ranges are collected on them, a sentence each.
+
+    Drawn scenes get none: that they are drawn says more.
+    """
+    if manifest.split == DRAWN or not manifest.classes:
+        return ()
+    count, classes = len(manifest.names), len(manifest.classes)
+    measured = {name: cover for name, cover in manifest.classes.items() if cover.images is not None}
+    sentences = []
+    if not measured:
+        sentences.append(
+            f"{manifest.images_from} has no label maps, so calibration images were chosen by place and light alone, "
+            "and nobody knows whether they show every class"
+        )
+    shown = [name for name, cover in measured.items() if cover.images]
+    missing = [name for name, cover in measured.items() if not cover.images]
+    if len(shown) == 1:
+        sentences.append(
+            f"the calibration images show a single class, {shown[0]}: "
+            "ranges of other streets will be clipped. Next: calibrate on images that show every class"
+        )
+    else:
+        sentences += [
+            f"no calibration image shows {', '.join(names)}{why}"
+            for why, names in _by_reason(measured, missing).items()
+            if names
+        ]
+    if count < classes:
+        sentences.append(
+            f"{count} calibration image{'s are' if count > 1 else ' is'} fewer than the {classes} classes. "
+            f"Next: take at least {classes}"
+        )
+    return tuple(sentences)
+
+
+def _by_reason(covers: dict[str, ClassCover], missing: Sequence[str]) -> dict[str, list[str]]:
+    """Sort classes that no image shows by whether the split could have shown them."""
+    could, nobody, unknown = (
+        ", although some of the split do. Next: take more images",
+        ", and none of the split does",
+        "",
+    )
+    reasons: dict[str, list[str]] = {could: [], nobody: [], unknown: []}
+    for name in missing:
+        there = covers[name].images_in_split
+        reasons[unknown if there is None else could if there else nobody].append(name)
+    return reasons
+
+
+def held_out_refusal(split: str) -> str:
+    """Say why images of a split may not calibrate."""
+    return f"{HELD_OUT.get(split, split)} images are what accuracy is measured on, so they do not calibrate"
+
+
+def manifest_note(manifest: CalibrationManifest) -> str | None:
+    """Return what an engine's card has to say about the images; None where they are training images or drawn."""
+    if manifest.split in (TRAIN, DRAWN):
+        return None
+    return (
+        f"ranges come from {HELD_OUT.get(manifest.split, manifest.split)} images ({manifest.images_from}), as was "
+        "forced with --force-validation-images, so accuracy on that split is no proof"
+    )

@@ -1,0 +1,185 @@
+"""Choosing calibration images: `python calibration/select_images.py --dataset camvid --data-dir DIR`.
+
+Images of the training split alone, so that validation stays unseen; chosen so that every class, city
+and light is covered (calibration/images/coverage.py), always the same ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+from calibration.images.coverage import LIGHT_BINS, choose_images, light_of, spread_evenly
+from calibration.images.frames import read_manifest_frames
+from calibration.images.image_statistics import read_facts
+from calibration.images.manifest import (
+    DRAWN,
+    FORCE_HINT,
+    TRAIN,
+    CalibrationManifest,
+    class_covers,
+    held_out_refusal,
+)
+from edge.artifacts import sha256_json
+from edge.datasets import Dataset, open_dataset
+from edge.errors import DatasetError, InputError
+from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
+from edge.records import read_record
+
+__all__ = [
+    "DEFAULT_IMAGE_COUNT",
+    "MANIFEST_FILE",
+    "METHODS",
+    "RANDOM_WEIGHTS_IMAGE_COUNT",
+    "SYNTHETIC_SEED",
+    "CalibrationManifest",
+    "calibration_frames",
+    "read_manifest_frames",
+]
+
+MANIFEST_FILE = "calibration.json"
+
+DEFAULT_IMAGE_COUNT = 64
+RANDOM_WEIGHTS_IMAGE_COUNT = 8
+"""Enough for weights whose ranges mean nothing anyway."""
+
+SYNTHETIC_SEED = 8_000_000
+"""Seed of the scenes that are drawn where there is no dataset; nothing trains on them."""
+
+METHODS = {
+    "cover": "greedy cover of classes, groups, stretches and light, version 1",
+    "even": "even spread over groups",
+}
+"""--method -> what a manifest says. "even" looks at no image; the version grows when a rule of the choice changes."""
+
+
+def calibration_frames(
+    dataset: str,
+    data_dir: Path | None,
+    count: int,
+    height: int,
+    width: int,
+    split: str = TRAIN,
+    allow_validation: bool = False,
+    method: str = "cover",
+    earlier: Path | None = None,
+    show_progress: bool = True,
+) -> tuple[FrameSet, CalibrationManifest]:
+    """Return the calibration images of a dataset, and their manifest.
+
+    Args:
+        dataset: key in edge.datasets.LAYOUTS.
+        data_dir: its folder; None where there is none, and scenes are drawn instead.
+        count: how many images.
+        height: rows of drawn scenes.
+        width: columns of drawn scenes.
+        split: "train"; another one only with `allow_validation`.
+        allow_validation: take images of a split that accuracy is measured on; the manifest says so.
+        method: key in METHODS.
+        earlier: manifest of an earlier choice, which need not exist; where it is what this call would
+            choose, the split is not looked at again.
+        show_progress: print progress with the time left on stderr.
+
+    Raises:
+        DatasetError: the folder has another layout, no frames, or label maps with unknown ids.
+        ImageError: a picture or a label map is damaged.
+        InputError: another split than "train" without `allow_validation`, or an unknown method.
+    """
+    if method not in METHODS:
+        raise InputError(f"method of choosing images is '{method}', expected one of: {', '.join(METHODS)}")
+    if split != TRAIN and not allow_validation:
+        raise InputError(f"{dataset} {held_out_refusal(split)}. Next: leave --split at train, {FORCE_HINT}")
+    if data_dir is None:
+        drawn = SyntheticFrames(count, height, width, SYNTHETIC_SEED)
+        return drawn, _manifest(drawn, DRAWN, DRAWN)
+    opened = open_dataset(dataset, data_dir, split, labelled=False)
+    files_sha256 = _files_sha256(opened)
+    known = _known_choice(earlier, opened, count, METHODS[method], files_sha256)
+    if known is not None:
+        return known
+    groups = [sample.group for sample in opened.samples]
+    lights: dict[str, int] = {}
+    if method == "even":
+        indices = spread_evenly(groups, count)
+        covers = class_covers(opened.table.class_names, read_facts(opened, indices, show_progress=False), None)
+    else:
+        facts = read_facts(opened, show_progress=show_progress)
+        indices = sorted(choose_images(facts, count))
+        covers = class_covers(opened.table.class_names, [facts[index] for index in indices], facts)
+        of_split = light_of(facts)
+        chosen_lights = Counter(of_split[index] for index in indices)
+        lights = {light: chosen_lights[light] for light in LIGHT_BINS if light in of_split}
+    frames = DatasetFrames(opened, indices)
+    chosen_groups = Counter(groups[index] for index in indices)
+    return frames, dataclasses.replace(
+        _manifest(frames, split, METHODS[method]),
+        classes=covers,
+        groups={group: chosen_groups[group] for group in sorted(set(groups))},
+        lights=lights,
+        split_files_sha256=files_sha256,
+    )
+
+
+def _manifest(frames: FrameSet, split: str, method: str) -> CalibrationManifest:
+    digests = tuple(frames.digest(index) for index in range(len(frames)))
+    return CalibrationManifest(frames.description, split, method, tuple(frames.names), digests, {}, {}, {})
+
+
+def _files_sha256(dataset: Dataset) -> str:
+    """Return a hash of names and sizes of a split's files, which takes no reading of them.
+
+    A file that changed and kept its size to the byte goes unseen. That may leave a choice that another
+    look would make otherwise, never ranges of other images than the manifest names.
+    """
+    rows = []
+    for sample in dataset.samples:
+        paths = [path for path in (sample.image_path, sample.label_path) if path is not None]
+        try:
+            rows.append([sample.name, sample.group, *(path.stat().st_size for path in paths)])
+        except OSError as error:
+            raise DatasetError(f"{error.filename} of {dataset.name} cannot be read: {error.strerror}") from None
+    return sha256_json(rows)
+
+
+def _known_choice(
+    path: Path | None, dataset: Dataset, count: int, method: str, files_sha256: str
+) -> tuple[FrameSet, CalibrationManifest] | None:
+    """Return the images of an earlier manifest, if choosing again would choose them."""
+    if path is None:
+        return None
+    try:
+        manifest = read_record(CalibrationManifest, path)
+    except InputError:  # none there, or one of another version
+        return None
+    places = {sample.name: index for index, sample in enumerate(dataset.samples)}
+    if (
+        (manifest.images_from, manifest.split) != (f"{dataset.name} {dataset.split}", dataset.split)
+        or (manifest.method, manifest.split_files_sha256) != (method, files_sha256)
+        or len(manifest.names) != min(count, len(dataset))
+        or not set(manifest.names) <= set(places)
+    ):
+        return None
+    frames = DatasetFrames(dataset, [places[name] for name in manifest.names])
+    same = manifest.sha256 == tuple(frames.digest(index) for index in range(len(frames)))
+    return (frames, manifest) if same else None
+
+
+def describe(manifest: CalibrationManifest) -> str:
+    """Return a manifest as a person reads it: classes in a table, places, light, then the images."""
+    lines = [f"{len(manifest.names)} images of {manifest.images_from}: {manifest.method}", ""]
+    width = max(map(len, [*manifest.classes, "class"]))
+    lines.append(f"{'class':{width}}  {'images':>6}  {'of':>6}  {'pixels':>8}")
+    for name, cover in manifest.classes.items():
+        images, in_split = ("-" if n is None else n for n in (cover.images, cover.images_in_split))
+        share = "-" if cover.pixel_share is None else f"{100 * cover.pixel_share:.3f} %"
+        lines.append(f"{name:{width}}  {images:>6}  {in_split:>6}  {share:>8}")
+    lines += ["", _covered("groups", manifest.groups)]
+    if manifest.lights:
+        lines.append(_covered("light", manifest.lights))
+    return "\n".join([*lines, "", *manifest.names])
+
+
+def _covered(what: str, counts: dict[str, int]) -> str:
+    parts = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return f"{what}: {sum(count > 0 for count in counts.values())} of {len(counts)} covered ({parts})"

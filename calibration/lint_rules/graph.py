@@ -1,0 +1,309 @@
+"""A quantised graph as the linter's rules look at it, and what a rule is. Nothing here changes the graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Iterator, Tuple
+
+import numpy as np
+
+from calibration.onnx_graph.view import KEEPS_RANGE, WEIGHTED, weight_axis
+
+BOTH = ("tensorrt", "onnxruntime")
+"""Forms in which a rule holds that holds in both."""
+
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+
+PASSING = (*KEEPS_RANGE, "Concat", "Split", "Pad", "Identity")
+"""Operators that hand values on as they are: a Q or DQ can move across them."""
+
+MOVING = ("Transpose", "Reshape", "Slice", "Squeeze", "Unsqueeze", "Flatten", "Split", "Identity", "Concat")
+"""Operators that put integers elsewhere and change none, as ONNX Runtime does between a Q and its DQ."""
+
+ACTIVATIONS = (
+    *("Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Elu", "Selu", "Celu", "Softplus"),
+    *("Softsign", "ThresholdedRelu", "Tanh", "Mish", "Gelu"),
+)
+"""Operators that a backend fuses with the layer in front."""
+
+QUANTIZABLE = ("Add", "Sub", "Mul", "Sum", "Max", "Min", "AveragePool", "GlobalAveragePool", "ReduceMean", "Softmax")
+"""Further operators that run on integers where both sides are quantised."""
+
+_CONSTANT_KINDS = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+
+Found = Iterator[Tuple[str, str]]
+"""What a rule yields: the name of a node, and what is there and what was expected."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that a form demands of a quantised graph.
+
+    Attributes:
+        check: yields what breaks it; the rule is named like it.
+        severity: "error": the backend refuses the graph or computes something else. "warning": it
+            runs, but slower or less accurately than it could.
+        next_step: what to do about a finding, a sentence.
+        forms: in which it holds.
+    """
+
+    check: Callable[[QdqGraph], Found]
+    severity: str
+    next_step: str
+    forms: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the rule, as findings and the command show it."""
+        return self.check.__name__.replace("_", "-")
+
+
+def rule(severity: str, next_step: str, forms: tuple[str, ...] = ("tensorrt",)) -> Callable[[Callable], Rule]:
+    """Make a Rule of the function below."""
+    return lambda check: Rule(check, severity, next_step, forms)
+
+
+class QdqGraph:
+    """Producers, readers and constants of a graph with Q/DQ nodes.
+
+    Shapes of activations are not inferred: the rules need those of constants alone, which the file has.
+
+    Args:
+        onnx: the onnx module.
+        model: onnx.ModelProto; left as it is.
+
+    Attributes:
+        nodes: all but Constant, and Identity of a constant.
+        constants: name -> TensorProto.
+        producers: tensor -> the node that gives it.
+        readers: tensor -> the (node, input index) pairs that read it; index -1 for a read within a body of If or Loop.
+        inputs: name -> element type, such as UINT8.
+        outputs: names.
+    """
+
+    def __init__(self, onnx: Any, model: Any) -> None:
+        self._onnx = onnx
+        self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.nodes = []
+        for node in model.graph.node:
+            value = self._constant(node) if node.op_type == "Constant" else None
+            if value is not None:
+                self.constants[node.output[0]] = value
+            elif node.op_type == "Identity" and node.input[0] in self.constants:
+                self.constants[node.output[0]] = self.constants[node.input[0]]
+            else:
+                self.nodes.append(node)
+        kind_name = onnx.TensorProto.DataType.Name
+        self.inputs = {
+            value.name: kind_name(value.type.tensor_type.elem_type)
+            for value in model.graph.input
+            if value.name not in self.constants
+        }
+        self.outputs = {value.name for value in model.graph.output}
+        self.producers = {name: node for node in self.nodes for name in node.output if name}
+        self.readers: dict[str, list[tuple[Any, int]]] = {}
+        for node in self.nodes:
+            for index, name in enumerate(node.input):
+                self.readers.setdefault(name, []).append((node, index))
+            for name in _read_in_bodies(node):
+                self.readers.setdefault(name, []).append((node, -1))
+
+    def of(self, *operators: str) -> Iterator[Any]:
+        """Yield the nodes of some operators, in the order of the graph."""
+        return (node for node in self.nodes if node.op_type in operators)
+
+    def array(self, constant: str) -> np.ndarray | None:
+        """Return the value of a small constant; None if the tensor is none."""
+        if constant not in self.constants:
+            return None
+        return np.asarray(self._onnx.numpy_helper.to_array(self.constants[constant]))
+
+    def constant_kind(self, constant: str) -> str:
+        """Return the name of a constant's element type, such as INT8; "" if the tensor is no constant."""
+        if constant not in self.constants:
+            return ""
+        return self._onnx.TensorProto.DataType.Name(self.constants[constant].data_type)
+
+    # Q/DQ nodes
+
+    def scales(self, quantizer: Any) -> np.ndarray | None:
+        """Return the scales of a Q or DQ node, (count,) float64; None if they are computed or no numbers."""
+        value = self.array(input_of(quantizer, 1))
+        return None if value is None else value.astype(np.float64).reshape(-1)
+
+    def only_scale(self, quantizer: Any) -> float | None:
+        """Return the one scale of a Q or DQ node; None if there are several, or none that is constant."""
+        scales = self.scales(quantizer)
+        return float(scales[0]) if scales is not None and scales.size == 1 else None
+
+    def zero_point_kind(self, quantizer: Any) -> str:
+        """Return the element type of a zero point; "" if it is not given, or computed."""
+        return self.constant_kind(input_of(quantizer, 2))
+
+    def producer(self, tensor: str, *operators: str) -> Any:
+        """Return the node that gives a tensor, if it is of one of some operators; else None."""
+        node = self.producers.get(tensor)
+        return node if node is not None and (not operators or node.op_type in operators) else None
+
+    def constant_root(self, tensor: str) -> str:
+        """Return the constant that a tensor is, behind Q, DQ and Transpose or not; "" if it is computed from data."""
+        node = self.producer(tensor, *QUANTIZERS, "Transpose")
+        while node is not None:
+            tensor = node.input[0]
+            node = self.producer(tensor, *QUANTIZERS, "Transpose")
+        return tensor if tensor in self.constants else ""
+
+    def quantizers(self, activations_only: bool = False) -> Iterator[Any]:
+        """Yield the Q and DQ nodes; on request without those of constants."""
+        for node in self.of(*QUANTIZERS):
+            if not activations_only or not self.constant_root(node.input[0]):
+                yield node
+
+    def parameters(self, activations_only: bool = False) -> Iterator[Any]:
+        """Yield the Q and DQ nodes, without a DQ that reads the scale and zero point of the Q in front of it."""
+        for node in self.quantizers(activations_only):
+            quantize = next(self.quantizers_behind(node.input[0]), None)
+            if quantize is None or list(quantize.input[1:]) != list(node.input[1:]):
+                yield node
+
+    def pairs(self) -> Iterator[tuple[Any, Any]]:
+        """Yield each DequantizeLinear with the QuantizeLinear in front of it; what moves integers may stand between."""
+        for node in self.of("DequantizeLinear"):
+            for quantize in self.quantizers_behind(node.input[0]):
+                yield quantize, node
+
+    def integer_sources(self, tensor: str) -> list[str]:
+        """Return where the integers of a tensor come from, behind the nodes that only move them."""
+        found, waiting = [], [tensor]
+        while waiting:
+            name = waiting.pop()
+            node = self.producer(name, *MOVING)
+            if node is None:
+                found.append(name)
+            else:
+                waiting.extend(node.input if node.op_type == "Concat" else node.input[:1])
+        return found
+
+    def quantizers_behind(self, tensor: str) -> Iterator[Any]:
+        """Yield the QuantizeLinear nodes that the integers of a tensor come from."""
+        for name in self.integer_sources(tensor):
+            quantize = self.producer(name, "QuantizeLinear")
+            if quantize is not None:
+                yield quantize
+
+    def quantizing_readers(self, tensor: str) -> list[Any]:
+        """Return the QuantizeLinear nodes that read a tensor."""
+        return [node for node, index in self.readers.get(tensor, ()) if node.op_type == "QuantizeLinear" and not index]
+
+    def only_reader(self, tensor: str) -> Any:
+        """Return the one node that reads a tensor which is no output of the graph, else None."""
+        readers = self.readers.get(tensor, ())
+        return readers[0][0] if len(readers) == 1 and tensor not in self.outputs else None
+
+    def is_bias_dequantizer(self, node: Any) -> bool:
+        """Say whether all that reads a DequantizeLinear reads it as a bias."""
+        readers = self.readers.get(node.output[0], ())
+        return bool(readers) and all(reader.op_type in WEIGHTED and index == 2 for reader, index in readers)
+
+    def _constant(self, node: Any) -> Any:
+        """Return the TensorProto of a Constant node; None if it holds no numbers."""
+        attribute = node.attribute[0]
+        if attribute.name == "value":
+            return attribute.t
+        if attribute.name not in _CONSTANT_KINDS:
+            return None
+        value = self._onnx.helper.get_attribute_value(attribute)
+        return self._onnx.numpy_helper.from_array(np.asarray(value, _CONSTANT_KINDS[attribute.name]))
+
+    # Layers
+
+    def is_dequantized(self, tensor: str) -> bool:
+        """Say whether a tensor comes from integers: from a DQ node, at once or through what passes values on."""
+        while True:
+            node = self.producers.get(tensor)
+            is_linear = node is not None and node.op_type == "Resize" and _interpolates(node)
+            if node is None or is_linear or node.op_type not in PASSING:
+                return node is not None and node.op_type == "DequantizeLinear"
+            if node.op_type == "Concat":
+                return all(self.is_dequantized(name) for name in node.input)
+            tensor = node.input[0]
+
+    def passes(self, node: Any) -> bool:
+        """Say whether a node hands values on as they are; one that interpolates does so between Q/DQ pairs alone."""
+        if node.op_type == "Resize" and _interpolates(node):
+            return self.producer(node.input[0], "DequantizeLinear") is not None
+        return node.op_type in PASSING
+
+    def weight_quantizers(self, layer: Any) -> list[Any]:
+        """Return the DQ node of a layer's constant weight and the Q in front of it; a Transpose may stand behind."""
+        if layer.op_type not in WEIGHTED or not self.constant_root(input_of(layer, 1)):
+            return []
+        transpose = self.producer(layer.input[1], "Transpose")
+        dequantize = self.producer(transpose.input[0] if transpose is not None else layer.input[1], "DequantizeLinear")
+        if dequantize is None:
+            return []
+        quantize = self.producer(dequantize.input[0], "QuantizeLinear")
+        return [dequantize] if quantize is None else [dequantize, quantize]
+
+    def weight_layout(self, layer: Any) -> tuple[tuple[int, ...], int]:
+        """Return the sizes of a layer's constant weight as stored, and the axis of its output channels there."""
+        sizes = tuple(self.constants[self.constant_root(layer.input[1])].dims)
+        axis = len(sizes) - 1 if layer.op_type == "MatMul" else weight_axis(layer)
+        transpose = self.producer(layer.input[1], "Transpose")
+        if transpose is not None:
+            axis = list(attribute_of(transpose, "perm", range(len(sizes))[::-1]))[axis]
+        return sizes, axis
+
+    def is_quantized(self, layer: Any) -> bool:
+        """Say whether a layer with multiply-adds reads integers on both sides."""
+        if layer.op_type not in WEIGHTED:
+            return False
+        return self.is_dequantized(layer.input[0]) and bool(
+            self.weight_quantizers(layer) or self.is_dequantized(layer.input[1])
+        )
+
+    def fused_convolution(self, tensor: str) -> Any:
+        """Return the quantised convolution that gives a tensor for one reader alone, BatchNormalization aside."""
+        node = self.producers.get(tensor)
+        if node is not None and node.op_type == "BatchNormalization" and self.only_reader(tensor) is not None:
+            tensor = node.input[0]
+            node = self.producers.get(tensor)
+        is_fused = node is not None and node.op_type in ("Conv", "ConvTranspose") and self.is_quantized(node)
+        return node if is_fused and self.only_reader(tensor) is not None else None
+
+
+def input_of(node: Any, index: int) -> str:
+    """Return the name of an input, "" if it is not given."""
+    return node.input[index] if len(node.input) > index else ""
+
+
+def name_of(node: Any) -> str:
+    """Return what to call a node: its name, or that of its output."""
+    return node.name or node.output[0]
+
+
+def first_not_zero(values: np.ndarray) -> int:
+    """Return the first of some zero points that is not zero."""
+    return int(values.reshape(-1)[np.flatnonzero(values)[0]])
+
+
+def attribute_of(node: Any, name: str, default: Any) -> Any:
+    """Return a whole number, a text or whole numbers among a node's attributes, or the default."""
+    for attribute in node.attribute:
+        if attribute.name == name:
+            if attribute.ints:
+                return list(attribute.ints)
+            return attribute.s.decode() if attribute.s else attribute.i
+    return default
+
+
+def _interpolates(resize: Any) -> bool:
+    return attribute_of(resize, "mode", "nearest") != "nearest"
+
+
+def _read_in_bodies(node: Any) -> Iterator[str]:
+    for attribute in node.attribute:
+        for body in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
+            for inner in body.node:
+                yield from inner.input
+                yield from _read_in_bodies(inner)

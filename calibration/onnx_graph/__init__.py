@@ -1,0 +1,1 @@
+"""One view of an ONNX graph, for everything that reads or changes one."""

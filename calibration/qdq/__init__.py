@@ -1,0 +1,1 @@
+"""Where Q/DQ pairs go in a float graph, and the integers of its weights."""

@@ -1,0 +1,306 @@
+"""Q/DQ insertion: a float graph and its ranges become an explicitly quantised graph.
+
+Two forms, from the same ranges:
+
+    tensorrt      symmetric int8 with zero point 0, as TensorRT 8.5 to 11 demands; Q/DQ in front of
+                  weighted layers and on the residual input of an Add, and nowhere between a
+                  convolution and its activation (TensorRT developer guide, "Explicit Quantization").
+                  It is the form that is kept as model.int8.onnx.
+    onnxruntime   the form that ONNX Runtime's CPU kernels run end to end: uint8 activations (zero
+                  point 0 behind a ReLU, else 128), every stored activation quantised, int32 biases. Around
+                  its kernels the graph is written anew, each step in a module of its own: integer_front,
+                  paired_stem, pointwise_output and pooled_bins.
+
+Weights are symmetric int8 per output channel in both, of 127 steps on either side of zero, or of 63 for CPUs whose
+sums saturate. Where pairs stand is calibration.qdq.placement's affair.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from calibration.onnx_graph.file import import_onnx
+from calibration.onnx_graph.mac_count import multiply_adds
+from calibration.onnx_graph.view import WEIGHTED, GraphView, group_of, weight_axis
+from calibration.qdq.bias_correction import bias_shift
+from calibration.qdq.placement import Placement
+from calibration.qdq.quantization_config import FLOAT, INT8, QuantizationRecipe
+from calibration.qdq.weights import LARGEST_INTEGER, quantize_weight, weight_scales
+from calibration.qdq_ort.integer_input import read_frame_as_integers
+from calibration.qdq_ort.pointwise_matmul import multiply_matrices
+from calibration.qdq_ort.pooling_matmul import pool_by_products
+from calibration.qdq_ort.stem_packing import pair_first_columns
+from calibration.ranges.record import Ranges
+from calibration.results import LayerReport
+from edge.errors import GraphError, InputError
+
+QDQ_GRAPH_FILE = "model.int8.onnx"
+FORMS = ("tensorrt", "onnxruntime")
+
+ALL_LEVELS = 255
+"""Steps of a uint8."""
+
+REDUCED_WEIGHT_LEVELS = 63
+"""Steps of a weight on either side of zero where two products of uint8 and int8 are added in 16 bits: 2 * 255 * 63 is
+32130, which an int16 holds. Activations cannot be the ones to give way: a value above its range rounds to 255 whatever
+the scale is. Source: Intel, intrinsics guide, _mm256_maddubs_epi16; ONNX Runtime, "Quantize ONNX models" (reduce_range:
+"quantize weights with 7 bits")."""
+
+_BIAS_LIMIT = 2.0**30
+"""Largest integer that a bias may become; int32 sums of products have to find room beside it."""
+
+
+@dataclass(frozen=True)
+class QuantizedGraph:
+    """A Q/DQ graph, and what share of the work is in INT8.
+
+    Attributes:
+        data: the ONNX file.
+        layers: every layer with multiply-adds, in graph order, with its precision and the reason for it.
+    """
+
+    data: bytes
+    layers: tuple[LayerReport, ...]
+
+    @property
+    def int8_mac_share(self) -> float:
+        """Share of multiply-adds whose operands are both quantised, 0 to 1."""
+        total = sum(layer.multiply_adds for layer in self.layers)
+        return sum(layer.multiply_adds for layer in self.layers if layer.precision == INT8) / total if total else 0.0
+
+
+def quantize(
+    model: Any, ranges: Ranges, recipe: QuantizationRecipe, form: str, unsigned_levels: int = 255
+) -> QuantizedGraph:
+    """Insert Q/DQ pairs.
+
+    Args:
+        model: float graph (onnx.ModelProto); left as it is.
+        ranges: of its activations.
+        recipe: methods, and what stays in float.
+        form: "tensorrt" or "onnxruntime".
+        unsigned_levels: steps of uint8 that weights of 127 steps can be multiplied by and summed on the CPU: 255 (all),
+            or fewer where its 8-bit multiply-add saturates at 16 bits (x86 without VNNI). Then weights have
+            REDUCED_WEIGHT_LEVELS steps and are made for all 255; activations are the same.
+
+    Raises:
+        GraphError: the graph is quantised already.
+        InputError: a range is missing, the form is unknown, or the recipe names a layer that is not there.
+    """
+    onnx = import_onnx()
+    if form not in FORMS:
+        raise InputError(f"form is '{form}', expected tensorrt or onnxruntime")
+    if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node):
+        raise GraphError(
+            "the graph has Q/DQ nodes already, expected a float graph. Next: give the float graph that it was made from"
+        )
+    target = onnx.ModelProto()
+    target.CopyFrom(model)
+    view = GraphView(target.graph)
+    unknown = sorted(set(recipe.float_layers) - {node.name for node in view.nodes})
+    if unknown:
+        raise InputError(f"no layer is named {', '.join(unknown[:3])}, so it cannot stay in float")
+    placement = Placement(view, ranges, recipe, form)
+    if form == "onnxruntime":
+        tensors = read_frame_as_integers(onnx, target.graph, ranges.tensors, placement.runs_in_int8)
+        if tensors is not None:
+            ranges, view = dataclasses.replace(ranges, tensors=tensors), GraphView(target.graph)
+            placement = Placement(view, ranges, recipe, form)
+    layers = _layers(onnx, target, view, placement)
+    saturates = form == "onnxruntime" and unsigned_levels < ALL_LEVELS
+    weight_levels = REDUCED_WEIGHT_LEVELS if saturates else LARGEST_INTEGER
+    _Writer(onnx, target.graph, view, placement, ranges, recipe, form, weight_levels).run()
+    if form == "onnxruntime":
+        pair_first_columns(onnx, target.graph)
+        multiply_matrices(onnx, target.graph)
+        pool_by_products(onnx, target)
+    _drop_unread(target.graph)
+    onnx.checker.check_model(target)
+    return QuantizedGraph(target.SerializeToString(deterministic=True), layers)
+
+
+def _drop_unread(graph: Any) -> None:
+    """Drop DequantizeLinear nodes and constants that nothing reads."""
+    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    for node in [node for node in graph.node if node.op_type == "DequantizeLinear" and node.output[0] not in read]:
+        graph.node.remove(node)
+    read = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def _layers(onnx: Any, model: Any, view: GraphView, placement: Placement) -> tuple[LayerReport, ...]:
+    counts = multiply_adds(onnx, model)
+    return tuple(
+        LayerReport(
+            node.name,
+            node.op_type,
+            counts.get(node.output[0], 0),
+            INT8 if placement.runs_in_int8(node) else FLOAT,
+            placement.float_reasons.get(node.name, ""),
+        )
+        for node in view.nodes
+        if node.op_type in WEIGHTED
+    )
+
+
+class _Writer:
+    """One insertion: walks the graph once and rewrites it in place."""
+
+    def __init__(
+        self,
+        onnx: Any,
+        graph: Any,
+        view: GraphView,
+        placement: Placement,
+        ranges: Ranges,
+        recipe: QuantizationRecipe,
+        form: str,
+        weight_levels: int,
+    ) -> None:
+        self._onnx, self._graph, self._view, self._placement = onnx, graph, view, placement
+        self._ranges, self._recipe, self._form, self._weight_levels = ranges, recipe, form, weight_levels
+        self._before: list = []  # Q/DQ nodes in front of the node at hand
+        self._scales: dict[str, float] = {}
+        self._dequantized: dict[str, str] = {}
+
+    def run(self) -> None:
+        rebuilt = []
+        for node in self._view.nodes:
+            self._before = []
+            source = node.input[0] if node.input else ""
+            for index, name in enumerate(node.input):
+                if (node.name, index) in self._placement.reads:
+                    node.input[index] = self._quantized(name)
+            if node.op_type in WEIGHTED and self._placement.runs_in_int8(node):
+                self._quantize_weight(node, source)
+            rebuilt.extend([*self._before, node])
+        del self._graph.node[:]
+        self._graph.node.extend(rebuilt)
+
+    def _scale(self, tensor: str) -> tuple[float, str]:
+        """Return the scale of an activation and the kind of its integers."""
+        threshold = self._placement.threshold(tensor)
+        if self._form == "tensorrt":
+            return threshold / 127.0, "int8"
+        if self._ranges.tensors[self._placement.range_source(tensor)].is_signed:
+            return threshold / 127.0, "uint8 middle"
+        return threshold / ALL_LEVELS, "uint8 zero"
+
+    def _quantized(self, tensor: str) -> str:
+        """Return the name of a tensor behind its Q/DQ pair, which is made at the first call."""
+        producer = self._view.producers.get(tensor)
+        if producer is not None and producer.op_type == "DequantizeLinear":  # the frame is made of integers
+            scale = self._view.constants[producer.input[1]]
+            self._scales[tensor] = float(self._onnx.numpy_helper.to_array(scale))
+            return tensor
+        if tensor not in self._dequantized:
+            scale, kind = self._scale(tensor)
+            self._scales[tensor] = scale
+            zero_point = {"int8": np.int8(0), "uint8 middle": np.uint8(128), "uint8 zero": np.uint8(0)}[kind]
+            names = [self._add(f"{tensor}/scale", np.float32(scale)), self._add(f"{tensor}/zero_point", zero_point)]
+            make = self._onnx.helper.make_node
+            quantized, result = f"{tensor}/quantized", f"{tensor}/dequantized"
+            self._before.append(make("QuantizeLinear", [tensor, *names], [quantized], name=f"{tensor}/QuantizeLinear"))
+            self._before.append(
+                make("DequantizeLinear", [quantized, *names], [result], name=f"{tensor}/DequantizeLinear")
+            )
+            self._dequantized[tensor] = result
+        return self._dequantized[tensor]
+
+    def _quantize_weight(self, node: Any, source: str) -> None:
+        """Replace a float weight by int8 per output channel and its DequantizeLinear (and bias by int32)."""
+        axis, to_array = weight_axis(node), self._onnx.numpy_helper.to_array
+        weight = to_array(self._view.constants[node.input[1]]).astype(np.float32)
+        bias = self._bias_of(node)
+        try:
+            scales = weight_scales(weight, axis, self._recipe.weight_method, self._weight_levels)
+        except GraphError as error:  # weights know no names
+            raise GraphError(f"{node.name}: {error}") from None
+        if node.op_type == "ConvTranspose":
+            # Which axis TensorRT takes scales of a deconvolution along differs between its versions
+            # (github.com/NVIDIA/TensorRT, issues 1694 and 2380): with one value for all, no axis matters.
+            scales = np.full_like(scales, scales.max())
+        input_scale = float(np.float32(self._scales[source]))
+        if self._form == "onnxruntime" and (bias is not None or self._recipe.bias_correction):
+            # A channel of tiny weights beside a large bias would need more than 32 bits for it.
+            largest = np.abs(bias) if bias is not None else 0.0
+            scales = np.maximum(scales, largest / (input_scale * _BIAS_LIMIT))
+            # And the scale of the bias, a product of two, has to stay a normal number.
+            scales = np.maximum(scales, 2.0 * float(np.finfo(np.float32).tiny) / input_scale).astype(np.float32)
+        integers = quantize_weight(weight, axis, scales, self._weight_levels)
+        if self._recipe.bias_correction:
+            bias = self._corrected_bias(node, source, weight, integers, scales, bias)
+        node.input[1] = self._dequantize_constant(f"{node.name}/weight", integers, scales, axis)
+        if bias is None:
+            return
+        if self._form == "onnxruntime":
+            bias_scales = scales.astype(np.float64) * input_scale
+            bias_integers = np.clip(np.rint(bias / bias_scales), -(2.0**31 - 1), 2.0**31 - 1).astype(np.int32)
+            self._set_bias(
+                node,
+                self._dequantize_constant(f"{node.name}/bias", bias_integers, bias_scales.astype(np.float32), 0),
+            )
+        elif self._recipe.bias_correction:
+            self._set_bias(node, self._add(f"{node.name}/bias/corrected", bias.astype(np.float32)))
+
+    def _bias_of(self, node: Any) -> np.ndarray | None:
+        """Return the constant bias of a layer, (channels,) float64; None if it has none that is constant."""
+        if node.op_type == "MatMul" or len(node.input) < 3 or node.input[2] not in self._view.constants:
+            return None
+        bias = self._onnx.numpy_helper.to_array(self._view.constants[node.input[2]]).astype(np.float64)
+        # A Gemm may add a matrix, or a number for all channels.
+        return bias.reshape(-1) if bias.size == max(bias.shape, default=0) and bias.size > 1 else None
+
+    def _corrected_bias(
+        self,
+        node: Any,
+        source: str,
+        weight: np.ndarray,
+        integers: np.ndarray,
+        scales: np.ndarray,
+        bias: np.ndarray | None,
+    ) -> np.ndarray | None:
+        means = self._ranges.tensors[source].channel_means
+        has_other_bias = len(node.input) > 2 and node.input[2] and bias is None
+        if means is None or node.op_type == "MatMul" or has_other_bias or _is_scaled(node):
+            return bias
+        strides = next((tuple(attribute.ints) for attribute in node.attribute if attribute.name == "strides"), ())
+        shift = bias_shift(
+            weight, integers, scales, weight_axis(node), np.asarray(means), group_of(node), strides=strides
+        )
+        return shift if bias is None else bias + shift
+
+    def _set_bias(self, node: Any, name: str) -> None:
+        if len(node.input) > 2:
+            node.input[2] = name
+        else:
+            node.input.append(name)
+
+    def _dequantize_constant(self, name: str, integers: np.ndarray, scales: np.ndarray, axis: int) -> str:
+        inputs = [
+            self._add(f"{name}/integers", integers),
+            self._add(f"{name}/scale", scales),
+            self._add(f"{name}/zero_point", np.zeros(scales.shape, integers.dtype)),
+        ]
+        result = f"{name}/dequantized"
+        self._before.append(
+            self._onnx.helper.make_node(
+                "DequantizeLinear", inputs, [result], name=f"{name}/DequantizeLinear", axis=axis
+            )
+        )
+        return result
+
+    def _add(self, name: str, value: Any) -> str:
+        self._graph.initializer.append(self._onnx.numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+
+def _is_scaled(node: Any) -> bool:
+    """Say whether a Gemm has an alpha or beta of its own."""
+    return any(attribute.name in ("alpha", "beta") and attribute.f != 1.0 for attribute in node.attribute)

@@ -1,0 +1,82 @@
+"""How one graph is quantised: everything that a search may change, as a record with a digest."""
+
+from __future__ import annotations
+
+from dataclasses import field
+
+from edge.artifacts import sha256_json
+from edge.errors import ContractError
+from edge.records import record, record_to_json
+
+INT8, FLOAT = "int8", "float"
+WEIGHT_METHODS = ("max", "mse")
+
+MEASURED_APART = "measured apart"
+"""Reason of a layer that is in float so that another one is seen alone: that other one still has rounded weights."""
+
+
+@record(schema=1, what="quantisation recipe")
+class QuantizationRecipe:
+    """Choices that turn a float graph and its ranges into one quantised graph.
+
+    Attributes:
+        method: of activation ranges, one of calibration.ranges.thresholds.METHODS.
+        tensor_methods: tensor -> method, for those that differ.
+        weight_method: of weight ranges per output channel, "max" or "mse" (clipped where that lowers the error).
+        float_layers: node name -> reason, of layers that stay in float.
+        bias_correction: whether biases make up for the mean error of the rounded weights.
+        equalised: whether the graph is the one whose channels calibration.qdq.cross_layer_equalization has balanced.
+        classifier: "int8", or "float" for the layers that give the network's outputs.
+        resize: "int8", or "float" for interpolations.
+    """
+
+    method: str = "percentile"
+    tensor_methods: dict[str, str] = field(default_factory=dict)
+    weight_method: str = "max"
+    float_layers: dict[str, str] = field(default_factory=dict)
+    bias_correction: bool = False
+    equalised: bool = False
+    classifier: str = INT8
+    resize: str = INT8
+
+    def __post_init__(self) -> None:
+        for what, value, known in (
+            ("weight method", self.weight_method, WEIGHT_METHODS),
+            ("classifier", self.classifier, (INT8, FLOAT)),
+            ("resize", self.resize, (INT8, FLOAT)),
+        ):
+            if value not in known:
+                raise ContractError(f"{what} is '{value}', expected one of: {', '.join(known)}")
+
+    def method_of(self, tensor: str) -> str:
+        """Return the range method of a tensor."""
+        return self.tensor_methods.get(tensor, self.method)
+
+    def digest(self) -> str:
+        """Return the SHA-256 that stands for all choices; the reasons of float layers are none."""
+        content = record_to_json(self)
+        content["float_layers"] = sorted(self.float_layers)
+        return sha256_json(content)
+
+    def sentence(self) -> str:
+        """Say it in words, for progress and reports."""
+        parts = [f"{self.method} ranges"]
+        if self.tensor_methods:
+            parts.append(f"{counted(len(self.tensor_methods), 'tensor')} by another method")
+        if self.weight_method != "max":
+            parts.append("clipped weights")
+        if self.bias_correction:
+            parts.append("corrected biases")
+        if self.equalised:
+            parts.append("equalised channels")
+        kept = [name for name, value in (("classifier", self.classifier), ("resize", self.resize)) if value == FLOAT]
+        if kept:
+            parts.append(f"{' and '.join(kept)} in float")
+        if self.float_layers:
+            parts.append(f"{counted(len(self.float_layers), 'layer')} in float")
+        return ", ".join(parts)
+
+
+def counted(number: int, what: str) -> str:
+    """Return "1 layer", "2 layers"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

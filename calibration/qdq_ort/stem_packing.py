@@ -1,0 +1,287 @@
+"""Two columns of a strided first convolution as one: the same integers in half the time.
+
+A first convolution reads 3 channels. ONNX Runtime gathers them pixel by pixel into the rows of a matrix product, three
+bytes at a time, and that costs more than the product. In memory, four pixels of a row are twelve bytes side by side, so
+the same frame is also one of a quarter of the width with 12 channels. A convolution over that, whose outputs are those
+of two columns, one after the other, has some products with zero more and far fewer and longer gathers; its result lies
+in memory as that of the plain one does. Frame and result change their shape, and no byte of them moves.
+
+    (batch, height, width, 3)          -> (batch, height, width / 4, 12)
+    (batch, height / 2, width / 4, 2 * channels) -> (batch, height / 2, width / 2, channels)
+
+For quantised graphs of ONNX Runtime's form whose first convolution reads the frame itself (integer_input.py):
+sums of integers do not depend on order or on zeros among them, so every output is the same, bit for bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from calibration.onnx_graph.view import GraphView, group_of
+
+COLUMNS = 4
+"""Columns of a frame that become channels of one."""
+
+OUTPUTS = 2
+"""Output columns that follow from them, at a stride of 2."""
+
+_MOST_CHANNELS = 4
+
+
+@dataclass(frozen=True)
+class _Stem:
+    """A first convolution, and what stands around it.
+
+    Attributes:
+        convolution: the node.
+        frame: name of the graph's input.
+        shape: of the frame.
+        borders: nodes that join columns or rows to the frame, in order.
+        transpose: the node that brings channels to the front.
+        quantize: the node that rounds the result.
+        weight: (out, channels, kh, kw) int8.
+        left: columns left of the frame, be they joined or padded.
+        right: likewise.
+    """
+
+    convolution: Any
+    frame: str
+    shape: tuple[int, ...]
+    borders: tuple[Any, ...]
+    transpose: Any
+    quantize: Any
+    weight: np.ndarray
+    left: int
+    right: int
+
+    @property
+    def blocks_left(self) -> int:
+        """Blocks of columns that the wide convolution sees left of the frame."""
+        return -(-self.left // COLUMNS)
+
+    @property
+    def kernel_blocks(self) -> int:
+        """Width of the wide kernel: from the first column that the first output reads to the last of the last."""
+        last_column = 2 * (OUTPUTS - 1) + self.weight.shape[3] - 1 - self.left
+        return last_column // COLUMNS + self.blocks_left + 1
+
+    @property
+    def blocks_right(self) -> int:
+        """Blocks of columns that the wide convolution sees right of the frame."""
+        return self.kernel_blocks - 1 - self.blocks_left
+
+    def wide_weight(self) -> np.ndarray:
+        """Return the kernel of the wide convolution, (2 * out, 4 * channels, kh, blocks) int8."""
+        out, channels, height, width = self.weight.shape
+        wide = np.zeros((OUTPUTS, out, COLUMNS, channels, height, self.kernel_blocks), self.weight.dtype)
+        for output in range(OUTPUTS):
+            for column in range(width):
+                block, place = divmod(2 * output + column - self.left + COLUMNS * self.blocks_left, COLUMNS)
+                wide[output, :, place, :, :, block] = self.weight[:, :, :, column].transpose(0, 1, 2)
+        return wide.reshape(OUTPUTS * out, COLUMNS * channels, height, self.kernel_blocks)
+
+
+def pair_first_columns(onnx: Any, graph: Any) -> bool:
+    """Rewrite the first convolution of a quantised graph to make two columns at once, if it is one that gains.
+
+    Args:
+        onnx: the module.
+        graph: onnx.GraphProto in ONNX Runtime's form; changed in place.
+
+    Returns:
+        Whether it was rewritten: its stride is 2 along a row, its input the uint8 frame with few channels and a width
+        that is a multiple of 4, its output half as wide, and rounded before anything else reads it.
+    """
+    view = GraphView(graph)
+    stem = next(
+        filter(None, (_stem_at(onnx, graph, view, node) for node in view.nodes if node.op_type == "Conv")), None
+    )
+    if stem is None:
+        return False
+    _StemWriter(onnx, graph, view, stem).run()
+    return True
+
+
+def _stem_at(onnx: Any, graph: Any, view: GraphView, node: Any) -> _Stem | None:
+    dequantize = _producer(view, node.input[0], "DequantizeLinear")
+    weight = _producer(view, node.input[1], "DequantizeLinear")
+    attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+    if dequantize is None or weight is None or weight.input[0] not in view.constants or group_of(node) != 1:
+        return None
+    if len(node.input) > 2 and _producer(view, node.input[2], "DequantizeLinear") is None:
+        return None
+    if attributes.get("strides", [1, 1])[1:] != [2] or set(attributes.get("dilations", [1])) != {1}:
+        return None
+    if attributes.get("auto_pad", b"NOTSET") not in (b"", b"NOTSET"):
+        return None
+    transpose = _producer(view, dequantize.input[0], "Transpose")
+    if transpose is None or list(transpose.attribute[0].ints) != [0, 3, 1, 2]:
+        return None
+    read_once = (*node.input, dequantize.input[0], transpose.input[0])
+    frame = _frame_behind(onnx, graph, view, transpose.input[0])
+    quantize = _rounded_by(view, node)
+    if frame is None or quantize is None or any(len(view.readers[name]) != 1 for name in read_once):
+        return None
+    name, shape, borders, joined = frame
+    pads = attributes.get("pads", [0, 0, 0, 0])
+    if borders and (pads[1] or pads[3]):
+        return None  # two kinds of border would have to be kept apart
+    values = onnx.numpy_helper.to_array(view.constants[weight.input[0]])
+    stem = _Stem(
+        node, name, shape, borders, transpose, quantize, values, joined[0] + pads[1], joined[1] + pads[3]
+    )  # fmt: skip
+    width = shape[2]
+    outputs = (stem.left + width + stem.right - values.shape[3]) // 2 + 1
+    fits = width % COLUMNS == 0 and 2 * outputs == width and shape[3] <= _MOST_CHANNELS and stem.blocks_right >= 0
+    return stem if fits else None
+
+
+def _producer(view: GraphView, tensor: str, operator: str) -> Any:
+    node = view.producers.get(tensor)
+    return node if node is not None and node.op_type == operator else None
+
+
+def _rounded_by(view: GraphView, node: Any) -> Any:
+    """Return the QuantizeLinear that alone reads a convolution, or its Relu; None if something else does."""
+    return view.only_reader(view.stored_output(node), "QuantizeLinear")
+
+
+def _frame_behind(
+    onnx: Any, graph: Any, view: GraphView, tensor: str
+) -> tuple[str, tuple[int, ...], tuple, tuple[int, int]] | None:
+    """Follow a tensor back over joined borders to the frame.
+
+    Returns:
+        Name and shape of the frame, the nodes that join borders, and how many columns are joined left and right.
+    """
+    frames = {value.name: value for value in graph.input if value.name not in view.constants}
+    borders, left, right = [], 0, 0
+    while tensor not in frames:
+        join = _producer(view, tensor, "Concat")
+        if join is None:
+            return None
+        inside = [name for name in join.input if name not in view.constants]
+        if len(inside) != 1 or len(view.readers[inside[0]]) != 1:
+            return None
+        axis = next(attribute.i for attribute in join.attribute if attribute.name == "axis")
+        if axis == 2:
+            middle = list(join.input).index(inside[0])
+            left += sum(view.constants[name].dims[2] for name in list(join.input)[:middle])
+            right += sum(view.constants[name].dims[2] for name in list(join.input)[middle + 1 :])
+        elif axis != 1:
+            return None
+        borders.insert(0, join)
+        tensor = inside[0]
+    value = frames[tensor].type.tensor_type
+    shape = tuple(size.dim_value for size in value.shape.dim)
+    is_frame = value.elem_type == onnx.TensorProto.UINT8 and len(shape) == 4 and min(shape) > 0
+    return (tensor, shape, tuple(borders), (left, right)) if is_frame else None
+
+
+class _StemWriter:
+    """Rewrites one stem in place."""
+
+    def __init__(self, onnx: Any, graph: Any, view: GraphView, stem: _Stem) -> None:
+        self._onnx, self._graph, self._view, self._stem = onnx, graph, view, stem
+        self._after: dict[int, list] = {}  # id of a node -> nodes that follow it
+
+    def run(self) -> None:
+        stem, node = self._stem, self._stem.convolution
+        batch, height, width, channels = stem.shape
+        rows = height + self._widen_borders()
+        out = stem.weight.shape[0]
+        if stem.borders:
+            width += COLUMNS * (stem.blocks_left + stem.blocks_right)
+        self._fold_columns(stem.transpose, (batch, rows, width // COLUMNS, COLUMNS * channels))
+        self._set(node, "kernel_shape", [stem.weight.shape[2], stem.kernel_blocks])
+        strides, pads = self._get(node, "strides", [1, 1]), self._get(node, "pads", [0, 0, 0, 0])
+        self._set(node, "strides", [strides[0], 1])
+        sides = (0, 0) if stem.borders else (stem.blocks_left, stem.blocks_right)
+        self._set(node, "pads", [pads[0], sides[0], pads[2], sides[1]])
+        self._double(node.input[1], stem.wide_weight())
+        if len(node.input) > 2:
+            self._double(node.input[2])
+        out_rows = (rows + pads[0] + pads[2] - stem.weight.shape[2]) // strides[0] + 1
+        self._unfold_columns(stem.quantize, (batch, out_rows, stem.shape[2] // 2, out))
+        changed = {node.output[0], stem.quantize.input[0]}
+        kept = [value for value in self._graph.value_info if value.name not in changed]
+        del self._graph.value_info[:]
+        self._graph.value_info.extend(kept)
+        rebuilt = [item for before in self._view.nodes for item in self._with_neighbours(before)]
+        del self._graph.node[:]
+        self._graph.node.extend(rebuilt)
+
+    def _with_neighbours(self, node: Any) -> list:
+        return [*self._after.get(-id(node), []), node, *self._after.get(id(node), [])]
+
+    def _widen_borders(self) -> int:
+        """Join whole blocks of columns where single columns were joined.
+
+        Returns:
+            Rows that are joined to the frame.
+        """
+        stem, rows = self._stem, 0
+        extra = COLUMNS * (stem.blocks_left + stem.blocks_right)
+        for join in stem.borders:
+            axis = self._get(join, "axis", None)
+            inside = next(name for name in join.input if name not in self._view.constants)
+            middle = list(join.input).index(inside)
+            for index, name in enumerate(join.input):
+                if name == inside:
+                    continue
+                value = self._onnx.numpy_helper.to_array(self._view.constants[name])
+                if axis == 1:
+                    rows += value.shape[1]
+                    columns = stem.shape[2] + extra
+                else:
+                    columns = COLUMNS * (stem.blocks_left if index < middle else stem.blocks_right)
+                wide = np.repeat(value[:, :, :1], columns, axis=2)
+                join.input[index] = self._constant(f"{name}/blocks", wide)
+        return rows
+
+    def _fold_columns(self, transpose: Any, shape: tuple[int, ...]) -> None:
+        """Let a Transpose read its input with blocks of columns as channels."""
+        name = f"{self._stem.frame}/blocks"
+        sizes = self._constant(f"{name}/shape", np.array(shape, np.int64))
+        reshape = self._onnx.helper.make_node("Reshape", [transpose.input[0], sizes], [name], name=f"{name}/Reshape")
+        transpose.input[0] = name
+        self._after[-id(transpose)] = [reshape]
+
+    def _unfold_columns(self, quantize: Any, shape: tuple[int, ...]) -> None:
+        """Give the rounded result its columns back, under its own name."""
+        make, result = self._onnx.helper.make_node, quantize.output[0]
+        pairs, pixels, columns = (f"{result}/{what}" for what in ("pairs", "pixels", "columns"))
+        sizes = self._constant(f"{columns}/shape", np.array(shape, np.int64))
+        quantize.output[0] = pairs
+        self._after[id(quantize)] = [
+            make("Transpose", [pairs], [pixels], name=f"{pixels}/Transpose", perm=[0, 2, 3, 1]),
+            make("Reshape", [pixels, sizes], [columns], name=f"{columns}/Reshape"),
+            make("Transpose", [columns], [result], name=f"{result}/Transpose", perm=[0, 3, 1, 2]),
+        ]
+
+    def _double(self, tensor: str, integers: np.ndarray | None = None) -> None:
+        """Give a dequantised constant its values once for each output, or other integers with its scales twice."""
+        dequantize = self._view.producers[tensor]
+        for index, name in enumerate(dequantize.input):
+            value = self._onnx.numpy_helper.to_array(self._view.constants[name])
+            if index == 0 and integers is not None:
+                value = integers
+            elif value.ndim == 1:
+                value = np.tile(value, OUTPUTS)
+            dequantize.input[index] = self._constant(f"{name}/pairs", value)
+
+    def _constant(self, name: str, value: np.ndarray) -> str:
+        self._graph.initializer.append(self._onnx.numpy_helper.from_array(value, name))
+        return name
+
+    def _get(self, node: Any, name: str, default: Any) -> Any:
+        found = [item for item in node.attribute if item.name == name]
+        return self._onnx.helper.get_attribute_value(found[0]) if found else default
+
+    def _set(self, node: Any, name: str, value: Any) -> None:
+        kept = [item for item in node.attribute if item.name != name]
+        del node.attribute[:]
+        node.attribute.extend([*kept, self._onnx.helper.make_attribute(name, value)])

@@ -1,0 +1,296 @@
+"""Collecting ranges: images stream through the float graph, and only counts are kept.
+
+A collection that is interrupted keeps what it has counted (calibration.ranges.checkpoint), and the
+next one of the same graph, images, preprocessing and methods goes on behind the last whole image,
+with the same result, bit for bit. Whoever writes the ranges calls `discard_state` then.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration.ranges.checkpoint import STATE_FILE, CollectionInputs, read_state, write_state
+from calibration.ranges.histogram import TensorCounter
+from calibration.ranges.record import PREPROCESSING, Ranges, TensorRange
+from calibration.ranges.thresholds import METHODS, methods_sha256
+from edge.console import Progress
+from edge.contract import GRAPH_FILE, read_contract
+from edge.errors import BackendError, GraphError, InputError
+from edge.frames import FrameSet
+from edge.machine import this_machine
+from edge.preprocess import FramePreparer
+from edge.runtime.onnxruntime import open_session
+
+CHANNEL_READERS = ("Conv", "ConvTranspose", "Gemm")
+"""Operators with a weight per input channel: what they read is also counted by channel."""
+
+SAVE_EVERY_S = 30.0
+"""A crash loses at most this much counting."""
+
+_MOST_THREADS = 8  # memory is the bottleneck by then
+
+_PREPARES = (
+    *("Cast", "Mul", "Add", "Sub", "Div", "Transpose", "Identity"),
+    *("Reshape", "Squeeze", "Unsqueeze", "Gather", "Slice", "Split", "Concat"),
+)
+"""Operators that scale a frame, order its channels or lay it out."""
+
+_RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
+
+_LARGE = 1024  # elements from which on an initializer is weights, and no shape
+
+
+def activation_tensors(graph: Any) -> list[str]:
+    """Return the float activations of an ONNX graph whose range may be asked for.
+
+    Left out are the raw output of a node that only a Relu reads, which no backend stores; what
+    prepares the frame (scaling, channel order, layout), up to the tensor that the network reads; and
+    what does not depend on the frame, such as shapes. Every input of a convolution is named.
+
+    Args:
+        graph: onnx.GraphProto.
+
+    Returns:
+        Names, in the graph's order.
+    """
+    constants = _constant_tensors(graph)
+    readers: dict[str, list] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    outputs = {value.name for value in graph.output}
+    before_network = {value.name for value in graph.input} - constants
+    candidates = [value.name for value in graph.input if value.name in before_network]
+    preparing = set()
+    for node in graph.node:
+        data = {name for name in node.input if name and name not in constants}
+        if data and data <= before_network and node.op_type in _PREPARES:
+            before_network.update(node.output)
+            preparing.add(id(node))
+        candidates.extend(name for name in node.output if name and name not in constants)
+    types = _element_types(graph)
+    tensors = []
+    for name in candidates:
+        followers = readers.get(name, [])
+        if not types.get(name, "float").startswith("float"):
+            continue
+        if name in before_network and all(id(follower) in preparing for follower in followers):
+            continue
+        if [follower.op_type for follower in followers] == ["Relu"] and name not in outputs:
+            continue
+        tensors.append(name)
+    return tensors
+
+
+def _constant_tensors(graph: Any) -> set[str]:
+    """Return the tensors of a graph that are the same for every frame."""
+    constants = {tensor.name for tensor in graph.initializer}
+    constants.update(tensor.values.name for tensor in graph.sparse_initializer)
+    for node in graph.node:
+        inputs = [name for name in node.input if name]
+        is_random = node.op_type in _RANDOM
+        has_body = any(attribute.HasField("g") for attribute in node.attribute)  # which may read anything
+        # Sizes are static, so what is computed from them is constant too.
+        follows = bool(inputs) and constants.issuperset(inputs) and not (is_random or has_body)
+        if follows or node.op_type in ("Constant", "Shape", "Size"):
+            constants.update(node.output)
+    return constants
+
+
+def _element_types(graph: Any) -> dict[str, str]:
+    """Return the element type of each tensor that type inference knows, as "float", "int64" and so on."""
+    from calibration.onnx_graph.file import import_onnx
+
+    onnx = import_onnx()
+    skeleton = onnx.GraphProto(name="types")
+    for field in ("node", "input", "output", "value_info"):
+        getattr(skeleton, field).extend(getattr(graph, field))
+    declared = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        if int(np.prod(tensor.dims)) <= _LARGE:
+            skeleton.initializer.append(tensor)
+        elif tensor.name not in declared:  # weights are not copied for their type
+            skeleton.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    domains = {node.domain for node in graph.node} - {"", "ai.onnx"}
+    opsets = [onnx.helper.make_opsetid("", 17), *(onnx.helper.make_opsetid(domain, 1) for domain in sorted(domains))]
+    try:
+        known = onnx.shape_inference.infer_shapes(onnx.helper.make_model(skeleton, opset_imports=opsets)).graph
+    except Exception:  # onnx raises several unrelated types; what is not known here, ONNX Runtime will say
+        known = graph
+    values = (*known.input, *known.value_info, *known.output)
+    kinds = {value.name: value.type.tensor_type.elem_type for value in values}
+    names = onnx.TensorProto.DataType
+    return {name: names.Name(kind).lower() for name, kind in kinds.items() if kind}
+
+
+def channel_tensors(graph: Any) -> set[str]:
+    """Return the tensors of an ONNX graph that a weighted node reads, and that are counted by channel too."""
+    return {node.input[0] for node in graph.node if node.op_type in CHANNEL_READERS}
+
+
+def collect_ranges(
+    artifact: Path, frames: FrameSet, manifest_sha256: str, show_progress: bool = True, resume: bool = True
+) -> Ranges:
+    """Run the float graph of an artefact over images and count every activation.
+
+    Memory holds one image's activations and one histogram a tensor, however many images there are.
+
+    Args:
+        artifact: artefact folder with model.onnx and contract.json.
+        frames: the calibration images.
+        manifest_sha256: of their manifest.
+        show_progress: print progress with the time left on stderr.
+        resume: go on from what an interrupted collection kept in the folder, and keep what is counted there.
+
+    Raises:
+        GraphError: the graph is damaged.
+        InputError: no images, or activations that are NaN or infinite.
+        BackendError: ONNX Runtime fails at the graph.
+        StorageError: what was counted cannot be kept.
+    """
+    if not len(frames):
+        raise InputError(f"no images to calibrate on in {frames.description}")
+    contract = read_contract(artifact)
+    session, tensors, by_channel = _open_exposed(artifact / GRAPH_FILE)
+    inputs = CollectionInputs(
+        contract.graph_sha256, manifest_sha256, len(frames), PREPROCESSING, methods_sha256(), tuple(tensors)
+    )
+    collection = _Collection(artifact if resume else None, inputs, by_channel, show_progress)
+    images = len(frames)
+    first = collection.images_done
+    if first and show_progress:
+        print(f"collect ranges: goes on at image {first + 1} of {images}, from {STATE_FILE}", file=sys.stderr)
+    prepare = FramePreparer(contract.height, contract.width, "rgb")
+    with collection, Progress("collect ranges", images - first, "image") as progress:
+        for index in range(first, images):
+            feeds = {contract.input_name: prepare(frames.read(index))}
+            collection.count(_activations(session, tensors, feeds, frames.names[index]), frames.names[index])
+            if show_progress:
+                progress.step()
+        ranges = collection.tensor_ranges()
+    return Ranges(
+        graph_sha256=contract.graph_sha256,
+        manifest_sha256=manifest_sha256,
+        image_count=images,
+        images_from=frames.description,
+        preprocessing=PREPROCESSING,
+        methods_sha256=inputs.methods_sha256,
+        tensors=ranges,
+    )
+
+
+class _Collection:
+    """Counters of all tensors, whole image by whole image, kept in a file when the block ends early.
+
+    Args:
+        folder: of the file; None to keep nothing.
+        inputs: what is counted.
+        by_channel: tensors that are counted by channel too.
+        says: print what an interruption kept.
+
+    Attributes:
+        images_done: images that all counters have seen.
+    """
+
+    def __init__(self, folder: Path | None, inputs: CollectionInputs, by_channel: set[str], says: bool) -> None:
+        self._folder, self._inputs, self._says = folder, inputs, says
+        self._counters = [TensorCounter(name in by_channel) for name in inputs.tensors]
+        self.images_done = read_state(folder, inputs, self._counters) if folder is not None else 0
+        self._kept = self.images_done
+        self._kept_ns = time.perf_counter_ns()
+        self._is_whole = True
+        # An image is counted in a thread of its own, which Ctrl-C does not reach: it is counted whole or not at all.
+        self._image_thread = ThreadPoolExecutor(1)
+        # cv2.calcHist and NumPy let go of the interpreter, so tensors are counted side by side.
+        self._tensor_threads = ThreadPoolExecutor(min(this_machine().cpu_count, _MOST_THREADS))
+
+    def __enter__(self) -> _Collection:
+        return self
+
+    def __exit__(self, kind: type | None, error: object, trace: object) -> None:
+        self._image_thread.shutdown(wait=True)
+        self._tensor_threads.shutdown(wait=True)
+        if kind is not None:
+            self._keep()
+            if self._kept and self._says:
+                print(f"\ncollect ranges: {self._kept} images are kept, the next call goes on there", file=sys.stderr)
+
+    def count(self, values: list[np.ndarray], image: str) -> None:
+        """Count one image's activations, in the order of the tensors."""
+        self._image_thread.submit(self._count_image, values, image).result()
+        if time.perf_counter_ns() - self._kept_ns > SAVE_EVERY_S * 1e9:
+            self._keep()
+
+    def _count_image(self, values: list[np.ndarray], image: str) -> None:
+        self._is_whole = False
+        # The largest first, so that no thread is left with one at the end.
+        jobs = {
+            index: self._tensor_threads.submit(self._count_tensor, index, values[index], image)
+            for index in sorted(range(len(values)), key=lambda index: -values[index].size)
+        }
+        for index in range(len(values)):  # of several errors, that of the first tensor is the cause of the others
+            jobs[index].result()
+        self.images_done += 1
+        self._is_whole = True
+
+    def _count_tensor(self, index: int, value: np.ndarray, image: str) -> None:
+        self._counters[index].update(np.asarray(value, np.float32), self._inputs.tensors[index], image)
+
+    def _keep(self) -> None:
+        self._kept_ns = time.perf_counter_ns()
+        if self._folder is not None and self._is_whole and self.images_done > self._kept:
+            write_state(self._folder, self._inputs, self._counters, self.images_done)
+            self._kept = self.images_done
+
+    def tensor_ranges(self) -> dict[str, TensorRange]:
+        """Return tensor -> range from all that was counted."""
+        return dict(zip(self._inputs.tensors, self._tensor_threads.map(tensor_range, self._counters)))
+
+
+def tensor_range(counter: TensorCounter) -> TensorRange:
+    """Return the range of one tensor by every method, from what was counted of it."""
+    histogram, channels = counter.histogram, counter.channels
+    thresholds = {name: float(method(histogram)) for name, method in METHODS.items()}
+    return TensorRange(
+        histogram.minimum,
+        histogram.maximum,
+        thresholds,
+        _six_digits(channels.maxima) if channels is not None else None,
+        _six_digits(channels.means()) if channels is not None else None,
+    )
+
+
+def _six_digits(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(f"{value:.6g}") for value in values)
+
+
+def _activations(session: Any, tensors: list[str], feeds: dict[str, np.ndarray], image: str) -> list[np.ndarray]:
+    try:
+        return session.run(tensors, feeds)
+    except Exception as error:  # onnxruntime's exceptions share no base class but Exception
+        raise BackendError(f"ONNX Runtime failed on the float graph at image {image}: {error}") from None
+
+
+def _open_exposed(path: Path) -> tuple[Any, list[str], set[str]]:
+    """Return a session with every counted activation as an output, their names, and which are counted by channel."""
+    import onnx
+
+    from calibration.onnx_graph.file import load_graph
+
+    model = load_graph(path)
+    candidates = activation_tensors(model.graph)
+    by_channel = channel_tensors(model.graph)
+    present = {value.name for value in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in candidates if name not in present)
+    session = open_session(model.SerializeToString(), lean=True)
+    types = {value.name: value.type for value in session.get_outputs()}
+    tensors = [name for name in candidates if types.get(name) in ("tensor(float)", "tensor(float16)")]
+    if not tensors:
+        raise GraphError(f"{path} has no activations to calibrate")
+    return session, tensors, by_channel

@@ -1,0 +1,165 @@
+"""ranges.json: the range of every activation of one graph, collected once, for any backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from calibration.ranges.thresholds import METHODS, methods_sha256
+from edge.artifacts import sha256_file
+from edge.errors import ContractError, InputError
+from edge.records import read_record, record
+
+RANGES_FILE = "ranges.json"
+
+PREPROCESSING = "bilinear, half-pixel, no antialiasing; uint8 RGB"
+"""What a frame goes through before the graph (edge.preprocess): ranges of another one do not fit."""
+
+
+@record(schema=2, what="tensor range")
+class TensorRange:
+    """Range of one activation.
+
+    Attributes:
+        minimum: smallest value seen.
+        maximum: largest value seen.
+        thresholds: method -> largest magnitude that INT8 represents.
+        channel_maxima: largest magnitude of each channel of an NCHW tensor that a weighted node reads, to six
+            digits; None for others.
+        channel_means: mean of each of these channels, likewise.
+    """
+
+    minimum: float
+    maximum: float
+    thresholds: dict[str, float]
+    channel_maxima: tuple[float, ...] | None = None
+    channel_means: tuple[float, ...] | None = None
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether negative values were seen."""
+        return self.minimum < 0.0
+
+
+@record(schema=2, what="ranges")
+class Ranges:
+    """Ranges of all activations of a graph, and what they were collected from.
+
+    Attributes:
+        graph_sha256: of the float graph.
+        manifest_sha256: of the calibration manifest, which names the images by hash.
+        image_count: images counted.
+        images_from: where they come from.
+        preprocessing: PREPROCESSING at the time.
+        methods_sha256: of the methods that gave the thresholds (calibration.ranges.thresholds.methods_sha256).
+        tensors: tensor name -> range.
+    """
+
+    graph_sha256: str
+    manifest_sha256: str
+    image_count: int
+    images_from: str
+    preprocessing: str
+    methods_sha256: str
+    tensors: dict[str, TensorRange]
+
+    def threshold(self, tensor: str, method: str) -> float:
+        """Return the largest magnitude that INT8 represents in a tensor; 1 for one that is always zero.
+
+        Raises:
+            InputError: the tensor was not counted, or the method is unknown.
+            ContractError: the file was written without that method.
+        """
+        if method not in METHODS:
+            raise InputError(f"calibration method is '{method}', expected one of: {', '.join(METHODS)}")
+        if tensor not in self.tensors:
+            raise InputError(f"no range was collected for tensor {tensor}")
+        value = self.tensors[tensor].thresholds.get(method)
+        if value is None:
+            raise ContractError(
+                f"the range of tensor {tensor} has no threshold by {method}. Next: delete {RANGES_FILE}"
+            )
+        # The scale has to stay a normal float32.
+        return value if value > 127 * float(np.finfo(np.float32).tiny) else 1.0
+
+
+def current_ranges(folder: Path, graph_sha256: str, manifest_sha256: str | None) -> tuple[Ranges, str] | None:
+    """Return the ranges of an artefact and their file's hash, if they are of this graph, these images and methods.
+
+    Where they were collected does not matter: the file may come from another machine.
+
+    Args:
+        folder: the artefact folder.
+        graph_sha256: of the float graph.
+        manifest_sha256: of the calibration manifest; None to take any images.
+
+    Returns:
+        None if there are none, or something that they were made from has changed; `why_not_current` says what.
+    """
+    path = folder / RANGES_FILE
+    try:
+        ranges = read_record(Ranges, path)
+    except (InputError, ContractError):
+        return None
+    return (ranges, sha256_file(path)) if ranges_mismatch(ranges, graph_sha256, manifest_sha256) is None else None
+
+
+def why_not_current(folder: Path, graph_sha256: str, manifest_sha256: str | None) -> str | None:
+    """Say in one line why the ranges of an artefact cannot be used; None if they can. See `current_ranges`."""
+    try:
+        ranges = read_record(Ranges, folder / RANGES_FILE)
+    except (InputError, ContractError) as error:
+        return str(error)
+    return ranges_mismatch(ranges, graph_sha256, manifest_sha256)
+
+
+def ranges_mismatch(ranges: Ranges, graph_sha256: str, manifest_sha256: str | None) -> str | None:
+    """Say in one line why ranges do not fit: what they are of, and what was expected.
+
+    Args:
+        ranges: as they were read.
+        graph_sha256: of the float graph.
+        manifest_sha256: of the calibration manifest; None to take any images.
+
+    Returns:
+        None if they fit.
+    """
+    compared = {
+        "another graph": (ranges.graph_sha256, graph_sha256),
+        "other images": (ranges.manifest_sha256, manifest_sha256 or ranges.manifest_sha256),
+        "other preprocessing": (ranges.preprocessing, PREPROCESSING),
+        "other range methods": (ranges.methods_sha256, methods_sha256()),
+    }
+    for what, (got, wanted) in compared.items():
+        if got != wanted:
+            got, wanted = (text if " " in text else text[:12] for text in (got, wanted))
+            return (
+                f"{RANGES_FILE} is of {what}: got {got}, expected {wanted}. "
+                "Next: collect ranges again, or bring back what they were collected on"
+            )
+    return None
+
+
+def range_warnings(ranges: Ranges) -> tuple[str, ...]:
+    """Say what is suspicious about the activations that ranges were collected on, a sentence each.
+
+    Returns:
+        Tensors that have one value in all images, and tensors of which some channels are always zero.
+    """
+    images = f"all {ranges.image_count} images" if ranges.image_count > 1 else "the one image"
+    warnings = []
+    for name, seen in ranges.tensors.items():
+        if seen.minimum == seen.maximum:
+            warnings.append(
+                f"tensor {name} is {seen.minimum:g} everywhere in {images}, expected values that depend on the image; "
+                "its range holds that value alone. Next: check the weights of the layers before it"
+            )
+            continue
+        dead = sum(maximum == 0.0 for maximum in seen.channel_maxima or ())
+        if dead:
+            warnings.append(
+                f"{dead} of {len(seen.channel_maxima)} channels of tensor {name} are zero in {images}: they cost time "
+                "and carry nothing. Next: train longer, or with a lower learning rate, if they are many"
+            )
+    return tuple(warnings)

@@ -1,0 +1,192 @@
+"""How a range follows from statistics: the threshold beyond which values are clipped.
+
+Each method takes a RangeHistogram and gives the largest magnitude that INT8 will represent.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from calibration.ranges.histogram import BINS, RangeHistogram
+from edge.artifacts import sha256_json
+
+METHODS_VERSION = 2
+"""Grows when a method, or the counting that it rests on, gives other thresholds than before."""
+
+PERCENTILE = 99.99
+"""Share of values, in percent, that the percentile method keeps unclipped."""
+
+LEVELS = 128
+"""Magnitudes that symmetric int8 tells apart, zero among them."""
+
+STEPS = LEVELS - 1
+"""Steps of symmetric int8 from zero to its threshold."""
+
+MSE_RATIO = 0.98
+"""From one threshold that the squared-error method tries to the next; the error is flat around its minimum."""
+
+
+def min_max(histogram: RangeHistogram) -> float:
+    """Return the largest magnitude seen: nothing is clipped."""
+    return max(abs(histogram.minimum), abs(histogram.maximum))
+
+
+def percentile(histogram: RangeHistogram, percent: float = PERCENTILE) -> float:
+    """Return the magnitude that `percent` of all values but zeros stay below."""
+    # Zeros say nothing about a range; behind a ReLU they are often most of a tensor, and counting
+    # them would push the threshold up to the outliers that it is there to cut.
+    counts, width = histogram.magnitudes()
+    total = counts.sum()
+    if not total:
+        return min_max(histogram)
+    index = int(np.searchsorted(np.cumsum(counts), total * percent / 100.0))
+    return min((index + 1) * width, min_max(histogram))
+
+
+def entropy(histogram: RangeHistogram) -> float:
+    """Return the threshold whose clipped and quantised distribution is nearest to the real one.
+
+    Source: Migacz, "8-bit inference with TensorRT", GTC 2017: for each threshold, the distribution
+    clipped to it (what lies beyond goes into its last bin) against the same one in 128 levels;
+    the threshold with the smallest Kullback-Leibler divergence wins. Zeros and the first bin, most
+    of a tensor behind a ReLU, are left out on both sides.
+    """
+    counts, width = histogram.magnitudes()
+    largest = min_max(histogram)
+    used = _used_bins(largest, width)
+    if used <= LEVELS:
+        return largest
+    counts = counts[:used].astype(np.float64)
+    counts[0] = 0.0
+    if not counts.any():
+        return largest
+    # From the largest, and with a margin for rounding: of thresholds as good, the one that clips least wins.
+    candidates = np.array([used, *reversed(range(LEVELS, used, max(1, used // 512)))])
+    divergences = clipped_divergences(counts, candidates)
+    best, best_divergence = used, np.inf
+    for bins, divergence in zip(candidates.tolist(), divergences.tolist()):
+        if divergence < best_divergence - 1e-12:
+            best, best_divergence = bins, divergence
+    return min(best * width, largest)
+
+
+def clipped_divergences(counts: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Return the KL divergence of a histogram from its form in LEVELS levels, for each number of bins kept.
+
+    Within a level, all occupied bins have the same share of the quantised distribution. So sums over
+    bins become differences of cumulative sums at the levels' borders, and no bin is looked at twice.
+
+    Args:
+        counts: (bins,) float64.
+        candidates: (n,) int64, numbers of bins that are kept, LEVELS to bins; what lies beyond goes into the last.
+
+    Returns:
+        (n,) float64; infinite where all that is kept is empty.
+    """
+    occupied = counts > 0.0
+    mass, members = _cumulative(counts), _cumulative(occupied)
+    self_information = _cumulative(counts * np.log(np.where(occupied, counts, 1.0)))
+    total = mass[-1]
+    # Bin j of b is in level j * LEVELS // b, so level k starts at the first j that is at least k * b / LEVELS.
+    borders = -(-np.arange(LEVELS + 1) * candidates[:, None] // LEVELS)  # (n, LEVELS + 1)
+    level_mass, level_members = np.diff(mass[borders]), np.diff(members[borders])
+    kept, tail = mass[candidates], total - mass[candidates]
+    # The share of each occupied bin of a level in the quantised distribution. A bin that it cannot represent at all
+    # is given a tiny one, as is usual.
+    tiny, divisor = 1e-9, level_members * kept[:, None]
+    share = np.divide(level_mass, divisor, out=np.full(divisor.shape, tiny), where=divisor > 0.0)
+    log_share = np.log(np.maximum(share, tiny))
+    last = counts[candidates - 1]
+    last_log_share = np.where(last > 0.0, log_share[:, -1], np.log(tiny))
+    # Sum of P log P and of P log Q over bins, P being the counts with the tail in the last bin kept.
+    heavier = last + tail
+    plogp = self_information[candidates] - _xlogx(last) + _xlogx(heavier)
+    plogq = (level_mass * log_share).sum(axis=1) + tail * last_log_share
+    divergences = (plogp - plogq) / total - np.log(total)
+    return np.where(kept > 0.0, divergences, np.inf)
+
+
+def _cumulative(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+
+
+def _xlogx(values: np.ndarray) -> np.ndarray:
+    return values * np.log(np.where(values > 0.0, values, 1.0))
+
+
+def mse(histogram: RangeHistogram) -> float:
+    """Return the threshold with the smallest expected squared error of rounding and clipping together.
+
+    Zeros are exact at any scale and cost nothing.
+    """
+    counts, width = histogram.magnitudes()
+    largest = min_max(histogram)
+    used = _used_bins(largest, width)
+    if not counts.any():
+        return largest
+    # From the largest down to where a step of INT8 is a small part of a bin, which says nothing more.
+    number = int(np.log(2.0 / used) / np.log(MSE_RATIO)) + 1
+    thresholds = largest * MSE_RATIO ** np.arange(max(number, 1))
+    return float(thresholds[np.argmin(squared_errors(counts[:used], width, largest, thresholds))])
+
+
+def squared_errors(counts: np.ndarray, width: float, largest: float, thresholds: np.ndarray) -> np.ndarray:
+    """Return the expected squared error of symmetric int8 for each threshold.
+
+    Values are taken to be spread evenly within a bin. The squared error of all values that become
+    k steps is the sum of (x - k step)^2, so it follows from the cumulative sums of 1, x and x^2 at
+    the borders between steps.
+
+    Args:
+        counts: (bins,) of magnitudes.
+        width: of a bin.
+        largest: largest magnitude, within the last bin, which ends there.
+        thresholds: (n,) positive, at most `largest`.
+
+    Returns:
+        (n,) float64, the mean over all counts.
+    """
+    low = np.arange(len(counts)) * width
+    high = np.minimum(low + width, largest)
+    density = counts / (high - low)
+    count = _cumulative(counts)
+    first = _cumulative(counts * (low + high) / 2.0)
+    second = _cumulative(counts * (low * low + low * high + high * high) / 3.0)
+    step = thresholds[:, None] / STEPS
+    borders = (
+        np.arange(STEPS) + 0.5
+    ) * step  # (n, STEPS): below the first one is zero, above the last one the threshold
+    index = np.minimum((borders / width).astype(np.int64), len(counts) - 1)
+    # Of the bin that a border is in, the part below it counts.
+    part = (borders - low[index]) * density[index]
+    below_count = count[index] + part
+    below_first = first[index] + part * (low[index] + borders) / 2.0
+    # Level k has what lies below border k, without what lies below border k - 1; the last level has all the rest.
+    # Summed by parts, for k from 0 to STEPS: sum of k step (first_k - first_(k - 1)), and likewise for the counts.
+    levels = np.arange(STEPS)
+    first_sum = STEPS * first[-1] - below_first.sum(axis=1)
+    count_sum = STEPS * STEPS * count[-1] - ((2 * levels + 1) * below_count).sum(axis=1)
+    step = step[:, 0]
+    return (second[-1] - 2.0 * step * first_sum + step * step * count_sum) / count[-1]
+
+
+def _used_bins(largest: float, width: float) -> int:
+    """Return how many bins reach up to the largest magnitude."""
+    return min(int(np.ceil(largest / width)), BINS) if width else 0
+
+
+METHODS = {"min-max": min_max, "percentile": percentile, "entropy": entropy, "mse": mse}
+
+
+def methods_sha256() -> str:
+    """Return the SHA-256 of everything that decides a threshold: ranges of other methods do not fit."""
+    return sha256_json(
+        {
+            "version": METHODS_VERSION,
+            "methods": sorted(METHODS),
+            "bins": BINS,
+            "percentile": PERCENTILE,
+            "levels": LEVELS,
+            "mse ratio": MSE_RATIO,
+        }
+    )

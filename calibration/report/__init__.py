@@ -1,0 +1,1 @@
+"""What INT8 cost, as a page, pictures and sentences."""

@@ -1,0 +1,180 @@
+"""The worst images of an INT8 report: float labels, INT8 labels, and where they differ, side by side."""
+
+from __future__ import annotations
+
+import base64
+import html
+from dataclasses import dataclass
+from typing import Sequence
+
+import cv2
+import numpy as np
+
+from calibration.report.text import percent
+from edge.errors import InputError
+from edge.stream.overlay import overlay_rgb
+
+SHOWN_WIDTH = 640
+"""Columns of a picture in the page."""
+
+LOST, GAINED, OTHER, CHANGED = (230, 30, 60), (0, 170, 230), (255, 200, 0), (230, 0, 150)
+"""RGB of pixels that are right in float alone, in INT8 alone, of any other change, and of a change without a truth."""
+
+_STRENGTH = 3.0
+"""Colour per share of changed pixels: a line one pixel thin, three times smaller, still has its whole colour."""
+
+
+@dataclass(frozen=True, eq=False)
+class WorstPicture:
+    """One image on which INT8 and float agree least.
+
+    Attributes:
+        name: of the image.
+        frame_rgb: (height, width, 3) uint8.
+        float_labels: (height, width) uint8 labels of the float network.
+        int8_labels: (height, width) uint8 labels of the INT8 network.
+        truth: (height, width) uint8 train ids, IGNORE_ID where a pixel counts for nothing; None if it is not known.
+        class_names: one per label.
+        palette_rgb: (n, 3) uint8 RGB, n at least the number of classes.
+
+    Raises:
+        InputError: a label map is not uint8, or not of the frame's size.
+    """
+
+    name: str
+    frame_rgb: np.ndarray
+    float_labels: np.ndarray
+    int8_labels: np.ndarray
+    truth: np.ndarray | None
+    class_names: tuple[str, ...]
+    palette_rgb: np.ndarray
+
+    def __post_init__(self) -> None:
+        size = self.frame_rgb.shape[:2]
+        for what, labels in (("float", self.float_labels), ("INT8", self.int8_labels), ("true", self.truth)):
+            if labels is not None and (labels.shape != size or labels.dtype != np.uint8):
+                raise InputError(
+                    f"{what} labels of {self.name} are {labels.shape} {labels.dtype}, expected {size} uint8"
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """Where two label maps differ; each (height, width) bool, and no pixel in two of them.
+
+    Attributes:
+        lost: right in float, wrong in INT8.
+        gained: wrong in float, right in INT8.
+        other: wrong in both, not counted, or without a truth.
+    """
+
+    lost: np.ndarray
+    gained: np.ndarray
+    other: np.ndarray
+
+
+def changes_of(picture: WorstPicture) -> Changes:
+    """Tell the changed pixels apart by what the truth says of them."""
+    changed = picture.float_labels != picture.int8_labels
+    if picture.truth is None:
+        nothing = np.zeros_like(changed)
+        return Changes(nothing, nothing, changed)
+    # No network gives IGNORE_ID as a label, so a pixel that counts for nothing is never right.
+    lost = changed & (picture.float_labels == picture.truth)
+    gained = changed & (picture.int8_labels == picture.truth)
+    return Changes(lost, gained, changed & ~lost & ~gained)
+
+
+def difference_rgb(picture: WorstPicture, width: int = SHOWN_WIDTH) -> np.ndarray:
+    """Paint the changed pixels over the grey frame.
+
+    Args:
+        picture: what to compare.
+        width: most columns of the result; a wider frame is made smaller, and thin changes stay visible.
+
+    Returns:
+        (height, width, 3) uint8 RGB.
+    """
+    grey = _fitted(cv2.cvtColor(picture.frame_rgb, cv2.COLOR_RGB2GRAY), width)
+    # Half as strong, so that even a bright frame is darker than the colours of a change.
+    painted = np.repeat((40 + 0.5 * grey.astype(np.float32))[:, :, None], 3, axis=2)
+    changes = changes_of(picture)
+    other = CHANGED if picture.truth is None else OTHER
+    for mask, color in ((changes.other, other), (changes.gained, GAINED), (changes.lost, LOST)):
+        cover = np.minimum(_STRENGTH * _fitted(mask.astype(np.float32), width), 1.0)[:, :, None]
+        painted = painted * (1 - cover) + cover * np.asarray(color, np.float32)
+    return np.round(painted).astype(np.uint8)
+
+
+def picture_section(pictures: Sequence[WorstPicture]) -> str:
+    """Return the HTML of the pictures, a row each, with what their colours mean; "" without any."""
+    if not pictures:
+        return ""
+    return "\n".join([_legend(pictures), *map(_row, pictures)])
+
+
+def _row(picture: WorstPicture) -> str:
+    shown = (
+        ("float", _overlay_rgb(picture, picture.float_labels)),
+        ("INT8", _overlay_rgb(picture, picture.int8_labels)),
+        ("difference", difference_rgb(picture)),
+    )
+    figures = "".join(
+        f'<figure><img alt="{html.escape(picture.name)}, {what}" src="{_data_address(picture_rgb)}">'
+        f"<figcaption>{what}</figcaption></figure>"
+        for what, picture_rgb in shown
+    )
+    return (
+        f"<h3>{html.escape(picture.name)}</h3><p>{html.escape(_figures_of(picture))}</p>"
+        f'<div class="pictures">{figures}</div>'
+    )
+
+
+def _figures_of(picture: WorstPicture) -> str:
+    agreement = float(np.mean(picture.float_labels == picture.int8_labels))
+    text = f"{percent(agreement)} label agreement"
+    if picture.truth is None:
+        return text
+    changes = changes_of(picture)
+    lost, gained, other = (percent(float(np.mean(mask))) for mask in (changes.lost, changes.gained, changes.other))
+    return f"{text}; of all pixels {lost} changed from right to wrong, {gained} from wrong to right, {other} otherwise"
+
+
+def _legend(pictures: Sequence[WorstPicture]) -> str:
+    entries: dict[str, tuple[int, ...]] = {}
+    for picture in pictures:
+        in_sight = np.union1d(picture.float_labels, picture.int8_labels)
+        for index, name in enumerate(picture.class_names):
+            if index in in_sight:
+                entries[name] = tuple(int(part) for part in picture.palette_rgb[index])
+    classes = "".join(_entry(name, color) for name, color in entries.items())
+    meanings = []
+    if any(picture.truth is not None for picture in pictures):
+        meanings += [("right in float, wrong in INT8", LOST), ("wrong in float, right in INT8", GAINED)]
+        meanings.append(("changed, wrong in both or not counted", OTHER))
+    if any(picture.truth is None for picture in pictures):
+        meanings.append(("label changed", CHANGED))
+    changes = "".join(_entry(name, color) for name, color in meanings)
+    return f'<p class="legend"><b>labels</b> {classes}</p><p class="legend"><b>difference</b> {changes}</p>'
+
+
+def _entry(name: str, color: Sequence[int]) -> str:
+    red, green, blue = color
+    return f'<span><i style="background:rgb({red},{green},{blue})"></i>{html.escape(name)}</span> '
+
+
+def _overlay_rgb(picture: WorstPicture, labels: np.ndarray) -> np.ndarray:
+    painted = overlay_rgb(picture.frame_rgb, labels, picture.class_names, picture.palette_rgb, legend=False)
+    return _fitted(painted, SHOWN_WIDTH)
+
+
+def _fitted(picture: np.ndarray, width: int) -> np.ndarray:
+    rows, columns = picture.shape[:2]
+    if columns <= width:
+        return picture
+    return cv2.resize(picture, (width, max(rows * width // columns, 1)), interpolation=cv2.INTER_AREA)
+
+
+def _data_address(picture_rgb: np.ndarray) -> str:
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture_rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"

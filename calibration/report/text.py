@@ -1,0 +1,253 @@
+"""What an INT8 report says in words: the verdict, and the lines that a command prints."""
+
+from __future__ import annotations
+
+import math
+
+from calibration.qdq.quantization_config import FLOAT, INT8
+from calibration.results import Int8Report, LayerReport, SearchStep
+from edge.provenance import RANDOM
+
+MOST_SENSITIVE = 5
+"""Layers that the summary names."""
+
+MOST_FLOAT = 12
+"""Float layers that the summary lists with their reasons."""
+
+MET, MISSED, OPEN = "met", "missed", "open"
+
+
+def verdict(report: Int8Report) -> str:
+    """Return MET, MISSED, or OPEN where no budget was enforced."""
+    return OPEN if report.is_met is None else MET if report.is_met else MISSED
+
+
+def verdict_words(report: Int8Report) -> str:
+    """Say whether the budget holds, as a headline."""
+    if report.is_met is not None:
+        return f"Accuracy budget {verdict(report)}"
+    if is_random(report):
+        return "No accuracy budget enforced: with random weights only speed means anything"
+    return "No accuracy budget enforced"
+
+
+def is_random(report: Int8Report) -> bool:
+    """Return whether the network has random weights, by the sentence of its provenance."""
+    return report.weights.startswith(RANDOM)
+
+
+def result_sentence(report: Int8Report) -> str:
+    """Say what was lost and what was allowed, in one sentence."""
+    if report.drop_points is None:
+        lost = f"{percent(report.simulated.label_agreement)} of pixels keep the label of the float network"
+        allowed = f"; the budget asks for {percent(report.min_agreement)}" if report.min_agreement is not None else ""
+        return f"{lost}{allowed}."
+    budget = report.max_drop_points
+    lost = f"{drop_words(report.drop_points, budget)}{_in_brackets(interval_words(report))}"
+    allowed = f"; the budget allows {points(budget)}" if budget is not None else ""
+    return f"{lost}{allowed}."
+
+
+def interval_words(report: Int8Report) -> str:
+    """Return the interval of the drop in words; "" where there is none."""
+    if report.drop_low is None or report.drop_high is None:
+        return ""
+    return f"95 % interval {points(report.drop_low)} to {points(report.drop_high)}"
+
+
+def doubt_sentence(report: Int8Report) -> str:
+    """Say that the interval lies on both sides of the budget; "" where it does not."""
+    if None in (report.drop_low, report.drop_high, report.max_drop_points, report.is_met):
+        return ""
+    if not report.drop_low <= report.max_drop_points < report.drop_high:
+        return ""
+    return (
+        f"The interval lies on both sides of the budget: {report.image_count} images cannot tell for sure. "
+        "More accuracy images would narrow it."
+    )
+
+
+def engine_sentence(report: Int8Report) -> str:
+    """Say that the engine itself is over a budget that the simulation holds; "" where it is not so."""
+    if report.engine is None:
+        return ""
+    drop, budget = engine_drop(report), report.max_drop_points
+    if budget is not None and drop is not None and report.drop_points is not None:
+        if report.drop_points <= budget < drop:
+            return f"The simulation holds the budget, the engine itself does not: {drop_words(drop, budget)}."
+    elif report.min_agreement is not None:
+        agreement = report.engine.label_agreement
+        if agreement < report.min_agreement <= report.simulated.label_agreement:
+            return f"The simulation holds the budget, the engine itself does not: {percent(agreement)} label agreement."
+    return ""
+
+
+def engine_drop(report: Int8Report) -> float | None:
+    """Return the mIoU that the engine itself loses, in points; None without an engine or labels."""
+    if report.engine is None or report.engine.miou is None or report.float_figures.miou is None:
+        return None
+    return 100 * (report.float_figures.miou - report.engine.miou)
+
+
+def slower_layers(report: Int8Report) -> list[LayerReport]:
+    """Return the INT8 layers that take longer than in float, the largest loss of time first."""
+    slower = [layer for layer in report.layers if layer.precision == INT8 and (speed_up(layer) or math.inf) < 1]
+    return sorted(slower, key=lambda layer: layer.float_ms - layer.int8_ms)
+
+
+def slower_sentence(report: Int8Report) -> str:
+    """Say where INT8 is slower than float, as a whole and layer by layer; "" where it is nowhere."""
+    timed = [layer for layer in report.layers if layer.int8_ms is not None and layer.float_ms is not None]
+    here, in_float = sum(layer.int8_ms for layer in timed), sum(layer.float_ms for layer in timed)
+    sentences = []
+    if here > in_float:
+        sentences.append(
+            f"INT8 is slower than float on this machine: {here:.2f} ms against {in_float:.2f} ms "
+            f"in the {len(timed)} layers that were timed."
+        )
+    slower = slower_layers(report)
+    if slower:
+        sentences.append(f"Layers that are slower in INT8 than in float: {layer_names(slower)}.")
+    return " ".join(sentences)
+
+
+def speed_up(layer: LayerReport) -> float | None:
+    """Return how many times faster a layer is than in the float engine; None where a time is not known."""
+    if not layer.int8_ms or layer.float_ms is None:
+        return None
+    return layer.float_ms / layer.int8_ms
+
+
+def ranked_layers(report: Int8Report) -> list[LayerReport]:
+    """Return the layers whose sensitivity was measured, the one that changes most labels first."""
+    measured = [layer for layer in report.layers if layer.label_change is not None or layer.output_error is not None]
+    return sorted(measured, key=lambda layer: (-_or_least(layer.label_change), -_or_least(layer.output_error)))
+
+
+def layer_names(layers: list[LayerReport], most: int = 5) -> str:
+    """List layers in a sentence: the first few by name, and how many more there are."""
+    named = ", ".join(layer.name for layer in layers[:most])
+    return f"{named} and {len(layers) - most} more" if len(layers) > most else named
+
+
+def summary_lines(report: Int8Report) -> list[str]:
+    """Say in a few lines what INT8 cost, for the output of a command.
+
+    Returns:
+        Verdict, figures, the most sensitive layers, and the float layers with their reasons.
+    """
+    lines = [f"{verdict_words(report)}. {result_sentence(report)}", _figures_line(report)]
+    lines += [sentence for sentence in (doubt_sentence(report), engine_sentence(report)) if sentence]
+    lines.append(f"INT8 in {percent(report.int8_mac_share)} of multiply-adds: {_one_line(report.recipe)}")
+    ranked = ranked_layers(report)[:MOST_SENSITIVE]
+    if ranked:
+        lines.append("most sensitive layers, each alone in INT8:")
+        lines += [f"  {_sensitivity_words(layer):32} {_one_line(layer.name)} ({layer.precision})" for layer in ranked]
+    kept = [layer for layer in report.layers if layer.precision == FLOAT]
+    if kept:
+        lines.append(f"float layers, {len(kept)} of {len(report.layers)}:")
+        lines += [f"  {_one_line(layer.name)}: {_one_line(layer.reason) or '-'}" for layer in kept[:MOST_FLOAT]]
+    if len(kept) > MOST_FLOAT:
+        lines.append(f"  and {len(kept) - MOST_FLOAT} more, which the report lists")
+    if slower_sentence(report):
+        lines.append(_one_line(slower_sentence(report)))
+    return lines
+
+
+def curve_lines(report: Int8Report) -> list[str]:
+    """Show what accuracy each share of INT8 cost, as a table in plain text.
+
+    Returns:
+        One line a step, the largest share first, under a head; then the step that came closest to the budget.
+    """
+    if not report.steps:
+        return ["no quantised graph was evaluated"]
+    lines = ["   INT8 share   drop, points   labels kept   budget   step"]
+    numbered = list(enumerate(report.steps, 1))
+    for number, step in sorted(numbered, key=lambda pair: (-pair[1].int8_mac_share, step_cost(report, pair[1]))):
+        lost = "-" if step.drop_points is None else points(step.drop_points, report.max_drop_points)
+        lines.append(
+            f"{percent(step.int8_mac_share):>13}   {lost:>12}   {percent(step.label_agreement):>11}   "
+            f"{budget_word(report, step):>6}   {number}: {_one_line(step.what)}"
+        )
+    if report.is_met is not None and not any(step.within_budget for step in report.steps):
+        number, step = min(numbered, key=lambda pair: (step_cost(report, pair[1]), -pair[1].int8_mac_share))
+        cost = (
+            drop_words(step.drop_points, report.max_drop_points)
+            if step.drop_points is not None
+            else f"{percent(step.label_agreement)} label agreement"
+        )
+        lines.append(f"closest to the budget: step {number}, {cost}, {percent(step.int8_mac_share)} in INT8")
+    return lines
+
+
+def budget_word(report: Int8Report, step: SearchStep) -> str:
+    """Return "held" or "over"; "-" where no budget was enforced."""
+    if report.is_met is None:
+        return "-"
+    return "held" if step.within_budget else "over"
+
+
+def step_cost(report: Int8Report, step: SearchStep) -> float:
+    """Return what a step costs: points of mIoU where the report has labels, else changed labels in percent."""
+    if report.drop_points is None:
+        return 100 * (1 - step.label_agreement)
+    return math.inf if step.drop_points is None else step.drop_points
+
+
+def drop_words(drop_points: float, budget_points: float | None = None) -> str:
+    """Return "0.31 points of mIoU lost", or gained."""
+    return f"{points(abs(drop_points), budget_points)} points of mIoU {'lost' if drop_points >= 0 else 'gained'}"
+
+
+def points(value: float, budget: float | None = None) -> str:
+    """Spell points with two digits, or with as many as it takes to differ from a budget that they do not equal."""
+    digits = 2
+    while budget is not None and value != budget and digits < 6 and f"{value:.{digits}f}" == f"{budget:.{digits}f}":
+        digits += 1
+    # Adding 0 turns -0.0 into 0.0.
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """Spell a share of 0 to 1 in percent; one that is not quite none or all is not rounded to it."""
+    smallest = 10.0**-digits
+    text = f"{100 * share:.{digits}f}"
+    if share > 0 and float(text) == 0:
+        return f"< {smallest:.{digits}f} %"
+    if share < 1 and float(text) == 100:
+        return f"> {100 - smallest:.{digits}f} %"
+    return f"{text} %"
+
+
+def _figures_line(report: Int8Report) -> str:
+    before, after, engine = report.float_figures, report.simulated, report.engine
+    parts = [f"{percent(after.label_agreement)} label agreement simulated"]
+    if engine is not None:
+        parts.append(f"{percent(engine.label_agreement)} in the engine")
+    if before.miou is not None and after.miou is not None:
+        parts.append(f"mIoU {percent(before.miou)} float, {percent(after.miou)} simulated")
+        if engine is not None and engine.miou is not None:
+            parts.append(f"{percent(engine.miou)} in the engine")
+    return f"{', '.join(parts)}; {report.image_count} images of {_one_line(report.images_from)}"
+
+
+def _sensitivity_words(layer: LayerReport) -> str:
+    if layer.label_change is not None:
+        return f"{percent(layer.label_change, 4)} of labels change"
+    return f"{percent(layer.output_error)} output error"
+
+
+def _or_least(value: float | None) -> float:
+    if value is None:
+        return -1.0
+    # A layer whose result is not a number at all is the worst there is.
+    return math.inf if math.isnan(value) else value
+
+
+def _in_brackets(text: str) -> str:
+    return f" ({text})" if text else ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

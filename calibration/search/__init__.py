@@ -1,0 +1,1 @@
+"""The search for a quantisation within the accuracy budget, and what it measures."""

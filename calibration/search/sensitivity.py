@@ -1,0 +1,119 @@
+"""Which layers INT8 hurts most: each layer alone in INT8, everything else in float, against the float graph."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Callable
+
+import numpy as np
+
+from calibration.onnx_graph.file import import_onnx
+from calibration.onnx_graph.view import KEEPS_RANGE, GraphView
+from calibration.qdq.insert import quantize
+from calibration.qdq.placement import Placement
+from calibration.qdq.quantization_config import MEASURED_APART, QuantizationRecipe
+from calibration.ranges.record import Ranges
+from calibration.search.accuracy import graph_runner
+from edge.contract import Contract
+from edge.records import record
+
+_FOLLOWS = (*KEEPS_RANGE, "Relu")
+"""Operators that add no rounding of their own: they go with what gives them their values."""
+
+
+@record(schema=1, what="layer sensitivity")
+class Sensitivity:
+    """What one layer alone in INT8 does to the network.
+
+    Attributes:
+        output_error: RMS of the change of the logits over the RMS of the logits.
+        label_change: share of logit positions whose largest class changes, 0 to 1.
+    """
+
+    output_error: float
+    label_change: float
+
+
+def quantized_nodes(model: Any, ranges: Ranges, recipe: QuantizationRecipe, form: str) -> tuple[list[str], list[str]]:
+    """Return the nodes that a recipe quantises.
+
+    Returns:
+        Those with a rounding of their own, in graph order, and those that only pass rounded values on.
+    """
+    copy = import_onnx().ModelProto()
+    copy.CopyFrom(model)
+    view = GraphView(copy.graph)
+    reading = {name for name, _ in Placement(view, ranges, recipe, form).reads}
+    nodes = [node for node in view.nodes if node.name in reading]
+    return (
+        [node.name for node in nodes if node.op_type not in _FOLLOWS],
+        [node.name for node in nodes if node.op_type in _FOLLOWS],
+    )
+
+
+class SensitivityMeter:
+    """Measures layers one by one on a few prepared frames.
+
+    Args:
+        model: float graph (onnx.ModelProto).
+        ranges: of its activations.
+        form: "tensorrt" or "onnxruntime".
+        unsigned_levels: see calibration.qdq.insert.
+        contract: of the graph.
+        frames: prepared, (1, height, width, 3) uint8 each.
+    """
+
+    def __init__(
+        self, model: Any, ranges: Ranges, form: str, unsigned_levels: int, contract: Contract, frames: list[np.ndarray]
+    ) -> None:
+        self._model, self._ranges, self._form, self._levels = model, ranges, form, unsigned_levels
+        self._contract, self._frames = contract, frames
+        self._float_logits = self._logits(model.SerializeToString())
+        self._float_labels = [logits.argmax(-3) for logits in self._float_logits]
+
+    def measure(self, recipe: QuantizationRecipe, node: str, others: list[str]) -> Sensitivity:
+        """Measure one layer.
+
+        Args:
+            recipe: methods and weight ranges.
+            node: the layer that stays in INT8.
+            others: all other quantised nodes, which go to float.
+        """
+        alone = dataclasses.replace(recipe, float_layers={name: MEASURED_APART for name in others if name != node})
+        quantized = quantize(self._model, self._ranges, alone, self._form, self._levels)
+        noise = signal = changed = positions = 0.0
+        for logits, reference, labels in zip(self._logits(quantized.data), self._float_logits, self._float_labels):
+            noise += float(np.square(logits - reference, dtype=np.float64).sum())
+            signal += float(np.square(reference, dtype=np.float64).sum())
+            changed += int((logits.argmax(-3) != labels).sum())
+            positions += labels.size
+        return Sensitivity(float(np.sqrt(noise / signal)) if signal else 0.0, changed / positions)
+
+    def _logits(self, data: bytes) -> list[np.ndarray]:
+        with graph_runner(data, self._contract, exact=True) as runner:
+            return [runner.infer(frame).copy() for frame in self._frames]
+
+
+def measure_all(
+    meter: SensitivityMeter,
+    recipe: QuantizationRecipe,
+    nodes: tuple[list[str], list[str]],
+    known: dict[str, Sensitivity],
+    each: Callable[[str, Sensitivity], None],
+) -> dict[str, Sensitivity]:
+    """Measure every layer that is not known yet.
+
+    Args:
+        meter: of the graph.
+        recipe: methods and weight ranges.
+        nodes: what quantized_nodes gives.
+        known: earlier results, which are kept.
+        each: called after each measurement with the layer and its result; may raise to stop.
+    """
+    own, passing = nodes
+    results = dict(known)
+    for node in own:
+        if node not in results:
+            results[node] = meter.measure(recipe, node, [*own, *passing])
+            each(node, results[node])
+    return results

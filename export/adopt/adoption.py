@@ -1,0 +1,338 @@
+"""Adopting a graph that this project did not make, so that everything else works on it as on our own.
+
+    user's graph + its contract  ->  model.onnx  contract.json  adoption.json  in an artefact folder
+
+The user's file is read and never changed. model.onnx takes the frame as it is (uint8 NHWC RGB; cast,
+order of channels, normalisation and transpose are inside) and gives logits; BatchNormalization is in
+its convolutions, constants are folded, shapes are static, nodes have names that a person knows. A
+bilinear upsampling to full size at the end is left to edge.postprocess, which gives the same labels
+without a full-size float tensor. Nothing is kept unless the adopted graph gives the numbers and labels
+of the graph as it was given, fed by frames that are normalised by hand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable
+
+import numpy as np
+
+from calibration.onnx_graph.file import import_onnx
+from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_json, write_bytes
+from edge.contract import CONTRACT_FILE, GRAPH_FILE, OWN_CLASSES, Contract, read_contract
+from edge.errors import ContractError, GraphError, InputError, ParityError
+from edge.frames import FrameSet, SyntheticFrames
+from edge.metrics import label_agreement
+from edge.postprocess import upsample_argmax
+from edge.preprocess import prepare_rgb
+from edge.provenance import GIVEN, RANDOM, WeightsProvenance
+from edge.records import read_record, record, write_record
+from edge.runtime.onnxruntime import import_onnxruntime, open_session
+from export.adopt.contract import ForeignContract, read_foreign_contract
+from export.build_inputs import PARITY_IMAGES, SYNTHETIC_HELD_OUT_SEED, held_out_frames
+from export.graph.parity import LABEL_TOLERANCE, LOGIT_TOLERANCE
+
+if TYPE_CHECKING:
+    from export.adopt.checks import Interface
+
+ADOPTION_FILE = "adoption.json"
+
+Say = Callable[[str], None]
+
+
+@record(schema=1, what="adoption report")
+class AdoptionReport:
+    """What was done to a given graph, and the adopted one against it on ONNX Runtime.
+
+    Attributes:
+        graph_sha256: of the adopted graph.
+        image_count: images that were compared.
+        images_from: where they come from.
+        logit_error: largest difference of two logits over the range of that image's logits.
+        label_agreement: share of pixels with the same label at the network's size, 0 to 1: those of the given
+            graph's own output against those of edge.postprocess on the adopted graph's.
+        logit_range: smallest range of logits of a call, to judge the error by.
+        changes: what was done, a sentence each.
+        tensorrt_findings: what TensorRT 8.5 does not run, a line each; ONNX Runtime may run it.
+    """
+
+    graph_sha256: str
+    image_count: int
+    images_from: str
+    logit_error: float
+    label_agreement: float
+    logit_range: float
+    changes: tuple[str, ...] = ()
+    tensorrt_findings: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Refuse an adopted graph that is not the given one.
+
+        Raises:
+            ParityError: an error over its tolerance.
+        """
+        # Written so that a NaN fails. The tolerances are those of an export: sums in another order.
+        if not (self.logit_error <= LOGIT_TOLERANCE and self.label_agreement >= LABEL_TOLERANCE):
+            raise ParityError(
+                f"the adopted graph is not the given one: logit error {self.logit_error:.2e} of the range "
+                f"(at most {LOGIT_TOLERANCE:.0e}), labels equal on {100 * self.label_agreement:.4f} % of pixels "
+                f"(at least {100 * LABEL_TOLERANCE} %). Next: a graph without random or half-precision operators"
+            )
+
+    def sentence(self) -> str:
+        """Say it in one line."""
+        return (
+            f"parity with the given graph on {self.image_count} images of {self.images_from}: logit error "
+            f"{self.logit_error:.1e} of the range, labels equal on {100 * self.label_agreement:.4f} %"
+        )
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """An adopted graph.
+
+    Attributes:
+        folder: its artefact folder.
+        contract: of the adopted graph, as all else takes it.
+        report: what was done and measured. What is in `tensorrt_findings` TensorRT may refuse: an error for a
+            build with it, a note for one with ONNX Runtime.
+        is_new: False if the folder was there and current.
+    """
+
+    folder: Path
+    contract: Contract
+    report: AdoptionReport
+    is_new: bool
+
+
+def adopt(
+    onnx_path: Path,
+    contract_path: Path,
+    artifacts_root: Path = ARTIFACTS_ROOT,
+    size: tuple[int, int] | None = None,
+    data_dir: Path | None = None,
+    say: Say = lambda line: None,
+) -> Adoption:
+    """Make an artefact folder of a given graph, unless the one there is current.
+
+    Args:
+        onnx_path: the graph; it is left as it is.
+        contract_path: what its owner says of it (export/adopt/contract.py).
+        artifacts_root: folder of all artefacts.
+        size: (height, width) of the network; None for the contract's, or the graph's own.
+        data_dir: folder of the contract's dataset, for the images of the comparison; None for the default one.
+            Scenes are drawn where there is none.
+        say: takes a line for each step.
+
+    Raises:
+        ContractError: the contract is no contract, or the folder holds another network.
+        GraphError: the graph is damaged, or is not what its contract says.
+        SizeError: the graph has another size, or none and none was asked for.
+        ParityError: the adopted graph gives other numbers or labels; then nothing is written.
+        MissingDependencyError: onnx or onnxruntime is not installed.
+    """
+    import_onnx()
+    import_onnxruntime()
+    from export.adopt.checks import choose_interface
+    from export.adopt.model_file import read_foreign
+
+    given = read_foreign_contract(contract_path)
+    model, graph_sha256 = read_foreign(Path(onnx_path))
+    interface = choose_interface(Path(onnx_path), model, given, size)
+    size = (interface.height, interface.width)
+    folder = artifact_folder(given.name, given.dataset, *size, Path(artifacts_root))
+    adopted_from = (os.fspath(onnx_path), os.fspath(contract_path))
+    digest = sha256_json([graph_sha256, dataclasses.asdict(given), _source_digest()])
+    current = _current(folder, digest, adopted_from)
+    if current is not None:
+        say(f"{folder} is adopted from {onnx_path} and current")
+        return current
+    say(f"adopt {onnx_path} as {given.name}, {interface.height}x{interface.width}")
+    frames = _frames(given, data_dir, *size)
+    data, stride, coordinates, opset, report = _adopted_graph(Path(onnx_path), model, given, interface, frames)
+    report.check()
+    weights = given.weights or Path(onnx_path).name
+    contract = Contract(
+        model=given.name,
+        dataset=given.dataset,
+        class_names=given.class_names,
+        height=interface.height,
+        width=interface.width,
+        stride=stride,
+        coordinates=coordinates,
+        input_name="frame",
+        output_name="logits",
+        graph_sha256=report.graph_sha256,
+        weights=WeightsProvenance(GIVEN if given.trained else RANDOM, weights, graph_sha256),
+        source_sha256=digest,
+        opset=opset,
+        versions={module.__name__: module.__version__ for module in (import_onnx(), import_onnxruntime())},
+        adopted_from=adopted_from,
+    )
+    for change in report.changes:
+        say(change)
+    # As in an export, the contract goes last: it describes what is there already.
+    write_bytes(folder / GRAPH_FILE, data)
+    write_record(folder / ADOPTION_FILE, report)
+    write_record(folder / CONTRACT_FILE, contract)
+    return Adoption(folder, contract, report, is_new=True)
+
+
+def read_adoption(folder: Path, contract: Contract) -> AdoptionReport | None:
+    """Return the report of an adopted graph; None if it is not of this graph, or the graph was not adopted."""
+    try:
+        report = read_record(AdoptionReport, folder / ADOPTION_FILE)
+    except InputError:
+        return None
+    return report if contract.adopted_from is not None and report.graph_sha256 == contract.graph_sha256 else None
+
+
+def _source_digest() -> str:
+    """Return the SHA-256 of the files that decide what an adopted graph looks like."""
+    folder = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.py"), *folder.parent.glob("graph/*.py")]):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _current(folder: Path, digest: str, adopted_from: tuple[str, str]) -> Adoption | None:
+    """Return what is in a folder if it was made of the same files by the same sources.
+
+    Raises:
+        ContractError: the folder holds a network that was not adopted.
+    """
+    try:
+        there = read_record(Contract, folder / CONTRACT_FILE)
+    except InputError:
+        return None
+    if there.adopted_from is None:
+        raise ContractError(
+            f"{folder} holds {there.model} with {there.weights.sentence()}, which was exported here. "
+            "Next: another name in the contract"
+        )
+    try:
+        contract = read_contract(folder)
+    except InputError:  # its graph is gone, or another
+        return None
+    report = read_adoption(folder, contract)
+    if contract.source_sha256 != digest or report is None:
+        return None
+    if contract.adopted_from != adopted_from:  # the same files, elsewhere
+        contract = dataclasses.replace(contract, adopted_from=adopted_from)
+        write_record(folder / CONTRACT_FILE, contract)
+    return Adoption(folder, contract, report, is_new=False)
+
+
+def _frames(given: ForeignContract, data_dir: Path | None, height: int, width: int) -> FrameSet:
+    """Return the images of the comparison; drawn scenes have a size that streets are drawn at, and are resized."""
+    from edge.synthetic.scene import LARGEST_HEIGHT, LARGEST_WIDTH, SMALLEST_HEIGHT, SMALLEST_WIDTH
+
+    drawn_height = min(max(height, SMALLEST_HEIGHT), LARGEST_HEIGHT)
+    drawn_width = min(max(width, SMALLEST_WIDTH), LARGEST_WIDTH)
+    if given.dataset == OWN_CLASSES:
+        return SyntheticFrames(PARITY_IMAGES, drawn_height, drawn_width, SYNTHETIC_HELD_OUT_SEED)
+    return held_out_frames(given.dataset, data_dir, drawn_height, drawn_width, PARITY_IMAGES)
+
+
+def _adopted_graph(
+    path: Path, model: Any, given: ForeignContract, interface: Interface, frames: FrameSet
+) -> tuple[bytes, int, str, int, AdoptionReport]:
+    """Return the adopted graph, its stride, rule of upsampling and opset, and what was done and measured."""
+    from export import tensorrt_rules
+    from export.adopt import checks as foreign_graph
+    from export.adopt import cleaning as foreign_cleaning
+    from export.adopt import model_file as foreign_file
+    from export.adopt.names import name_constants, name_for_people
+
+    height, width, output = interface.height, interface.width, interface.output_name
+    classes = len(given.class_names)
+    reference = foreign_graph.Reference(path, model, given, interface, (output,))
+    first = prepare_rgb(frames.read(0), height, width)
+    stride = foreign_graph.check_output(path, model, given, interface, reference(first)[output])
+
+    work = foreign_file.modernised(path, model)
+    work = foreign_graph.select(path, work, interface, (output,))
+    changes = []
+    folded = foreign_cleaning.fold_constants(work)
+    foreign_file.refuse_training(path, work)
+    logits, coordinates = output, given.coordinates
+    tail = foreign_cleaning.find_tail(work, output, height, width) if stride == 1 else None
+    known = {name for node in model.graph.node for name in node.output}
+    if tail is not None and tail.logits in known:
+        if coordinates not in (None, tail.coordinates):
+            raise ContractError(
+                f"{path} upsamples its logits by {tail.coordinates} ({tail.nodes[-1]}), its contract says "
+                f"{coordinates}, expected the same. Next: leave coordinates out of the contract"
+            )
+        logits, coordinates = tail.logits, tail.coordinates
+        reference = foreign_graph.Reference(path, model, given, interface, (output, logits))
+        stride = height // reference(first)[logits].shape[2]
+        work = foreign_graph.select(path, work, interface, (logits,))
+        changes.append(
+            f"upsampling by {stride} ({coordinates}) is left to post-processing: {', '.join(tail.nodes)} "
+            "cut off, labels stay the same"
+        )
+    if coordinates is None:
+        if stride != 1:
+            raise ContractError(
+                f"{path} gives logits at stride {stride}, its contract lacks the rule that upsamples them. "
+                'Next: add "coordinates": "half_pixel" or "align_corners"'
+            )
+        coordinates = "half_pixel"  # of logits at full size there is nothing to upsample
+
+    name_for_people(work, foreign_cleaning.FRONT_NAMES, logits, foreign_cleaning.LOGITS)
+    fired = foreign_cleaning.clean(work)
+    foreign_cleaning.put_frame_in_front(work, given, height, width)
+    name_constants(work)
+    foreign_file.finish(path, work, given.name, (1, classes, height // stride, width // stride))
+    changes += foreign_cleaning.sentences(folded, fired)
+    findings = tuple(finding.line() for finding in tensorrt_rules.check_graph(work))
+    data = work.SerializeToString(deterministic=True)
+    figures = _compare(data, reference, (output, logits), coordinates, frames, height, width)
+    report = AdoptionReport(
+        hashlib.sha256(data).hexdigest(),
+        len(frames),
+        frames.description,
+        *figures,
+        changes=tuple(changes),
+        tensorrt_findings=findings,
+    )
+    return data, stride, coordinates, foreign_file.opset_of(work), report
+
+
+def _compare(
+    graph: bytes,
+    reference: Callable[[np.ndarray], dict[str, np.ndarray]],
+    names: tuple[str, str],
+    coordinates: str,
+    frames: FrameSet,
+    height: int,
+    width: int,
+) -> tuple[float, float, float]:
+    """Return (logit error, label agreement, logit range) of an adopted graph against the one that was given."""
+    output, logits = names
+    session = open_session(graph)
+    errors, agreements, ranges = [], [], []
+    for index in range(len(frames)):
+        tensor = prepare_rgb(frames.read(index), height, width)
+        expected, actual = reference(tensor), session.run(["logits"], {"frame": tensor})[0]
+        if expected[logits].shape != actual.shape:
+            raise ParityError(f"the adopted graph gives {actual.shape}, the given one {expected[logits].shape}")
+        if not (np.isfinite(expected[logits]).all() and np.isfinite(actual).all()):
+            raise GraphError("the given graph gives NaN or infinite logits. Next: check its weights, mean and std")
+        spread = float(np.ptp(expected[logits]))
+        difference = float(np.abs(expected[logits] - actual).max())
+        errors.append(difference / spread if spread else difference)
+        ranges.append(spread)
+        own = expected[output]
+        is_full = own.shape[2:] == (height, width)
+        labels = own[0].argmax(0) if is_full else upsample_argmax(own, height, width, coordinates)
+        agreements.append(label_agreement(labels, upsample_argmax(actual, height, width, coordinates)))
+    if not errors:
+        raise ParityError("no images to compare the adopted graph on")
+    return max(errors), float(np.mean(agreements)), min(ranges)

@@ -1,0 +1,276 @@
+"""A graph that this project did not make, held against its contract, and cut to what is wanted of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from calibration.onnx_graph.inferred import STANDARD_DOMAINS, name_of
+from edge.errors import GraphError, SizeError
+from edge.runtime.onnxruntime import open_session
+from export.adopt.contract import ForeignContract
+
+PASSES_LABELS = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""What may stand between an ArgMax and the output of a graph."""
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What of a graph is used.
+
+    Attributes:
+        input_name: the frame, (1, 3, height, width) float32.
+        output_name: what the contract, or the graph, calls the output.
+        height: input rows.
+        width: input columns.
+    """
+
+    input_name: str
+    output_name: str
+    height: int
+    width: int
+
+
+def choose_interface(
+    path: Path, model: Any, contract: ForeignContract, size: tuple[int, int] | None = None
+) -> Interface:
+    """Find input, output and size of a graph.
+
+    Args:
+        path: of the graph, for messages.
+        model: onnx.ModelProto; left as it is.
+        contract: what its owner says.
+        size: (height, width) that is asked for; None for the contract's, or the graph's own.
+
+    Raises:
+        GraphError: there is no such input or output, several and none is named, or the input is no NCHW float frame.
+        SizeError: the graph has a size of its own and another is asked for, or it has none and none is.
+    """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = {value.name: value for value in model.graph.input if value.name not in constants}
+    outputs = [value.name for value in model.graph.output]
+    if contract.input_name is not None and contract.input_name not in inputs:
+        raise GraphError(f"{path} has no input '{contract.input_name}', it has {', '.join(inputs) or 'none'}")
+    if contract.input_name is None and len(inputs) != 1:
+        raise GraphError(
+            f'{path} has {len(inputs)} inputs ({", ".join(inputs)}), expected 1. Next: add "input_name" to the contract'
+        )
+    input_name = contract.input_name or next(iter(inputs))
+    tensors = {name for node in model.graph.node for name in node.output if name}
+    if contract.output_name is not None and contract.output_name not in tensors:
+        raise GraphError(
+            f"{path} has no tensor '{contract.output_name}' that a node gives. Next: name an output "
+            f"({', '.join(outputs)}) or another tensor of the graph"
+        )
+    if contract.output_name is None and len(outputs) != 1:
+        raise GraphError(
+            f'{path} has {len(outputs)} outputs ({", ".join(outputs)}). Next: add "output_name" to the contract'
+        )
+    sizes = _frame_sizes(path, inputs[input_name])
+    wanted = size or contract.size
+    if wanted is None and None in sizes:
+        raise SizeError(
+            f'{path} takes frames of any size, and none is given. Next: --size HxW, or "size" in the contract'
+        )
+    height, width = (own or given for own, given in zip(sizes, wanted or sizes))
+    if wanted is not None and (height, width) != tuple(wanted):
+        raise SizeError(
+            f"{path} takes frames of {_spell(sizes[0])}x{_spell(sizes[1])}, asked for is {wanted[0]}x{wanted[1]}. "
+            "Next: ask for its own size, or export it with free height and width"
+        )
+    return Interface(input_name, contract.output_name or outputs[0], height, width)
+
+
+def _frame_sizes(path: Path, value: Any) -> tuple[int | None, int | None]:
+    """Return (height, width) of an input, None where it is free; refused unless it is one NCHW float frame."""
+    kind = value.type.tensor_type
+    if kind.elem_type != TensorProto.FLOAT:
+        name = TensorProto.DataType.Name(kind.elem_type)
+        raise GraphError(
+            f"input '{value.name}' of {path} is {name}, expected FLOAT (float32). "
+            "Next: export the network without what turns pixels into floats"
+        )
+    dims = [dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim]
+    spelled = f"({', '.join(map(_spell, dims))})"
+    if len(dims) != 4:
+        raise GraphError(f"input '{value.name}' of {path} is {spelled}, expected (1, 3, height, width)")
+    if dims[3] == 3 and dims[1] != 3:
+        raise GraphError(
+            f"input '{value.name}' of {path} is {spelled}, which is NHWC, expected NCHW: (1, 3, height, width). "
+            f"Next: export it channels first, with tf2onnx by --inputs-as-nchw {value.name}"
+        )
+    if dims[1] not in (3, None):
+        raise GraphError(f"input '{value.name}' of {path} is {spelled}, expected 3 channels: (1, 3, height, width)")
+    if dims[0] not in (1, None):
+        raise GraphError(
+            f"input '{value.name}' of {path} takes {dims[0]} frames at once, expected 1. "
+            "Next: export it with a batch of 1, or a free one"
+        )
+    return dims[2], dims[3]
+
+
+def _spell(size: int | None) -> str:
+    return "?" if size is None else str(size)
+
+
+def select(path: Path, model: Any, interface: Interface, outputs: tuple[str, ...]) -> Any:
+    """Return a copy of a graph that holds only what some tensors need, for one frame of the interface's size.
+
+    Raises:
+        GraphError: they need another input, not the frame at all, or control flow.
+    """
+    selected = onnx.ModelProto()
+    selected.CopyFrom(model)
+    graph = selected.graph
+    producers = {name: node for node in graph.node for name in node.output if name}
+    needed, waiting = {""}, list(outputs)  # an input that is left out has an empty name
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting.extend(producers[name].input if name in producers else ())
+    kept = [node for node in graph.node if needed.intersection(node.output)]
+    for node in kept:
+        if any(
+            attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in node.attribute
+        ):
+            raise GraphError(
+                f"{path}: {name_of(node)} is a {node.op_type}, which is control flow, expected none. "
+                "Next: export it for one size, or simplify it with onnxsim"
+            )
+    constants = {tensor.name for tensor in graph.initializer}
+    others = [value.name for value in graph.input if value.name in needed - constants - {interface.input_name}]
+    if others:
+        raise GraphError(f"{path} needs the input '{others[0]}' beside '{interface.input_name}', expected frames alone")
+    if interface.input_name not in needed:
+        raise GraphError(f"'{outputs[0]}' of {path} does not depend on the input '{interface.input_name}'")
+    frame = next(value for value in graph.input if value.name == interface.input_name)
+    for dim, size in zip(frame.type.tensor_type.shape.dim, (1, 3, interface.height, interface.width)):
+        dim.dim_value = size
+    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
+    kept_frame = onnx.ValueInfoProto()
+    kept_frame.CopyFrom(frame)
+    for field in (graph.node, graph.initializer, graph.input, graph.output, graph.value_info):
+        del field[:]
+    graph.node.extend(kept)
+    graph.initializer.extend(weights)
+    graph.input.append(kept_frame)
+    # Type and shape of an output are inferred by whoever reads the graph.
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+    return selected
+
+
+class Reference:
+    """The user's graph on ONNX Runtime, fed by frames that are normalised by hand.
+
+    Args:
+        path: of the graph, for messages.
+        model: the graph as its owner made it, selected for `outputs`.
+        contract: how a frame is normalised.
+        interface: its input and size.
+        outputs: tensors that are wanted.
+
+    Raises:
+        GraphError: ONNX Runtime does not take the graph.
+    """
+
+    def __init__(
+        self, path: Path, model: Any, contract: ForeignContract, interface: Interface, outputs: tuple[str, ...]
+    ) -> None:
+        self._path, self._contract, self._interface, self._outputs = path, contract, interface, outputs
+        selected = select(path, model, interface, outputs)
+        for node in selected.graph.node:
+            node.name = ""  # ONNX Runtime refuses two nodes of one name
+        try:
+            # As bytes: the file itself need not have these outputs.
+            self._session = open_session(selected.SerializeToString())
+        except GraphError as error:
+            raise self._does_not_run(str(error)) from None
+
+    def __call__(self, tensor: np.ndarray) -> dict[str, np.ndarray]:
+        """Run one prepared frame, (1, height, width, 3) uint8 RGB, and return every output by name.
+
+        Raises:
+            GraphError: the graph cannot run at this size.
+        """
+        feed = {self._interface.input_name: self._contract.normalise(tensor)}
+        try:
+            return dict(zip(self._outputs, self._session.run(list(self._outputs), feed)))
+        except Exception as error:  # onnxruntime's exceptions share no base class but Exception
+            raise self._does_not_run(str(error)) from None
+
+    def _does_not_run(self, why: str) -> GraphError:
+        # The file is ONNX, or it would not have been read.
+        reason = " ".join(why.split("not ONNX: ")[-1].split())[:200]
+        return GraphError(
+            f"{self._path} does not run at {self._interface.height}x{self._interface.width} on ONNX Runtime: {reason}. "
+            "Next: another --size, such as a multiple of 32"
+        )
+
+
+def check_output(path: Path, model: Any, contract: ForeignContract, interface: Interface, output: np.ndarray) -> int:
+    """Refuse an output that is no logits of the contract's classes.
+
+    Args:
+        path: of the graph, for messages.
+        model: the graph.
+        contract: the classes.
+        interface: name and input size.
+        output: what the graph gave for a frame.
+
+    Returns:
+        The stride: input pixels per logit.
+
+    Raises:
+        GraphError: it holds labels or another type, has another rank or count of channels, or no whole stride.
+    """
+    name, classes, shape = interface.output_name, len(contract.class_names), output.shape
+    is_logits = output.dtype == np.float32 and output.ndim == 4 and shape[1] == classes
+    decided = None if is_logits else _argmax_before(model, name)
+    if decided is not None:
+        raise GraphError(
+            f"output '{name}' of {path} is labels: {name_of(decided)} takes the largest already, expected logits. "
+            f'Next: add "output_name": "{decided.input[0]}" to the contract'
+        )
+    if output.dtype != np.float32:
+        raise GraphError(f"output '{name}' of {path} is {output.dtype}, expected float32 logits")
+    if output.ndim != 4:
+        raise GraphError(f"output '{name}' of {path} is {shape}, expected (1, {classes}, height, width)")
+    if shape[1] != classes:
+        hint = ", which is NHWC. Next: export it channels first" if shape[3] == classes else ""
+        raise GraphError(
+            f"output '{name}' of {path} is {shape}, the contract has {classes} classes, "
+            f"expected (1, {classes}, height, width){hint}"
+        )
+    strides = {side / logits for side, logits in zip((interface.height, interface.width), shape[2:])}
+    if shape[0] != 1 or len(strides) != 1 or not strides.copy().pop().is_integer():
+        raise GraphError(
+            f"output '{name}' of {path} is {shape} for an input of {interface.height}x{interface.width}, expected "
+            f"(1, {classes}, {interface.height}/s, {interface.width}/s) with a whole stride s. Next: another --size"
+        )
+    return int(strides.pop())
+
+
+def _argmax_before(model: Any, tensor: str) -> Any:
+    """Return the ArgMax whose result an output is; None if there is none."""
+    for node in walk_back(model, tensor):
+        if node.op_type == "ArgMax":
+            return node
+        if node.op_type not in PASSES_LABELS:
+            return None
+    return None
+
+
+def walk_back(model: Any, tensor: str) -> Iterator[Any]:
+    """Yield the standard node that gives a tensor, the one that gives its first input, and so on."""
+    producers = {name: node for node in model.graph.node for name in node.output if name}
+    while tensor in producers and producers[tensor].domain in STANDARD_DOMAINS:
+        yield producers[tensor]
+        if not producers[tensor].input:
+            return
+        tensor = producers[tensor].input[0]

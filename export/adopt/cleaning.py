@@ -1,0 +1,359 @@
+"""A given graph made ready for quantisation: constants folded, BatchNorm in its convolution, our frame in front.
+
+Each step keeps the numbers, up to rounding; export/adopt/adoption.py compares the result with the graph as
+it was given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from calibration.onnx_graph.editable import GraphView
+from calibration.onnx_graph.inferred import STANDARD_DOMAINS, attribute_of, infer_without_weights, name_of
+from edge.runtime.onnxruntime import open_session
+from export.adopt.checks import walk_back
+from export.adopt.contract import ForeignContract
+from export.graph.fusions import (
+    apply_rules,
+    drop_identity,
+    fold_pad_into_pool,
+    fold_scale_into_conv,
+    fold_shift_into_conv,
+)
+from export.graph.trt_operator_support import RANDOM
+
+FRAME, LOGITS = "frame", "logits"
+
+PLANES = "planes/Transpose"
+"""Name of the first tensor of a network in NCHW."""
+
+FRONT_NAMES = (FRAME, f"{FRAME}/Cast", "normalise/Mul", "normalise/Add", PLANES, "channels/Gather")
+
+SAME_ORDER = ("Softmax", "LogSoftmax")
+"""Operators over the classes behind which the largest is the same."""
+
+COORDINATES = {"half_pixel": "half_pixel", "pytorch_half_pixel": "half_pixel", "align_corners": "align_corners"}
+"""Rule of a Resize -> rule of a contract. PyTorch's differs where there is one pixel alone."""
+
+
+def fold_constants(model: Any) -> int:
+    """Compute what depends on no input: shapes, since all sizes are known, and what follows from constants.
+
+    Args:
+        model: onnx.ModelProto with an input of static shape, without control flow; changed in place.
+
+    Returns:
+        How many nodes are gone.
+    """
+    graph, count = model.graph, 0
+    while True:
+        shapes = _static_shapes(model)
+        known = {tensor.name for tensor in graph.initializer}
+        folded, rest = [], []
+        for node in graph.node:
+            inputs = [name for name in node.input if name]
+            is_shape = node.op_type in ("Shape", "Size") and inputs and inputs[0] in shapes
+            is_fixed = node.domain in STANDARD_DOMAINS and node.op_type not in (*RANDOM, "Bernoulli")
+            if is_fixed and (is_shape or known.issuperset(inputs)):
+                folded.append(node)
+                known.update(node.output)
+            else:
+                rest.append(node)
+        if not folded:
+            return count
+        count += len(folded)
+        read = {name for node in rest for name in node.input} | {value.name for value in graph.output}
+        wanted = [name for node in folded for name in node.output if name in read]
+        values = _evaluate(model, folded, wanted, shapes)
+        del graph.node[:]
+        graph.node.extend(rest)
+        graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in zip(wanted, values))
+        drop_unread_constants(graph)
+
+
+def _static_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    inferred = infer_without_weights(onnx, model, model.graph).graph
+    return {
+        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in (*inferred.value_info, *inferred.input, *inferred.output)
+        if value.type.tensor_type.HasField("shape")
+        and all(dim.HasField("dim_value") for dim in value.type.tensor_type.shape.dim)
+    }
+
+
+def _evaluate(model: Any, nodes: list, wanted: list[str], shapes: dict[str, tuple[int, ...]]) -> list[np.ndarray]:
+    """Run nodes that depend on constants alone; Shape and Size of an activation become constants."""
+    if not wanted:
+        return []
+    made = {name for node in nodes for name in node.output}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    part = onnx.ModelProto(ir_version=model.ir_version)
+    part.opset_import.extend(model.opset_import)
+    part.graph.name = "constants"
+    for node in nodes:
+        source = node.input[0] if node.input else ""
+        if node.op_type in ("Shape", "Size") and source not in made and source not in constants:
+            sizes = np.array(shapes[source], np.int64)
+            if node.op_type == "Shape":
+                sizes = sizes[attribute_of(node, "start", 0) : attribute_of(node, "end", len(sizes))]
+            value = sizes if node.op_type == "Shape" else np.array(sizes.prod(), np.int64)
+            part.graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
+        else:
+            part.graph.node.append(node)
+    read = {name for node in part.graph.node for name in node.input}
+    part.graph.initializer.extend(tensor for name, tensor in constants.items() if name in read)
+    ready = {tensor.name: numpy_helper.to_array(tensor) for tensor in part.graph.initializer}
+    computed = [name for name in wanted if name not in ready]
+    part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in computed)
+    if computed:
+        ready.update(zip(computed, open_session(part.SerializeToString()).run(computed, {})))
+    return [np.asarray(ready[name]) for name in wanted]
+
+
+def drop_unread_constants(graph: Any) -> None:
+    """Drop initializers that no node reads."""
+    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The end of a graph that edge.postprocess does better: it upsamples, and makes no full-size float tensor.
+
+    Attributes:
+        logits: the tensor before it.
+        coordinates: rule of the upsampling.
+        nodes: names of the nodes that are cut off, the last first.
+    """
+
+    logits: str
+    coordinates: str
+    nodes: tuple[str, ...]
+
+
+def find_tail(model: Any, output: str, height: int, width: int) -> Tail | None:
+    """Find a bilinear upsampling to full size that nothing but a softmax follows.
+
+    Args:
+        model: onnx.ModelProto with constants folded.
+        output: tensor, (1, classes, height, width).
+        height: input rows.
+        width: input columns.
+
+    Returns:
+        None if the graph does not end so, or if edge.postprocess would not give the very same labels: another
+        rule or mode, or no whole stride.
+    """
+    shapes = _static_shapes(model)
+    cut = []
+    for node in walk_back(model, output):
+        cut.append(name_of(node))
+        if node.op_type in ("Identity", "Dropout"):
+            continue
+        if node.op_type in SAME_ORDER and attribute_of(node, "axis", -1) in (1, -3):
+            continue
+        before, after = shapes.get(node.input[0], ()), shapes.get(node.output[0], ())
+        rule = COORDINATES.get(attribute_of(node, "coordinate_transformation_mode", "half_pixel"))
+        is_plain = (
+            node.op_type == "Resize"
+            and attribute_of(node, "mode", "nearest") == "linear"
+            and not attribute_of(node, "antialias", 0)
+            and rule is not None
+            and len(before) == len(after) == 4
+            and before[:2] == after[:2]
+            and after[2:] == (height, width)
+            and height % before[2] == width % before[3] == 0
+            and height // before[2] == width // before[3]
+            and _scales_are_sizes(model, node, height // before[2])
+        )
+        return Tail(node.input[0], str(rule), tuple(cut)) if is_plain else None
+    return None
+
+
+def _scales_are_sizes(model: Any, resize: Any, stride: int) -> bool:
+    """Say whether a Resize by scales steps by the quotient of the sizes, which is what edge.postprocess does."""
+    scales = resize.input[2] if len(resize.input) > 2 else ""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    if not scales or (scales in constants and not np.prod(constants[scales].dims)):
+        return True
+    return scales in constants and set(numpy_helper.to_array(constants[scales]).tolist()) <= {1.0, float(stride)}
+
+
+class _View(GraphView):
+    """A graph whose shapes are inferred once: no rule here gives a known tensor another shape."""
+
+    def refresh(self) -> None:
+        if not hasattr(self, "shapes"):
+            super().refresh()
+            return
+        self.producers = {output: node for node in self.graph.node for output in node.output}
+        self.consumers = {}
+        for node in self.graph.node:
+            for name in node.input:
+                self.consumers.setdefault(name, []).append(node)
+
+
+def fold_batch_norm(view: GraphView, node: Any) -> bool:
+    """Conv or ConvTranspose -> BatchNormalization: scale its weights and shift its bias.
+
+    Not where something else reads the convolution's output, or weights are computed. In float64,
+    since gamma / sqrt(variance) may be large.
+    """
+    if node.op_type != "BatchNormalization" or any(node.output[1:]) or attribute_of(node, "training_mode", 0):
+        return False
+    conv = view.producers.get(node.input[0])
+    if conv is None or conv.op_type not in ("Conv", "ConvTranspose") or view.only_consumer(node.input[0]) is not node:
+        return False
+    bias_name = conv.input[2] if len(conv.input) > 2 else ""
+    if any(name and name not in view.constants for name in (conv.input[1], bias_name, *node.input[1:])):
+        return False
+    gamma, beta, mean, variance = (view.constants[name].astype(np.float64) for name in node.input[1:])
+    factor = gamma / np.sqrt(variance + attribute_of(node, "epsilon", 1e-5))  # (channels,)
+    weight = view.constants[conv.input[1]].astype(np.float64)
+    bias = view.constants[bias_name] if bias_name else 0.0
+    if conv.op_type == "Conv":
+        scaled = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
+    else:
+        groups = attribute_of(conv, "group", 1)
+        split = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
+        scaled = split * factor.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))
+    values = {
+        f"{conv.name}_weight": scaled.reshape(weight.shape).astype(np.float32),
+        f"{conv.name}_bias": ((bias - mean) * factor + beta).astype(np.float32),
+    }
+    del conv.input[1:]
+    conv.input.extend(view.add_constant(name, value) for name, value in values.items())
+    view.bypass(node, conv.output[0])
+    return True
+
+
+def drop_copy(view: GraphView, node: Any) -> bool:
+    """Identity, and Dropout after training: read its input directly, be it the graph's.
+
+    Not where its mask is read, nor between the input and an output of the graph, which need two names.
+    """
+    if node.op_type not in ("Identity", "Dropout") or any(name in view.consumers for name in node.output[1:]):
+        return False
+    source, target = node.input[0], node.output[0]
+    if target in view.outputs and (source in view.outputs or source not in view.producers):
+        return False
+    view.bypass(node, source)
+    return True
+
+
+def fold_pad_into_whole_pool(view: GraphView, node: Any) -> bool:
+    """fold_pad_into_pool, but not where the pool rounds its size up: what lies in its own padding may not count."""
+    return not attribute_of(node, "ceil_mode", 0) and fold_pad_into_pool(view, node)
+
+
+RULES = (
+    drop_copy,
+    drop_identity,
+    fold_batch_norm,
+    fold_scale_into_conv,
+    fold_shift_into_conv,
+    fold_pad_into_whole_pool,
+)
+
+
+def clean(model: Any) -> dict[str, int]:
+    """Apply all rules until none fires.
+
+    Args:
+        model: changed in place; constants are folded and nodes have names.
+
+    Returns:
+        Rule name -> how often it fired.
+    """
+    fired = apply_rules(model, _View(model), RULES)
+    drop_unread_constants(model.graph)
+    return fired
+
+
+def put_frame_in_front(model: Any, contract: ForeignContract, height: int, width: int) -> None:
+    """Let a graph take the frame as it is: uint8 NHWC RGB, cast, normalised and transposed inside.
+
+    Another order of channels is that of the weights which read them, where only convolutions do; else a
+    Gather behind the transpose.
+
+    Args:
+        model: its one input is (1, 3, height, width) float32; changed in place.
+        contract: how it is normalised.
+        height: input rows.
+        width: input columns.
+    """
+    graph = model.graph
+    source = graph.input[0].name
+    factor, offset = contract.factor_and_offset()
+    swaps = contract.channel_order == "bgr"
+    if swaps:
+        factor, offset = factor[::-1], offset[::-1]
+    constants = {"normalise/Mul/constant1": factor, "normalise/Add/constant1": offset}
+    make = helper.make_node
+    cast, scaled, shifted = FRONT_NAMES[1:4]
+    nodes = [make("Cast", [FRAME], [cast], name=cast, to=TensorProto.FLOAT)]
+    last = cast
+    if not np.array_equal(factor, np.ones(3)):
+        nodes.append(make("Mul", [last, "normalise/Mul/constant1"], [scaled], name=scaled))
+        last = scaled
+    if offset.any():
+        nodes.append(make("Add", [last, "normalise/Add/constant1"], [shifted], name=shifted))
+        last = shifted
+    nodes.append(make("Transpose", [last], [PLANES], name=PLANES, perm=[0, 3, 1, 2]))
+    planes = PLANES
+    if swaps and not _swap_weights(graph, source):
+        planes = FRONT_NAMES[5]
+        nodes.append(make("Gather", [PLANES, f"{planes}/constant1"], [planes], name=planes, axis=1))
+        graph.initializer.append(numpy_helper.from_array(np.array([2, 1, 0], np.int64), f"{planes}/constant1"))
+    read = {name for node in nodes for name in node.input}
+    graph.initializer.extend(
+        numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items() if name in read
+    )
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = planes if name == source else name
+        nodes.append(node)
+    del graph.node[:], graph.input[:]
+    graph.node.extend(nodes)
+    graph.input.append(helper.make_tensor_value_info(FRAME, TensorProto.UINT8, (1, height, width, 3)))
+
+
+def _swap_weights(graph: Any, source: str) -> bool:
+    """Reverse the input channels of every convolution that reads a tensor; False if something else reads it."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    readers = [node for node in graph.node if source in node.input]
+    for node in readers:
+        if node.op_type != "Conv" or attribute_of(node, "group", 1) != 1 or node.input[1] not in constants:
+            return False
+    for number, node in enumerate(readers):
+        weight = numpy_helper.to_array(constants[node.input[1]])
+        name = f"{node.name}_weight_rgb_{number}"
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(weight[:, ::-1]), name))
+        node.input[1] = name
+    drop_unread_constants(graph)
+    return True
+
+
+def sentences(folded: int, fired: dict[str, int]) -> list[str]:
+    """Say what was done to a graph.
+
+    Args:
+        folded: nodes that depended on constants alone.
+        fired: what `clean` returned.
+    """
+    dropped = fired["drop_copy"] + fired["drop_identity"]
+    merged = fired["fold_scale_into_conv"] + fired["fold_shift_into_conv"] + fired["fold_pad_into_whole_pool"]
+    counted = (
+        (folded, "nodes that depend on constants alone computed"),
+        (fired["fold_batch_norm"], "BatchNormalization folded into their convolutions"),
+        (merged, "other nodes folded into their neighbours"),
+        (dropped, "nodes that only copy dropped"),
+    )
+    return [f"{count} {what}" for count, what in counted if count]

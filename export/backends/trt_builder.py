@@ -1,0 +1,225 @@
+"""Building engines with TensorRT 8.5 to 11, through one path: an ONNX graph, named tensors, Q/DQ.
+
+Up to 8.6 a network is weakly typed: builder flags permit float16 and INT8. From 10 on it is
+strongly typed: the graph itself says what is computed in which type, and 11 has no flags for it
+any more. INT8 is explicit Q/DQ in all of them.
+
+Beside it there is implicit INT8, up to 10: a weakly typed network of a float graph, whose tensors get
+their scales from a calibration cache or as dynamic ranges (export/pipeline/implicit_int8.py). The DLA takes no other.
+
+What a build is told is in export/backends/trt_config.py, what is seen of it in export/backends/trt_progress.py.
+
+Source: TensorRT developer guide, "Strongly Typed Networks".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Collection
+
+from calibration.trt.calibrator import Calibration, require_calibrators
+from edge.errors import BackendError, GraphError, InputError, SegEdgeError
+from edge.machine import this_machine
+from edge.runtime.calls import call
+from edge.runtime.cuda.context import import_pycuda_driver
+from edge.runtime.cuda_driver import first_gpu
+from edge.runtime.tensorrt import import_tensorrt, message_logger
+from export.backends.engine import BuiltEngine
+from export.backends.options import EngineOptions, check_options, tensorrt_version
+from export.backends.trt_config import (
+    add_batch_profile,
+    dla_warnings,
+    forbid_tf32,
+    has_strong_types,
+    keep_in_float,
+    network_flags,
+    restrict_tactics,
+    set_options,
+    set_precision,
+    use_dla,
+    warning_notes,
+)
+from export.backends.trt_layer_info import layer_information
+from export.backends.trt_progress import BuildProgress
+from export.backends.trt_timing_cache import load_timing_cache, power_mode, save_timing_cache, timing_cache_path
+from export.graph.batching import with_batch
+from export.graph.float16 import to_float16
+from export.graph.float_input import with_float_input
+from export.graph.float_weights import with_float_weights
+
+OLDEST_VERSION = (8, 5)
+SUFFIX = ".engine"
+_SHOWN_PARSER_ERRORS = 3
+
+
+def tensorrt_problem() -> str | None:
+    """Return in one line why TensorRT cannot build and run engines here; None if it can.
+
+    The driver is asked for a GPU first: without one, TensorRT 8.6 ends the process.
+    """
+    if first_gpu() is None:
+        return "no NVIDIA GPU: libcuda is not installed or sees no device"
+    try:
+        trt = import_tensorrt()
+        import_pycuda_driver()
+    except SegEdgeError as error:
+        return str(error)
+    if tensorrt_version(trt) < OLDEST_VERSION:
+        return f"TensorRT {trt.__version__} is installed, 8.5 or later is needed"
+    return None
+
+
+def build_tensorrt(
+    graph: bytes,
+    precision: str,
+    options: EngineOptions | None = None,
+    calibration: Calibration | None = None,
+    float_layers: Collection[str] = (),
+) -> BuiltEngine:
+    """Build an engine for the GPU of this machine, or for one of its DLA cores.
+
+    Args:
+        graph: an ONNX file for single frames; with Q/DQ pairs for int8, unless there is a calibration.
+        precision: "float32", "float16", or "int8" with float16 for what has no Q/DQ pair or no scale.
+        options: what else the engine is to be; None for TensorRT's defaults.
+        calibration: scales of a float graph's tensors, for implicit INT8: TensorRT up to 10, and the DLA.
+        float_layers: nodes that implicit INT8 computes in float16 all the same.
+
+    Returns:
+        The engine. Nothing is written but times of layers (trt_timing_cache.py) and, by a calibration, its own.
+
+    Raises:
+        BackendError: TensorRT is not usable here, lacks what was asked for, or failed.
+        GraphError: its parser refused the graph, the graph has Q/DQ pairs beside a calibration, or it cannot take
+            several frames.
+        MissingDependencyError: onnx is needed to adapt the graph (float16, int8, batches), and not installed.
+        KeyboardInterrupt: Ctrl-C; nothing was written.
+    """
+    problem = tensorrt_problem()
+    if problem is not None:
+        raise BackendError(f"TensorRT cannot build an engine here: {problem}")
+    options = options or EngineOptions()
+    trt, gpu = import_tensorrt(), first_gpu()
+    machine = dataclasses.replace(this_machine(), gpu=gpu.name, compute_capability=gpu.compute_capability)
+    check_options(trt, options, precision, machine)
+    _check_calibration(trt, precision, calibration, options)
+    start_ns = time.perf_counter_ns()
+    is_strongly_typed = has_strong_types(trt) and calibration is None and options.dla_core is None
+    if options.batch != 1 or options.batch_profile is not None:
+        graph = with_batch(graph, None if options.batch_profile is not None else options.batch)
+    if calibration is not None:
+        graph = with_float_input(graph)
+    elif is_strongly_typed and precision != "float32":
+        graph = to_float16(graph)
+    elif precision == "int8" and not is_strongly_typed:
+        graph = with_float_weights(graph)
+    timing_cache = timing_cache_path(gpu.name, gpu.compute_capability, trt.__version__, power_mode())
+    job = _Job(trt, graph, precision, is_strongly_typed, options, timing_cache, tuple(float_layers))
+    if calibration is None:
+        data, notes = _build(job, None)
+    else:
+        # What the job makes of TensorRT is gone when its function returns, before the calibration leaves its context.
+        with calibration:
+            data, notes = _build(job, calibration)
+            notes += calibration.notes
+    seconds = (time.perf_counter_ns() - start_ns) / 1e9
+    layers = None
+    if options.has_layer_details:
+        try:
+            layers = layer_information(trt, data, options.dla_core, options.is_version_compatible)
+        except BackendError as error:  # the engine, which took minutes, is as good without
+            notes.append(f"what the engine inspector says of the layers was not kept: {error}")
+    return BuiltEngine(data, SUFFIX, trt.__version__, seconds, tuple(notes), layers)
+
+
+@dataclass(frozen=True)
+class _Job:
+    trt: Any
+    graph: bytes
+    precision: str
+    is_strongly_typed: bool
+    options: EngineOptions
+    timing_cache: Path | None
+    float_layers: tuple[str, ...]
+
+
+def _check_calibration(trt: Any, precision: str, calibration: Calibration | None, options: EngineOptions) -> None:
+    """Refuse scales that no build could use, before any work."""
+    if calibration is not None:
+        if precision != "int8":
+            raise InputError(f"a calibration is for int8, the engine is to be {precision}")
+        require_calibrators(trt)
+    elif options.dla_core is not None and precision == "int8":
+        raise InputError("a DLA takes no Q/DQ pairs, expected a calibration for int8")
+
+
+def _build(job: _Job, calibration: Calibration | None) -> tuple[bytes, list[str]]:
+    """Return the engine and what a user has to know of it."""
+    if job.options.dla_core is None:
+        return _build_network(job, calibration)
+    with dla_warnings(message_logger(job.trt)) as warnings:
+        data, notes = _build_network(job, calibration)
+    return data, notes + warning_notes(warnings)
+
+
+def _build_network(job: _Job, calibration: Calibration | None) -> tuple[bytes, list[str]]:
+    trt, options, logger = job.trt, job.options, message_logger(job.trt)
+    ask = functools.partial(call, refused=(None, False), logger=logger)
+    builder = ask("tensorrt.Builder", trt.Builder, logger)
+    network = ask("Builder.create_network", builder.create_network, network_flags(trt, job.is_strongly_typed))
+    parser = ask("tensorrt.OnnxParser", trt.OnnxParser, network, logger)
+    _parse(trt, parser, job.graph)
+    config = ask("Builder.create_builder_config", builder.create_builder_config)
+    set_options(trt, config, options)
+    if not options.allows_tf32:
+        forbid_tf32(trt, config)
+    if options.batch_profile is not None:
+        add_batch_profile(builder, network, config, options.batch_profile)
+    if not job.is_strongly_typed:
+        set_precision(trt, config, job.precision)
+    notes = restrict_tactics(config)
+    times = None  # kept to the end of the build, which writes into it
+    if calibration is not None:
+        calibrator = calibration.calibrator(trt, network)
+        if calibrator is not None:
+            config.int8_calibrator = calibrator
+        notes += keep_in_float(trt, network, config, job.float_layers)
+    if options.dla_core is not None:
+        notes += use_dla(trt, builder, network, config, options.dla_core)
+    if job.timing_cache is not None:
+        times, of_times = load_timing_cache(config, job.timing_cache)
+        notes += of_times
+    interrupt = calibration.interrupt if calibration is not None else lambda: None
+    with BuildProgress(trt, on_interrupt=interrupt) as progress:
+        monitor = progress.monitor()
+        if monitor is not None:
+            config.progress_monitor = monitor
+        try:
+            plan = ask("Builder.build_serialized_network", builder.build_serialized_network, network, config)
+        except BackendError:
+            if calibration is not None:
+                calibration.check()  # the cause, where TensorRT tells of the effect
+            raise
+    if calibration is not None:
+        calibration.check()
+    data = bytes(plan)
+    if times is not None and job.timing_cache is not None:
+        notes += save_timing_cache(config, job.timing_cache)
+    return data, notes
+
+
+def _parse(trt: Any, parser: Any, graph: bytes) -> None:
+    if call("OnnxParser.parse", parser.parse, graph):
+        return
+    refusals = [parser.get_error(index) for index in range(parser.num_errors)]
+    reasons = [f"{refusal.desc()} (node {refusal.node()})" for refusal in refusals[:_SHOWN_PARSER_ERRORS]]
+    more = f"; {len(refusals) - len(reasons)} more" if len(refusals) > len(reasons) else ""
+    raise GraphError(
+        f"TensorRT {trt.__version__} cannot parse the graph: "
+        + " ".join(("; ".join(reasons) or "the parser gave no reason").split())
+        + more
+    )

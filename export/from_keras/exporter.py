@@ -1,0 +1,269 @@
+"""Write a model as an ONNX graph under the contract: `python export/to_onnx.py --model fast_scnn`.
+
+The graph takes uint8 NHWC frames and gives float logits NCHW at the model's stride; BatchNorm is
+folded, shapes are static, the opset is one that TensorRT 8.5 parses. Every export is compared with
+the Keras model on images (export/parity.py) and held against TensorRT's rules
+(export/tensorrt_rules.py) before anything is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterator
+
+import numpy as np
+
+from edge.artifacts import sha256_json, write_bytes
+from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
+from edge.datasets import LAYOUTS, class_table
+from edge.errors import InputError, WeightsError
+from edge.frames import FrameSet
+from edge.preprocess import prepare_rgb
+from edge.provenance import RANDOM, TRAINED, WeightsProvenance
+from edge.records import read_record, write_record
+from edge.runtime.onnxruntime import open_session
+from export.build_inputs import choose_sources, held_out_frames
+from export.from_keras.network import OPSET, RANDOM_SEED, KerasNetwork, converter_versions, give_memory_back
+from export.graph.parity import PARITY_FILE, ParityReport, compare
+from export.graph.random_inputs import draw_noise, noise_as_inputs
+from export.graph.trt_rules import require
+from train.options import changed_options, resolve_options
+from train.runs import BEST_WEIGHTS, RUNS_ROOT
+from train.weights_file import agreed_options, read_weights
+
+COUNTING_MODULES = ("__main__.py", "graph_statistics.py", "published.py", "receptive_field.py", "symbolic_run.py")
+"""Modules beside the models that count what is in them, and decide nothing of a graph."""
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What is to be exported.
+
+    Attributes:
+        model: key in train.models.MODELS.
+        dataset: whose classes the classifier has.
+        height: input rows.
+        width: input columns.
+        weights_path: a weights file; None for random ones.
+        options: of the architecture, those that the user set.
+        batch: frames in one call.
+    """
+
+    model: str
+    dataset: str
+    height: int
+    width: int
+    weights_path: Path | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    batch: int = 1
+
+    def provenance(self) -> tuple[WeightsProvenance, dict[str, Any]]:
+        """Return where the weights come from, and every option of the architecture.
+
+        Raises:
+            WeightsError: the weights belong to another model, other classes or other options, or are damaged.
+            InputError: an unknown option.
+        """
+        class_count = class_table(self.dataset).class_count
+        if self.weights_path is None:
+            options = resolve_options(self.model, self.options)
+            digest = sha256_json([self.model, class_count, RANDOM_SEED, changed_options(self.model, options)])
+            return WeightsProvenance(RANDOM, f"seed {RANDOM_SEED}", digest), options
+        weights = read_weights(self.weights_path, self.model)
+        if weights.class_count is None:
+            train = f"python train/train.py --model {self.model} --dataset {self.dataset}"
+            raise WeightsError(
+                f"{self.weights_path} holds a backbone alone, without a classifier. "
+                f"Next: {train} --init-weights {self.weights_path}"
+            )
+        if weights.class_count != class_count:
+            way_out = f"--dataset {weights.dataset}" if weights.dataset in LAYOUTS else "train with --init-weights"
+            raise WeightsError(
+                f"{self.weights_path} has {weights.class_count} classes of {weights.dataset or 'an unknown dataset'}, "
+                f"{self.dataset} has {class_count}. Next: {way_out}"
+            )
+        return weights.provenance, agreed_options(weights, self.options)
+
+
+def source_digest() -> str:
+    """Return the SHA-256 of the files that decide what an export looks like."""
+    checkout = Path(__file__).resolve().parents[2]
+    folders = ("train/models", "train/backbones", "export/from_keras", "export/graph", "calibration/onnx_graph")
+    files = [path for folder in folders for path in sorted(checkout.glob(f"{folder}/*.py"))]
+    files += [checkout / "train" / name for name in ("conv_blocks.py", "options.py")]
+    files = [path for path in files if path.name not in COUNTING_MODULES]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def current_export(
+    folder: Path, request: ExportRequest, provenance: WeightsProvenance, options: dict[str, Any]
+) -> Contract | None:
+    """Return the contract of an artefact if it is what is asked for and nothing it was made from has changed."""
+    try:
+        contract = read_contract(folder)
+        report = read_record(ParityReport, folder / PARITY_FILE)
+    except InputError:
+        return None
+    wanted = (request.model, request.dataset, request.height, request.width, request.batch)
+    same = (
+        (contract.model, contract.dataset, contract.height, contract.width, contract.batch) == wanted
+        and contract.options == changed_options(request.model, options)
+        and contract.weights.sha256 == provenance.sha256
+        and contract.source_sha256 == source_digest()
+        and report.graph_sha256 == contract.graph_sha256
+    )
+    return contract if same else None
+
+
+def export_model(request: ExportRequest, folder: Path, frames: FrameSet) -> Contract:
+    """Export a model into an artefact folder, unless the export there is current.
+
+    Args:
+        request: what to export.
+        folder: the artefact folder.
+        frames: images for the parity check.
+
+    Returns:
+        The contract; model.onnx, contract.json and parity.json are in the folder.
+
+    Raises:
+        SizeError: the model cannot take the size.
+        WeightsError: weights of another model, or damaged ones.
+        ParityError: the graph is not the network; then nothing is written.
+        GraphError: the graph has what TensorRT does not run; then nothing is written.
+        MissingDependencyError: TensorFlow, onnx or tf2onnx is not installed.
+    """
+    provenance, options = request.provenance()
+    existing = current_export(folder, request, provenance, options)
+    if existing is not None:
+        return existing
+    network = _keras_network(request, options)
+    graph = _convert(network)
+    report = _compare(network, graph, request, frames)
+    report.check()
+    contract = Contract(
+        model=request.model,
+        dataset=request.dataset,
+        class_names=class_table(request.dataset).class_names,
+        height=request.height,
+        width=request.width,
+        stride=network.spec.stride,
+        coordinates=network.coordinates,
+        input_name="frame",
+        output_name="logits",
+        graph_sha256=report.graph_sha256,
+        weights=provenance,
+        source_sha256=source_digest(),
+        opset=OPSET,
+        versions=converter_versions(),
+        options=changed_options(request.model, options),
+        batch=request.batch,
+        extra_outputs=network.extra_outputs,
+    )
+    del network
+    give_memory_back()
+    # The contract names the graph's hash and goes last: an interruption in between leaves a
+    # graph that no contract describes, which the next export replaces.
+    write_bytes(folder / GRAPH_FILE, graph)
+    write_record(folder / PARITY_FILE, report)
+    write_record(folder / CONTRACT_FILE, contract)
+    return contract
+
+
+def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | None, image_count: int) -> ParityReport:
+    """Compare the graph of an artefact folder with its Keras model, on as many images as wanted.
+
+    Args:
+        folder: the artefact folder.
+        weights_path: weights that it was made from; None for those of the run its contract names.
+        data_dir: the dataset's folder; None for the default one, or the run's.
+        image_count: images of the validation split.
+
+    Raises:
+        WeightsError: the weights are not those in the graph.
+        InputError: they were imported, and their file was not given.
+    """
+    contract = read_contract(folder)
+    if weights_path is None and contract.weights.kind == TRAINED:
+        weights_path = RUNS_ROOT / contract.weights.source / BEST_WEIGHTS
+    elif weights_path is None and contract.weights.kind != RANDOM:
+        raise InputError(
+            f"{folder} has weights imported from {contract.weights.source}. Next: name them with --weights"
+        )
+    size = (contract.height, contract.width)
+    request = ExportRequest(
+        contract.model, contract.dataset, *size, weights_path, dict(contract.options), contract.batch
+    )
+    provenance, options = request.provenance()
+    if provenance.sha256 != contract.weights.sha256:
+        raise WeightsError(f"{weights_path or 'random weights'} are not what {folder / GRAPH_FILE} was made from")
+    sources = choose_sources(contract.model, contract.dataset, data_dir, weights_path, size, contract.options)
+    frames = held_out_frames(contract.dataset, sources.data_dir, *size, image_count)
+    return _compare(_keras_network(request, options), (folder / GRAPH_FILE).read_bytes(), request, frames)
+
+
+def _keras_network(request: ExportRequest, options: dict[str, Any]) -> KerasNetwork:
+    class_count = class_table(request.dataset).class_count
+    size = (request.height, request.width)
+    return KerasNetwork(request.model, options, class_count, *size, request.batch, request.weights_path)
+
+
+def _convert(network: KerasNetwork) -> bytes:
+    """Return the graph that is kept: with its noise drawn inside, and nothing in it that TensorRT refuses."""
+    model = network.to_onnx()
+    draw_noise(model, network.noise)
+    require(model, network.name)
+    data = model.SerializeToString(deterministic=True)
+    del model
+    give_memory_back()
+    return data
+
+
+def _compare(network: KerasNetwork, graph: bytes, request: ExportRequest, frames: FrameSet) -> ParityReport:
+    import onnx
+
+    compared = graph
+    if network.noise or network.decisions:
+        model = onnx.load_model_from_string(graph)
+        noise_as_inputs(model)
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in network.decisions)
+        compared = model.SerializeToString()
+    session = open_session(compared)
+    names = [value.name for value in session.get_outputs()]
+    return compare(
+        network,
+        lambda tensor: dict(zip(names, session.run(names, {"frame": tensor, **network.noise}))),
+        _batches(request, frames),
+        frames.description,
+        hashlib.sha256(graph).hexdigest(),
+        network.decisions,
+    )
+
+
+def _batches(request: ExportRequest, frames: FrameSet) -> Iterator[np.ndarray]:
+    """Give every frame once, prepared, `request.batch` at a time; the first ones again to fill the last batch."""
+    for start in range(0, len(frames), request.batch):
+        indices = [index % len(frames) for index in range(start, start + request.batch)]
+        yield np.concatenate([prepare_rgb(frames.read(index), request.height, request.width) for index in indices])
+
+
+def refuse_to_lose_weights(folder: Path) -> None:
+    """Refuse to put random weights in the place of trained or imported ones.
+
+    Raises:
+        WeightsError: the artefact there has such weights.
+    """
+    try:
+        weights = read_record(Contract, folder / CONTRACT_FILE).weights
+    except InputError:
+        return
+    if weights.kind != RANDOM:
+        raise WeightsError(
+            f"{folder} holds {weights.kind} weights of {weights.source}, and no weights were named or found. "
+            "Next: --weights FILE, or another --output"
+        )

@@ -1,0 +1,229 @@
+"""From a Keras model to the bytes of an ONNX graph: the only file outside train/ that imports TensorFlow.
+
+export/to_onnx.py decides what is exported and whether the result may be kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping
+
+import numpy as np
+
+from edge.errors import SegEdgeError, WeightsError
+from train.tensorflow_import import import_tensorflow
+
+OPSET = 17
+"""The highest that TensorRT 8.5 parses (docs/operators.md of onnx-tensorrt 8.5)."""
+
+IR_VERSION = 8
+"""The ONNX file format of opset 17, for parsers of that time."""
+
+RANDOM_SEED = 0
+NOISE_SEED = 1
+
+UNUSED_PASSES = (
+    "remove_redundant_upsample",
+    "const_dequantize_optimizer",
+    "loop_optimizer",
+    "q_dq_optimizer",
+    "einsum_optimizer",
+)
+"""Passes of tf2onnx for loops, quantised models and einsum, of which these graphs have none."""
+
+
+class KerasNetwork:
+    """A Keras inference model with its weights, as the export sees it.
+
+    Args:
+        model: key in train.models.MODELS.
+        options: of the architecture, every one.
+        class_count: classes of the classifier.
+        height: input rows.
+        width: input columns.
+        batch: frames in one call.
+        weights_path: a weights file; None for random weights.
+
+    Raises:
+        SizeError: the model cannot take the size.
+        WeightsError: the weights do not fit.
+        MissingDependencyError: TensorFlow, onnx or tf2onnx is not installed.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        options: Mapping[str, Any],
+        class_count: int,
+        height: int,
+        width: int,
+        batch: int,
+        weights_path: Path | None,
+    ) -> None:
+        import_tensorflow(
+            "exporting a Keras model",
+            "pip install -e '.[train,export]' on a workstation",
+            ("tensorflow", "keras", "onnx", "tf2onnx"),
+        )
+        import keras
+        import tensorflow
+
+        from train.models import model_spec
+        from train.models.base import inference_model
+
+        keras.utils.set_random_seed(RANDOM_SEED)
+        self.name, self._shape = model, (batch, height, width, 3)
+        self.spec = model_spec(model)
+        self.extra_outputs = self.spec.extra_outputs(class_count, options)
+        whole = self.spec.build(height, width, class_count, **options)
+        if weights_path is not None:
+            try:
+                with warnings.catch_warnings():  # Keras warns of what it then refuses
+                    warnings.simplefilter("ignore")
+                    whole.load_weights(weights_path)
+            except (ValueError, OSError, KeyError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise WeightsError(f"{weights_path} does not fit {model}: {reason}") from None
+        self.decisions = self.spec.decisions
+        names = (*(output.name for output in self.extra_outputs), *self.decisions)
+        self._model = inference_model(whole, names)
+        self.coordinates = self.spec.coordinates(options)
+        _, *noise = self._model.inputs
+        if noise and batch != 1:
+            raise SegEdgeError(f"{model} with samples takes one frame in a call, got a batch of {batch}")
+        # Drawn once, so that every frame of a comparison sees the same, in both forms of the network.
+        generator = np.random.default_rng(NOISE_SEED)
+        self.noise = {value.name: generator.random(value.shape, np.float32) for value in noise}
+        self._compared = self._model
+        if self.decisions:
+            led = self.spec.build(height, width, class_count, **options, given_places=True)
+            led.set_weights(whole.get_weights())
+            self._compared = inference_model(led, names)
+        # As one graph: called layer by layer, a Keras model keeps every activation until its end.
+        self._forward = tensorflow.function(lambda inputs: self._compared(inputs, training=False))
+
+    def __call__(self, tensor: np.ndarray, decided: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the network on one batch.
+
+        Args:
+            tensor: frames (batch, height, width, 3) uint8 RGB.
+            decided: what the ONNX graph decided on the same frames, by the names in `decisions`.
+
+        Returns:
+            Every output by name, (batch, channels, h, w) float32; the network's own decisions too.
+        """
+        frames = tensor.astype("float32")
+        further = [*self.noise.values(), *(decided[name] for name in self.decisions)]
+        outputs = self._forward([frames, *further] if further else frames)
+        return {name: np.asarray(value) for name, value in self._channels_first(outputs, np.transpose).items()}
+
+    def _channels_first(self, outputs: Any, transpose: Callable[..., Any]) -> dict[str, Any]:
+        """Return the outputs by name, channels first; decisions are already."""
+        named = outputs if isinstance(outputs, dict) else {"logits": outputs}
+        return {
+            name: value if name in self.decisions else transpose(value, (0, 3, 1, 2)) for name, value in named.items()
+        }
+
+    def to_onnx(self) -> Any:
+        """Return the ONNX graph (onnx.ModelProto), simplified, named and checked; noise is still an input."""
+        import onnx
+        import tensorflow as tf
+        import tf2onnx
+
+        from export.graph.fusions import simplify
+        from export.graph.layer_names import forget_conversion, name_after_layers
+
+        logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+        # Otherwise the converter copies the whole graph, weights included, before each of some forty
+        # passes, to go on after one that fails: minutes and 12 GB for FastFCN. Here a failure is an error.
+        os.environ["TF2ONNX_CATCH_ERRORS"] = "FALSE"
+        signature = [tf.TensorSpec(self._shape, tf.uint8, name="frame")]
+        signature += [tf.TensorSpec(value.shape, tf.float32, name=name) for name, value in self.noise.items()]
+
+        @tf.function(input_signature=signature)
+        def network(frame, *noise):
+            frames = tf.cast(frame, tf.float32)
+            outputs = self._model([frames, *noise] if noise else frames, training=False)
+            # The converter works in NCHW, so these transposes and its own cancel.
+            return self._channels_first(outputs, tf.transpose)
+
+        with _useful_passes_alone(), _scalars_added_as_they_are():
+            proto, _ = tf2onnx.convert.from_function(network, input_signature=signature, opset=OPSET)
+        proto.ir_version = IR_VERSION
+        simplify(proto)
+        name_after_layers(proto, [layer.name for layer in self._model.layers])
+        forget_conversion(proto)
+        for value in [value for value in proto.graph.output if value.name in self.decisions]:
+            proto.graph.output.remove(value)  # the tensor stays, under the name of the output
+        proto.graph.name = self.name
+        proto.producer_name, proto.producer_version = "segedge", ""
+        try:
+            proto = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
+            onnx.checker.check_model(proto, full_check=True)
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            raise SegEdgeError(f"the exported graph of {self.name} is not valid ONNX: {error}") from error
+        return proto
+
+
+def converter_versions() -> dict[str, str]:
+    """Return the versions of the packages that decide what a graph looks like."""
+    import keras
+    import onnx
+    import tensorflow
+    import tf2onnx
+
+    return {module.__name__: module.__version__ for module in (tensorflow, keras, onnx, tf2onnx)}
+
+
+def give_memory_back() -> None:
+    """Return freed memory to the system: the conversion's would otherwise add to the calibration's."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextlib.contextmanager
+def _useful_passes_alone() -> Iterator[None]:
+    """Leave out the converter's passes that find nothing in these graphs.
+
+    Each pass, repeated until none changes anything, copies all weights into memory that is not given
+    back before the end: with all twelve, FastFCN took 9 GB.
+    """
+    from tf2onnx import optimizer
+
+    passes = optimizer._get_optimizers()
+    left_out = {name: passes.pop(name) for name in UNUSED_PASSES if name in passes}
+    try:
+        yield
+    finally:
+        passes.update(left_out)
+
+
+@contextlib.contextmanager
+def _scalars_added_as_they_are() -> Iterator[None]:
+    """Keep the converter from making a bias of a scalar that is added behind a convolution without one.
+
+    It takes the largest side of the constant's shape for the number of channels, and a scalar has no
+    side. MobileNetV3's squeeze and excitation adds 3 there, as long as the biases are zeros.
+    """
+    from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer
+
+    add_handler = TransposeOptimizer._add_handler
+
+    def handle_add(self, transpose, node):
+        added = node.inputs[1]
+        if added.is_const() and not added.get_tensor_value(as_list=False).shape:
+            return self._handle_node_having_branches(transpose, node)
+        return add_handler(self, transpose, node)
+
+    TransposeOptimizer._add_handler = handle_add
+    try:
+        yield
+    finally:
+        TransposeOptimizer._add_handler = add_handler

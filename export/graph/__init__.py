@@ -1,0 +1,1 @@
+"""Rewrites of ONNX graphs, rules that they are held against, and the comparison with Keras."""

@@ -1,0 +1,39 @@
+"""A user's own pictures, without labels: some calibrate, others judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from calibration.images.manifest import TRAIN, CalibrationManifest
+from edge.errors import ImageError
+from edge.frames import FolderFrames, FrameSet, SomeFrames
+
+METHOD = "even spread over the names, beside those that judge"
+
+
+def split_pictures(folder: Path, accuracy_count: int) -> tuple[FrameSet, FrameSet]:
+    """Return the pictures that calibrate and those that judge, spread evenly over the names; none does both.
+
+    Args:
+        folder: of the pictures.
+        accuracy_count: most that judge; never more than half.
+
+    Raises:
+        ImageError: there is no such folder, or it holds fewer than two pictures.
+    """
+    pictures = FolderFrames(folder)
+    count = len(pictures)
+    if count < 2:
+        raise ImageError(f"{folder} holds {count} picture, expected at least 2: some calibrate, others judge")
+    wanted = min(accuracy_count, count // 2)
+    judging = sorted({(2 * index + 1) * count // (2 * wanted) for index in range(wanted)})
+    calibrating = [index for index in range(count) if index not in set(judging)]
+    return SomeFrames(pictures, calibrating), SomeFrames(pictures, judging)
+
+
+def picture_manifest(frames: FrameSet, count: int) -> tuple[FrameSet, CalibrationManifest]:
+    """Return at most `count` of the pictures that calibrate, and their manifest."""
+    count = min(count, len(frames))
+    chosen = SomeFrames(frames, [index * len(frames) // count for index in range(count)])
+    digests = tuple(chosen.digest(index) for index in range(count))
+    return chosen, CalibrationManifest(chosen.description, TRAIN, METHOD, tuple(chosen.names), digests, {}, {}, {})

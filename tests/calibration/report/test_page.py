@@ -1,0 +1,507 @@
+from __future__ import annotations
+
+import base64
+import dataclasses
+import html.parser
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from calibration.report.charts import MOST_BARS
+from calibration.report.page import write_page
+from calibration.report.pictures import (
+    CHANGED,
+    GAINED,
+    LOST,
+    OTHER,
+    SHOWN_WIDTH,
+    WorstPicture,
+    changes_of,
+    difference_rgb,
+)
+from calibration.report.text import MOST_FLOAT, curve_lines, percent, points, summary_lines
+from calibration.results import AccuracyFigures, ImageReport, Int8Report, LayerReport, SearchStep
+from edge.errors import InputError, StorageError
+from edge.labels import distinct_palette
+
+NAMES = ("road", "sky", "<car> & van")
+VOID = {"meta", "img", "br", "hr", "wbr"}
+HOSTILE = '<script>alert("1")</script> & <b>'
+
+STEPS = (
+    SearchStep("percentile ranges", "a" * 64, 1.0, 0.95, 2.75, False),
+    SearchStep("entropy ranges", "b" * 64, 1.0, 0.97, 1.5, False),
+    SearchStep("one layer in float", "c" * 64, 0.9625, 0.99, 0.31, True),
+)
+LAYERS = (
+    LayerReport("stem/conv", "Conv", 40_000_000, "int8", "", 0.0123, 0.00456, 0.5, 1.0),
+    LayerReport("branch/conv", "Conv", 50_000_000, "int8", "", 0.0200, 0.0001, 1.5, 1.2),
+    LayerReport("branch/add", "Add", 0, "int8"),
+    LayerReport("head/conv", "Conv", 10_000_000, "float", "gives back 1.19 points", 0.3, 0.0789, 0.9, 0.8),
+)
+FLOAT_FIGURES = AccuracyFigures(0.6621, {"road": 0.9, "sky": 0.4242, "<car> & van": None}, 1.0)
+SIMULATED = AccuracyFigures(0.6590, {"road": 0.9054, "sky": 0.4126, "<car> & van": None}, 0.9871)
+ENGINE = AccuracyFigures(0.6588, {"road": 0.9050, "sky": 0.4126, "<car> & van": None}, 0.9869)
+
+MET = Int8Report(
+    network="tiny on camvid, 48x96",
+    backend="onnxruntime",
+    weights="trained weights of runs/tiny",
+    graph_sha256="0123456789ab" + "0" * 52,
+    ranges_sha256="ba9876543210" + "0" * 52,
+    images_from="camvid val",
+    image_count=101,
+    max_drop_points=0.5,
+    min_agreement=None,
+    is_met=True,
+    drop_points=0.31,
+    drop_low=0.12,
+    drop_high=0.44,
+    float_figures=FLOAT_FIGURES,
+    simulated=SIMULATED,
+    engine=ENGINE,
+    int8_mac_share=0.9,
+    recipe="percentile ranges, 1 layers in float",
+    steps=STEPS,
+    layers=LAYERS,
+    worst_images=(ImageReport("first.png", 0, 0.9), ImageReport("second.png", 4, 0.95)),
+    warnings=("conv_3 is constant",),
+    notes=("the search took 3 minutes",),
+)
+MISSED = dataclasses.replace(
+    MET,
+    is_met=False,
+    drop_points=1.5,
+    drop_low=1.2,
+    drop_high=1.9,
+    engine=None,
+    steps=STEPS[:2],
+    layers=tuple(dataclasses.replace(layer, int8_ms=None, float_ms=None) for layer in LAYERS),
+)
+RANDOM = dataclasses.replace(
+    MET,
+    weights="random weights: only the speed of this engine means anything",
+    max_drop_points=None,
+    is_met=None,
+    drop_points=None,
+    drop_low=None,
+    drop_high=None,
+    float_figures=AccuracyFigures(None, {}, 1.0),
+    simulated=AccuracyFigures(None, {}, 0.61),
+    engine=AccuracyFigures(None, {}, 0.6),
+    steps=(SearchStep("percentile ranges", "a" * 64, 0.9, 0.61, None, False),),
+    layers=tuple(dataclasses.replace(layer, output_error=None, label_change=None) for layer in LAYERS),
+    worst_images=(),
+)
+NO_LABELS = dataclasses.replace(
+    RANDOM,
+    weights="imported weights of net.pth",
+    min_agreement=0.98,
+    is_met=True,
+    simulated=AccuracyFigures(None, {}, 0.991),
+    engine=AccuracyFigures(None, {}, 0.9905),
+    steps=tuple(dataclasses.replace(step, drop_points=None) for step in STEPS),
+    layers=LAYERS,
+)
+BARE = dataclasses.replace(MISSED, steps=(), layers=(), worst_images=(), warnings=(), notes=())
+STATES = {"met": MET, "missed": MISSED, "random": RANDOM, "no labels": NO_LABELS, "bare": BARE}
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that every element is closed in its turn, and keeps tables, texts and addresses."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.addresses, self.pieces, self.rows = [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+        self.text = " ".join("".join(self.pieces).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attributes if name in ("src", "href", "srcset", "action")]
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag in ("p", "td", "th", "h1", "h2", "h3", "b", "div", "text", "title"):
+            self.pieces.append("\n")
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.pieces.append(data)
+        if ("td" in self.open or "th" in self.open) and "svg" not in self.open:
+            self.rows[-1][-1] += data
+
+    def row(self, first):
+        """The cells of the only row whose first cell is `first`."""
+        (row,) = (row for row in self.rows if row and row[0] == first)
+        return row
+
+
+@pytest.fixture
+def page_of(tmp_path):
+    """Writes the page of a report; gives it parsed, its text being `source`."""
+
+    def make(report, pictures=()):
+        path = tmp_path / "int8-report.html"
+        assert write_page(path, report, tuple(pictures)) is None
+        source = path.read_text(encoding="utf-8")
+        page = Page(source)
+        page.source = source
+        return page
+
+    return make
+
+
+def picture(name="first.png", height=20, width=40, truth=True):
+    """Truth: sky above, road below. Six pixels are lost, four gained, two of them change otherwise."""
+    true_labels = np.zeros((height, width), np.uint8)
+    true_labels[: height // 2] = 1
+    float_labels, int8_labels = true_labels.copy(), true_labels.copy()
+    int8_labels[0, :6] = 2
+    float_labels[2, :4] = 2
+    float_labels[4, 0], int8_labels[4, 0] = 2, 0
+    true_labels[6, 0], int8_labels[6, 0] = 255, 2
+    frame_rgb = np.random.default_rng(2).integers(0, 256, (height, width, 3), np.uint8)
+    kept = true_labels if truth else None
+    return WorstPicture(name, frame_rgb, float_labels, int8_labels, kept, NAMES, distinct_palette(3))
+
+
+@pytest.mark.parametrize("report", STATES.values(), ids=STATES)
+@pytest.mark.parametrize("pictures", [(), (picture(), picture("other.png", truth=False))], ids=["none", "two"])
+def test_page_is_whole_in_every_state(page_of, report, pictures):
+    page = page_of(report, pictures)
+    assert page.tags[:4] == ["html", "head", "meta", "meta"]
+    assert "None" not in page.text and "nan" not in page.text
+    assert len(page.addresses) == 3 * len(pictures)
+
+
+def test_page_fetches_nothing(page_of):
+    page = page_of(MET, [picture()])
+    assert all(address.startswith("data:image/jpeg;base64,") for address in page.addresses)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert not re.search(r"https?://|@import|url\(", re.sub(r'src="data:[^"]*"', "", page.source))
+
+
+def test_met_budget_says_drop_interval_and_allowance(page_of):
+    text = page_of(MET).text
+    assert "Accuracy budget met" in text
+    assert "0.31 points of mIoU lost (95 % interval 0.12 to 0.44); the budget allows 0.50." in text
+    assert "90.00 % of multiply-adds in INT8" in text
+    assert "cannot tell" not in text
+
+
+def test_missed_budget_says_so_and_that_there_is_no_engine(page_of):
+    text = page_of(MISSED).text
+    assert "Accuracy budget missed" in text and "Accuracy budget met" not in text
+    assert "No engine was built" in text
+
+
+def test_random_weights_have_no_verdict_and_no_accuracy(page_of):
+    page = page_of(RANDOM)
+    assert "with random weights only speed means anything" in page.text
+    assert not re.search("budget (met|missed)", page.text)
+    assert page.row("INT8, simulated exactly") == ["INT8, simulated exactly", "-", "-", "61.00 %"]
+    assert "Classes" not in page.text
+
+
+def test_budget_that_is_off_for_another_reason_is_not_blamed_on_the_weights(page_of):
+    text = page_of(dataclasses.replace(RANDOM, weights="trained weights of runs/tiny")).text
+    assert "No accuracy budget enforced" in text and "random" not in text
+
+
+def test_without_labels_the_budget_is_label_agreement(page_of):
+    text = page_of(NO_LABELS).text
+    assert "99.10 % of pixels keep the label of the float network; the budget asks for 98.00 %." in text
+    assert "labels changed, %" in text and "budget 2" in text
+
+
+def test_interval_on_both_sides_of_the_budget_is_said(page_of):
+    text = page_of(dataclasses.replace(MET, drop_high=0.7)).text
+    assert "The interval lies on both sides of the budget: 101 images cannot tell for sure." in text
+
+
+@pytest.mark.parametrize("is_met", [True, False])
+def test_engine_over_a_budget_that_the_simulation_holds_is_said(page_of, is_met):
+    said = "The simulation holds the budget, the engine itself does not: "
+    worse = dataclasses.replace(ENGINE, miou=0.6521)
+    assert f"{said}1.00 points of mIoU lost." in page_of(dataclasses.replace(MET, is_met=is_met, engine=worse)).text
+    worse = dataclasses.replace(NO_LABELS.engine, label_agreement=0.97)
+    unlike = dataclasses.replace(NO_LABELS, is_met=is_met, engine=worse)
+    assert f"{said}97.00 % label agreement." in page_of(unlike).text
+    for fine in (MET, NO_LABELS, RANDOM):
+        assert said not in page_of(fine).text
+
+
+def test_simulation_and_engine_stand_side_by_side(page_of):
+    page = page_of(MET)
+    assert page.row("float") == ["float", "66.21 %", "-", "100.00 %"]
+    assert page.row("INT8, simulated exactly") == ["INT8, simulated exactly", "65.90 %", "0.31", "98.71 %"]
+    assert page.row("INT8, engine of onnxruntime")[1:] == ["65.88 %", "0.33", "98.69 %"]
+
+
+def test_every_class_has_its_iou_before_and_after(page_of):
+    page = page_of(MET)
+    assert page.row("road")[:5] == ["road", "90.00", "90.54", "+0.54", "90.50"]
+    assert page.row("sky")[:5] == ["sky", "42.42", "41.26", "-1.16", "41.26"]
+    assert page.row("<car> & van")[:5] == ["<car> & van", "-", "-", "-", "-"]
+    assert page.row("mean")[:5] == ["mean", "66.21", "65.90", "-0.31", "65.88"]
+
+
+def test_class_that_int8_alone_predicts_has_no_difference(page_of):
+    after = dataclasses.replace(SIMULATED, class_iou={**SIMULATED.class_iou, "<car> & van": 0.0})
+    row = page_of(dataclasses.replace(MET, simulated=after)).row("<car> & van")
+    assert row[1:4] == ["-", "0.00", "-"]
+
+
+def test_steps_are_numbered_in_the_order_of_the_search(page_of):
+    page = page_of(MET)
+    assert page.row("1") == ["1", "percentile ranges", "100.00 %", "2.75", "95.00 %", "over", "a" * 12]
+    assert page.row("3") == ["3", "one layer in float", "96.25 %", "0.31", "99.00 %", "held", "c" * 12]
+
+
+def test_step_without_a_drop_is_not_in_the_chart_but_in_the_table(page_of):
+    steps = (*STEPS, SearchStep("broken off", "d" * 64, 0.9, 0.5, None, False))
+    page = page_of(dataclasses.replace(MET, steps=steps))
+    assert page.row("4")[3] == "-"
+    assert "step 3, one layer in float" in page.text and "step 4, broken off" not in page.text
+
+
+def test_layer_has_all_that_is_known_of_it(page_of):
+    page = page_of(MET)
+    assert page.row("stem/conv") == [
+        *("stem/conv", "Conv", "int8", "40.00", "40.00", "1.23", "0.4560", "0.500", "1.000", "2.00x"),
+    ]
+    assert page.row("branch/add") == ["branch/add", "Add", "int8", *"-------"]
+    assert page.row("head/conv")[2] == "float gives back 1.19 points"
+
+
+def test_int8_layer_slower_than_float_is_marked_and_a_float_layer_is_not(page_of):
+    page = page_of(MET)
+    assert page.row("branch/conv")[-1] == "slower 0.80x"
+    assert page.row("head/conv")[-1] == "0.89x"
+    assert "Layers that are slower in INT8 than in float: branch/conv." in page.text
+    assert "INT8 is slower than float on this machine" not in page.text
+
+
+def test_network_slower_than_float_is_said(page_of):
+    slow = tuple(dataclasses.replace(layer, int8_ms=5.0) for layer in LAYERS[:2])
+    text = page_of(dataclasses.replace(MET, layers=slow)).text
+    assert "INT8 is slower than float on this machine: 10.00 ms against 2.20 ms in the 2 layers" in text
+
+
+def test_columns_that_nobody_measured_are_left_out(page_of):
+    page = page_of(dataclasses.replace(RANDOM, layers=tuple(LayerReport("conv", "Conv", 5, "int8") for _ in range(3))))
+    assert ["layer", "operator", "precision", "M multiply-adds", "share, %"] in page.rows
+    assert "Sensitivity" not in page.text
+
+
+def test_most_sensitive_of_many_layers_come_first_and_the_others_are_counted(page_of):
+    many = tuple(LayerReport(f"block/conv_{i}", "Conv", 1000, "int8", "", 0.01, i / 10000) for i in range(200))
+    page = page_of(dataclasses.replace(MET, layers=many))
+    chart = page.source[page.source.index("Each layer alone") :].split("</svg>")[0]
+    shown = re.findall(r">block/conv_(\d+)<", chart)
+    assert shown == [str(index) for index in range(199, 199 - MOST_BARS, -1)]
+    assert "170 more layers cost less; the table below has them." in page.text
+    assert all(len(page.row(f"block/conv_{i}")) == 7 for i in range(200))
+
+
+def test_layers_that_were_not_measured_are_counted(page_of):
+    assert "1 of 4 layers were not measured." in page_of(MET).text
+
+
+def test_sensitivity_by_output_error_alone_is_drawn_as_such(page_of):
+    layers = tuple(dataclasses.replace(layer, label_change=None) for layer in LAYERS)
+    page = page_of(dataclasses.replace(MET, layers=layers))
+    assert "Each layer alone in INT8: RMS error of the logits over their RMS" in page.text
+    assert "30.00 %" in page.text
+
+
+def test_error_that_is_not_finite_stays_readable(page_of):
+    broken = dataclasses.replace(LAYERS[0], output_error=float("inf"), label_change=float("nan"))
+    page = page_of(dataclasses.replace(MET, layers=(*LAYERS[1:], broken)))
+    assert page.row("stem/conv")[5:7] == ["not finite", "not finite"]
+    assert summary_lines(dataclasses.replace(MET, layers=(*LAYERS[1:], broken)))
+
+
+def test_names_cannot_break_the_page(page_of):
+    step = dataclasses.replace(STEPS[0], what=HOSTILE, recipe_sha256='"><i>')
+    layer = dataclasses.replace(LAYERS[3], name=HOSTILE, operator=HOSTILE, reason=HOSTILE)
+    figures = dataclasses.replace(FLOAT_FIGURES, class_iou={HOSTILE: 0.5})
+    report = dataclasses.replace(
+        MET,
+        **dict.fromkeys(("network", "backend", "weights", "images_from", "recipe", "graph_sha256"), HOSTILE),
+        steps=(step,),
+        layers=(layer,),
+        float_figures=figures,
+        simulated=figures,
+        engine=figures,
+        worst_images=(ImageReport(HOSTILE, 0, 0.5),),
+        warnings=(HOSTILE,),
+        notes=(HOSTILE,),
+    )
+    pictures = (dataclasses.replace(picture(HOSTILE), class_names=(HOSTILE, "b", "c")), picture("plain.png"))
+    page = page_of(report, pictures)
+    assert "script" not in page.tags and "<script" not in page.source
+    assert [row[0] for row in page.rows].count(HOSTILE) == 2, "a class and a layer"
+    assert page.text.count(" ".join(HOSTILE.split())) >= 12
+
+
+def test_warnings_notes_and_conditions_are_in_the_page(page_of):
+    page = page_of(MET)
+    assert "conv_3 is constant" in page.text and "the search took 3 minutes" in page.text
+    assert page.row("accuracy images")[1] == "101 of camvid val"
+    assert page.row("float graph")[1] == "0123456789ab"
+    assert page.row("ranges")[1] == "ba9876543210"
+    assert page.row("budget")[1] == "at most 0.50 points of mIoU"
+
+
+def test_worst_images_without_a_picture_are_named(page_of):
+    text = page_of(MET, [picture("first.png")]).text
+    assert "Not shown, with their label agreement: second.png (95.00 %)" in text
+
+
+def test_picture_has_its_figures_and_what_its_colours_mean(page_of):
+    text = page_of(MET, [picture()]).text
+    # 800 pixels: 6 lost, 4 gained, 2 otherwise.
+    assert "98.50 % label agreement; of all pixels 0.75 % changed from right to wrong, 0.50 %" in text
+    assert "right in float, wrong in INT8" in text and "label changed" not in text
+    without = page_of(MET, [picture(truth=False)]).text
+    assert "label changed" in without and "right in float" not in without
+
+
+def test_changes_are_told_apart_by_the_truth():
+    changes = changes_of(picture())
+    assert [int(mask.sum()) for mask in (changes.lost, changes.gained, changes.other)] == [6, 4, 2]
+    assert changes.lost[0, :6].all() and changes.gained[2, :4].all()
+    assert changes.other[4, 0] and changes.other[6, 0], "wrong in both, and a pixel that counts for nothing"
+
+
+def test_without_a_truth_every_change_is_just_a_change():
+    changes = changes_of(picture(truth=False))
+    assert [int(mask.sum()) for mask in (changes.lost, changes.gained, changes.other)] == [0, 0, 12]
+
+
+def test_difference_is_the_grey_frame_with_changes_in_their_colours():
+    painted = difference_rgb(picture())
+    assert tuple(painted[0, 3]) == LOST
+    assert tuple(painted[2, 3]) == GAINED
+    assert tuple(painted[4, 0]) == OTHER
+    assert tuple(difference_rgb(picture(truth=False))[0, 3]) == CHANGED
+    calm = painted[10:]
+    assert (calm == calm[..., :1]).all(), "grey where nothing changed"
+    assert calm.std() > 10, "and the frame can be seen"
+
+
+def test_thin_change_is_still_seen_in_a_picture_that_was_made_smaller():
+    wide = picture(height=60, width=3 * SHOWN_WIDTH)
+    labels = np.zeros((60, 3 * SHOWN_WIDTH), np.uint8)
+    changed = labels.copy()
+    changed[30] = 1
+    painted = difference_rgb(dataclasses.replace(wide, float_labels=labels, int8_labels=changed, truth=None))
+    assert painted.shape == (20, SHOWN_WIDTH, 3)
+    # One row of three has changed: its cover of 1/3 is painted whole, to rounding.
+    assert np.abs(painted[10].astype(int) - CHANGED).max() <= 1
+
+
+def test_pictures_in_the_page_are_float_int8_and_difference(page_of):
+    shown = picture(height=40, width=60)
+    page = page_of(MET, [shown])
+    decoded = [
+        cv2.imdecode(np.frombuffer(base64.b64decode(address.split(",", 1)[1]), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        for address in page.addresses
+    ]
+    assert [one.shape for one in decoded] == [(40, 60, 3)] * 3
+    assert np.abs(decoded[0].astype(int) - shown.frame_rgb).mean() > 5, "labels are painted over the frame"
+    assert np.abs(decoded[0][:1, :6].astype(int) - decoded[1][:1, :6]).mean() > 10, "the labels differ there"
+    # JPEG shifts a colour a little, and more at noise and edges.
+    assert np.abs(decoded[2].astype(int) - difference_rgb(shown)).mean() < 12
+
+
+@pytest.mark.parametrize("field", ["float_labels", "int8_labels", "truth"])
+def test_label_map_of_another_size_or_type_is_refused(field):
+    for labels in (np.zeros((20, 39), np.uint8), np.zeros((20, 40), np.int64)):
+        with pytest.raises(InputError, match=r"labels of first\.png are .*expected \(20, 40\) uint8"):
+            dataclasses.replace(picture(), **{field: labels})
+
+
+def test_page_in_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
+    (tmp_path / "taken").write_text("x")
+    with pytest.raises(StorageError, match="cannot write"):
+        write_page(tmp_path / "taken" / "int8-report.html", MET, ())
+
+
+def test_summary_says_verdict_sensitive_layers_and_float_layers_with_reasons():
+    lines = summary_lines(MET)
+    assert lines[0].startswith("Accuracy budget met. 0.31 points of mIoU lost (95 % interval 0.12 to 0.44)")
+    start = lines.index("most sensitive layers, each alone in INT8:")
+    assert [line.split()[-2] for line in lines[start + 1 : start + 4]] == ["head/conv", "stem/conv", "branch/conv"]
+    assert "7.8900 % of labels change" in lines[start + 1]
+    assert lines[lines.index("float layers, 1 of 4:") + 1] == "  head/conv: gives back 1.19 points"
+    assert any("slower in INT8 than in float: branch/conv" in line for line in lines)
+
+
+@pytest.mark.parametrize("report", STATES.values(), ids=STATES)
+def test_summary_is_plain_lines_in_every_state(report):
+    for line in [*summary_lines(report), *curve_lines(report)]:
+        assert line and "\n" not in line and "None" not in line
+
+
+def test_summary_of_many_float_layers_stays_short():
+    many = tuple(LayerReport(f"conv_{i}", "Conv", 1, "float", "asked\nfor") for i in range(50))
+    lines = summary_lines(dataclasses.replace(MET, layers=many))
+    assert lines[-1] == f"  and {50 - MOST_FLOAT} more, which the report lists"
+    assert lines[-2] == f"  conv_{MOST_FLOAT - 1}: asked for"
+
+
+def test_curve_is_a_table_by_share_of_int8_with_the_step_closest_to_the_budget():
+    assert [line.split()[0] for line in curve_lines(MET)[1:]] == ["100.00", "100.00", "96.25"]
+    # At one share the cheaper step stands first.
+    lines = curve_lines(MISSED)
+    assert [line.split()[-3:] for line in lines[1:3]] == [["2:", "entropy", "ranges"], ["1:", "percentile", "ranges"]]
+    assert re.split(r" {2,}", lines[1].strip()) == ["100.00 %", "1.50", "97.00 %", "over", "2: entropy ranges"]
+    assert lines[3] == "closest to the budget: step 2, 1.50 points of mIoU lost, 100.00 % in INT8"
+    # Every column ends where its head ends.
+    for head in ("INT8 share", "drop, points", "labels kept", "budget"):
+        end = lines[0].index(head) + len(head)
+        assert all(line[end - 1] != " " and line[end : end + 3] == "   " for line in lines[1:3])
+
+
+def test_curve_without_labels_goes_by_label_agreement():
+    report = dataclasses.replace(
+        NO_LABELS, is_met=False, steps=tuple(dataclasses.replace(step, within_budget=False) for step in NO_LABELS.steps)
+    )
+    assert curve_lines(report)[-1] == "closest to the budget: step 3, 99.00 % label agreement, 96.25 % in INT8"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0.00 %"), (1e-6, "< 0.01 %"), (0.5, "50.00 %"), (0.999999, "> 99.99 %"), (1.0, "100.00 %")],
+)
+def test_share_that_is_not_quite_all_or_none_is_not_rounded_to_it(share, text):
+    assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "budget", "text"),
+    [(0.31, 0.5, "0.31"), (0.5, 0.5, "0.50"), (0.5002, 0.5, "0.5002"), (0.4999, 0.5, "0.4999"), (-0.001, None, "0.00")],
+)
+def test_drop_next_to_the_budget_is_never_spelled_like_it(value, budget, text):
+    assert points(value, budget) == text
+
+
+def test_gain_is_called_a_gain():
+    report = dataclasses.replace(MET, drop_points=-0.2, drop_low=-0.4, drop_high=0.1)
+    assert "0.20 points of mIoU gained (95 % interval -0.40 to 0.10)" in summary_lines(report)[0]
