@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from edge.bench.measure import BenchPlan, run_benchmark
+from edge.bench.measure import BenchSettings, run_benchmark
 from edge.console import CommandParser, positive_int, run_command
 from edge.frames import FolderFrames, SyntheticFrames
 from edge.runtime import open_engine
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     runner, card = open_engine(arguments.engine, arguments.threads)
     size = (card.contract.height, card.contract.width)
     frames = FolderFrames(arguments.images) if arguments.images else SyntheticFrames(8, *size, seed=9_000_000)
-    record = run_benchmark(runner, card, frames, BenchPlan(10, arguments.frames, 0.0))
+    record = run_benchmark(runner, card, frames, BenchSettings(10, arguments.frames, 0.0))
     stages = record.stages
     outside_ms = stages["preprocess"].mean_ms + stages["postprocess"].mean_ms
     share = outside_ms / record.end_to_end.mean_ms

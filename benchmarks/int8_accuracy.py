@@ -67,9 +67,12 @@ def quantize_with_peer(artifact: Path, contract: Contract, frames: FrameSet, cou
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):  # the peer prints as it goes
         path = Path(folder) / "peer.onnx"
         quantize_static(
-            str(artifact / GRAPH_FILE), str(path), Reader(), per_channel=True,
+            str(artifact / GRAPH_FILE),
+            str(path),
+            Reader(),
+            per_channel=True,
             calibrate_method=getattr(CalibrationMethod, method),
-        )  # fmt: skip
+        )
         return path.read_bytes()
 
 
@@ -109,8 +112,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{result['network']}, {result['weights']}; {result['processor']}, onnxruntime {result['onnxruntime']}")
         print(f"float32: mIoU {100 * result['miou_float']:.2f} %, {result['judged_on']}")
         for name, labels in rows.items():
-            print(f"{name}: mIoU {100 * labels.miou():.2f} %, drop {drops[name]:+.2f} points, "
-                  f"{100 * labels.agreement:.2f} % of labels kept")  # fmt: skip
+            print(
+                f"{name}: mIoU {100 * labels.miou():.2f} %, drop {drops[name]:+.2f} points, "
+                f"{100 * labels.agreement:.2f} % of labels kept"
+            )
         print(f"ours: {100 * card.int8_mac_share:.1f} % of multiply-adds in INT8, {card.calibration.recipe}")
         print(f"goal: a drop of at most {GOAL_DROP_POINTS:g} points")
     return 0 if drops["ours"] <= GOAL_DROP_POINTS else 1

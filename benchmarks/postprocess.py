@@ -238,9 +238,12 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument("--logits", metavar="FILE.npy", help="logits of a trained model, (classes, h, w) float32")
     source.add_argument("--synthetic", action="store_true", help="make up logits that resemble a trained model's")
     parser.add_argument(
-        "--size", type=size_argument, default=parse_size("1024x2048"), metavar="HEIGHTxWIDTH",
+        "--size",
+        type=size_argument,
+        default=parse_size("1024x2048"),
+        metavar="HEIGHTxWIDTH",
         help="size of the label map in pixels (default: 1024x2048)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--coordinates", choices=COORDINATE_RULES, default="half_pixel", help="coordinate rule (default: half_pixel)"
     )

@@ -265,8 +265,18 @@ def _fastfcn() -> Picture:
         ),
         Block("join", 692, rows[3], 180, CONTEXT, "concat", "jpu_join", 1536, 8),
         *(
-            Block(f"dilated{n}", 90 + 160 * n, 590, 148, CONTEXT, "separable", f"jpu_dilation{n}_2", 512, 8,
-                  (f"dilation {dilation}",))
+            Block(
+                f"dilated{n}",
+                90 + 160 * n,
+                590,
+                148,
+                CONTEXT,
+                "separable",
+                f"jpu_dilation{n}_2",
+                512,
+                8,
+                (f"dilation {dilation}",),
+            )
             for n, dilation in enumerate(dilations, start=1)
         ),
         Block("auxiliary", 20, 590, 190, TRAINING, "auxiliary", "auxiliary", CLASS_COUNT, 16, training),
@@ -278,7 +288,7 @@ def _fastfcn() -> Picture:
         Block("encoding", 372, 778, 155, DECODER, "context encoding", "head_encoding_6", 512, None, codewords),
         Block("dense", 548, 778, 155, DECODER, "dense, sigmoid", "head_fc_0", 512),
         Block("presence", 548, 846, 155, TRAINING, "presence", "presence", CLASS_COUNT, None, ("dense",)),
-    ]  # fmt: skip
+    ]
     arrows = (
         RESNET,
         "stage2 -> conv2 -> join",

@@ -121,15 +121,33 @@ CITYSCAPES = ClassTable(
 CAMVID = ClassTable(
     name="camvid",
     class_names=(
-        "sky", "building", "pole", "road", "pavement", "tree",
-        "sign", "fence", "car", "pedestrian", "bicyclist",
+        "sky",
+        "building",
+        "pole",
+        "road",
+        "pavement",
+        "tree",
+        "sign",
+        "fence",
+        "car",
+        "pedestrian",
+        "bicyclist",
     ),
     colors_rgb=(
-        (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
-        (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
+        (128, 128, 128),
+        (128, 0, 0),
+        (192, 192, 128),
+        (128, 64, 128),
+        (60, 40, 222),
+        (128, 128, 0),
+        (192, 128, 128),
+        (64, 64, 128),
+        (64, 0, 128),
+        (64, 64, 0),
+        (0, 128, 192),
     ),
     raw_to_train={**{index: index for index in range(11)}, 11: IGNORE_ID},
-)  # fmt: skip
+)
 
 CLASS_TABLES: dict[str, ClassTable] = {table.name: table for table in (CITYSCAPES, CAMVID)}
 

@@ -38,9 +38,9 @@ from export.pipeline.request import (
     DEFAULT_DROP_POINTS,
     DEFAULT_LABEL_CHANGE_PERCENT,
     DEFAULT_SEARCH_MINUTES,
+    BuildPlan,
     BuildRequest,
     Int8Request,
-    Plan,
 )
 from train.options import add_option_argument, parse_assignments
 
@@ -66,17 +66,22 @@ def build_parser() -> argparse.ArgumentParser:
     images.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes and images (default: the weights')")
     images.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     images.add_argument(
-        "--images", type=Path, metavar="FOLDER",
+        "--images",
+        type=Path,
+        metavar="FOLDER",
         help="pictures of your own, without labels: some calibrate, others judge (default: those of the dataset)",
-    )  # fmt: skip
+    )
     precision = parser.add_argument_group("precision", "float32 without either; --int8 --fp16 is --int8")
     precision.add_argument("--fp16", action="store_true", help="float16")
     precision.add_argument("--int8", action="store_true", help="int8, the rest in float16 where the backend has it")
     parser.add_argument("--backend", choices=BACKEND_CHOICES, default="auto", help="what builds and runs the engine")
     parser.add_argument(
-        "--dla", type=int, choices=(0, 1), metavar="0|1",
+        "--dla",
+        type=int,
+        choices=(0, 1),
+        metavar="0|1",
         help="DLA core of a Jetson, the GPU for what it cannot compute (TensorRT up to 10; default: the GPU)",
-    )  # fmt: skip
+    )
     _add_engine_arguments(parser.add_argument_group("engine", "how TensorRT builds it, and what it takes"))
     _add_calibration_arguments(parser.add_argument_group("calibration", "how ranges of INT8 are found"))
     _add_accuracy_arguments(
@@ -90,59 +95,78 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_engine_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--batch", type=batch_argument, default=(1, None), metavar="N|MIN:BEST:MAX",
+        "--batch",
+        type=batch_argument,
+        default=(1, None),
+        metavar="N|MIN:BEST:MAX",
         help="frames of every call, or from 1 to MAX of them, fastest at BEST (TensorRT alone) (default: 1)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--workspace", type=positive_int, metavar="MIB",
+        "--workspace",
+        type=positive_int,
+        metavar="MIB",
         help="most scratch memory of a layer, in MiB (default: all of the GPU's)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--optimization-level", type=int, choices=OPTIMIZATION_LEVELS, metavar="0..5",
+        "--optimization-level",
+        type=int,
+        choices=OPTIMIZATION_LEVELS,
+        metavar="0..5",
         help="how long to look for fast kernels: 0 the shortest, 5 the longest (TensorRT 8.6 on; default: its own, 3)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--tf32", action="store_true",
+        "--tf32",
+        action="store_true",
         help="let layers in float32 multiply with 10 bits of mantissa: faster from Ampere on (default: all 23)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--version-compatible", action="store_true",
+        "--version-compatible",
+        action="store_true",
         help="an engine that later TensorRT versions of the same major one load too (8.6 on, not with --dla)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--hardware-compatible", action="store_true",
+        "--hardware-compatible",
+        action="store_true",
         help="an engine that other GPUs from Ampere on load too, and that may be slower (8.6 on, not with --dla)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--verbose-layers", action="store_true",
+        "--verbose-layers",
+        action="store_true",
         help="keep what TensorRT's engine inspector says of every layer as layers.json beside the engine",
-    )  # fmt: skip
+    )
 
 
 def _add_calibration_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--calibration-images", type=positive_int, metavar="N",
+        "--calibration-images",
+        type=positive_int,
+        metavar="N",
         help=f"training images that ranges are collected on (default: {DEFAULT_IMAGE_COUNT}, or "
         f"{RANDOM_WEIGHTS_IMAGE_COUNT} for random weights)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--calibration-manifest", type=Path, metavar="FILE",
+        "--calibration-manifest",
+        type=Path,
+        metavar="FILE",
         help="a manifest of calibration/select_images.py that names them (default: they are selected)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--force-validation-images", action="store_true",
+        "--force-validation-images",
+        action="store_true",
         help="take validation images that the manifest names; the card will say so",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--calibrator", choices=(*sorted(METHODS), TENSORRT_ENTROPY),
+        "--calibrator",
+        choices=(*sorted(METHODS), TENSORRT_ENTROPY),
         help="how a range follows from what was seen; tensorrt-entropy is TensorRT's own (up to 10), without Q/DQ "
         "(default: percentile)",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--scales", choices=SCALE_SOURCES,
+        "--scales",
+        choices=SCALE_SOURCES,
         help="how TensorRT is given the scales: Q/DQ pairs in the graph, or up to 10 a calibration cache or dynamic "
         "ranges, with which it chooses per layer between int8 and float16 (default: qdq; cache with --dla)",
-    )  # fmt: skip
+    )
     group.add_argument(
         "--weight-ranges", choices=WEIGHT_METHODS, help="of each output channel; mse may clip (default: max)"
     )
@@ -152,23 +176,33 @@ def _add_calibration_arguments(group: argparse._ArgumentGroup) -> None:
 
 def _add_accuracy_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--max-miou-drop", type=points, metavar="POINTS",
+        "--max-miou-drop",
+        type=points,
+        metavar="POINTS",
         help=f"points of mIoU that INT8 may lose on labelled images (default: {DEFAULT_DROP_POINTS:g})",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--max-label-change", type=points, metavar="PERCENT",
+        "--max-label-change",
+        type=points,
+        metavar="PERCENT",
         help="pixels whose label INT8 may change on images without labels, in percent "
         f"(default: {DEFAULT_LABEL_CHANGE_PERCENT:g})",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--accuracy-images", "--check-images", type=positive_int, default=50, metavar="N",
+        "--accuracy-images",
+        "--check-images",
+        type=positive_int,
+        default=50,
+        metavar="N",
         help="validation images that accuracy is measured on",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--search-minutes", type=points, metavar="MINUTES",
+        "--search-minutes",
+        type=points,
+        metavar="MINUTES",
         help="time to find a way into the budget when plain INT8 is over it; a later call goes on "
         f"(default: {DEFAULT_SEARCH_MINUTES:g})",
-    )  # fmt: skip
+    )
     group.add_argument(
         "--sensitivity", action="store_true", help="measure every layer alone in INT8, even if the budget holds at once"
     )
@@ -312,7 +346,7 @@ def _result_json(result: BuildResult) -> dict:
     }
 
 
-def _print_plan(request: BuildRequest, plan: Plan, as_json: bool) -> None:
+def _print_plan(request: BuildRequest, plan: BuildPlan, as_json: bool) -> None:
     sources = plan.sources
     facts = {
         "backend": plan.backend,

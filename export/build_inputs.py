@@ -26,7 +26,7 @@ SYNTHETIC_HELD_OUT_SEED = 7_000_000
 
 
 @dataclass(frozen=True)
-class Sources:
+class BuildInputs:
     """What a build is made from.
 
     Attributes:
@@ -42,7 +42,7 @@ class Sources:
     options: dict[str, Any]
 
 
-def choose_sources(
+def choose_inputs(
     model: str,
     dataset: str | None,
     data_dir: Path | None,
@@ -51,7 +51,7 @@ def choose_sources(
     options: Mapping[str, Any] | None = None,
     runs_root: Path = RUNS_ROOT,
     artifacts_root: Path = ARTIFACTS_ROOT,
-) -> Sources:
+) -> BuildInputs:
     """Fill in what the user left open.
 
     Weights: those given, else the newest trained run of the model (on the dataset, if one was
@@ -96,8 +96,8 @@ def choose_sources(
         raise DatasetError(f"{dataset} folder not found: {data_dir}")
     for candidate in (data_dir, default_data_dir(dataset), run_data_dir):
         if candidate is not None and candidate.is_dir():
-            return Sources(dataset, candidate, weights_path, changed)
-    return Sources(dataset, None, weights_path, changed)
+            return BuildInputs(dataset, candidate, weights_path, changed)
+    return BuildInputs(dataset, None, weights_path, changed)
 
 
 def _dataset_of_artifact(model: str, size: tuple[int, int], options: Mapping[str, Any], root: Path) -> str | None:

@@ -23,7 +23,7 @@ from edge.contract import GRAPH_FILE
 from edge.datasets import LAYOUTS
 from edge.errors import InputError
 from edge.records import read_record, record_to_json
-from export.build_inputs import PARITY_IMAGES, choose_sources, held_out_frames
+from export.build_inputs import PARITY_IMAGES, choose_inputs, held_out_frames
 from export.from_keras.exporter import ExportRequest, export_model, refuse_to_lose_weights
 from export.graph.parity import PARITY_FILE, ParityReport
 from train.options import add_option_argument, parse_assignments
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     size, given = arguments.size, parse_assignments(arguments.option)
-    sources = choose_sources(arguments.model, arguments.dataset, arguments.data_dir, arguments.weights, size, given)
+    sources = choose_inputs(arguments.model, arguments.dataset, arguments.data_dir, arguments.weights, size, given)
     if arguments.batch != 1 and sources.options.get("monte_carlo"):
         raise InputError(f"{arguments.model} with samples takes one frame in a call, got --batch {arguments.batch}")
     request = ExportRequest(

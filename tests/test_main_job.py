@@ -31,9 +31,19 @@ def script(path: str) -> str:
 def test_main_job_runs_from_an_empty_folder_to_a_picture(tmp_path):
     run(tmp_path, "-m", "edge.synthetic", "data/synthetic", "--train", "24", "--val", "4", "--size", SIZE)
     run(
-        tmp_path, script("train/train.py"), "--model", "fast_scnn", "--dataset", "synthetic",
-        "--size", SIZE, "--epochs", "6", "--batch-size", "4",
-    )  # fmt: skip
+        tmp_path,
+        script("train/train.py"),
+        "--model",
+        "fast_scnn",
+        "--dataset",
+        "synthetic",
+        "--size",
+        SIZE,
+        "--epochs",
+        "6",
+        "--batch-size",
+        "4",
+    )
     built = run(tmp_path, script("export/build_engine.py"), "--model", "fast_scnn", "--int8", "--size", SIZE, "--json")
     card = json.loads(built)["card"]
     assert card["contract"]["weights"]["kind"] == "trained"
@@ -42,15 +52,34 @@ def test_main_job_runs_from_an_empty_folder_to_a_picture(tmp_path):
     assert abs(card["check"]["miou_float"] - card["check"]["miou_engine"]) < 0.02
 
     measured = run(
-        tmp_path, "-m", "edge.bench.cli", "run", ARTIFACT, "--accuracy", "--frames", "20", "--seconds", "0",
-        "--output", "out", "--json",
-    )  # fmt: skip
+        tmp_path,
+        "-m",
+        "edge.bench.cli",
+        "run",
+        ARTIFACT,
+        "--accuracy",
+        "--frames",
+        "20",
+        "--seconds",
+        "0",
+        "--output",
+        "out",
+        "--json",
+    )
     record = json.loads(measured)
     assert record["accuracy"]["miou"] == pytest.approx(card["check"]["miou_engine"])
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
 
-    run(tmp_path, "-m", "edge.stream.cli", ARTIFACT, "--source", "data/synthetic/leftImg8bit/val/synthstadt",
-        "--output", "overlays")  # fmt: skip
+    run(
+        tmp_path,
+        "-m",
+        "edge.stream.cli",
+        ARTIFACT,
+        "--source",
+        "data/synthetic/leftImg8bit/val/synthstadt",
+        "--output",
+        "overlays",
+    )
     assert len(list((tmp_path / "overlays").glob("*.png"))) == len(
         list((tmp_path / "data/synthetic/leftImg8bit/val/synthstadt").glob("*.png"))
     )

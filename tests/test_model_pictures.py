@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge.artifacts import spell_option
-from train.checkpoint_import import SOURCES, sources_of
+from train.checkpoint_import import CHECKPOINT_FAMILIES, families_of
 from train.options import MODEL_NAMES, OPTIONS, Option, resolve_options
 from train.tensorflow_import import import_tensorflow
 
@@ -77,8 +77,16 @@ def test_picture_is_one_file_that_loads_nothing(picture):
     root = ElementTree.fromstring(text)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert {element.tag.rpartition("}")[2] for element in root.iter()} <= {
-        "svg", "title", "defs", "marker", "style", "rect", "polygon", "path", "text",
-    }  # fmt: skip
+        "svg",
+        "title",
+        "defs",
+        "marker",
+        "style",
+        "rect",
+        "polygon",
+        "path",
+        "text",
+    }
     assert re.findall(r"url\(([^)]*)\)", text) == ["#tip"]
     assert not re.search(r"@import|@font-face|href", text)
 
@@ -274,11 +282,14 @@ def test_page_has_paper_picture_and_sizes_of_every_model(model):
 
 @pytest.mark.parametrize("model", MODEL_NAMES)
 def test_page_has_every_source_of_weights(model):
-    assert {name for name, _ in rows_of(model, "import")} == set(sources_of(model))
-    for name in sources_of(model):
+    assert {name for name, _ in rows_of(model, "import")} == set(families_of(model))
+    for name in families_of(model):
         # The whole networks' repositories are linked once, in the table of all sources.
         row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{name}` | "))
-        assert not SOURCES[name].whole or f"](https://github.com/{SOURCES[name].title}) | `{model}`, whole |" in row
+        assert (
+            not CHECKPOINT_FAMILIES[name].whole
+            or f"](https://github.com/{CHECKPOINT_FAMILIES[name].title}) | `{model}`, whole |" in row
+        )
 
 
 def _resnet(prefix: str) -> tuple[str, ...]:
@@ -313,12 +324,12 @@ _KERAS_RESNET = ("conv1_conv/kernel", *(f"conv4_block{block}_1_conv/kernel" for 
     ],
 )
 def test_page_has_the_options_that_an_import_sets(model, source, tensors):
-    from train.checkpoint_import.mappings import SUGGESTED, make_plan
+    from train.checkpoint_import.mappings import SUGGESTED, make_mapping
 
     # A plan is made from the names of the tensors and the shape of the classifier.
     checkpoint = dict.fromkeys(tensors, np.zeros((19, 1, 1, 1), np.float32))
     suggested = SUGGESTED.get(source, {})
-    wanted = {**make_plan(source, model, checkpoint, resolve_options(model, suggested)).options, **suggested}
+    wanted = {**make_mapping(source, model, checkpoint, resolve_options(model, suggested)).options, **suggested}
     found = []
     for name, (*_, cell) in rows_of(model, "import"):
         told = dict(re.findall(r"([a-z_]+)=(\w+)", cell))

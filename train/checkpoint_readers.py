@@ -24,9 +24,20 @@ SAFETENSORS_HEADER_LIMIT = 100_000_000
 """Bytes; the limit of the format's own reader."""
 
 _SAFETENSORS_DTYPES = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?",
-    "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1",
-}  # fmt: skip
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "BOOL": "?",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "u1",
+}
 
 # Names of the variables of a Keras layer by its class, where the file has only their numbers.
 _KERAS_VARIABLES = {
@@ -35,9 +46,13 @@ _KERAS_VARIABLES = {
 }
 # Names that Keras 1 gave them, as in the VGG16 weights that Keras still downloads. Its running_std was the variance.
 _KERAS_1_VARIABLES = {
-    "W": "kernel", "b": "bias", "gamma": "gamma", "beta": "beta",
-    "running_mean": "moving_mean", "running_std": "moving_variance",
-}  # fmt: skip
+    "W": "kernel",
+    "b": "bias",
+    "gamma": "gamma",
+    "beta": "beta",
+    "running_mean": "moving_mean",
+    "running_std": "moving_variance",
+}
 
 
 def damaged(path: Path, what: str) -> WeightsError:

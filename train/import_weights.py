@@ -23,7 +23,7 @@ from edge.console import CommandParser, run_command
 from edge.datasets import LAYOUTS
 from edge.errors import InputError, WeightsError
 from edge.records import record_to_json, write_record
-from train.checkpoint_import import SOURCES, sources_of
+from train.checkpoint_import import CHECKPOINT_FAMILIES, families_of
 from train.options import MODEL_NAMES, add_option_argument, changed_options, parse_assignments, refuse_export_options
 from train.tensorflow_import import import_tensorflow
 from train.weights_file import VOC, VOC_CLASS_COUNT, WEIGHTS_SUFFIX, ImportRecord, import_record_path
@@ -37,18 +37,21 @@ def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="train/import_weights.py",
         description="Import published weights (PyTorch, safetensors or Keras HDF5) for a network of this project.",
-        epilog="Sources: " + "; ".join(f"{name} = {source.title}" for name, source in SOURCES.items()),
+        epilog="Sources: " + "; ".join(f"{name} = {source.title}" for name, source in CHECKPOINT_FAMILIES.items()),
     )
     parser.add_argument(
         "checkpoint", metavar="FILE", type=Path, help="published weights: .pth, .pt, .safetensors or .h5"
     )
     parser.add_argument("--model", required=True, choices=MODEL_NAMES, help="architecture that they are for")
-    parser.add_argument("--source", choices=sorted(SOURCES), help="whose checkpoint (default: the model's only one)")
+    parser.add_argument(
+        "--source", choices=sorted(CHECKPOINT_FAMILIES), help="whose checkpoint (default: the only one)"
+    )
     parser.add_argument("--output", required=True, type=Path, metavar="W", help=f"weights file, *{WEIGHTS_SUFFIX}")
     parser.add_argument(
-        "--dataset", choices=[*sorted(LAYOUTS), VOC],
+        "--dataset",
+        choices=[*sorted(LAYOUTS), VOC],
         help="whose classes the classifier has (default: by their number, 19 Cityscapes, 11 CamVid, 21 VOC)",
-    )  # fmt: skip
+    )
     add_option_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the record of the import as JSON")
     return parser
@@ -76,9 +79,11 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _only_source(model: str) -> str:
-    whole = [name for name in sources_of(model) if SOURCES[name].whole]
+    whole = [name for name in families_of(model) if CHECKPOINT_FAMILIES[name].whole]
     if len(whole) != 1:
-        raise InputError(f"{model} has weights of several sources: {', '.join(sources_of(model))}. Next: --source NAME")
+        raise InputError(
+            f"{model} has weights of several sources: {', '.join(families_of(model))}. Next: --source NAME"
+        )
     return whole[0]
 
 
@@ -90,7 +95,7 @@ def import_weights(
     Args:
         path: the checkpoint.
         model: architecture that it is for.
-        source: key in train.checkpoint_import.SOURCES.
+        source: key in train.checkpoint_import.CHECKPOINT_FAMILIES.
         given: options that the user set.
         output: weights file, *.weights.h5; its record lies beside it, *.weights.json.
         dataset: whose classes the classifier has; None to tell by their number.

@@ -17,7 +17,7 @@ import numpy as np
 
 from edge.errors import InputError, WeightsError
 from edge.records import read_record
-from train.checkpoint_import import SOURCES, sources_of
+from train.checkpoint_import import CHECKPOINT_FAMILIES, families_of
 from train.checkpoint_import.importer import (
     BACKBONE_CLASSES,
     BUILD_SIZE,
@@ -191,12 +191,12 @@ def _published(origin: str, published: PublishedWeights) -> InitialWeights:
 
 
 def _whole_source(model: str) -> str:
-    whole = [name for name in sources_of(model) if SOURCES[name].whole]
+    whole = [name for name in families_of(model) if CHECKPOINT_FAMILIES[name].whole]
     return whole[0]
 
 
 def _backbone_source(path: Path, model: str) -> str:
-    sources = [name for name in sources_of(model) if not SOURCES[name].whole]
+    sources = [name for name in families_of(model) if not CHECKPOINT_FAMILIES[name].whole]
     if not sources:
         raise InputError(f"{model} has no backbone that was published with ImageNet weights. Next: leave --init out")
     return "keras-applications" if path.suffix in (".h5", ".hdf5") else "torchvision"
@@ -219,7 +219,7 @@ def _imported_voc(model: str, given: Mapping[str, Any]) -> InitialWeights:
             fitting.append(found[-1])
     if found:
         return _own(model, VOC, (fitting or found)[0], given)
-    source = SOURCES[_whole_source(model)].title
+    source = CHECKPOINT_FAMILIES[_whole_source(model)].title
     raise InputError(
         f"no weights of {model} on PASCAL VOC under {WEIGHTS_ROOT}/. Next: get a checkpoint of {source} and "
         f"python train/import_weights.py FILE --model {model} --output {WEIGHTS_ROOT}/{model}-voc{WEIGHTS_SUFFIX}"

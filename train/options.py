@@ -104,7 +104,9 @@ OPTIONS: dict[str, dict[str, Option]] = {
         ),
         "normalisation": _normalisation(),
         "monte_carlo": Option(
-            0, (), "samples with dropout on that the exported graph averages; 0 for one without dropout",
+            0,
+            (),
+            "samples with dropout on that the exported graph averages; 0 for one without dropout",
             shapes_weights=False,
         ),
         "uncertainty": Option(
@@ -149,7 +151,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "stride_on": _STRIDE_ON,
         "normalisation": _normalisation(),
     },
-}  # fmt: skip
+}
 """Architecture -> option name -> option."""
 
 MODEL_NAMES = tuple(sorted(OPTIONS))
@@ -234,6 +236,9 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
 def add_option_argument(parser: argparse.ArgumentParser) -> None:
     """Add `--option NAME=VALUE`, which may be given several times."""
     parser.add_argument(
-        "--option", action="append", default=[], metavar="NAME=VALUE",
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
         help="option of the architecture, such as depth=101 (docs/models.md lists them); may be given several times",
-    )  # fmt: skip
+    )

@@ -67,9 +67,19 @@ _FAST_SCNN_CAMVID = Recipe(
 
 # python train/train.py --model fast_scnn --dataset synthetic
 _FAST_SCNN_SYNTHETIC = Recipe(
-    24, 8, 512, 1024, "adamw", 3e-3, weight_decay=1e-2, balanced=True,
-    crop_height=256, crop_width=512, scale_min=0.5, scale_max=1.5,
-)  # fmt: skip
+    24,
+    8,
+    512,
+    1024,
+    "adamw",
+    3e-3,
+    weight_decay=1e-2,
+    balanced=True,
+    crop_height=256,
+    crop_width=512,
+    scale_min=0.5,
+    scale_max=1.5,
+)
 
 # python train/train.py --model fastfcn --dataset cityscapes
 # FastFCN section 4.1: SGD, power 0.9, weight decay 1e-4, crops 768, as the reference's script for Cityscapes.
@@ -86,9 +96,19 @@ _NORMED = {"batch_norm": True}
 _UNET_CITYSCAPES = Recipe(200, 8, 512, 1024, "sgd", 0.01, crop_height=512, crop_width=512, options=_NORMED)
 _UNET_CAMVID = Recipe(80, 4, 360, 480, "adamw", 1e-3, weight_decay=1e-2, balanced=True, options=_NORMED)
 _UNET_SYNTHETIC = Recipe(
-    4, 4, 512, 1024, "adamw", 1e-3, weight_decay=1e-2, crop_height=128, crop_width=256, scale_min=0.25, scale_max=1.0,
+    4,
+    4,
+    512,
+    1024,
+    "adamw",
+    1e-3,
+    weight_decay=1e-2,
+    crop_height=128,
+    crop_width=256,
+    scale_min=0.25,
+    scale_max=1.0,
     options=_NORMED,
-)  # fmt: skip
+)
 
 # python train/train.py --model bayesian_segnet --dataset camvid --data-dir DIR --init imagenet
 # SegNet (arXiv 1511.00561, section 4): 360x480, SGD 0.1, momentum 0.9, batch 12, balanced classes, VGG16's weights.
@@ -106,9 +126,19 @@ _SEGNET_SYNTHETIC = Recipe(
 _DEEPLAB_CITYSCAPES = Recipe(484, 16, 1024, 2048, "sgd", 0.01, weight_decay=1e-4, crop_height=768, crop_width=768)
 _DEEPLAB_CAMVID = Recipe(60, 8, 360, 480, "adamw", 5e-4, weight_decay=1e-2, balanced=True)
 _DEEPLAB_SYNTHETIC = Recipe(
-    4, 4, 512, 1024, "adamw", 5e-4, weight_decay=1e-2, crop_height=256, crop_width=512, scale_min=0.25, scale_max=1.0,
+    4,
+    4,
+    512,
+    1024,
+    "adamw",
+    5e-4,
+    weight_decay=1e-2,
+    crop_height=256,
+    crop_width=512,
+    scale_min=0.25,
+    scale_max=1.0,
     options={"depth": 50},
-)  # fmt: skip
+)
 
 # python train/train.py --model panoptic_deeplab --dataset cityscapes --init imagenet
 # Trains the semantic branch alone: the losses of centres and offsets are not here yet. bowenc0221's setting of

@@ -31,15 +31,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     parser.add_argument("--output", type=Path, help="run folder (default: runs/MODEL-DATASET-TIME)")
     parser.add_argument(
-        "--init", choices=("random", "imagenet", "voc"),
+        "--init",
+        choices=("random", "imagenet", "voc"),
         help="what to start from: random weights, a backbone of ImageNet, a network of PASCAL VOC "
         "(default: random, or --init-weights)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--init-weights", type=Path, metavar="FILE",
+        "--init-weights",
+        type=Path,
+        metavar="FILE",
         help="weights to start from: an earlier run's or imported ones (*.weights.h5), of any number of classes, "
         "or a published checkpoint",
-    )  # fmt: skip
+    )
     add_option_argument(parser)
     parser.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation")
     parser.add_argument("--limit", type=positive_int, help="use at most this many frames of each split")

@@ -29,7 +29,7 @@ class ImportRecord:
 
     Attributes:
         model: architecture.
-        source: whose naming the checkpoint follows, key in train.checkpoint_import.SOURCES.
+        source: whose naming the checkpoint follows, key in train.checkpoint_import.CHECKPOINT_FAMILIES.
         file: name of the checkpoint.
         file_sha256: of the checkpoint.
         dataset: whose classes the classifier has; None where that is unknown.

@@ -69,30 +69,45 @@ def build_parser() -> argparse.ArgumentParser:
         prog="benchmarks/gpu_check.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("gpu-check.json"), metavar="FILE",
+        "--output",
+        type=Path,
+        default=Path("gpu-check.json"),
+        metavar="FILE",
         help="JSON that is written (default: gpu-check.json)",
-    )  # fmt: skip
+    )
     parser.add_argument("--minutes", type=minutes_argument, default=10.0, help="time for everything (default: 10)")
     parser.add_argument("--artifacts", type=Path, metavar="FOLDER", help="artefact folders that were made elsewhere")
     parser.add_argument(
         "--camvid", type=Path, metavar="FOLDER", help="CamVid, for mIoU (default: $SEGEDGE_DATA/camvid, data/camvid)"
     )
     parser.add_argument(
-        "--size", type=size_argument, default=parse_size("512x1024"), metavar="HxW",
+        "--size",
+        type=size_argument,
+        default=parse_size("512x1024"),
+        metavar="HxW",
         help="size of the networks in pixels (default: 512x1024)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--target-size", type=size_argument, default=parse_size("1024x2048"), metavar="HxW",
+        "--target-size",
+        type=size_argument,
+        default=parse_size("1024x2048"),
+        metavar="HxW",
         help="size of the Fast-SCNN that the targets are judged by, and of timed kernels (default: 1024x2048)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--models", type=models_argument, default=list(MODEL_NAMES), metavar="NAME,...",
+        "--models",
+        type=models_argument,
+        default=list(MODEL_NAMES),
+        metavar="NAME,...",
         help=f"architectures (default: {','.join(MODEL_NAMES)})",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--work", type=Path, default=CHECKOUT / "out" / "gpu-check", metavar="FOLDER",
+        "--work",
+        type=Path,
+        default=CHECKOUT / "out" / "gpu-check",
+        metavar="FOLDER",
         help="where artefacts and engines are made (default: out/gpu-check of the checkout)",
-    )  # fmt: skip
+    )
     amounts = parser.add_argument_group("how much of everything")
     defaults = Amounts()
     for name, what in (
@@ -105,13 +120,18 @@ def build_parser() -> argparse.ArgumentParser:
             f"--{name}", type=positive_int, default=default, metavar="N", help=f"{what} (default: {default})"
         )
     amounts.add_argument(
-        "--seconds", type=seconds_argument, default=defaults.seconds,
+        "--seconds",
+        type=seconds_argument,
+        default=defaults.seconds,
         help=f"least time of a latency, each way (default: {defaults.seconds:g})",
-    )  # fmt: skip
+    )
     amounts.add_argument(
-        "--warm-up", type=seconds_argument, default=defaults.warmup_seconds, metavar="SECONDS",
+        "--warm-up",
+        type=seconds_argument,
+        default=defaults.warmup_seconds,
+        metavar="SECONDS",
         help=f"least time of frames before each latency (default: {defaults.warmup_seconds:g})",
-    )  # fmt: skip
+    )
     amounts.add_argument(
         "--calibration-images", type=positive_int, metavar="N", help="of int8 (default: that of export/build_engine.py)"
     )

@@ -16,7 +16,7 @@ import numpy as np
 from edge.card import EngineCard
 from edge.runtime.calls import call, one_line
 from edge.runtime.cuda.context import CudaContext
-from edge.runtime.resource_stack import Holdings, cleared_frames
+from edge.runtime.resource_stack import ResourceStack, release_traceback_locals
 from edge.runtime.tensorrt import import_tensorrt, message_logger
 
 TRTEXEC_PLACES = ("trtexec", "/usr/src/tensorrt/bin/trtexec")
@@ -80,11 +80,11 @@ def time_bare(engine: Path, card: EngineCard, frame: np.ndarray, runs: int, warm
     Raises:
         BackendError: a call failed.
     """
-    held = Holdings()
+    held = ResourceStack()
     context = CudaContext()
     held.hold("context", context, ("Context.detach", lambda made: made.detach))
     try:
-        with cleared_frames():  # a failed call keeps nothing beyond the end of its context
+        with release_traceback_locals():  # a failed call keeps nothing beyond the end of its context
             return _time_bare(engine, card, frame, runs, warmup_seconds, context, held)
     finally:
         held.release()
@@ -97,7 +97,7 @@ def _time_bare(
     runs: int,
     warmup_seconds: float,
     context: CudaContext,
-    held: Holdings,
+    held: ResourceStack,
 ) -> list[float]:
     trt, driver, contract = import_tensorrt(), context.driver, card.contract
     logger = message_logger(trt)
@@ -124,7 +124,7 @@ def _time_bare(
     return [_run_once(held) for _ in range(runs)]
 
 
-def _run_once(held: Holdings) -> float:
+def _run_once(held: ResourceStack) -> float:
     stream: Any = held["stream"]
     held["begin"].record(stream)
     execute = held["execution"].execute_async_v3

@@ -18,7 +18,7 @@ from benchmarks.gpu_check import bare
 from benchmarks.gpu_check.environment import choose_tactics
 from benchmarks.gpu_check.record import BuiltCheck, LatencyCheck, PipelinedLatency, SlowLayer, SoakCheck
 from edge.bench.bench_record import BenchRecord
-from edge.bench.measure import BenchPlan, run_benchmark
+from edge.bench.measure import BenchSettings, run_benchmark
 from edge.errors import SegEdgeError
 from edge.frames import DatasetFrames, SyntheticFrames
 from edge.preprocess import prepare_rgb
@@ -76,9 +76,17 @@ def build_check(
     """
     choose_tactics()
     request = BuildRequest(
-        model=model, height=size[0], width=size[1], precision=precision, backend="tensorrt", dataset=dataset,
-        data_dir=Path(data_dir) if data_dir else None, weights_path=None, accuracy_images=images, options=options,
-    )  # fmt: skip
+        model=model,
+        height=size[0],
+        width=size[1],
+        precision=precision,
+        backend="tensorrt",
+        dataset=dataset,
+        data_dir=Path(data_dir) if data_dir else None,
+        weights_path=None,
+        accuracy_images=images,
+        options=options,
+    )
     if precision == "int8":
         request = _with_int8(request, calibration_images)
     result = build(request)
@@ -154,7 +162,7 @@ def latency_check(folder: str, frames: int, seconds: float, warmup_seconds: floa
 
     def measure(warmup_frames: int, wanted_s: float, in_flight: int) -> BenchRecord:
         runner, _ = open_engine(folder)
-        return run_benchmark(runner, card, drawn, BenchPlan(warmup_frames, frames, wanted_s, in_flight))
+        return run_benchmark(runner, card, drawn, BenchSettings(warmup_frames, frames, wanted_s, in_flight))
 
     warmup_frames = frames_that_take(warmup_seconds, measure(LEAST_WARMUP_FRAMES, warmup_seconds, 1))
     alone = measure(warmup_frames, seconds, 1)

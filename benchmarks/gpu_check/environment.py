@@ -36,8 +36,16 @@ FIRST_WITHOUT_LIBRARIES = (10, 0)
 COMPILER_COMMAND = "sudo apt install nvidia-jetpack on a Jetson, pip install nvidia-cuda-nvrtc-cu12 elsewhere"
 
 _CLOCK_FIELDS = (
-    *("driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "clocks.max.mem"),
-    *("power.draw", "power.limit", "temperature.gpu", "persistence_mode", "pstate"),
+    "driver_version",
+    "clocks.sm",
+    "clocks.mem",
+    "clocks.max.sm",
+    "clocks.max.mem",
+    "power.draw",
+    "power.limit",
+    "temperature.gpu",
+    "persistence_mode",
+    "pstate",
 )
 
 

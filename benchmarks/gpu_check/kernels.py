@@ -16,7 +16,7 @@ from edge.runtime.calls import call
 from edge.runtime.cuda import launches, load_image
 from edge.runtime.cuda.context import CudaContext
 from edge.runtime.cuda.launches import Launch
-from edge.runtime.resource_stack import Holdings
+from edge.runtime.resource_stack import ResourceStack
 
 STRIDE = 8
 ALPHA = 0.55
@@ -43,7 +43,7 @@ class KernelBench:
     """
 
     def __init__(self, image: bytes) -> None:
-        self._image, self._held = image, Holdings()
+        self._image, self._held = image, ResourceStack()
 
     def __enter__(self) -> KernelBench:
         self._context = CudaContext()
@@ -127,9 +127,12 @@ def check_kernels(height: int, width: int, classes: int = 19) -> KernelCheck:
     """
     with KernelBench(load_image(this_machine().compute_capability or "")) as bench:
         cases = (
-            *_prepare_cases(bench), *_nv12_cases(bench), *_widen_cases(bench), *_label_cases(bench),
+            *_prepare_cases(bench),
+            *_nv12_cases(bench),
+            *_widen_cases(bench),
+            *_label_cases(bench),
             *_paint_cases(bench),
-        )  # fmt: skip
+        )
         milliseconds = _times(bench, height, width, classes)
     return KernelCheck(tuple(cases), height, width, classes, milliseconds)
 

@@ -21,8 +21,22 @@ MOVING = ("Transpose", "Reshape", "Slice", "Squeeze", "Unsqueeze", "Flatten", "S
 """Operators that put integers elsewhere and change none, as ONNX Runtime does between a Q and its DQ."""
 
 ACTIVATIONS = (
-    *("Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Elu", "Selu", "Celu", "Softplus"),
-    *("Softsign", "ThresholdedRelu", "Tanh", "Mish", "Gelu"),
+    "Relu",
+    "LeakyRelu",
+    "PRelu",
+    "Clip",
+    "Sigmoid",
+    "HardSigmoid",
+    "HardSwish",
+    "Elu",
+    "Selu",
+    "Celu",
+    "Softplus",
+    "Softsign",
+    "ThresholdedRelu",
+    "Tanh",
+    "Mish",
+    "Gelu",
 )
 """Operators that a backend fuses with the layer in front."""
 

@@ -160,7 +160,12 @@ def weight_is_symmetric_int8(graph: QdqGraph) -> Found:
 
 
 ONNXRUNTIME_RULES = (
-    dequantizer_reads_integers, integers_are_only_moved, quantized_weight_has_quantized_input,
-    bias_scale_is_the_product, bias_is_int32, bias_is_quantized_with_its_layer, activation_is_unsigned,
+    dequantizer_reads_integers,
+    integers_are_only_moved,
+    quantized_weight_has_quantized_input,
+    bias_scale_is_the_product,
+    bias_is_int32,
+    bias_is_quantized_with_its_layer,
+    activation_is_unsigned,
     weight_is_symmetric_int8,
-)  # fmt: skip
+)

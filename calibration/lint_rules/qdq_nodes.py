@@ -22,8 +22,18 @@ from calibration.lint_rules.graph import BOTH, Found, QdqGraph, attribute_of, fi
 from calibration.onnx_graph.view import WEIGHTED, group_of
 
 INTEGER_OPERATORS = (
-    *("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "QGemm"),
-    *("QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearSigmoid", "QLinearAveragePool", "QLinearGlobalAveragePool"),
+    "QLinearConv",
+    "QLinearMatMul",
+    "ConvInteger",
+    "MatMulInteger",
+    "DynamicQuantizeLinear",
+    "QGemm",
+    "QLinearAdd",
+    "QLinearMul",
+    "QLinearConcat",
+    "QLinearSigmoid",
+    "QLinearAveragePool",
+    "QLinearGlobalAveragePool",
 )
 
 _SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
@@ -305,12 +315,24 @@ def bias_is_float(graph: QdqGraph) -> Found:
 
 
 NODE_RULES = (
-    scale_is_constant, scale_is_positive, scale_is_float32, zero_point_is_zero, integers_are_signed,
-    zero_point_has_the_shape_of_the_scale, activation_has_one_scale, dequantizer_reads_quantized_values,
-    quantizer_is_read_by_dequantizers, pair_has_one_scale, operators_are_float, control_flow_is_absent,
-    layer_is_quantized_whole, weight_axis_counts_output_channels, axis_is_given,
-    weight_has_a_scale_per_channel, bias_is_float,
-)  # fmt: skip
+    scale_is_constant,
+    scale_is_positive,
+    scale_is_float32,
+    zero_point_is_zero,
+    integers_are_signed,
+    zero_point_has_the_shape_of_the_scale,
+    activation_has_one_scale,
+    dequantizer_reads_quantized_values,
+    quantizer_is_read_by_dequantizers,
+    pair_has_one_scale,
+    operators_are_float,
+    control_flow_is_absent,
+    layer_is_quantized_whole,
+    weight_axis_counts_output_channels,
+    axis_is_given,
+    weight_has_a_scale_per_channel,
+    bias_is_float,
+)
 
 
 def _behind_pair(graph: QdqGraph, tensor: str) -> bool:

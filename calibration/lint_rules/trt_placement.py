@@ -161,7 +161,8 @@ def concat_has_one_scale(graph: QdqGraph) -> Found:
 
 
 @rule(
-    "warning", "Keep what reads the smaller one in float, or equalise the branches; sharing one scale costs the bits."
+    "warning",
+    "Keep what reads the smaller one in float, or equalise the branches; sharing one scale costs the bits.",
 )
 def concat_ranges_are_alike(graph: QdqGraph) -> Found:
     """What a Concat joins has ranges of about one size.
@@ -310,7 +311,15 @@ def _computes_integers(graph: QdqGraph, node: Any, index: int) -> bool:
 
 
 PLACEMENT_RULES = (
-    layer_and_activation_are_together, batch_norm_is_folded, residual_is_quantized, fused_branch_is_float,
-    passed_on_values_keep_their_scale, concat_has_one_scale, concat_ranges_are_alike, tensor_is_quantized_at_one_scale,
-    network_output_is_float, pair_is_not_repeated, pair_serves_integers,
-)  # fmt: skip
+    layer_and_activation_are_together,
+    batch_norm_is_folded,
+    residual_is_quantized,
+    fused_branch_is_float,
+    passed_on_values_keep_their_scale,
+    concat_has_one_scale,
+    concat_ranges_are_alike,
+    tensor_is_quantized_at_one_scale,
+    network_output_is_float,
+    pair_is_not_repeated,
+    pair_serves_integers,
+)

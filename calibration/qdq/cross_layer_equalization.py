@@ -27,7 +27,7 @@ _BALANCED = 0.01
 """A pair whose factors are all this close to 1 is left as it is."""
 
 
-def equalise(model: Any, ranges: Ranges) -> tuple[Any, tuple[tuple[str, str, str], ...]]:
+def equalize_cross_layer(model: Any, ranges: Ranges) -> tuple[Any, tuple[tuple[str, str, str], ...]]:
     """Balance the channels between pairs of convolutions.
 
     A pair is Conv -> Conv, or with Relu, LeakyRelu or PRelu between, where each tensor between has one reader and is no

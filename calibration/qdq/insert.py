@@ -28,12 +28,12 @@ from calibration.onnx_graph.mac_count import multiply_adds
 from calibration.onnx_graph.view import WEIGHTED, GraphView, group_of, weight_axis
 from calibration.qdq.bias_correction import bias_shift
 from calibration.qdq.placement import Placement
-from calibration.qdq.quantization_config import FLOAT, INT8, QuantizationRecipe
+from calibration.qdq.quantization_config import FLOAT, INT8, QuantizationConfig
 from calibration.qdq.weights import LARGEST_INTEGER, quantize_weight, weight_scales
-from calibration.qdq_ort.integer_input import read_frame_as_integers
-from calibration.qdq_ort.pointwise_matmul import multiply_matrices
-from calibration.qdq_ort.pooling_matmul import pool_by_products
-from calibration.qdq_ort.stem_packing import pair_first_columns
+from calibration.qdq_ort.integer_input import take_integer_input
+from calibration.qdq_ort.pointwise_matmul import pointwise_as_matmul
+from calibration.qdq_ort.pooling_matmul import pool_as_matmul
+from calibration.qdq_ort.stem_packing import pack_stem_columns
 from calibration.ranges.record import Ranges
 from calibration.results import LayerReport
 from edge.errors import GraphError, InputError
@@ -74,7 +74,7 @@ class QuantizedGraph:
 
 
 def quantize(
-    model: Any, ranges: Ranges, recipe: QuantizationRecipe, form: str, unsigned_levels: int = 255
+    model: Any, ranges: Ranges, recipe: QuantizationConfig, form: str, unsigned_levels: int = 255
 ) -> QuantizedGraph:
     """Insert Q/DQ pairs.
 
@@ -106,7 +106,7 @@ def quantize(
         raise InputError(f"no layer is named {', '.join(unknown[:3])}, so it cannot stay in float")
     placement = Placement(view, ranges, recipe, form)
     if form == "onnxruntime":
-        tensors = read_frame_as_integers(onnx, target.graph, ranges.tensors, placement.runs_in_int8)
+        tensors = take_integer_input(onnx, target.graph, ranges.tensors, placement.runs_in_int8)
         if tensors is not None:
             ranges, view = dataclasses.replace(ranges, tensors=tensors), GraphView(target.graph)
             placement = Placement(view, ranges, recipe, form)
@@ -115,9 +115,9 @@ def quantize(
     weight_levels = REDUCED_WEIGHT_LEVELS if saturates else LARGEST_INTEGER
     _Writer(onnx, target.graph, view, placement, ranges, recipe, form, weight_levels).run()
     if form == "onnxruntime":
-        pair_first_columns(onnx, target.graph)
-        multiply_matrices(onnx, target.graph)
-        pool_by_products(onnx, target)
+        pack_stem_columns(onnx, target.graph)
+        pointwise_as_matmul(onnx, target.graph)
+        pool_as_matmul(onnx, target)
     _drop_unread(target.graph)
     onnx.checker.check_model(target)
     return QuantizedGraph(target.SerializeToString(deterministic=True), layers)
@@ -159,7 +159,7 @@ class _Writer:
         view: GraphView,
         placement: Placement,
         ranges: Ranges,
-        recipe: QuantizationRecipe,
+        recipe: QuantizationConfig,
         form: str,
         weight_levels: int,
     ) -> None:

@@ -10,15 +10,22 @@ from __future__ import annotations
 from typing import Any
 
 from calibration.onnx_graph.view import KEEPS_RANGE, WEIGHTED, GraphView, group_of
-from calibration.qdq.quantization_config import FLOAT, MEASURED_APART, QuantizationRecipe
+from calibration.qdq.quantization_config import FLOAT, MEASURED_APART, QuantizationConfig
 from calibration.qdq_ort.pointwise_matmul import is_pointwise
 from calibration.ranges.record import Ranges
 
 ONNXRUNTIME_WEIGHTED = ("Conv", "Gemm")
 
 ONNXRUNTIME_STORED = (
-    *ONNXRUNTIME_WEIGHTED, "Add", "Relu", "Concat", "Resize", "MaxPool", "AveragePool", "GlobalAveragePool",
-)  # fmt: skip
+    *ONNXRUNTIME_WEIGHTED,
+    "Add",
+    "Relu",
+    "Concat",
+    "Resize",
+    "MaxPool",
+    "AveragePool",
+    "GlobalAveragePool",
+)
 """Operators that ONNX Runtime has on uint8 in the Q/DQ form."""
 
 HOSTILE_RATIO = 4.0
@@ -41,7 +48,7 @@ class Placement:
         float_reasons: name of a weighted node that stays in float -> why.
     """
 
-    def __init__(self, view: GraphView, ranges: Ranges, recipe: QuantizationRecipe, form: str) -> None:
+    def __init__(self, view: GraphView, ranges: Ranges, recipe: QuantizationConfig, form: str) -> None:
         self._view, self._ranges, self._recipe, self._form = view, ranges, recipe, form
         self.float_reasons = self._asked_float()
         self.reads = self._tensorrt_reads() if form == "tensorrt" else self._onnxruntime_reads()

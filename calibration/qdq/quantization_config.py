@@ -16,7 +16,7 @@ MEASURED_APART = "measured apart"
 
 
 @record(schema=1, what="quantisation recipe")
-class QuantizationRecipe:
+class QuantizationConfig:
     """Choices that turn a float graph and its ranges into one quantised graph.
 
     Attributes:

@@ -185,7 +185,7 @@ class _Walk:
         return None if tensor is None else self._onnx.numpy_helper.to_array(tensor)
 
 
-def read_frame_as_integers(
+def take_integer_input(
     onnx: Any,
     graph: Any,
     tensors: dict[str, TensorRange],

@@ -35,7 +35,7 @@ def _is_pointwise(node: Any, shape: tuple[int, ...]) -> bool:
     )
 
 
-def multiply_matrices(onnx: Any, graph: Any) -> tuple[str, ...]:
+def pointwise_as_matmul(onnx: Any, graph: Any) -> tuple[str, ...]:
     """Turn quantised 1x1 convolutions whose result something reads in float into matrix products.
 
     Args:

@@ -56,7 +56,7 @@ class _Pooled:
         return _Pooled(self.source, rows, columns, self.nodes | {node.name}, self.has_means or takes_means)
 
 
-def pool_by_products(onnx: Any, model: Any) -> tuple[str, ...]:
+def pool_as_matmul(onnx: Any, model: Any) -> tuple[str, ...]:
     """Replace chains of Slice, ReduceMean and Concat along rows and columns by matrix products.
 
     Args:

@@ -84,7 +84,7 @@ class _Stem:
         return wide.reshape(OUTPUTS * out, COLUMNS * channels, height, self.kernel_blocks)
 
 
-def pair_first_columns(onnx: Any, graph: Any) -> bool:
+def pack_stem_columns(onnx: Any, graph: Any) -> bool:
     """Rewrite the first convolution of a quantised graph to make two columns at once, if it is one that gains.
 
     Args:
@@ -130,9 +130,7 @@ def _stem_at(onnx: Any, graph: Any, view: GraphView, node: Any) -> _Stem | None:
     if borders and (pads[1] or pads[3]):
         return None  # two kinds of border would have to be kept apart
     values = onnx.numpy_helper.to_array(view.constants[weight.input[0]])
-    stem = _Stem(
-        node, name, shape, borders, transpose, quantize, values, joined[0] + pads[1], joined[1] + pads[3]
-    )  # fmt: skip
+    stem = _Stem(node, name, shape, borders, transpose, quantize, values, joined[0] + pads[1], joined[1] + pads[3])
     width = shape[2]
     outputs = (stem.left + width + stem.right - values.shape[3]) // 2 + 1
     fits = width % COLUMNS == 0 and 2 * outputs == width and shape[3] <= _MOST_CHANNELS and stem.blocks_right >= 0

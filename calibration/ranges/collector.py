@@ -36,8 +36,20 @@ SAVE_EVERY_S = 30.0
 _MOST_THREADS = 8  # memory is the bottleneck by then
 
 _PREPARES = (
-    *("Cast", "Mul", "Add", "Sub", "Div", "Transpose", "Identity"),
-    *("Reshape", "Squeeze", "Unsqueeze", "Gather", "Slice", "Split", "Concat"),
+    "Cast",
+    "Mul",
+    "Add",
+    "Sub",
+    "Div",
+    "Transpose",
+    "Identity",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+    "Gather",
+    "Slice",
+    "Split",
+    "Concat",
 )
 """Operators that scale a frame, order its channels or lay it out."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from calibration.qdq.insert import QuantizedGraph, quantize
-from calibration.qdq.quantization_config import QuantizationRecipe, counted
+from calibration.qdq.quantization_config import QuantizationConfig, counted
 from calibration.ranges.record import Ranges
 from calibration.ranges.thresholds import METHODS
 from calibration.results import SearchStep
@@ -56,7 +56,7 @@ class SearchOutcome:
         is_out_of_time: whether time ended the search.
     """
 
-    recipe: QuantizationRecipe
+    recipe: QuantizationConfig
     quantized: QuantizedGraph
     labels: SetLabels
     is_met: bool
@@ -69,13 +69,14 @@ class _SearchEndedError(Exception):
     """Ends a search: the budget holds, or time is up."""
 
 
-class RecipeSearch:
+class ConfigSearch:
     """One search.
 
     Args:
         model: float graph (onnx.ModelProto).
         ranges: of its activations.
-        equalise: gives the equalised graph and its ranges when first asked; None if no channels can be balanced.
+        equalized: gives the graph with equalised channels, and its ranges, when first asked; None if no channels
+            can be balanced.
         form: "tensorrt" or "onnxruntime".
         unsigned_levels: see calibration.qdq.insert.
         contract: of the graph.
@@ -91,7 +92,7 @@ class RecipeSearch:
         self,
         model: Any,
         ranges: Ranges,
-        equalise: Callable[[], tuple[Any, Ranges] | None],
+        equalized: Callable[[], tuple[Any, Ranges] | None],
         form: str,
         unsigned_levels: int,
         contract: Contract,
@@ -102,7 +103,7 @@ class RecipeSearch:
         seconds: float,
         say: Say,
     ) -> None:
-        self._plain, self._equalise = (model, ranges), equalise
+        self._plain, self._equalized = (model, ranges), equalized
         self._balanced: tuple[Any, Ranges] | None = None
         self._asked_to_balance = False
         self._form, self._levels, self._contract = form, unsigned_levels, contract
@@ -110,13 +111,13 @@ class RecipeSearch:
         self._state = stored_state(store, key)
         self._labels: dict[str, SetLabels] = {}  # digest -> what this search has seen of a recipe
         self._order: list[str] = []  # digests of this search's recipes, as they were tried
-        self._recipes: dict[str, QuantizationRecipe] = {}
+        self._recipes: dict[str, QuantizationConfig] = {}
         self._sensitivities: dict[str, Sensitivity] = {}
-        self._best: QuantizationRecipe | None = None
-        self._met: QuantizationRecipe | None = None
+        self._best: QuantizationConfig | None = None
+        self._met: QuantizationConfig | None = None
         self._deadline_s = float("inf")
 
-    def run(self, recipe: QuantizationRecipe, measure_layers: bool = False, first: str = "plain") -> SearchOutcome:
+    def run(self, recipe: QuantizationConfig, measure_layers: bool = False, first: str = "plain") -> SearchOutcome:
         """Search, starting from a recipe.
 
         Args:
@@ -148,7 +149,7 @@ class RecipeSearch:
         steps = tuple(known for digest in self._order for known in self._state.steps if known.recipe_sha256 == digest)
         return SearchOutcome(found, quantized, labels, step.within_budget, steps, self._sensitivities, is_out_of_time)
 
-    def _is_outdated(self, recipe: QuantizationRecipe, step: SearchStep) -> bool:
+    def _is_outdated(self, recipe: QuantizationConfig, step: SearchStep) -> bool:
         """Say whether the figures that were kept of a recipe are not those that were measured just now."""
         kept = self._known_or_none(recipe)
         return (
@@ -163,12 +164,12 @@ class RecipeSearch:
         self._labels, self._order, self._sensitivities = {}, [], {}
         self._best = self._met = None
 
-    def quantized(self, recipe: QuantizationRecipe) -> QuantizedGraph:
+    def quantized(self, recipe: QuantizationConfig) -> QuantizedGraph:
         """Return the graph of a recipe."""
         model, ranges = self.source(recipe)
         return quantize(model, ranges, recipe, self._form, self._levels)
 
-    def source(self, recipe: QuantizationRecipe) -> tuple[Any, Ranges]:
+    def source(self, recipe: QuantizationConfig) -> tuple[Any, Ranges]:
         """Return the float graph and the ranges that a recipe starts from.
 
         Raises:
@@ -177,14 +178,14 @@ class RecipeSearch:
         if not recipe.equalised:
             return self._plain
         if not self._asked_to_balance:
-            self._asked_to_balance, self._balanced = True, self._equalise()
+            self._asked_to_balance, self._balanced = True, self._equalized()
         if self._balanced is None:
             raise InputError("the graph has no channels that can be equalised, or their ranges are not here")
         return self._balanced
 
     # Evaluating
 
-    def _try(self, recipe: QuantizationRecipe, what: str) -> SearchStep:
+    def _try(self, recipe: QuantizationConfig, what: str) -> SearchStep:
         """Evaluate a recipe, or take what is known of it; stop the search if it holds the budget.
 
         Raises:
@@ -216,12 +217,12 @@ class RecipeSearch:
     def _evaluate(self, quantized: QuantizedGraph, what: str) -> SetLabels:
         return self._accuracy.evaluate(graph_runner(quantized.data, self._contract, exact=True), what)
 
-    def _step(self, what: str, recipe: QuantizationRecipe, quantized: QuantizedGraph, labels: SetLabels) -> SearchStep:
+    def _step(self, what: str, recipe: QuantizationConfig, quantized: QuantizedGraph, labels: SetLabels) -> SearchStep:
         drop = drop_points(self._accuracy.float_labels, labels)
         holds = self._budget.holds(drop, labels.agreement)
         return SearchStep(what, recipe.digest(), quantized.int8_mac_share, labels.agreement, drop, holds)
 
-    def _known(self, recipe: QuantizationRecipe) -> SearchStep:
+    def _known(self, recipe: QuantizationConfig) -> SearchStep:
         digest = recipe.digest()
         return next(step for step in self._state.steps if step.recipe_sha256 == digest)
 
@@ -231,7 +232,7 @@ class RecipeSearch:
 
     # Cures
 
-    def _cure(self, recipe: QuantizationRecipe) -> None:
+    def _cure(self, recipe: QuantizationConfig) -> None:
         """Try what costs no speed, one after the other; each is kept if it costs less.
 
         Raises:
@@ -250,7 +251,7 @@ class RecipeSearch:
         if tuned != self._best:
             self._try(tuned, f"another method for {counted(len(tuned.tensor_methods), 'tensor')}")
 
-    def _tuned(self, recipe: QuantizationRecipe) -> QuantizationRecipe:
+    def _tuned(self, recipe: QuantizationConfig) -> QuantizationConfig:
         """Return a recipe in which the most sensitive layers read ranges by the method that hurts least.
 
         Raises:
@@ -306,7 +307,7 @@ class RecipeSearch:
         self._prune(recipe, order[:high])
         raise _SearchEndedError
 
-    def _prune(self, recipe: QuantizationRecipe, floats: list[str]) -> None:
+    def _prune(self, recipe: QuantizationConfig, floats: list[str]) -> None:
         """Take layers back into INT8 that the budget does not need in float, those that help least first."""
         kept = list(floats)
         for name in list(reversed(floats))[:_PRUNE_TRIES]:
@@ -315,7 +316,7 @@ class RecipeSearch:
                 kept = fewer
                 self._met = self._with_float(recipe, kept)
 
-    def _holds(self, recipe: QuantizationRecipe, floats: list[str]) -> bool:
+    def _holds(self, recipe: QuantizationConfig, floats: list[str]) -> bool:
         try:
             self._try(self._with_float(recipe, floats), f"{counted(len(floats), 'layer')} in float")
         except _SearchEndedError:
@@ -324,18 +325,18 @@ class RecipeSearch:
             return self._known(self._with_float(recipe, floats)).within_budget
         return False
 
-    def _known_or_none(self, recipe: QuantizationRecipe) -> SearchStep | None:
+    def _known_or_none(self, recipe: QuantizationConfig) -> SearchStep | None:
         digest = recipe.digest()
         return next((step for step in self._state.steps if step.recipe_sha256 == digest), None)
 
-    def _with_float(self, recipe: QuantizationRecipe, floats: list[str]) -> QuantizationRecipe:
+    def _with_float(self, recipe: QuantizationConfig, floats: list[str]) -> QuantizationConfig:
         reasons = dict(recipe.float_layers)
         for name in floats:
             error = self._sensitivities[name].output_error
             reasons[name] = f"over the budget: alone in INT8 it changes the logits by {100 * error:.2g} % (RMS)"
         return dataclasses.replace(recipe, float_layers=reasons)
 
-    def _order_of_return(self, recipe: QuantizationRecipe) -> list[str]:
+    def _order_of_return(self, recipe: QuantizationConfig) -> list[str]:
         """Return the layers by the noise power that they add per share of multiply-adds lost with them."""
         before = self.quantized(recipe).int8_mac_share
         gains = {}
@@ -348,7 +349,7 @@ class RecipeSearch:
 
     # Layers one by one
 
-    def _measure_layers(self, recipe: QuantizationRecipe) -> None:
+    def _measure_layers(self, recipe: QuantizationConfig) -> None:
         recipe = dataclasses.replace(recipe, float_layers={})  # a layer is measured with all others in float anyway
         digest = recipe.digest()
         prefix = f"{digest} "
@@ -372,7 +373,7 @@ class RecipeSearch:
         if time.monotonic() > self._deadline_s:
             raise _SearchEndedError
 
-    def _meter(self, recipe: QuantizationRecipe) -> SensitivityMeter:
+    def _meter(self, recipe: QuantizationConfig) -> SensitivityMeter:
         model, ranges = self.source(recipe)
         frames, contract = self._accuracy.frames, self._contract
         prepare = FramePreparer(contract.height, contract.width, "rgb")

@@ -11,7 +11,7 @@ from calibration.onnx_graph.file import import_onnx
 from calibration.onnx_graph.view import KEEPS_RANGE, GraphView
 from calibration.qdq.insert import quantize
 from calibration.qdq.placement import Placement
-from calibration.qdq.quantization_config import MEASURED_APART, QuantizationRecipe
+from calibration.qdq.quantization_config import MEASURED_APART, QuantizationConfig
 from calibration.ranges.record import Ranges
 from calibration.search.accuracy import graph_runner
 from edge.contract import Contract
@@ -34,7 +34,7 @@ class Sensitivity:
     label_change: float
 
 
-def quantized_nodes(model: Any, ranges: Ranges, recipe: QuantizationRecipe, form: str) -> tuple[list[str], list[str]]:
+def quantized_nodes(model: Any, ranges: Ranges, recipe: QuantizationConfig, form: str) -> tuple[list[str], list[str]]:
     """Return the nodes that a recipe quantises.
 
     Returns:
@@ -71,7 +71,7 @@ class SensitivityMeter:
         self._float_logits = self._logits(model.SerializeToString())
         self._float_labels = [logits.argmax(-3) for logits in self._float_logits]
 
-    def measure(self, recipe: QuantizationRecipe, node: str, others: list[str]) -> Sensitivity:
+    def measure(self, recipe: QuantizationConfig, node: str, others: list[str]) -> Sensitivity:
         """Measure one layer.
 
         Args:
@@ -96,7 +96,7 @@ class SensitivityMeter:
 
 def measure_all(
     meter: SensitivityMeter,
-    recipe: QuantizationRecipe,
+    recipe: QuantizationConfig,
     nodes: tuple[list[str], list[str]],
     known: dict[str, Sensitivity],
     each: Callable[[str, Sensitivity], None],

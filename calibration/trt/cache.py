@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from calibration.onnx_graph.file import load_graph
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.ranges.record import PREPROCESSING, RANGES_FILE, Ranges
 from calibration.trt.scales import tensor_scales
 from edge.artifacts import sha256_file, sha256_json, write_bytes
@@ -99,7 +99,7 @@ def first_line(tensorrt_version: str) -> str:
     return f"TRT-{number}-{ALGORITHM}"
 
 
-def cache_text(model: Any, ranges: Ranges, method: str | QuantizationRecipe, tensorrt_version: str) -> str:
+def cache_text(model: Any, ranges: Ranges, method: str | QuantizationConfig, tensorrt_version: str) -> str:
     """Return the calibration cache of a float graph.
 
     Args:

@@ -23,7 +23,7 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.ranges.record import PREPROCESSING, Ranges
 from calibration.trt.cache import CacheOrigin, cache_text, current_cache, parse_cache, text_of, write_cache
 from calibration.trt.scales import constant_scales, network_scales
@@ -181,7 +181,7 @@ class CacheCalibration(Calibration):
 
     @classmethod
     def of_ranges(
-        cls, model: Any, ranges: Ranges, method: str | QuantizationRecipe, tensorrt_version: str
+        cls, model: Any, ranges: Ranges, method: str | QuantizationConfig, tensorrt_version: str
     ) -> CacheCalibration:
         """Return the calibration that a float graph (onnx.ModelProto) and its ranges make.
 

@@ -27,7 +27,7 @@ import numpy as np
 from calibration.onnx_graph.file import import_onnx
 from calibration.onnx_graph.view import KEEPS_RANGE, GraphView
 from calibration.qdq.placement import HOSTILE_RATIO, Placement
-from calibration.qdq.quantization_config import FLOAT, QuantizationRecipe
+from calibration.qdq.quantization_config import FLOAT, QuantizationConfig
 from calibration.ranges.record import Ranges
 from edge.errors import GraphError
 
@@ -38,7 +38,7 @@ _MOVES = ("SHUFFLE", "SLICE", "IDENTITY", "CAST", "SQUEEZE", "UNSQUEEZE")
 """LayerTypes whose output holds the values of their input; not every version has all of them."""
 
 
-def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationRecipe) -> dict[str, float]:
+def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationConfig) -> dict[str, float]:
     """Return the scale of each tensor of a float graph that may be stored as INT8.
 
     They are those of the Q/DQ form wherever that has a pair, so that what was measured on it holds here. Beside them:
@@ -60,7 +60,7 @@ def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationRecipe) 
         GraphError: the graph has Q/DQ pairs: TensorRT takes no calibration cache then.
         InputError: the method is unknown.
     """
-    recipe = method if isinstance(method, QuantizationRecipe) else QuantizationRecipe(method=method)
+    recipe = method if isinstance(method, QuantizationConfig) else QuantizationConfig(method=method)
     own = import_onnx().ModelProto()
     own.CopyFrom(model)
     view = GraphView(own.graph)
@@ -93,7 +93,7 @@ def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationRecipe) 
 
 
 def _shared(
-    view: GraphView, recipe: QuantizationRecipe, thresholds: Mapping[str, float], activations: set[str]
+    view: GraphView, recipe: QuantizationConfig, thresholds: Mapping[str, float], activations: set[str]
 ) -> list[list[str]]:
     """Return the groups of tensors that are stored with one scale."""
     group_of: dict[str, list[str]] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.frame_source import add_frame_arguments, chosen_frames
-from edge.bench.measure import BenchPlan, run_benchmark
+from edge.bench.measure import BenchSettings, run_benchmark
 from edge.bench.power_section import power_lines
 from edge.bench.profile_cli import DESCRIPTION as PROFILE
 from edge.bench.profile_cli import add_arguments as add_profile_arguments
@@ -92,7 +92,9 @@ def _run(arguments: argparse.Namespace) -> int:
     dataset = arguments.dataset or (contract.dataset if arguments.accuracy or arguments.data_dir else None)
     labelled = open_dataset(dataset, arguments.data_dir, "val") if arguments.accuracy else None
     frames = chosen_frames(arguments, dataset, (contract.height, contract.width))
-    plan = BenchPlan(arguments.warmup, arguments.frames, arguments.seconds, arguments.in_flight, arguments.frame_format)
+    plan = BenchSettings(
+        arguments.warmup, arguments.frames, arguments.seconds, arguments.in_flight, arguments.frame_format
+    )
     with contextlib.ExitStack() as opened:
         power, passed_over = open_power_source(arguments.power, is_on_gpu=card.backend == "tensorrt")
         for reason in passed_over:

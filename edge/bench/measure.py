@@ -32,7 +32,7 @@ MOST_DISTINCT_FRAMES = 32
 
 
 @dataclass(frozen=True)
-class BenchPlan:
+class BenchSettings:
     """How long a benchmark goes on: until both the count and the time are reached.
 
     Attributes:
@@ -69,7 +69,7 @@ def run_benchmark(
     runner: Runner,
     card: EngineCard,
     frames: FrameSet,
-    plan: BenchPlan,
+    plan: BenchSettings,
     labelled: Dataset | None = None,
     power: PowerSource | None = None,
 ) -> BenchRecord:
@@ -141,7 +141,7 @@ def _milliseconds(values_ns: list[int]) -> list[float]:
 
 
 def _measure_with_power(
-    segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchPlan, power: PowerSource | None
+    segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchSettings, power: PowerSource | None
 ) -> tuple[_Samples, PowerRecord | None]:
     """Warm up and measure; with power, from before the warm-up until a sample after the last frame."""
     if power is None:
@@ -155,12 +155,12 @@ def _measure_with_power(
     return samples, power_record(sampler, samples.marks_ns)
 
 
-def _warm_up(segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchPlan) -> None:
+def _warm_up(segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchSettings) -> None:
     for index in range(plan.warmup_frames):
         segmenter(pictures[index % len(pictures)])
 
 
-def _measure(segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchPlan) -> _Samples:
+def _measure(segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchSettings) -> _Samples:
     """Keep as many frames under way as there may be, until enough were sent; then wait for the last of them."""
     samples = _Samples({}, [], [time.perf_counter_ns()])
     sent, elapsed_s = 0, 0.0

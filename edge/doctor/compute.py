@@ -99,10 +99,12 @@ def _kernel_compiler(surroundings: Surroundings) -> Finding:
     if found or any(wheels):
         return Finding(name, OK, "NVRTC")
     return Finding(
-        name, ADVICE, "neither nvcc nor NVRTC",
+        name,
+        ADVICE,
+        "neither nvcc nor NVRTC",
         "the project's CUDA kernels cannot be compiled, so frames are resized and labelled on the CPU",
         f"{INSTALL_ON_JETSON} nvidia-jetpack" if surroundings.is_jetson else "pip install nvidia-cuda-nvrtc-cu12",
-    )  # fmt: skip
+    )
 
 
 def cuda_version(surroundings: Surroundings) -> str | None:
@@ -167,15 +169,21 @@ def _tensorrt_binding(surroundings: Surroundings, is_needed: bool) -> Finding:
     if not answer.worked:
         jetpack, wheel = f"{INSTALL_ON_JETSON} nvidia-jetpack", "pip install --force-reinstall tensorrt"
         return Finding(
-            name, _lack(is_needed), f"{version}, cannot be loaded: {answer.text}",
-            "a library that it needs is not there", jetpack if surroundings.is_jetson else wheel,
-        )  # fmt: skip
+            name,
+            _lack(is_needed),
+            f"{version}, cannot be loaded: {answer.text}",
+            "a library that it needs is not there",
+            jetpack if surroundings.is_jetson else wheel,
+        )
     library = library_version(surroundings)
     if library and major_minor(library) != major_minor(version):
         return Finding(
-            name, ADVICE, f"{version}, the library is {library}", "one of the two is not the one that JetPack brought",
+            name,
+            ADVICE,
+            f"{version}, the library is {library}",
+            "one of the two is not the one that JetPack brought",
             "pip uninstall tensorrt" if surroundings.is_jetson else f"pip install 'tensorrt=={library}'",
-        )  # fmt: skip
+        )
     return Finding(name, OK, version)
 
 
@@ -183,18 +191,23 @@ def _pycuda(surroundings: Surroundings, is_needed: bool) -> Finding:
     version, mend = surroundings.package_version("pycuda"), "PATH=/usr/local/cuda/bin:$PATH pip install pycuda"
     if version is None and distribution_version(surroundings.folders_of_system_python(), "pycuda"):
         return Finding(
-            "pycuda", _lack(is_needed), "installed for the system's Python, hidden from this environment",
-            "the environment was made without the system's packages", mend,
-        )  # fmt: skip
+            "pycuda",
+            _lack(is_needed),
+            "installed for the system's Python, hidden from this environment",
+            "the environment was made without the system's packages",
+            mend,
+        )
     if version is None:
         return Finding("pycuda", _lack(is_needed), "not installed", "TensorRT engines are fed through it", mend)
     answer = surroundings.ask_python("import pycuda.driver")
     if not answer.worked:
         return Finding(
-            "pycuda", _lack(is_needed), f"{version}, cannot be loaded: {answer.text}",
+            "pycuda",
+            _lack(is_needed),
+            f"{version}, cannot be loaded: {answer.text}",
             "it was compiled for another CUDA or Python",
             "PATH=/usr/local/cuda/bin:$PATH pip install --force-reinstall --no-cache-dir --no-deps pycuda",
-        )  # fmt: skip
+        )
     return Finding("pycuda", OK, version)
 
 

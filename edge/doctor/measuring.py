@@ -54,14 +54,20 @@ def _service(surroundings: Surroundings, client: str | None) -> Finding:
     version = service_version(surroundings)
     if client and version and major_minor(client) != major_minor(version):
         return Finding(
-            name, ADVICE, f"{version}, the client is {client}", "the two must share major and minor version",
+            name,
+            ADVICE,
+            f"{version}, the client is {client}",
+            "the two must share major and minor version",
             f"pip install 'jetson-stats=={version}'",
-        )  # fmt: skip
+        )
     if not _may_read_socket(surroundings):
         return Finding(
-            name, ADVICE, "runs, but this user is not in the group jtop", "its socket is open to that group alone",
+            name,
+            ADVICE,
+            "runs, but this user is not in the group jtop",
+            "its socket is open to that group alone",
             "sudo usermod -aG jtop $USER, then log in again",
-        )  # fmt: skip
+        )
     if version is None:
         return Finding(name, OK, "runs, version unknown", "client and service must share major and minor version")
     return Finding(name, OK, version, "as installed; a service that has run since an older one needs a restart")
@@ -92,9 +98,12 @@ def _power_mode(surroundings: Surroundings) -> Finding:
     if number == best:
         return Finding("power mode", OK, f"{name} ({number})")
     return Finding(
-        "power mode", ADVICE, f"{name} ({number})",
-        f"clocks or cores are limited; {modes.get(best, 'the fastest one')} is not", f"sudo nvpmodel -m {best}",
-    )  # fmt: skip
+        "power mode",
+        ADVICE,
+        f"{name} ({number})",
+        f"clocks or cores are limited; {modes.get(best, 'the fastest one')} is not",
+        f"sudo nvpmodel -m {best}",
+    )
 
 
 def _clocks(surroundings: Surroundings) -> Finding:

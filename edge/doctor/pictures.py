@@ -11,10 +11,7 @@ WHEELS = (
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
-ASK_OPENCV = (
-    "import cv2, re; "
-    "print(cv2.__version__, bool(re.search(r'GStreamer:\\s+YES', cv2.getBuildInformation())))"
-)  # fmt: skip
+ASK_OPENCV = "import cv2, re; print(cv2.__version__, bool(re.search(r'GStreamer:\\s+YES', cv2.getBuildInformation())))"
 INSTALL_ON_JETSON = "sudo apt update && sudo apt install python3-opencv"
 INSTALL_ELSEWHERE = "pip install opencv-python-headless"
 
@@ -67,8 +64,10 @@ def _cameras(surroundings: Surroundings) -> Finding:
     devices = [path.name for path in surroundings.glob("dev/video*")]
     if surroundings.is_jetson and not surroundings.exists("tmp/argus_socket"):
         return Finding(
-            "cameras", ADVICE, ", ".join(devices) or "none",
+            "cameras",
+            ADVICE,
+            ", ".join(devices) or "none",
             "the camera service does not run, so CSI cameras do not answer; USB and RTSP cameras do",
             "sudo systemctl restart nvargus-daemon",
-        )  # fmt: skip
+        )
     return Finding("cameras", OK if devices else NOT_HERE, ", ".join(devices) or "no /dev/video*")

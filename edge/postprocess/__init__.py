@@ -192,9 +192,15 @@ def _native_kernel(backend: str | None) -> ctypes._CFuncPtr | None:
     kernel = library.segedge_upsample_argmax
     kernel.restype = ctypes.c_int
     kernel.argtypes = (
-        ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64,
-        ctypes.POINTER(_NativeAxis), ctypes.POINTER(_NativeAxis), ctypes.c_void_p, ctypes.c_int64,
-    )  # fmt: skip
+        ctypes.c_void_p,
+        ctypes.c_int64,
+        ctypes.c_int64,
+        ctypes.c_int64,
+        ctypes.POINTER(_NativeAxis),
+        ctypes.POINTER(_NativeAxis),
+        ctypes.c_void_p,
+        ctypes.c_int64,
+    )
     return kernel
 
 

@@ -11,7 +11,7 @@ from edge.contract import Contract
 from edge.errors import BackendError, InputError
 from edge.runtime.lane import Lane, LaneRequest
 from edge.runtime.layer_time import LayerTime
-from edge.runtime.resource_stack import cleared_frames
+from edge.runtime.resource_stack import release_traceback_locals
 
 
 class Runner(abc.ABC):
@@ -47,7 +47,7 @@ class Runner(abc.ABC):
             BackendError: the backend cannot load it here.
         """
         if not self._active:
-            with cleared_frames():
+            with release_traceback_locals():
                 self._activate_impl()
             self._active = True
 
@@ -95,7 +95,7 @@ class Runner(abc.ABC):
             raise InputError(
                 f"{self.contract.model} takes ({', '.join(map(str, wanted))}) uint8, got {frame.shape} {frame.dtype}"
             )
-        with cleared_frames():
+        with release_traceback_locals():
             outputs = self._infer_impl(np.ascontiguousarray(frame))
         return {name: value[0] for name, value in outputs.items()} if batch == 1 else outputs
 

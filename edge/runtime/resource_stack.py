@@ -10,7 +10,7 @@ from edge.runtime.calls import call
 
 
 @contextlib.contextmanager
-def cleared_frames() -> Iterator[None]:
+def release_traceback_locals() -> Iterator[None]:
     """Let an error out of a block without what the calls in it had in hand.
 
     A caller may keep an error, and its traceback keeps the local variables of every call that it went through: objects
@@ -23,7 +23,7 @@ def cleared_frames() -> Iterator[None]:
         raise
 
 
-class Holdings:
+class ResourceStack:
     """Objects by name, kept here alone so that nothing else keeps them alive.
 
     TensorRT and pycuda free most things in a destructor, which has to run while their CUDA context is current.

@@ -26,7 +26,7 @@ from edge.runtime.cuda.context import Buffer, CudaContext, take_buffer
 from edge.runtime.cuda.lane import CudaLane
 from edge.runtime.lane import Lane, LaneRequest
 from edge.runtime.layer_time import LayerTime
-from edge.runtime.resource_stack import Holdings, cleared_frames
+from edge.runtime.resource_stack import ResourceStack, release_traceback_locals
 from edge.runtime.tensorrt_profile import engine_layers, profile_execution
 
 INSTALL_TENSORRT = "sudo apt install python3-libnvinfer on a Jetson, pip install tensorrt elsewhere"
@@ -108,7 +108,7 @@ class TensorRtRunner(Runner):
         self._path, self._card = Path(path), card
         if card.batch_profile is not None:
             self.batches = (card.batch_profile[0], card.batch_profile[2])
-        self._held = Holdings()
+        self._held = ResourceStack()
         self._forget()
 
     def describe(self) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class TensorRtRunner(Runner):
             traceback.clear_frames(error.__traceback__)
             with contextlib.suppress(Exception):  # the first failure is the one to tell
                 self._held.release()
-            self._held = Holdings()
+            self._held = ResourceStack()
             self._forget()
             raise
 
@@ -313,7 +313,7 @@ class TensorRtRunner(Runner):
             self._bound = None
             self._held.replace("execution", lambda: None)
         try:
-            with cleared_frames():
+            with release_traceback_locals():
                 return self._profile_alone(batch, runs)
         finally:
             if is_exclusive:
@@ -338,7 +338,7 @@ class TensorRtRunner(Runner):
         except BackendError as reason:
             self._lane_problem = str(reason)
             return None
-        with self._context.current(), cleared_frames():
+        with self._context.current(), release_traceback_locals():
             lane = CudaLane(self._context, self, request, image, self._held["stream"], self._lanes.remove)
         self._lanes.append(lane)
         return lane
@@ -353,7 +353,7 @@ class TensorRtRunner(Runner):
             # The last thing that is released is the context, which also takes it off this thread.
             self._held.release()
         finally:
-            self._held = Holdings()
+            self._held = ResourceStack()
             self._forget()
 
     def _forget_but_context(self) -> None:

@@ -48,15 +48,17 @@ _KINDS = (
     (r"gather", "Gather"),
     (r"plugin", "Plugin"),
     (r"quantize", "Quantize"),
-    (r"pwn|pointwise|elementwise|activation|unary|scale|relu|sigmoid|tanh|clip|erf|sqrt|exp$|log$|add|mul$|sub$|div$|pow$",
-     "PointWise"),
+    (
+        r"pwn|pointwise|elementwise|activation|unary|scale|relu|sigmoid|tanh|clip|erf|sqrt|exp$|log$|add|mul$|sub$|div$|pow$",
+        "PointWise",
+    ),
     (r"slice|^split", "Slice"),
     (r"shuffle|transpose|reshape|squeeze|flatten", "Shuffle"),
     (r"^pad", "Pad"),
     (r"cast", "Cast"),
     (r"constant", "Constant"),
     (r"copy$", "Copy"),
-)  # fmt: skip
+)
 """What a fused layer is called after: of several that it is made of, the one that stands first here."""
 
 _COMPILED = "Myelin"

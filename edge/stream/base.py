@@ -26,7 +26,7 @@ class Frame:
     name: str
 
 
-class Source(abc.ABC):
+class FrameSource(abc.ABC):
     """Gives frames until it ends. A `with` block opens and closes it.
 
     Attributes:
@@ -53,7 +53,7 @@ class Source(abc.ABC):
         self.files: frozenset[Path] = frozenset()
         self.end_note: str | None = None
 
-    def __enter__(self) -> Source:
+    def __enter__(self) -> FrameSource:
         self.open()
         return self
 

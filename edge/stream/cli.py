@@ -19,7 +19,7 @@ from edge.provenance import RANDOM
 from edge.records import record_to_json
 from edge.runtime import Runner, open_engine
 from edge.segmenter import Segmenter, uncertainty_output
-from edge.stream.base import Sink, Source
+from edge.stream.base import FrameSource, Sink
 from edge.stream.heatmap import HeatMapPainter
 from edge.stream.overlay import OverlayPainter
 from edge.stream.painter import Painter
@@ -53,14 +53,19 @@ def build_parser() -> argparse.ArgumentParser:
         help="play a video file or synthetic scenes as a camera would: drop what is late",
     )
     parser.add_argument(
-        "--timeout", type=_positive_seconds, default=10.0, metavar="S",
+        "--timeout",
+        type=_positive_seconds,
+        default=10.0,
+        metavar="S",
         help="seconds to wait for a live source to open, and for a frame (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--show", choices=(LABELS, UNCERTAINTY, BOTH), default=LABELS,
+        "--show",
+        choices=(LABELS, UNCERTAINTY, BOTH),
+        default=LABELS,
         help="labels; a heat map of their uncertainty; or labels that fade under stripes where the network is unsure "
         "(default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--alpha",
         type=_share,
@@ -115,7 +120,7 @@ def _painter(arguments: argparse.Namespace, contract: Contract) -> Painter:
 
 
 def _run(
-    arguments: argparse.Namespace, source: Source, runner: Runner, card: EngineCard, painter: Painter, sink: Sink
+    arguments: argparse.Namespace, source: FrameSource, runner: Runner, card: EngineCard, painter: Painter, sink: Sink
 ) -> StreamRun:
     headline = f"{card.contract.model} {card.precision}"
     if card.contract.weights.kind == RANDOM:
@@ -146,7 +151,7 @@ def _warm_up(segmenter: Segmenter, painter: Painter, size: tuple[int, int]) -> N
     painter.paint(blank, segmentation.labels, ["0"], uncertainty, segmentation.picture)
 
 
-def _note(run: StreamRun, source: Source) -> str:
+def _note(run: StreamRun, source: FrameSource) -> str:
     rate = f"{run.meter.fps:.1f} fps" if run.meter.fps is not None else ""
     return f"{rate}, {source.dropped} dropped" if source.is_live else rate
 

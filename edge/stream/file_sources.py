@@ -10,11 +10,11 @@ import cv2
 
 from edge.errors import SourceError
 from edge.imaging import read_rgb
-from edge.stream.base import Frame, Source
+from edge.stream.base import Frame, FrameSource
 from edge.stream.captures import Capture
 
 
-class PictureSource(Source):
+class PictureSource(FrameSource):
     """Picture files, one after the other, in the order given.
 
     Args:
@@ -59,7 +59,7 @@ def _distinct_names(paths: tuple[Path, ...]) -> list[str]:
     return [stem if stems.count(stem) == 1 else f"{stem}_{path.suffix[1:]}" for stem, path in zip(stems, paths)]
 
 
-class OrderedSource(Source):
+class OrderedSource(FrameSource):
     """Every frame of a capture, in order, as fast as it is read.
 
     Args:

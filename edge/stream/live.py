@@ -9,12 +9,12 @@ from typing import Callable
 import cv2
 
 from edge.errors import SegEdgeError, SourceError
-from edge.stream.base import Frame, Source
+from edge.stream.base import Frame, FrameSource
 from edge.stream.captures import Capture
 from edge.stream.file_sources import claimed_fps, claimed_size
 
 
-class LiveSource(Source):
+class LiveSource(FrameSource):
     """The latest frame of a capture that goes on by itself.
 
     The capture belongs to the reader thread from opening to release, so that neither a slow network

@@ -9,7 +9,7 @@ from typing import Callable
 import numpy as np
 
 from edge.segmenter import Segmenter
-from edge.stream.base import Frame, Sink, Source
+from edge.stream.base import Frame, FrameSource, Sink
 from edge.stream.fps_meter import Meter
 from edge.stream.painter import Painter
 
@@ -46,7 +46,7 @@ class StreamRun:
 
 
 def run_stream(
-    source: Source,
+    source: FrameSource,
     segmenter: Segmenter,
     painter: Painter,
     sink: Sink,
@@ -83,7 +83,7 @@ def run_stream(
 
 def _loop(
     run: StreamRun,
-    source: Source,
+    source: FrameSource,
     segmenter: Segmenter,
     painter: Painter,
     sink: Sink,
@@ -118,7 +118,7 @@ def _process(run: StreamRun, frame: Frame, segmenter: Segmenter, painter: Painte
     return picture_bgr
 
 
-def _caption(headline: str, meter: Meter, source: Source) -> list[str]:
+def _caption(headline: str, meter: Meter, source: FrameSource) -> list[str]:
     """Return the lines of the caption; rate and latency are those of the frame before."""
     figures = []
     if meter.fps is not None and not source.shows_pictures:

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.errors import InputError
 from edge.imaging import IMAGE_SUFFIXES, write_image
-from edge.stream.base import Frame, Sink, Source
+from edge.stream.base import Frame, FrameSource, Sink
 from edge.stream.video_file import VIDEO_SUFFIXES, VideoSink
 
 PICTURES_FPS = 2.0
@@ -26,7 +26,7 @@ _QUIT_KEYS = (ord("q"), ord("Q"), 27)
 _INSTEAD = "--output FILE.mp4, FILE.png or FOLDER"
 
 
-def open_sink(output: Path | None, source: Source) -> Sink:
+def open_sink(output: Path | None, source: FrameSource) -> Sink:
     """Return the sink that a user means; nothing is written before the first picture.
 
     Args:

@@ -10,7 +10,7 @@ from edge.console import parse_size
 from edge.errors import SizeError, SourceError
 from edge.imaging import IMAGE_SUFFIXES, list_images
 from edge.stream import captures
-from edge.stream.base import Source
+from edge.stream.base import FrameSource
 from edge.stream.captures import Capture, masked
 from edge.stream.file_sources import OrderedSource, PictureSource
 from edge.stream.live import LiveSource
@@ -24,7 +24,7 @@ FORMS = (
 )
 
 
-def open_source(text: str, real_time: bool = False, timeout_s: float = 10.0) -> Source:
+def open_source(text: str, real_time: bool = False, timeout_s: float = 10.0) -> FrameSource:
     """Return the source that a text means; its `open`, or a `with` block, opens it.
 
     Args:
@@ -57,7 +57,7 @@ def open_source(text: str, real_time: bool = False, timeout_s: float = 10.0) -> 
     return _path_source(text, real_time)
 
 
-def _path_source(text: str, real_time: bool) -> Source:
+def _path_source(text: str, real_time: bool) -> FrameSource:
     path = Path(text)
     if path.is_dir():
         return PictureSource(list_images(path), f"folder {path}")
@@ -70,7 +70,7 @@ def _path_source(text: str, real_time: bool) -> Source:
     return source
 
 
-def _paced(description: str, open_capture: Callable[[], Capture], real_time: bool) -> Source:
+def _paced(description: str, open_capture: Callable[[], Capture], real_time: bool) -> FrameSource:
     if real_time:
         return LiveSource(description, lambda: captures.PacedCapture(open_capture()))
     return OrderedSource(description, open_capture)

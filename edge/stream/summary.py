@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge.card import EngineCard
 from edge.records import record
-from edge.stream.base import Source
+from edge.stream.base import FrameSource
 from edge.stream.pipeline import StreamRun
 
 
@@ -63,7 +63,7 @@ class DemoSummary:
         return lines
 
 
-def summarise(run: StreamRun, card: EngineCard, source: Source, output: str | None) -> DemoSummary:
+def summarise(run: StreamRun, card: EngineCard, source: FrameSource, output: str | None) -> DemoSummary:
     """Return the summary of a run that has ended."""
     meter = run.meter
     return DemoSummary(

@@ -57,9 +57,16 @@ class Camera:
     """
 
     def __init__(
-        self, height: int, width: int, focal: float, horizon: float, above_m: float,
-        along_m: float, side_m: float, course: Course,
-    ) -> None:  # fmt: skip
+        self,
+        height: int,
+        width: int,
+        focal: float,
+        horizon: float,
+        above_m: float,
+        along_m: float,
+        side_m: float,
+        course: Course,
+    ) -> None:
         self.height, self.width = height, width
         self.focal_px = focal * math.sqrt(2.0 * height * width)
         self.horizon_px = horizon * height

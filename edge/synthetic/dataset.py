@@ -78,10 +78,15 @@ def write_dataset(
     write_json(
         root / MANIFEST_NAME,
         {
-            "schema": SCHEMA, "kind": MANIFEST_KIND, "seed": seed, "height": height, "width": width,
-            "train_count": train_count, "val_count": val_count,
+            "schema": SCHEMA,
+            "kind": MANIFEST_KIND,
+            "seed": seed,
+            "height": height,
+            "width": width,
+            "train_count": train_count,
+            "val_count": val_count,
         },
-    )  # fmt: skip
+    )
     (root / _UNFINISHED_NAME).unlink()
 
 

@@ -29,19 +29,36 @@ def _flat(place: Place, middle: tuple, corners: tuple, size: float, fore: float 
 
 _SQUARE = ((-1, -1), (1, -1), (1, 1), (-1, 1))
 _ROUND = (
-    (1.0, 0.0), (0.8, 0.6), (0.6, 0.8), (0.0, 1.0), (-0.6, 0.8), (-0.8, 0.6),
-    (-1.0, 0.0), (-0.8, -0.6), (-0.6, -0.8), (0.0, -1.0), (0.6, -0.8), (0.8, -0.6),
-)  # fmt: skip
+    (1.0, 0.0),
+    (0.8, 0.6),
+    (0.6, 0.8),
+    (0.0, 1.0),
+    (-0.6, 0.8),
+    (-0.8, 0.6),
+    (-1.0, 0.0),
+    (-0.8, -0.6),
+    (-0.6, -0.8),
+    (0.0, -1.0),
+    (0.6, -0.8),
+    (0.8, -0.6),
+)
 _UP = ((0.0, 0.95), (-1.0, -0.78), (1.0, -0.78))
 _DOWN = ((0.0, -0.95), (-1.0, 0.78), (1.0, 0.78))
 _EIGHT = ((1, 0.41), (0.41, 1), (-0.41, 1), (-1, 0.41), (-1, -0.41), (-0.41, -1), (0.41, -1), (1, -0.41))
 _DIAMOND = ((0, 1), (1, 0), (0, -1), (-1, 0))
 _RED, _WHITE, _BLUE, _YELLOW = (190.0, 28.0, 30.0), (235.0, 235.0, 230.0), (30.0, 70.0, 160.0), (235.0, 190.0, 40.0)
 _BOARDS = (
-    (_UP, _RED, _WHITE, 0.68), (_DOWN, _RED, _WHITE, 0.68), (_ROUND, _RED, _WHITE, 0.72), (_EIGHT, _RED, _RED, 0.9),
-    (_DIAMOND, _WHITE, _YELLOW, 0.75), (_SQUARE, _BLUE, _BLUE, 0.9), (_ROUND, _BLUE, _BLUE, 0.9),
-    (_SQUARE, _WHITE, _WHITE, 0.92), (_SQUARE, _YELLOW, _YELLOW, 0.9), (_ROUND, _WHITE, (150.0, 150.0, 150.0), 0.85),
-)  # fmt: skip
+    (_UP, _RED, _WHITE, 0.68),
+    (_DOWN, _RED, _WHITE, 0.68),
+    (_ROUND, _RED, _WHITE, 0.72),
+    (_EIGHT, _RED, _RED, 0.9),
+    (_DIAMOND, _WHITE, _YELLOW, 0.75),
+    (_SQUARE, _BLUE, _BLUE, 0.9),
+    (_ROUND, _BLUE, _BLUE, 0.9),
+    (_SQUARE, _WHITE, _WHITE, 0.92),
+    (_SQUARE, _YELLOW, _YELLOW, 0.9),
+    (_ROUND, _WHITE, (150.0, 150.0, 150.0), 0.85),
+)
 
 
 def draw_lamp(canvas: Canvas, place: Place, thing: Thing, world: World) -> None:

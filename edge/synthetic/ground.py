@@ -17,12 +17,21 @@ _RAW = np.array(
     [
         CITYSCAPES_RAW_IDS[name]
         for name in (
-            "road", "sidewalk", "terrain", "parking", "ground", "rail track",
-            "road", "sidewalk", "rail track", "rail track", "sidewalk",
+            "road",
+            "sidewalk",
+            "terrain",
+            "parking",
+            "ground",
+            "rail track",
+            "road",
+            "sidewalk",
+            "rail track",
+            "rail track",
+            "sidewalk",
         )
     ],
     np.uint16,
-)  # fmt: skip
+)
 _BEYOND = {"buildings": _WALK, "park": _TERRAIN, "wall": _TERRAIN, "fence": _TERRAIN, "rail": _GROUND}
 
 
@@ -72,9 +81,18 @@ def _colors(dice: Dice) -> np.ndarray:
     kerb = tuple(min(235.0, c + dice.uniform(0, 35)) for c in walk)
     joint = tuple(c * 0.72 for c in walk)
     table = [
-        road, walk, tuple(c * swing for c in grass), grey(70, 150, 12), grey(85, 150, 25),
-        grey(80, 135, 18), mark, kerb, grey(120, 190, 5), grey(60, 110, 14), joint,
-    ]  # fmt: skip
+        road,
+        walk,
+        tuple(c * swing for c in grass),
+        grey(70, 150, 12),
+        grey(85, 150, 25),
+        grey(80, 135, 18),
+        mark,
+        kerb,
+        grey(120, 190, 5),
+        grey(60, 110, 14),
+        joint,
+    ]
     return np.array(table, np.float32)
 
 

@@ -52,9 +52,15 @@ def camera_of(world: World, height: int, width: int, time_s: float) -> Camera:
     """Return a street's camera at a time."""
     dice = Dice(*world.key, 17)
     return Camera(
-        height, width, dice.uniform(0.85, 1.2), dice.uniform(0.38, 0.5), dice.uniform(1.15, 2.0),
-        world.camera_along(time_s), world.camera_lane_m, world.course,
-    )  # fmt: skip
+        height,
+        width,
+        dice.uniform(0.85, 1.2),
+        dice.uniform(0.38, 0.5),
+        dice.uniform(1.15, 2.0),
+        world.camera_along(time_s),
+        world.camera_lane_m,
+        world.course,
+    )
 
 
 def render(world: World, height: int, width: int, time_s: float, frame_number: int) -> tuple[np.ndarray, np.ndarray]:

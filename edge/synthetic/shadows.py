@@ -12,11 +12,23 @@ from edge.synthetic.seeded_random import Dice
 from edge.synthetic.world import BLOCK_M, JUNCTION_M, Thing, World
 
 _SIZES_M = {
-    "car": (4.2, 1.8, 1.4), "truck": (7.5, 2.4, 3.0), "bus": (10.5, 2.5, 3.0), "train": (45.0, 2.7, 3.6),
-    "person": (0.3, 0.5, 1.7), "cyclist": (1.6, 0.5, 1.7), "motorcyclist": (1.9, 0.6, 1.6), "bicycle": (1.6, 0.3, 1.0),
-    "motorcycle": (1.9, 0.6, 1.0), "lamp": (0.2, 0.2, 7.0), "sign": (0.1, 0.3, 3.0), "traffic_light": (0.2, 0.3, 3.4),
-    "bin": (0.6, 0.8, 1.1), "trailer": (3.0, 1.9, 1.6), "caravan": (5.2, 1.9, 2.6), "gantry": (0.3, 12.0, 6.5),
-}  # fmt: skip
+    "car": (4.2, 1.8, 1.4),
+    "truck": (7.5, 2.4, 3.0),
+    "bus": (10.5, 2.5, 3.0),
+    "train": (45.0, 2.7, 3.6),
+    "person": (0.3, 0.5, 1.7),
+    "cyclist": (1.6, 0.5, 1.7),
+    "motorcyclist": (1.9, 0.6, 1.6),
+    "bicycle": (1.6, 0.3, 1.0),
+    "motorcycle": (1.9, 0.6, 1.0),
+    "lamp": (0.2, 0.2, 7.0),
+    "sign": (0.1, 0.3, 3.0),
+    "traffic_light": (0.2, 0.3, 3.4),
+    "bin": (0.6, 0.8, 1.1),
+    "trailer": (3.0, 1.9, 1.6),
+    "caravan": (5.2, 1.9, 2.6),
+    "gantry": (0.3, 12.0, 6.5),
+}
 """Length, width and height of the box that stands in for each kind when it casts its shadow."""
 
 

@@ -131,9 +131,19 @@ def _draw_street(dice: Dice) -> Street:
             walk_right = road_right + dice.uniform(0.8, 2.0)
             rail_middle, front_right, parking_right = walk_right + 2.6, walk_right + 5.2, False
     return Street(
-        road_left, road_right, walk_left, walk_right, front_left, front_right,
-        rail_middle, lane_m, lanes_left, lanes_right, parking_left, parking_right,
-    )  # fmt: skip
+        road_left,
+        road_right,
+        walk_left,
+        walk_right,
+        front_left,
+        front_right,
+        rail_middle,
+        lane_m,
+        lanes_left,
+        lanes_right,
+        parking_left,
+        parking_right,
+    )
 
 
 _TRAFFIC = (("car", 9.0), ("truck", 0.8), ("bus", 0.9), ("motorcyclist", 0.8))

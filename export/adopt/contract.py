@@ -47,7 +47,15 @@ SCALES = (1, 255)
 
 REQUIRED = ("name", "mean", "std", "scale", "channel_order")
 OPTIONAL = (
-    *("schema", "dataset", "class_names", "coordinates", "input_name", "output_name", "size", "weights", "trained"),
+    "schema",
+    "dataset",
+    "class_names",
+    "coordinates",
+    "input_name",
+    "output_name",
+    "size",
+    "weights",
+    "trained",
 )
 
 LONGEST_NAME = 64

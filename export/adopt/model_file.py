@@ -26,8 +26,13 @@ LOWEST_IR = 8
 """The ONNX file format of opset 17; from 4 on, weights are no inputs of the graph."""
 
 QUANTIZED = (
-    *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"),
-    *("QLinearConv", "QLinearMatMul"),
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "ConvInteger",
+    "MatMulInteger",
+    "QLinearConv",
+    "QLinearMatMul",
 )
 
 

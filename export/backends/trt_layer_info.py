@@ -14,7 +14,7 @@ from typing import Any
 from edge.errors import BackendError
 from edge.runtime.calls import call
 from edge.runtime.cuda.context import CudaContext
-from edge.runtime.resource_stack import cleared_frames
+from edge.runtime.resource_stack import release_traceback_locals
 from edge.runtime.tensorrt import message_logger
 
 LAYERS_FILE = "layers.json"
@@ -35,7 +35,7 @@ def layer_information(trt: Any, engine_data: bytes, dla_core: int | None, allows
     context = CudaContext()
     try:
         # All objects of TensorRT are gone when this returns or fails, before the context is.
-        with cleared_frames():
+        with release_traceback_locals():
             text = _inspect(trt, engine_data, dla_core, allows_host_code)
     finally:
         call("Context.detach", context.detach)

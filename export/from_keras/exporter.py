@@ -24,7 +24,7 @@ from edge.preprocess import prepare_rgb
 from edge.provenance import RANDOM, TRAINED, WeightsProvenance
 from edge.records import read_record, write_record
 from edge.runtime.onnxruntime import open_session
-from export.build_inputs import choose_sources, held_out_frames
+from export.build_inputs import choose_inputs, held_out_frames
 from export.from_keras.network import OPSET, RANDOM_SEED, KerasNetwork, converter_versions, give_memory_back
 from export.graph.parity import PARITY_FILE, ParityReport, compare
 from export.graph.random_inputs import draw_noise, noise_as_inputs
@@ -202,7 +202,7 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
     provenance, options = request.provenance()
     if provenance.sha256 != contract.weights.sha256:
         raise WeightsError(f"{weights_path or 'random weights'} are not what {folder / GRAPH_FILE} was made from")
-    sources = choose_sources(contract.model, contract.dataset, data_dir, weights_path, size, contract.options)
+    sources = choose_inputs(contract.model, contract.dataset, data_dir, weights_path, size, contract.options)
     frames = held_out_frames(contract.dataset, sources.data_dir, *size, image_count)
     return _compare(_keras_network(request, options), (folder / GRAPH_FILE).read_bytes(), request, frames)
 

@@ -18,9 +18,22 @@ from edge.errors import GraphError, MissingDependencyError
 # MatMul is here because its products in an encoding or attention layer are sums of that kind.
 FLOAT32_OPERATORS = frozenset(
     [
-        *("ReduceSum", "ReduceMean", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSumExp"),
-        *("Softmax", "LogSoftmax", "Exp", "Log", "Pow", "InstanceNormalization", "LayerNormalization"),
-        *("MatMul", "Gemm", "Einsum"),
+        "ReduceSum",
+        "ReduceMean",
+        "ReduceSumSquare",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceLogSumExp",
+        "Softmax",
+        "LogSoftmax",
+        "Exp",
+        "Log",
+        "Pow",
+        "InstanceNormalization",
+        "LayerNormalization",
+        "MatMul",
+        "Gemm",
+        "Einsum",
         # Noise is drawn in the type that every runtime draws it in, and compared with a rate behind it.
         "RandomUniform",
     ]
@@ -28,8 +41,24 @@ FLOAT32_OPERATORS = frozenset(
 # What stays float32 too where it stands between such operators: cheap, and it spares casts.
 FOLLOWING_OPERATORS = frozenset(
     [
-        *("Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Relu", "Sigmoid", "Identity", "GlobalAveragePool"),
-        *("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Slice", "Concat"),
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Neg",
+        "Sqrt",
+        "Relu",
+        "Sigmoid",
+        "Identity",
+        "GlobalAveragePool",
+        "Transpose",
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Flatten",
+        "Expand",
+        "Slice",
+        "Concat",
     ]
 )
 # Q and DQ take float16 scales from opset 19 on. Source: ONNX operators, QuantizeLinear-19.

@@ -35,10 +35,16 @@ def draw_noise(model: Any, names: Iterable[str]) -> None:
             raise GraphError(f"input '{name}' has the shape {shape}, expected a static one")
         nodes.append(
             onnx.helper.make_node(
-                "RandomUniform", [], [name], name=f"{name}/RandomUniform", low=0.0, high=1.0, shape=shape,
+                "RandomUniform",
+                [],
+                [name],
+                name=f"{name}/RandomUniform",
+                low=0.0,
+                high=1.0,
+                shape=shape,
                 dtype=onnx.TensorProto.FLOAT,
             )
-        )  # fmt: skip
+        )
         graph.input.remove(inputs[name])
     drawn = [*nodes, *graph.node]
     del graph.node[:]

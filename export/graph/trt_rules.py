@@ -32,7 +32,18 @@ EXIT_FINDINGS = 1
 
 _NHWC_TO_NCHW = (0, 3, 1, 2)
 _ELEMENTWISE = (
-    *("Add", "Sub", "Mul", "Div", "Neg", "Cast", "Identity", "Clip", "Relu", "LeakyRelu", "Sigmoid", "Tanh"),
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Neg",
+    "Cast",
+    "Identity",
+    "Clip",
+    "Relu",
+    "LeakyRelu",
+    "Sigmoid",
+    "Tanh",
     *QUANTIZERS,
 )
 """Operators that a Transpose can be moved across."""

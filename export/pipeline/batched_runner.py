@@ -11,7 +11,7 @@ from edge.runtime.base import Runner
 from edge.runtime.layer_time import LayerTime
 
 
-class FullBatches(Runner):
+class BatchedRunner(Runner):
     """Gives an engine for batches one frame after the other, each in the next place of a full batch.
 
     The other places hold the frames before it: an engine that mixes frames, or gives them back in another order, gives

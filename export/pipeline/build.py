@@ -29,21 +29,21 @@ from edge.provenance import RANDOM
 from edge.records import read_record
 from export.adopt.adoption import adopt
 from export.backends import choose_backend
-from export.build_inputs import Sources, choose_sources, held_out_frames
+from export.build_inputs import BuildInputs, choose_inputs, held_out_frames
 from export.graph.batching import with_batch
 from export.graph.parity import ParityReport
 from export.pipeline.float_graph import export_parity, float_graph, parity_frames
 from export.pipeline.implicit_int8 import check_implicit, entropy_calibration
-from export.pipeline.int8 import KeptRecipe, calibrate, calibration_images, find_int8, kept_recipe
+from export.pipeline.int8 import KeptConfig, calibrate, calibration_images, find_int8, kept_config
 from export.pipeline.publish import Job, build_and_keep, refused_folder
-from export.pipeline.request import BuildRequest, Int8Request, Plan, Say
+from export.pipeline.request import BuildPlan, BuildRequest, Int8Request, Say
 from export.pipeline.user_images import split_pictures
 from export.pipeline.verify import budget_of, open_accuracy_set, require_budget, write_int8_report
 from train.options import resolve_options
 
 _SHOWN_WARNINGS = 3
 
-__all__ = ["BuildRequest", "BuildResult", "Int8Request", "Plan", "build", "plan_build"]
+__all__ = ["BuildPlan", "BuildRequest", "BuildResult", "Int8Request", "build", "plan_build"]
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class BuildResult:
         report: what INT8 cost; None for a float engine.
     """
 
-    plan: Plan
+    plan: BuildPlan
     card: EngineCard
     parity: ParityReport | None
     report: Int8Report | None = None
 
 
-def plan_build(request: BuildRequest, say: Say = lambda line: None) -> Plan:
+def plan_build(request: BuildRequest, say: Say = lambda line: None) -> BuildPlan:
     """Decide everything that can be decided without work; a given graph is adopted, since its contract names all else.
 
     Raises:
@@ -80,12 +80,12 @@ def plan_build(request: BuildRequest, say: Say = lambda line: None) -> Plan:
         return _plan_adoption(request, backend, reason, say)
     resolve_options(request.model, request.options)
     size = (request.height, request.width)
-    sources = choose_sources(
+    sources = choose_inputs(
         request.model, request.dataset, request.data_dir, request.weights_path, size, request.options
     )
     artifact = artifact_folder(request.model, sources.dataset, *size, ARTIFACTS_ROOT, sources.options)
     output = request.output or _engine_folder(artifact, backend, request)
-    return Plan(backend, reason, sources, artifact, output)
+    return BuildPlan(backend, reason, sources, artifact, output)
 
 
 def _engine_folder(artifact: Path, backend: str, request: BuildRequest) -> Path:
@@ -94,7 +94,7 @@ def _engine_folder(artifact: Path, backend: str, request: BuildRequest) -> Path:
     return folder.with_name(folder.name + request.engine.folder_suffix())
 
 
-def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -> Plan:
+def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -> BuildPlan:
     size = (request.height, request.width) if request.is_size_given else None
     adoption = adopt(request.onnx_path, request.contract_path, ARTIFACTS_ROOT, size, request.data_dir, say)
     contract, findings = adoption.contract, adoption.report.tensorrt_findings
@@ -106,9 +106,9 @@ def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -
     data_dir = request.data_dir
     if data_dir is None and dataset in LAYOUTS and default_data_dir(dataset).is_dir():
         data_dir = default_data_dir(dataset)
-    sources = Sources(dataset, data_dir if dataset in LAYOUTS else None, None, {})
+    sources = BuildInputs(dataset, data_dir if dataset in LAYOUTS else None, None, {})
     output = request.output or _engine_folder(adoption.folder, backend, request)
-    return Plan(backend, reason, sources, adoption.folder, output)
+    return BuildPlan(backend, reason, sources, adoption.folder, output)
 
 
 def build(request: BuildRequest, say: Say = lambda line: print(line, file=sys.stderr)) -> BuildResult:
@@ -145,7 +145,7 @@ def build(request: BuildRequest, say: Say = lambda line: print(line, file=sys.st
     return BuildResult(plan, card, parity, report)
 
 
-def _require_batches(request: BuildRequest, plan: Plan) -> None:
+def _require_batches(request: BuildRequest, plan: BuildPlan) -> None:
     """Refuse a network that cannot take several frames before its ranges are collected.
 
     Raises:
@@ -158,8 +158,8 @@ def _require_batches(request: BuildRequest, plan: Plan) -> None:
 
 
 def _measured_job(
-    request: BuildRequest, plan: Plan, contract: Contract, say: Say
-) -> tuple[Job, tuple[Ranges, str] | None, KeptRecipe | None]:
+    request: BuildRequest, plan: BuildPlan, contract: Contract, say: Say
+) -> tuple[Job, tuple[Ranges, str] | None, KeptConfig | None]:
     """Calibrate, and open the images that accuracy is measured on.
 
     Returns:
@@ -189,13 +189,13 @@ def _measured_job(
     accuracy = open_accuracy_set(plan, contract, held_out, calibrated)
     kept = None
     if ranges is not None and not is_random and isinstance(held_out, SyntheticFrames):
-        kept = kept_recipe(request, plan, contract, ranges[1])
+        kept = kept_config(request, plan, contract, ranges[1])
     budget = budget_of(request, contract, accuracy, kept is not None)
     job = Job(request, plan, contract, accuracy, budget, None, manifest, warnings, calibration)
     return job, ranges, None if budget.is_enforced else kept
 
 
-def _held_out(request: BuildRequest, sources: Sources) -> FrameSet:
+def _held_out(request: BuildRequest, sources: BuildInputs) -> FrameSet:
     if request.images_path is not None:
         return split_pictures(request.images_path, request.accuracy_images)[1]
     return held_out_frames(sources.dataset, sources.data_dir, request.height, request.width, request.accuracy_images)

@@ -15,10 +15,10 @@ from edge.provenance import RANDOM
 from edge.records import read_record
 from export.build_inputs import PARITY_IMAGES, held_out_frames
 from export.graph.parity import PARITY_FILE, ParityReport
-from export.pipeline.request import BuildRequest, Plan
+from export.pipeline.request import BuildPlan, BuildRequest
 
 
-def float_graph(request: BuildRequest, plan: Plan) -> Contract:
+def float_graph(request: BuildRequest, plan: BuildPlan) -> Contract:
     """Make model.onnx and its contract, or take them from the artefact if they are current.
 
     Raises:
@@ -56,7 +56,7 @@ def is_of_other_sources(contract: Contract) -> bool:
     return contract.adopted_from is None and can_export() and contract.source_sha256 != source_digest()
 
 
-def parity_frames(request: BuildRequest, plan: Plan) -> FrameSet:
+def parity_frames(request: BuildRequest, plan: BuildPlan) -> FrameSet:
     """Return the few frames that show that a network runs."""
     sources = plan.sources
     return held_out_frames(sources.dataset, sources.data_dir, request.height, request.width, PARITY_IMAGES)
@@ -76,7 +76,7 @@ def can_export() -> bool:
     return importlib.util.find_spec("tensorflow") is not None
 
 
-def _check_artifact(contract: Contract, request: BuildRequest, plan: Plan) -> None:
+def _check_artifact(contract: Contract, request: BuildRequest, plan: BuildPlan) -> None:
     """Refuse an artefact that is not what is asked for: its folder was renamed or copied.
 
     Raises:

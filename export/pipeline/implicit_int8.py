@@ -16,7 +16,7 @@ from pathlib import Path
 
 from calibration.images.manifest import CalibrationManifest
 from calibration.onnx_graph.file import load_graph
-from calibration.qdq.quantization_config import INT8, QuantizationRecipe
+from calibration.qdq.quantization_config import INT8, QuantizationConfig
 from calibration.ranges.record import Ranges
 from calibration.trt.calibrator import (
     TENSORRT_ENTROPY,
@@ -34,7 +34,7 @@ from edge.machine import this_machine
 from edge.runtime.tensorrt import import_tensorrt
 from export.backends.options import EngineOptions, check_options
 from export.backends.trt_dynamic_ranges import DynamicRanges
-from export.pipeline.request import BuildRequest, Plan
+from export.pipeline.request import BuildPlan, BuildRequest
 
 QDQ, _, DYNAMIC_RANGES = SCALE_SOURCES
 
@@ -77,7 +77,7 @@ def check_implicit(request: BuildRequest, backend: str) -> None:
 
 
 def entropy_calibration(
-    plan: Plan, contract: Contract, frames: FrameSet, manifest: CalibrationManifest, batch: int = 1
+    plan: BuildPlan, contract: Contract, frames: FrameSet, manifest: CalibrationManifest, batch: int = 1
 ) -> EntropyCalibration:
     """Return TensorRT's calibrator over the calibration images; its cache lies in the artefact folder."""
     graph = (plan.artifact / GRAPH_FILE).read_bytes()
@@ -85,7 +85,7 @@ def entropy_calibration(
     return EntropyCalibration(graph, contract, frames, manifest.digest(), plan.artifact, import_tensorrt().__version__)
 
 
-def scale_calibration(source: str, graph: Path, ranges: Ranges, recipe: QuantizationRecipe) -> Calibration:
+def scale_calibration(source: str, graph: Path, ranges: Ranges, recipe: QuantizationConfig) -> Calibration:
     """Return the scales of our ranges for a float graph.
 
     Args:

@@ -20,15 +20,15 @@ from calibration.images.selection import (
 )
 from calibration.lint_rules.linter import require_clean
 from calibration.onnx_graph.file import import_onnx, load_graph
-from calibration.qdq.cross_layer_equalization import equalise
+from calibration.qdq.cross_layer_equalization import equalize_cross_layer
 from calibration.qdq.insert import QDQ_GRAPH_FILE, quantize
-from calibration.qdq.quantization_config import QuantizationRecipe, counted
+from calibration.qdq.quantization_config import QuantizationConfig, counted
 from calibration.qdq_ort.cpu_saturation import unsigned_levels
 from calibration.ranges.checkpoint import discard_state
 from calibration.ranges.collector import collect_ranges
 from calibration.ranges.record import RANGES_FILE, Ranges, current_ranges, why_not_current
 from calibration.search.accuracy import AccuracySet, Budget, drop_points
-from calibration.search.config_search import RecipeSearch, SearchOutcome
+from calibration.search.config_search import ConfigSearch, SearchOutcome
 from edge.artifacts import sha256_file, sha256_json, write_bytes
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract
 from edge.errors import ContractError, GraphError, InputError
@@ -36,7 +36,7 @@ from edge.frames import FrameSet, SyntheticFrames
 from edge.provenance import RANDOM
 from edge.records import read_record, record, record_to_json, write_record
 from edge.runtime.onnxruntime import import_onnxruntime
-from export.pipeline.request import BuildRequest, Plan, Say
+from export.pipeline.request import BuildPlan, BuildRequest, Say
 from export.pipeline.user_images import picture_manifest, split_pictures
 
 _QUANTISERS = ("onnx_graph", "qdq", "qdq_ort")
@@ -50,7 +50,7 @@ EQUALISED_FOLDER = "equalised"
 
 
 @record(schema=2, what="kept recipe")
-class KeptRecipe:
+class KeptConfig:
     """A recipe that held its budget on real images, for machines that have none.
 
     Attributes:
@@ -69,7 +69,7 @@ class KeptRecipe:
     ranges_sha256: str
     code_sha256: str
     form: str
-    recipe: QuantizationRecipe
+    recipe: QuantizationConfig
     drop_points: float | None
     label_agreement: float
     images_from: str
@@ -98,7 +98,7 @@ class Int8Graph:
 
 
 def calibrate(
-    request: BuildRequest, plan: Plan, contract: Contract, say: Say
+    request: BuildRequest, plan: BuildPlan, contract: Contract, say: Say
 ) -> tuple[Ranges, str, CalibrationManifest | None]:
     """Collect ranges, or take those of the artefact if they are of the same graph, images, preprocessing and methods.
 
@@ -117,7 +117,9 @@ def calibrate(
     return ranges, digest, manifest
 
 
-def calibration_images(request: BuildRequest, plan: Plan, contract: Contract) -> tuple[FrameSet, CalibrationManifest]:
+def calibration_images(
+    request: BuildRequest, plan: BuildPlan, contract: Contract
+) -> tuple[FrameSet, CalibrationManifest]:
     """Return the calibration images that the user named, or those that are selected."""
     sources, wanted = plan.sources, request.int8
     if wanted.manifest_path is not None:
@@ -141,12 +143,12 @@ def calibration_images(request: BuildRequest, plan: Plan, contract: Contract) ->
 
 def find_int8(
     request: BuildRequest,
-    plan: Plan,
+    plan: BuildPlan,
     contract: Contract,
     calibrated: tuple[Ranges, str],
     accuracy: AccuracySet,
     budget: Budget,
-    kept: KeptRecipe | None,
+    kept: KeptConfig | None,
     say: Say,
 ) -> Int8Graph:
     """Find the recipe that holds the budget and write the portable Q/DQ graph.
@@ -171,13 +173,22 @@ def find_int8(
     def balanced() -> tuple[Any, Ranges] | None:
         return _equalised(request, plan, contract, model, ranges, say)
 
-    def search_of(searched: str) -> RecipeSearch:
+    def search_of(searched: str) -> ConfigSearch:
         levels = unsigned_levels() if searched == "onnxruntime" else 255
-        return RecipeSearch(
-            model, ranges, balanced, searched, levels, contract, accuracy, budget,
-            sha256_json([results_of, searched, levels]), plan.artifact / f"int8-search-{searched}.json",
-            max(deadline_s - time.monotonic(), 0.0), say,
-        )  # fmt: skip
+        return ConfigSearch(
+            model,
+            ranges,
+            balanced,
+            searched,
+            levels,
+            contract,
+            accuracy,
+            budget,
+            sha256_json([results_of, searched, levels]),
+            plan.artifact / f"int8-search-{searched}.json",
+            max(deadline_s - time.monotonic(), 0.0),
+            say,
+        )
 
     search = search_of(form)
     outcome = search.run(start, request.int8.measure_layers)
@@ -198,11 +209,17 @@ def find_int8(
         write_bytes(plan.artifact / QDQ_GRAPH_FILE, graph.data)
     if is_judged and portable.is_met:
         drop = drop_points(accuracy.float_labels, portable.labels)
-        held = KeptRecipe(
-            contract.graph_sha256, ranges_sha256, _code_sha256(), "tensorrt", portable.recipe, drop,
+        held = KeptConfig(
+            contract.graph_sha256,
+            ranges_sha256,
+            _code_sha256(),
+            "tensorrt",
+            portable.recipe,
+            drop,
             portable.labels.agreement,
-            accuracy.frames.description, len(accuracy.frames),
-        )  # fmt: skip
+            accuracy.frames.description,
+            len(accuracy.frames),
+        )
         write_record(plan.artifact / RECIPE_FILE, held)
     return Int8Graph(outcome, form, ranges, search.source(outcome.recipe)[1], ranges_sha256, notes)
 
@@ -241,22 +258,22 @@ def load_bytes(data: bytes) -> Any:
     return import_onnx().load_from_string(data)
 
 
-def kept_recipe(request: BuildRequest, plan: Plan, contract: Contract, ranges_sha256: str) -> KeptRecipe | None:
+def kept_config(request: BuildRequest, plan: BuildPlan, contract: Contract, ranges_sha256: str) -> KeptConfig | None:
     """Return the recipe that held its budget elsewhere, if it is of this graph, these ranges and this code.
 
     None where there is none, and where the user asks for another recipe.
     """
-    if request.int8.recipe() != QuantizationRecipe():
+    if request.int8.recipe() != QuantizationConfig():
         return None
     try:
-        kept = read_record(KeptRecipe, plan.artifact / RECIPE_FILE)
+        kept = read_record(KeptConfig, plan.artifact / RECIPE_FILE)
     except (InputError, ContractError):
         return None
     here = (contract.graph_sha256, ranges_sha256, _code_sha256())
     return kept if (kept.graph_sha256, kept.ranges_sha256, kept.code_sha256) == here else None
 
 
-def _first_recipe(request: BuildRequest, kept: KeptRecipe | None) -> tuple[QuantizationRecipe, tuple[str, ...]]:
+def _first_recipe(request: BuildRequest, kept: KeptConfig | None) -> tuple[QuantizationConfig, tuple[str, ...]]:
     """Return where the search starts: what the user asked for, or what held the budget where there were images."""
     if kept is None:
         return request.int8.recipe(), ()
@@ -292,7 +309,7 @@ def _ranges_of(
     return ranges, sha256_file(artifact / RANGES_FILE)
 
 
-def _has_images(request: BuildRequest, plan: Plan) -> bool:
+def _has_images(request: BuildRequest, plan: BuildPlan) -> bool:
     """Say whether real images to calibrate on are here; where they are not, ranges may have come with the artefact."""
     return any((plan.sources.data_dir, request.int8.manifest_path, request.images_path))
 
@@ -306,10 +323,10 @@ def _kept_manifest(artifact: Path, ranges: Ranges) -> CalibrationManifest | None
 
 
 def _equalised(
-    request: BuildRequest, plan: Plan, contract: Contract, model: Any, ranges: Ranges, say: Say
+    request: BuildRequest, plan: BuildPlan, contract: Contract, model: Any, ranges: Ranges, say: Say
 ) -> tuple[Any, Ranges] | None:
     """Write the graph with balanced channels as an artefact of its own, and collect its ranges on the same images."""
-    balanced, pairs = equalise(model, ranges)
+    balanced, pairs = equalize_cross_layer(model, ranges)
     if not pairs:
         return None
     folder = plan.artifact / EQUALISED_FOLDER

@@ -32,7 +32,7 @@ from export.pipeline.float_graph import is_of_other_sources
 from export.pipeline.implicit_int8 import QDQ, scale_calibration
 from export.pipeline.int8 import EQUALISED_FOLDER, Int8Graph
 from export.pipeline.layer_times import RUNS, layer_times, total_times
-from export.pipeline.request import BuildRequest, Plan, Say
+from export.pipeline.request import BuildPlan, BuildRequest, Say
 from export.pipeline.verify import check_engine, layer_precisions, require_agreement, require_budget, write_int8_report
 
 _HEAVY_MULTIPLY_ADDS = 50_000_000_000
@@ -56,7 +56,7 @@ class Job:
     """
 
     request: BuildRequest
-    plan: Plan
+    plan: BuildPlan
     contract: Contract
     accuracy: AccuracySet
     budget: Budget
@@ -66,7 +66,7 @@ class Job:
     calibration: Calibration | None = None
 
 
-def refused_folder(plan: Plan) -> Path:
+def refused_folder(plan: BuildPlan) -> Path:
     """Return where the report of INT8 over its budget goes: not to an earlier engine, which has its own."""
     output = plan.output if plan.output.name not in ("", "..") else plan.output.resolve()
     return output.with_name(f"{output.name}-refused")

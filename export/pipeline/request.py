@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
 
-from calibration.qdq.quantization_config import INT8, QuantizationRecipe
+from calibration.qdq.quantization_config import INT8, QuantizationConfig
 from calibration.trt.calibrator import TENSORRT_ENTROPY
 from edge.card import default_scale_source
 from export.backends.options import EngineOptions
-from export.build_inputs import Sources
+from export.build_inputs import BuildInputs
 
 DEFAULT_DROP_POINTS = 0.5
 DEFAULT_LABEL_CHANGE_PERCENT = 5.0
@@ -53,9 +53,9 @@ class Int8Request:
     measure_layers: bool = False
     scale_source: str | None = None
 
-    def recipe(self) -> QuantizationRecipe:
+    def recipe(self) -> QuantizationConfig:
         """Return where a search starts."""
-        return QuantizationRecipe(
+        return QuantizationConfig(
             method=self.calibrator, weight_method=self.weight_method, classifier=self.classifier, resize=self.resize
         )
 
@@ -118,7 +118,7 @@ class BuildRequest:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BuildPlan:
     """What a build will do, known before any work.
 
     Attributes:
@@ -131,6 +131,6 @@ class Plan:
 
     backend: str
     reason: str
-    sources: Sources
+    sources: BuildInputs
     artifact: Path
     output: Path

@@ -32,16 +32,16 @@ from edge.provenance import RANDOM
 from edge.records import write_record
 from edge.runtime import open_engine
 from edge.segmenter import uncertainty_output
-from export.pipeline.batched_runner import FullBatches
+from export.pipeline.batched_runner import BatchedRunner
 from export.pipeline.int8 import Int8Graph
-from export.pipeline.request import DEFAULT_DROP_POINTS, DEFAULT_LABEL_CHANGE_PERCENT, BuildRequest, Plan, Say
+from export.pipeline.request import DEFAULT_DROP_POINTS, DEFAULT_LABEL_CHANGE_PERCENT, BuildPlan, BuildRequest, Say
 
 WORST_IMAGES = 4
 LEAST_FLOAT_AGREEMENT = 0.9
 LEAST_LOOSE_AGREEMENT = 0.5
 
 
-def open_accuracy_set(plan: Plan, contract: Contract, frames: FrameSet, calibrated: frozenset[str]) -> AccuracySet:
+def open_accuracy_set(plan: BuildPlan, contract: Contract, frames: FrameSet, calibrated: frozenset[str]) -> AccuracySet:
     """Return the images that accuracy is measured on, with the float graph's labels.
 
     Args:
@@ -91,7 +91,7 @@ def budget_of(request: BuildRequest, contract: Contract, accuracy: AccuracySet, 
 
 
 def check_engine(
-    folder: Path, plan: Plan, card: EngineCard, accuracy: AccuracySet, found: Int8Graph | None
+    folder: Path, plan: BuildPlan, card: EngineCard, accuracy: AccuracySet, found: Int8Graph | None
 ) -> tuple[EngineCard, SetLabels]:
     """Run an engine on the accuracy images, and put the figures on its card.
 
@@ -108,7 +108,7 @@ def check_engine(
     runner, _ = open_engine(folder)
     notes, batch = card.notes, runner.contract.batch
     if batch != 1:
-        runner = FullBatches(runner)
+        runner = BatchedRunner(runner)
         if card.backend == "tensorrt":
             notes += (
                 f"checked in full batches of {batch} frames that the CPU prepares and labels: the CUDA kernels had no "
@@ -172,7 +172,7 @@ def layer_precisions(found: Int8Graph) -> tuple[LayerPrecision, ...]:
 
 def write_int8_report(
     folder: Path,
-    plan: Plan,
+    plan: BuildPlan,
     contract: Contract,
     accuracy: AccuracySet,
     found: Int8Graph,
@@ -285,7 +285,7 @@ def _labelled(frames: FrameSet, contract: Contract) -> Dataset | None:
     return chosen
 
 
-def _layers(plan: Plan, found: Int8Graph, layer_ms: dict[str, tuple[float, float]]) -> tuple[LayerReport, ...]:
+def _layers(plan: BuildPlan, found: Int8Graph, layer_ms: dict[str, tuple[float, float]]) -> tuple[LayerReport, ...]:
     outcome = found.outcome
     weighted = {layer.name: layer for layer in outcome.quantized.layers}
     layers = []

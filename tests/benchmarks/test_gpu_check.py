@@ -51,11 +51,23 @@ from train.options import MODEL_NAMES
 REPOSITORY = Path(__file__).resolve().parents[2]
 TARGET = "fast_scnn 1024x2048"
 LATENCY = LatencyCheck(
-    folder="engines/tensorrt-float16", precision="float16", synchronous_ms=10.0, synchronous_p99_ms=11.0,
-    inference_ms=9.0, pipelined=(PipelinedLatency(2, 9.45), PipelinedLatency(3, 9.6)), warmup_frames=20, bare_ms=9.0,
-    trtexec_ms=None, trtexec_problem="trtexec is not here", cuda_graph="yes", memory="copied", kernels="cuda",
-    runner={}, slowest_layers=(SlowLayer("stem", "Conv", "int8", 4.0),), stages_ms={"inference": 9.0},
-)  # fmt: skip
+    folder="engines/tensorrt-float16",
+    precision="float16",
+    synchronous_ms=10.0,
+    synchronous_p99_ms=11.0,
+    inference_ms=9.0,
+    pipelined=(PipelinedLatency(2, 9.45), PipelinedLatency(3, 9.6)),
+    warmup_frames=20,
+    bare_ms=9.0,
+    trtexec_ms=None,
+    trtexec_problem="trtexec is not here",
+    cuda_graph="yes",
+    memory="copied",
+    kernels="cuda",
+    runner={},
+    slowest_layers=(SlowLayer("stem", "Conv", "int8", 4.0),),
+    stages_ms={"inference": 9.0},
+)
 
 
 def ran(name, kind, result, problems=()):
@@ -208,9 +220,14 @@ def test_latency_warms_up_by_a_measurement_that_is_thrown_away_and_has_one_two_a
         plans.append(plan)
         latency = types.SimpleNamespace(mean_ms=2.0, p99_ms=2.0)
         return types.SimpleNamespace(
-            end_to_end=latency, stages={"inference": latency}, runner={"memory": "mapped", "cuda_graph": "yes"},
-            fps=100.0 * len(plans), frames_in_flight=plan.in_flight, postprocess="cuda", samples_end_to_end_ms=(2.0,),
-        )  # fmt: skip
+            end_to_end=latency,
+            stages={"inference": latency},
+            runner={"memory": "mapped", "cuda_graph": "yes"},
+            fps=100.0 * len(plans),
+            frames_in_flight=plan.in_flight,
+            postprocess="cuda",
+            samples_end_to_end_ms=(2.0,),
+        )
 
     card = types.SimpleNamespace(contract=contract, engine_file="model.engine", precision="int8")
     monkeypatch.setattr(engines, "open_engine", lambda folder: (None, card))
@@ -220,8 +237,11 @@ def test_latency_warms_up_by_a_measurement_that_is_thrown_away_and_has_one_two_a
     monkeypatch.setattr(engines.bare, "time_trtexec", lambda *arguments: (None, "not here"))
     found = engines.latency_check("engine", frames=50, seconds=2.0, warmup_seconds=1.0)
     assert [(plan.warmup_frames, plan.seconds, plan.in_flight) for plan in plans] == [
-        (LEAST_WARMUP_FRAMES, 1.0, 1), (500, 2.0, 1), (500, 2.0, 2), (500, 2.0, 3),
-    ]  # fmt: skip
+        (LEAST_WARMUP_FRAMES, 1.0, 1),
+        (500, 2.0, 1),
+        (500, 2.0, 2),
+        (500, 2.0, 3),
+    ]
     assert found.pipelined == (PipelinedLatency(2, 1e3 / 300), PipelinedLatency(3, 1e3 / 400))
     assert (found.warmup_frames, found.memory) == (500, "mapped")
 
@@ -284,9 +304,13 @@ class TestPlan:
         networks = self.networks(artifacts)
         names = [step.name for step in plan_steps(networks, (1024, 2048), Amounts())]
         assert names[:6] == [
-            "environment", "kernels", f"build {TARGET} float16", f"lanes {TARGET} float16",
-            f"latency {TARGET} float16", f"build {TARGET} int8",
-        ]  # fmt: skip
+            "environment",
+            "kernels",
+            f"build {TARGET} float16",
+            f"lanes {TARGET} float16",
+            f"latency {TARGET} float16",
+            f"build {TARGET} int8",
+        ]
         assert len(names) == len(set(names)) == 6 + 6 * len(networks)
 
     def test_copied_artefacts_leave_engines_of_another_machine_behind(self, artifacts, tmp_path):

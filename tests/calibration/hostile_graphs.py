@@ -97,9 +97,19 @@ class ArrayFrames(FrameSet):
 def contract_of(model, size=SIZE, stride=2, kind="trained", **changes):
     """Return the contract of a drawn network; nothing checks its hash."""
     fields = {
-        "model": "drawn", "dataset": "camvid", "class_names": CAMVID.class_names, "height": size, "width": size,
-        "stride": stride, "coordinates": "half_pixel", "input_name": "frame", "output_name": "logits",
-        "graph_sha256": "0" * 64, "weights": WeightsProvenance(kind, "runs/drawn", "1" * 64), "source_sha256": "2" * 64,
-        "opset": 17, "versions": {},
-    }  # fmt: skip
+        "model": "drawn",
+        "dataset": "camvid",
+        "class_names": CAMVID.class_names,
+        "height": size,
+        "width": size,
+        "stride": stride,
+        "coordinates": "half_pixel",
+        "input_name": "frame",
+        "output_name": "logits",
+        "graph_sha256": "0" * 64,
+        "weights": WeightsProvenance(kind, "runs/drawn", "1" * 64),
+        "source_sha256": "2" * 64,
+        "opset": 17,
+        "versions": {},
+    }
     return Contract(**{**fields, **changes})

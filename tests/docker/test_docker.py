@@ -106,9 +106,7 @@ def test_what_is_copied_exists_and_is_sent_to_the_builder(kind):
 
 
 def test_no_data_reaches_the_builder_and_all_code_does():
-    allowed = {
-        line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")
-    }  # fmt: skip
+    allowed = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert {"edge", "calibration", "export", "train", "setup.cfg", "setup.py", "README.md", "LICENSE"} < allowed
     assert not {
         name for name in allowed if name.split("/")[0] in {"data", "artifacts", "runs", "weights", ".git", ".venv"}

@@ -26,8 +26,11 @@ def write_cityscapes(root, split="val", kinds=("labelIds",), ids=None, cities=("
 def test_cityscapes_files_are_found_city_by_city(tmp_path):
     dataset = open_dataset("cityscapes", write_cityscapes(tmp_path), "val")
     assert [sample.name for sample in dataset.samples] == [
-        "aachen_000000_000019", "aachen_000001_000019", "bochum_000000_000019", "bochum_000001_000019",
-    ]  # fmt: skip
+        "aachen_000000_000019",
+        "aachen_000001_000019",
+        "bochum_000000_000019",
+        "bochum_000001_000019",
+    ]
     assert [sample.group for sample in dataset.samples] == ["aachen", "aachen", "bochum", "bochum"]
     assert len(dataset) == 4
     np.testing.assert_array_equal(dataset.read_frame(0), FRAME)

@@ -72,14 +72,33 @@ def test_cityscapes_class_has_its_name_and_colour_at_its_train_id(name, train, c
 
 def test_cityscapes_tells_objects_of_10_classes_apart():
     assert set(CITYSCAPES_INSTANCE_NAMES) == {
-        "person", "rider", "car", "truck", "bus", "caravan", "trailer", "train", "motorcycle", "bicycle",
-    }  # fmt: skip
+        "person",
+        "rider",
+        "car",
+        "truck",
+        "bus",
+        "caravan",
+        "trailer",
+        "train",
+        "motorcycle",
+        "bicycle",
+    }
 
 
 def test_camvid_has_11_classes_and_ignores_id_11():
     assert CAMVID.class_names == (
-        "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
-    )  # fmt: skip
+        "sky",
+        "building",
+        "pole",
+        "road",
+        "pavement",
+        "tree",
+        "sign",
+        "fence",
+        "car",
+        "pedestrian",
+        "bicyclist",
+    )
     assert CAMVID.raw_to_train == {**{index: index for index in range(11)}, 11: IGNORE_ID}
 
 

@@ -120,9 +120,12 @@ def street_network(
         sizes = _free_sizes(drawing) if free_size else drawing.constant("sizes", np.array([1, CLASSES, HEIGHT, WIDTH]))
         empty = drawing.constant("empty", np.zeros(0, np.float32))
         output = node(
-            "Resize", ["logits4", empty, empty, sizes], "full", mode="linear",
+            "Resize",
+            ["logits4", empty, empty, sizes],
+            "full",
+            mode="linear",
             coordinate_transformation_mode=coordinates,
-        )  # fmt: skip
+        )
         shape = [1, CLASSES, HEIGHT, WIDTH]
     if end == "softmax":
         output = node("Softmax", ["full"], "shares", axis=1)

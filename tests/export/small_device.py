@@ -42,13 +42,30 @@ ARTIFACT = Path("artifacts") / f"fast_scnn-camvid-{SIZE}x{SIZE}"
 ENGINE = ARTIFACT / "engines" / "onnxruntime-int8"
 
 REQUEST = BuildRequest(
-    model="fast_scnn", height=SIZE, width=SIZE, precision="int8", backend="auto", dataset=None, data_dir=None,
-    weights_path=None, accuracy_images=4, int8=Int8Request(calibration_images=3, calibrator="min-max"),
-)  # fmt: skip
+    model="fast_scnn",
+    height=SIZE,
+    width=SIZE,
+    precision="int8",
+    backend="auto",
+    dataset=None,
+    data_dir=None,
+    weights_path=None,
+    accuracy_images=4,
+    int8=Int8Request(calibration_images=3, calibrator="min-max"),
+)
 COMMAND = [
-    "--model", "fast_scnn", "--int8", "--size", f"{SIZE}x{SIZE}", "--calibration-images", "3",
-    "--calibrator", "min-max", "--accuracy-images", "4",
-]  # fmt: skip
+    "--model",
+    "fast_scnn",
+    "--int8",
+    "--size",
+    f"{SIZE}x{SIZE}",
+    "--calibration-images",
+    "3",
+    "--calibrator",
+    "min-max",
+    "--accuracy-images",
+    "4",
+]
 _OF_INT8 = {field.name for field in dataclasses.fields(Int8Request)}
 
 
@@ -134,10 +151,22 @@ def read_ranges(folder=ARTIFACT):
 def write_manifest(path, split, names, root=Path("data") / "camvid"):
     """Write a calibration manifest of some images by hand."""
     hashes = [hashlib.sha256((root / split / f"{name}.png").read_bytes()).hexdigest() for name in names]
-    path.write_text(json.dumps({
-        "schema": 2, "images_from": f"camvid {split}", "split": split, "method": "by hand", "names": list(names),
-        "sha256": hashes, "classes": {}, "groups": {}, "lights": {}, "split_files_sha256": None,
-    }))  # fmt: skip
+    path.write_text(
+        json.dumps(
+            {
+                "schema": 2,
+                "images_from": f"camvid {split}",
+                "split": split,
+                "method": "by hand",
+                "names": list(names),
+                "sha256": hashes,
+                "classes": {},
+                "groups": {},
+                "lights": {},
+                "split_files_sha256": None,
+            }
+        )
+    )
     return path
 
 

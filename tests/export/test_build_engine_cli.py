@@ -52,15 +52,43 @@ def built(tmp_path_factory):
 def test_options_are_those_that_are_documented():
     arguments = build_parser().parse_args(["--model", "fastfcn"])
     assert vars(arguments) == {
-        "model": "fastfcn", "weights": None, "option": [], "onnx": None, "contract": None, "size": None,
-        "dataset": None, "data_dir": None, "images": None, "fp16": False, "int8": False, "backend": "auto", "dla": None,
-        "calibration_images": None, "calibration_manifest": None, "force_validation_images": False,
-        "calibrator": None, "scales": None, "weight_ranges": None, "classifier": None, "resize": None,
-        "max_miou_drop": None, "max_label_change": None, "accuracy_images": 50, "search_minutes": None,
-        "sensitivity": False, "batch": (1, None), "workspace": None, "optimization_level": None,
-        "version_compatible": False, "hardware_compatible": False, "verbose_layers": False, "tf32": False,
-        "output": None, "dry_run": False, "json": False,
-    }  # fmt: skip
+        "model": "fastfcn",
+        "weights": None,
+        "option": [],
+        "onnx": None,
+        "contract": None,
+        "size": None,
+        "dataset": None,
+        "data_dir": None,
+        "images": None,
+        "fp16": False,
+        "int8": False,
+        "backend": "auto",
+        "dla": None,
+        "calibration_images": None,
+        "calibration_manifest": None,
+        "force_validation_images": False,
+        "calibrator": None,
+        "scales": None,
+        "weight_ranges": None,
+        "classifier": None,
+        "resize": None,
+        "max_miou_drop": None,
+        "max_label_change": None,
+        "accuracy_images": 50,
+        "search_minutes": None,
+        "sensitivity": False,
+        "batch": (1, None),
+        "workspace": None,
+        "optimization_level": None,
+        "version_compatible": False,
+        "hardware_compatible": False,
+        "verbose_layers": False,
+        "tf32": False,
+        "output": None,
+        "dry_run": False,
+        "json": False,
+    }
 
 
 @pytest.fixture
@@ -84,34 +112,106 @@ def asked(monkeypatch):
 
 def test_bare_command_asks_for_what_the_help_says(asked):
     assert asked("--model", "fastfcn", "--int8") == BuildRequest(
-        model="fastfcn", height=512, width=1024, precision="int8", backend="auto", dataset=None, data_dir=None,
-        weights_path=None, accuracy_images=50, is_size_given=False,
-    )  # fmt: skip
+        model="fastfcn",
+        height=512,
+        width=1024,
+        precision="int8",
+        backend="auto",
+        dataset=None,
+        data_dir=None,
+        weights_path=None,
+        accuracy_images=50,
+        is_size_given=False,
+    )
 
 
 def test_every_option_reaches_the_request(asked):
     request = asked(
-        "--model", "fastfcn", "--int8", "--size", "64x128", "--weights", "w.h5", "--option", "head=psp",
-        "--dataset", "camvid", "--data-dir", "d", "--backend", "tensorrt", "--dla", "1",
-        "--calibration-images", "7", "--calibration-manifest", "m.json", "--force-validation-images",
-        "--calibrator", "mse", "--weight-ranges", "mse", "--classifier", "float", "--resize", "float",
-        "--max-miou-drop", "1.5", "--max-label-change", "2", "--accuracy-images", "9", "--search-minutes", "0.5",
-        "--sensitivity", "--output", "o", "--scales", "dynamic-ranges", "--batch", "4", "--workspace", "512",
-        "--optimization-level", "5", "--verbose-layers", "--tf32",
-    )  # fmt: skip
+        "--model",
+        "fastfcn",
+        "--int8",
+        "--size",
+        "64x128",
+        "--weights",
+        "w.h5",
+        "--option",
+        "head=psp",
+        "--dataset",
+        "camvid",
+        "--data-dir",
+        "d",
+        "--backend",
+        "tensorrt",
+        "--dla",
+        "1",
+        "--calibration-images",
+        "7",
+        "--calibration-manifest",
+        "m.json",
+        "--force-validation-images",
+        "--calibrator",
+        "mse",
+        "--weight-ranges",
+        "mse",
+        "--classifier",
+        "float",
+        "--resize",
+        "float",
+        "--max-miou-drop",
+        "1.5",
+        "--max-label-change",
+        "2",
+        "--accuracy-images",
+        "9",
+        "--search-minutes",
+        "0.5",
+        "--sensitivity",
+        "--output",
+        "o",
+        "--scales",
+        "dynamic-ranges",
+        "--batch",
+        "4",
+        "--workspace",
+        "512",
+        "--optimization-level",
+        "5",
+        "--verbose-layers",
+        "--tf32",
+    )
     int8 = Int8Request(
-        calibration_images=7, manifest_path=Path("m.json"), force_validation_images=True, calibrator="mse",
-        weight_method="mse", classifier="float", resize="float", max_drop_points=1.5, max_label_change_percent=2.0,
-        search_minutes=0.5, measure_layers=True, scale_source="dynamic-ranges",
-    )  # fmt: skip
+        calibration_images=7,
+        manifest_path=Path("m.json"),
+        force_validation_images=True,
+        calibrator="mse",
+        weight_method="mse",
+        classifier="float",
+        resize="float",
+        max_drop_points=1.5,
+        max_label_change_percent=2.0,
+        search_minutes=0.5,
+        measure_layers=True,
+        scale_source="dynamic-ranges",
+    )
     assert request == BuildRequest(
-        model="fastfcn", height=64, width=128, precision="int8", backend="tensorrt", dataset="camvid",
-        data_dir=Path("d"), weights_path=Path("w.h5"), accuracy_images=9, int8=int8, options={"head": "psp"},
-        output=Path("o"), is_size_given=True, dla_core=1,
+        model="fastfcn",
+        height=64,
+        width=128,
+        precision="int8",
+        backend="tensorrt",
+        dataset="camvid",
+        data_dir=Path("d"),
+        weights_path=Path("w.h5"),
+        accuracy_images=9,
+        int8=int8,
+        options={"head": "psp"},
+        output=Path("o"),
+        is_size_given=True,
+        dla_core=1,
         engine=EngineOptions(
             batch=4, workspace_mib=512, optimization_level=5, has_layer_details=True, allows_tf32=True
         ),
-    )  # fmt: skip
+    )
     engine = asked("--model", "unet", "--batch", "1:4:8", "--version-compatible", "--hardware-compatible").engine
     assert engine == EngineOptions(batch_profile=(1, 4, 8), is_version_compatible=True, is_hardware_compatible=True)
     assert asked("--model", "unet", "--images", "mine").images_path == Path("mine")
@@ -162,14 +262,29 @@ def test_old_name_of_the_accuracy_images_is_still_taken(asked):
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("--max-miou-drop", "-0.5"), ("--max-miou-drop", "nan"), ("--max-miou-drop", "much"),
-        ("--max-label-change", "-1"), ("--search-minutes", "-3"), ("--search-minutes", "inf"),
-        ("--accuracy-images", "0"), ("--calibration-images", "-2"), ("--calibrator", "max"),
-        ("--weight-ranges", "entropy"), ("--classifier", "half"), ("--resize", "fp16"),
-        ("--batch", "0"), ("--batch", "2:4:8"), ("--batch", "1:8:4"), ("--batch", "1:4"), ("--batch", "many"),
-        ("--batch", "9999"), ("--workspace", "0"), ("--optimization-level", "6"), ("--scales", "entropy"),
+        ("--max-miou-drop", "-0.5"),
+        ("--max-miou-drop", "nan"),
+        ("--max-miou-drop", "much"),
+        ("--max-label-change", "-1"),
+        ("--search-minutes", "-3"),
+        ("--search-minutes", "inf"),
+        ("--accuracy-images", "0"),
+        ("--calibration-images", "-2"),
+        ("--calibrator", "max"),
+        ("--weight-ranges", "entropy"),
+        ("--classifier", "half"),
+        ("--resize", "fp16"),
+        ("--batch", "0"),
+        ("--batch", "2:4:8"),
+        ("--batch", "1:8:4"),
+        ("--batch", "1:4"),
+        ("--batch", "many"),
+        ("--batch", "9999"),
+        ("--workspace", "0"),
+        ("--optimization-level", "6"),
+        ("--scales", "entropy"),
     ],
-)  # fmt: skip
+)
 def test_value_that_means_nothing_is_one_line(clean_folder, capsys, option, value):
     with pytest.raises(SystemExit) as ended:
         main([*COMMAND, f"{option}={value}"])
@@ -245,9 +360,15 @@ def test_command_without_anything_there_makes_a_complete_engine(built):
     artifact = folder / "artifacts" / "fast_scnn-cityscapes-64x128"
     names = {path.name for path in artifact.iterdir()}
     assert names == {
-        "model.onnx", "contract.json", "parity.json", "calibration.json", "ranges.json", "model.int8.onnx", "engines",
+        "model.onnx",
+        "contract.json",
+        "parity.json",
+        "calibration.json",
+        "ranges.json",
+        "model.int8.onnx",
+        "engines",
         "int8-search-onnxruntime.json",
-    }  # fmt: skip
+    }
     card = read_card(artifact / "engines" / "onnxruntime-int8")
     assert card.contract == read_contract(artifact)
     assert card.contract.weights.kind == "random"
@@ -284,7 +405,10 @@ def test_second_command_reuses_all_and_prints_the_card(built, capsys, monkeypatc
 def test_script_runs_by_its_path_from_any_folder(tmp_path):
     done = subprocess.run(
         [sys.executable, str(CHECKOUT / "export" / "build_engine.py"), "--help"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0
     assert "--calibration-images" in done.stdout

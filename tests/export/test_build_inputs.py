@@ -13,7 +13,7 @@ from edge.errors import DatasetError, InputError, WeightsError
 from edge.frames import DatasetFrames, SyntheticFrames
 from edge.imaging import write_image
 from edge.records import write_record
-from export.build_inputs import SYNTHETIC_HELD_OUT_SEED, choose_sources, held_out_frames
+from export.build_inputs import SYNTHETIC_HELD_OUT_SEED, choose_inputs, held_out_frames
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
 
 SIZE = (64, 128)
@@ -30,16 +30,28 @@ def write_run(folder, model="fast_scnn", dataset="camvid", data_dir="/nowhere", 
     weights = folder / BEST_WEIGHTS
     weights.write_bytes(folder.name.encode())
     run = RunRecord(
-        model=model, dataset=dataset, data_dir=str(data_dir), class_count=11, height=64, width=128,
-        options=options or {}, recipe={}, init="random", seed=0, started_utc="2026-01-01T00:00:00",
-        status="finished", best_epoch=1, best_miou=0.5, weights_sha256=sha256_file(weights),
-    )  # fmt: skip
+        model=model,
+        dataset=dataset,
+        data_dir=str(data_dir),
+        class_count=11,
+        height=64,
+        width=128,
+        options=options or {},
+        recipe={},
+        init="random",
+        seed=0,
+        started_utc="2026-01-01T00:00:00",
+        status="finished",
+        best_epoch=1,
+        best_miou=0.5,
+        weights_sha256=sha256_file(weights),
+    )
     write_record(folder / RUN_RECORD, run)
     return weights
 
 
 def choose(tmp_path, dataset=None, data_dir=None, weights=None, model="fast_scnn", options=None):
-    return choose_sources(model, dataset, data_dir, weights, SIZE, options, tmp_path / "runs", tmp_path / "artifacts")
+    return choose_inputs(model, dataset, data_dir, weights, SIZE, options, tmp_path / "runs", tmp_path / "artifacts")
 
 
 def make_folder(path):
@@ -120,9 +132,10 @@ def test_given_weights_with_other_options_are_refused(tmp_path):
 
 def test_option_that_does_not_shape_the_weights_joins_those_of_the_weights(tmp_path):
     run = write_run(
-        tmp_path / "runs" / "bayesian_segnet-camvid-20260101T000000.000Z", "bayesian_segnet",
+        tmp_path / "runs" / "bayesian_segnet-camvid-20260101T000000.000Z",
+        "bayesian_segnet",
         options={"classifier": "norm_relu"},
-    )  # fmt: skip
+    )
     sources = choose(tmp_path, model="bayesian_segnet", options={"monte_carlo": "8"})
     assert (sources.weights_path, sources.options) == (run, {"classifier": "norm_relu", "monte_carlo": 8})
 

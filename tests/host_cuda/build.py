@@ -45,11 +45,23 @@ KERNEL_SOURCES = (
 )
 # As aksetup_helper.py of pycuda sets them for its own copy of Boost; nothing is optimised, since nothing is timed.
 PYCUDA_FLAGS = (
-    *("-std=gnu++17", "-O0", "-w", "-fPIC", "-fno-strict-aliasing", "-fvisibility=hidden", "-pthread"),
-    *("-Isrc/cpp", "-Ibpl-subset/bpl_subset", "-Dboost=pycudaboost"),
-    *("-DBOOST_ALL_NO_LIB=1", "-DBOOST_THREAD_BUILD_DLL=1", "-DBOOST_PYTHON_SOURCE=1"),
-    *("-DBOOST_MULTI_INDEX_DISABLE_SERIALIZATION=1", "-DBOOST_THREAD_DONT_USE_CHRONO=1"),
-    *("-DPYGPU_PACKAGE=pycuda", "-DPYGPU_PYCUDA=1"),
+    "-std=gnu++17",
+    "-O0",
+    "-w",
+    "-fPIC",
+    "-fno-strict-aliasing",
+    "-fvisibility=hidden",
+    "-pthread",
+    "-Isrc/cpp",
+    "-Ibpl-subset/bpl_subset",
+    "-Dboost=pycudaboost",
+    "-DBOOST_ALL_NO_LIB=1",
+    "-DBOOST_THREAD_BUILD_DLL=1",
+    "-DBOOST_PYTHON_SOURCE=1",
+    "-DBOOST_MULTI_INDEX_DISABLE_SERIALIZATION=1",
+    "-DBOOST_THREAD_DONT_USE_CHRONO=1",
+    "-DPYGPU_PACKAGE=pycuda",
+    "-DPYGPU_PYCUDA=1",
 )
 # The longest first. The files of Boost are compiled in few pieces: most of the time goes into their headers.
 PYCUDA_SOURCES = ("src/wrapper/wrap_cudadrv.cpp", "src/wrapper/mempool.cpp", "src/cpp/cuda.cpp", "src/cpp/bitlog.cpp")
@@ -101,9 +113,13 @@ def run(command: list[str], folder: Path | None = None) -> str:
         RuntimeError: it fails; with the last lines of what it said.
     """
     done = subprocess.run(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         timeout=TIMEOUT_S,
-    )  # fmt: skip
+    )
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed:\n" + "\n".join(done.stdout.splitlines()[-15:]))
     return done.stdout

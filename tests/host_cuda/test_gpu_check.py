@@ -136,17 +136,47 @@ class Place:
         """Start the script, which writes `name`.json."""
         environment = {**os.environ, **self.environment(fault, has_trtexec)}
         command = [
-            str(REPOSITORY / "benchmarks" / "gpu_check.sh"), "--python", sys.executable, "--output", f"{name}.json",
-            "--artifacts", "given", "--camvid", "camvid", "--models", "fast_scnn", "--size", "32x32",
-            "--target-size", "32x32", "--frames", "4", "--seconds", "0.05", "--warm-up", "0.02", "--images", "3",
-            "--calibration-images", "3", "--opens", "3", "--work", str(self.folder / f"work-{name}"), *arguments,
-        ]  # fmt: skip
+            str(REPOSITORY / "benchmarks" / "gpu_check.sh"),
+            "--python",
+            sys.executable,
+            "--output",
+            f"{name}.json",
+            "--artifacts",
+            "given",
+            "--camvid",
+            "camvid",
+            "--models",
+            "fast_scnn",
+            "--size",
+            "32x32",
+            "--target-size",
+            "32x32",
+            "--frames",
+            "4",
+            "--seconds",
+            "0.05",
+            "--warm-up",
+            "0.02",
+            "--images",
+            "3",
+            "--calibration-images",
+            "3",
+            "--opens",
+            "3",
+            "--work",
+            str(self.folder / f"work-{name}"),
+            *arguments,
+        ]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
-            command, cwd=self.folder, env=environment, text=True, **pipes,
+            command,
+            cwd=self.folder,
+            env=environment,
+            text=True,
+            **pipes,
             # A job in the background ignores Ctrl-C, and its children do.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
+        )
 
     def check(self, name: str, *arguments: str, **options: object):
         """Run the script; return its exit code and what it printed, and its JSON."""

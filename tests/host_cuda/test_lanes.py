@@ -118,7 +118,12 @@ def test_stage_times_come_from_events_that_the_graph_records_anew(driver, runner
         for frame in FRAMES:
             segmentation = segmenter(frame, 20, 44)
             assert set(segmentation.stage_ns) == {
-                *("copy", "upload", "preprocess", "inference", "postprocess", "download"),
+                "copy",
+                "upload",
+                "preprocess",
+                "inference",
+                "postprocess",
+                "download",
             }
             assert 0 <= sum(segmentation.stage_ns.values()) <= segmentation.total_ns
             assert segmentation.stage_ns["inference"] > 0
@@ -246,13 +251,28 @@ def test_closing_with_frames_under_way_waits_for_them(driver, memory, runner):
 
 # What opening a lane and a frame call of the driver; each is failed once.
 OPENING = (
-    *("cuModuleLoadDataEx", "cuModuleGetFunction", "cuMemAlloc", "cuMemHostAlloc", "cuStreamCreate", "cuEventCreate"),
-    *("cuMemcpyHtoD", "cuLaunchKernel", "cuEventRecord", "cuEventSynchronize", "cuStreamWaitEvent"),
-    *("cuMemcpyHtoDAsync", "cuMemcpyDtoHAsync"),
+    "cuModuleLoadDataEx",
+    "cuModuleGetFunction",
+    "cuMemAlloc",
+    "cuMemHostAlloc",
+    "cuStreamCreate",
+    "cuEventCreate",
+    "cuMemcpyHtoD",
+    "cuLaunchKernel",
+    "cuEventRecord",
+    "cuEventSynchronize",
+    "cuStreamWaitEvent",
+    "cuMemcpyHtoDAsync",
+    "cuMemcpyDtoHAsync",
 )
 FRAME = (
-    *("cuMemcpyHtoDAsync", "cuStreamWaitEvent", "cuGraphLaunch", "cuEventRecord", "cuMemcpyDtoHAsync"),
-    *("cuEventSynchronize", "cuEventElapsedTime"),
+    "cuMemcpyHtoDAsync",
+    "cuStreamWaitEvent",
+    "cuGraphLaunch",
+    "cuEventRecord",
+    "cuMemcpyDtoHAsync",
+    "cuEventSynchronize",
+    "cuEventElapsedTime",
 )
 
 

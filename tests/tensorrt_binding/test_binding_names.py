@@ -10,12 +10,12 @@ import re
 from pathlib import Path
 
 import pytest
-from test_tensorrt_names import FILES, GUARDED, OWNERS, USED, dotted, names_in
 
 from export.backends.options import EngineOptions, tensorrt_version
 from export.backends.trt_config import forbid_tf32, has_strong_types, network_flags, set_options, set_precision
 from export.backends.trt_progress import BuildProgress
 from tests.edge.runtime.tensorrt_api import TABLE, names_of
+from tests.edge.runtime.test_tensorrt_names import FILES, GUARDED, OWNERS, USED, dotted, names_in
 
 VERSION = "8.5.3.1"
 ROOT = Path(__file__).parents[2]

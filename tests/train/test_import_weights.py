@@ -19,7 +19,7 @@ from edge.records import read_record
 from export.from_keras.exporter import ExportRequest
 from tests.train.checkpoint_import.checkpoint_files import fast_scnn_checkpoint, torchvision_vgg16, write_safetensors
 from tests.train.checkpoint_import.published_networks import PUBLISHED
-from train.checkpoint_import import SOURCES
+from train.checkpoint_import import CHECKPOINT_FAMILIES
 from train.import_weights import main
 from train.models import model_spec
 from train.options import changed_options
@@ -276,4 +276,4 @@ def test_help_names_every_source(capsys):
     with pytest.raises(SystemExit) as end:
         main(["--help"])
     printed = " ".join(capsys.readouterr().out.split())
-    assert end.value.code == 0 and all(f"{name} = " in printed for name in SOURCES)
+    assert end.value.code == 0 and all(f"{name} = " in printed for name in CHECKPOINT_FAMILIES)

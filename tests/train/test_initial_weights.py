@@ -54,10 +54,20 @@ def write_run(folder: Path, model: str, dataset: str, class_count: int, options)
     path = folder / BEST_WEIGHTS
     network.save_weights(path)
     run = RunRecord(
-        model=model, dataset=dataset, data_dir="data", class_count=class_count, height=64, width=128,
-        options=resolve_options(model, options), recipe={}, init="random", seed=0,
-        started_utc="2026-01-01T00:00:00+00:00", status="finished", weights_sha256=sha256_file(path),
-    )  # fmt: skip
+        model=model,
+        dataset=dataset,
+        data_dir="data",
+        class_count=class_count,
+        height=64,
+        width=128,
+        options=resolve_options(model, options),
+        recipe={},
+        init="random",
+        seed=0,
+        started_utc="2026-01-01T00:00:00+00:00",
+        status="finished",
+        weights_sha256=sha256_file(path),
+    )
     write_record(folder / RUN_RECORD, run)
     return path, network
 
@@ -67,10 +77,20 @@ def write_imported(path: Path, model: str, dataset: str | None, class_count: int
     path.parent.mkdir(parents=True, exist_ok=True)
     build(model, class_count or 19, options).save_weights(path)
     record = ImportRecord(
-        model=model, source="test", file="published.pth", file_sha256="0" * 64, dataset=dataset,
-        class_count=class_count, options=resolve_options(model, options), tensors_used=1, left_out=(),
-        fresh=fresh, weights_sha256=sha256_file(path), imported_utc="2026-01-01T00:00:00+00:00", versions={},
-    )  # fmt: skip
+        model=model,
+        source="test",
+        file="published.pth",
+        file_sha256="0" * 64,
+        dataset=dataset,
+        class_count=class_count,
+        options=resolve_options(model, options),
+        tensors_used=1,
+        left_out=(),
+        fresh=fresh,
+        weights_sha256=sha256_file(path),
+        imported_utc="2026-01-01T00:00:00+00:00",
+        versions={},
+    )
     write_record(import_record_path(path), record)
     return path
 

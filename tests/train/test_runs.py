@@ -13,11 +13,23 @@ from edge.records import read_record, write_record
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord, new_run_folder, newest_run, read_run
 
 RUN = RunRecord(
-    model="fast_scnn", dataset="camvid", data_dir="/data/camvid", class_count=11, height=384, width=512,
-    options={"dropout": 0.1}, recipe={"epochs": 2}, init="random", seed=3, started_utc="2026-01-01T00:00:00",
-    status="finished", history=({"epoch": 1, "loss": 1.5, "class_iou": {"sky": None}},), best_epoch=1, best_miou=0.25,
+    model="fast_scnn",
+    dataset="camvid",
+    data_dir="/data/camvid",
+    class_count=11,
+    height=384,
+    width=512,
+    options={"dropout": 0.1},
+    recipe={"epochs": 2},
+    init="random",
+    seed=3,
+    started_utc="2026-01-01T00:00:00",
+    status="finished",
+    history=({"epoch": 1, "loss": 1.5, "class_iou": {"sky": None}},),
+    best_epoch=1,
+    best_miou=0.25,
     versions={"keras": "3"},
-)  # fmt: skip
+)
 
 
 def write_run(folder, content=b"weights", **changes):

@@ -16,16 +16,37 @@ from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
 from train.weights_file import ImportRecord, agreed_options, import_record_path, read_weights
 
 RUN = RunRecord(
-    model="bayesian_segnet", dataset="camvid", data_dir="data/camvid", class_count=11, height=360, width=480,
-    options={"classifier": "norm_relu"}, recipe={}, init="random", seed=0, started_utc="2026-01-01T00:00:00",
-    status="finished", best_epoch=1, best_miou=0.5,
-)  # fmt: skip
+    model="bayesian_segnet",
+    dataset="camvid",
+    data_dir="data/camvid",
+    class_count=11,
+    height=360,
+    width=480,
+    options={"classifier": "norm_relu"},
+    recipe={},
+    init="random",
+    seed=0,
+    started_utc="2026-01-01T00:00:00",
+    status="finished",
+    best_epoch=1,
+    best_miou=0.5,
+)
 
 IMPORT = ImportRecord(
-    model="bayesian_segnet", source="pytorch_semseg", file="segnet.pth", file_sha256="1" * 64, dataset="cityscapes",
-    class_count=19, options={"classifier": "norm_relu"}, tensors_used=5, left_out=("unused.*: no use",),
-    fresh=("logits",), weights_sha256="", imported_utc="2026-01-01T00:00:00", versions={"keras": "3"},
-)  # fmt: skip
+    model="bayesian_segnet",
+    source="pytorch_semseg",
+    file="segnet.pth",
+    file_sha256="1" * 64,
+    dataset="cityscapes",
+    class_count=19,
+    options={"classifier": "norm_relu"},
+    tensors_used=5,
+    left_out=("unused.*: no use",),
+    fresh=("logits",),
+    weights_sha256="",
+    imported_utc="2026-01-01T00:00:00",
+    versions={"keras": "3"},
+)
 
 
 def write_trained(folder: Path, content: bytes = b"weights", **changes) -> Path:

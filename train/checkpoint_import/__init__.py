@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Source:
+class CheckpointFamily:
     """Whose checkpoints.
 
     Attributes:
@@ -25,17 +25,17 @@ class Source:
 
 _WITH_RESNET = ("deeplabv3plus", "fastfcn", "panoptic_deeplab")
 
-SOURCES: dict[str, Source] = {
-    "fastfcn": Source("wuhuikai/FastFCN", ("fastfcn",), True),
-    "fast-scnn-pytorch": Source("Tramac/Fast-SCNN-pytorch", ("fast_scnn",), True),
-    "deeplabv3plus-pytorch": Source("VainF/DeepLabV3Plus-Pytorch", ("deeplabv3plus",), True),
-    "pytorch-semseg": Source("meetps/pytorch-semseg", ("bayesian_segnet",), True),
-    "panoptic-deeplab": Source("bowenc0221/panoptic-deeplab", ("panoptic_deeplab",), True),
-    "pytorch-unet": Source("milesial/Pytorch-UNet", ("unet",), True),
-    "torchvision": Source(
+CHECKPOINT_FAMILIES: dict[str, CheckpointFamily] = {
+    "fastfcn": CheckpointFamily("wuhuikai/FastFCN", ("fastfcn",), True),
+    "fast-scnn-pytorch": CheckpointFamily("Tramac/Fast-SCNN-pytorch", ("fast_scnn",), True),
+    "deeplabv3plus-pytorch": CheckpointFamily("VainF/DeepLabV3Plus-Pytorch", ("deeplabv3plus",), True),
+    "pytorch-semseg": CheckpointFamily("meetps/pytorch-semseg", ("bayesian_segnet",), True),
+    "panoptic-deeplab": CheckpointFamily("bowenc0221/panoptic-deeplab", ("panoptic_deeplab",), True),
+    "pytorch-unet": CheckpointFamily("milesial/Pytorch-UNet", ("unet",), True),
+    "torchvision": CheckpointFamily(
         "ResNet-50, ResNet-101 and VGG16 as torchvision names them", (*_WITH_RESNET, "bayesian_segnet"), False
     ),
-    "keras-applications": Source(
+    "keras-applications": CheckpointFamily(
         "ResNet50, ResNet101, VGG16 and MobileNetV3Large of Keras Applications",
         (*_WITH_RESNET, "bayesian_segnet"),
         False,
@@ -44,6 +44,6 @@ SOURCES: dict[str, Source] = {
 """Name behind `--source` -> source."""
 
 
-def sources_of(model: str) -> list[str]:
+def families_of(model: str) -> list[str]:
     """Return the names of the sources whose checkpoints fit an architecture."""
-    return [name for name, source in SOURCES.items() if model in source.models]
+    return [name for name, source in CHECKPOINT_FAMILIES.items() if model in source.models]

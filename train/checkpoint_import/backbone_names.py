@@ -40,14 +40,18 @@ def torch_resnet(prefix: str, depth: int, deep_stem: bool) -> Iterator[Entry]:
             ours, theirs = f"layer{stage}_{block}", f"{prefix}layer{stage}.{block}"
             if block == 0:
                 yield from conv_and_norm(
-                    f"{ours}_downsample_0", f"{theirs}.downsample.0", f"{theirs}.downsample.1",
+                    f"{ours}_downsample_0",
+                    f"{theirs}.downsample.0",
+                    f"{theirs}.downsample.1",
                     norm_layer=f"{ours}_downsample_1",
-                )  # fmt: skip
+                )
             for index in (1, 2, 3):
                 yield from conv_and_norm(
-                    f"{ours}_conv{index}", f"{theirs}.conv{index}", f"{theirs}.bn{index}",
+                    f"{ours}_conv{index}",
+                    f"{theirs}.conv{index}",
+                    f"{theirs}.bn{index}",
                     norm_layer=f"{ours}_bn{index}",
-                )  # fmt: skip
+                )
 
 
 def keras_resnet(depth: int) -> Iterator[Entry]:
@@ -58,14 +62,20 @@ def keras_resnet(depth: int) -> Iterator[Entry]:
             ours, theirs = f"layer{stage}_{block}", f"conv{stage + 1}_block{block + 1}"
             if block == 0:
                 yield from conv_and_norm(
-                    f"{ours}_downsample_0", f"{theirs}_0_conv", f"{theirs}_0_bn",
-                    norm_layer=f"{ours}_downsample_1", bias=True,
-                )  # fmt: skip
+                    f"{ours}_downsample_0",
+                    f"{theirs}_0_conv",
+                    f"{theirs}_0_bn",
+                    norm_layer=f"{ours}_downsample_1",
+                    bias=True,
+                )
             for index in (1, 2, 3):
                 yield from conv_and_norm(
-                    f"{ours}_conv{index}", f"{theirs}_{index}_conv", f"{theirs}_{index}_bn",
-                    norm_layer=f"{ours}_bn{index}", bias=True,
-                )  # fmt: skip
+                    f"{ours}_conv{index}",
+                    f"{theirs}_{index}_conv",
+                    f"{theirs}_{index}_bn",
+                    norm_layer=f"{ours}_bn{index}",
+                    bias=True,
+                )
 
 
 def torch_vgg16(has_norms: bool) -> Iterator[Entry]:

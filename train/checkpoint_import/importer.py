@@ -12,9 +12,9 @@ import keras
 import numpy as np
 
 from edge.errors import InputError, WeightsError
-from train.checkpoint_import import SOURCES
+from train.checkpoint_import import CHECKPOINT_FAMILIES
 from train.checkpoint_import.layer_weights import Reading, Tensors
-from train.checkpoint_import.mappings import SUGGESTED, is_mobilenet, make_plan
+from train.checkpoint_import.mappings import SUGGESTED, is_mobilenet, make_mapping
 from train.checkpoints import KERAS, read_checkpoint
 from train.models import model_spec
 from train.options import resolve_options, training_options
@@ -55,7 +55,7 @@ def load_published(path: Path, model: str, source: str, given: Mapping[str, Any]
     Args:
         path: PyTorch, safetensors or Keras HDF5.
         model: architecture that it is for.
-        source: key in train.checkpoint_import.SOURCES.
+        source: key in train.checkpoint_import.CHECKPOINT_FAMILIES.
         given: options that the user set.
 
     Raises:
@@ -74,7 +74,7 @@ def load_published(path: Path, model: str, source: str, given: Mapping[str, Any]
     try:
         loaded = load_tensors(tensors, model, source, given)
     except WeightsError as error:
-        raise WeightsError(f"{path} does not fit {model} of {SOURCES[source].title}: {error}") from None
+        raise WeightsError(f"{path} does not fit {model} of {CHECKPOINT_FAMILIES[source].title}: {error}") from None
     if not checkpoint.left_out:
         return loaded
     others = f"entries beside the weights: {_listed(list(checkpoint.left_out))}"
@@ -87,10 +87,10 @@ def check_source(source: str, model: str) -> None:
     Raises:
         InputError: the message lists those that have.
     """
-    if source not in SOURCES:
-        raise InputError(f"source is '{source}', expected one of: {', '.join(SOURCES)}")
-    if model not in SOURCES[source].models:
-        fitting = ", ".join(name for name, entry in SOURCES.items() if model in entry.models) or "none"
+    if source not in CHECKPOINT_FAMILIES:
+        raise InputError(f"source is '{source}', expected one of: {', '.join(CHECKPOINT_FAMILIES)}")
+    if model not in CHECKPOINT_FAMILIES[source].models:
+        fitting = ", ".join(name for name, entry in CHECKPOINT_FAMILIES.items() if model in entry.models) or "none"
         raise InputError(f"{source} has no weights for {model}, sources that have: {fitting}")
 
 
@@ -100,27 +100,27 @@ def load_tensors(tensors: Tensors, model: str, source: str, given: Mapping[str, 
     Args:
         tensors: by the names of the source.
         model: architecture.
-        source: key in train.checkpoint_import.SOURCES.
+        source: key in train.checkpoint_import.CHECKPOINT_FAMILIES.
         given: options that the user set.
 
     Raises:
         WeightsError: tensors are missing, left over, or of another shape; options that the checkpoint has not.
     """
     wanted = resolve_options(model, {**SUGGESTED.get(source, {}), **given})
-    plan = make_plan(source, model, tensors, wanted)
+    mapping = make_mapping(source, model, tensors, wanted)
     for name in given:
-        if name in plan.options and plan.options[name] != wanted[name]:
-            raise WeightsError(f"it has {name}={plan.options[name]}, wanted {name}={wanted[name]}")
-    options = training_options(model, {**wanted, **plan.options})
-    reading = Reading(tensors, plan.naming, plan.epsilon)
-    weights = reading.weights(plan.entries)
-    for group in plan.optional:
+        if name in mapping.options and mapping.options[name] != wanted[name]:
+            raise WeightsError(f"it has {name}={mapping.options[name]}, wanted {name}={wanted[name]}")
+    options = training_options(model, {**wanted, **mapping.options})
+    reading = Reading(tensors, mapping.naming, mapping.epsilon)
+    weights = reading.weights(mapping.entries)
+    for group in mapping.optional:
         if any(name.startswith(f"{entry.prefix}.") for entry in group for name in tensors):
             weights.update(reading.weights(group))
-    left_out = _left_out([name for name in tensors if name not in reading.used], plan.left_out)
-    network = model_spec(model).build(*BUILD_SIZE, plan.class_count or BACKBONE_CLASSES, **options)
+    left_out = _left_out([name for name in tensors if name not in reading.used], mapping.left_out)
+    network = model_spec(model).build(*BUILD_SIZE, mapping.class_count or BACKBONE_CLASSES, **options)
     fresh = _assign(network, weights, reading.names)
-    return PublishedWeights(network, options, plan.class_count, len(reading.used), left_out, fresh)
+    return PublishedWeights(network, options, mapping.class_count, len(reading.used), left_out, fresh)
 
 
 def keras_tensors(network: keras.Model) -> dict[str, np.ndarray]:

@@ -43,9 +43,15 @@ class Entry:
 
 
 def conv_and_norm(
-    layer: str, conv: str, norm: str, *, norm_layer: str | None = None, bias: bool = False,
-    kind: str = "conv", reversed_input: bool = False,
-) -> list[Entry]:  # fmt: skip
+    layer: str,
+    conv: str,
+    norm: str,
+    *,
+    norm_layer: str | None = None,
+    bias: bool = False,
+    kind: str = "conv",
+    reversed_input: bool = False,
+) -> list[Entry]:
     """Return the entries of a convolution and its normalisation (`<layer>_bn` unless named otherwise).
 
     Args:
@@ -98,9 +104,14 @@ class Reading:
             others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise WeightsError(f"the checkpoint lacks {missing[0]}{others}")
         makers: dict[str, Callable[[Entry], list[np.ndarray]]] = {
-            "conv": self._kernel, "depthwise": self._kernel, "transposed": self._kernel, "dense": self._kernel,
-            "norm": self._norm, "identity": self._identity, "encoding": self._encoding,
-        }  # fmt: skip
+            "conv": self._kernel,
+            "depthwise": self._kernel,
+            "transposed": self._kernel,
+            "dense": self._kernel,
+            "norm": self._norm,
+            "identity": self._identity,
+            "encoding": self._encoding,
+        }
         return {entry.layer: makers[entry.kind](entry) for entry in entries}
 
     def _names(self, entry: Entry) -> list[str]:

@@ -1,6 +1,6 @@
 """Plans: what a checkpoint of each source is read as.
 
-A plan is made from the names and shapes of the tensors: the depth of a ResNet, the head, the number of
+A mapping is made from the names and shapes of the tensors: the depth of a ResNet, the head, the number of
 classes. What the tensors do not tell (an output stride, say) is the user's to say, or the default.
 """
 
@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping
 
 from edge.errors import WeightsError
-from train.checkpoint_import import backbone_names as backbones
-from train.checkpoint_import import model_names as whole_models
+from train.checkpoint_import import backbone_names, model_names
 from train.checkpoint_import.layer_weights import EPSILON, Entry, Tensors
 from train.models.deeplabv3plus import RATES as DEEPLAB_RATES
 from train.models.panoptic_deeplab import RATES as PANOPTIC_RATES
@@ -30,7 +29,7 @@ with Caffe's means over 255 (caffe_unit), VOC takes red, green and blue with Ima
 
 
 @dataclass(frozen=True)
-class Plan:
+class ImportMapping:
     """How a checkpoint becomes weights of a network here.
 
     Attributes:
@@ -52,11 +51,11 @@ class Plan:
     epsilon: float = 1e-5
 
 
-def make_plan(source: str, model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
-    """Return the plan of a checkpoint.
+def make_mapping(source: str, model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
+    """Return the mapping of a checkpoint.
 
     Args:
-        source: key in train.checkpoint_import.SOURCES.
+        source: key in train.checkpoint_import.CHECKPOINT_FAMILIES.
         model: the architecture that it is for.
         tensors: of the checkpoint.
         given: every option of the architecture, as the user wants it.
@@ -64,7 +63,7 @@ def make_plan(source: str, model: str, tensors: Tensors, given: Mapping[str, Any
     Raises:
         WeightsError: the tensors are not such a network's.
     """
-    return _PLANNERS[source](model, tensors, given)
+    return _MAPPINGS[source](model, tensors, given)
 
 
 def is_mobilenet(tensors: Tensors) -> bool:
@@ -87,13 +86,13 @@ def _classes(tensors: Tensors, name: str, what: str) -> int:
 
 
 def _depth(tensors: Tensors, prefix: str, what: str) -> int:
-    depth = backbones.resnet_depth(tensors, prefix)
+    depth = backbone_names.resnet_depth(tensors, prefix)
     if depth is None:
         raise WeightsError(f"the checkpoint has no {prefix}layer3 of 6 or 23 blocks, so it is no {what}")
     return depth
 
 
-def _fastfcn(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
+def _fastfcn(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
     what = "FastFCN with JPU, on ResNet-50 or ResNet-101"
     _require(tensors, "jpu.conv5.0.weight", what)
     depth = _depth(tensors, "pretrained.", what)
@@ -107,97 +106,106 @@ def _fastfcn(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
     if classifier is None:
         raise WeightsError(f"the checkpoint has no classifier ({', '.join(heads)}), so it is no {what}")
     head, deep = heads[classifier], "pretrained.conv1.0.weight" in tensors
-    optional = [whole_models.fastfcn_auxiliary()]
+    optional = [model_names.fastfcn_auxiliary()]
     if head == "encnet":
-        optional.append(whole_models.fastfcn_presence())
+        optional.append(model_names.fastfcn_presence())
     options = {"depth": depth, "head": head, "stem": "deep" if deep else "plain", "coordinates": "align_corners"}
     if head == "encnet":
         options["encoding_positions"] = 0
-    return Plan(
+    return ImportMapping(
         options=options,
-        entries=list(whole_models.fastfcn(depth, head, deep)),
+        entries=list(model_names.fastfcn(depth, head, deep)),
         optional=optional,
         class_count=_classes(tensors, classifier, what),
         left_out={**NOT_WEIGHTS, **CLASSIFIERS},
     )
 
 
-def _fast_scnn(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
+def _fast_scnn(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
     class_count = _classes(tensors, "classifier.conv.1.weight", "Fast-SCNN")
     options = {
-        "separable_relu": True, "padding": "symmetric", "first_padding": "valid", "fusion_dilation": 1,
+        "separable_relu": True,
+        "padding": "symmetric",
+        "first_padding": "valid",
+        "fusion_dilation": 1,
         "coordinates": "align_corners",
-    }  # fmt: skip
-    auxiliary = whole_models.fast_scnn_auxiliary()
-    return Plan(options, list(whole_models.fast_scnn()), [auxiliary], class_count=class_count)
+    }
+    auxiliary = model_names.fast_scnn_auxiliary()
+    return ImportMapping(options, list(model_names.fast_scnn()), [auxiliary], class_count=class_count)
 
 
-def _deeplabv3plus(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
+def _deeplabv3plus(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
     what = "DeepLabV3+ on ResNet-50 or ResNet-101"
     class_count = _classes(tensors, "classifier.classifier.3.weight", what)
     depth = _depth(tensors, "backbone.", what)
-    entries = list(whole_models.deeplabv3plus(depth, DEEPLAB_RATES[given["output_stride"]]))
-    return Plan({"depth": depth, "decoder_convs": 1}, entries, class_count=class_count)
+    entries = list(model_names.deeplabv3plus(depth, DEEPLAB_RATES[given["output_stride"]]))
+    return ImportMapping({"depth": depth, "decoder_convs": 1}, entries, class_count=class_count)
 
 
-def _segnet(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
+def _segnet(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
     class_count = _classes(tensors, "up1.conv2.cbr_unit.0.weight", "SegNet")
     # The tensors do not tell what frames the network saw; the statistics of Caffe are those of blue, green and red.
     reversed_input = given["normalisation"].startswith("caffe")
-    entries = list(whole_models.segnet(reversed_input))
-    return Plan({"classifier": "norm_relu"}, entries, class_count=class_count)
+    entries = list(model_names.segnet(reversed_input))
+    return ImportMapping({"classifier": "norm_relu"}, entries, class_count=class_count)
 
 
-def _panoptic_deeplab(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
+def _panoptic_deeplab(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
     what = "Panoptic-DeepLab on ResNet-50"
     class_count = _classes(tensors, "decoder.semantic_head.classifier.semantic.1.weight", what)
     if _depth(tensors, "backbone.", what) != 50:
         raise WeightsError(f"the checkpoint has the backbone ResNet-101, expected {what}")
     options = {"backbone": "resnet50", "pooling_norm": False, "coordinates": "align_corners"}
-    entries = list(whole_models.panoptic_deeplab(PANOPTIC_RATES[given["output_stride"]]))
-    return Plan(
+    entries = list(model_names.panoptic_deeplab(PANOPTIC_RATES[given["output_stride"]]))
+    return ImportMapping(
         options, entries, class_count=class_count, left_out={**NOT_WEIGHTS, r"^backbone\.fc\.": "its classifier"}
     )
 
 
-def _unet(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
+def _unet(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
     what = "U-Net with transposed convolutions"
     class_count = _classes(tensors, "outc.conv.weight", what)
     _require(tensors, "up1.up.weight", what)
-    return Plan({"batch_norm": True, "normalisation": "unit"}, list(whole_models.unet()), class_count=class_count)
+    return ImportMapping(
+        {"batch_norm": True, "normalisation": "unit"}, list(model_names.unet()), class_count=class_count
+    )
 
 
-def _torchvision(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
+def _torchvision(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
     if model == "bayesian_segnet":
         _require(tensors, "features.0.weight", "VGG16")
         has_norms = "features.1.running_mean" in tensors
         left_out = {**NOT_WEIGHTS, r"^classifier\.": "VGG's ImageNet classifier"}
-        return Plan({"normalisation": "imagenet"}, list(backbones.torch_vgg16(has_norms)), left_out=left_out)
+        return ImportMapping(
+            {"normalisation": "imagenet"}, list(backbone_names.torch_vgg16(has_norms)), left_out=left_out
+        )
     depth, deep = _depth(tensors, "", "ResNet"), "conv1.0.weight" in tensors
     options = _resnet_options(model, depth, deep)
-    entries = list(backbones.torch_resnet("", depth, deep))
-    return Plan({**options, "normalisation": "imagenet"}, entries, left_out={**NOT_WEIGHTS, **CLASSIFIERS})
+    entries = list(backbone_names.torch_resnet("", depth, deep))
+    return ImportMapping({**options, "normalisation": "imagenet"}, entries, left_out={**NOT_WEIGHTS, **CLASSIFIERS})
 
 
-def _keras_applications(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Plan:
+def _keras_applications(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
     if model == "bayesian_segnet":
         _require(tensors, "block1_conv1/kernel", "VGG16")
         left_out = {r"^(fc1|fc2|predictions)/": "VGG's ImageNet classifier"}
-        return Plan({"normalisation": "caffe"}, list(backbones.keras_vgg16()), left_out=left_out, naming="keras")
+        return ImportMapping(
+            {"normalisation": "caffe"}, list(backbone_names.keras_vgg16()), left_out=left_out, naming="keras"
+        )
     if is_mobilenet(tensors):
         return _keras_mobilenet(model, tensors)
     _require(tensors, "conv1_conv/kernel", "ResNet")
     blocks = sum(name.startswith("conv4_block") and name.endswith("_1_conv/kernel") for name in tensors)
-    if blocks not in backbones.DEPTH_OF_BLOCKS:
+    if blocks not in backbone_names.DEPTH_OF_BLOCKS:
         raise WeightsError(f"the checkpoint has {blocks} blocks in its third stage, expected ResNet50 or ResNet101")
-    depth = backbones.DEPTH_OF_BLOCKS[blocks]
+    depth = backbone_names.DEPTH_OF_BLOCKS[blocks]
     options = {**_resnet_options(model, depth, deep=False), "stride_on": "1x1", "normalisation": "caffe"}
     left_out = {r"^(predictions|probs|fc1000)/": "ResNet's ImageNet classifier"}
-    entries = list(backbones.keras_resnet(depth))
-    return Plan(options, entries, left_out=left_out, naming="keras", epsilon=1.001e-5)
+    entries = list(backbone_names.keras_resnet(depth))
+    return ImportMapping(options, entries, left_out=left_out, naming="keras", epsilon=1.001e-5)
 
 
-def _keras_mobilenet(model: str, tensors: Tensors) -> Plan:
+def _keras_mobilenet(model: str, tensors: Tensors) -> ImportMapping:
     if model != "panoptic_deeplab":
         raise WeightsError(f"the checkpoint is a MobileNetV3, which {model} does not take")
     left_out = {r"^(conv_1|conv_1_bn|conv_2|logits|predictions)/": "what follows its last feature map"}
@@ -206,14 +214,12 @@ def _keras_mobilenet(model: str, tensors: Tensors) -> Plan:
     entries = []
     for layer in layers:
         kind = (
-            "norm" if f"{layer}/gamma" in tensors
-            else "depthwise" if f"{layer}/depthwise_kernel" in tensors
-            else "conv"
-        )  # fmt: skip
+            "norm" if f"{layer}/gamma" in tensors else "depthwise" if f"{layer}/depthwise_kernel" in tensors else "conv"
+        )
         entries.append(Entry(layer, kind, layer))
     # The layers here are Keras Applications' own, with their epsilon.
     options = {"backbone": "mobilenet_v3_large", "normalisation": "symmetric"}
-    return Plan(options, entries, left_out=left_out, naming="keras", epsilon=EPSILON)
+    return ImportMapping(options, entries, left_out=left_out, naming="keras", epsilon=EPSILON)
 
 
 def _resnet_options(model: str, depth: int, deep: bool) -> dict[str, Any]:
@@ -228,7 +234,7 @@ def _resnet_options(model: str, depth: int, deep: bool) -> dict[str, Any]:
     return {"depth": depth} if "depth" in OPTIONS[model] else {}
 
 
-_PLANNERS: dict[str, Callable[[str, Tensors, Mapping[str, Any]], Plan]] = {
+_MAPPINGS: dict[str, Callable[[str, Tensors, Mapping[str, Any]], ImportMapping]] = {
     "fastfcn": _fastfcn,
     "fast-scnn-pytorch": _fast_scnn,
     "deeplabv3plus-pytorch": _deeplabv3plus,

@@ -39,9 +39,19 @@ COMPILE_TIMEOUT_S = 120
 # The kernel's results rest on the order of its double operations: no contraction, no fast-math.
 _FLAGS = ("-std=c++14", "-O3", "-fPIC", "-shared", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 _CPU_KEYS = (
-    "vendor_id", "cpu family", "model", "model name", "stepping", "flags",
-    "CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features",
-)  # fmt: skip
+    "vendor_id",
+    "cpu family",
+    "model",
+    "model name",
+    "stepping",
+    "flags",
+    "CPU implementer",
+    "CPU architecture",
+    "CPU variant",
+    "CPU part",
+    "CPU revision",
+    "Features",
+)
 
 _log = logging.getLogger(__name__)
 
@@ -156,8 +166,11 @@ def _compile(folder: Path, key: str, command: list[str]) -> ctypes.CDLL:
             made = Path(scratch) / "native.so"
             run = subprocess.run(
                 [*command, "-o", os.fspath(made), os.fspath(SOURCE)],
-                capture_output=True, text=True, errors="replace", timeout=COMPILE_TIMEOUT_S,
-            )  # fmt: skip
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=COMPILE_TIMEOUT_S,
+            )
             if run.returncode or not made.is_file():
                 lines = [line for line in run.stderr.splitlines() if "error" in line] or run.stderr.splitlines()
                 raise NativeUnavailable(f"{command[0]} could not compile it ({(lines or ['no message'])[0].strip()})")

@@ -151,8 +151,11 @@ class Nvcc:
         try:
             run = subprocess.run(
                 [self._program, *arguments],
-                capture_output=True, text=True, errors="replace", timeout=COMPILE_TIMEOUT_S,
-            )  # fmt: skip
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=COMPILE_TIMEOUT_S,
+            )
         except (OSError, subprocess.SubprocessError) as error:
             raise BackendError(f"{self._program} could not be run ({' '.join(str(error).split())})") from None
         if run.returncode:

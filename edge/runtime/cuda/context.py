@@ -14,7 +14,7 @@ from typing import Any, Iterator
 import numpy as np
 
 from edge.runtime.calls import call, import_backend
-from edge.runtime.resource_stack import Holdings
+from edge.runtime.resource_stack import ResourceStack
 
 INSTALL_PYCUDA = "pip install pycuda"
 DEVICE = 0
@@ -113,7 +113,7 @@ class Buffer:
 
 
 def take_buffer(
-    context: CudaContext, held: Holdings, name: str, shape: tuple[int, ...], dtype: Any, may_map: bool = True
+    context: CudaContext, held: ResourceStack, name: str, shape: tuple[int, ...], dtype: Any, may_map: bool = True
 ) -> Buffer:
     """Take memory on both sides, or once for both where the context maps memory.
 
@@ -138,13 +138,13 @@ def take_buffer(
     return Buffer(host, int(device), device)
 
 
-def take_memory(context: CudaContext, held: Holdings, name: str, size_bytes: int) -> Any:
+def take_memory(context: CudaContext, held: ResourceStack, name: str, size_bytes: int) -> Any:
     """Take memory of the GPU alone; `int()` of it is its address."""
     device = call("pycuda.driver.mem_alloc", context.driver.mem_alloc, size_bytes)
     return held.hold(name, device, ("DeviceAllocation.free", lambda memory: memory.free))
 
 
-def upload_table(context: CudaContext, held: Holdings, name: str, table: np.ndarray) -> int:
+def upload_table(context: CudaContext, held: ResourceStack, name: str, table: np.ndarray) -> int:
     """Put a table into the GPU's memory, and return its address."""
     table = np.ascontiguousarray(table)
     memory = take_memory(context, held, name, table.nbytes)

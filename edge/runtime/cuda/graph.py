@@ -16,9 +16,17 @@ from edge.errors import BackendError
 _THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other users of CUDA in the process are not disturbed
 _EXTERNAL = 1  # CU_EVENT_RECORD_EXTERNAL: the event is recorded at every start, not at the capture
 _CALLS = (
-    *("cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags"),
-    *("cuGraphLaunch", "cuGraphDestroy", "cuGraphExecDestroy"),
-    *("cuEventCreate", "cuEventRecord", "cuEventRecordWithFlags", "cuEventElapsedTime", "cuEventDestroy_v2"),
+    "cuStreamBeginCapture_v2",
+    "cuStreamEndCapture",
+    "cuGraphInstantiateWithFlags",
+    "cuGraphLaunch",
+    "cuGraphDestroy",
+    "cuGraphExecDestroy",
+    "cuEventCreate",
+    "cuEventRecord",
+    "cuEventRecordWithFlags",
+    "cuEventElapsedTime",
+    "cuEventDestroy_v2",
 )
 
 

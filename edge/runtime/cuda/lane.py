@@ -27,7 +27,7 @@ from edge.runtime.cuda.graph import GraphDriver, GraphEvent
 from edge.runtime.cuda.launches import Launch
 from edge.runtime.cuda.slot import COPY, DOWNLOAD, INFERENCE, SPANS, UPLOAD, Network, Slot, take_scratch, take_slot
 from edge.runtime.lane import Lane, LaneRequest, LaneResult
-from edge.runtime.resource_stack import Holdings, cleared_frames
+from edge.runtime.resource_stack import ResourceStack, release_traceback_locals
 
 _OF_COPIES = (UPLOAD, DOWNLOAD)
 
@@ -62,7 +62,7 @@ class CudaLane(Lane):
             raise InputError(f"a lane has {request.depth} slots, expected at least 1")
         self._context, self._network, self._driver = context, network, context.driver
         self._on_close = on_close
-        self._held = Holdings()
+        self._held = ResourceStack()
         self._free: collections.deque[int] = collections.deque()
         self._under_way: collections.deque[int] = collections.deque()
         self._slots: list[Slot] = []
@@ -79,7 +79,7 @@ class CudaLane(Lane):
                 slot = take_slot(context, self._held, network, request, self._scratch, number, graphs)
                 self._slots.append(slot)
                 self._free.append(number)
-                self._pass_black_frame(slot)
+                self._warm_up(slot)
             self._graph_problem = self._graph_problem or network.graph_problem
             if self._graph_problem is None:
                 self._record_graphs(graphs)
@@ -124,23 +124,23 @@ class CudaLane(Lane):
                 enqueue = functools.partial(self._enqueue, slot, _record_external)
                 graph = graphs.capture(self._streams[INFERENCE], enqueue)
                 slot.graph = self._held.hold(f"graph {number}", graph, ("cuGraphExecDestroy", lambda made: made.free))
-                self._pass_black_frame(slot)
+                self._warm_up(slot)
         except BackendError as reason:
             self._graph_problem = str(reason)
             for slot in self._slots:
                 slot.graph = None
             self._network.renew()
             with contextlib.suppress(BackendError):  # what the capture left behind may be told once more
-                self._pass_black_frame(self._slots[0])
+                self._warm_up(self._slots[0])
             for slot in self._slots:
-                self._pass_black_frame(slot)
+                self._warm_up(slot)
 
     @property
     def has_graph(self) -> bool:
         """Whether frames are started by a recorded graph, which uses the network's scratch memory."""
         return any(slot.graph is not None for slot in self._slots)
 
-    def _pass_black_frame(self, slot: Slot) -> None:
+    def _warm_up(self, slot: Slot) -> None:
         """Kernels are loaded, and TensorRT makes up its mind, before anything is recorded or timed."""
         slot.frame.host[...] = 0
         self._start(slot)
@@ -162,7 +162,7 @@ class CudaLane(Lane):
         start_ns = time.perf_counter_ns()
         np.copyto(slot.frame.host, frame)
         slot.copy_ns = time.perf_counter_ns() - start_ns
-        with self._context.current(), cleared_frames():
+        with self._context.current(), release_traceback_locals():
             self._start(slot)
         self._under_way.append(self._free.popleft())
 
@@ -173,7 +173,7 @@ class CudaLane(Lane):
         number = self._under_way.popleft()
         self._free.append(number)
         slot = self._slots[number]
-        with self._context.current(), cleared_frames():
+        with self._context.current(), release_traceback_locals():
             stage_ns = self._finish(slot)
         if slot.not_finite.host[0]:
             raise InputError(f"{self._network.contract.model} gave logits that are not finite, so no labels")
@@ -274,7 +274,7 @@ class CudaLane(Lane):
         """Wait for what is under way, and give everything back."""
         if not self._is_open:
             return
-        with self._context.current(), cleared_frames():
+        with self._context.current(), release_traceback_locals():
             self._is_open = False
             self._on_close(self)
             self._finish_and_forget()

@@ -28,12 +28,32 @@ KERNELS = {
     "segedge_widen": (ADDRESS, ADDRESS, COUNT, COUNT),
     "segedge_label_nodes": (ADDRESS, COUNT, COUNT, COUNT, ADDRESS, ADDRESS),
     "segedge_label_pixels": (
-        ADDRESS, COUNT, COUNT, COUNT, ADDRESS, ADDRESS, ADDRESS, ADDRESS, PITCH, COUNT, COUNT,
+        ADDRESS,
+        COUNT,
+        COUNT,
+        COUNT,
+        ADDRESS,
+        ADDRESS,
+        ADDRESS,
+        ADDRESS,
+        PITCH,
+        COUNT,
+        COUNT,
     ),
     "segedge_paint": (
-        ADDRESS, PITCH, ADDRESS, PITCH, ADDRESS, SHARE, SHARE, ADDRESS, PITCH, COUNT, COUNT,
+        ADDRESS,
+        PITCH,
+        ADDRESS,
+        PITCH,
+        ADDRESS,
+        SHARE,
+        SHARE,
+        ADDRESS,
+        PITCH,
+        COUNT,
+        COUNT,
     ),
-}  # fmt: skip
+}
 """Every kernel of the source, and the types of its arguments in order."""
 
 BLOCK = (32, 8)

@@ -15,11 +15,15 @@ from edge.runtime.cuda.context import Buffer, CudaContext, take_buffer, take_mem
 from edge.runtime.cuda.graph import CudaGraph, GraphDriver
 from edge.runtime.cuda.launches import Launch
 from edge.runtime.lane import LaneRequest
-from edge.runtime.resource_stack import Holdings
+from edge.runtime.resource_stack import ResourceStack
 
 COPY, UPLOAD, PREPROCESS, INFERENCE, POSTPROCESS, DOWNLOAD = (
-    *("copy", "upload", "preprocess"),
-    *("inference", "postprocess", "download"),
+    "copy",
+    "upload",
+    "preprocess",
+    "inference",
+    "postprocess",
+    "download",
 )
 SPANS = {
     UPLOAD: ("upload begins", "uploaded"),
@@ -116,7 +120,7 @@ def frame_size(request: LaneRequest) -> tuple[int, int]:
     return (rows * 2 // 3, columns) if request.color_order == "nv12" else (rows, columns)
 
 
-def take_scratch(context: CudaContext, held: Holdings, network: Network, request: LaneRequest) -> Scratch:
+def take_scratch(context: CudaContext, held: ResourceStack, network: Network, request: LaneRequest) -> Scratch:
     """Take what all frames of a lane share: they are computed one after another, on one stream.
 
     Args:
@@ -145,7 +149,9 @@ def take_scratch(context: CudaContext, held: Holdings, network: Network, request
     return Scratch(tables, prepared, addresses, memory("winners", logit_height * logit_width))
 
 
-def _upload_tables(context: CudaContext, held: Holdings, contract: Contract, request: LaneRequest) -> dict[str, int]:
+def _upload_tables(
+    context: CudaContext, held: ResourceStack, contract: Contract, request: LaneRequest
+) -> dict[str, int]:
     """Put the tables of both resizes and the palette into the GPU's memory; return name -> address."""
     size = frame_size(request)
     rows, columns = launches.resize_tables(size, contract.height, contract.width)
@@ -165,7 +171,7 @@ def _upload_tables(context: CudaContext, held: Holdings, contract: Contract, req
 
 def take_slot(
     context: CudaContext,
-    held: Holdings,
+    held: ResourceStack,
     network: Network,
     request: LaneRequest,
     scratch: Scratch,
@@ -202,10 +208,18 @@ def take_slot(
         pitch = 3 * request.width
         after.append(
             launches.paint(
-                frame.address, pitch, labels.address, request.width, scratch.tables["palette"], request.blend.alpha,
-                picture.address, pitch, request.height, request.width,
+                frame.address,
+                pitch,
+                labels.address,
+                request.width,
+                scratch.tables["palette"],
+                request.blend.alpha,
+                picture.address,
+                pitch,
+                request.height,
+                request.width,
             )
-        )  # fmt: skip
+        )
     return Slot(
         frame=frame,
         labels=labels,
@@ -221,7 +235,7 @@ def take_slot(
 
 
 def _take_events(
-    context: CudaContext, held: Holdings, number: int, graphs: GraphDriver | None, depth: int
+    context: CudaContext, held: ResourceStack, number: int, graphs: GraphDriver | None, depth: int
 ) -> dict[str, Any]:
     driver = context.driver
     events: dict[str, Any] = {}
@@ -243,9 +257,17 @@ def _prepare(request: LaneRequest, contract: Contract, frame: int, scratch: Scra
     height, width = frame_size(request)
     if request.color_order == "nv12":
         return launches.prepare_nv12(
-            frame, width, frame + height * width, width, (height, width), rows, columns,
-            scratch.prepared, contract.height, contract.width,
-        )  # fmt: skip
+            frame,
+            width,
+            frame + height * width,
+            width,
+            (height, width),
+            rows,
+            columns,
+            scratch.prepared,
+            contract.height,
+            contract.width,
+        )
     return launches.prepare_interleaved(
         frame, 3 * width, rows, columns, scratch.prepared, contract.height, contract.width, request.color_order
     )
@@ -258,7 +280,14 @@ def _label(
     return [
         launches.label_nodes(logits, shape, scratch.winners, not_finite.address),
         launches.label_pixels(
-            logits, shape, scratch.winners, scratch.tables["label rows"], scratch.tables["label columns"],
-            labels.address, request.width, request.height, request.width,
+            logits,
+            shape,
+            scratch.winners,
+            scratch.tables["label rows"],
+            scratch.tables["label columns"],
+            labels.address,
+            request.width,
+            request.height,
+            request.width,
         ),
-    ]  # fmt: skip
+    ]

@@ -18,7 +18,7 @@ from onnx import TensorProto, numpy_helper
 from calibration.lint import main
 from calibration.lint_rules.linter import RULES, Finding, lint, require_clean
 from calibration.qdq.insert import quantize
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from edge.errors import GraphError, InputError, MissingDependencyError
 from tests.calibration import graph_drawing as drawing
 
@@ -28,7 +28,7 @@ RANGES = drawing.ranges_of(NETWORK, drawing.frames(4))
 
 
 def quantized(form="tensorrt", **recipe):
-    data = quantize(NETWORK, RANGES, QuantizationRecipe(method="min-max", **recipe), form).data
+    data = quantize(NETWORK, RANGES, QuantizationConfig(method="min-max", **recipe), form).data
     return onnx.load_model_from_string(data)
 
 

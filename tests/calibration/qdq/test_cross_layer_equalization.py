@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime")
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.qdq.cross_layer_equalization import FACTOR_LIMITS, balancing_factors, equalise
+from calibration.qdq.cross_layer_equalization import FACTOR_LIMITS, balancing_factors, equalize_cross_layer
 from calibration.qdq.weights import quantize_weight, weight_scales
 from calibration.ranges.record import PREPROCESSING, Ranges, TensorRange
 from edge.errors import GraphError, InputError
@@ -121,7 +121,7 @@ def assert_same_function(model, other):
 @pytest.mark.parametrize("between", BETWEEN)
 def test_function_stays_and_channels_become_alike(between, second):
     model, tensor = draw_pair(between, second)
-    balanced, pairs = equalise(model, ranges_of(model))
+    balanced, pairs = equalize_cross_layer(model, ranges_of(model))
     onnx.checker.check_model(balanced, full_check=True)
     assert pairs == (("first", tensor, "y"),)
     assert_same_function(model, balanced)
@@ -135,7 +135,7 @@ def test_function_stays_and_channels_become_alike(between, second):
 def test_convolution_without_bias_gets_none():
     nodes = [drawing.node("Conv", ["x", "a"], "first"), drawing.node("Conv", ["first", "b"], "y")]
     model = draw(nodes, {"a": normal(1, CHANNELS, 3, 1, 1) * SPREAD.reshape(-1, 1, 1, 1), "b": normal(2, 4, 8, 1, 1)})
-    balanced, pairs = equalise(model, ranges_of(model))
+    balanced, pairs = equalize_cross_layer(model, ranges_of(model))
     assert len(pairs) == 1
     assert [len(made.input) for made in balanced.graph.node] == [2, 2]
     assert_same_function(model, balanced)
@@ -164,18 +164,18 @@ def draw_chain():
 
 def test_every_pair_of_a_chain_is_balanced_in_one_call():
     model = draw_chain()
-    balanced, pairs = equalise(model, ranges_of(model))
+    balanced, pairs = equalize_cross_layer(model, ranges_of(model))
     expected = [("stem", "stem_relu", "deep"), ("deep", "deep_relu", "point"), ("point", "point_relu", "y")]
     assert pairs == tuple(expected)
     assert_same_function(model, balanced)
-    again, left = equalise(balanced, ranges_of(balanced))
+    again, left = equalize_cross_layer(balanced, ranges_of(balanced))
     assert left == ()
     assert again.SerializeToString(deterministic=True) == balanced.SerializeToString(deterministic=True)
 
 
 def test_constant_that_others_read_is_copied():
     model = draw_chain()  # stem and point have one bias
-    balanced, _ = equalise(model, ranges_of(model))
+    balanced, _ = equalize_cross_layer(model, ranges_of(model))
     made = {node.output[0]: node for node in balanced.graph.node}
     constants = constants_of(balanced)
     assert made["stem"].input[2] != made["point"].input[2]
@@ -189,14 +189,14 @@ def test_weight_of_both_layers_of_a_pair_is_copied():
     weight[:, 2] *= 1000
     nodes = [drawing.node("Conv", ["x", "w"], "first"), drawing.node("Conv", ["first", "w"], "y")]
     model = draw([*nodes, drawing.node("Conv", ["x", "w"], "z")], {"w": weight}, ("y", "z"))
-    balanced, pairs = equalise(model, ranges_of(model))
+    balanced, pairs = equalize_cross_layer(model, ranges_of(model))
     assert len(pairs) == 1
     assert_same_function(model, balanced)
     np.testing.assert_array_equal(constants_of(balanced)["w"], weight)
     # The copy may not take a name that is in use.
     nodes = [drawing.node("Conv", ["x", "w"], "first"), drawing.node("Conv", ["first", "w"], "w/first")]
     model = draw([*nodes, drawing.node("Conv", ["w/first", "w"], "y")], {"w": weight})
-    balanced, pairs = equalise(model, ranges_of(model))
+    balanced, pairs = equalize_cross_layer(model, ranges_of(model))
     assert len(pairs) == 2
     onnx.checker.check_model(balanced, full_check=True)
     assert_same_function(model, balanced)
@@ -205,7 +205,7 @@ def test_weight_of_both_layers_of_a_pair_is_copied():
 def test_names_stay_and_the_model_that_was_given_too():
     for model in (draw_chain(), draw_pair()[0]):
         before = model.SerializeToString(deterministic=True)
-        balanced, _ = equalise(model, ranges_of(model))
+        balanced, _ = equalize_cross_layer(model, ranges_of(model))
         assert model.SerializeToString(deterministic=True) == before
         assert [made.name for made in balanced.graph.node] == [made.name for made in model.graph.node]
         assert [list(made.output) for made in balanced.graph.node] == [list(made.output) for made in model.graph.node]
@@ -240,7 +240,7 @@ def int8_error(model, tensor, expected):
 def test_hostile_ranges_lose_little_in_int8_once_they_are_balanced(second):
     model, tensor = draw_pair("Relu", second)
     expected = values_of(model)["y"]
-    balanced, _ = equalise(model, ranges_of(model))
+    balanced, _ = equalize_cross_layer(model, ranges_of(model))
     before, after = int8_error(model, tensor, expected), int8_error(balanced, tensor, expected)
     assert before > 0.1
     # About one step of 1/127 of the range in each of two operands.
@@ -256,7 +256,7 @@ def test_outlier_channel_that_nothing_reads_no_longer_sets_the_range():
     constants["first_w"].CopyFrom(numpy_helper.from_array(first, "first_w"))
     constants["second_w"].CopyFrom(numpy_helper.from_array(second, "second_w"))
     expected = values_of(model)["y"]
-    balanced, pairs = equalise(model, ranges_of(model))
+    balanced, pairs = equalize_cross_layer(model, ranges_of(model))
     assert len(pairs) == 1
     assert_same_function(model, balanced)
     assert int8_error(model, tensor, expected) > 0.2
@@ -289,7 +289,7 @@ def test_channel_that_is_always_zero_is_left_alone():
     seen = ranges_of(model)
     maxima = list(seen.tensors[tensor].channel_maxima)
     maxima[4] = 0.0
-    balanced, _ = equalise(model, ranges_of(model, **{tensor: with_maxima(seen, tensor, maxima)}))
+    balanced, _ = equalize_cross_layer(model, ranges_of(model, **{tensor: with_maxima(seen, tensor, maxima)}))
     before, after = constants_of(model), constants_of(balanced)
     np.testing.assert_array_equal(after["first_w"][4], before["first_w"][4])
     np.testing.assert_array_equal(after["second_w"][:, 4], before["second_w"][:, 4])
@@ -319,7 +319,7 @@ def with_maxima(ranges, tensor, maxima):
 
 
 def assert_left_alone(model, ranges=None):
-    balanced, pairs = equalise(model, ranges or ranges_of(model))
+    balanced, pairs = equalize_cross_layer(model, ranges or ranges_of(model))
     assert pairs == ()
     assert balanced.SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True)
 
@@ -405,7 +405,7 @@ def test_ranges_of_another_graph_are_refused():
     seen = ranges_of(model)
     for maxima in ([1.0] * 5, [1.0] * 7 + [np.inf], [1.0] * 7 + [np.nan]):
         with pytest.raises(InputError, match=f"tensor {tensor} has . channel maxima, expected 8 finite ones"):
-            equalise(model, ranges_of(model, **{tensor: with_maxima(seen, tensor, maxima)}))
+            equalize_cross_layer(model, ranges_of(model, **{tensor: with_maxima(seen, tensor, maxima)}))
 
 
 def test_weights_that_are_no_numbers_are_refused():
@@ -415,4 +415,4 @@ def test_weights_that_are_no_numbers_are_refused():
     constants["second_w"] = constants["second_w"].copy()
     constants["second_w"][0, 0, 0, 0] = np.nan
     with pytest.raises(GraphError, match="NaN or infinite"):
-        equalise(draw(list(model.graph.node), constants), seen)
+        equalize_cross_layer(draw(list(model.graph.node), constants), seen)

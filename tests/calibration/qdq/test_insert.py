@@ -18,7 +18,7 @@ import calibration.qdq.insert
 from calibration.onnx_graph.file import load_graph
 from calibration.onnx_graph.mac_count import multiply_adds
 from calibration.qdq.insert import quantize
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.qdq_ort.cpu_saturation import unsigned_levels
 from edge.errors import GraphError, InputError
 from edge.runtime.onnxruntime import open_session
@@ -55,7 +55,7 @@ class View:
 
 
 def quantized(form, model=NETWORK, ranges=RANGES, method="min-max", levels=255) -> View:
-    return View(quantize(model, ranges, QuantizationRecipe(method), form, levels).data)
+    return View(quantize(model, ranges, QuantizationConfig(method), form, levels).data)
 
 
 def one_layer(kind="Conv", signed=True):
@@ -85,7 +85,7 @@ def one_layer(kind="Conv", signed=True):
 def test_one_layer_equals_its_quantisation_by_hand(form, signed, kind):
     model, weight, bias, inputs = one_layer(kind, signed)
     ranges = drawing.ranges_of(model, inputs)
-    data = quantize(model, ranges, QuantizationRecipe("min-max"), form).data
+    data = quantize(model, ranges, QuantizationConfig("min-max"), form).data
     values = -inputs[0]["x"] if signed else np.maximum(inputs[0]["x"], 0)
     largest = ranges.threshold("data", "min-max")
     if form == "onnxruntime" and not signed:
@@ -108,7 +108,7 @@ def test_one_layer_equals_its_quantisation_by_hand(form, signed, kind):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("method", ["min-max", "percentile"])
 def test_network_is_close_to_float(form, method):
-    data = quantize(NETWORK, RANGES, QuantizationRecipe(method), form).data
+    data = quantize(NETWORK, RANGES, QuantizationConfig(method), form).data
     for feeds in FRAMES:
         expected, actual = drawing.run(NETWORK, feeds)[0], drawing.run(data, feeds)[0]
         # Five layers with steps of 1/255 to 1/127 of the range each: about 1 % of the spread of the logits.
@@ -118,7 +118,7 @@ def test_network_is_close_to_float(form, method):
 
 def test_quantised_kernels_give_the_numbers_of_the_graph(tmp_path):
     # Weights of 63 steps, so that sums of two products cannot saturate on any CPU.
-    data = quantize(NETWORK, RANGES, QuantizationRecipe("min-max"), "onnxruntime", 127).data
+    data = quantize(NETWORK, RANGES, QuantizationConfig("min-max"), "onnxruntime", 127).data
     for feeds in FRAMES:
         literal = drawing.run(data, feeds)[0]
         fused = drawing.run(data, feeds, optimised_path=tmp_path / "optimised.onnx")[0]
@@ -132,7 +132,7 @@ def test_labels_of_the_kernels_agree_with_the_exact_simulation(has_vnni):
         pytest.skip("weights of 127 steps saturate on this CPU, and no engine here has them")
     network, feeds_list = drawing.make_network(size=64), drawing.frames(4, size=64)
     ranges = drawing.ranges_of(network, feeds_list)
-    data = quantize(network, ranges, QuantizationRecipe("min-max"), "onnxruntime", levels).data
+    data = quantize(network, ranges, QuantizationConfig("min-max"), "onnxruntime", levels).data
     kernels, simulation = open_session(data), open_session(data, exact=True)
     agreements = []
     for feeds in feeds_list:
@@ -162,7 +162,7 @@ def test_method_decides_the_scale(form):
 @pytest.mark.parametrize("form", FORMS)
 def test_channel_of_zero_weights_stays_zero(form):
     model = drawing.make_network(zero_channel=True)
-    data = quantize(model, drawing.ranges_of(model, FRAMES), QuantizationRecipe("min-max"), form).data
+    data = quantize(model, drawing.ranges_of(model, FRAMES), QuantizationConfig("min-max"), form).data
     scales = View(data).pair("point", 1)[0]
     assert np.isfinite(scales).all() and (scales > 0).all()
     actual = drawing.run(data, FRAMES[0])[0]
@@ -175,7 +175,7 @@ def test_activation_that_is_always_zero_is_quantised_all_the_same(form):
     model, _, _, inputs = one_layer(signed=False)
     dead = [{"x": -np.abs(feeds["x"])} for feeds in inputs]
     ranges = drawing.ranges_of(model, dead)
-    data = quantize(model, ranges, QuantizationRecipe("percentile"), form).data
+    data = quantize(model, ranges, QuantizationConfig("percentile"), form).data
     # Nothing is left but the bias, rounded to its step.
     np.testing.assert_allclose(drawing.run(data, dead[0])[0], drawing.run(model, dead[0])[0], atol=0.02)
 
@@ -283,7 +283,7 @@ def test_onnxruntime_form_has_unsigned_activations_and_int32_biases():
 
 
 def test_onnxruntime_form_gives_logits_by_a_product_of_integers_with_a_float_bias(tmp_path):
-    result = quantize(NETWORK, RANGES, QuantizationRecipe("min-max"), "onnxruntime")
+    result = quantize(NETWORK, RANGES, QuantizationConfig("min-max"), "onnxruntime")
     view = View(result.data)
     assert (view.nodes["logits"].op_type, view.quantized_inputs("logits")) == ("MatMul", [True, True])
     bias = next(numpy_helper.to_array(tensor) for tensor in NETWORK.graph.initializer if tensor.name == "head_b")
@@ -320,7 +320,7 @@ def test_output_of_the_graph_is_not_rounded(form):
 def test_onnxruntime_fuses_its_form_into_integer_kernels(tmp_path):
     path = tmp_path / "optimised.onnx"
     drawing.run(
-        quantize(NETWORK, RANGES, QuantizationRecipe("min-max"), "onnxruntime").data, FRAMES[0], optimised_path=path
+        quantize(NETWORK, RANGES, QuantizationConfig("min-max"), "onnxruntime").data, FRAMES[0], optimised_path=path
     )
     counts = Counter(node.op_type for node in onnx.load(str(path)).graph.node)
     assert counts["QLinearConv"] == 3  # and the classifier, a product that gives float
@@ -342,9 +342,12 @@ def read_by(reader, first="Conv", output=None):
     constants = {
         "w": generator.normal(0, 1, (4, 4, 3, 3)).astype(np.float32),
         "head": generator.normal(0, 1, (2, 4, 1, 1)).astype(np.float32),
-        "start": np.array([0], np.int64), "stop": np.array([6], np.int64), "axis": np.array([3], np.int64),
-        "step": np.array([2], np.int64), "one": np.array([1], np.int64),
-    }  # fmt: skip
+        "start": np.array([0], np.int64),
+        "stop": np.array([6], np.int64),
+        "axis": np.array([3], np.int64),
+        "step": np.array([2], np.int64),
+        "one": np.array([1], np.int64),
+    }
     nodes = [
         drawing.node("Conv", ["x", "w"], "first", pads=[1, 1, 1, 1])
         if first == "Conv"
@@ -375,7 +378,7 @@ READERS = {"Sigmoid": ["read"], "Slice": ["left", "right"]}
 @pytest.mark.parametrize("reader", READERS)
 def test_relu_behind_a_convolution_is_stored_whatever_reads_it(reader, tmp_path):
     model, ranges, inputs = read_by(reader)
-    result = quantize(model, ranges, QuantizationRecipe("min-max"), "onnxruntime", 127)
+    result = quantize(model, ranges, QuantizationConfig("min-max"), "onnxruntime", 127)
     view = View(result.data)
     for output in READERS[reader]:
         assert view.quantized_inputs(output)[0], output
@@ -393,14 +396,14 @@ def test_relu_behind_a_convolution_is_stored_whatever_reads_it(reader, tmp_path)
 @pytest.mark.parametrize("reader", READERS)
 def test_relu_behind_another_operator_is_not_stored(reader):
     model, ranges, _ = read_by(reader, first="Neg")
-    view = View(quantize(model, ranges, QuantizationRecipe("min-max"), "onnxruntime").data)
+    view = View(quantize(model, ranges, QuantizationConfig("min-max"), "onnxruntime").data)
     for output in READERS[reader]:
         assert not view.quantized_inputs(output)[0], output
 
 
 def test_relu_that_is_an_output_of_the_graph_stays_float():
     model, ranges, inputs = read_by("Slice", output="relu")
-    result = quantize(model, ranges, QuantizationRecipe("min-max"), "onnxruntime")
+    result = quantize(model, ranges, QuantizationConfig("min-max"), "onnxruntime")
     view = View(result.data)
     assert not view.quantized_inputs("left")[0]
     assert [value.name for value in view.model.graph.output] == ["y", "relu"]
@@ -412,7 +415,7 @@ def test_relu_that_is_an_output_of_the_graph_stays_float():
 @pytest.mark.parametrize("reader", READERS)
 def test_tensorrt_form_has_no_pair_for_a_relu_that_no_weighted_layer_reads(reader):
     model, ranges, _ = read_by(reader)
-    view = View(quantize(model, ranges, QuantizationRecipe("min-max"), "tensorrt").data)
+    view = View(quantize(model, ranges, QuantizationConfig("min-max"), "tensorrt").data)
     for output in READERS[reader]:
         assert not view.quantized_inputs(output)[0], output
     assert view.counts["QuantizeLinear"] == 2  # x and what the last convolution reads
@@ -423,7 +426,7 @@ def test_tensorrt_form_has_no_pair_for_a_relu_that_no_weighted_layer_reads(reade
 
 @pytest.mark.parametrize(("form", "levels", "steps"), [(FORMS[0], 255, 127), (FORMS[1], 255, 127), (FORMS[1], 127, 63)])
 def test_weights_have_one_scale_for_each_output_channel(form, levels, steps, monkeypatch):
-    monkeypatch.setattr(calibration.qdq.insert, "pair_first_columns", lambda *_: False)  # it has each channel twice
+    monkeypatch.setattr(calibration.qdq.insert, "pack_stem_columns", lambda *_: False)  # it has each channel twice
     view = quantized(form, levels=levels)
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in NETWORK.graph.initializer}
     for output in ("stem", "deep", "point", "logits"):
@@ -450,7 +453,7 @@ def test_input_and_output_stay_as_they_were(form):
 @pytest.mark.parametrize("form", FORMS)
 def test_float_graph_is_left_as_it_is_and_the_result_is_the_same_every_time(form):
     before = NETWORK.SerializeToString(deterministic=True)
-    first, second = (quantize(NETWORK, RANGES, QuantizationRecipe("entropy"), form).data for _ in range(2))
+    first, second = (quantize(NETWORK, RANGES, QuantizationConfig("entropy"), form).data for _ in range(2))
     assert first == second
     assert NETWORK.SerializeToString(deterministic=True) == before
 
@@ -473,8 +476,8 @@ def test_share_of_int8_counts_the_multiply_adds():
         "logits": pixels * 5 * 16,
     }
     assert macs == expected
-    assert quantize(NETWORK, RANGES, QuantizationRecipe("min-max"), "tensorrt").int8_mac_share == 1.0
-    recipe = QuantizationRecipe("min-max", classifier="float")
+    assert quantize(NETWORK, RANGES, QuantizationConfig("min-max"), "tensorrt").int8_mac_share == 1.0
+    recipe = QuantizationConfig("min-max", classifier="float")
     for form in FORMS:
         share = quantize(NETWORK, RANGES, recipe, form).int8_mac_share
         assert share == pytest.approx(1 - expected["logits"] / sum(expected.values()))
@@ -497,7 +500,7 @@ def test_multiply_adds_of_every_weighted_operator():
 def test_resize_in_float_reads_no_dequantised_tensor(form):
     resized = {}
     for resize in ("int8", "float"):
-        view = View(quantize(NETWORK, RANGES, QuantizationRecipe("min-max", resize=resize), form).data)
+        view = View(quantize(NETWORK, RANGES, QuantizationConfig("min-max", resize=resize), form).data)
         resized[resize] = view.quantized_inputs("resized")[0]
         # What is behind it is rounded as before.
         assert view.quantized_inputs("logits")[0]
@@ -509,24 +512,24 @@ def test_resize_in_float_reads_no_dequantised_tensor(form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_quantised_graph_is_refused(form):
-    once = onnx.load_model_from_string(quantize(NETWORK, RANGES, QuantizationRecipe("min-max"), form).data)
+    once = onnx.load_model_from_string(quantize(NETWORK, RANGES, QuantizationConfig("min-max"), form).data)
     with pytest.raises(GraphError, match=r"Q/DQ nodes already, expected a float graph\. Next: give the float graph"):
-        quantize(once, RANGES, QuantizationRecipe("min-max"), form)
+        quantize(once, RANGES, QuantizationConfig("min-max"), form)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_layer_without_a_range_stays_float_and_says_so(form):
     tensors = {name: seen for name, seen in RANGES.tensors.items() if name != "deep_relu"}
-    result = quantize(NETWORK, dataclasses.replace(RANGES, tensors=tensors), QuantizationRecipe("min-max"), form)
+    result = quantize(NETWORK, dataclasses.replace(RANGES, tensors=tensors), QuantizationConfig("min-max"), form)
     reasons = {layer.name: layer.reason for layer in result.layers if layer.precision == "float"}
     assert reasons["point"] == "its input has no range"
 
 
 def test_unknown_form_and_method_are_refused():
     with pytest.raises(InputError, match="form is 'int4'"):
-        quantize(NETWORK, RANGES, QuantizationRecipe("min-max"), "int4")
+        quantize(NETWORK, RANGES, QuantizationConfig("min-max"), "int4")
     with pytest.raises(InputError, match="method is 'best'"):
-        quantize(NETWORK, RANGES, QuantizationRecipe("best"), "tensorrt")
+        quantize(NETWORK, RANGES, QuantizationConfig("best"), "tensorrt")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -539,7 +542,7 @@ def test_weight_that_is_not_a_number_names_its_layer(form):
     with pytest.raises(
         GraphError, match=r"^point: a weight of shape .* is NaN or infinite in 1 of its 8 channels.*Next: "
     ):
-        quantize(model, RANGES, QuantizationRecipe("min-max"), form)
+        quantize(model, RANGES, QuantizationConfig("min-max"), form)
 
 
 def test_truncated_graph_is_one_clear_error(tmp_path):

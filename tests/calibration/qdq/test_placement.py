@@ -12,7 +12,7 @@ from onnx import TensorProto
 
 from calibration.onnx_graph.view import GraphView
 from calibration.qdq.placement import HOSTILE_RATIO, Placement
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.ranges.record import Ranges, TensorRange
 from tests.calibration import graph_drawing as drawing
 
@@ -43,7 +43,7 @@ def placed(nodes, constants, outputs, thresholds, form, **choices):
         {"x": (SHAPE, FLOAT)},
         {name: (shape, FLOAT) for name, shape in outputs.items()},
     )
-    return Placement(GraphView(model.graph), ranges(**thresholds), QuantizationRecipe("min-max", **choices), form)
+    return Placement(GraphView(model.graph), ranges(**thresholds), QuantizationConfig("min-max", **choices), form)
 
 
 def three_layers(form, second_kernel=3, **choices):

@@ -15,14 +15,14 @@ from onnx import TensorProto, numpy_helper
 
 from calibration.lint_rules.linter import require_clean
 from calibration.qdq.insert import quantize
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.results import LayerReport
 from edge.errors import InputError
 from tests.calibration import graph_drawing as drawing
 
 FORMS = ("tensorrt", "onnxruntime")
 FLOAT = TensorProto.FLOAT
-PLAIN = QuantizationRecipe("min-max")
+PLAIN = QuantizationConfig("min-max")
 
 
 def layer(kind, weight, bias=None, shape=(1, 4, 6, 6), inputs=4, **attributes):

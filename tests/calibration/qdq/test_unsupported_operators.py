@@ -13,7 +13,7 @@ from onnx import TensorProto
 
 from calibration.onnx_graph.mac_count import multiply_adds
 from calibration.qdq.insert import quantize
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from tests.calibration import graph_drawing as drawing
 
 FORMS = ("tensorrt", "onnxruntime")
@@ -45,7 +45,7 @@ def test_operator_of_onnxruntime_is_counted_past_where_its_size_is_known(operato
 @pytest.mark.parametrize("operator", ["Gelu", "SampleOp"])
 def test_graph_with_an_operator_of_onnxruntime_is_quantised_around_it(form, operator):
     model = with_operator(operator, "com.microsoft")
-    data = quantize(model, drawing.ranges_of(model, FRAMES), QuantizationRecipe("min-max"), form).data
+    data = quantize(model, drawing.ranges_of(model, FRAMES), QuantizationConfig("min-max"), form).data
     graph = onnx.load_model_from_string(data).graph
     assert [node.domain for node in graph.node if node.op_type == operator] == ["com.microsoft"]
     expected, actual = drawing.run(model, FRAMES[0])[0], drawing.run(data, FRAMES[0])[0]
@@ -78,7 +78,7 @@ def test_only_matrices_are_quantised_as_weights_of_a_matrix_product(form, shape)
     nodes = [drawing.node("Relu", ["x"], "data"), drawing.node("MatMul", ["data", "w"], "y")]
     model = drawing.make_model(nodes, {"w": weight}, {"x": ((2, 3, 5, 4), FLOAT)}, {"y": (result, FLOAT)})
     inputs = [{"x": generator.normal(0, 1, (2, 3, 5, 4)).astype(np.float32)}]
-    quantised = quantize(model, drawing.ranges_of(model, inputs), QuantizationRecipe("min-max"), form)
+    quantised = quantize(model, drawing.ranges_of(model, inputs), QuantizationConfig("min-max"), form)
     is_int8 = form == "tensorrt" and len(shape) == 2
     assert [layer.precision for layer in quantised.layers] == ["int8" if is_int8 else "float"]
     expected, actual = drawing.run(model, inputs[0])[0], drawing.run(quantised.data, inputs[0])[0]

@@ -12,8 +12,8 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from calibration.qdq.insert import quantize
-from calibration.qdq.quantization_config import QuantizationRecipe
-from calibration.qdq_ort.integer_input import read_frame_as_integers
+from calibration.qdq.quantization_config import QuantizationConfig
+from calibration.qdq_ort.integer_input import take_integer_input
 from tests.calibration import graph_drawing as drawing
 
 HEIGHT, WIDTH, OUT = 10, 12, 4
@@ -80,7 +80,7 @@ def rewritten(model, runs_in_int8=lambda node: True):
     ranges = drawing.ranges_of(model, frames(channels=model.graph.input[0].type.tensor_type.shape.dim[3].dim_value))
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    tensors = read_frame_as_integers(onnx, changed.graph, ranges.tensors, runs_in_int8)
+    tensors = take_integer_input(onnx, changed.graph, ranges.tensors, runs_in_int8)
     if tensors is None:
         assert changed == model
         return None
@@ -240,9 +240,15 @@ RECIPROCAL = [
         network(RECIPROCAL, {"one": np.float32(1)}),
         network(constants={"scale": column([1.0, 0.0, 1.0]), "offset": column([0.0, 0.0, 0.0])}),
     ],
-    ids=["planes read twice", "cast read twice", "another offset for each pixel", "squashed", "reciprocal",
-         "a channel of nothing"],
-)  # fmt: skip
+    ids=[
+        "planes read twice",
+        "cast read twice",
+        "another offset for each pixel",
+        "squashed",
+        "reciprocal",
+        "a channel of nothing",
+    ],
+)
 def test_anything_else_that_happens_to_a_frame_keeps_the_graph(model):
     assert rewritten(model) is None
 
@@ -260,10 +266,10 @@ def test_convolution_that_stays_float_keeps_the_graph():
 @pytest.mark.parametrize(
     ("form", "levels", "recipe", "reads_frame"),
     [
-        ("onnxruntime", 255, QuantizationRecipe("min-max"), True),
-        ("onnxruntime", 127, QuantizationRecipe("min-max"), True),  # weights give way where sums saturate
-        ("onnxruntime", 255, QuantizationRecipe("min-max", float_layers={"stem": "asked for"}), False),
-        ("tensorrt", 255, QuantizationRecipe("min-max"), False),
+        ("onnxruntime", 255, QuantizationConfig("min-max"), True),
+        ("onnxruntime", 127, QuantizationConfig("min-max"), True),  # weights give way where sums saturate
+        ("onnxruntime", 255, QuantizationConfig("min-max", float_layers={"stem": "asked for"}), False),
+        ("tensorrt", 255, QuantizationConfig("min-max"), False),
     ],
 )
 def test_only_a_quantised_first_layer_reads_the_frame(form, levels, recipe, reads_frame):
@@ -281,7 +287,7 @@ def test_integers_of_the_frame_are_not_rounded():
     exact[:, 0, 0, 0] = 127  # so that a step is 1
     weight = next(tensor for tensor in model.graph.initializer if tensor.name == "w")
     weight.CopyFrom(numpy_helper.from_array(exact, "w"))
-    data = quantize(model, drawing.ranges_of(model, frames()), QuantizationRecipe("min-max"), "onnxruntime").data
+    data = quantize(model, drawing.ranges_of(model, frames()), QuantizationConfig("min-max"), "onnxruntime").data
     results = []
     for graph in (model, onnx.load_model_from_string(data)):
         graph.graph.output.append(onnx.ValueInfoProto(name="stem"))

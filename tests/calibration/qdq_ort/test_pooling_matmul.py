@@ -14,8 +14,8 @@ import onnx
 from onnx import TensorProto
 
 from calibration.qdq.insert import quantize
-from calibration.qdq.quantization_config import QuantizationRecipe
-from calibration.qdq_ort.pooling_matmul import MOST_BINS, pool_by_products
+from calibration.qdq.quantization_config import QuantizationConfig
+from calibration.qdq_ort.pooling_matmul import MOST_BINS, pool_as_matmul
 from tests.calibration import graph_drawing as drawing
 
 SHAPE = (1, 3, 10, 14)
@@ -67,7 +67,7 @@ def changed(model):
     """Return a copy after the rewrite, and the names of the tensors that products make."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    names = pool_by_products(onnx, copy)
+    names = pool_as_matmul(onnx, copy)
     onnx.checker.check_model(copy, full_check=True)
     return copy, names
 
@@ -225,7 +225,7 @@ def test_onnxruntime_form_pools_by_products_and_tensorrt_form_by_means():
     ranges = drawing.ranges_of(network, feeds)
     expected = drawing.run(network, feeds[0])[0]
     for form, pools in (("onnxruntime", 0), ("tensorrt", 5)):
-        result = quantize(network, ranges, QuantizationRecipe("min-max"), form)
+        result = quantize(network, ranges, QuantizationConfig("min-max"), form)
         counts = Counter(node.op_type for node in onnx.load_model_from_string(result.data).graph.node)
         assert counts["ReduceMean"] == pools
         assert [layer.name for layer in result.layers] == ["stem", "logits"]

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from calibration.lint_rules.linter import lint
 from calibration.qdq.insert import quantize
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from edge.runtime.onnxruntime import open_session
 from tests.calibration import graph_drawing as drawing
 
@@ -28,7 +28,7 @@ CONTRASTS += [{"frame": feeds["frame"] // 128 * 255} for feeds in drawing.frames
 
 
 def graph_for(levels, weight_method="max"):
-    return quantize(NETWORK, RANGES, QuantizationRecipe("min-max", weight_method=weight_method), "onnxruntime", levels)
+    return quantize(NETWORK, RANGES, QuantizationConfig("min-max", weight_method=weight_method), "onnxruntime", levels)
 
 
 def layers(data, feeds):

@@ -13,7 +13,7 @@ from onnx import TensorProto, numpy_helper
 
 import calibration.qdq.insert
 from calibration.qdq.insert import quantize
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.qdq_ort.cpu_saturation import unsigned_levels
 from edge.runtime.onnxruntime import import_onnxruntime, open_session
 from tests.calibration import graph_drawing as drawing
@@ -72,12 +72,12 @@ def frames_for(model, count=3):
 
 def both_forms(model, monkeypatch, recipe=None):
     """Return the quantised graph with and without the rewrite."""
-    recipe = recipe or QuantizationRecipe("min-max")
+    recipe = recipe or QuantizationConfig("min-max")
     ranges = drawing.ranges_of(model, frames_for(model))
     levels = unsigned_levels()  # where sums saturate, they do so in another order in each form
     paired = quantize(model, ranges, recipe, "onnxruntime", levels).data
     with monkeypatch.context() as patch:
-        patch.setattr(calibration.qdq.insert, "pair_first_columns", lambda *_: False)
+        patch.setattr(calibration.qdq.insert, "pack_stem_columns", lambda *_: False)
         plain = quantize(model, ranges, recipe, "onnxruntime", levels).data
     return paired, plain
 
@@ -149,7 +149,7 @@ def test_exact_simulation_gives_the_same_too(monkeypatch):
 def test_result_moves_no_byte_in_the_optimised_graph(tmp_path):
     """All transposes around the first convolution cancel: what is left reads and writes pixels as they lie."""
     model = network()
-    data = quantize(model, drawing.ranges_of(model, frames_for(model)), QuantizationRecipe(), "onnxruntime").data
+    data = quantize(model, drawing.ranges_of(model, frames_for(model)), QuantizationConfig(), "onnxruntime").data
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.optimized_model_filepath = 3, str(tmp_path / "optimised.onnx")
@@ -166,7 +166,7 @@ def test_result_moves_no_byte_in_the_optimised_graph(tmp_path):
         (network(pads=(1, 1, 1, 3)), {}),  # a column more than half the width
         (network(dilation=2, pads=(2, 2, 2, 2)), {}),
         (network(gives_stem=True), {}),
-        (network(), {"recipe": QuantizationRecipe("min-max", float_layers={"stem": "asked for"})}),
+        (network(), {"recipe": QuantizationConfig("min-max", float_layers={"stem": "asked for"})}),
     ],
     ids=["width", "stride", "outputs", "dilation", "network's output", "float"],
 )

@@ -47,11 +47,21 @@ def write_artifact(folder: Path, model) -> Path:
     data = model.SerializeToString()
     (folder / GRAPH_FILE).write_bytes(data)
     contract = Contract(
-        model="test", dataset="camvid", class_names=tuple("abcde"), height=SIZE, width=SIZE, stride=2,
-        coordinates="half_pixel", input_name="frame", output_name="logits",
-        graph_sha256=hashlib.sha256(data).hexdigest(), weights=WeightsProvenance("random", "seed 0", "0" * 64),
-        source_sha256="0" * 64, opset=17, versions={},
-    )  # fmt: skip
+        model="test",
+        dataset="camvid",
+        class_names=tuple("abcde"),
+        height=SIZE,
+        width=SIZE,
+        stride=2,
+        coordinates="half_pixel",
+        input_name="frame",
+        output_name="logits",
+        graph_sha256=hashlib.sha256(data).hexdigest(),
+        weights=WeightsProvenance("random", "seed 0", "0" * 64),
+        source_sha256="0" * 64,
+        opset=17,
+        versions={},
+    )
     write_record(folder / CONTRACT_FILE, contract)
     return folder
 

@@ -282,7 +282,16 @@ def test_step_without_a_drop_is_not_in_the_chart_but_in_the_table(page_of):
 def test_layer_has_all_that_is_known_of_it(page_of):
     page = page_of(MET)
     assert page.row("stem/conv") == [
-        *("stem/conv", "Conv", "int8", "40.00", "40.00", "1.23", "0.4560", "0.500", "1.000", "2.00x"),
+        "stem/conv",
+        "Conv",
+        "int8",
+        "40.00",
+        "40.00",
+        "1.23",
+        "0.4560",
+        "0.500",
+        "1.000",
+        "2.00x",
     ]
     assert page.row("branch/add") == ["branch/add", "Add", "int8", *"-------"]
     assert page.row("head/conv")[2] == "float gives back 1.19 points"

@@ -11,18 +11,18 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import calibration.search.config_search as search_module
-from calibration.qdq.cross_layer_equalization import equalise
+from calibration.qdq.cross_layer_equalization import equalize_cross_layer
 from calibration.qdq.insert import quantize
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.search.accuracy import AccuracySet, Budget, graph_runner
-from calibration.search.config_search import RecipeSearch, SearchState
+from calibration.search.config_search import ConfigSearch, SearchState
 from calibration.search.sensitivity import SensitivityMeter
 from edge.records import read_record, write_record
 from tests.calibration import graph_drawing as drawing
 from tests.calibration import hostile_graphs as hostile
 
 FORMS = ("tensorrt", "onnxruntime")
-PLAIN = QuantizationRecipe("min-max")
+PLAIN = QuantizationConfig("min-max")
 CALIBRATION = [{"frame": frame[None]} for frame in hostile.street_frames(4, seed=3)]
 LABELS = Budget(None, 0.97)
 IMPOSSIBLE = Budget(None, 1.1)
@@ -55,17 +55,27 @@ class Case:
 
     def balanced(self):
         self.equalised += 1
-        balanced, pairs = equalise(self.model, self.ranges)
+        balanced, pairs = equalize_cross_layer(self.model, self.ranges)
         return (balanced, drawing.ranges_of(balanced, CALIBRATION)) if pairs else None
 
     def search(self, budget, recipe=PLAIN, key="key", seconds=1e9, measure_layers=False, equalised=True):
         for kept in (self.evaluated, self.measured, self.lines):
             kept.clear()
         balanced = self.balanced if equalised else lambda: None
-        made = RecipeSearch(
-            self.model, self.ranges, balanced, self.form, 255, self.contract, self.accuracy, budget, key, self.store,
-            seconds, self.lines.append,
-        )  # fmt: skip
+        made = ConfigSearch(
+            self.model,
+            self.ranges,
+            balanced,
+            self.form,
+            255,
+            self.contract,
+            self.accuracy,
+            budget,
+            key,
+            self.store,
+            seconds,
+            self.lines.append,
+        )
         evaluate, measure = AccuracySet.evaluate, SensitivityMeter.measure
 
         def noted_evaluate(accuracy, runner, what, indices=None):
@@ -142,9 +152,14 @@ def test_cures_are_tried_before_any_layer_goes_to_float(tmp_path, form):
     assert (outcome.recipe.equalised, outcome.recipe.float_layers) == (True, {})
     assert outcome.quantized.int8_mac_share == 1.0
     assert [step.what for step in outcome.steps] == [
-        "plain", "percentile ranges", "entropy ranges", "mse ranges", "clipped weights", "corrected biases",
+        "plain",
+        "percentile ranges",
+        "entropy ranges",
+        "mse ranges",
+        "clipped weights",
+        "corrected biases",
         "equalised channels",
-    ]  # fmt: skip
+    ]
     assert [step.within_budget for step in outcome.steps] == [False] * 6 + [True]
     assert case.equalised == 1
 
@@ -209,7 +224,7 @@ def test_as_few_layers_go_back_to_float_as_the_budget_needs(tmp_path, form):
 def test_layer_that_turns_out_not_to_be_needed_is_taken_back(tmp_path, monkeypatch):
     # An order that starts with a harmless layer: the two that are needed come third and fourth.
     order = ["logits", "stem", "narrow", "side"]
-    monkeypatch.setattr(RecipeSearch, "_order_of_return", lambda self, recipe: order)
+    monkeypatch.setattr(ConfigSearch, "_order_of_return", lambda self, recipe: order)
     outcome = Case(tmp_path, "tensorrt").search(LABELS, equalised=False)
     assert outcome.is_met and set(outcome.recipe.float_layers) == {"narrow", "side"}
 
@@ -217,13 +232,13 @@ def test_layer_that_turns_out_not_to_be_needed_is_taken_back(tmp_path, monkeypat
 @pytest.mark.parametrize("needed", [1, 2, 21, 32, 33, 40])
 def test_number_of_float_layers_is_found_in_a_few_tries_however_many_there_are(tmp_path, monkeypatch, needed):
     order, tries = [f"layer_{index}" for index in range(40)], []
-    monkeypatch.setattr(RecipeSearch, "_measure_layers", lambda self, recipe: None)
-    monkeypatch.setattr(RecipeSearch, "_order_of_return", lambda self, recipe: order)
-    monkeypatch.setattr(RecipeSearch, "quantized", lambda self, recipe: SimpleNamespace(int8_mac_share=0.5))
-    monkeypatch.setattr(RecipeSearch, "_prune", lambda self, recipe, floats: None)
-    monkeypatch.setattr(RecipeSearch, "_with_float", lambda self, recipe, floats: tuple(floats))
-    monkeypatch.setattr(RecipeSearch, "_holds", lambda self, _, floats: tries.append(1) or len(floats) >= needed)
-    search = RecipeSearch(None, None, None, "tensorrt", 255, None, None, LABELS, "", tmp_path / "none", 1.0, print)
+    monkeypatch.setattr(ConfigSearch, "_measure_layers", lambda self, recipe: None)
+    monkeypatch.setattr(ConfigSearch, "_order_of_return", lambda self, recipe: order)
+    monkeypatch.setattr(ConfigSearch, "quantized", lambda self, recipe: SimpleNamespace(int8_mac_share=0.5))
+    monkeypatch.setattr(ConfigSearch, "_prune", lambda self, recipe, floats: None)
+    monkeypatch.setattr(ConfigSearch, "_with_float", lambda self, recipe, floats: tuple(floats))
+    monkeypatch.setattr(ConfigSearch, "_holds", lambda self, _, floats: tries.append(1) or len(floats) >= needed)
+    search = ConfigSearch(None, None, None, "tensorrt", 255, None, None, LABELS, "", tmp_path / "none", 1.0, print)
     with pytest.raises(search_module._SearchEndedError):
         search._give_back()
     assert search._met == tuple(order[:needed])
@@ -259,7 +274,7 @@ def test_graph_with_nothing_left_in_int8_is_no_answer(tmp_path, form):
 
 def test_layers_that_are_in_float_from_the_start_stay_there_and_are_not_measured_against(tmp_path):
     case = Case(tmp_path, "tensorrt")
-    start = QuantizationRecipe("min-max", float_layers={"narrow": "held the budget elsewhere"})
+    start = QuantizationConfig("min-max", float_layers={"narrow": "held the budget elsewhere"})
     outcome = case.search(LABELS, start, equalised=False)
     assert outcome.is_met and set(outcome.recipe.float_layers) == {"narrow", "side"}
     assert outcome.recipe.float_layers["narrow"] == "held the budget elsewhere"
@@ -338,8 +353,20 @@ def test_interruption_keeps_what_was_found(tmp_path):
             raise KeyboardInterrupt
         return evaluate(runner, what, indices)
 
-    search = RecipeSearch(case.model, case.ranges, case.balanced, "tensorrt", 255, case.contract, case.accuracy, LABELS,
-                          "key", case.store, 1e9, case.lines.append)  # fmt: skip
+    search = ConfigSearch(
+        case.model,
+        case.ranges,
+        case.balanced,
+        "tensorrt",
+        255,
+        case.contract,
+        case.accuracy,
+        LABELS,
+        "key",
+        case.store,
+        1e9,
+        case.lines.append,
+    )
     case.accuracy.evaluate = interrupted
     with pytest.raises(KeyboardInterrupt):
         search.run(PLAIN)

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from calibration.qdq.insert import quantize
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.search.accuracy import graph_runner
 from edge.runtime.onnxruntime import open_session
 from tests.calibration import graph_drawing as drawing
@@ -22,7 +22,7 @@ FORMS = ("tensorrt", "onnxruntime")
 FRAMES = drawing.frames(4)
 NETWORK = drawing.make_network()
 RANGES = drawing.ranges_of(NETWORK, FRAMES)
-RECIPE = QuantizationRecipe("min-max")
+RECIPE = QuantizationConfig("min-max")
 
 
 def exact(data, feeds):

@@ -11,14 +11,14 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from calibration.qdq.insert import quantize
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.search.accuracy import graph_runner
 from calibration.search.sensitivity import Sensitivity, SensitivityMeter, measure_all, quantized_nodes
 from tests.calibration import graph_drawing as drawing
 from tests.calibration import hostile_graphs as hostile
 
 FORMS = ("tensorrt", "onnxruntime")
-RECIPE = QuantizationRecipe("min-max")
+RECIPE = QuantizationConfig("min-max")
 FRAMES = [frame[None] for frame in hostile.street_frames(3)]
 CALIBRATION = [{"frame": frame[None]} for frame in hostile.street_frames(3, seed=2)]
 
@@ -62,8 +62,9 @@ def test_layers_of_a_network_without_hostile_ranges_are_all_harmless():
 def test_one_layer_is_in_int8_and_all_others_in_float_when_it_is_measured():
     case = Case("tensorrt")
     others = [name for name in case.nodes[0] if name != "narrow"]
-    by_hand = quantize(case.model, case.ranges, QuantizationRecipe("min-max", float_layers=dict.fromkeys(others, "")),
-                       "tensorrt")  # fmt: skip
+    by_hand = quantize(
+        case.model, case.ranges, QuantizationConfig("min-max", float_layers=dict.fromkeys(others, "")), "tensorrt"
+    )
     assert [layer.name for layer in by_hand.layers if layer.precision == "int8"] == ["narrow"]
     outputs = []
     for data in (case.model.SerializeToString(), by_hand.data):
@@ -82,7 +83,7 @@ def test_better_range_method_of_its_input_lowers_the_error_of_a_layer():
     ranges = dataclasses.replace(case.ranges, tensors={**case.ranges.tensors, "joined": far_too_large})
     meter = SensitivityMeter(case.model, ranges, "tensorrt", 255, case.contract, FRAMES)
     others = [*case.nodes[0], *case.nodes[1]]
-    finer = QuantizationRecipe("min-max", tensor_methods={"joined": "mse"})
+    finer = QuantizationConfig("min-max", tensor_methods={"joined": "mse"})
     before = meter.measure(RECIPE, "logits", others).output_error
     assert meter.measure(finer, "logits", others).output_error < 0.2 * before
     # Another layer reads another tensor.
@@ -102,9 +103,12 @@ def resizing_network():
     ]
     square = generator.normal(0, 0.4, (4, 4, 3, 3)).astype(np.float32)
     constants = {
-        "stem_w": weight, "middle_w": square, "head_w": square[::-1], "empty": np.zeros(0, np.float32),
+        "stem_w": weight,
+        "middle_w": square,
+        "head_w": square[::-1],
+        "empty": np.zeros(0, np.float32),
         "sizes": np.array([1, 4, 16, 16], np.int64),
-    }  # fmt: skip
+    }
     shapes = {"x": (1, 3, 8, 8)}, {"y": (1, 4, 12, 12)}
     described = [{name: (shape, drawing.TensorProto.FLOAT) for name, shape in part.items()} for part in shapes]
     feeds = {"x": generator.normal(0, 1, (1, 3, 8, 8)).astype(np.float32)}
@@ -123,7 +127,7 @@ def test_nodes_that_only_pass_values_on_are_not_measured(form):
 def test_layer_that_the_recipe_keeps_in_float_is_not_quantised():
     model = drawing.make_network()
     ranges = drawing.ranges_of(model, drawing.frames(2))
-    kept = QuantizationRecipe("min-max", float_layers={"deep": "asked for"}, classifier="float")
+    kept = QuantizationConfig("min-max", float_layers={"deep": "asked for"}, classifier="float")
     own, _ = quantized_nodes(model, ranges, kept, "tensorrt")
     assert "point" in own and not {"deep", "logits"} & set(own)
 

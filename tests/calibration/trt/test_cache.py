@@ -75,7 +75,10 @@ def test_cache_that_tensorrt_wrote_is_read_and_written_again_letter_by_letter():
     [
         *stand_in.CACHE_VERSIONS.items(),
         # First lines of caches in public repositories, of JetPack 5 and 6 and of TensorRT 10.13 and 10.14.
-        *(("8.4.1.5", "8401"), ("8.5.2.2", "8502"), ("8.6.2.3", "8602"), ("10.13.0.35", "101300")),
+        ("8.4.1.5", "8401"),
+        ("8.5.2.2", "8502"),
+        ("8.6.2.3", "8602"),
+        ("10.13.0.35", "101300"),
         ("10.14.1", "101401"),
     ],
 )

@@ -199,8 +199,13 @@ def test_ctrl_c_in_a_batch_ends_the_build(gpu_8, tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        *("pycuda.driver.init", "pycuda.driver.Device", "Device.make_context", "pycuda.driver.mem_alloc"),
-        *("pycuda.driver.memcpy_htod", "tensorrt.Builder", "OnnxParser.parse"),
+        "pycuda.driver.init",
+        "pycuda.driver.Device",
+        "Device.make_context",
+        "pycuda.driver.mem_alloc",
+        "pycuda.driver.memcpy_htod",
+        "tensorrt.Builder",
+        "OnnxParser.parse",
         "Builder.build_serialized_network",
     ],
 )

@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto
 
 from calibration.qdq.insert import quantize
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.trt.scales import constant_scales, network_scales, tensor_scales
 from edge.errors import GraphError, InputError
 from tests.calibration import graph_drawing as drawing
@@ -49,7 +49,7 @@ def test_every_tensor_behind_the_front_has_a_scale_and_none_before():
 @pytest.mark.parametrize("method", ["min-max", "percentile", "entropy"])
 def test_scales_are_those_of_the_quantised_graph(method):
     scales = tensor_scales(MODEL, RANGES, method)
-    graph = onnx.load_model_from_string(quantize(MODEL, RANGES, QuantizationRecipe(method=method), "tensorrt").data)
+    graph = onnx.load_model_from_string(quantize(MODEL, RANGES, QuantizationConfig(method=method), "tensorrt").data)
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
     pairs = {
         node.input[0]: float(stored[node.input[1]])
@@ -105,7 +105,7 @@ def test_concat_of_very_different_branches_keeps_their_scales():
 
 
 def test_recipe_chooses_the_method_tensor_by_tensor():
-    recipe = QuantizationRecipe(method="percentile", tensor_methods={"deep_relu": "min-max"})
+    recipe = QuantizationConfig(method="percentile", tensor_methods={"deep_relu": "min-max"})
     scales = tensor_scales(MODEL, RANGES, recipe)
     assert scales["deep_relu"] == RANGES.tensors["deep_relu"].thresholds["min-max"] / 127
     assert scales["deep"] == scales["deep_relu"]
@@ -116,7 +116,7 @@ def test_graph_is_left_as_it_is_and_one_with_pairs_is_refused():
     before = MODEL.SerializeToString()
     tensor_scales(MODEL, RANGES, "percentile")
     assert MODEL.SerializeToString() == before
-    quantized = onnx.load_model_from_string(quantize(MODEL, RANGES, QuantizationRecipe(), "tensorrt").data)
+    quantized = onnx.load_model_from_string(quantize(MODEL, RANGES, QuantizationConfig(), "tensorrt").data)
     with pytest.raises(GraphError, match="has Q/DQ pairs, expected a float graph"):
         tensor_scales(quantized, RANGES, "percentile")
     with pytest.raises(InputError, match="calibration method is 'guess'"):
@@ -164,8 +164,10 @@ def network_of(model, version):
 
 
 WEIGHT, PRODUCT, BIAS, BROADCAST = (
-    *("(Unnamed Layer* 5) [Constant]_output", "(Unnamed Layer* 6) [Matrix Multiply]_output"),
-    *("(Unnamed Layer* 7) [Constant]_output", "(Unnamed Layer* 8) [Shuffle]_output"),
+    "(Unnamed Layer* 5) [Constant]_output",
+    "(Unnamed Layer* 6) [Matrix Multiply]_output",
+    "(Unnamed Layer* 7) [Constant]_output",
+    "(Unnamed Layer* 8) [Shuffle]_output",
 )
 
 
@@ -196,6 +198,12 @@ def test_scale_of_a_tensor_that_nobody_knows_is_not_guessed():
     model, ranges = gemm_graph()
     trt, network = network_of(model, "8.5.3.1")
     found, without = network_scales(trt, network, tensor_scales(model, ranges, "min-max"), {})
-    assert without == ["cast", "(Unnamed Layer* 1) [Constant]_output", "(Unnamed Layer* 2) [Shuffle]_output", WEIGHT,
-                       BIAS, BROADCAST]  # fmt: skip
+    assert without == [
+        "cast",
+        "(Unnamed Layer* 1) [Constant]_output",
+        "(Unnamed Layer* 2) [Shuffle]_output",
+        WEIGHT,
+        BIAS,
+        BROADCAST,
+    ]
     assert WEIGHT not in found

@@ -9,7 +9,7 @@ import pytest
 import edge.bench.measure as measure
 from edge.accuracy import measure_accuracy
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
-from edge.bench.measure import MOST_DISTINCT_FRAMES, BenchPlan, run_benchmark
+from edge.bench.measure import MOST_DISTINCT_FRAMES, BenchSettings, run_benchmark
 from edge.bench.percentiles import summarise
 from edge.datasets import open_dataset
 from edge.errors import DatasetError, InputError
@@ -21,7 +21,7 @@ from edge.runtime.base import Runner
 from edge.runtime.lane import Lane, LaneResult
 from edge.segmenter import STAGES, Segmenter
 
-QUICK = BenchPlan(warmup_frames=2, frames=5, seconds=0.0)
+QUICK = BenchSettings(warmup_frames=2, frames=5, seconds=0.0)
 
 
 class MadeFrames(FrameSet):
@@ -65,7 +65,7 @@ class CountingRunner(Runner):
 
 def test_warm_up_is_not_counted(contract, card):
     runner = CountingRunner(contract)
-    record = run_benchmark(runner, card, MadeFrames(3), BenchPlan(warmup_frames=4, frames=6, seconds=0.0))
+    record = run_benchmark(runner, card, MadeFrames(3), BenchSettings(warmup_frames=4, frames=6, seconds=0.0))
     assert len(runner.asked) == 4 + 6
     assert record.warmup_frames == 4
     assert record.end_to_end.sample_count == 6
@@ -122,7 +122,7 @@ class LaneRunner(CountingRunner):
 @pytest.mark.parametrize("in_flight", [1, 2])
 def test_frames_in_flight_are_kept_up_and_every_one_is_counted(contract, card, in_flight):
     runner = LaneRunner(contract)
-    record = run_benchmark(runner, card, MadeFrames(3), BenchPlan(2, 7, 0.0, in_flight))
+    record = run_benchmark(runner, card, MadeFrames(3), BenchSettings(2, 7, 0.0, in_flight))
     assert runner.lane.most == record.frames_in_flight == in_flight
     assert runner.lane.under_way == 0
     assert record.end_to_end.sample_count == len(record.latencies_ms()) == 7
@@ -138,7 +138,7 @@ def test_frames_in_flight_are_kept_up_and_every_one_is_counted(contract, card, i
 
 def test_nv12_frames_are_measured_as_such(contract, card):
     runner = CountingRunner(contract)
-    plan = BenchPlan(0, 2, 0.0, frame_format="nv12")
+    plan = BenchSettings(0, 2, 0.0, frame_format="nv12")
     record = run_benchmark(runner, card, MadeFrames(2, (16, 32)), plan)
     assert (record.frame_format, record.frame_height, record.frame_width) == ("nv12", 16, 32)
     assert runner.asked[0].shape == contract.input_shape
@@ -147,7 +147,7 @@ def test_nv12_frames_are_measured_as_such(contract, card):
 
 
 def test_host_does_one_frame_at_a_time_whatever_was_asked(contract, card):
-    record = run_benchmark(CountingRunner(contract), card, MadeFrames(3), BenchPlan(0, 3, 0.0, 4))
+    record = run_benchmark(CountingRunner(contract), card, MadeFrames(3), BenchSettings(0, 3, 0.0, 4))
     assert record.frames_in_flight == 1
     assert record.latencies_ms() == pytest.approx([sum(parts) for parts in zip(*record.samples_ms.values())], abs=1e-3)
 
@@ -161,7 +161,7 @@ def test_measuring_goes_on_until_the_time_is_reached_too(contract, card, monkeyp
             return self.now_ns
 
     monkeypatch.setattr(measure, "time", Clock())
-    record = run_benchmark(CountingRunner(contract), card, MadeFrames(1), BenchPlan(0, 2, 1.0))
+    record = run_benchmark(CountingRunner(contract), card, MadeFrames(1), BenchSettings(0, 2, 1.0))
     assert record.end_to_end.sample_count == 10
     assert record.duration_s == pytest.approx(1.0)
 
@@ -169,7 +169,7 @@ def test_measuring_goes_on_until_the_time_is_reached_too(contract, card, monkeyp
 def test_frames_reach_the_network_as_they_were_in_rgb(contract, card):
     frames = MadeFrames(2, (16, 32))
     runner = CountingRunner(contract)
-    run_benchmark(runner, card, frames, BenchPlan(0, 3, 0.0))
+    run_benchmark(runner, card, frames, BenchSettings(0, 3, 0.0))
     for position, index in enumerate((0, 1, 0)):
         np.testing.assert_array_equal(runner.asked[position][0], frames.read(index))
 

@@ -15,7 +15,7 @@ import pytest
 import edge.bench.cli as cli
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.charts import Curve, time_chart
-from edge.bench.measure import BenchPlan, run_benchmark
+from edge.bench.measure import BenchSettings, run_benchmark
 from edge.bench.power_section import power_facts, power_lines, power_section
 from edge.bench.report import write_report
 from edge.errors import BackendError, ContractError
@@ -26,7 +26,7 @@ from edge.runtime import open_engine
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
 from edge.telemetry.base import PowerSample, PowerSource
 
-PLAN = BenchPlan(warmup_frames=2, frames=5, seconds=0.0)
+PLAN = BenchSettings(warmup_frames=2, frames=5, seconds=0.0)
 QUICK = ("--frames", "5", "--seconds", "0", "--warmup", "1")
 
 
@@ -148,7 +148,7 @@ def test_slow_source_still_gives_a_sample_after_the_last_frame(engine, images):
     # Read by the schedule: without being waited for, its next sample would come after the sampler has ended.
     source.is_paced, source.interval_s = False, 0.4
     runner, card = open_engine(engine)
-    power = run_benchmark(runner, card, FolderFrames(images), BenchPlan(0, 1, 0.0), power=source).power
+    power = run_benchmark(runner, card, FolderFrames(images), BenchSettings(0, 1, 0.0), power=source).power
     assert power.times_s[-1] >= power.window_s
 
 

@@ -97,12 +97,18 @@ def test_trace_gives_kernels_in_the_order_of_execution(tmp_path):
     for run in range(3):
         events += [
             {"cat": "Node", "name": "b_fence_before", "dur": 9, "ts": 100 * run},
-            event("b", 10 + run, 100 * run + 1, op_name="Conv", input_type_shape=[{"float": [1]}],
-                  output_type_shape=[{"uint8": [1]}]),
+            event(
+                "b",
+                10 + run,
+                100 * run + 1,
+                op_name="Conv",
+                input_type_shape=[{"float": [1]}],
+                output_type_shape=[{"uint8": [1]}],
+            ),
             event("a", 20 + run, 100 * run + 2, op_name="Add"),
             event("b", 30 + run, 100 * run + 3),
             {"cat": "Session", "name": "model_run", "dur": 999, "ts": 100 * run},
-        ]  # fmt: skip
+        ]
     path = tmp_path / "trace.json"
     path.write_text(json.dumps(events))
     assert read_kernel_times(path, 1, 2) == [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge.bench.charts import bar_chart, line_chart
-from edge.bench.measure import BenchPlan, run_benchmark
+from edge.bench.measure import BenchSettings, run_benchmark
 from edge.bench.report import OVERLAY_COUNT, OVERLAYS_FOLDER, REPORT_FILE, write_report
 from edge.card import BuildCheck, CalibrationNote
 from edge.datasets import open_dataset
@@ -68,7 +68,7 @@ def measured(make_engine, make_camvid, frames):
         check=BuildCheck(4, "camvid val", 0.99, 0.61234, 0.60987),
     )
     labelled = open_dataset("camvid", make_camvid(), "val")
-    return run_benchmark(runner, card, frames, BenchPlan(1, 5, 0.0), labelled), runner
+    return run_benchmark(runner, card, frames, BenchSettings(1, 5, 0.0), labelled), runner
 
 
 @pytest.fixture

@@ -374,5 +374,10 @@ class TestBackend:
 
     def test_exported_names(self):
         assert sorted(postprocess.__all__) == [
-            "BACKENDS", "COORDINATE_RULES", "LabelUpsampler", "backend", "reference_labels", "upsample_argmax",
-        ]  # fmt: skip
+            "BACKENDS",
+            "COORDINATE_RULES",
+            "LabelUpsampler",
+            "backend",
+            "reference_labels",
+            "upsample_argmax",
+        ]

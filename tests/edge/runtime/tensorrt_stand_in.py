@@ -39,8 +39,13 @@ def make_tensorrt(gpu: Gpu, version: str) -> types.ModuleType:
     trt = types.ModuleType("tensorrt")
     trt.__version__ = version
     for owner in (
-        *("BuilderFlag", "DataType", "DeviceType", "LayerType", "MemoryPoolType"),
-        *("NetworkDefinitionCreationFlag", "TensorIOMode"),
+        "BuilderFlag",
+        "DataType",
+        "DeviceType",
+        "LayerType",
+        "MemoryPoolType",
+        "NetworkDefinitionCreationFlag",
+        "TensorIOMode",
     ):
         setattr(trt, owner, enumeration(owner, version))
 

@@ -262,14 +262,30 @@ def test_what_is_no_frame_is_refused_in_one_line(runner, frame):
 
 
 OPENING = (
-    *("Context.push", "pycuda.driver.module_from_buffer", "Module.get_function", "pycuda.driver.mem_alloc"),
-    *("pycuda.driver.pagelocked_empty", "pycuda.driver.memcpy_htod", "pycuda.driver.Event", "Event.record"),
-    *("segedge_prepare_interleaved", "segedge_label_nodes", "segedge_label_pixels", "Event.synchronize"),
-    *("IExecutionContext.set_tensor_address", "IExecutionContext.execute_async_v3"),
+    "Context.push",
+    "pycuda.driver.module_from_buffer",
+    "Module.get_function",
+    "pycuda.driver.mem_alloc",
+    "pycuda.driver.pagelocked_empty",
+    "pycuda.driver.memcpy_htod",
+    "pycuda.driver.Event",
+    "Event.record",
+    "segedge_prepare_interleaved",
+    "segedge_label_nodes",
+    "segedge_label_pixels",
+    "Event.synchronize",
+    "IExecutionContext.set_tensor_address",
+    "IExecutionContext.execute_async_v3",
 )
 FRAME = (
-    *("Context.push", "Event.record", "Event.synchronize", "Event.time_till", "segedge_prepare_interleaved"),
-    *("segedge_label_nodes", "segedge_label_pixels", "IExecutionContext.execute_async_v3"),
+    "Context.push",
+    "Event.record",
+    "Event.synchronize",
+    "Event.time_till",
+    "segedge_prepare_interleaved",
+    "segedge_label_nodes",
+    "segedge_label_pixels",
+    "IExecutionContext.execute_async_v3",
 )
 RETURNS_FALSE = ("IExecutionContext.set_tensor_address", "IExecutionContext.execute_async_v3")
 

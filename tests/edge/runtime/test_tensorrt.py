@@ -114,8 +114,15 @@ def test_no_memory_is_taken_per_frame_and_no_context_is_left_current(gpu, runner
     with runner:
         alive = dict(gpu.live)
         assert sorted(alive.values()) == [
-            *("DeviceAllocation", "DeviceAllocation", "PagelockedHostAllocation", "PagelockedHostAllocation"),
-            *("context", "engine", "execution context", "runtime", "stream"),
+            "DeviceAllocation",
+            "DeviceAllocation",
+            "PagelockedHostAllocation",
+            "PagelockedHostAllocation",
+            "context",
+            "engine",
+            "execution context",
+            "runtime",
+            "stream",
         ]
         for _ in range(3):
             runner.infer(FRAME)

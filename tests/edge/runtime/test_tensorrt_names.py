@@ -64,8 +64,10 @@ GUARDED = {
     # export/backends/options.py refuses what asks for these before 8.6.
     **dict.fromkeys(
         (
-            *("BuilderFlag.VERSION_COMPATIBLE", "IBuilderConfig.builder_optimization_level"),
-            *("HardwareCompatibilityLevel", "HardwareCompatibilityLevel.AMPERE_PLUS"),
+            "BuilderFlag.VERSION_COMPATIBLE",
+            "IBuilderConfig.builder_optimization_level",
+            "HardwareCompatibilityLevel",
+            "HardwareCompatibilityLevel.AMPERE_PLUS",
             "IBuilderConfig.hardware_compatibility_level",
         ),
         has_levels,
@@ -73,7 +75,8 @@ GUARDED = {
     # Asked for with hasattr; the setter of the configuration is reached with a monitor alone.
     **dict.fromkeys(
         (
-            *("IProgressMonitor", "IBuilderConfig.progress_monitor"),
+            "IProgressMonitor",
+            "IBuilderConfig.progress_monitor",
             *(f"IProgressMonitor.{name}" for name in MONITOR_METHODS),
         ),
         lambda version: major(version) >= 10,
@@ -84,8 +87,12 @@ GUARDED = {
     **dict.fromkeys(
         (
             "NetworkDefinitionCreationFlag.EXPLICIT_BATCH",
-            *("BuilderFlag.FP16", "BuilderFlag.INT8", "BuilderFlag.OBEY_PRECISION_CONSTRAINTS"),
-            *("IBuilderConfig.int8_calibrator", "ILayer.precision", "ITensor.set_dynamic_range"),
+            "BuilderFlag.FP16",
+            "BuilderFlag.INT8",
+            "BuilderFlag.OBEY_PRECISION_CONSTRAINTS",
+            "IBuilderConfig.int8_calibrator",
+            "ILayer.precision",
+            "ITensor.set_dynamic_range",
             "IInt8EntropyCalibrator2",
             *(f"IInt8EntropyCalibrator2.{name}" for name in CALIBRATOR_METHODS),
         ),

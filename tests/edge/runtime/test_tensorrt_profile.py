@@ -121,18 +121,28 @@ def tensor(form):
 @pytest.mark.parametrize(
     ("layer_type", "source", "result", "kind", "precision"),
     [
-        ("CaskConvolution", "Thirty-two wide channel vectorized row major Int8 format", "Row major linear FP32", "Conv",
-         "int8 to float32"),
+        (
+            "CaskConvolution",
+            "Thirty-two wide channel vectorized row major Int8 format",
+            "Row major linear FP32",
+            "Conv",
+            "int8 to float32",
+        ),
         ("CaskDeconvolutionV2", "Row major linear FP16 format", "Row major linear FP16 format", "Deconv", "float16"),
-        ("Reformat", "Row major linear FP32", "Two wide channel vectorized row major FP16 format", "Reformat",
-         "float32 to float16"),
+        (
+            "Reformat",
+            "Row major linear FP32",
+            "Two wide channel vectorized row major FP16 format",
+            "Reformat",
+            "float32 to float16",
+        ),
         ("CaskPooling", "Half", "Half", "Pool", "float16"),
         ("PointWiseV2", "BF16", "BF16", "PointWise", "bfloat16"),
         ("kgen", "UInt8", "N/A due to dynamic shapes", "Myelin", "uint8"),
         ("DLA", "Float", "Float", "DLA", "float32"),
         ("EinsumV2", "Float", "Float", "Einsum", "float32"),
     ],
-)  # fmt: skip
+)
 def test_detailed_information_gives_kind_and_precision(layer_type, source, result, kind, precision):
     entry = {"Name": "odd name", "LayerType": layer_type, "Inputs": tensor(source), "Outputs": tensor(result)}
     of_engine = parse_layer_information(json.dumps({"Layers": [entry], "Bindings": ["x"]}))

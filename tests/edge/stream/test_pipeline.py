@@ -9,14 +9,14 @@ import pytest
 from edge.errors import SourceError
 from edge.labels import distinct_palette
 from edge.segmenter import STAGES, Segmentation
-from edge.stream.base import Frame, Sink, Source
+from edge.stream.base import Frame, FrameSource, Sink
 from edge.stream.fps_meter import MOST_LATENCIES, Meter
 from edge.stream.overlay import OverlayPainter
 from edge.stream.pipeline import Limits, run_stream
 from edge.stream.video_file import VideoSink
 
 
-class Listed(Source):
+class Listed(FrameSource):
     """Gives frames of the values listed; raises what is listed as an exception."""
 
     def __init__(self, items):

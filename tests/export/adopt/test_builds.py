@@ -31,8 +31,17 @@ from tests.export.foreign_graphs import CONTRACT, HEIGHT, WIDTH, street_network
 
 ARTIFACT = Path("artifacts") / f"guest-camvid-{HEIGHT}x{WIDTH}"
 ENGINE = ARTIFACT / "engines" / "onnxruntime-int8"
-COMMAND = ["--onnx", "my net.onnx", "--contract", "net.json", "--int8", "--calibration-images", "3",
-           "--accuracy-images", "3"]  # fmt: skip
+COMMAND = [
+    "--onnx",
+    "my net.onnx",
+    "--contract",
+    "net.json",
+    "--int8",
+    "--calibration-images",
+    "3",
+    "--accuracy-images",
+    "3",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +68,14 @@ def write_pictures(count=8):
 
 def request(**changes):
     fields = {
-        "model": "", "onnx_path": Path("my net.onnx"), "contract_path": Path("net.json"), "is_size_given": False,
-        "accuracy_images": 3, "calibration_images": 3, "max_label_change_percent": 20.0,
-    }  # fmt: skip
+        "model": "",
+        "onnx_path": Path("my net.onnx"),
+        "contract_path": Path("net.json"),
+        "is_size_given": False,
+        "accuracy_images": 3,
+        "calibration_images": 3,
+        "max_label_change_percent": 20.0,
+    }
     return device.replaced(**{**fields, **changes})
 
 

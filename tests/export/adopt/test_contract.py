@@ -35,9 +35,14 @@ def test_what_is_left_out_has_a_default():
 
 def test_every_field_is_read():
     contract = read(
-        schema=1, coordinates="align_corners", input_name="x", output_name="y", size="720x960", weights="June",
+        schema=1,
+        coordinates="align_corners",
+        input_name="x",
+        output_name="y",
+        size="720x960",
+        weights="June",
         trained=False,
-    )  # fmt: skip
+    )
     assert (contract.coordinates, contract.input_name, contract.output_name) == ("align_corners", "x", "y")
     assert (contract.size, contract.weights, contract.trained) == ((720, 960), "June", False)
 

@@ -73,9 +73,12 @@ def test_file_that_is_no_graph_is_refused(refused):
 
 def save_beside(tmp_path):
     onnx.save(
-        street_network(constants_are_nodes=False), str(tmp_path / "guest.onnx"), save_as_external_data=True,
-        location="guest.weights", size_threshold=0,
-    )  # fmt: skip
+        street_network(constants_are_nodes=False),
+        str(tmp_path / "guest.onnx"),
+        save_as_external_data=True,
+        location="guest.weights",
+        size_threshold=0,
+    )
     (tmp_path / "guest.json").write_text(json.dumps(CONTRACT))
     return tmp_path / "guest.weights"
 
@@ -135,7 +138,7 @@ def test_input_of_another_type_is_refused(refused, kind):
         ((4, 3, HEIGHT, WIDTH), "takes 4 frames at once, expected 1. Next: export it with a batch of 1, or a free one"),
         ((1, 3, "h", 0), None),
     ],
-)  # fmt: skip
+)
 def test_input_of_another_shape_is_refused(refused, frame, line):
     drawing = Drawing()
     drawing.node("Identity", ["x"], "y")
@@ -229,14 +232,17 @@ def test_output_of_integers_that_no_argmax_gives_is_refused(refused):
 @pytest.mark.parametrize(
     ("nodes", "line"),
     [
-        ([("Transpose", {"perm": [0, 2, 3, 1]})], "is (1, 64, 128, 11), the contract has 11 classes, expected "
-         "(1, 11, height, width), which is NHWC. Next: export it channels first"),
+        (
+            [("Transpose", {"perm": [0, 2, 3, 1]})],
+            "is (1, 64, 128, 11), the contract has 11 classes, expected "
+            "(1, 11, height, width), which is NHWC. Next: export it channels first",
+        ),
         ([("Flatten", {})], "is (1, 90112), expected (1, 11, height, width)"),
         ([("Transpose", {"perm": [0, 1, 3, 2]})], "is (1, 11, 128, 64) for an input of 64x128, expected (1, 11, 64/s,"),
         ([("AveragePool", {"kernel_shape": [3, 3], "strides": [3, 3]})], "with a whole stride s. Next: another --size"),
     ],
     ids=["nhwc", "flat", "turned", "stride"],
-)  # fmt: skip
+)
 def test_output_of_another_shape_is_refused(refused, nodes, line):
     model = tiny()
     for operator, attributes in nodes:
@@ -280,9 +286,11 @@ def test_output_that_does_not_depend_on_the_frame_is_refused(refused):
 def test_control_flow_is_refused(refused):
     model = tiny()
     branch = helper.make_graph(
-        [helper.make_node("Identity", ["y"], ["kept"])], "branch", [],
+        [helper.make_node("Identity", ["y"], ["kept"])],
+        "branch",
+        [],
         [helper.make_tensor_value_info("kept", TensorProto.FLOAT, None)],
-    )  # fmt: skip
+    )
     branch.output[0].type.tensor_type.shape.SetInParent()
     for _ in range(4):
         branch.output[0].type.tensor_type.shape.dim.add()

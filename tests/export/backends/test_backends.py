@@ -102,7 +102,7 @@ def test_tensorrt_gets_the_options_the_calibration_and_the_float_layers(monkeypa
     assert given == [
         (graph, "int8", options, calibration, ("stem",)),
         (graph, "float16", EngineOptions(), None, ()),
-    ]  # fmt: skip
+    ]
 
 
 def test_engine_of_onnxruntime_takes_as_many_frames_as_asked_for(graph):

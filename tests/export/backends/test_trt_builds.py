@@ -20,7 +20,7 @@ from edge.errors import BackendError, GraphError, InputError, ParityError
 from edge.runtime.base import Runner
 from export.backends.options import EngineOptions
 from export.build_engine import main
-from export.pipeline.batched_runner import FullBatches
+from export.pipeline.batched_runner import BatchedRunner
 from export.pipeline.build import plan_build
 from tests.export import small_device as device
 from tests.export.small_device import ARTIFACT, WrappedRunner, built, hostile
@@ -247,7 +247,7 @@ def test_full_batches_give_each_frame_its_own_place():
             return {"logits": frame[:, 0, 0, 0].astype(np.float32).reshape(-1, 1, 1, 1)}
 
     contract = engine_check.dataclasses.replace(hostile.contract_of(BENIGN), batch=3)
-    with FullBatches(Echo(contract)) as runner:
+    with BatchedRunner(Echo(contract)) as runner:
         for value in (1, 2, 3, 4):
             frame = np.full((1, contract.height, contract.width, 3), value, np.uint8)
             assert runner.infer(frame).item() == value

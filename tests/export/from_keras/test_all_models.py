@@ -25,15 +25,28 @@ from train.models import MODELS
 from train.options import MODEL_NAMES
 
 STRIDES = {
-    "unet": 1, "bayesian_segnet": 1, "deeplabv3plus": 4, "fast_scnn": 8, "fastfcn": 8, "panoptic_deeplab": 4,
-}  # fmt: skip
+    "unet": 1,
+    "bayesian_segnet": 1,
+    "deeplabv3plus": 4,
+    "fast_scnn": 8,
+    "fastfcn": 8,
+    "panoptic_deeplab": 4,
+}
 EXTRA_OUTPUTS = {"panoptic_deeplab": {"centre": 1, "offset": 2}}
 SMALLER = {"deeplabv3plus": {"depth": 50}, "unet": {"base_width": 32}}
 """Options with which a conversion takes less time; the defaults are exported by the slow test."""
 
 VARIANTS = [
-    ("fast_scnn", {"separable_relu": True, "padding": "symmetric", "first_padding": "valid", "fusion_dilation": 1,
-                   "coordinates": "align_corners"}),
+    (
+        "fast_scnn",
+        {
+            "separable_relu": True,
+            "padding": "symmetric",
+            "first_padding": "valid",
+            "fusion_dilation": 1,
+            "coordinates": "align_corners",
+        },
+    ),
     ("unet", {"batch_norm": True, "base_width": 16}),
     ("panoptic_deeplab", {"backbone": "mobilenet_v3_large"}),
     pytest.param("deeplabv3plus", {"depth": 50, "output_stride": 8}, marks=pytest.mark.slow),
@@ -41,7 +54,7 @@ VARIANTS = [
     pytest.param("fastfcn", {"head": "psp", "coordinates": "align_corners"}, marks=pytest.mark.slow),
     pytest.param("fastfcn", {"head": "deeplab"}, marks=pytest.mark.slow),
     pytest.param("fastfcn", {"head": "fcn", "stem": "plain"}, marks=pytest.mark.slow),
-]  # fmt: skip
+]
 """Other forms, with what the default has not."""
 
 
@@ -87,7 +100,9 @@ def require_batches(folder, contract):
 @pytest.mark.parametrize(
     "model",
     [
-        *("fast_scnn", "unet", "panoptic_deeplab"),
+        "fast_scnn",
+        "unet",
+        "panoptic_deeplab",
         *(pytest.param(name, marks=pytest.mark.slow) for name in ("bayesian_segnet", "deeplabv3plus", "fastfcn")),
     ],
 )

@@ -241,10 +241,20 @@ def write_run(folder, content, **changes):
     folder.mkdir()
     (folder / BEST_WEIGHTS).write_bytes(content)
     fields = {
-        "model": "fast_scnn", "dataset": "camvid", "data_dir": "/nowhere", "class_count": 11, "height": HEIGHT,
-        "width": WIDTH, "options": {}, "recipe": {}, "init": "random", "seed": 0, "started_utc": "2026",
-        "status": "finished", "weights_sha256": hashlib.sha256(content).hexdigest(),
-    }  # fmt: skip
+        "model": "fast_scnn",
+        "dataset": "camvid",
+        "data_dir": "/nowhere",
+        "class_count": 11,
+        "height": HEIGHT,
+        "width": WIDTH,
+        "options": {},
+        "recipe": {},
+        "init": "random",
+        "seed": 0,
+        "started_utc": "2026",
+        "status": "finished",
+        "weights_sha256": hashlib.sha256(content).hexdigest(),
+    }
     write_record(folder / RUN_RECORD, RunRecord(**{**fields, **changes}))
     return folder / BEST_WEIGHTS
 

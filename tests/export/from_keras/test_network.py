@@ -106,8 +106,9 @@ def test_outputs_are_channels_first_and_named():
     outputs = network(FRAMES, places)
     size = (HEIGHT // STRIDE, WIDTH // STRIDE)
     assert {name: value.shape for name, value in outputs.items()} == {
-        LOGITS: (2, CLASSES, *size), **dict.fromkeys(PLACES, (2, 6, size[0] // 2, size[1] // 2)),
-    }  # fmt: skip
+        LOGITS: (2, CLASSES, *size),
+        **dict.fromkeys(PLACES, (2, 6, size[0] // 2, size[1] // 2)),
+    }
     keras.utils.set_random_seed(RANDOM_SEED)
     expected = build_tiny(HEIGHT, WIDTH, CLASSES)(FRAMES.astype(np.float32), training=False)[LOGITS]
     np.testing.assert_allclose(outputs[LOGITS], np.asarray(expected).transpose(0, 3, 1, 2), atol=1e-5)

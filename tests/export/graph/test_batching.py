@@ -102,14 +102,16 @@ NODES = {
             helper.make_node("Concat", ["product", "mean"], ["y"], axis=1),
         ],
         {
-            "from": np.array([0, 1], np.int64), "to": np.array([2**31 - 1, 6], np.int64),
-            "axes": np.array([0, 2], np.int64), "last": np.array([2, 3], np.int64),
+            "from": np.array([0, 1], np.int64),
+            "to": np.array([2**31 - 1, 6], np.int64),
+            "axes": np.array([0, 2], np.int64),
+            "last": np.array([2, 3], np.int64),
             "matrix": RANDOM.normal(0, 1, (3, 3)).astype(np.float32),
             "constant": np.full((1, 3, 1, 1), 0.3, np.float32),
         },
         (1, 6, 1, 16),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("batch", [3, None])
@@ -136,24 +138,35 @@ def test_graph_for_a_batch_can_still_become_float16():
 
 REFUSED = {
     "moves the first axis": (
-        [helper.make_node("Transpose", ["planes"], ["y"], perm=[1, 0, 2, 3])], {}, (3, 1, 8, 16),
+        [helper.make_node("Transpose", ["planes"], ["y"], perm=[1, 0, 2, 3])],
+        {},
+        (3, 1, 8, 16),
     ),
     "works along the first axis": ([helper.make_node("ReduceMean", ["planes"], ["y"], axes=[0])], {}, (1, 3, 8, 16)),
     "draws noise for one frame": (
-        [helper.make_node("RandomUniform", [], ["noise"], shape=[1, 3, 8, 16]),
-         helper.make_node("Add", ["planes", "noise"], ["y"])], {}, (1, 3, 8, 16),
+        [
+            helper.make_node("RandomUniform", [], ["noise"], shape=[1, 3, 8, 16]),
+            helper.make_node("Add", ["planes", "noise"], ["y"]),
+        ],
+        {},
+        (1, 3, 8, 16),
     ),
     "gives the first axis another size": (
-        [helper.make_node("Reshape", ["planes", "to"], ["y"])], {"to": np.array([3, 8, 16], np.int64)}, (3, 8, 16),
+        [helper.make_node("Reshape", ["planes", "to"], ["y"])],
+        {"to": np.array([3, 8, 16], np.int64)},
+        (3, 8, 16),
     ),
     "cuts the first axis": (
         [helper.make_node("Slice", ["planes", "from", "to", "axes"], ["y"])],
         {"from": np.array([0], np.int64), "to": np.array([1], np.int64), "axes": np.array([0], np.int64)},
         (1, 3, 8, 16),
     ),
-    "is of an operator that no rule": ([helper.make_node("CumSum", ["planes", "axis"], ["y"])],
-                                       {"axis": np.array(0, np.int64)}, (1, 3, 8, 16)),
-}  # fmt: skip
+    "is of an operator that no rule": (
+        [helper.make_node("CumSum", ["planes", "axis"], ["y"])],
+        {"axis": np.array(0, np.int64)},
+        (1, 3, 8, 16),
+    ),
+}
 
 
 def border_graph():

@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from calibration.qdq.insert import quantize
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from edge.contract import GRAPH_FILE
 from edge.errors import GraphError, MissingDependencyError
 from edge.frames import SyntheticFrames
@@ -67,7 +67,7 @@ def changed(model, change):
 
 def int8_network():
     ranges = drawing.ranges_of(NETWORK, drawing.frames(2))
-    return onnx.load_model_from_string(quantize(NETWORK, ranges, QuantizationRecipe("min-max"), "tensorrt").data)
+    return onnx.load_model_from_string(quantize(NETWORK, ranges, QuantizationConfig("min-max"), "tensorrt").data)
 
 
 # Graphs as the project makes them
@@ -515,12 +515,14 @@ def test_scales_per_channel_of_an_activation_are_found():
 
 def test_form_of_onnxruntime_is_not_taken_for_the_one_of_tensorrt():
     ranges = drawing.ranges_of(NETWORK, drawing.frames(2))
-    model = onnx.load_model_from_string(quantize(NETWORK, ranges, QuantizationRecipe("min-max"), "onnxruntime").data)
+    model = onnx.load_model_from_string(quantize(NETWORK, ranges, QuantizationConfig("min-max"), "onnxruntime").data)
     rules = {finding.rule for finding in check_graph(model)}
     # int32 biases, uint8 activations, zero points of 128; how the frame is laid out is another matter.
     assert rules - {"layout_changes_once"} == {
-        "types_are_supported", "uint8_is_cast_at_once", "quantization_is_symmetric"
-    }  # fmt: skip
+        "types_are_supported",
+        "uint8_is_cast_at_once",
+        "quantization_is_symmetric",
+    }
 
 
 def test_random_numbers_are_found():

@@ -19,8 +19,19 @@ from tests.export import small_device as device
 from tests.export.foreign_graphs import CONTRACT, HEIGHT, WIDTH, street_network
 
 ENGINE = Path("artifacts") / f"guest-camvid-{HEIGHT}x{WIDTH}" / "engines" / "onnxruntime-int8"
-COMMAND = ["--onnx", "net.onnx", "--contract", "net.json", "--int8", "--calibration-images", "3",
-           "--accuracy-images", "3", "--max-label-change", "20"]  # fmt: skip
+COMMAND = [
+    "--onnx",
+    "net.onnx",
+    "--contract",
+    "net.json",
+    "--int8",
+    "--calibration-images",
+    "3",
+    "--accuracy-images",
+    "3",
+    "--max-label-change",
+    "20",
+]
 
 
 @pytest.fixture(autouse=True)

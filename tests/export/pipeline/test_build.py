@@ -45,10 +45,21 @@ def write_artifact(folder: Path, weights: WeightsProvenance) -> Path:
     data = drawing.make_network(SIZE, classes=11).SerializeToString(deterministic=True)
     (folder / GRAPH_FILE).write_bytes(data)
     contract = Contract(
-        model="fast_scnn", dataset="camvid", class_names=CAMVID.class_names, height=SIZE, width=SIZE, stride=2,
-        coordinates="half_pixel", input_name="frame", output_name="logits",
-        graph_sha256=hashlib.sha256(data).hexdigest(), weights=weights, source_sha256="0" * 64, opset=17, versions={},
-    )  # fmt: skip
+        model="fast_scnn",
+        dataset="camvid",
+        class_names=CAMVID.class_names,
+        height=SIZE,
+        width=SIZE,
+        stride=2,
+        coordinates="half_pixel",
+        input_name="frame",
+        output_name="logits",
+        graph_sha256=hashlib.sha256(data).hexdigest(),
+        weights=weights,
+        source_sha256="0" * 64,
+        opset=17,
+        versions={},
+    )
     write_record(folder / CONTRACT_FILE, contract)
     return folder
 
@@ -78,11 +89,18 @@ def device(tmp_path, monkeypatch):
 
 
 REQUEST = BuildRequest(
-    model="fast_scnn", height=SIZE, width=SIZE, precision="int8", backend="auto", dataset=None, data_dir=None,
-    weights_path=None, accuracy_images=2,
+    model="fast_scnn",
+    height=SIZE,
+    width=SIZE,
+    precision="int8",
+    backend="auto",
+    dataset=None,
+    data_dir=None,
+    weights_path=None,
+    accuracy_images=2,
     # The labels of this network mean nothing, so it may lose all of them: budgets have their own tests.
     int8=Int8Request(calibration_images=3, calibrator="min-max", max_drop_points=100.0),
-)  # fmt: skip
+)
 OF_INT8 = {field.name for field in dataclasses.fields(Int8Request)}
 
 
@@ -106,9 +124,16 @@ def test_int8_build_leaves_a_complete_artefact(device):
     artifact = device / "artifacts" / f"fast_scnn-camvid-{SIZE}x{SIZE}"
     names = {path.name for path in artifact.iterdir()}
     assert names == {
-        GRAPH_FILE, CONTRACT_FILE, MANIFEST_FILE, RANGES_FILE, QDQ_GRAPH_FILE, RECIPE_FILE, "engines",
-        "int8-search-onnxruntime.json", "int8-search-tensorrt.json",
-    }  # fmt: skip
+        GRAPH_FILE,
+        CONTRACT_FILE,
+        MANIFEST_FILE,
+        RANGES_FILE,
+        QDQ_GRAPH_FILE,
+        RECIPE_FILE,
+        "engines",
+        "int8-search-onnxruntime.json",
+        "int8-search-tensorrt.json",
+    }
     engine = device / result.plan.output
     assert engine == artifact / "engines" / "onnxruntime-int8"
     assert {path.name for path in engine.iterdir()} == {CARD_FILE, REPORT_FILE, PAGE_FILE, result.card.engine_file}

@@ -14,7 +14,7 @@ import onnx
 
 import edge.runtime.tensorrt as runtime_module
 import export.backends.trt_builder as builder_module
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.ranges.record import PREPROCESSING, Ranges, TensorRange
 from calibration.ranges.thresholds import METHODS
 from calibration.trt.cache import first_line, parse_cache
@@ -88,7 +88,7 @@ def test_calibration_of_ranges_builds_with_the_scales_of_the_recipe(gpu, version
         methods_sha256="2" * 64,
         tensors={name: TensorRange(-1.0, 1.0, dict.fromkeys(METHODS, 1.0)) for name in names},
     )
-    recipe = QuantizationRecipe(method="entropy")
+    recipe = QuantizationConfig(method="entropy")
     build_tensorrt(GRAPH, "int8", calibration=CacheCalibration.of_ranges(model, ranges, recipe, version))
     given = parse_cache(gpu.cache)
     # float32 has 24 binary digits.

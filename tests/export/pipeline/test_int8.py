@@ -25,7 +25,7 @@ from edge.contract import CONTRACT_FILE, GRAPH_FILE, read_contract
 from edge.errors import AccuracyBudgetError, DatasetError, InputError
 from edge.records import read_record, write_record
 from export.build_engine import main
-from export.pipeline.int8 import EQUALISED_FOLDER, RECIPE_FILE, KeptRecipe
+from export.pipeline.int8 import EQUALISED_FOLDER, RECIPE_FILE, KeptConfig
 from tests.calibration.graph_drawing import helper, numpy_helper
 from tests.export import small_device as device
 from tests.export.small_device import ARTIFACT, ENGINE, built, hostile
@@ -169,7 +169,7 @@ def moved_away():
 def test_recipe_that_held_the_budget_is_kept_with_its_figures(network):
     network(HOSTILE)
     result, lines = built(max_drop_points=7.0)
-    kept = read_record(KeptRecipe, ARTIFACT / RECIPE_FILE)
+    kept = read_record(KeptConfig, ARTIFACT / RECIPE_FILE)
     assert (kept.graph_sha256, kept.form) == (result.card.contract.graph_sha256, "tensorrt")
     assert (kept.images_from, kept.image_count) == ("camvid val", 4)
     assert kept.drop_points <= 7.0 and kept.label_agreement > 0.9
@@ -183,7 +183,7 @@ def test_recipe_that_held_the_budget_is_kept_with_its_figures(network):
 def test_recipe_that_came_with_the_artefact_is_used_where_no_images_are(network):
     network(HOSTILE)
     built(max_drop_points=7.0)
-    kept = read_record(KeptRecipe, ARTIFACT / RECIPE_FILE)
+    kept = read_record(KeptConfig, ARTIFACT / RECIPE_FILE)
     moved_away()
     card = built(calibrator="percentile")[0].card
     assert card.calibration.recipe == kept.recipe.sentence()
@@ -200,7 +200,7 @@ def test_recipe_of_another_graph_other_ranges_or_other_code_is_not_used(network,
     built(max_drop_points=7.0)
     moved_away()
     path = ARTIFACT / RECIPE_FILE
-    write_record(path, dataclasses.replace(read_record(KeptRecipe, path), **{field: "5" * 64}))
+    write_record(path, dataclasses.replace(read_record(KeptConfig, path), **{field: "5" * 64}))
     card = built(calibrator="percentile", **BLIND)[0].card
     assert card.calibration.recipe == "percentile ranges"
     assert not any("recipe that came with" in note for note in card.notes)
@@ -301,7 +301,7 @@ def test_equalised_recipe_moves_with_its_ranges(network):
 
 
 def read_share(result):
-    kept = read_record(KeptRecipe, ARTIFACT / RECIPE_FILE)
+    kept = read_record(KeptConfig, ARTIFACT / RECIPE_FILE)
     floats = set(kept.recipe.float_layers)
     counts = {layer.name: layer.multiply_adds for layer in result.card.layers}
     return pytest.approx(sum(n for name, n in counts.items() if name not in floats) / sum(counts.values()))

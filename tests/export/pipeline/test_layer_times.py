@@ -13,7 +13,7 @@ pytest.importorskip("onnxruntime")
 
 import export.pipeline.layer_times
 from calibration.qdq.insert import quantize
-from calibration.qdq.quantization_config import QuantizationRecipe
+from calibration.qdq.quantization_config import QuantizationConfig
 from edge.errors import InputError
 from edge.frames import SomeFrames, SyntheticFrames
 from edge.runtime.onnxruntime import import_onnxruntime
@@ -29,7 +29,7 @@ WEIGHTED = {"stem", "deep", "point", "logits"}
 def int8_graph():
     generator = np.random.default_rng(3)
     feeds = [{"frame": generator.integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)} for _ in range(2)]
-    return quantize(NETWORK, drawing.ranges_of(NETWORK, feeds), QuantizationRecipe(), "onnxruntime", 255).data
+    return quantize(NETWORK, drawing.ranges_of(NETWORK, feeds), QuantizationConfig(), "onnxruntime", 255).data
 
 
 @pytest.fixture

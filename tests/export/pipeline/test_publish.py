@@ -153,8 +153,9 @@ def test_card_has_budget_recipe_simulated_figures_and_the_interval_of_the_drop(n
     check = card.check
     assert check.miou_float == 1.0  # the labels are what the float graph says
     assert (check.miou_simulated, check.label_agreement_simulated) == (
-        report.simulated.miou, report.simulated.label_agreement
-    )  # fmt: skip
+        report.simulated.miou,
+        report.simulated.label_agreement,
+    )
     assert (check.miou_engine, check.label_agreement) == (report.engine.miou, report.engine.label_agreement)
     assert check.drop_low <= 100 * (1 - check.miou_engine) <= check.drop_high
     assert check.drop_low < check.drop_high

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterable
 import numpy as np
 
 from tests.train.seeded_weights import seeded_tensor
-from train.checkpoint_import import model_names as whole_models
+from train.checkpoint_import import model_names
 from train.checkpoint_import.importer import BUILD_SIZE
 from train.checkpoint_import.layer_weights import Entry
 from train.models import model_spec
@@ -28,7 +28,7 @@ class Published:
 
     Attributes:
         model: architecture here.
-        source: key in train.checkpoint_import.SOURCES.
+        source: key in train.checkpoint_import.CHECKPOINT_FAMILIES.
         options: those that the import has to find.
         entries: gives the entries of all its layers.
         others: shapes of its tensors that are in no entry.
@@ -47,10 +47,10 @@ class Published:
 
 def _fastfcn(depth: int, head: str) -> Published:
     def entries():
-        yield from whole_models.fastfcn(depth, head, deep_stem=True)
-        yield from whole_models.fastfcn_auxiliary()
+        yield from model_names.fastfcn(depth, head, deep_stem=True)
+        yield from model_names.fastfcn_auxiliary()
         if head == "encnet":
-            yield from whole_models.fastfcn_presence()
+            yield from model_names.fastfcn_presence()
 
     options = {"depth": depth, "head": head, "coordinates": "align_corners"}
     if head == "encnet":
@@ -65,7 +65,7 @@ def _deeplab(depth: int, output_stride: int) -> Published:
         "deeplabv3plus",
         "deeplabv3plus-pytorch",
         {"depth": depth, "decoder_convs": 1, "output_stride": output_stride},
-        lambda: whole_models.deeplabv3plus(depth, rates),
+        lambda: model_names.deeplabv3plus(depth, rates),
         given={"output_stride": output_stride},
     )
 
@@ -74,26 +74,29 @@ _TRAMAC = Published(
     "fast_scnn",
     "fast-scnn-pytorch",
     {
-        "separable_relu": True, "padding": "symmetric", "first_padding": "valid", "fusion_dilation": 1,
+        "separable_relu": True,
+        "padding": "symmetric",
+        "first_padding": "valid",
+        "fusion_dilation": 1,
         "coordinates": "align_corners",
     },
-    lambda: [*whole_models.fast_scnn(), *whole_models.fast_scnn_auxiliary()],
+    lambda: [*model_names.fast_scnn(), *model_names.fast_scnn_auxiliary()],
     outputs={"auxiliary": "auxiliary_high"},
-)  # fmt: skip
+)
 _SEGNET = Published(
     "bayesian_segnet",
     "pytorch-semseg",
     {"classifier": "norm_relu", "normalisation": "caffe_unit"},
-    whole_models.segnet,
+    model_names.segnet,
 )
 _PANOPTIC = Published(
     "panoptic_deeplab",
     "panoptic-deeplab",
     {"pooling_norm": False, "coordinates": "align_corners"},
-    lambda: whole_models.panoptic_deeplab((3, 6, 9)),
+    lambda: model_names.panoptic_deeplab((3, 6, 9)),
     outputs={"center": "centre"},
 )
-_UNET = Published("unet", "pytorch-unet", {"batch_norm": True, "normalisation": "unit"}, whole_models.unet)
+_UNET = Published("unet", "pytorch-unet", {"batch_norm": True, "normalisation": "unit"}, model_names.unet)
 
 PUBLISHED: dict[str, Published] = {
     "deeplabv3plus_r101_os16": _deeplab(101, 16),

@@ -115,8 +115,10 @@ def preprocessed(frame):
 
 def test_features_equal_those_of_resnet50(resnet50, plain_fastfcn, frame):
     assert changed_options("fastfcn", plain_fastfcn.options) == {
-        "stem": "plain", "stride_on": "1x1", "normalisation": "caffe",
-    }  # fmt: skip
+        "stem": "plain",
+        "stride_on": "1x1",
+        "normalisation": "caffe",
+    }
     assert (plain_fastfcn.tensors_used, plain_fastfcn.left_out) == (len(keras_tensors(resnet50)), ())
     assert plain_fastfcn.class_count is None
     expected = np.asarray(resnet50(preprocessed(frame), training=False))
@@ -236,9 +238,12 @@ def test_resnet_with_deep_stem_is_loaded_and_told(resnet50):
     generator = np.random.default_rng(1)
     tensors = torchvision_resnet(resnet50)
     stem = {
-        "conv1.0.weight": (64, 3, 3, 3), "conv1.3.weight": (64, 64, 3, 3), "conv1.6.weight": (128, 64, 3, 3),
-        "layer1.0.conv1.weight": (64, 128, 1, 1), "layer1.0.downsample.0.weight": (256, 128, 1, 1),
-    }  # fmt: skip
+        "conv1.0.weight": (64, 3, 3, 3),
+        "conv1.3.weight": (64, 64, 3, 3),
+        "conv1.6.weight": (128, 64, 3, 3),
+        "layer1.0.conv1.weight": (64, 128, 1, 1),
+        "layer1.0.downsample.0.weight": (256, 128, 1, 1),
+    }
     del tensors["conv1.weight"]
     tensors.update((name, generator.normal(0, 0.1, shape).astype(np.float32)) for name, shape in stem.items())
     for norm, channels in (("conv1.1", 64), ("conv1.4", 64), ("bn1", 128)):
@@ -372,8 +377,9 @@ def mobilenet():
 
 def assert_features_of_mobilenet(loaded, mobilenet, frame):
     assert changed_options("panoptic_deeplab", loaded.options) == {
-        "backbone": "mobilenet_v3_large", "normalisation": "symmetric",
-    }  # fmt: skip
+        "backbone": "mobilenet_v3_large",
+        "normalisation": "symmetric",
+    }
     inputs = keras.Input((HEIGHT, WIDTH, 3))
     stages = mobilenet_v3_large(normalise(inputs, "symmetric"))
     ours = run({str(stage): features for stage, features in enumerate(stages)}, inputs, loaded.model, frame)

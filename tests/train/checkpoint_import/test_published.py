@@ -12,9 +12,7 @@ pytest.importorskip("tensorflow")
 from edge.errors import InputError, WeightsError
 from tests.train.checkpoint_import.checkpoint_files import fast_scnn_checkpoint, write_safetensors
 from tests.train.checkpoint_import.published_networks import PUBLISHED, seeded_checkpoint
-from train.checkpoint_import import SOURCES, sources_of
-from train.checkpoint_import import backbone_names as backbones
-from train.checkpoint_import import model_names as whole_models
+from train.checkpoint_import import CHECKPOINT_FAMILIES, backbone_names, families_of, model_names
 from train.checkpoint_import.importer import load_published, load_tensors
 from train.checkpoint_import.layer_weights import Entry
 from train.options import changed_options
@@ -120,7 +118,7 @@ def test_counter_of_another_name_is_no_counter(tensors):
         ("feature_fusion.conv_lower_res.0.bias", (1,), "has the shape (1,), the norm behind it has (128,)"),
         ("classifier.conv.1.weight", (), "has the shape (), expected the kernel of a classifier"),
     ],
-)  # fmt: skip
+)
 def test_tensor_of_another_shape_is_named(tensors, name, shape, expected):
     tensors[name] = np.zeros(shape, np.float32)
     message = refusal(tensors)
@@ -177,12 +175,12 @@ CLASSIFIER = {"head.conv6.1.weight": np.zeros((21, 512, 1, 1), np.float32)}
     ],
 )
 def test_option_that_contradicts_fastfcn_is_named(given, message):
-    tensors = {**named(list(whole_models.fastfcn(50, "encnet", True))), **CLASSIFIER}
+    tensors = {**named(list(model_names.fastfcn(50, "encnet", True))), **CLASSIFIER}
     assert refusal(tensors, "fastfcn", "fastfcn", **given) == message
 
 
 def test_depth_of_deeplabv3plus_is_found_and_a_contradiction_named():
-    tensors = named(list(whole_models.deeplabv3plus(50, (6, 12, 18))))
+    tensors = named(list(model_names.deeplabv3plus(50, (6, 12, 18))))
     assert refusal(tensors, "deeplabv3plus", "deeplabv3plus-pytorch", depth=101) == "it has depth=50, wanted depth=101"
 
 
@@ -203,7 +201,8 @@ def test_source_without_weights_for_the_model_is_refused(tmp_path, model, source
 
 
 @pytest.mark.parametrize(
-    ("model", "source"), [(model, source) for source in SOURCES for model in SOURCES[source].models]
+    ("model", "source"),
+    [(model, source) for source in CHECKPOINT_FAMILIES for model in CHECKPOINT_FAMILIES[source].models],
 )
 def test_checkpoint_of_another_network_is_refused_by_name(tmp_path, model, source):
     path = write_safetensors(tmp_path / "other.safetensors", {"encoder.weight": np.zeros((1, 1), np.float32)})
@@ -214,19 +213,19 @@ def test_checkpoint_of_another_network_is_refused_by_name(tmp_path, model, sourc
     if source == "keras-applications":
         assert message.endswith("is a safetensors file, Keras Applications' weights are HDF5")
     else:
-        assert f"does not fit {model} of {SOURCES[source].title}: the checkpoint has no " in message
+        assert f"does not fit {model} of {CHECKPOINT_FAMILIES[source].title}: the checkpoint has no " in message
 
 
 def test_each_architecture_has_one_source_of_whole_networks():
     for model in PUBLISHED.values():
-        assert [name for name in sources_of(model.model) if SOURCES[name].whole] == [model.source]
+        assert [name for name in families_of(model.model) if CHECKPOINT_FAMILIES[name].whole] == [model.source]
 
 
 def test_resnet_101_is_not_for_panoptic_deeplab():
-    tensors = named(list(backbones.torch_resnet("", 101, deep_stem=False)))
+    tensors = named(list(backbone_names.torch_resnet("", 101, deep_stem=False)))
     message = refusal(tensors, "panoptic_deeplab", "torchvision")
     assert message == "the checkpoint is a ResNet-101, panoptic_deeplab has a ResNet-50"
-    tensors = named(list(backbones.torch_resnet("backbone.", 101, deep_stem=False)))
+    tensors = named(list(backbone_names.torch_resnet("backbone.", 101, deep_stem=False)))
     tensors["decoder.semantic_head.classifier.semantic.1.weight"] = np.zeros((19, 256, 1, 1), np.float32)
     message = refusal(tensors, "panoptic_deeplab", "panoptic-deeplab")
     assert message == "the checkpoint has the backbone ResNet-101, expected Panoptic-DeepLab on ResNet-50"
@@ -234,13 +233,13 @@ def test_resnet_101_is_not_for_panoptic_deeplab():
 
 @pytest.mark.parametrize("model", ["deeplabv3plus", "panoptic_deeplab"])
 def test_deep_stem_is_for_fastfcn_alone(model):
-    tensors = named(list(backbones.torch_resnet("", 50, deep_stem=True)))
+    tensors = named(list(backbone_names.torch_resnet("", 50, deep_stem=True)))
     message = refusal(tensors, model, "torchvision")
     assert message == f"the checkpoint has a stem of three convolutions, {model} has the plain one of 7x7"
 
 
 def test_resnet_of_another_depth_is_told():
-    tensors = named(list(backbones.torch_resnet("", 50, deep_stem=False)))
+    tensors = named(list(backbone_names.torch_resnet("", 50, deep_stem=False)))
     deeper = {f"layer3.{block}.conv1.weight": np.zeros(1) for block in range(36)}  # ResNet-152
     message = refusal({**tensors, **deeper}, "deeplabv3plus", "torchvision")
     assert message == "the checkpoint has no layer3 of 6 or 23 blocks, so it is no ResNet"
@@ -282,7 +281,7 @@ def test_biases_of_segnet_move_into_its_norms():
     assert (loaded.class_count, loaded.fresh) == (12, ())
     means = {
         entry.layer: (tensors[f"{entry.prefix}.running_mean"], tensors[f"{entry.bias_of}.bias"])
-        for entry in whole_models.segnet()
+        for entry in model_names.segnet()
         if entry.kind == "norm"
     }
     assert len(means) == 26 and "classifier_bn" in means

@@ -264,8 +264,13 @@ def test_six_dropouts_of_one_half_are_where_the_paper_has_them(plain):
     dropouts = [layer for layer in plain.layers if isinstance(layer, layers.Dropout)]
     assert [(layer.name, layer.rate) for layer in dropouts] == [(name, 0.5) for name in DROPOUTS]
     assert [layer_before(layer.input).name for layer in dropouts] == [
-        "pool3", "pool4", "pool5", "conv5_1_decoder_relu", "conv4_1_decoder_relu", "conv3_1_decoder_relu",
-    ]  # fmt: skip
+        "pool3",
+        "pool4",
+        "pool5",
+        "conv5_1_decoder_relu",
+        "conv4_1_decoder_relu",
+        "conv3_1_decoder_relu",
+    ]
 
 
 def test_samples_have_the_same_six_dropouts(sampled):

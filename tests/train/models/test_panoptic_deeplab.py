@@ -59,8 +59,10 @@ def trainable_count(model: keras.Model) -> int:
 def test_three_heads_give_float32_at_stride_4(request, name, size):
     outputs = request.getfixturevalue(name).output
     assert {key: tuple(output.shape) for key, output in outputs.items()} == {
-        LOGITS: (None, *size, CLASSES), CENTRE: (None, *size, 1), OFFSET: (None, *size, 2),
-    }  # fmt: skip
+        LOGITS: (None, *size, CLASSES),
+        CENTRE: (None, *size, 1),
+        OFFSET: (None, *size, 2),
+    }
     assert {output.dtype for output in outputs.values()} == {"float32"}
     assert PANOPTIC_DEEPLAB.stride == 4
 

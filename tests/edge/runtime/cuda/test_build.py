@@ -301,8 +301,10 @@ class TestRealCompilers:
         warnings = ["--Werror", "all-warnings", f"--include-path={build.INCLUDE_FOLDER}"]
         run = subprocess.run(
             [*command, *warnings, "--output-file", os.fspath(made), os.fspath(build.SOURCE)],
-            capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert run.returncode == 0, run.stderr
         ptx = made.read_text()
         assert re.search(rf"^\.target sm_{architecture}\b", ptx, re.MULTILINE)

@@ -45,9 +45,16 @@ def labels_on(gpu, logits, height, width, coordinates, gap=0, shift=0):
     labels = memory[shift : shift + height * (width + gap)].reshape(height, width + gap)
     gpu.run(label_nodes(address(logits), logits.shape, address(winners), address(not_finite)))
     launch = label_pixels(
-        address(logits), logits.shape, address(winners), address(rows), address(columns),
-        address(labels), width + gap, height, width,
-    )  # fmt: skip
+        address(logits),
+        logits.shape,
+        address(winners),
+        address(rows),
+        address(columns),
+        address(labels),
+        width + gap,
+        height,
+        width,
+    )
     gpu.run(launch)
     assert not not_finite[0]
     assert (memory[:shift] == 0xA5).all() and (memory[-4:] == 0xA5).all() and (labels[:, width:] == 0xA5).all()
@@ -170,9 +177,17 @@ def frame_of(generator, height, width, kind):
 
 
 RESIZES = [
-    ((20, 44), (20, 44)), ((20, 44), (10, 22)), ((20, 44), (40, 88)), ((33, 57), (20, 44)), ((7, 9), (64, 128)),
-    ((1, 1), (5, 6)), ((48, 64), (1, 1)), ((1, 40), (9, 17)), ((40, 2), (17, 9)), ((108, 192), (64, 128)),
-]  # fmt: skip
+    ((20, 44), (20, 44)),
+    ((20, 44), (10, 22)),
+    ((20, 44), (40, 88)),
+    ((33, 57), (20, 44)),
+    ((7, 9), (64, 128)),
+    ((1, 1), (5, 6)),
+    ((48, 64), (1, 1)),
+    ((1, 40), (9, 17)),
+    ((40, 2), (17, 9)),
+    ((108, 192), (64, 128)),
+]
 
 
 class TestResize:
@@ -246,9 +261,17 @@ class TestNv12:
         rows, columns = resize_tables(size, height, width)
         pitch = planes.shape[1]
         launch = prepare_nv12(
-            address(planes), pitch, address(planes) + h * pitch, pitch, size,
-            address(rows), address(columns), address(out), height, width,
-        )  # fmt: skip
+            address(planes),
+            pitch,
+            address(planes) + h * pitch,
+            pitch,
+            size,
+            address(rows),
+            address(columns),
+            address(out),
+            height,
+            width,
+        )
         gpu.run(launch)
 
 
@@ -301,9 +324,17 @@ class TestPaint:
         height, width = labels.shape
         wide_frame, wide_labels = (pitched(image, gap) if gap else image for image in (frame, labels))
         launch = paint(
-            address(wide_frame), 3 * width + gap, address(wide_labels), width + gap, address(palette), alpha,
-            address(picture), 3 * width + gap, height, width,
-        )  # fmt: skip
+            address(wide_frame),
+            3 * width + gap,
+            address(wide_labels),
+            width + gap,
+            address(palette),
+            alpha,
+            address(picture),
+            3 * width + gap,
+            height,
+            width,
+        )
         gpu.run(launch)
 
 
@@ -332,11 +363,36 @@ class TestCover:
             (prepare_nv12(address(nv12), 2, address(nv12) + 4, 2, (2, 2), *both), out),
             (widen(address(plane), address(logits), height, width), logits[0].view(np.uint8)),
             (label_nodes(address(logits), logits.shape, address(plane), address(flag)), plane),
-            (label_pixels(address(logits), (2, 1, 1), address(winners), address(cells[0]), address(cells[1]),
-                          address(plane), width, height, width), plane),
-            (paint(address(out), 3 * width, address(plane), width, address(palette), 0.5, address(out), 3 * width,
-                   height, width), out),
-        ]  # fmt: skip
+            (
+                label_pixels(
+                    address(logits),
+                    (2, 1, 1),
+                    address(winners),
+                    address(cells[0]),
+                    address(cells[1]),
+                    address(plane),
+                    width,
+                    height,
+                    width,
+                ),
+                plane,
+            ),
+            (
+                paint(
+                    address(out),
+                    3 * width,
+                    address(plane),
+                    width,
+                    address(palette),
+                    0.5,
+                    address(out),
+                    3 * width,
+                    height,
+                    width,
+                ),
+                out,
+            ),
+        ]
         for launch, image in launches:
             counts = host_gpu.run(launch, counted=image)
             assert (counts == 1).all(), f"{launch.kernel}: {np.unique(counts)} stores a byte"
