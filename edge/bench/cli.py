@@ -24,7 +24,7 @@ from edge.frames import FrameSet
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime import Runner, open_engine
 from edge.segmenter import NV12
-from edge.telemetry import AUTO, POWER_CHOICES, open_power_source
+from edge.telemetry import AUTO, open_power_source, power_choices
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--accuracy", action="store_true", help="also measure mIoU on the validation split")
     run.add_argument(
         "--power",
-        choices=POWER_CHOICES,
+        choices=power_choices(),
         default=AUTO,
         help="where power (mW), temperatures and energy per frame (mJ) come from: jtop's service or the kernel's "
         "files on a Jetson, nvml for a graphics card; auto takes what is there",

@@ -1,13 +1,36 @@
-"""Runtimes: what runs an engine. `open_engine` chooses by the engine's card."""
+"""Runtimes: what runs an engine. `open_engine` chooses by the engine's card.
+
+A new runtime is a module with a subclass of edge.runtime.base.Runner, one entry in RUNNERS, and its name in
+edge.card.BACKENDS; what builds its engines goes into export/backends/.
+"""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Callable
 
 from edge.card import EngineCard, find_engine, read_card
 from edge.runtime.base import Runner
 
-__all__ = ["Runner", "open_engine"]
+__all__ = ["RUNNERS", "Runner", "open_engine"]
+
+
+def _tensorrt(engine_path: Path, card: EngineCard, threads: int) -> Runner:
+    from edge.runtime.tensorrt import TensorRtRunner
+
+    return TensorRtRunner(engine_path, card)
+
+
+def _onnxruntime(engine_path: Path, card: EngineCard, threads: int) -> Runner:
+    from edge.runtime.onnxruntime import OnnxRuntimeRunner
+
+    return OnnxRuntimeRunner(engine_path, card.contract, threads)
+
+
+RUNNERS: dict[str, Callable[[Path, EngineCard, int], Runner]] = {"tensorrt": _tensorrt, "onnxruntime": _onnxruntime}
+"""Backend -> function that makes its runner from the engine file, the card and the number of CPU threads. The modules
+of the runtimes are imported when an engine needs them, since a machine has few of them installed."""
 
 
 def open_engine(path: str | os.PathLike, threads: int = 0) -> tuple[Runner, EngineCard]:
@@ -24,10 +47,4 @@ def open_engine(path: str | os.PathLike, threads: int = 0) -> tuple[Runner, Engi
     """
     folder = find_engine(path)
     card = read_card(folder)
-    if card.backend == "tensorrt":
-        from edge.runtime.tensorrt import TensorRtRunner
-
-        return TensorRtRunner(folder / card.engine_file, card), card
-    from edge.runtime.onnxruntime import OnnxRuntimeRunner
-
-    return OnnxRuntimeRunner(folder / card.engine_file, card.contract, threads), card
+    return RUNNERS[card.backend](folder / card.engine_file, card, threads), card

@@ -1,9 +1,13 @@
-"""Power and temperatures of this machine. `open_power_source` chooses where they come from."""
+"""Power and temperatures of this machine. `open_power_source` chooses where they come from.
+
+A new source is a module with a subclass of edge.telemetry.base.PowerSource and one entry in POWER_SOURCES.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Callable
 
 from edge.errors import BackendError, InputError
 from edge.telemetry.base import PowerSample, PowerSource
@@ -11,12 +15,22 @@ from edge.telemetry.jtop import JtopSource
 from edge.telemetry.nvml import NvmlSource
 from edge.telemetry.sysfs import SysfsSource
 
-__all__ = ["AUTO", "POWER_CHOICES", "PowerSample", "PowerSource", "open_power_source"]
+__all__ = ["AUTO", "POWER_SOURCES", "PowerSample", "PowerSource", "open_power_source", "power_choices"]
 
-AUTO = "auto"
-"""What is there: jtop, else the kernel's files of a Jetson, else the graphics card that the engine runs on."""
+AUTO, NONE = "auto", "none"
 
-POWER_CHOICES = (AUTO, "jtop", "sysfs", "nvml", "none")
+POWER_SOURCES: dict[str, Callable[[str | Path], PowerSource]] = {
+    "jtop": lambda root: JtopSource(),
+    "sysfs": SysfsSource,
+    "nvml": lambda root: NvmlSource(),
+}
+"""Name -> function that makes the source from the folder that stands for "/" to the kernel's files. "auto" tries them
+in this order and takes the first that opens."""
+
+
+def power_choices() -> tuple[str, ...]:
+    """Return what a user may ask for: "auto", the name of a source, or "none"."""
+    return (AUTO, *POWER_SOURCES, NONE)
 
 
 def open_power_source(
@@ -25,7 +39,7 @@ def open_power_source(
     """Return an open power source.
 
     Args:
-        choice: one of POWER_CHOICES.
+        choice: one of power_choices().
         is_on_gpu: whether a GPU does the work. "auto" never takes the power of a graphics card for that of work
             that is done elsewhere.
         root: what stands for "/" to the kernel's files.
@@ -39,26 +53,25 @@ def open_power_source(
         BackendError: the source that was asked for is not there, or refuses.
         MissingDependencyError: its package is not installed.
     """
-    if choice not in POWER_CHOICES:
-        raise InputError(f"power source is '{choice}', expected one of {', '.join(POWER_CHOICES)}")
-    if choice == "none":
+    if choice not in power_choices():
+        raise InputError(f"power source is '{choice}', expected one of {', '.join(power_choices())}")
+    if choice == NONE:
         return None, ()
-    made: dict[str, PowerSource] = {"jtop": JtopSource(), "sysfs": SysfsSource(root), "nvml": NvmlSource()}
     if choice != AUTO:
-        made[choice].open()
-        return made[choice], ()
-    tried = [made["sysfs"]]
-    if importlib.util.find_spec("jtop") is not None:
-        tried.insert(0, made["jtop"])
-    if is_on_gpu:
-        tried.append(made["nvml"])
+        source = POWER_SOURCES[choice](root)
+        source.open()
+        return source, ()
     passed_over = []
-    for source in tried:
+    for make in POWER_SOURCES.values():
+        source = make(root)
+        is_elsewhere = source.is_of_graphics_card and not is_on_gpu
+        if is_elsewhere or (source.package is not None and importlib.util.find_spec(source.package) is None):
+            continue
         try:
             source.open()
         except BackendError as error:
             # A machine without rails or card is nothing to tell; a service that is installed and refuses is.
-            if source.name == "jtop":
+            if source.package is not None:
                 passed_over.append(str(error))
         else:
             return source, tuple(passed_over)

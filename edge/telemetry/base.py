@@ -51,15 +51,19 @@ class PowerSource(abc.ABC):
     One source serves one thread at a time, which need not be the one that opened it.
 
     Attributes:
-        name: "jtop", "sysfs" or "nvml".
+        name: Key of the source in edge.telemetry.POWER_SOURCES, such as "jtop".
         interval_s: seconds from one sample to the next; what the source really does once it is open.
         is_paced: `read` itself waits for the next sample, so the caller must not.
+        package: Python package that the source needs; None where it needs none.
+        is_of_graphics_card: Whether the source measures a graphics card, and not the whole board.
         covers: what `total_mw` is the power of, in words.
         version: of what was asked, None where it has none.
     """
 
     name: str = ""
     is_paced: bool = False
+    package: str | None = None
+    is_of_graphics_card: bool = False
 
     def __init__(self, interval_s: float) -> None:
         self.interval_s = interval_s

@@ -44,6 +44,7 @@ class JtopSource(PowerSource):
     """
 
     name = "jtop"
+    package = "jtop"
     is_paced = True
 
     def __init__(self, interval_s: float = INTERVAL_S, make_client: Callable[[float], Any] | None = None) -> None:

@@ -36,6 +36,7 @@ class NvmlSource(PowerSource):
     """
 
     name = "nvml"
+    is_of_graphics_card = True
 
     def __init__(self, interval_s: float = INTERVAL_S, library: Any = None, pci_id: str | None = None) -> None:
         super().__init__(interval_s)
