@@ -49,6 +49,12 @@ def test_labels_stay_with_their_pixels(seed):
     np.testing.assert_allclose(frame[inside], expected[inside], atol=0.01)
 
 
+def test_no_label_comes_up_that_was_not_there():
+    labels = np.where(blocks() % 2, np.uint8(18), np.uint8(2))  # between them lie the ids of fifteen other classes
+    for seed in range(6):
+        assert set(np.unique(augment(painted(labels), labels, seed)[1])) <= {2, 18, IGNORE_ID}
+
+
 def test_edges_of_labels_lie_where_edges_of_pixels_are():
     # Half a step of intensity is where a bilinear edge crosses: labels have to change there, not a pixel beside it.
     labels = np.zeros((96, 128), np.uint8)

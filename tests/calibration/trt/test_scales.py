@@ -104,6 +104,16 @@ def test_concat_of_very_different_branches_keeps_their_scales():
     assert scales["large"] == scales["merged"] == pytest.approx(20 * scales["small"])
 
 
+def test_concat_that_no_integer_layer_reads_has_the_largest_scale_of_its_branches():
+    model, ranges = concatenation(2.0)
+    del model.graph.node[-1]  # the convolution behind it, whose input has a pair
+    del model.graph.output[:]
+    model.graph.output.append(onnx.helper.make_tensor_value_info("merged", TensorProto.FLOAT, (1, 8, 8, 8)))
+    scales = tensor_scales(model, ranges, "min-max")
+    assert scales["small"] == scales["large"] == scales["merged"] == ranges.threshold("merged", "min-max") / 127
+    assert ranges.threshold("merged", "min-max") > 1.5 * ranges.threshold("small", "min-max")
+
+
 def test_recipe_chooses_the_method_tensor_by_tensor():
     recipe = QuantizationConfig(method="percentile", tensor_methods={"deep_relu": "min-max"})
     scales = tensor_scales(MODEL, RANGES, recipe)
