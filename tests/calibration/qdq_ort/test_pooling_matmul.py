@@ -88,6 +88,16 @@ def test_pyramid_becomes_two_products():
     same(model, result)
 
 
+def test_slices_that_are_only_joined_stay_although_there_are_means_elsewhere():
+    bins = Bins()
+    swapped = bins.add("Concat", [bins.cut("x", 2, 5, 10), bins.cut("x", 2, 0, 5)], axis=2)
+    bins.mean(swapped, 1)  # over channels, which is no pooling
+    model = bins.model((1, 1, 10, 14))
+    result, names = changed(model)
+    assert names == ()
+    assert [node.op_type for node in result.graph.node] == [node.op_type for node in model.graph.node]
+
+
 def test_columns_pooled_first_are_the_same():
     bins = Bins()
     bins.pool(bins.pool("x", 3, COLUMNS), 2, ROWS)
