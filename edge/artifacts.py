@@ -25,7 +25,7 @@ from edge.errors import ContractError, InputError
 
 ARTIFACTS_ROOT = Path("artifacts")
 
-LONGEST_VARIANT = 48
+MAX_VARIANT_CHARACTERS = 48
 """Characters that options may have in the name of a folder; of more there is a hash, and contract.json lists them."""
 
 
@@ -58,7 +58,7 @@ def artifact_folder(
     variant = "".join(
         f"+{name}-{quote(spell_option(value), safe='')}" for name, value in sorted((options or {}).items())
     )
-    if len(variant) > LONGEST_VARIANT:
+    if len(variant) > MAX_VARIANT_CHARACTERS:
         variant = f"+{len(options or {})}-options-{sha256_json(dict(options or {}))[:8]}"
     frames = f"-batch{batch}" if batch != 1 else ""
     return Path(root) / f"{model}{variant}-{dataset}-{height}x{width}{frames}"

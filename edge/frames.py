@@ -92,7 +92,7 @@ class FolderFrames(FrameSet):
         return sha256_file(self._paths[index])
 
 
-class SomeFrames(FrameSet):
+class FrameSubset(FrameSet):
     """Some frames of another set, in a given order."""
 
     def __init__(self, frames: FrameSet, indices: list[int]) -> None:
@@ -127,10 +127,10 @@ class SyntheticFrames(FrameSet):
     def read(self, index: int) -> np.ndarray:
         """Return frame `index` as (height, width, 3) uint8 RGB."""
         from edge.synthetic import draw_scene
-        from edge.synthetic.scene import LARGEST_HEIGHT, LARGEST_WIDTH, SMALLEST_HEIGHT, SMALLEST_WIDTH
+        from edge.synthetic.scene import MAX_HEIGHT, MAX_WIDTH, MIN_HEIGHT, MIN_WIDTH
 
-        height = min(max(self._size[0], SMALLEST_HEIGHT), LARGEST_HEIGHT)
-        width = min(max(self._size[1], SMALLEST_WIDTH), LARGEST_WIDTH)
+        height = min(max(self._size[0], MIN_HEIGHT), MAX_HEIGHT)
+        width = min(max(self._size[1], MIN_WIDTH), MAX_WIDTH)
         return draw_scene(self._seed, index, height, width).frame_rgb
 
     def digest(self, index: int) -> str:

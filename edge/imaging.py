@@ -17,16 +17,16 @@ _PNG_SIGNATURE, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 
 
-def quieten_opencv() -> None:
+def silence_opencv_log() -> None:
     """Keep OpenCV's own log off stderr, where an error is one line; OPENCV_LOG_LEVEL goes before this.
 
     OpenCV 5 has the setting in another place than OpenCV 4.
     """
     if "OPENCV_LOG_LEVEL" in os.environ:
         return
-    for place in (getattr(getattr(cv2, "utils", None), "logging", None), cv2):
-        if hasattr(place, "setLogLevel"):
-            place.setLogLevel(0)
+    for module in (getattr(getattr(cv2, "utils", None), "logging", None), cv2):
+        if hasattr(module, "setLogLevel"):
+            module.setLogLevel(0)
             return
 
 
@@ -47,7 +47,7 @@ def _decode(path: str | os.PathLike, flags: int) -> np.ndarray:
         raise ImageError(f"image not found: {path}") from None
     except OSError as error:
         raise ImageError(f"image {path} cannot be read: {error.strerror or error}") from None
-    quieten_opencv()
+    silence_opencv_log()
     try:
         image = None if not data or _is_truncated(data) else cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:

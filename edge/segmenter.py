@@ -30,7 +30,7 @@ FRAME_FORMATS = (*COLOR_ORDERS, NV12)
 STAGES = ("preprocess", "inference", "postprocess")
 """What the host does of a frame. A lane has stages of its own: see edge/runtime/cuda/slot.py."""
 
-MOST_SIZES = 4
+MAX_SIZES = 4
 """Sizes of frames and label maps whose tables and memory are kept; a folder may have a size for every picture."""
 
 
@@ -236,7 +236,7 @@ class Segmenter:
             _check_nv12(frame)
         elif frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
             raise InputError(f"frame is {frame.shape} {frame.dtype}, expected (height, width, 3) uint8")
-        if len(self._lanes) >= MOST_SIZES:
+        if len(self._lanes) >= MAX_SIZES:
             if self._under_way:
                 raise BackendError("frames of too many sizes are under way at once, expected one size")
             self._lanes.pop(next(iter(self._lanes))).close()
@@ -251,7 +251,7 @@ class Segmenter:
 
     def _upsampler(self, height: int, width: int) -> tuple[LabelUpsampler, np.ndarray]:
         if (height, width) not in self._upsamplers:
-            if len(self._upsamplers) >= MOST_SIZES:
+            if len(self._upsamplers) >= MAX_SIZES:
                 del self._upsamplers[next(iter(self._upsamplers))]
             contract = self._runner.contract
             upsampler = LabelUpsampler(*contract.output_shape[1:], height, width, contract.coordinates)

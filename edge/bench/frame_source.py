@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edge.bench.measure import MOST_DISTINCT_FRAMES
+from edge.bench.measure import MAX_DISTINCT_FRAMES
 from edge.console import size_argument
 from edge.datasets import LAYOUTS, open_dataset
 from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
@@ -42,7 +42,7 @@ def chosen_frames(arguments: argparse.Namespace, dataset: str | None, size: tupl
     if arguments.images:
         return FolderFrames(arguments.images)
     if dataset:
-        split = open_dataset(dataset, arguments.data_dir, "val", labelled=False, limit=MOST_DISTINCT_FRAMES)
+        split = open_dataset(dataset, arguments.data_dir, "val", labelled=False, limit=MAX_DISTINCT_FRAMES)
         return DatasetFrames(split)
     if arguments.frame_size:  # what was asked for is measured, or refused; the network's size may be any
         check_size(*arguments.frame_size)

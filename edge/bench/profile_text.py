@@ -6,7 +6,7 @@ from edge.bench.charts import shortened
 from edge.bench.profile_record import ProfileRecord, by_cost, kind_totals, sum_sentence
 
 _NO_PRECISION = "-"
-_SHORTEST_NAME = 24
+_MIN_NAME_CHARACTERS = 24
 """Characters that a name keeps however narrow the terminal is."""
 
 
@@ -56,7 +56,7 @@ def _layer_lines(record: ProfileRecord, shown: list, width: int | None) -> list[
     precision_size = max(len("precision"), *(len(layer.precision or _NO_PRECISION) for layer in shown))
     head = f"   ms p50   ms mean   share  so far  {'kind':{kind_size}}  {'precision':{precision_size}}  "
     so_far, lines = 0.0, [f"{head}layer"]
-    longest = None if width is None else max(_SHORTEST_NAME, width - len(head))
+    longest = None if width is None else max(_MIN_NAME_CHARACTERS, width - len(head))
     for layer in shown:
         so_far += layer.share
         name = layer.name if longest is None else shortened(layer.name, longest)

@@ -6,27 +6,27 @@ TensorRT is ever made: 8.6 ends the process of whoever makes one without a GPU.
 
 from __future__ import annotations
 
+from edge.doctor.benchmark_conditions import check_benchmark_conditions
 from edge.doctor.board import check_board
 from edge.doctor.compute import check_compute
 from edge.doctor.finding import MISSING, DoctorReport
-from edge.doctor.machine_probe import Surroundings
-from edge.doctor.measuring import check_measuring
-from edge.doctor.pictures import check_pictures
+from edge.doctor.image_input import check_image_input
+from edge.doctor.machine_probe import MachineProbe
 from edge.doctor.storage import check_storage
 
-__all__ = ["DoctorReport", "Surroundings", "examine"]
+__all__ = ["DoctorReport", "MachineProbe", "examine"]
 
-CHECKS = (check_board, check_compute, check_pictures, check_measuring, check_storage)
+CHECKS = (check_board, check_compute, check_image_input, check_benchmark_conditions, check_storage)
 
 
-def examine(surroundings: Surroundings) -> DoctorReport:
+def examine(probe: MachineProbe) -> DoctorReport:
     """Look at everything that engines need.
 
     Args:
-        surroundings: the machine, or a tree of files that stands for one.
+        probe: the machine, or a tree of files that stands for one.
 
     Returns:
         The findings, in the order of CHECKS, and whether engines can run.
     """
-    findings = tuple(finding for check in CHECKS for finding in check(surroundings))
+    findings = tuple(finding for check in CHECKS for finding in check(probe))
     return DoctorReport(all(finding.status != MISSING for finding in findings), findings)

@@ -10,7 +10,7 @@ from pathlib import Path
 from edge.console import CommandParser, run_command
 from edge.doctor import DoctorReport, examine
 from edge.doctor.finding import ADVICE, MISSING, OK, Finding
-from edge.doctor.machine_probe import this_machine
+from edge.doctor.machine_probe import probe_this_machine
 from edge.records import record_to_json
 
 EXIT_MISSING = 1
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 1 if something needed to run engines is missing.
     """
-    report = examine(this_machine(Path.cwd()))
+    report = examine(probe_this_machine(Path.cwd()))
     if arguments.json:
         print(json.dumps(record_to_json(report), indent=2))
     else:

@@ -31,7 +31,7 @@ class Answer:
 
 
 @dataclasses.dataclass(frozen=True)
-class Surroundings:
+class MachineProbe:
     """One machine.
 
     Attributes:
@@ -119,13 +119,13 @@ class Surroundings:
         return self.exists(".dockerenv") or self.exists("run/.containerenv")
 
 
-def this_machine(folder: Path) -> Surroundings:
+def probe_this_machine(folder: Path) -> MachineProbe:
     """Return the machine that this runs on.
 
     Args:
         folder: where artefacts are written.
     """
-    return Surroundings(
+    return MachineProbe(
         root=Path("/"),
         package_folders=tuple(Path(entry) for entry in sys.path if entry and Path(entry).is_dir()),
         python=f"{sys.version_info[0]}.{sys.version_info[1]}",

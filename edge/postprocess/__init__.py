@@ -24,7 +24,7 @@ __all__ = ["BACKENDS", "COORDINATE_RULES", "LabelUpsampler", "backend", "referen
 
 BACKENDS = ("native", "numpy")
 
-MOST_CLASSES = 256
+MAX_CLASSES = 256
 """A label is a uint8."""
 
 _PADDING = 8  # kLanes of the kernel: it reads the weights of a whole vector of pixels
@@ -93,8 +93,8 @@ class LabelUpsampler:
         coordinates: str = "half_pixel",
         backend: str | None = None,
     ) -> None:
-        if not 1 <= classes <= MOST_CLASSES:
-            raise InputError(f"logits have {classes} classes, expected 1 to {MOST_CLASSES}: a label is one byte")
+        if not 1 <= classes <= MAX_CLASSES:
+            raise InputError(f"logits have {classes} classes, expected 1 to {MAX_CLASSES}: a label is one byte")
         self._logits_shape = (int(classes), int(logit_height), int(logit_width))
         self._labels_shape = (int(height), int(width))
         self._rows = axis_cells(*_whole("height", logit_height, height), coordinates)

@@ -24,7 +24,7 @@ from edge.errors import InputError, SizeError
 COORDINATE_RULES = ("half_pixel", "align_corners")
 """How a pixel's position in the logits follows from its place in the label map."""
 
-LARGEST_SIDE = 1 << 16
+MAX_SIDE = 1 << 16
 """Most nodes or pixels along a side; keeps a weight within 17 bits, so that its product with a logit is exact."""
 
 
@@ -64,12 +64,12 @@ def axis_cells(nodes: int, pixels: int, coordinates: str) -> AxisCells:
 
     Raises:
         InputError: unknown coordinate rule.
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        SizeError: a side is not within 1 to MAX_SIDE.
     """
     if coordinates not in COORDINATE_RULES:
         raise InputError(f"coordinate rule is {coordinates!r}, expected one of {', '.join(COORDINATE_RULES)}")
-    if not (1 <= nodes <= LARGEST_SIDE and 1 <= pixels <= LARGEST_SIDE):
-        raise SizeError(f"cannot resize {nodes} logits to {pixels} pixels, expected 1 to {LARGEST_SIDE} of each")
+    if not (1 <= nodes <= MAX_SIDE and 1 <= pixels <= MAX_SIDE):
+        raise SizeError(f"cannot resize {nodes} logits to {pixels} pixels, expected 1 to {MAX_SIDE} of each")
     pixel = np.arange(pixels, dtype=np.int64)
     if coordinates == "half_pixel":
         position, denominator = (2 * pixel + 1) * nodes - pixels, 2 * pixels

@@ -29,7 +29,7 @@ class LayerTime:
     milliseconds: tuple[float, ...]
 
 
-def between(source: str | None, result: str | None) -> str | None:
+def layer_precision(source: str | None, result: str | None) -> str | None:
     """Return the precision of a layer from that of its first input and of its first output; None for an unknown one."""
     if source is None or result is None or source == result:
         return source or result

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import BackendError
-from edge.runtime.layer_time import OTHER, LayerTime, between
+from edge.runtime.layer_time import OTHER, LayerTime, layer_precision
 
 _KERNEL_TIME = "_kernel_time"
 
@@ -62,7 +62,7 @@ def read_kernel_times(trace: Path, warmup_runs: int, runs: int) -> list[LayerTim
 
 
 def _layer_time(name: str, facts: dict[str, Any], milliseconds: tuple[float, ...]) -> LayerTime:
-    precision = between(_first_type(facts.get("input_type_shape")), _first_type(facts.get("output_type_shape")))
+    precision = layer_precision(_first_type(facts.get("input_type_shape")), _first_type(facts.get("output_type_shape")))
     return LayerTime(name, facts.get("op_name") or OTHER, precision, milliseconds)
 
 

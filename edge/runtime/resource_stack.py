@@ -31,41 +31,43 @@ class ResourceStack:
     """
 
     def __init__(self) -> None:
-        self._things: dict[str, Any] = {}
+        self._resources: dict[str, Any] = {}
         self._release = contextlib.ExitStack()
 
     def __getitem__(self, name: str) -> Any:
-        return self._things[name]
+        return self._resources[name]
 
     def __contains__(self, name: str) -> bool:
-        return name in self._things
+        return name in self._resources
 
-    def hold(self, name: str, thing: Any, free: tuple[str, Callable[[Any], Callable[[], None]]] | None = None) -> Any:
+    def push(
+        self, name: str, resource: Any, free: tuple[str, Callable[[Any], Callable[[], None]]] | None = None
+    ) -> Any:
         """Keep an object.
 
         Args:
             name: under which it is found; new.
-            thing: the object.
+            resource: the object.
             free: name of the call that frees it, and what finds that call in the object; None if its destructor does.
 
         Returns:
             The object.
         """
-        assert name not in self._things, name
-        self._things[name] = thing
+        assert name not in self._resources, name
+        self._resources[name] = resource
         self._release.callback(self._drop, name, free)
-        return thing
+        return resource
 
     def replace(self, name: str, make: Callable[[], Any]) -> Any:
         """Give an object up that its destructor frees, then put another in its place."""
-        self._things[name] = None
-        self._things[name] = make()
-        return self._things[name]
+        self._resources[name] = None
+        self._resources[name] = make()
+        return self._resources[name]
 
     def _drop(self, name: str, free: tuple[str, Callable[[Any], Callable[[], None]]] | None) -> None:
-        thing = self._things.pop(name)
+        resource = self._resources.pop(name)
         if free is not None:
-            call(free[0], free[1](thing))
+            call(free[0], free[1](resource))
 
     def release(self) -> None:
         """Give everything back, the last first. One failure does not keep the others; it is raised at the end.
@@ -77,4 +79,4 @@ class ResourceStack:
             call("freeing the engine and its memory", self._release.close)
         finally:
             self._release.pop_all()
-            self._things.clear()
+            self._resources.clear()

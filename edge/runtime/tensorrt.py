@@ -22,7 +22,7 @@ from edge.machine import Machine, this_machine
 from edge.runtime.base import Runner
 from edge.runtime.calls import call, import_backend
 from edge.runtime.cuda.build import load_image
-from edge.runtime.cuda.context import Buffer, CudaContext, take_buffer
+from edge.runtime.cuda.context import Buffer, CudaContext, allocate_buffer
 from edge.runtime.cuda.lane import CudaLane
 from edge.runtime.lane import Lane, LaneRequest
 from edge.runtime.layer_time import LayerTime
@@ -108,8 +108,8 @@ class TensorRtRunner(Runner):
         self._path, self._card = Path(path), card
         if card.batch_profile is not None:
             self.batches = (card.batch_profile[0], card.batch_profile[2])
-        self._held = ResourceStack()
-        self._forget()
+        self._resources = ResourceStack()
+        self._reset()
 
     def describe(self) -> dict[str, Any]:
         """Return version, device and compute capability; while a lane is open, what it is like."""
@@ -126,7 +126,7 @@ class TensorRtRunner(Runner):
             described["kernels"] = f"no: {self._lane_problem}"
         return described
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self.input_dtype: type = np.uint8
         self._context: CudaContext | None = None
         self._logger: Any = None
@@ -139,19 +139,19 @@ class TensorRtRunner(Runner):
     def _activate_impl(self) -> None:
         trt = self._check_machine()
         self._context = CudaContext()
-        self._held.hold("context", self._context, ("Context.detach", lambda context: context.detach))
+        self._resources.push("context", self._context, ("Context.detach", lambda context: context.detach))
         try:
             self._load_engine(trt)
             self._check_tensors(trt)
-            self._take_buffers()
+            self._allocate_buffers()
             self._context.leave()
         except BaseException as error:
             # The frames of the failed call hold what is to be released, beyond the end of its context.
             traceback.clear_frames(error.__traceback__)
             with contextlib.suppress(Exception):  # the first failure is the one to tell
-                self._held.release()
-            self._held = ResourceStack()
-            self._forget()
+                self._resources.release()
+            self._resources = ResourceStack()
+            self._reset()
             raise
 
     def _check_machine(self) -> Any:
@@ -165,7 +165,7 @@ class TensorRtRunner(Runner):
             )
         if not self._fits_gpu(machine):
             raise EngineMismatchError(
-                f"{what} was built for {_spelled(built_on)}; this machine has {_spelled(machine)}. "
+                f"{what} was built for {_gpu_text(built_on)}; this machine has {_gpu_text(machine)}. "
                 f"Next: {card.rebuild_command()}"
             )
         trt = import_tensorrt()
@@ -183,13 +183,16 @@ class TensorRtRunner(Runner):
         if (machine.gpu, machine.compute_capability) == (built_on.gpu, built_on.compute_capability):
             # All modules of a Jetson generation give their GPU one name, and differ in its size.
             return None in (machine.board, built_on.board) or machine.board == built_on.board
-        return self._card.is_hardware_compatible and _numbers(machine.compute_capability or "0") >= _OLDEST_PORTABLE
+        return (
+            self._card.is_hardware_compatible
+            and _version_numbers(machine.compute_capability or "0") >= _OLDEST_PORTABLE
+        )
 
     def _fits_version(self, version: str) -> bool:
         built_by = self._card.backend_version
         if version == built_by:
             return True
-        here, there = _numbers(version), _numbers(built_by)
+        here, there = _version_numbers(version), _version_numbers(built_by)
         return self._card.is_version_compatible and here[0] == there[0] and here >= there
 
     def _load_engine(self, trt: Any) -> None:
@@ -198,27 +201,27 @@ class TensorRtRunner(Runner):
         except OSError as error:
             raise InputError(f"engine {self._path} cannot be read: {error.strerror}") from None
         logger = self._logger = message_logger(trt)
-        hold = self._held.hold
-        hold("stream", call("pycuda.driver.Stream", self._context.driver.Stream))
-        hold("runtime", call("tensorrt.Runtime", trt.Runtime, logger, refused=(None,), logger=logger))
-        runtime, dla_core = self._held["runtime"], self._card.dla_core
+        push = self._resources.push
+        push("stream", call("pycuda.driver.Stream", self._context.driver.Stream))
+        push("runtime", call("tensorrt.Runtime", trt.Runtime, logger, refused=(None,), logger=logger))
+        runtime, dla_core = self._resources["runtime"], self._card.dla_core
         if dla_core is not None:
             runtime.DLA_core = dla_core
         if self._card.is_version_compatible:
             runtime.engine_host_code_allowed = True  # the engine brings the code of the version that built it
         load = runtime.deserialize_cuda_engine
-        hold("engine", call("Runtime.deserialize_cuda_engine", load, plan, refused=(None,), logger=logger))
-        hold("execution", self._make_execution())
+        push("engine", call("Runtime.deserialize_cuda_engine", load, plan, refused=(None,), logger=logger))
+        push("execution", self._make_execution())
 
     def _make_execution(self) -> Any:
-        create = self._held["engine"].create_execution_context
+        create = self._resources["engine"].create_execution_context
         return call("ICudaEngine.create_execution_context", create, refused=(None,), logger=self._logger)
 
-    def renew(self) -> None:
+    def renew_execution(self) -> None:
         """Make a new execution context, unless a lane has graphs that use the scratch memory of the old one."""
         if not any(lane.has_graph for lane in self._lanes):
             self._bound = None
-            self._held.replace("execution", self._make_execution)
+            self._resources.replace("execution", self._make_execution)
 
     @property
     def graph_problem(self) -> str | None:
@@ -231,7 +234,7 @@ class TensorRtRunner(Runner):
 
     def _check_tensors(self, trt: Any) -> None:
         """Compare names, directions, shapes and types of the engine's tensors with the contract."""
-        engine, contract = self._held["engine"], self.contract
+        engine, contract = self._resources["engine"], self.contract
         found, input_dtype = set(), trt.DataType.UINT8
         for index in range(engine.num_io_tensors):
             name = call("ICudaEngine.get_tensor_name", engine.get_tensor_name, index)
@@ -251,11 +254,13 @@ class TensorRtRunner(Runner):
                 f"Next: {self._card.rebuild_command()}"
             )
 
-    def _take_buffers(self) -> None:
+    def _allocate_buffers(self) -> None:
         contract, most = self.contract, (self.batches[1],)
         outputs = [(name, shape, np.float32) for name, shape in contract.output_shapes.items()]
         for name, shape, dtype in ((contract.input_name, contract.input_shape, self.input_dtype), *outputs):
-            self._buffers[name] = take_buffer(self._context, self._held, name, most + shape[1:], dtype, may_map=False)
+            self._buffers[name] = allocate_buffer(
+                self._context, self._resources, name, most + shape[1:], dtype, may_map=False
+            )
         self._addresses = {name: buffer.address for name, buffer in self._buffers.items()}
         self._bind(self._addresses, most[0])
 
@@ -263,10 +268,10 @@ class TensorRtRunner(Runner):
         """Tell the engine where its tensors lie, unless it knows; with a profile also how many frames there are."""
         if self._bound != (batch, addresses):
             self._bound = None
-            self._tell(self._held["execution"], addresses, batch)
+            self._set_tensors(self._resources["execution"], addresses, batch)
             self._bound = (batch, dict(addresses))
 
-    def _tell(self, execution: Any, addresses: dict[str, int], batch: int) -> None:
+    def _set_tensors(self, execution: Any, addresses: dict[str, int], batch: int) -> None:
         contract = self.contract
         if self._card.batch_profile is not None:
             shape = (batch, *contract.input_shape[1:])
@@ -288,7 +293,7 @@ class TensorRtRunner(Runner):
             BackendError: TensorRT refused; says why.
         """
         self._bind(addresses, batch)
-        self._execute(self._held["execution"], stream)
+        self._execute(self._resources["execution"], stream)
 
     def _execute(self, execution: Any, stream: Any) -> None:
         execute = execution.execute_async_v3
@@ -311,24 +316,24 @@ class TensorRtRunner(Runner):
         is_exclusive = self._card.batch_profile is not None
         if is_exclusive:
             self._bound = None
-            self._held.replace("execution", lambda: None)
+            self._resources.replace("execution", lambda: None)
         try:
             with release_traceback_locals():
                 return self._profile_alone(batch, runs)
         finally:
             if is_exclusive:
-                self._held.replace("execution", self._make_execution)
+                self._resources.replace("execution", self._make_execution)
 
     def _profile_alone(self, batch: int, runs: int) -> list[LayerTime]:
-        stream, execution = self._held["stream"], self._make_execution()
-        self._tell(execution, self._addresses, batch)
+        stream, execution = self._resources["stream"], self._make_execution()
+        self._set_tensors(execution, self._addresses, batch)
 
         def execute() -> None:
             self._execute(execution, stream)
             call("Stream.synchronize", stream.synchronize)
 
         trt = import_tensorrt()
-        return profile_execution(trt, execution, execute, runs, engine_layers(trt, self._held["engine"]))
+        return profile_execution(trt, execution, execute, runs, engine_layers(trt, self._resources["engine"]))
 
     def open_lane(self, request: LaneRequest) -> Lane | None:
         """Take memory for whole frames; None where the kernels cannot be compiled: `describe` then says why."""
@@ -339,7 +344,7 @@ class TensorRtRunner(Runner):
             self._lane_problem = str(reason)
             return None
         with self._context.current(), release_traceback_locals():
-            lane = CudaLane(self._context, self, request, image, self._held["stream"], self._lanes.remove)
+            lane = CudaLane(self._context, self, request, image, self._resources["stream"], self._lanes.remove)
         self._lanes.append(lane)
         return lane
 
@@ -349,19 +354,19 @@ class TensorRtRunner(Runner):
                 with contextlib.suppress(BackendError):  # a device that failed; the rest is still to be freed
                     lane.close()
             self._context.enter()
-            self._forget_but_context()
+            self._drop_host_views()
             # The last thing that is released is the context, which also takes it off this thread.
-            self._held.release()
+            self._resources.release()
         finally:
-            self._held = ResourceStack()
-            self._forget()
+            self._resources = ResourceStack()
+            self._reset()
 
-    def _forget_but_context(self) -> None:
+    def _drop_host_views(self) -> None:
         """Drop what refers to page-locked memory: the arrays are views of it."""
         self._buffers, self._addresses = {}, {}
 
     def _infer_impl(self, frame: np.ndarray) -> dict[str, np.ndarray]:
-        context, stream = self._context, self._held["stream"]
+        context, stream = self._context, self._resources["stream"]
         batch = len(frame)
         sent = self._buffers[self.contract.input_name]
         np.copyto(sent.host[:batch], frame)
@@ -374,12 +379,12 @@ class TensorRtRunner(Runner):
         return {name: self._buffers[name].host[:batch] for name in self._output_names}
 
 
-def _spelled(machine: Machine) -> str:
+def _gpu_text(machine: Machine) -> str:
     """Return a machine's GPU and what it is part of."""
     where = f"{machine.architecture}, {machine.board}" if machine.board is not None else machine.architecture
     return f"{machine.gpu} (compute capability {machine.compute_capability}, {where})"
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def _version_numbers(text: str) -> tuple[int, ...]:
     """Return a version or compute capability in numbers."""
     return tuple(int(part) for part in text.split(".") if part.isdigit())

@@ -13,9 +13,9 @@ from typing import Any, Callable, Mapping
 
 from edge.errors import BackendError
 from edge.runtime.calls import one_line
-from edge.runtime.layer_time import OTHER, WARMUP_RUNS, LayerTime, between
+from edge.runtime.layer_time import OTHER, WARMUP_RUNS, LayerTime, layer_precision
 
-FOREIGN = "ForeignNode"
+FOREIGN_NODE = "ForeignNode"
 """Kind of many layers that run as one: on the DLA, or compiled together for the GPU."""
 
 _PRECISIONS = (
@@ -63,9 +63,9 @@ _KINDS = (
 
 _COMPILED = "Myelin"
 
-_RULES_OF_NAMES = (
+_NAME_RULES = (
     (r"Reformatting CopyNode|(input|output) reformatter \d+$", "Reformat"),
-    (r"\{ForeignNode\[", FOREIGN),
+    (r"\{ForeignNode\[", FOREIGN_NODE),
     (r"^\[\w*Copy( \d+)?\]$|\bcopy$", "Copy"),
     (r"_myl", _COMPILED),
     (r"^PWN\(", "PointWise"),
@@ -205,7 +205,7 @@ def parse_layer_information(json_text: str) -> dict[str, LayerFacts]:
             found[entry] = LayerFacts(kind_of_name(entry), None)
         elif isinstance(entry, dict) and isinstance(entry.get("Name"), str):
             source, result = (_precision(entry.get(side)) for side in ("Inputs", "Outputs"))
-            found[entry["Name"]] = LayerFacts(_kind_of_entry(entry), between(source, result))
+            found[entry["Name"]] = LayerFacts(_kind_of_entry(entry), layer_precision(source, result))
     return found
 
 
@@ -214,7 +214,7 @@ def kind_of_name(name: str) -> str:
 
     A layer of several nodes is named after all of them ("stem/Conv + stem_relu/Relu"), and a node ends in its operator.
     """
-    for rule, kind in _RULES_OF_NAMES:
+    for rule, kind in _NAME_RULES:
         if re.search(rule, name):
             return kind
     operators = [re.sub(r"[\W_\d]+$", "", part).rsplit("/", 1)[-1].lower() for part in re.split(r" \+ | \|\| ", name)]

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from edge.errors import SourceError
-from edge.imaging import quieten_opencv
+from edge.imaging import silence_opencv_log
 
 
 class Capture(Protocol):
@@ -36,7 +36,7 @@ class Capture(Protocol):
         """Give the device or file back."""
 
 
-def masked(text: str) -> str:
+def mask_credentials(text: str) -> str:
     """Return an address without its user, password and what looks like one in its query."""
     without_user = re.sub(r"(?<=://)\S*@", "***@", text)
     return re.sub(r"(?i)((?:password|passwd|pass|pwd|token)=)[^&\s]*", r"\1***", without_user)
@@ -53,7 +53,7 @@ def open_video_file(path: str | os.PathLike) -> Capture:
     Raises:
         SourceError: it is damaged, or OpenCV cannot decode it.
     """
-    quieten_captures()
+    silence_capture_logs()
     capture = cv2.VideoCapture(os.fspath(path))
     if not capture.isOpened():
         raise SourceError(
@@ -73,7 +73,7 @@ def open_camera(device: int | str, options: dict[str, int]) -> Capture:
     Raises:
         SourceError: there is no such camera, it is in use, or not for this user.
     """
-    quieten_captures()
+    silence_capture_logs()
     on_linux = sys.platform.startswith("linux")
     path = device if isinstance(device, str) else f"/dev/video{device}"
     if on_linux and not Path(path).exists():
@@ -107,12 +107,12 @@ def open_rtsp(url: str, timeout_s: float) -> Capture:
     Raises:
         SourceError: nobody answers, or not with video.
     """
-    quieten_captures()
+    silence_capture_logs()
     capture = _timed_capture(url, max(int(1000 * timeout_s), 1))
     if not capture.isOpened():
         raise SourceError(
-            f"stream {masked(url)} cannot be opened (waited up to {timeout_s:g} s): nobody answers there, or name, "
-            "password or path are wrong. Next: check the address in a player"
+            f"stream {mask_credentials(url)} cannot be opened (waited up to {timeout_s:g} s): nobody answers there, or "
+            "name, password or path are wrong. Next: check the address in a player"
         )
     return capture
 
@@ -167,7 +167,7 @@ def open_csi(sensor: int, options: dict[str, int]) -> Capture:
             f"csi:{sensor} needs an OpenCV with GStreamer; this one ({cv2.__version__}) was built without. "
             "Next, on a Jetson: pip uninstall opencv-python opencv-python-headless, sudo apt install python3-opencv"
         )
-    quieten_captures()
+    silence_capture_logs()
     pipeline = csi_pipeline(sensor, **options)
     capture = cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
     if not capture.isOpened():
@@ -261,7 +261,7 @@ class PacedCapture:
         self._capture.release()
 
 
-def quieten_captures() -> None:
+def silence_capture_logs() -> None:
     """Keep OpenCV's and FFmpeg's messages off stderr, unless the user's environment asks for them."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
-    quieten_opencv()
+    silence_opencv_log()

@@ -23,11 +23,11 @@ from edge.stream.base import FrameSource, Sink
 from edge.stream.heatmap import HeatMapPainter
 from edge.stream.overlay import OverlayPainter
 from edge.stream.painter import Painter
-from edge.stream.pipeline import Limits, StreamRun, run_stream
+from edge.stream.pipeline import StreamLimits, StreamRun, run_stream
 from edge.stream.sinks import check_window, open_sink
-from edge.stream.sources import FORMS, open_source
+from edge.stream.sources import SOURCE_FORMS, open_source
 from edge.stream.summary import summarise
-from edge.stream.uncertainty_stripes import ZebraPainter
+from edge.stream.uncertainty_stripes import UncertaintyStripesPainter
 
 LABELS, UNCERTAINTY, BOTH = "labels", "uncertainty", "both"
 
@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="In the window: q or Esc ends it; any other key goes to the next picture of a folder.",
     )
     parser.add_argument("engine", metavar="ENGINE", type=Path, help="engine folder, or artefact folder")
-    parser.add_argument("--source", required=True, metavar="SOURCE", help=FORMS)
+    parser.add_argument("--source", required=True, metavar="SOURCE", help=SOURCE_FORMS)
     parser.add_argument(
         "--output", type=Path, help="video file (.mp4, .avi), picture or folder to write to (default: a window)"
     )
@@ -116,7 +116,7 @@ def _painter(arguments: argparse.Namespace, contract: Contract) -> Painter:
         )
     if arguments.show == UNCERTAINTY:
         return HeatMapPainter(output, contract.coordinates, *look)
-    return ZebraPainter(names, palette_rgb, output, contract.coordinates, *look)
+    return UncertaintyStripesPainter(names, palette_rgb, output, contract.coordinates, *look)
 
 
 def _run(
@@ -128,7 +128,7 @@ def _run(
         print(f"{card.contract.model}: {card.contract.weights.sentence()}", file=sys.stderr)
     segmenter = Segmenter(runner, "bgr", blend=painter.blend)
     _warm_up(segmenter, painter, source.size or (card.contract.height, card.contract.width))
-    limits = Limits(arguments.frames, arguments.seconds)
+    limits = StreamLimits(arguments.frames, arguments.seconds)
     totals = [total for total in (source.length, arguments.frames) if total is not None]
     try:
         with _ticker(min(totals) if totals else None) as ticker:

@@ -59,7 +59,7 @@ def _distinct_names(paths: tuple[Path, ...]) -> list[str]:
     return [stem if stems.count(stem) == 1 else f"{stem}_{path.suffix[1:]}" for stem, path in zip(stems, paths)]
 
 
-class OrderedSource(FrameSource):
+class SequentialSource(FrameSource):
     """Every frame of a capture, in order, as fast as it is read.
 
     Args:
@@ -77,7 +77,7 @@ class OrderedSource(FrameSource):
         """Open the capture and ask what it knows about itself."""
         self._capture = self._open_capture()
         self._next = 0
-        self.fps, self.size = claimed_fps(self._capture), claimed_size(self._capture)
+        self.fps, self.size = reported_fps(self._capture), reported_size(self._capture)
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.length = count if count > 0 else None
 
@@ -113,13 +113,13 @@ class OrderedSource(FrameSource):
             capture.release()
 
 
-def claimed_fps(capture: Capture) -> float | None:
+def reported_fps(capture: Capture) -> float | None:
     """Return the frame rate that a capture claims, or None where the claim makes no sense."""
     fps = capture.get(cv2.CAP_PROP_FPS)
     return fps if 0.1 <= fps <= 1000.0 else None
 
 
-def claimed_size(capture: Capture) -> tuple[int, int] | None:
+def reported_size(capture: Capture) -> tuple[int, int] | None:
     """Return the (height, width) that a capture claims, or None."""
     size = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
     return size if min(size) > 0 else None

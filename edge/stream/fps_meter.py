@@ -7,17 +7,17 @@ from collections import deque
 import numpy as np
 
 WINDOW_NS = 2_000_000_000
-MOST_LATENCIES = 20_000
+MAX_LATENCIES = 20_000
 """Latencies that percentiles are taken over: the latest ones, eleven minutes at 30 frames a second."""
 
 
-class Meter:
+class FpsMeter:
     """Counts frames as they are done."""
 
     def __init__(self) -> None:
         self.frames = 0
         self._done_ns: deque[int] = deque()
-        self._latency_ns: deque[int] = deque(maxlen=MOST_LATENCIES)
+        self._latency_ns: deque[int] = deque(maxlen=MAX_LATENCIES)
         self._first_arrival_ns = self._last_done_ns = 0
 
     def add(self, arrival_ns: int, done_ns: int) -> None:

@@ -11,7 +11,7 @@ import cv2
 from edge.errors import SegEdgeError, SourceError
 from edge.stream.base import Frame, FrameSource
 from edge.stream.captures import Capture
-from edge.stream.file_sources import claimed_fps, claimed_size
+from edge.stream.file_sources import reported_fps, reported_size
 
 
 class LiveSource(FrameSource):
@@ -107,7 +107,7 @@ class LiveSource(FrameSource):
 
     def _announce(self, capture: Capture) -> None:
         with self._changed:
-            self.fps, self.size = claimed_fps(capture), claimed_size(capture)
+            self.fps, self.size = reported_fps(capture), reported_size(capture)
             self._opened = True
             self._changed.notify_all()
 

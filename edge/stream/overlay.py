@@ -10,9 +10,9 @@ import numpy as np
 from edge.errors import InputError
 from edge.runtime.lane import Blend
 from edge.stream.painter import Painter
-from edge.stream.text_overlay import Lettering, darken, lettering_for, lettering_of
+from edge.stream.text_overlay import TextStyle, darken, text_style_for_frame, text_style_of_size
 
-SMALLEST_SHARE = 0.001
+MIN_LEGEND_SHARE = 0.001
 """Share of the pixels below which a class is not listed in the legend."""
 
 
@@ -70,40 +70,42 @@ class OverlayPainter(Painter):
         # OpenCV 4 gives a column, OpenCV 5 a vector.
         counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()[: len(self._names)]
         shares = {index: float(count) / labels.size for index, count in enumerate(counts)}
-        listed = [index for index, share in shares.items() if share >= SMALLEST_SHARE]
-        text = lettering_for(height)
+        listed = [index for index, share in shares.items() if share >= MIN_LEGEND_SHARE]
+        style = text_style_for_frame(height)
         # The width is that of the longest name of all, so that the legend stands still in a video.
-        while text.capital > 7 and self._legend_width(text) > width // 3:
-            text = lettering_of(text.capital - 1)
-        legend_width = self._legend_width(text)
+        while style.capital > 7 and self._legend_width(style) > width // 3:
+            style = text_style_of_size(style.capital - 1)
+        legend_width = self._legend_width(style)
         top = caption_height if legend_width > width // 3 else 0
-        most_rows = (bottom - top - text.pad) // text.line
+        most_rows = (bottom - top - style.pad) // style.line
         if legend_width > 2 * width // 3 or most_rows < 1 or not listed:
             return
         if len(listed) > most_rows:
             listed = sorted(sorted(listed, key=shares.__getitem__)[-most_rows:])
         left = width - legend_width
-        darken(picture, top, left, len(listed) * text.line + text.pad, legend_width)
+        darken(picture, top, left, len(listed) * style.line + style.pad, legend_width)
         for row, index in enumerate(listed):
-            self._draw_entry(picture, text, (left + text.pad, text.baseline(top + text.pad // 2, row)), index, shares)
+            self._draw_entry(
+                picture, style, (left + style.pad, style.baseline(top + style.pad // 2, row)), index, shares
+            )
 
     def _draw_entry(
-        self, picture: np.ndarray, text: Lettering, start_xy: tuple[int, int], index: int, shares: dict[int, float]
+        self, picture: np.ndarray, style: TextStyle, start_xy: tuple[int, int], index: int, shares: dict[int, float]
     ) -> None:
         left, baseline = start_xy
-        swatch = _swatch(text)
-        upper = baseline - (text.capital + swatch) // 2
+        swatch = _swatch(style)
+        upper = baseline - (style.capital + swatch) // 2
         color = tuple(int(part) for part in self._palette[index, 0])
         corner = (left + swatch - 1, upper + swatch - 1)
         cv2.rectangle(picture, (left, upper), corner, color, cv2.FILLED)
         cv2.rectangle(picture, (left, upper), corner, (200, 200, 200), 1)
-        text.write(picture, self._names[index], left + swatch + text.pad, baseline)
+        style.write(picture, self._names[index], left + swatch + style.pad, baseline)
         share = _share_text(shares[index])
-        text.write(picture, share, picture.shape[1] - text.pad - text.width(share), baseline)
+        style.write(picture, share, picture.shape[1] - style.pad - style.width(share), baseline)
 
-    def _legend_width(self, text: Lettering) -> int:
-        longest = max(map(text.width, self._names))
-        return _swatch(text) + longest + text.width("00 %") + 5 * text.pad
+    def _legend_width(self, style: TextStyle) -> int:
+        longest = max(map(style.width, self._names))
+        return _swatch(style) + longest + style.width("00 %") + 5 * style.pad
 
 
 def overlay_rgb(
@@ -136,8 +138,8 @@ def overlay_rgb(
     return painter.paint(frame_rgb, labels, caption.splitlines() if caption else ())
 
 
-def _swatch(text: Lettering) -> int:
-    return round(1.3 * text.capital)
+def _swatch(style: TextStyle) -> int:
+    return round(1.3 * style.capital)
 
 
 def _share_text(share: float) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from edge.errors import InputError
 from edge.preprocess import COLOR_ORDERS
 from edge.runtime.lane import Blend
-from edge.stream.text_overlay import darken, lettering_for, lettering_of
+from edge.stream.text_overlay import darken, text_style_for_frame, text_style_of_size
 
 
 class Painter(abc.ABC):
@@ -92,11 +92,11 @@ def _draw_caption(picture: np.ndarray, lines: list[str]) -> int:
     if not lines:
         return 0
     height, width = picture.shape[:2]
-    text = lettering_for(height)
-    while text.capital > 5 and max(map(text.width, lines)) + 2 * text.pad > width:
-        text = lettering_of(text.capital - 1)
-    block_height = len(lines) * text.line + text.pad
-    darken(picture, 0, 0, block_height, max(map(text.width, lines)) + 2 * text.pad)
+    style = text_style_for_frame(height)
+    while style.capital > 5 and max(map(style.width, lines)) + 2 * style.pad > width:
+        style = text_style_of_size(style.capital - 1)
+    block_height = len(lines) * style.line + style.pad
+    darken(picture, 0, 0, block_height, max(map(style.width, lines)) + 2 * style.pad)
     for row, line in enumerate(lines):
-        text.write(picture, line, text.pad, text.baseline(text.pad // 2, row))
+        style.write(picture, line, style.pad, style.baseline(style.pad // 2, row))
     return block_height

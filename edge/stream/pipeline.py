@@ -10,15 +10,15 @@ import numpy as np
 
 from edge.segmenter import Segmenter
 from edge.stream.base import Frame, FrameSource, Sink
-from edge.stream.fps_meter import Meter
+from edge.stream.fps_meter import FpsMeter
 from edge.stream.painter import Painter
 
-ENDS = ("source", "limit", "output", "interrupt")
+END_REASONS = ("source", "limit", "output", "interrupt")
 """The source ended, a limit was reached, the window was closed or the one picture written, Ctrl-C."""
 
 
 @dataclass(frozen=True)
-class Limits:
+class StreamLimits:
     """When to stop a source that goes on.
 
     Attributes:
@@ -37,10 +37,10 @@ class StreamRun:
     Attributes:
         meter: frames, frame rate and latencies.
         stage_ns: sum over the frames, of each of the segmenter's stages and of "overlay".
-        ended_by: one of ENDS; None while it runs.
+        ended_by: one of END_REASONS; None while it runs.
     """
 
-    meter: Meter = field(default_factory=Meter)
+    meter: FpsMeter = field(default_factory=FpsMeter)
     stage_ns: dict[str, int] = field(default_factory=dict)
     ended_by: str | None = None
 
@@ -51,7 +51,7 @@ def run_stream(
     painter: Painter,
     sink: Sink,
     headline: str = "",
-    limits: Limits = Limits(),
+    limits: StreamLimits = StreamLimits(),
     on_frame: Callable[[StreamRun], None] | None = None,
 ) -> StreamRun:
     """Show frames until there is a reason to stop, and finish what the sink has begun in any case.
@@ -88,7 +88,7 @@ def _loop(
     painter: Painter,
     sink: Sink,
     headline: str,
-    limits: Limits,
+    limits: StreamLimits,
     on_frame: Callable[[StreamRun], None] | None,
 ) -> str:
     while True:
@@ -118,7 +118,7 @@ def _process(run: StreamRun, frame: Frame, segmenter: Segmenter, painter: Painte
     return picture_bgr
 
 
-def _caption(headline: str, meter: Meter, source: FrameSource) -> list[str]:
+def _caption(headline: str, meter: FpsMeter, source: FrameSource) -> list[str]:
     """Return the lines of the caption; rate and latency are those of the frame before."""
     figures = []
     if meter.fps is not None and not source.shows_pictures:

@@ -14,7 +14,7 @@ _BACKING_SHARE = 0.3  # of the picture's light that is left under a text
 
 
 @dataclass(frozen=True)
-class Lettering:
+class TextStyle:
     """Measures of text, all in pixels but the scale.
 
     Attributes:
@@ -44,17 +44,17 @@ class Lettering:
         return top + row * self.line + (self.line + self.capital) // 2
 
 
-def lettering_for(height: int) -> Lettering:
+def text_style_for_frame(height: int) -> TextStyle:
     """Return the lettering of frames of a height; letters of 8 pixels are the smallest that can be read."""
-    return lettering_of(min(max(round(height / 62), 8), 40))
+    return text_style_of_size(min(max(round(height / 62), 8), 40))
 
 
 @functools.lru_cache(maxsize=64)
-def lettering_of(capital: int) -> Lettering:
+def text_style_of_size(capital: int) -> TextStyle:
     """Return the lettering whose capital letters have a height in pixels."""
     unit = cv2.getTextSize("H", _FONT, 10.0, 1)[0][1] / 10.0
     thickness = 1 if capital < 15 else 2
-    return Lettering(capital, capital / unit, thickness, round(1.9 * capital), max(round(0.8 * capital), 3))
+    return TextStyle(capital, capital / unit, thickness, round(1.9 * capital), max(round(0.8 * capital), 3))
 
 
 def darken(picture: np.ndarray, top: int, left: int, height: int, width: int) -> None:

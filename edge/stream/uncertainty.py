@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.contract import OutputTensor
 from edge.errors import InputError
-from edge.stream.text_overlay import Lettering, darken, lettering_for, lettering_of
+from edge.stream.text_overlay import TextStyle, darken, text_style_for_frame, text_style_of_size
 
 TITLE = "uncertainty"
 
@@ -90,31 +90,31 @@ class UncertaintyScale:
             Height of the bar's backing; 0 if there was no room.
         """
         height, width = picture.shape[:2]
-        text = lettering_for(height)
-        while text.capital > 7 and self._bar_width(text) > 2 * width // 3:
-            text = lettering_of(text.capital - 1)
-        block_width, block_height = self._bar_width(text), text.line + text.pad
+        style = text_style_for_frame(height)
+        while style.capital > 7 and self._bar_width(style) > 2 * width // 3:
+            style = text_style_of_size(style.capital - 1)
+        block_width, block_height = self._bar_width(style), style.line + style.pad
         if block_width > 2 * width // 3 or block_height > height - caption_height:
             return 0
         top = height - block_height
         darken(picture, top, 0, block_height, block_width)
-        baseline, left = text.baseline(top + text.pad // 2, 0), text.pad
+        baseline, left = style.baseline(top + style.pad // 2, 0), style.pad
         for words in (TITLE, "0"):
-            text.write(picture, words, left, baseline)
-            left += text.width(words) + text.pad
-        length, thickness = _BAR_CAPITALS * text.capital, text.capital + 2
+            style.write(picture, words, left, baseline)
+            left += style.width(words) + style.pad
+        length, thickness = _BAR_CAPITALS * style.capital, style.capital + 2
         levels = np.linspace(0.0, 1.0, length, dtype=np.float32)[None].repeat(thickness, axis=0)
-        upper = baseline - text.capital - 1
+        upper = baseline - style.capital - 1
         picture[upper : upper + thickness, left : left + length] = paint_levels(levels)
         corner = (left + length - 1, upper + thickness - 1)
         cv2.rectangle(picture, (left, upper), corner, (200, 200, 200), 1)
-        text.write(picture, self._top_text(), left + length + text.pad, baseline)
+        style.write(picture, self._top_text(), left + length + style.pad, baseline)
         return block_height
 
-    def _bar_width(self, text: Lettering) -> int:
+    def _bar_width(self, style: TextStyle) -> int:
         # Room for any number, so that the backing stands still while the top grows.
-        longest = max(text.width(f"0.0000 {self._output.unit}"), text.width(self._top_text()))
-        return text.width(TITLE) + text.width("0") + _BAR_CAPITALS * text.capital + longest + 5 * text.pad
+        longest = max(style.width(f"0.0000 {self._output.unit}"), style.width(self._top_text()))
+        return style.width(TITLE) + style.width("0") + _BAR_CAPITALS * style.capital + longest + 5 * style.pad
 
     def _top_text(self) -> str:
         return f"{self.top:.3g} {self._output.unit}".strip()

@@ -22,7 +22,7 @@ STRIPE_SHARE = 0.9
 _BAR_GREY = 110  # stands for the frame in the bar
 
 
-class ZebraPainter(OverlayPainter):
+class UncertaintyStripesPainter(OverlayPainter):
     """Paints label maps whose colours fade into the frame under stripes, the less sure the more.
 
     At a level u of the scale, 0 to 1, the share of the label's colour is alpha * (1 - u). That of the stripes grows
@@ -53,7 +53,7 @@ class ZebraPainter(OverlayPainter):
     ) -> None:
         super().__init__(class_names, palette_rgb, alpha, legend, color_order)
         self._scale = UncertaintyScale(output, coordinates)
-        self._zebra = _Zebra(0, 0, 1)
+        self._stripes = _StripePattern(0, 0, 1)
 
     @property
     def blend(self) -> None:
@@ -63,10 +63,10 @@ class ZebraPainter(OverlayPainter):
     def _fill(self, picture: np.ndarray, frame: np.ndarray, labels: np.ndarray, uncertainty: np.ndarray | None) -> None:
         height, width = frame.shape[:2]
         level = self._scale(uncertainty, height, width)
-        if self._zebra.weight.shape != (height, width):
-            self._zebra = _Zebra(height, width, _stripe_width(height))
+        if self._stripes.weight.shape != (height, width):
+            self._stripes = _StripePattern(height, width, _stripe_width(height))
         cv2.applyColorMap(np.ascontiguousarray(labels), self._palette, picture)
-        self._zebra.blend(picture, frame, level, self._alpha)
+        self._stripes.blend(picture, frame, level, self._alpha)
 
     def _explain(self, picture: np.ndarray, labels: np.ndarray, caption_height: int) -> None:
         stripe_width = _stripe_width(picture.shape[0])
@@ -74,14 +74,14 @@ class ZebraPainter(OverlayPainter):
         def paint_levels(level: np.ndarray) -> np.ndarray:
             bar = np.empty((*level.shape, 3), np.uint8)
             bar[:] = self._palette[0, 0]
-            _Zebra(*level.shape, stripe_width).blend(bar, np.full_like(bar, _BAR_GREY), level, self._alpha)
+            _StripePattern(*level.shape, stripe_width).blend(bar, np.full_like(bar, _BAR_GREY), level, self._alpha)
             return bar
 
         bar_height = self._scale.draw_bar(picture, caption_height, paint_levels)
         self._draw_legend(picture, labels, caption_height, picture.shape[0] - bar_height)
 
 
-class _Zebra:
+class _StripePattern:
     """Stripes for pictures of one size: one white, one black, and the room of four between them.
 
     Shares are bytes, 255 for the whole: a step of 1/255 cannot be seen, bytes are twice as fast as

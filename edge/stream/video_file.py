@@ -13,14 +13,14 @@ import numpy as np
 from edge.artifacts import atomic_path
 from edge.errors import StorageError
 from edge.stream.base import Frame, Sink
-from edge.stream.captures import quieten_captures
+from edge.stream.captures import silence_capture_logs
 
 CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 VIDEO_SUFFIXES = tuple(CODECS)
 FALLBACK_SUFFIX = ".avi"
 
 _SPACE_CHECK_FRAMES = 30
-_LEAST_FREE_BYTES = 32 << 20  # enough for what the encoder holds back, and for the index at the end
+_MIN_FREE_BYTES = 32 << 20  # enough for what the encoder holds back, and for the index at the end
 
 
 class VideoSink(Sink):
@@ -107,7 +107,7 @@ class VideoSink(Sink):
     def _try(self, path: Path) -> bool:
         stack = contextlib.ExitStack()
         temporary = stack.enter_context(atomic_path(path))
-        quieten_captures()
+        silence_capture_logs()
         codec = cv2.VideoWriter_fourcc(*CODECS[path.suffix.lower()])
         writer = cv2.VideoWriter(str(temporary), codec, self._fps, self._size_wh)
         if writer.isOpened():
@@ -120,7 +120,7 @@ class VideoSink(Sink):
     def _check_space(self) -> None:
         # OpenCV's writer keeps a full disk to itself.
         free_bytes = shutil.disk_usage(self._temporary.parent).free
-        if free_bytes < _LEAST_FREE_BYTES:
+        if free_bytes < _MIN_FREE_BYTES:
             raise StorageError(
                 f"{self._path}: {free_bytes >> 20} MB are free on its disk; the video ends here, after {self._written} "
                 "frames. Next: free some space and run the command again"

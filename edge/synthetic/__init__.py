@@ -1,6 +1,6 @@
 """Synthetic street scenes with exact labels, as a dataset in the layout of Cityscapes and as a video.
 
-dice -> world (what is where, when) -> camera -> render -> canvas <- ground, blocks, plants,
+rng -> world (what is where, when) -> camera -> render -> canvas <- ground, blocks, plants,
         light                                              |         vehicles, people, furniture
                                                            optics -> scene -> dataset, video
 

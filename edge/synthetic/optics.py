@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.labels import CITYSCAPES_RAW_IDS
 from edge.synthetic.canvas import Canvas
-from edge.synthetic.seeded_random import Dice
+from edge.synthetic.seeded_random import SeededRandom
 from edge.synthetic.texture import noise_field
 from edge.synthetic.world import World
 
@@ -43,19 +43,19 @@ class Optics:
 
 def draw_optics(world: World) -> Optics:
     """Draw the optics of a street's camera."""
-    dice = Dice(*world.key, 14)
-    exposure, warm = dice.uniform(0.82, 1.22), dice.uniform(-0.1, 0.1)
-    tint = dice.uniform(-0.04, 0.04)
+    rng = SeededRandom(*world.key, 14)
+    exposure, warm = rng.uniform(0.82, 1.22), rng.uniform(-0.1, 0.1)
+    tint = rng.uniform(-0.04, 0.04)
     dark = world.light.kind == "night"
     return Optics(
-        has_bonnet=dice.chance(0.45),
-        has_border=dice.chance(0.4),
+        has_bonnet=rng.chance(0.45),
+        has_border=rng.chance(0.4),
         gains=(exposure * (1 + warm), exposure * (1 + tint), exposure * (1 - warm)),
-        gamma_step=dice.uniform(-0.35, 0.35),
-        vignette=dice.uniform(0.0, 0.4),
-        defocus=dice.weighted(((0.4, 4.0), (1.0, 3.0), (1.8, 1.5), (2.8, 0.6))),
-        motion=dice.weighted(((0.0, 4.0), (2.0, 1.0), (4.0, 0.6))),
-        noise=dice.uniform(3.0, 11.0) if dark else dice.uniform(0.6, 5.0),
+        gamma_step=rng.uniform(-0.35, 0.35),
+        vignette=rng.uniform(0.0, 0.4),
+        defocus=rng.weighted(((0.4, 4.0), (1.0, 3.0), (1.8, 1.5), (2.8, 0.6))),
+        motion=rng.weighted(((0.0, 4.0), (2.0, 1.0), (4.0, 0.6))),
+        noise=rng.uniform(3.0, 11.0) if dark else rng.uniform(0.6, 5.0),
         glare=0.35 if world.light.is_dark else 0.0,
     )
 
@@ -64,9 +64,9 @@ def paint_frame(canvas: Canvas, world: World, optics: Optics) -> None:
     """Paint the bonnet and the border over what was drawn, with their labels."""
     height, width = canvas.tags.shape
     if optics.has_bonnet:
-        dice = Dice(*world.key, 15)
-        high, tone = dice.uniform(0.06, 0.14), dice.uniform(20, 130)
-        color = tuple(int(c) for c in world.light.shade((tone, tone, tone * dice.uniform(0.9, 1.2)), 0.0, 0.9, -0.2))
+        rng = SeededRandom(*world.key, 15)
+        high, tone = rng.uniform(0.06, 0.14), rng.uniform(20, 130)
+        color = tuple(int(c) for c in world.light.shade((tone, tone, tone * rng.uniform(0.9, 1.2)), 0.0, 0.9, -0.2))
         steps = 24
         edge = [
             (int(width * i / steps), int(height * (1.0 - high * (1.0 - (2.0 * i / steps - 1.0) ** 2 * 0.55))))
@@ -120,13 +120,15 @@ def expose(paint: np.ndarray, optics: Optics, world: World, frame_number: int) -
     toned = toned + optics.gamma_step * toned * (1.0 - toned)
     tone_table = np.floor(toned * 255.0 + 0.5).astype(np.uint8).reshape(256, 1, 3)
     exposed = cv2.LUT(dimmed, tone_table)
-    return cv2.add(exposed, _noise(paint.shape, optics.noise, Dice(*world.key, 16, frame_number)), dtype=cv2.CV_8U)
+    return cv2.add(
+        exposed, _noise(paint.shape, optics.noise, SeededRandom(*world.key, 16, frame_number)), dtype=cv2.CV_8U
+    )
 
 
-def _noise(shape: tuple, deviation: float, dice: Dice) -> np.ndarray:
+def _noise(shape: tuple, deviation: float, rng: SeededRandom) -> np.ndarray:
     """Return bell-shaped noise, (H, W, 3) int16: sums of three even bytes, whose deviation is 128."""
     count = shape[0] * shape[1] * shape[2]
-    octets = dice.octets(count * 3).reshape(3, count)
+    octets = rng.octets(count * 3).reshape(3, count)
     bell = octets[0].astype(np.int16)
     bell += octets[1]
     bell += octets[2]

@@ -8,11 +8,11 @@ import numpy as np
 
 from edge.errors import SizeError
 from edge.synthetic.render import render
-from edge.synthetic.seeded_random import Dice
+from edge.synthetic.seeded_random import SeededRandom
 from edge.synthetic.world import World
 
-SMALLEST_HEIGHT, SMALLEST_WIDTH = 64, 128
-LARGEST_HEIGHT, LARGEST_WIDTH = 1024, 2048
+MIN_HEIGHT, MIN_WIDTH = 64, 128
+MAX_HEIGHT, MAX_WIDTH = 1024, 2048
 _STILL, _VIDEO = 1, 2
 
 
@@ -37,18 +37,18 @@ def check_size(height: int, width: int) -> None:
     Raises:
         SizeError: a side is out of range.
     """
-    if SMALLEST_HEIGHT <= height <= LARGEST_HEIGHT and SMALLEST_WIDTH <= width <= LARGEST_WIDTH:
+    if MIN_HEIGHT <= height <= MAX_HEIGHT and MIN_WIDTH <= width <= MAX_WIDTH:
         return
     raise SizeError(
-        f"street scenes cannot be drawn at {height}x{width}, expected {SMALLEST_HEIGHT}x{SMALLEST_WIDTH} to "
-        f"{LARGEST_HEIGHT}x{LARGEST_WIDTH}. Next: choose a size in between, for example 512x1024"
+        f"street scenes cannot be drawn at {height}x{width}, expected {MIN_HEIGHT}x{MIN_WIDTH} to "
+        f"{MAX_HEIGHT}x{MAX_WIDTH}. Next: choose a size in between, for example 512x1024"
     )
 
 
 def still_world(seed: int, index: int) -> tuple[World, float]:
     """Return the street of a still and the time it is taken at."""
     world = World((seed, _STILL, index))
-    return world, Dice(*world.key, 18).uniform(0.0, 120.0)
+    return world, SeededRandom(*world.key, 18).uniform(0.0, 120.0)
 
 
 def video_world(seed: int) -> World:

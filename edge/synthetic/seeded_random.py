@@ -18,10 +18,10 @@ def _mix(word: int) -> int:
     return word ^ (word >> 31)
 
 
-class Dice:
+class SeededRandom:
     """Draws that a key of whole numbers decides.
 
-    Single draws come from SplitMix64, since a scene opens some hundreds of dice and a NumPy generator
+    Single draws come from SplitMix64, since a scene opens some hundreds of rng and a NumPy generator
     takes longer to open than to draw from. Fields of noise come from the raw words of NumPy's PCG64:
     its distributions may change between versions, its raw words may not (NumPy's policy on streams).
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Sequence
 
-FEWEST_INSIDE = 2
+MIN_SAMPLES = 2
 """Samples that have to lie within the window: with fewer, all of its energy is drawn by the samples around it."""
 
 
@@ -66,9 +66,9 @@ def integrate_power(
         return _refused(f"the samples have a gap of {max(steps_s):.3f} s, more than the limit of {gap_limit_s:.3f} s")
     window_s = (end_ns - start_ns) / 1e9
     inside = sum(0.0 <= time_s <= window_s for time_s in times_s)
-    if inside < FEWEST_INSIDE:
+    if inside < MIN_SAMPLES:
         return _refused(
-            f"the measured window of {window_s:.3f} s holds {inside} samples, expected at least {FEWEST_INSIDE}. "
+            f"the measured window of {window_s:.3f} s holds {inside} samples, expected at least {MIN_SAMPLES}. "
             "Next: more --seconds"
         )
     values[0] = _between(times_s[:2], values[:2], 0.0)

@@ -17,7 +17,7 @@ from edge.telemetry.base import PowerSample, PowerSource, coverage_of_rails, tot
 INTERVAL_S = 0.5
 """Seconds that are asked for. The service reads far more than power; faster, it takes CPU from what is measured."""
 
-LEAST_INTERVAL_S = 0.1
+MIN_INTERVAL_S = 0.1
 """Faster than this the service falls behind, and gives the same values again."""
 
 _ANSWER_S = 15.0
@@ -47,7 +47,7 @@ class JtopSource(PowerSource):
     is_paced = True
 
     def __init__(self, interval_s: float = INTERVAL_S, make_client: Callable[[float], Any] | None = None) -> None:
-        super().__init__(max(interval_s, LEAST_INTERVAL_S))
+        super().__init__(max(interval_s, MIN_INTERVAL_S))
         self._make_client = make_client
         self._client: Any = None
         self._last_uptime: Any = None
@@ -108,7 +108,7 @@ class JtopSource(PowerSource):
         Raises:
             BackendError: the stream ended, or repeats itself.
         """
-        deadline = time.perf_counter_ns() + int(3e9 * max(self.interval_s, LEAST_INTERVAL_S))
+        deadline = time.perf_counter_ns() + int(3e9 * max(self.interval_s, MIN_INTERVAL_S))
         while True:
             try:
                 is_alive = self._client.ok()

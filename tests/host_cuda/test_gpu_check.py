@@ -93,7 +93,7 @@ if call == "graphs":
 
     def record_first(lane, graphs):
         for slot in lane._slots:
-            slot.before = lane._slots[0].before
+            slot.preprocess = lane._slots[0].preprocess
         record(lane, graphs)
 
     CudaLane._record_graphs = record_first

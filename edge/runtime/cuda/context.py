@@ -112,15 +112,15 @@ class Buffer:
             call("pycuda.driver.memcpy_dtoh_async", copy, self.host[:rows], self.device, stream)
 
 
-def take_buffer(
-    context: CudaContext, held: ResourceStack, name: str, shape: tuple[int, ...], dtype: Any, may_map: bool = True
+def allocate_buffer(
+    context: CudaContext, resources: ResourceStack, name: str, shape: tuple[int, ...], dtype: Any, may_map: bool = True
 ) -> Buffer:
     """Take memory on both sides, or once for both where the context maps memory.
 
     Args:
         context: current.
-        held: what gives it back.
-        name: in `held`; free.
+        resources: what gives it back.
+        name: in `resources`; free.
         shape: of the array.
         dtype: of the array.
         may_map: whether once will do; not where the GPU reads or writes the same place again and again.
@@ -130,23 +130,23 @@ def take_buffer(
     flags = driver.host_alloc_flags.DEVICEMAP if is_mapped else 0
     make = driver.pagelocked_empty
     host = call("pycuda.driver.pagelocked_empty", make, shape, dtype, mem_flags=flags)
-    held.hold(f"{name} host", host, ("PagelockedHostAllocation.free", lambda array: array.base.free))
+    resources.push(f"{name} host", host, ("PagelockedHostAllocation.free", lambda array: array.base.free))
     if is_mapped:
         address = call("PagelockedHostAllocation.get_device_pointer", host.base.get_device_pointer)
         return Buffer(host, int(address), None)
-    device = take_memory(context, held, name, host.nbytes)
+    device = allocate_memory(context, resources, name, host.nbytes)
     return Buffer(host, int(device), device)
 
 
-def take_memory(context: CudaContext, held: ResourceStack, name: str, size_bytes: int) -> Any:
+def allocate_memory(context: CudaContext, resources: ResourceStack, name: str, size_bytes: int) -> Any:
     """Take memory of the GPU alone; `int()` of it is its address."""
     device = call("pycuda.driver.mem_alloc", context.driver.mem_alloc, size_bytes)
-    return held.hold(name, device, ("DeviceAllocation.free", lambda memory: memory.free))
+    return resources.push(name, device, ("DeviceAllocation.free", lambda memory: memory.free))
 
 
-def upload_table(context: CudaContext, held: ResourceStack, name: str, table: np.ndarray) -> int:
+def upload_table(context: CudaContext, resources: ResourceStack, name: str, table: np.ndarray) -> int:
     """Put a table into the GPU's memory, and return its address."""
     table = np.ascontiguousarray(table)
-    memory = take_memory(context, held, name, table.nbytes)
+    memory = allocate_memory(context, resources, name, table.nbytes)
     call("pycuda.driver.memcpy_htod", context.driver.memcpy_htod, memory, table)
     return int(memory)

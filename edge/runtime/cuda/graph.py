@@ -58,10 +58,10 @@ class GraphDriver:
         """
         handle = ctypes.c_void_p(stream.handle)
         graph = ctypes.c_void_p()
-        self.ask("cuStreamBeginCapture_v2", handle, _THREAD_LOCAL)
+        self.call("cuStreamBeginCapture_v2", handle, _THREAD_LOCAL)
         try:
             enqueue()
-            self.ask("cuStreamEndCapture", handle, ctypes.byref(graph))
+            self.call("cuStreamEndCapture", handle, ctypes.byref(graph))
         except BaseException:
             if not graph:
                 # Takes the stream out of the capture, whose graph is of no use; what it says does not matter.
@@ -71,7 +71,7 @@ class GraphDriver:
             raise
         executable = ctypes.c_void_p()
         try:
-            self.ask("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
+            self.call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
         finally:
             self._driver.cuGraphDestroy(graph)
         return CudaGraph(self, executable)
@@ -79,10 +79,10 @@ class GraphDriver:
     def make_event(self) -> GraphEvent:
         """Return an event that tells the time, in the current context."""
         handle = ctypes.c_void_p()
-        self.ask("cuEventCreate", ctypes.byref(handle), 0)
+        self.call("cuEventCreate", ctypes.byref(handle), 0)
         return GraphEvent(self, handle)
 
-    def ask(self, name: str, *arguments: Any) -> None:
+    def call(self, name: str, *arguments: Any) -> None:
         """Call the driver.
 
         Raises:
@@ -103,11 +103,11 @@ class CudaGraph:
 
     def launch(self, stream: Any) -> None:
         """Start it behind what a stream has to do."""
-        self._driver.ask("cuGraphLaunch", self._executable, ctypes.c_void_p(stream.handle))
+        self._driver.call("cuGraphLaunch", self._executable, ctypes.c_void_p(stream.handle))
 
     def free(self) -> None:
         """Give it back; it must not be running."""
-        self._driver.ask("cuGraphExecDestroy", self._executable)
+        self._driver.call("cuGraphExecDestroy", self._executable)
 
 
 class GraphEvent:
@@ -118,18 +118,18 @@ class GraphEvent:
 
     def record(self, stream: Any) -> None:
         """Mark what a stream has to do so far."""
-        self._driver.ask("cuEventRecord", self._handle, ctypes.c_void_p(stream.handle))
+        self._driver.call("cuEventRecord", self._handle, ctypes.c_void_p(stream.handle))
 
     def record_external(self, stream: Any) -> None:
         """Mark a stream that is being captured, so that each start of the graph marks it anew."""
-        self._driver.ask("cuEventRecordWithFlags", self._handle, ctypes.c_void_p(stream.handle), _EXTERNAL)
+        self._driver.call("cuEventRecordWithFlags", self._handle, ctypes.c_void_p(stream.handle), _EXTERNAL)
 
     def time_till(self, later: GraphEvent) -> float:
         """Return the milliseconds from this mark to a later one; both have been passed."""
         milliseconds = ctypes.c_float()
-        self._driver.ask("cuEventElapsedTime", ctypes.byref(milliseconds), self._handle, later._handle)
+        self._driver.call("cuEventElapsedTime", ctypes.byref(milliseconds), self._handle, later._handle)
         return milliseconds.value
 
     def free(self) -> None:
         """Give it back."""
-        self._driver.ask("cuEventDestroy_v2", self._handle)
+        self._driver.call("cuEventDestroy_v2", self._handle)

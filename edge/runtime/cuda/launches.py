@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.errors import InputError, SizeError
-from edge.postprocess import MOST_CLASSES
-from edge.postprocess.bilinear import LARGEST_SIDE, axis_cells
+from edge.postprocess import MAX_CLASSES
+from edge.postprocess.bilinear import MAX_SIDE, axis_cells
 from edge.preprocess import COLOR_ORDERS
 
 ADDRESS, PITCH, COUNT, SHARE = np.uintp, np.int64, np.int32, np.float32
@@ -86,9 +86,9 @@ class Launch:
 
         The array keeps the arguments alive; keep it until the call has returned.
         """
-        held = [np.array(argument) for argument in self.arguments]
-        addresses = (ctypes.c_void_p * len(held))(*(value.ctypes.data for value in held))
-        addresses.held = held  # type: ignore[attr-defined]
+        kept_alive = [np.array(argument) for argument in self.arguments]
+        addresses = (ctypes.c_void_p * len(kept_alive))(*(value.ctypes.data for value in kept_alive))
+        addresses.kept_alive = kept_alive  # type: ignore[attr-defined]
         return addresses
 
 
@@ -106,7 +106,7 @@ def resize_tables(source_size: tuple[int, int], height: int, width: int) -> tupl
         The tables of rows and of columns, (4, height) and (4, width) int32.
 
     Raises:
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        SizeError: a side is not within 1 to MAX_SIDE.
 
     Source: OpenCV, modules/imgproc/src/resize.cpp, INTER_LINEAR of 8-bit images. Where a build of OpenCV hands the
     resize to a library of the processor's vendor, values may differ from these by one level.
@@ -121,8 +121,8 @@ def resize_tables(source_size: tuple[int, int], height: int, width: int) -> tupl
 
 
 def _resize_table(source: int, target: int) -> np.ndarray:
-    if not (1 <= source <= LARGEST_SIDE and 1 <= target <= LARGEST_SIDE):
-        raise SizeError(f"cannot resize {source} pixels to {target}, expected 1 to {LARGEST_SIDE} of each")
+    if not (1 <= source <= MAX_SIDE and 1 <= target <= MAX_SIDE):
+        raise SizeError(f"cannot resize {source} pixels to {target}, expected 1 to {MAX_SIDE} of each")
     scale = 1.0 / (target / source)
     position = ((np.arange(target) + 0.5) * scale - 0.5).astype(np.float32)
     low = np.floor(position)
@@ -145,7 +145,7 @@ def cell_table(nodes: int, pixels: int, coordinates: str) -> np.ndarray:
 
     Raises:
         InputError: an unknown rule.
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        SizeError: a side is not within 1 to MAX_SIDE.
     """
     axis = axis_cells(nodes, pixels, coordinates)
     cell = axis.cell_of_pixel()
@@ -166,9 +166,9 @@ def palette_table(palette_rgb: np.ndarray, color_order: str = "bgr") -> np.ndarr
         InputError: another shape, or an unknown order.
     """
     palette_rgb = np.asarray(palette_rgb)
-    if palette_rgb.ndim != 2 or palette_rgb.shape[1] != 3 or len(palette_rgb) > MOST_CLASSES:
-        raise InputError(f"palette has shape {palette_rgb.shape}, expected (at most {MOST_CLASSES}, 3)")
-    table = np.zeros((MOST_CLASSES, 3), np.uint8)
+    if palette_rgb.ndim != 2 or palette_rgb.shape[1] != 3 or len(palette_rgb) > MAX_CLASSES:
+        raise InputError(f"palette has shape {palette_rgb.shape}, expected (at most {MAX_CLASSES}, 3)")
+    table = np.zeros((MAX_CLASSES, 3), np.uint8)
     table[: len(palette_rgb)] = palette_rgb[:, ::-1] if _is_bgr(color_order) else palette_rgb
     return table
 
@@ -190,7 +190,7 @@ def prepare_interleaved(
 
     Raises:
         InputError: an unknown order.
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        SizeError: a side is not within 1 to MAX_SIDE.
     """
     arguments = (frame, frame_pitch, int(_is_bgr(color_order)), rows, columns, out, height, width)
     return _launch("segedge_prepare_interleaved", height, width, arguments)
@@ -223,7 +223,7 @@ def prepare_nv12(
         width: columns of the network's input.
 
     Raises:
-        SizeError: the frame has an odd side, or a side is not within 1 to LARGEST_SIDE.
+        SizeError: the frame has an odd side, or a side is not within 1 to MAX_SIDE.
     """
     if source_size[0] % 2 or source_size[1] % 2:
         raise SizeError(f"NV12 frame is {source_size[0]}x{source_size[1]}, expected even sides: two share a colour")
@@ -241,7 +241,7 @@ def widen(pixels: int, out: int, height: int, width: int) -> Launch:
         width: columns, of colours one by one.
 
     Raises:
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        SizeError: a side is not within 1 to MAX_SIDE.
     """
     return _launch("segedge_widen", height, width, (pixels, out, height, width))
 
@@ -258,7 +258,7 @@ def label_nodes(logits: int, logits_shape: tuple[int, int, int], winners: int, n
 
     Raises:
         InputError: more than 256 classes.
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        SizeError: a side is not within 1 to MAX_SIDE.
     """
     classes, height, width = _checked(logits_shape)
     arguments = (logits, classes, height, width, winners, not_finite)
@@ -291,7 +291,7 @@ def label_pixels(
 
     Raises:
         InputError: more than 256 classes.
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        SizeError: a side is not within 1 to MAX_SIDE.
     """
     arguments = (logits, *_checked(logits_shape), winners, rows, columns, labels, labels_pitch, height, width)
     return _launch("segedge_label_pixels", height, width, arguments, RUN_PIXELS)
@@ -328,7 +328,7 @@ def paint(
 
     Raises:
         InputError: alpha is out of range.
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        SizeError: a side is not within 1 to MAX_SIDE.
     """
     if not 0.0 <= alpha <= 1.0:
         raise InputError(f"alpha is {alpha}, expected 0 (frame alone) to 1 (colours alone)")
@@ -351,15 +351,15 @@ def _launch(kernel: str, height: int, width: int, arguments: tuple, run: int = 1
 
 def _checked(logits_shape: tuple[int, int, int]) -> tuple[int, int, int]:
     classes, height, width = logits_shape
-    if not 1 <= classes <= MOST_CLASSES:
-        raise InputError(f"logits have {classes} classes, expected 1 to {MOST_CLASSES}: a label is one byte")
+    if not 1 <= classes <= MAX_CLASSES:
+        raise InputError(f"logits have {classes} classes, expected 1 to {MAX_CLASSES}: a label is one byte")
     _check_size(height, width)
     return classes, height, width
 
 
 def _check_size(height: int, width: int) -> None:
-    if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
-        raise SizeError(f"image is {height}x{width}, expected 1 to {LARGEST_SIDE} along each side")
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise SizeError(f"image is {height}x{width}, expected 1 to {MAX_SIDE} along each side")
 
 
 def _is_bgr(color_order: str) -> bool:

@@ -11,7 +11,7 @@ from edge.contract import Contract
 from edge.errors import InputError
 from edge.runtime.calls import call
 from edge.runtime.cuda import launches
-from edge.runtime.cuda.context import Buffer, CudaContext, take_buffer, take_memory, upload_table
+from edge.runtime.cuda.context import Buffer, CudaContext, allocate_buffer, allocate_memory, upload_table
 from edge.runtime.cuda.graph import CudaGraph, GraphDriver
 from edge.runtime.cuda.launches import Launch
 from edge.runtime.lane import LaneRequest
@@ -25,7 +25,7 @@ COPY, UPLOAD, PREPROCESS, INFERENCE, POSTPROCESS, DOWNLOAD = (
     "postprocess",
     "download",
 )
-SPANS = {
+STAGE_EVENTS = {
     UPLOAD: ("upload begins", "uploaded"),
     PREPROCESS: ("compute begins", "prepared"),
     INFERENCE: ("prepared", "inferred"),
@@ -60,7 +60,7 @@ class Network(Protocol):
             batch: frames.
         """
 
-    def renew(self) -> None:
+    def renew_execution(self) -> None:
         """Start afresh behind a capture that failed, where no recorded frame would be lost by that."""
 
 
@@ -94,7 +94,7 @@ class Slot:
         before: kernels in front of the network.
         copies: (target, source, bytes) of the outputs that are wanted, on the GPU.
         after: kernels behind it.
-        events: by name: those of SPANS tell the time, ORDER_EVENTS what has to come first.
+        events: by name: those of STAGE_EVENTS tell the time, ORDER_EVENTS what has to come first.
         downloads: what is copied to the host.
         graph: everything that was recorded of it; None without.
         copy_ns: how long the host took to copy the frame.
@@ -105,9 +105,9 @@ class Slot:
     not_finite: Buffer
     outputs: dict[str, Buffer]
     picture: Buffer | None
-    before: tuple[Launch, ...]
-    copies: tuple[tuple[int, int, int], ...]
-    after: tuple[Launch, ...]
+    preprocess: tuple[Launch, ...]
+    device_copies: tuple[tuple[int, int, int], ...]
+    postprocess: tuple[Launch, ...]
     events: dict[str, Any]
     downloads: list[Buffer]
     graph: CudaGraph | None = None
@@ -120,12 +120,12 @@ def frame_size(request: LaneRequest) -> tuple[int, int]:
     return (rows * 2 // 3, columns) if request.color_order == "nv12" else (rows, columns)
 
 
-def take_scratch(context: CudaContext, held: ResourceStack, network: Network, request: LaneRequest) -> Scratch:
+def allocate_scratch(context: CudaContext, resources: ResourceStack, network: Network, request: LaneRequest) -> Scratch:
     """Take what all frames of a lane share: they are computed one after another, on one stream.
 
     Args:
         context: current.
-        held: what gives it back.
+        resources: what gives it back.
         network: the engine.
         request: what the lane is for.
 
@@ -133,10 +133,10 @@ def take_scratch(context: CudaContext, held: ResourceStack, network: Network, re
         InputError: a blend does not go with the frames.
     """
     contract = network.contract
-    tables = _upload_tables(context, held, contract, request)
+    tables = _upload_tables(context, resources, contract, request)
 
     def memory(name: str, size_bytes: int) -> int:
-        return int(take_memory(context, held, name, size_bytes))
+        return int(allocate_memory(context, resources, name, size_bytes))
 
     addresses = {
         name: memory(f"tensor {name}", int(np.prod(shape)) * 4) for name, shape in contract.output_shapes.items()
@@ -150,7 +150,7 @@ def take_scratch(context: CudaContext, held: ResourceStack, network: Network, re
 
 
 def _upload_tables(
-    context: CudaContext, held: ResourceStack, contract: Contract, request: LaneRequest
+    context: CudaContext, resources: ResourceStack, contract: Contract, request: LaneRequest
 ) -> dict[str, int]:
     """Put the tables of both resizes and the palette into the GPU's memory; return name -> address."""
     size = frame_size(request)
@@ -166,12 +166,12 @@ def _upload_tables(
         if request.color_order == "nv12" or size != (request.height, request.width):
             raise InputError("a blend needs labels of the frame's size, and a frame of three bytes a pixel")
         tables["palette"] = launches.palette_table(request.blend.palette_rgb, request.color_order)
-    return {name: upload_table(context, held, name, table) for name, table in tables.items()}
+    return {name: upload_table(context, resources, name, table) for name, table in tables.items()}
 
 
-def take_slot(
+def allocate_slot(
     context: CudaContext,
-    held: ResourceStack,
+    resources: ResourceStack,
     network: Network,
     request: LaneRequest,
     scratch: Scratch,
@@ -182,7 +182,7 @@ def take_slot(
 
     Args:
         context: current.
-        held: what gives it back.
+        resources: what gives it back.
         network: the engine.
         request: what the lane is for.
         scratch: what the slots share.
@@ -192,21 +192,21 @@ def take_slot(
     contract = network.contract
 
     def buffer(name: str, shape: tuple[int, ...], dtype: Any) -> Buffer:
-        return take_buffer(context, held, f"{name} {number}", shape, dtype)
+        return allocate_buffer(context, resources, f"{name} {number}", shape, dtype)
 
     frame = buffer("frame", request.frame_shape, np.uint8)
     labels = buffer("labels", (request.height, request.width), np.uint8)
     not_finite = buffer("not finite", (1,), np.int32)
     picture = buffer("picture", request.frame_shape, np.uint8) if request.blend is not None else None
     outputs = {name: buffer(f"output {name}", contract.output_shapes[name], np.float32) for name in request.outputs}
-    before = [_prepare(request, contract, frame.address, scratch)]
+    preprocess = [_prepare(request, contract, frame.address, scratch)]
     network_input = scratch.addresses[contract.input_name]
     if network_input != scratch.prepared:
-        before.append(launches.widen(scratch.prepared, network_input, contract.height, 3 * contract.width))
-    after = _label(request, contract, scratch, labels, not_finite)
+        preprocess.append(launches.widen(scratch.prepared, network_input, contract.height, 3 * contract.width))
+    postprocess = _label(request, contract, scratch, labels, not_finite)
     if picture is not None:
         pitch = 3 * request.width
-        after.append(
+        postprocess.append(
             launches.paint(
                 frame.address,
                 pitch,
@@ -226,29 +226,31 @@ def take_slot(
         not_finite=not_finite,
         outputs=outputs,
         picture=picture,
-        before=tuple(before),
-        copies=tuple((output.address, scratch.addresses[name], output.host.nbytes) for name, output in outputs.items()),
-        after=tuple(after),
-        events=_take_events(context, held, number, graphs, request.depth),
+        preprocess=tuple(preprocess),
+        device_copies=tuple(
+            (output.address, scratch.addresses[name], output.host.nbytes) for name, output in outputs.items()
+        ),
+        postprocess=tuple(postprocess),
+        events=_create_events(context, resources, number, graphs, request.depth),
         downloads=[labels, not_finite, *outputs.values(), *([picture] if picture is not None else [])],
     )
 
 
-def _take_events(
-    context: CudaContext, held: ResourceStack, number: int, graphs: GraphDriver | None, depth: int
+def _create_events(
+    context: CudaContext, resources: ResourceStack, number: int, graphs: GraphDriver | None, depth: int
 ) -> dict[str, Any]:
     driver = context.driver
     events: dict[str, Any] = {}
-    for name in dict.fromkeys(name for span in SPANS.values() for name in span):
+    for name in dict.fromkeys(name for span in STAGE_EVENTS.values() for name in span):
         if graphs is None:
-            events[name] = held.hold(f"event {name} {number}", call("pycuda.driver.Event", driver.Event))
+            events[name] = resources.push(f"event {name} {number}", call("pycuda.driver.Event", driver.Event))
         else:
             made = graphs.make_event()
-            events[name] = held.hold(f"event {name} {number}", made, ("cuEventDestroy", lambda event: event.free))
+            events[name] = resources.push(f"event {name} {number}", made, ("cuEventDestroy", lambda event: event.free))
     # With one frame under way the host waits busily, for the least latency; with several it has time, and sleeps.
     for name in ORDER_EVENTS:
         flags = driver.event_flags.DISABLE_TIMING | (driver.event_flags.BLOCKING_SYNC if depth > 1 else 0)
-        events[name] = held.hold(f"event {name} {number}", call("pycuda.driver.Event", driver.Event, flags))
+        events[name] = resources.push(f"event {name} {number}", call("pycuda.driver.Event", driver.Event, flags))
     return events
 
 

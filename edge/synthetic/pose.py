@@ -6,7 +6,7 @@ from edge.synthetic.camera import Camera
 from edge.synthetic.seeded_random import direction
 
 
-class Place:
+class Pose:
     """Where a thing stands and how it is turned.
 
     Its own coordinates are `fore` (metres ahead of its middle), `right` and `up`.
