@@ -1,4 +1,4 @@
-"""The command edge-bench."""
+"""The command edge-bench with its sub-commands run, show, profile and doctor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The measurement: warm up, then time each stage of every frame."""
+"""The measurement of a benchmark: frames to warm up, then the time of each stage of every frame."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ MAX_DISTINCT_FRAMES = 32
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """How long a benchmark goes on: until both the count and the time are reached.
+    """Settings of a benchmark, which ends when both the number of frames and the time are reached.
 
     Attributes:
-        warmup_frames: frames before the clock counts.
-        frames: at least this many are measured.
-        seconds: at least this long is measured.
-        in_flight: frames that are under way at once, where the device can have several.
-        frame_format: "bgr", as OpenCV gives frames, or "nv12", as cameras and decoders do.
+        warmup_frames: Number of frames before the measurement.
+        frames: Smallest number of measured frames.
+        seconds: Shortest time of the measurement in s.
+        in_flight: Number of frames that are under way at once, where the device can have several.
+        frame_format: Format of the frames: "bgr", as OpenCV gives them, or "nv12", as cameras and decoders do.
     """
 
     warmup_frames: int = 10
@@ -52,12 +52,12 @@ class BenchSettings:
 
 @dataclass
 class _Samples:
-    """What was measured.
+    """Measured times of a benchmark.
 
     Attributes:
-        stages_ns: stage -> nanoseconds of each frame.
-        totals_ns: end to end, of each frame.
-        marks_ns: when the measurement began, and when each frame ended.
+        stages_ns: Stage -> time of each frame in ns.
+        totals_ns: End-to-end time of each frame in ns.
+        marks_ns: Start of the measurement, then the end of each frame, in ns.
     """
 
     stages_ns: dict[str, list[int]]
@@ -73,20 +73,20 @@ def run_benchmark(
     labelled: Dataset | None = None,
     power: PowerSource | None = None,
 ) -> BenchRecord:
-    """Benchmark one engine.
+    """Measure the speed of one engine and, on request, its accuracy and its power.
 
     Args:
-        runner: not yet active.
-        card: of the engine.
-        frames: what is segmented; cycled through.
-        settings: How long it runs, and in which form frames are given.
-        labelled: split that mIoU is measured on; None to leave it out.
-        power: open source of power and temperatures, read beside the frames; None to leave them out.
+        runner: Runner of the engine, which is not active yet.
+        card: Card of the engine.
+        frames: Frames that are segmented in turn.
+        settings: Length of the measurement, and format of the frames.
+        labelled: Labelled split on which mIoU is measured; None to leave it out.
+        power: Open power source that is read while frames are measured; None to leave power out.
 
     Raises:
-        InputError: no frames, or accuracy asked of random weights.
-        DatasetError: the split's classes are not the network's.
-        BackendError: the power source gives not even a first sample. One that ends later leaves its reason in the
+        InputError: There are no frames, or accuracy was asked for with random weights.
+        DatasetError: The classes of the split are not those of the network.
+        BackendError: The power source does not give a first sample. A source that ends later leaves its reason in the
             record.
     """
     if not len(frames):
@@ -143,7 +143,7 @@ def _milliseconds(values_ns: list[int]) -> list[float]:
 def _measure_with_power(
     segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSettings, power: PowerSource | None
 ) -> tuple[_Samples, PowerRecord | None]:
-    """Warm up and measure; with power, from before the warm-up until a sample after the last frame."""
+    """Warm up and measure; power is read from before the warm-up until a sample after the last frame."""
     if power is None:
         _warm_up(segmenter, pictures, settings)
         return _measure(segmenter, pictures, settings), None
@@ -161,7 +161,7 @@ def _warm_up(segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSe
 
 
 def _measure(segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSettings) -> _Samples:
-    """Keep as many frames under way as there may be, until enough were sent; then wait for the last of them."""
+    """Keep as many frames under way as possible until enough were sent, then wait for the last of them."""
     samples = _Samples({}, [], [time.perf_counter_ns()])
     sent, elapsed_s = 0, 0.0
     with Progress("measure", settings.frames, "frame") as progress:

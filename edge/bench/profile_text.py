@@ -1,4 +1,4 @@
-"""A profile as a terminal shows it: kinds, then the costliest layers."""
+"""Text form of a profile for a terminal: kinds of layers, then the costliest layers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _MIN_NAME_CHARACTERS = 24
 
 
 def profile_lines(record: ProfileRecord, top: int, width: int | None = None) -> list[str]:
-    """Return what a terminal shows of a profile.
+    """Return the lines that a terminal shows of a profile.
 
     Args:
-        record: what was measured.
-        top: layers that are shown, costliest first; 0 shows all.
-        width: columns of the terminal: longer names are cut in the middle. None cuts none.
+        record: Profile that is shown.
+        top: Number of layers that are shown, the costliest first; 0 for all.
+        width: Columns of the terminal; longer names are shortened in the middle. None shortens none.
     """
     contract, ranked = record.engine.contract, by_cost(record)
     shown = ranked[: top or len(ranked)]

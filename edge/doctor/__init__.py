@@ -1,7 +1,7 @@
-"""What this machine has and lacks for engines: `examine` looks, and says what each finding means and what mends it.
+"""Examination of this machine: what it has and lacks for engines, and which command mends it.
 
 Files are read, the CUDA driver is asked for a GPU, and packages are imported in a process of their own. No object of
-TensorRT is ever made: 8.6 ends the process of whoever makes one without a GPU.
+TensorRT is ever created: version 8.6 ends the process that creates one without a GPU.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ CHECKS = (check_board, check_compute, check_image_input, check_benchmark_conditi
 
 
 def examine(probe: MachineProbe) -> DoctorReport:
-    """Look at everything that engines need.
+    """Examine everything that engines need on a machine.
 
     Args:
-        probe: the machine, or a tree of files that stands for one.
+        probe: Access to the machine, or to a tree of files that stands for one.
 
     Returns:
         The findings, in the order of CHECKS, and whether engines can run.

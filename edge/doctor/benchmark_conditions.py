@@ -1,4 +1,4 @@
-"""What a benchmark's numbers rest on: jtop for power, the power mode, pinned clocks."""
+"""Checks of the conditions of a benchmark: jtop for power, the power mode, pinned clocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INSTALL_SERVICE = "sudo pip3 install -U jetson-stats && sudo systemctl restart j
 
 
 def check_benchmark_conditions(probe: MachineProbe) -> list[Finding]:
-    """Look for what measures power, and for what keeps a speed the same from run to run."""
+    """Check what measures power, and what keeps a speed the same from run to run."""
     if not probe.is_jetson:
         names = ("jtop client", "jtop service", "power mode")
         return [*(Finding(name, NOT_HERE, "no Jetson") for name in names), _cpu_governor(probe)]
@@ -29,8 +29,9 @@ def _client(version: str | None) -> Finding:
 
 
 def service_version(probe: MachineProbe) -> str | None:
-    """Return the version of jetson-stats that the jtop service runs, by its unit, its script and that one's Python.
+    """Return the version of jetson-stats that the jtop service runs; None where it is unknown.
 
+    The service's unit names its script, and the first line of the script names its Python.
     Source: systemd.service(5), ExecStart; jetson-stats installs its unit as /etc/systemd/system/jtop.service.
     """
     command = re.search(r"^ExecStart=(\S+)", probe.text(SERVICE_UNIT) or "", re.MULTILINE)
@@ -79,7 +80,7 @@ def _may_read_socket(probe: MachineProbe) -> bool:
 
 
 def _power_mode(probe: MachineProbe) -> Finding:
-    """Read the mode that nvpmodel keeps.
+    """Check the power mode that nvpmodel keeps.
 
     Source: Jetson Linux developer guide, "Supported Modes and Power Efficiency"; /etc/nvpmodel.conf.
     """
@@ -107,7 +108,7 @@ def _power_mode(probe: MachineProbe) -> Finding:
 
 
 def _clocks(probe: MachineProbe) -> Finding:
-    """Say whether clocks are pinned, as jetson_clocks does: lowest and highest are the same."""
+    """Check whether clocks are pinned, as jetson_clocks does it: lowest and highest frequency are the same."""
     cpus = probe.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq")
     gpus = [path for path in probe.glob("sys/class/devfreq/*") if _is_gpu(path.name)]
     ranges = [(path, "scaling_min_freq", "scaling_max_freq") for path in cpus]

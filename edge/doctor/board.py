@@ -1,4 +1,4 @@
-"""The board: which Jetson, which Linux for Tegra, which JetPack, which Python."""
+"""Checks of the board: Jetson model, Linux for Tegra, JetPack, Python and container."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INSTALL_JETPACK = "sudo apt update && sudo apt install nvidia-jetpack"
 
 
 def check_board(probe: MachineProbe) -> list[Finding]:
-    """Say which board and which release this is."""
+    """Check which board and which release this machine has."""
     if not probe.is_jetson:
         return [
             Finding("machine", OK, "workstation", "no Jetson: engines that are built here run on its like alone"),
@@ -32,7 +32,7 @@ def check_board(probe: MachineProbe) -> list[Finding]:
 
 
 def l4t_release(probe: MachineProbe) -> str | None:
-    """Return the release of Linux for Tegra, such as "35.4.1".
+    """Return the release of Linux for Tegra, such as "35.4.1"; None where it is unknown.
 
     Source: Jetson Linux developer guide; the first line reads `# R35 (release), REVISION: 4.1, ...`.
     """

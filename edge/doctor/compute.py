@@ -1,4 +1,4 @@
-"""What runs engines: GPU, CUDA, TensorRT with its Python binding, pycuda, ONNX Runtime."""
+"""Checks of what runs engines: GPU, CUDA, TensorRT with its Python binding, pycuda, ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INSTALL_ON_JETSON = "sudo apt update && sudo apt install"
 
 
 def check_compute(probe: MachineProbe) -> list[Finding]:
-    """Look for a way to run engines: TensorRT on a Jetson, that or ONNX Runtime elsewhere."""
+    """Check for a way to run engines: TensorRT on a Jetson, TensorRT or ONNX Runtime on other machines."""
     onnxruntime = _onnxruntime(probe)
     # Elsewhere TensorRT is one of two ways, so what it lacks stops nothing while the other one is there.
     is_needed = probe.is_jetson or (probe.gpu is not None and onnxruntime.status != OK)
@@ -89,7 +89,7 @@ def _cuda(probe: MachineProbe) -> Finding:
 
 
 def _kernel_compiler(probe: MachineProbe) -> Finding:
-    """Look where edge.runtime.cuda.build looks: nvcc, then NVRTC of the system or of a Python package."""
+    """Look for a compiler where edge.runtime.cuda.build looks: nvcc, then NVRTC of system or Python package."""
     name = "kernel compiler"
     if probe.exists("usr/local/cuda/bin/nvcc"):
         return Finding(name, OK, "nvcc")
@@ -108,7 +108,7 @@ def _kernel_compiler(probe: MachineProbe) -> Finding:
 
 
 def cuda_version(probe: MachineProbe) -> str | None:
-    """Return the version of the toolkit under /usr/local/cuda.
+    """Return the version of the toolkit under /usr/local/cuda; None without one.
 
     Source: the toolkit's own version.json, from 11.1 on.
     """
@@ -119,7 +119,7 @@ def cuda_version(probe: MachineProbe) -> str | None:
 
 
 def library_version(probe: MachineProbe) -> str | None:
-    """Return the version of TensorRT's library by its Debian package, its file name or its wheel."""
+    """Return the version of the TensorRT library by its Debian package, its file name or its wheel; None without it."""
     for name, version in probe.debian_versions.items():
         if re.fullmatch(r"libnvinfer\d+", name):
             return version.split("-")[0]

@@ -1,4 +1,4 @@
-"""Pictures and cameras: NumPy, OpenCV with GStreamer or without, and the devices."""
+"""Checks of what reads pictures, videos and cameras: OpenCV, its GStreamer support, and the devices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INSTALL_ELSEWHERE = "pip install opencv-python-headless"
 
 
 def check_image_input(probe: MachineProbe) -> list[Finding]:
-    """Look for what reads pictures, videos and cameras."""
+    """Check OpenCV, its GStreamer support, and the camera devices."""
     answer = probe.ask_python(ASK_OPENCV)
     return [_opencv(probe, answer), _gstreamer(probe, answer), _cameras(probe)]
 

@@ -1,4 +1,4 @@
-"""Memory, swap and disk."""
+"""Checks of memory, swap and disk space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIN_FREE_DISK_BYTES = 5 * GIB
 
 
 def check_storage(probe: MachineProbe) -> list[Finding]:
-    """Say how much room there is to build and to keep engines."""
+    """Check whether memory and disk have room to build and to keep engines."""
     return [*_memory(probe), _disk(probe)]
 
 

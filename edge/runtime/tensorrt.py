@@ -1,7 +1,7 @@
-"""Engines of TensorRT 8.5 to 11 on an NVIDIA GPU, fed through pycuda.
+"""Run engines of TensorRT 8.5 to 11 on an NVIDIA GPU through pycuda.
 
-The only file of the installed package that imports tensorrt. Only what every version from 8.5 to 11 has is called:
-named tensors, `set_tensor_address` and `execute_async_v3`.
+This is the only file of the installed package that imports tensorrt. It calls only what every version from 8.5 to 11
+has: named tensors, `set_tensor_address` and `execute_async_v3`.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ _OLDEST_PORTABLE = (8, 0)
 
 
 def import_tensorrt() -> Any:
-    """Return the tensorrt module; importing it needs no GPU.
+    """Import tensorrt and return the module; the import needs no GPU.
 
     Raises:
-        MissingDependencyError: it is not installed.
-        BackendError: it is installed, but one of its libraries cannot be loaded.
+        MissingDependencyError: The package is not installed.
+        BackendError: The package is installed, but one of its libraries cannot be loaded.
     """
     return import_backend("tensorrt", "tensorrt", INSTALL_TENSORRT)
 
 
 @functools.lru_cache(maxsize=1)
 def message_logger(trt: Any) -> Any:
-    """Return the logger of this process, which keeps the last errors instead of printing.
+    """Return the TensorRT logger of this process, which keeps the last errors instead of printing them.
 
-    TensorRT holds on to the first logger that it is given, so there is one, and it is never freed.
+    TensorRT keeps using the first logger that it is given, so there is only one, and it is never freed.
 
     Args:
-        trt: the tensorrt module.
+        trt: The tensorrt module.
 
     Returns:
-        A tensorrt.ILogger with `errors` and `warnings`, deques of lines, and `listeners`, functions that are given
-        every warning. Where there is no GPU, TensorRT tells the reason of a failure as a warning alone.
+        A tensorrt.ILogger with `errors` and `warnings`, deques of lines, and `listeners`, functions that are called
+        with every warning. Where there is no GPU, TensorRT gives the reason of a failure as a warning only.
 
     Source: TensorRT Python API, class ILogger (the base class has to be initialised by name).
     """
@@ -87,18 +87,17 @@ def message_logger(trt: Any) -> Any:
 class TensorRtRunner(Runner):
     """Runs a TensorRT engine in a CUDA context of its own.
 
-    The context is made current for the length of a call and no longer, so the runner works from any thread and beside
-    other users of CUDA in the process. All memory is taken by `activate` and `open_lane`, none per frame. The arrays
-    that `infer` and `infer_all` return lie in page-locked memory: they are valid until the next call, and gone after
-    `deactivate`.
+    The context is current only during a call, so the runner works from any thread and beside other users of CUDA in the
+    process. `activate` and `open_lane` allocate all memory, a frame allocates none. The arrays that `infer` and
+    `infer_all` return lie in page-locked memory: they are valid until the next call, and freed by `deactivate`.
 
     Args:
-        path: the engine file.
-        card: what it was built from, and for which machine.
+        path: Path of the engine file.
+        card: Card of the engine.
 
     Attributes:
-        input_dtype: numpy.uint8; numpy.float32 of an engine of implicit INT8 (export/graph/float_input.py), which
-            takes the same numbers as floats.
+        input_dtype: Data type of the engine's input: numpy.uint8, or numpy.float32 for an engine of implicit INT8
+            (export/graph/float_input.py), which takes the same numbers as floats.
     """
 
     backend = "tensorrt"
@@ -112,7 +111,7 @@ class TensorRtRunner(Runner):
         self._reset()
 
     def describe(self) -> dict[str, Any]:
-        """Return version, device and compute capability; while a lane is open, what it is like."""
+        """Return version, device and compute capability, and the description of the last lane while one is open."""
         machine = this_machine()
         described = {
             "backend": self.backend,
@@ -155,7 +154,7 @@ class TensorRtRunner(Runner):
             raise
 
     def _check_machine(self) -> Any:
-        """Refuse an engine of another machine; TensorRT objects and the CUDA driver stay untouched."""
+        """Refuse an engine of another machine before any TensorRT object or CUDA context is created."""
         card, machine, built_on = self._card, this_machine(), self._card.machine
         what = f"{card.contract.model} {card.precision} engine {self._path}"
         if machine.gpu is None:
@@ -218,14 +217,14 @@ class TensorRtRunner(Runner):
         return call("ICudaEngine.create_execution_context", create, refused=(None,), logger=self._logger)
 
     def renew_execution(self) -> None:
-        """Make a new execution context, unless a lane has graphs that use the scratch memory of the old one."""
+        """Create a new execution context, unless graphs of a lane use the scratch memory of the old one."""
         if not any(lane.has_graph for lane in self._lanes):
             self._bound = None
             self._resources.replace("execution", self._make_execution)
 
     @property
     def graph_problem(self) -> str | None:
-        """Why frames are not to be recorded in a CUDA graph; None if they may be."""
+        """Reason why frames cannot be recorded in a CUDA graph; None if they can."""
         if self._card.dla_core is not None:
             return "a DLA's work does not go into a graph"
         if self._card.batch_profile is not None:
@@ -265,7 +264,7 @@ class TensorRtRunner(Runner):
         self._bind(self._addresses, most[0])
 
     def _bind(self, addresses: dict[str, int], batch: int) -> None:
-        """Tell the engine where its tensors lie, unless it knows; with a profile also how many frames there are."""
+        """Give the engine the addresses of its tensors and the batch size, if they have changed."""
         if self._bound != (batch, addresses):
             self._bound = None
             self._set_tensors(self._resources["execution"], addresses, batch)
@@ -282,15 +281,15 @@ class TensorRtRunner(Runner):
             call("IExecutionContext.set_tensor_address", set_address, name, address, refused=(False,))
 
     def enqueue(self, addresses: dict[str, int], stream: Any, batch: int = 1) -> None:
-        """Put one inference on a stream; the runner's context is current.
+        """Enqueue one inference on a stream while the runner's context is current.
 
         Args:
-            addresses: tensor -> where it lies on the GPU.
-            stream: of pycuda; always the same, since the engine has scratch memory for one inference.
-            batch: frames.
+            addresses: Tensor name -> address in the GPU's memory.
+            stream: Pycuda stream; always the same one, since the engine has scratch memory for one inference.
+            batch: Number of frames in the input.
 
         Raises:
-            BackendError: TensorRT refused; says why.
+            BackendError: TensorRT refused the call; the message gives its reason.
         """
         self._bind(addresses, batch)
         self._execute(self._resources["execution"], stream)
@@ -300,10 +299,10 @@ class TensorRtRunner(Runner):
         call("IExecutionContext.execute_async_v3", execute, stream.handle, refused=(False,), logger=self._logger)
 
     def profile(self, frame: np.ndarray, runs: int) -> list[LayerTime]:
-        """Measure every layer, in an execution context of its own: a profiler cannot be taken off again.
+        """Measure every layer in an execution context of its own, since a profiler cannot be removed again.
 
-        The clock is TensorRT's: see edge.runtime.tensorrt_profile. Kinds and precisions are known of an engine that was
-        built with --verbose-layers.
+        The clock is TensorRT's: see edge.runtime.tensorrt_profile. Kinds and precisions of the layers are known only
+        for an engine that was built with --verbose-layers.
         """
         self._require_runs(runs)
         self.infer_all(frame)  # refuses what cannot be run, and leaves the frame on the GPU
@@ -336,7 +335,10 @@ class TensorRtRunner(Runner):
         return profile_execution(trt, execution, execute, runs, engine_layers(trt, self._resources["engine"]))
 
     def open_lane(self, request: LaneRequest) -> Lane | None:
-        """Take memory for whole frames; None where the kernels cannot be compiled: `describe` then says why."""
+        """Allocate the memory for whole frames.
+
+        Returns None where the kernels cannot be compiled; `describe` then gives the reason.
+        """
         self._require_active()
         try:
             image = load_image(this_machine().compute_capability or "")
@@ -362,7 +364,7 @@ class TensorRtRunner(Runner):
             self._reset()
 
     def _drop_host_views(self) -> None:
-        """Drop what refers to page-locked memory: the arrays are views of it."""
+        """Drop the arrays, which are views of the page-locked memory that is freed next."""
         self._buffers, self._addresses = {}, {}
 
     def _infer_impl(self, frame: np.ndarray) -> dict[str, np.ndarray]:
@@ -380,11 +382,11 @@ class TensorRtRunner(Runner):
 
 
 def _gpu_text(machine: Machine) -> str:
-    """Return a machine's GPU and what it is part of."""
+    """Return a machine's GPU, compute capability, architecture and board as a text."""
     where = f"{machine.architecture}, {machine.board}" if machine.board is not None else machine.architecture
     return f"{machine.gpu} (compute capability {machine.compute_capability}, {where})"
 
 
 def _version_numbers(text: str) -> tuple[int, ...]:
-    """Return a version or compute capability in numbers."""
+    """Return the numbers of a version or compute capability: "8.5.3" gives (8, 5, 3)."""
     return tuple(int(part) for part in text.split(".") if part.isdigit())

@@ -1,4 +1,4 @@
-"""edge-demo: segment pictures, videos and cameras, and see the result."""
+"""The command edge-demo: segment pictures, videos and cameras, and show or write the result."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _run(
 
 
 def _warm_up(segmenter: Segmenter, painter: Painter, size: tuple[int, int]) -> None:
-    """Pass a black frame through: the first one takes memory and loads fonts, and is no frame's latency."""
+    """Process a black frame first: it allocates memory and loads fonts, which is not part of a frame's latency."""
     blank = np.zeros((*size, 3), np.uint8)
     segmentation = segmenter(blank, *size)
     uncertainty = segmentation.uncertainty
@@ -161,7 +161,10 @@ def _ticker(total: int | None) -> Progress | EndlessProgress:
 
 
 class EndlessProgress:
-    """Progress of a source without a known end on stderr: redrawn on a terminal, a line every ten seconds elsewhere."""
+    """Progress on stderr of a source without a known end.
+
+    A terminal shows one line that is redrawn; elsewhere a new line is printed every ten seconds.
+    """
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
@@ -177,7 +180,7 @@ class EndlessProgress:
             print(file=sys.stderr)
 
     def step(self, note: str = "") -> None:
-        """Count one frame; `note` is shown behind the count."""
+        """Count one frame, and show `note` after the count."""
         self._frames += 1
         now_ns = time.perf_counter_ns()
         if now_ns - self._last_ns < self._every_ns:

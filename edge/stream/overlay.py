@@ -1,4 +1,4 @@
-"""Labels painted over their frame, with a legend of the classes in sight and a line of text."""
+"""Labels painted over their frame, with a legend of the visible classes and lines of text."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ MIN_LEGEND_SHARE = 0.001
 
 
 class OverlayPainter(Painter):
-    """Paints label maps over frames, frame after frame. One painter serves one thread.
+    """Paints label maps over frames, frame after frame; one painter serves one thread.
 
     Args:
-        class_names: one per label.
-        palette_rgb: (n, 3) uint8 RGB, n at least the number of classes; further labels are black.
-        alpha: share of the label's colour, 0 (frame alone) to 1 (labels alone).
-        legend: list the classes in sight, with their share of the pixels.
-        color_order: channel order of the frames and of the result, "bgr" or "rgb".
+        class_names: Names of the classes, one for each label.
+        palette_rgb: Colours of the labels, (n, 3) uint8 RGB, n at least the number of classes; further labels are
+            black.
+        alpha: Share of the label's colour, 0 (frame alone) to 1 (labels alone).
+        legend: Whether the visible classes are listed, with their share of the pixels.
+        color_order: Channel order of the frames and of the result, "bgr" or "rgb".
 
     Raises:
-        InputError: a number or shape out of range.
+        InputError: A number or shape is out of range.
 
     Example:
         >>> painter = OverlayPainter(contract.class_names, palette_for(contract.class_names))
@@ -52,7 +53,7 @@ class OverlayPainter(Painter):
 
     @property
     def blend(self) -> Blend | None:
-        """The palette and its share."""
+        """Palette of the labels and its share, which a device may blend with the frame."""
         palette = self._palette[:, 0]
         return Blend(palette if self._color_order == "rgb" else palette[:, ::-1], self._alpha)
 
@@ -65,7 +66,7 @@ class OverlayPainter(Painter):
         self._draw_legend(picture, labels, caption_height, picture.shape[0])
 
     def _draw_legend(self, picture: np.ndarray, labels: np.ndarray, caption_height: int, bottom: int) -> None:
-        """List the classes in sight in the upper right corner, above the row `bottom`."""
+        """List the visible classes in the upper right corner, above the row `bottom`."""
         height, width = picture.shape[:2]
         # OpenCV 4 gives a column, OpenCV 5 a vector.
         counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()[: len(self._names)]
@@ -122,17 +123,17 @@ def overlay_rgb(
     Args:
         frame_rgb: (height, width, 3) uint8.
         labels: (height, width) uint8.
-        class_names: one per label.
-        palette_rgb: (n, 3) uint8 RGB, n at least the number of classes.
-        alpha: share of the label's colour, 0 to 1.
-        legend: list the classes in sight.
-        caption: text for the upper left corner; its lines are kept.
+        class_names: Names of the classes, one for each label.
+        palette_rgb: Colours of the labels, (n, 3) uint8 RGB, n at least the number of classes.
+        alpha: Share of the label's colour, 0 to 1.
+        legend: Whether the visible classes are listed.
+        caption: Text for the upper left corner; line breaks are kept. None for no text.
 
     Returns:
         (height, width, 3) uint8 RGB, a new array.
 
     Raises:
-        InputError: a shape, type or number out of range.
+        InputError: A shape, type or number is out of range.
     """
     painter = OverlayPainter(class_names, palette_rgb, alpha, legend, "rgb")
     return painter.paint(frame_rgb, labels, caption.splitlines() if caption else ())

@@ -1,4 +1,4 @@
-"""From what a user writes behind --source to a source: `camera:0`, `rtsp://...`, a path."""
+"""Parser of the option --source: `camera:0`, `rtsp://...` or a path becomes a frame source."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ SOURCE_FORMS = (
 
 
 def open_source(text: str, real_time: bool = False, timeout_s: float = 10.0) -> FrameSource:
-    """Return the source that a text means; its `open`, or a `with` block, opens it.
+    """Return the source that a text names; its `open`, or a `with` block, opens it.
 
     Args:
-        text: one of SOURCE_FORMS; a plain number is a camera.
-        real_time: give a video file or drawn scenes at their own rate, and drop what is late.
-        timeout_s: longest wait for a live source to open, and for its frames.
+        text: Text in one of SOURCE_FORMS; a plain number is a camera.
+        real_time: Whether a video file or drawn scenes play at their own rate, and late frames are dropped.
+        timeout_s: Longest wait in s for a live source to open, and for its frames.
 
     Raises:
-        SourceError: the text means nothing, or there is no such file.
-        ImageError: a folder without pictures.
+        SourceError: The text has no known form, or there is no such file.
+        ImageError: The folder holds no picture.
     """
     text = text.strip()
     synthetic = re.fullmatch(r"synthetic(?::(.+))?", text)

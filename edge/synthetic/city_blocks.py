@@ -1,4 +1,4 @@
-"""What stands behind the pavement: houses, parks, walls, fences, guard rails."""
+"""City blocks behind the pavement: houses, parks, walls, fences, guard rails."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _wall_color(rng: SeededRandom) -> tuple[float, float, float]:
 
 
 class _Facade:
-    """Colours of a house front at places on it."""
+    """Facade of a house, which gives the colour of each point on it."""
 
     def __init__(self, key: tuple, light: Light, high: float, shop: bool) -> None:
         rng = SeededRandom(*key)
@@ -48,7 +48,7 @@ class _Facade:
         self._shift = rng.integer(0, 255)
 
     def surface(self, normal: tuple) -> object:
-        """Return the colouring of a front that looks along `normal`."""
+        """Return the surface function of a facade with a normal; see Canvas.upright."""
         factor = np.array(self._light.shade((1.0, 1.0, 1.0), *normal), np.float32)
         tiles = self._tiles.reshape(-1, 4)
         colors = tiles[:, :3] * factor
@@ -86,7 +86,7 @@ def _facade(key: tuple, light: Light, high: float, shop: bool) -> _Facade:
 
 
 def _plain(color: tuple, light: Light, normal: tuple, pattern: str, period_m: float) -> object:
-    """Return the colouring of a wall or fence: `wall` has courses, `bars` and `mesh` let see through."""
+    """Return the surface function of a wall or fence: `wall` has courses, `bars` are seen through."""
     shaded = np.array(light.shade(color, *normal), np.float32)
 
     def look(along: np.ndarray, up: np.ndarray, ahead: np.ndarray) -> tuple:
@@ -111,14 +111,14 @@ def _plain(color: tuple, light: Light, normal: tuple, pattern: str, period_m: fl
 
 
 def draw_blocks(canvas: Canvas, world: World) -> None:
-    """Draw the blocks on both sides, the farthest first."""
+    """Draw the blocks on both sides of the street, the farthest first."""
     for block in reversed(world.blocks_in_sight(canvas.camera.along_m)):
         for side in (-1, 1):
             _draw_block(canvas, world, side, block)
 
 
 def draw_backdrop(canvas: Canvas, world: World) -> None:
-    """Draw what closes the view at the end of sight: far trees and roofs across the whole picture."""
+    """Draw the background at the end of sight: far trees and roofs over the whole width of the picture."""
     rng = SeededRandom(*world.key, 30)
     ahead = SIGHT_M + 40.0
     right = -ahead * 0.75
@@ -233,7 +233,7 @@ def _lift(foot: tuple, up: float) -> tuple[float, float, float]:
 
 
 def draw_bridge(canvas: Canvas, world: World) -> None:
-    """Draw a bridge across the road, where the street has one: it comes again and again along the way."""
+    """Draw a bridge over the road, where the street has one: bridges repeat along the way."""
     camera = canvas.camera
     along = (camera.along_m // 300.0 + 1.0) * 300.0 - 60.0
     if not 8.0 < along - camera.along_m < SIGHT_M:

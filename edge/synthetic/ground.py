@@ -1,4 +1,4 @@
-"""Road, pavement, grass, track and sky: everything that is a plane or lies behind all."""
+"""Ground and sky: road, pavement, grass and track, and the background above the horizon."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _colors(rng: SeededRandom) -> np.ndarray:
 
 
 def paint_ground(canvas: Canvas, world: World) -> None:
-    """Paint everything below the horizon: each pixel looks up what lies where its ray meets the ground."""
+    """Paint everything below the horizon: each pixel looks up the material where its ray meets the ground."""
     camera, street, light = canvas.camera, world.street, world.light
     first, ahead = camera.ground_ahead()
     if ahead.size == 0:
@@ -198,7 +198,7 @@ def paint_ground(canvas: Canvas, world: World) -> None:
 
 
 def _grain(along: np.ndarray, side: np.ndarray, ahead: np.ndarray, per_m: float, field: np.ndarray) -> np.ndarray:
-    """Look noise up at places on the ground; it fades where a pixel covers many of its bumps."""
+    """Look up noise at points on the ground; it fades where a pixel covers many of its bumps."""
     rows = (along * per_m).astype(np.int64) % NOISE_SIDE
     columns = (side * np.float32(per_m)).astype(np.int32) & (NOISE_SIDE - 1)
     fade = (1.0 / (1.0 + ahead * ahead * 0.0012))[:, None].astype(np.float32)

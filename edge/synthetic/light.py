@@ -1,4 +1,4 @@
-"""Sun, sky, weather and the time of day, and how they colour a surface."""
+"""Sun, sky, weather and time of day, and their effect on the colour of a surface."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ Rgb = "tuple[float, float, float]"
 
 @dataclass(frozen=True)
 class Light:
-    """The light of one scene; colours are factors or 0 to 255 RGB.
+    """Light of one scene; colours are factors, or RGB from 0 to 255.
 
     Attributes:
-        kind: sun, overcast, dusk, night, fog or rain.
-        sun_right: x of the direction to the sun (right).
-        sun_up: y of it (up).
-        sun_ahead: z of it (ahead).
-        sun_rgb: factor that the sun adds to a surface that faces it.
-        ambient_rgb: factor of the light from everywhere.
-        sky_top_rgb: colour of the sky overhead.
-        sky_low_rgb: colour of the sky at the horizon; also that of the haze.
-        clouds: strength of clouds, 0 to 1.
-        haze_m: distance at which haze has taken about half of the contrast.
+        kind: Kind of the light: sun, overcast, dusk, night, fog or rain.
+        sun_right: Component to the right of the direction to the sun.
+        sun_up: Upward component of the direction to the sun.
+        sun_ahead: Component ahead of the direction to the sun.
+        sun_rgb: Factors that the sun adds to a surface that faces it.
+        ambient_rgb: Factors of the light from everywhere.
+        sky_top_rgb: Colour of the sky overhead, 0 to 255.
+        sky_low_rgb: Colour of the sky at the horizon and of the haze, 0 to 255.
+        clouds: Strength of the clouds, 0 to 1.
+        haze_m: Distance in metres at which haze has taken about half of the contrast.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Light:
 
     @property
     def is_dark(self) -> bool:
-        """Whether lamps and windows are lit."""
+        """Whether it is so dark that lamps and windows are lit."""
         return self.kind in ("night", "dusk")
 
     @property
@@ -48,18 +48,18 @@ class Light:
         return self.kind in ("sun", "dusk") and self.sun_up > 0.1
 
     def shade(self, color: tuple, right: float, up: float, ahead: float) -> tuple[float, float, float]:
-        """Return what a surface of a colour looks like, given its normal in view."""
+        """Return the colour of a lit surface, given its own colour and its normal in view."""
         facing = max(0.0, right * self.sun_right + up * self.sun_up + ahead * self.sun_ahead)
         sky = 0.8 + 0.2 * up
         return tuple(c * (a * sky + s * facing) for c, a, s in zip(color, self.ambient_rgb, self.sun_rgb))
 
     def clear_share(self, ahead_m: float) -> float:
-        """Return how much of a colour is left at a distance, 0 to 1; the rest is haze. Works on arrays too."""
+        """Return the share of a colour that is left at a distance, 0 to 1; the rest is haze. Arrays are accepted."""
         thin = 1.0 + 0.4142 * ahead_m / self.haze_m
         return 1.0 / (thin * thin)
 
     def haze(self, color: tuple, ahead_m: float) -> tuple[int, int, int]:
-        """Return a shaded colour as seen through the air, whole numbers 0 to 255."""
+        """Return a shaded colour as seen through the haze, whole numbers 0 to 255."""
         clear = self.clear_share(max(ahead_m, 0.0))
         return tuple(int(min(255.0, max(0.0, c * clear + h * (1.0 - clear)))) for c, h in zip(color, self.sky_low_rgb))
 
@@ -70,7 +70,7 @@ def _tinted(rng: SeededRandom, level: float, spread: float) -> tuple[float, floa
 
 
 def draw_light(rng: SeededRandom) -> Light:
-    """Draw the light of a scene."""
+    """Draw the light of a scene from random numbers."""
     kind = rng.weighted((("sun", 5.0), ("overcast", 3.0), ("dusk", 1.3), ("night", 1.2), ("fog", 1.2), ("rain", 1.0)))
     right, ahead = rng.uniform(-1.0, 1.0), rng.uniform(-1.0, 1.0)
     up = rng.uniform(0.12, 0.35) if kind == "dusk" else rng.uniform(0.35, 1.2)

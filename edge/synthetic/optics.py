@@ -1,4 +1,4 @@
-"""What lens and sensor make of the picture: bonnet, border, blur, vignette, exposure, noise."""
+"""Effects of vehicle, lens and sensor on the picture: bonnet, border, blur, vignette, exposure, noise."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Optics:
     """Lens and sensor of one camera.
 
     Attributes:
-        has_bonnet: the vehicle's own bonnet is in the picture.
-        has_border: rectification left a border without picture.
-        gains: factor of each colour channel.
-        gamma_step: bend of the tone curve, -1 to 1.
-        vignette: how much darker the corners are, 0 to 1.
-        defocus: strength of the blur, in widths of 1/1024 of the picture.
-        motion: strength of the blur along the rows, likewise.
-        noise: deviation of the noise, in steps of 8 bits.
-        glare: how far bright things spill, 0 to 1.
+        has_bonnet: Whether the vehicle's own bonnet is in the picture.
+        has_border: Whether rectification left a border without picture.
+        gains: Factor of each colour channel.
+        gamma_step: Bend of the tone curve, -1 to 1.
+        vignette: Loss of light in the corners, 0 to 1.
+        defocus: Radius of the blur, in 1/1024 of the picture's width.
+        motion: Radius of the blur along the rows, in 1/1024 of the picture's width.
+        noise: Standard deviation of the noise, in levels of 8 bits.
+        glare: Strength of the light that bright objects spill, 0 to 1.
     """
 
     has_bonnet: bool
@@ -92,13 +92,13 @@ def paint_frame(canvas: Canvas, world: World, optics: Optics) -> None:
 
 
 def expose(paint: np.ndarray, optics: Optics, world: World, frame_number: int) -> np.ndarray:
-    """Make the sensor's picture of what the lens saw.
+    """Apply lens and sensor to a sharp picture.
 
     Args:
-        paint: (H, W, 3) uint8 RGB, sharp and clean.
-        optics: lens and sensor.
-        world: the street, for the seed of the noise.
-        frame_number: which frame; each has noise of its own.
+        paint: (H, W, 3) uint8 RGB, sharp and without noise.
+        optics: Lens and sensor of the camera.
+        world: Street whose key decides the noise.
+        frame_number: Number of the frame; each frame has noise of its own.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -126,7 +126,7 @@ def expose(paint: np.ndarray, optics: Optics, world: World, frame_number: int) -
 
 
 def _noise(shape: tuple, deviation: float, rng: SeededRandom) -> np.ndarray:
-    """Return bell-shaped noise, (H, W, 3) int16: sums of three even bytes, whose deviation is 128."""
+    """Return bell-shaped noise, (H, W, 3) int16: sums of three uniform bytes, whose deviation is 128."""
     count = shape[0] * shape[1] * shape[2]
     octets = rng.octets(count * 3).reshape(3, count)
     bell = octets[0].astype(np.int16)
@@ -137,7 +137,7 @@ def _noise(shape: tuple, deviation: float, rng: SeededRandom) -> np.ndarray:
 
 
 def _blur(picture: np.ndarray, across: float, down: float) -> np.ndarray:
-    """Average over a window that grows with strength, two windows mixed for its fraction; whole numbers alone."""
+    """Average over a window that grows with strength; two windows are mixed for its fraction, in whole numbers."""
     strength = max(across, down)
     reach = int(strength)
     share = int((strength - reach) * 16)
@@ -152,7 +152,7 @@ def _blur(picture: np.ndarray, across: float, down: float) -> np.ndarray:
 
 
 def _window(picture: np.ndarray, across: int, down: int) -> np.ndarray:
-    """Return the mean over a window; cv2 only sums, since its division may round by the machine."""
+    """Return the mean over a window; cv2 only sums, since its division may round differently on another machine."""
     size_wh = (2 * across + 1, 2 * down + 1)
     total = cv2.boxFilter(picture, cv2.CV_32S, size_wh, normalize=False, borderType=cv2.BORDER_REPLICATE)
     area = size_wh[0] * size_wh[1]
@@ -160,7 +160,7 @@ def _window(picture: np.ndarray, across: int, down: int) -> np.ndarray:
 
 
 def _glare(picture: np.ndarray, strength: float) -> np.ndarray:
-    """Spill light from bright things over what is around them."""
+    """Spill light from bright objects over their surroundings."""
     height, width = picture.shape[:2]
     cell = max(1, width // 128)
     rows, columns = height // cell, width // cell

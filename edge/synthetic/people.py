@@ -1,4 +1,4 @@
-"""People on foot, cyclists, motorcyclists, and the machines that they ride: bars between joints."""
+"""People on foot, cyclists, motorcyclists, and the machines that they ride, drawn as bars between joints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One picture of a street: what is farther is drawn first."""
+"""The renderer of one picture of a street; objects are drawn from the farthest to the nearest."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _GRAINS = {
 
 
 def camera_of(world: World, height: int, width: int, time_s: float) -> Camera:
-    """Return a street's camera at a time."""
+    """Return the camera of a street at a time."""
     rng = SeededRandom(*world.key, 17)
     return Camera(
         height,
@@ -67,14 +67,15 @@ def render(world: World, height: int, width: int, time_s: float, frame_number: i
     """Draw a street as it is at a time.
 
     Args:
-        world: the street.
-        height: rows.
-        width: columns.
-        time_s: seconds since the camera set off.
-        frame_number: decides the sensor's noise.
+        world: Street that is drawn.
+        height: Rows of the picture, in pixels.
+        width: Columns of the picture, in pixels.
+        time_s: Time since the camera started, in s.
+        frame_number: Number of the frame, which decides the sensor's noise.
 
     Returns:
-        frame_rgb (H, W, 3) uint8; tags (H, W) uint16: raw id of stuff, id * 1000 + number of things.
+        The frame, (H, W, 3) uint8 RGB, and the tags, (H, W) uint16: the file id of a class without instances, else file
+        id * 1000 + instance number.
     """
     camera = camera_of(world, height, width, time_s)
     canvas = Canvas(camera, world.light)
@@ -103,7 +104,7 @@ def render(world: World, height: int, width: int, time_s: float, frame_number: i
 
 
 def _may_be_seen(camera: Camera, kind: str, pose: Pose) -> bool:
-    """Return whether a thing of at most a bus's reach may be in the picture; long ones always may."""
+    """Return whether an object of at most a bus's length may be in the picture; longer ones always may."""
     if kind in ("train", "gantry"):
         return True
     half_view = camera.width / (2.0 * camera.focal_px)

@@ -33,7 +33,7 @@ _SIZES_M = {
 
 
 def cast_shadows(canvas: Canvas, world: World, scene_objects: list[SceneObject]) -> None:
-    """Darken the ground where the sun does not reach it; to be called before anything stands on it."""
+    """Darken the ground where the sun does not reach it, before anything is drawn on the ground."""
     light, camera = world.light, canvas.camera
     if not light.casts_shadows:
         return

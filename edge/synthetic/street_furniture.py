@@ -1,4 +1,4 @@
-"""Poles, lamps, traffic lights, traffic signs, bins."""
+"""Street furniture: poles, lamps, traffic lights, traffic signs, bins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _post(canvas: Canvas, pose: Pose, right: float, low: float, high: float, thi
 
 
 def _flat(pose: Pose, middle: tuple, corners: tuple, size: float, fore: float = 0.0) -> list:
-    """Return a board that faces the camera, from corners in units of half its size."""
+    """Return a board that faces the camera; corners are in units of half its size."""
     return [pose.point(fore, middle[0] + c * size / 2, middle[1] + s * size / 2) for c, s in corners]
 
 
@@ -62,7 +62,7 @@ _BOARDS = (
 
 
 def draw_lamp(canvas: Canvas, pose: Pose, scene_object: SceneObject, world: World) -> None:
-    """Draw a street lamp; every lamp of a street is of one kind."""
+    """Draw a street lamp; all lamps of a street are of one kind."""
     rng = SeededRandom(*world.key, 12)
     steel, high = rng.choice(_STEELS), rng.uniform(4.5, 9.0)
     arm = rng.uniform(0.8, 2.2) * (-1.0 if scene_object.side_m > 0 else 1.0)

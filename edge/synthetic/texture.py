@@ -1,4 +1,4 @@
-"""Seamless noise fields and facade tiles that surfaces look their grain up in."""
+"""Seamless noise fields and facade tiles, in which surfaces look up their texture."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ NOISE_SIDE = 256
 
 @functools.lru_cache(maxsize=None)
 def noise_field(cells: int) -> np.ndarray:
-    """Return smooth seamless noise.
+    """Return a smooth seamless field of noise.
 
     Args:
-        cells: bumps along a side, a power of two up to NOISE_SIDE.
+        cells: Number of bumps along a side, a power of two up to NOISE_SIDE.
 
     Returns:
         (256, 256) int16, about -100 to 100 around 0.
@@ -49,13 +49,13 @@ def rough_field() -> np.ndarray:
 
 @functools.lru_cache(maxsize=None)
 def leaf_sprite(variant: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a crown of leaves as a mask and its light.
+    """Return the mask and the light of a crown of leaves.
 
     Args:
-        variant: which of the crowns, 0 to LEAF_VARIANTS - 1.
+        variant: Number of the crown, 0 to LEAF_VARIANTS - 1.
 
     Returns:
-        mask (128, 128) bool, ragged and with holes; light (128, 128) int16, percent of the leaf colour.
+        The mask, (128, 128) bool, ragged and with holes; the light, (128, 128) int16, in percent of the leaf colour.
     """
     side = 128
     rng = SeededRandom(8102, variant)
@@ -84,12 +84,12 @@ LEAF_VARIANTS = 12
 
 
 def facade_tiles(rng: SeededRandom, wall_rgb: tuple[float, float, float], is_night: bool) -> np.ndarray:
-    """Return the tiles that a facade is laid from.
+    """Return the tiles of which a facade is composed.
 
     Args:
-        rng: decides frames, glass and style.
-        wall_rgb: colour of the wall, 0 to 255.
-        is_night: some windows are lit.
+        rng: Random numbers that decide frames, glass and style.
+        wall_rgb: Colour of the wall, RGB, 0 to 255.
+        is_night: Whether some windows are lit.
 
     Returns:
         (6, 32, 32, 4) uint8: four windows, a shop front and a blank wall; the last channel is 255

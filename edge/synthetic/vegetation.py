@@ -1,4 +1,4 @@
-"""Trees, bushes and hedges."""
+"""Vegetation of a street: trees, bushes and hedges."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def draw_tree(canvas: Canvas, along_m: float, side_m: float, key: tuple, world: 
 def draw_bush(
     canvas: Canvas, foot: tuple, wide: float, high: float, color: tuple, variant: int, rng: SeededRandom
 ) -> None:
-    """Draw a bush or a far clump of trees at (right, ahead)."""
+    """Draw a bush or a far clump of trees at (right, ahead), in metres from the camera."""
     mask, light = leaf_sprite(variant % LEAF_VARIANTS)
     color = tuple(c * rng.uniform(0.9, 1.12) for c in color)
     canvas.stamp(

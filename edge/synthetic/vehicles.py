@@ -1,4 +1,4 @@
-"""Cars, trucks, buses, trailers and trains: side profiles drawn out across their width."""
+"""Cars, trucks, buses, trailers and trains, as side profiles that are extruded over their width."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LAMP_RED, _LAMP_WHITE = (200.0, 30.0, 28.0), (250.0, 245.0, 215.0)
 
 
 def body_color(rng: SeededRandom) -> tuple[float, float, float]:
-    """Draw a car's paint: mostly greys like the road's, also leaves' green, brick red, sky blue."""
+    """Draw the colour of a vehicle: mostly greys like the road's, also leaves' green, brick red, sky blue."""
     kind = rng.integer(0, 9)
     if kind < 5:
         level = rng.choice((35.0, 70.0, 110.0, 150.0, 190.0, 232.0)) * rng.uniform(0.85, 1.1)
@@ -54,7 +54,7 @@ def _car_profile(rng: SeededRandom) -> tuple:
 
 
 def _extrude(canvas: Canvas, pose: Pose, points: list, wide: float, color: tuple, tag: int, glass: tuple) -> float:
-    """Draw a profile across a width; return the side (right of it, metres) that shows to the camera, or 0."""
+    """Draw a profile extruded over a width; return the visible side (metres to the right), or 0."""
     half, above = wide / 2, canvas.camera.above_m
     strips = []
     for index, (fore, up, is_glass) in enumerate(points):
@@ -105,17 +105,17 @@ _CIRCLE = (
 
 
 def _quad(pose: Pose, fore: float, low: float, high: float, left: float, right: float) -> list:
-    """Return the corners of an upright rectangle across the thing."""
+    """Return the corners of an upright rectangle across the object."""
     return [pose.point(fore, side, up) for side, up in ((left, low), (right, low), (right, high), (left, high))]
 
 
 def _side_quad(pose: Pose, side: float, back: float, fore: float, low: float, high: float) -> list:
-    """Return the corners of an upright rectangle along the thing's side."""
+    """Return the corners of an upright rectangle along the object's side."""
     return [pose.point(end, side, up) for end, up in ((back, low), (fore, low), (fore, high), (back, high))]
 
 
 def _ends(canvas: Canvas, pose: Pose, half: float, wide: float, lamp_m: float, world: World, tag: int) -> None:
-    """Draw lamps, plate and bumper on the end that shows."""
+    """Draw lamps, plate and bumper on the visible end."""
     dark = world.light.is_dark
     for fore, lamp in ((-half - 0.01, _LAMP_RED), (half + 0.01, _LAMP_WHITE)):
         normal = pose.normal(fore / abs(fore), 0.0, 0.0)

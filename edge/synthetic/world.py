@@ -1,8 +1,7 @@
-"""A street as it stands: its lie, its blocks, and what moves on it; drawn once from a seed, seen at any time.
+"""A street with its blocks and moving objects, drawn once from a seed and seen at any time.
 
-Everything is looked up by place, never stored in order: a block by its number along the way, a
-mover by its lane and its slot in it. So the street has no end, and a picture of it depends on the
-seed and the time alone.
+Everything is looked up by position, never stored in order: a block by its number along the way, a moving object by its
+lane and its slot in it. So the street has no end, and a picture of it depends on the seed and the time alone.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ _LANE_SLOTS = 40
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One thing to draw.
+    """One object of the street that is drawn.
 
     Attributes:
-        kind: name of the kind, a key of the tables of drawings.
-        along_m: where it stands along the way.
-        side_m: where it stands across it, right of the road's middle.
-        turn: tangent of half its heading; 0 looks along the way, 1 to the right.
-        random_key: what its looks are drawn from.
-        number: 0 to 999, unique among the things in sight.
-        phase: phase of a walk, in steps.
-        length_m: for what is as long as its place is.
+        kind: Kind of the object, a key of the table of drawing functions.
+        along_m: Position along the way, in metres.
+        side_m: Position right of the road's middle, in metres.
+        turn: Tangent of half the heading; 0 looks along the way, 1 to the right.
+        random_key: Key of the random numbers that decide the object's looks.
+        number: Instance number, 0 to 999, unique among the objects in sight.
+        phase: Phase of a walk, in steps.
+        length_m: Length in metres, for an object that fills its position; else 0.
     """
 
     kind: str
@@ -52,17 +51,17 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Lane:
-    """Movers of one speed in a row, so that they never meet.
+    """Moving objects of one speed in a row, so that they never meet.
 
     Attributes:
-        kinds: what drives or walks here, with weights.
-        side_m: where the lane is.
-        speed_mps: along the way; negative towards the camera's start.
-        spacing_m: metres between two slots.
-        share: how many of the slots are taken.
-        turn: heading of what is on it.
-        sway_m: how far something may be beside the lane's middle.
-        keeps_clear: slot 0 is left free, for the camera drives there.
+        kinds: Kinds of objects that move here, with weights.
+        side_m: Position of the lane right of the road's middle, in metres.
+        speed_mps: Speed along the way in m/s; negative towards the camera's start.
+        spacing_m: Distance between two slots, in metres.
+        share: Share of the slots that are occupied, 0 to 1.
+        turn: Tangent of half the heading of the objects.
+        sway_m: Largest distance of an object from the lane's middle, in metres.
+        keeps_clear: Whether slot 0 stays free, because the camera drives there.
     """
 
     kinds: tuple
@@ -77,21 +76,21 @@ class Lane:
 
 @dataclass(frozen=True)
 class Street:
-    """The lie of the street across the way; metres right of its middle.
+    """Cross-section of the street; positions are in metres, right of its middle.
 
     Attributes:
-        road_left: left kerb.
-        road_right: right kerb.
-        walk_left: outer edge of the left pavement.
-        walk_right: outer edge of the right one.
-        front_left: where the blocks on the left begin.
-        front_right: where those on the right begin.
-        rail_middle: middle of a railway track beside the road, or None.
-        lane_m: width of a lane.
-        lanes_left: oncoming lanes.
-        lanes_right: lanes in the camera's direction.
-        parking_left: a row of parked cars at the left kerb.
-        parking_right: a row at the right kerb.
+        road_left: Position of the left kerb.
+        road_right: Position of the right kerb.
+        walk_left: Outer edge of the left pavement.
+        walk_right: Outer edge of the right pavement.
+        front_left: Position where the blocks on the left begin.
+        front_right: Position where the blocks on the right begin.
+        rail_middle: Middle of a railway track beside the road; None without one.
+        lane_m: Width of a lane.
+        lanes_left: Number of oncoming lanes.
+        lanes_right: Number of lanes in the camera's direction.
+        parking_left: Whether there is a row of parked cars at the left kerb.
+        parking_right: Whether there is a row of parked cars at the right kerb.
     """
 
     road_left: float
@@ -157,17 +156,17 @@ _DISTRICTS = (
 
 
 class World:
-    """One street, drawn from a key.
+    """One street that is drawn from a key.
 
     Args:
-        key: whole numbers; equal keys make equal streets.
+        key: Whole numbers; equal keys give equal streets.
 
     Attributes:
-        key: the key.
-        light: its light and weather.
-        street: its lie.
-        course: its bends.
-        random_key: what ground, sky and optics are drawn from.
+        key: Whole numbers; equal keys give equal streets.
+        light: Light and weather of the street.
+        street: Cross-section of the street.
+        course: Bends of the street.
+        random_key: Key of the random numbers of ground, sky and optics.
     """
 
     def __init__(self, key: tuple) -> None:
@@ -221,7 +220,7 @@ class World:
         return lanes
 
     def camera_along(self, time_s: float) -> float:
-        """Return where the camera is along the way."""
+        """Return the position of the camera along the way in metres, at a time."""
         return self.speed_mps * time_s
 
     def has_junction(self, block: int) -> bool:
@@ -231,11 +230,11 @@ class World:
         return self._junctions[block]
 
     def block_kind(self, side: int, block: int) -> str:
-        """Return what a block holds: buildings, park, wall, fence, rail (a guard rail) or parking.
+        """Return the content of a block: buildings, park, wall, fence, rail (a guard rail) or parking.
 
         Args:
-            side: -1 left, 1 right.
-            block: its number along the way.
+            side: Side of the street, -1 for left and 1 for right.
+            block: Number of the block along the way.
         """
         if (side, block) not in self._kinds:
             self._kinds[side, block] = SeededRandom(*self.key, 3, side, block).weighted(self._district)
@@ -246,7 +245,7 @@ class World:
         return range(math.floor(along_m / BLOCK_M), math.floor((along_m + SIGHT_M) / BLOCK_M) + 1)
 
     def movers(self, time_s: float) -> list[SceneObject]:
-        """Return what drives, walks or is parked in sight at a time."""
+        """Return the objects in sight that drive, walk or are parked, at a time."""
         here, scene_objects = self.camera_along(time_s), []
         for index, lane in enumerate(self.lanes):
             gone = lane.speed_mps * time_s
@@ -272,7 +271,7 @@ class World:
         return scene_objects
 
     def fixtures(self, time_s: float) -> list[SceneObject]:
-        """Return what stands at the road in sight: poles, signs, lights, trees, waiting and crossing people."""
+        """Return the objects in sight that stand at the road: poles, signs, lights, trees, people at crossings."""
         here, scene_objects = self.camera_along(time_s), []
         for block in self.blocks_in_sight(here):
             scene_objects.extend(self._block_fixtures(block, time_s))

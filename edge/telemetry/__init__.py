@@ -1,4 +1,4 @@
-"""Power and temperatures of this machine. `open_power_source` chooses where they come from."""
+"""Power and temperatures of this machine. `open_power_source` chooses the source of them."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ POWER_CHOICES = (AUTO, "jtop", "sysfs", "nvml", "none")
 def open_power_source(
     choice: str, is_on_gpu: bool, root: str | Path = "/"
 ) -> tuple[PowerSource | None, tuple[str, ...]]:
-    """Return an open power source.
+    """Choose a power source, open it and return it.
 
     Args:
-        choice: one of POWER_CHOICES.
-        is_on_gpu: whether a GPU does the work. "auto" never takes the power of a graphics card for that of work
-            that is done elsewhere.
-        root: what stands for "/" to the kernel's files.
+        choice: Name of the source, one of POWER_CHOICES.
+        is_on_gpu: Whether a GPU does the measured work. "auto" never uses the power of a graphics card for work that is
+            done elsewhere.
+        root: Folder that takes the place of "/" for the kernel's files.
 
     Returns:
-        The source, which the caller closes, None for "none" and where "auto" finds none; and what "auto" passed
-        over although it is installed, with the reason.
+        The open source, which the caller closes, or None for "none" and where "auto" finds no source; and the reasons
+        why "auto" could not use a source that is installed.
 
     Raises:
-        InputError: there is no such choice.
-        BackendError: the source that was asked for is not there, or refuses.
-        MissingDependencyError: its package is not installed.
+        InputError: The choice is unknown.
+        BackendError: The chosen source does not exist on this machine, or refuses.
+        MissingDependencyError: The package of the chosen source is not installed.
     """
     if choice not in POWER_CHOICES:
         raise InputError(f"power source is '{choice}', expected one of {', '.join(POWER_CHOICES)}")

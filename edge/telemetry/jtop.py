@@ -32,15 +32,16 @@ _NEXT = "or choose --power sysfs or none"
 
 
 class JtopSource(PowerSource):
-    """Reads what jtop shows.
+    """Reads what the jtop service of jetson-stats shows.
 
-    `time_ns` is when a sample arrived: the service read the sensors up to one pass of its own before, which is
-    tens of milliseconds.
+    `time_ns` is the arrival of a sample: the service read the sensors up to one pass of its own before, which is tens
+    of milliseconds.
 
     Args:
-        interval_s: seconds between samples; a service that others use already keeps its own, which is then this
-            source's.
-        make_client: stands for the class jtop.jtop in tests; takes the interval in seconds.
+        interval_s: Seconds between samples. A service that others already use keeps its own interval, which this source
+            then takes over.
+        make_client: Function that takes the place of the class jtop.jtop in tests; its argument is the interval in
+            seconds.
     """
 
     name = "jtop"
@@ -54,11 +55,11 @@ class JtopSource(PowerSource):
         self._names: tuple[str, ...] = ()
 
     def open(self) -> None:
-        """Connect to the service.
+        """Connect to the jtop service.
 
         Raises:
-            MissingDependencyError: jetson-stats is not installed.
-            BackendError: the service is not there, is another version, or does not let this user in.
+            MissingDependencyError: Jetson-stats is not installed.
+            BackendError: The service does not run, has another version, or does not let this user in.
         """
         make_client = self._make_client or self._imported()
         self._client = _connect(make_client, self.interval_s)
@@ -103,10 +104,10 @@ class JtopSource(PowerSource):
         return jtop.jtop
 
     def read(self) -> PowerSample:
-        """Wait for the next sample and return it.
+        """Wait for the next sample, and return it.
 
         Raises:
-            BackendError: the stream ended, or repeats itself.
+            BackendError: The stream of samples ended, or repeats the same sample.
         """
         deadline = time.perf_counter_ns() + int(3e9 * max(self.interval_s, MIN_INTERVAL_S))
         while True:
@@ -127,7 +128,7 @@ class JtopSource(PowerSource):
                 raise _stream_ended(f"the same sample came again for {3 * self.interval_s:.1f} s")
 
     def close(self) -> None:
-        """Leave the service; harmless when not connected."""
+        """Disconnect from the service; a call without a connection does nothing."""
         client, self._client = self._client, None
         if client is not None:
             client.close()
@@ -177,7 +178,7 @@ def _connect(make_client: Callable[[float], Any], interval_s: float) -> Any:
 
 
 def _refusal(error: Exception) -> BackendError:
-    """Return what the client's error means to a person.
+    """Return an error that explains the client's error to a person.
 
     jtop has one exception class; its sentences tell the cases apart. Source: jtop/jtop.py of 4.3.2 and 7.2.2.
     """

@@ -13,13 +13,13 @@ GAP_INTERVALS = 3
 
 
 class PowerSampler:
-    """Reads an open source in a thread of its own, from `with` to its end.
+    """Reads an open power source in a thread of its own, as long as a `with` block lasts.
 
-    Times are those of time.perf_counter_ns, as latencies are. The first sample is there when the block begins.
+    Times are those of time.perf_counter_ns, as latencies are. The first sample has been read when the block begins.
 
     Attributes:
-        source: what is read.
-        failure: why the samples ended before their time; None while they go on.
+        source: Power source that is read.
+        failure: Reason why the samples ended early; None while they continue.
     """
 
     def __init__(self, source: PowerSource) -> None:
@@ -37,15 +37,15 @@ class PowerSampler:
 
     @property
     def samples(self) -> list[PowerSample]:
-        """What was seen until now, oldest first."""
+        """Samples that were read until now, the oldest first."""
         with self._sample_arrived:
             return list(self._samples)
 
     def __enter__(self) -> PowerSampler:
-        """Start, and wait for the first sample.
+        """Start the thread, and wait for the first sample.
 
         Raises:
-            BackendError: none came.
+            BackendError: The source gave no sample.
         """
         self._thread.start()
         with self._sample_arrived:
@@ -64,9 +64,9 @@ class PowerSampler:
         self._thread.join(2 * self.gap_limit_s)
 
     def wait_past(self, time_ns: int) -> None:
-        """Wait for a sample at `time_ns` or later, so that a window that ends there can be interpolated.
+        """Wait for a sample at `time_ns` or later, so that the end of a window can be interpolated.
 
-        A source that gives none is not waited for longer than its gaps may be; energy is refused then.
+        The wait is not longer than the longest allowed gap; without a sample, energy is refused later.
         """
         with self._sample_arrived:
             self._sample_arrived.wait_for(

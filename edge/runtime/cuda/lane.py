@@ -43,19 +43,19 @@ _COPY_STAGES = (UPLOAD, DOWNLOAD)
 
 
 class CudaLane(Lane):
-    """Carries frames through one engine.
+    """Carries frames through one TensorRT engine on the GPU.
 
     Args:
-        context: of the engine; current now.
-        network: the engine.
-        request: what the lane is for.
-        image: the kernels' code, of edge.runtime.cuda.build.load_image.
-        stream: the one stream on which the engine ever runs.
-        on_close: told when the lane is closed.
+        context: CUDA context of the engine; it is current during the construction.
+        network: Engine that labels the frames.
+        request: Sizes, format and depth of the lane.
+        image: Compiled kernels, from edge.runtime.cuda.build.load_image.
+        stream: The one stream on which the engine always runs.
+        on_close: Function that is called when the lane is closed.
 
     Raises:
-        BackendError: a call failed; everything is given back.
-        InputError: what is asked for does not go together.
+        BackendError: A call failed; everything that was allocated has been freed.
+        InputError: The parts of the request do not go together.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class CudaLane(Lane):
             return None
 
     def _record_graphs(self, graphs: GraphDriver) -> None:
-        """Record what a slot does with every frame; not every engine can be recorded, and then it goes call by call."""
+        """Record the work of each slot as a CUDA graph; an engine that cannot be recorded is enqueued call by call."""
         try:
             for number, slot in enumerate(self._slots):
                 enqueue = functools.partial(self._enqueue, slot, _record_external)
@@ -155,7 +155,7 @@ class CudaLane(Lane):
         return any(slot.graph is not None for slot in self._slots)
 
     def _warm_up(self, slot: Slot) -> None:
-        """Kernels are loaded, and TensorRT makes up its mind, before anything is recorded or timed."""
+        """Process a black frame: kernels are loaded and TensorRT is initialised before any recording or timing."""
         slot.frame.host[...] = 0
         self._start(slot)
         call("Event.synchronize", slot.events["done"].synchronize)
@@ -163,7 +163,7 @@ class CudaLane(Lane):
     # -------------------------------------------------------------------------------------------------------- frames
 
     def submit(self, frame: np.ndarray) -> None:
-        """Copy a frame into page-locked memory, and put all that is to be done with it on the streams."""
+        """Copy a frame into page-locked memory, and enqueue all of its work on the streams."""
         if not self._is_open:
             raise BackendError("the lane is closed")
         if not self._free:
@@ -181,7 +181,7 @@ class CudaLane(Lane):
         self._under_way.append(self._free.popleft())
 
     def collect(self) -> LaneResult:
-        """Wait for the oldest frame under way."""
+        """Wait for the oldest frame under way, and return its result."""
         if not self._under_way:
             raise BackendError("no frame is under way")
         number = self._under_way.popleft()
@@ -195,7 +195,7 @@ class CudaLane(Lane):
         return LaneResult(slot.labels.host, stage_ns, outputs, slot.picture.host if slot.picture is not None else None)
 
     def _finish(self, slot: Slot) -> dict[str, int]:
-        """Wait for a slot's frame, and return how long each stage took."""
+        """Wait for a slot's frame, and return the time of each stage in nanoseconds."""
         call("Event.synchronize", slot.events["done"].synchronize)
         stage_ns = {COPY: slot.copy_ns}
         for stage, (begin, end) in STAGE_EVENTS.items():
@@ -205,7 +205,7 @@ class CudaLane(Lane):
         return stage_ns
 
     def _start(self, slot: Slot) -> None:
-        """Put everything about a frame on the streams."""
+        """Enqueue all work of a frame on the streams."""
         if slot.not_finite.device is None:
             slot.not_finite.host[0] = 0
         compute = self._streams[INFERENCE]
@@ -227,7 +227,7 @@ class CudaLane(Lane):
         call("Event.record", slot.events[name].record, stream)
 
     def _enqueue(self, slot: Slot, record: Callable[[Any, Any], None]) -> None:
-        """Put on the computing stream what a graph holds: all of the frame, or what is between the copies."""
+        """Enqueue on the computing stream what a graph holds: the whole frame, or the part between the copies."""
         if not self._has_copy_streams:
             self._enqueue_upload(slot, record)
         self._enqueue_compute(slot, record)
@@ -285,7 +285,7 @@ class CudaLane(Lane):
         }
 
     def close(self) -> None:
-        """Wait for what is under way, and give everything back."""
+        """Wait for the frames under way, and free all memory of the lane."""
         if not self._is_open:
             return
         with self._context.current(), release_traceback_locals():
@@ -294,7 +294,7 @@ class CudaLane(Lane):
             self._finish_and_release()
 
     def _finish_and_release(self) -> None:
-        """Wait until nothing uses the memory any more, and give it back."""
+        """Wait until nothing uses the memory any more, and free it."""
         try:
             for name in self._streams:  # a stream in a local variable would outlive its context after a failure
                 call("Stream.synchronize", self._streams[name].synchronize)

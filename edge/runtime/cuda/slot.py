@@ -1,4 +1,4 @@
-"""The memory, the launches and the events of one frame under way."""
+"""Memory, launches and events of one frame under way on the GPU."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ ORDER_EVENTS = ("copied", "computed", "done")
 
 
 class Network(Protocol):
-    """What a lane knows of an engine: where it reads and writes, and how it is started.
+    """What a lane knows of an engine: its tensors, and how an inference is started.
 
     Attributes:
-        contract: input and outputs.
-        input_dtype: numpy.uint8 or numpy.float32.
-        graph_problem: why it is not to be recorded in a CUDA graph; None if it may be.
+        contract: Contract with the input and outputs of the engine.
+        input_dtype: Data type of the input, numpy.uint8 or numpy.float32.
+        graph_problem: Reason why the engine cannot be recorded in a CUDA graph; None if it can.
     """
 
     contract: Contract
@@ -52,27 +52,27 @@ class Network(Protocol):
     graph_problem: str | None
 
     def enqueue(self, addresses: dict[str, int], stream: Any, batch: int = 1) -> None:
-        """Put one inference on a stream.
+        """Enqueue one inference on a stream.
 
         Args:
-            addresses: tensor -> where it lies on the GPU.
-            stream: of pycuda.
-            batch: frames.
+            addresses: Tensor name -> address in the GPU's memory.
+            stream: pycuda stream on which the inference is enqueued.
+            batch: Number of frames in the input.
         """
 
     def renew_execution(self) -> None:
-        """Start afresh behind a capture that failed, where no recorded frame would be lost by that."""
+        """Create a new execution context after a failed capture, unless a recorded frame needs the old one."""
 
 
 @dataclass(frozen=True)
 class Scratch:
-    """What all frames of a lane share.
+    """Memory of the GPU that all frames of a lane share.
 
     Attributes:
-        tables: of both resizes and the palette, name -> address.
-        prepared: address of the resized frame.
-        addresses: tensor of the network -> where it lies.
-        winners: address of the best class of each node.
+        tables: Table name -> address, for the tables of both resizes and the palette.
+        prepared: Address of the resized frame, (height, width, 3) uint8.
+        addresses: Tensor name of the network -> address.
+        winners: Address of the best class of each logit node, (h, w) uint8.
     """
 
     tables: dict[str, int]
@@ -83,21 +83,21 @@ class Scratch:
 
 @dataclass
 class Slot:
-    """What one frame under way needs.
+    """Everything that one frame under way needs for itself.
 
     Attributes:
-        frame: the camera's, as it came.
-        labels: the label map.
-        not_finite: (1,) int32, not 0 where a logit was NaN or infinite.
-        outputs: those that are wanted on the host.
-        picture: frame and colours; None without a blend.
-        before: kernels in front of the network.
-        copies: (target, source, bytes) of the outputs that are wanted, on the GPU.
-        after: kernels behind it.
-        events: by name: those of STAGE_EVENTS tell the time, ORDER_EVENTS what has to come first.
-        downloads: what is copied to the host.
-        graph: everything that was recorded of it; None without.
-        copy_ns: how long the host took to copy the frame.
+        frame: Camera frame as it came.
+        labels: Label map of the frame.
+        not_finite: (1,) int32, which is not 0 where a logit was NaN or infinite.
+        outputs: Outputs of the network that are copied to the host, by name.
+        picture: Frame blended with the colours of its labels; None without a blend.
+        preprocess: Kernels that run before the network.
+        device_copies: Copies on the GPU of the wanted outputs: (target address, source address, bytes).
+        postprocess: Kernels that run after the network.
+        events: Events by name: those of STAGE_EVENTS measure time, those of ORDER_EVENTS keep the order of streams.
+        downloads: Buffers that are copied to the host.
+        graph: CUDA graph of the frame's work; None where it could not be recorded.
+        copy_ns: Time in nanoseconds in which the host copied the frame into page-locked memory.
     """
 
     frame: Buffer
@@ -115,22 +115,22 @@ class Slot:
 
 
 def frame_size(request: LaneRequest) -> tuple[int, int]:
-    """Return rows and columns of the frames, in pixels."""
+    """Return height and width of a request's frames, in pixels."""
     rows, columns = request.frame_shape[:2]
     return (rows * 2 // 3, columns) if request.color_order == "nv12" else (rows, columns)
 
 
 def allocate_scratch(context: CudaContext, resources: ResourceStack, network: Network, request: LaneRequest) -> Scratch:
-    """Take what all frames of a lane share: they are computed one after another, on one stream.
+    """Allocate what all frames of a lane share: they are computed one after another, on one stream.
 
     Args:
-        context: current.
-        resources: what gives it back.
-        network: the engine.
-        request: what the lane is for.
+        context: CUDA context, which is current.
+        resources: Stack that frees the memory.
+        network: Engine that labels the frames.
+        request: Sizes, format and depth of the lane.
 
     Raises:
-        InputError: a blend does not go with the frames.
+        InputError: The blend does not go with the format or size of the frames.
     """
     contract = network.contract
     tables = _upload_tables(context, resources, contract, request)
@@ -152,7 +152,7 @@ def allocate_scratch(context: CudaContext, resources: ResourceStack, network: Ne
 def _upload_tables(
     context: CudaContext, resources: ResourceStack, contract: Contract, request: LaneRequest
 ) -> dict[str, int]:
-    """Put the tables of both resizes and the palette into the GPU's memory; return name -> address."""
+    """Copy the tables of both resizes and the palette to the GPU; return table name -> address."""
     size = frame_size(request)
     rows, columns = launches.resize_tables(size, contract.height, contract.width)
     _, logit_height, logit_width = contract.output_shape[1:]
@@ -178,16 +178,16 @@ def allocate_slot(
     number: int,
     graphs: GraphDriver | None,
 ) -> Slot:
-    """Take everything that one frame under way needs for itself.
+    """Allocate everything that one frame under way needs for itself.
 
     Args:
-        context: current.
-        resources: what gives it back.
-        network: the engine.
-        request: what the lane is for.
-        scratch: what the slots share.
-        number: of the slot.
-        graphs: makes events that work in a graph; None for those of pycuda.
+        context: CUDA context, which is current.
+        resources: Stack that frees memory and events.
+        network: Engine that labels the frames.
+        request: Sizes, format and depth of the lane.
+        scratch: Memory that the slots share.
+        number: Number of the slot, from 0.
+        graphs: Driver that creates events which work in a graph; None for events of pycuda.
     """
     contract = network.contract
 
