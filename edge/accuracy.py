@@ -13,7 +13,7 @@ from edge.metrics import ConfusionMatrix
 from edge.records import record
 
 LabelFrame = Callable[[np.ndarray, int, int], np.ndarray]
-"""(frame_rgb (h, w, 3) uint8, height, width) -> (height, width) uint8 labels."""
+"""Function that labels a frame: (frame_rgb (h, w, 3) uint8, height, width) -> (height, width) uint8 labels."""
 
 
 @record(schema=1, what="accuracy record")

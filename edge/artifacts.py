@@ -26,7 +26,7 @@ from edge.errors import ContractError, InputError
 ARTIFACTS_ROOT = Path("artifacts")
 
 MAX_VARIANT_CHARACTERS = 48
-"""Characters that options may have in the name of a folder; of more there is a hash, and contract.json lists them."""
+"""Most characters of the options in a folder's name; longer ones become a hash, and contract.json lists them."""
 
 
 def spell_option(value: Any) -> str:

@@ -27,11 +27,11 @@ CONTRACT_FILE = "contract.json"
 GRAPH_FILE = "model.onnx"
 
 OWN_CLASSES = "own"
-"""In the place of a dataset: classes of a network that belong to none that the project knows."""
+"""Name in place of a dataset's for a network whose classes belong to no dataset of the project."""
 
 CENTRE_HEATMAP, OFFSETS, UNCERTAINTY = "centre heat map", "offsets", "uncertainty"
 OUTPUT_KINDS = (CENTRE_HEATMAP, OFFSETS, UNCERTAINTY)
-"""What an output beside the logits can mean.
+"""Meanings of an output beside the logits.
 
     centre heat map   (1 channel)  how much a position is the centre of mass of an instance, about 0 to 1
     offsets           (2 channels) from a position to the centre of its instance: rows, then columns, in

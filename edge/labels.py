@@ -16,7 +16,7 @@ import numpy as np
 _GOLDEN_RATIO = 0.618034
 
 IGNORE_ID = 255
-"""The id that label maps carry, after reading, where a pixel counts for nothing."""
+"""Train id of the pixels that are not counted, in a label map that has been read."""
 
 
 @dataclass(frozen=True)

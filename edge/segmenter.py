@@ -25,13 +25,13 @@ from edge.runtime.lane import Blend, Lane, LaneRequest
 
 NV12 = "nv12"
 FRAME_FORMATS = (*COLOR_ORDERS, NV12)
-"""What frames may be: three bytes a pixel in this order, or luma and half-size chroma as cameras and decoders give."""
+"""Formats of frames: three bytes a pixel in this order, or luma and half-size chroma as of cameras and decoders."""
 
 STAGES = ("preprocess", "inference", "postprocess")
-"""What the host does of a frame. A lane has stages of its own: see edge/runtime/cuda/slot.py."""
+"""Stages of a frame on the host. A lane has stages of its own: see edge/runtime/cuda/slot.py."""
 
 MAX_SIZES = 4
-"""Sizes of frames and label maps whose tables and memory are kept; a folder may have a size for every picture."""
+"""Most sizes whose tables and memory are kept; in a folder every picture may have a size of its own."""
 
 
 @dataclass(frozen=True)

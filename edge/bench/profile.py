@@ -23,7 +23,7 @@ CLOCKS = {
     "onnxruntime": "ONNX Runtime's profiler: host time of each kernel, with all its threads, in whole microseconds",
     "tensorrt": "TensorRT's IProfiler: CUDA events around each layer",
 }
-"""What measures a layer, by backend."""
+"""Backend -> text that names the profiler of layers and its clock."""
 
 
 def run_profile(runner: Runner, card: EngineCard, frames: FrameSet, runs: int) -> ProfileRecord:

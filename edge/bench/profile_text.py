@@ -7,7 +7,7 @@ from edge.bench.profile_record import ProfileRecord, by_cost, kind_totals, sum_s
 
 _NO_PRECISION = "-"
 _MIN_NAME_CHARACTERS = 24
-"""Characters that a name keeps however narrow the terminal is."""
+"""Fewest characters of a shortened name, also on a narrow terminal."""
 
 
 def profile_lines(record: ProfileRecord, top: int, width: int | None = None) -> list[str]:

@@ -25,7 +25,7 @@ __all__ = ["BACKENDS", "COORDINATE_RULES", "LabelUpsampler", "backend", "referen
 BACKENDS = ("native", "numpy")
 
 MAX_CLASSES = 256
-"""A label is a uint8."""
+"""Most classes of a network, since a label is a uint8."""
 
 _PADDING = 8  # kLanes of the kernel: it reads the weights of a whole vector of pixels
 _NOT_FINITE, _OUT_OF_MEMORY = 1, 2  # what the kernel returns

@@ -22,7 +22,7 @@ import numpy as np
 from edge.errors import InputError, SizeError
 
 COORDINATE_RULES = ("half_pixel", "align_corners")
-"""How a pixel's position in the logits follows from its place in the label map."""
+"""Names of the rules by which a pixel's position in the logits follows from its place in the label map."""
 
 MAX_SIDE = 1 << 16
 """Most nodes or pixels along a side; keeps a weight within 17 bits, so that its product with a logit is exact."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 WARMUP_RUNS = 2
-"""Runs of a profile before those that count: the first takes memory and makes the profiler's own events."""
+"""Runs of a profile before the measured ones: the first allocates memory and creates the profiler's events."""
 
 OTHER = "other"
-"""Kind of a layer of which neither its type nor its name says what it does."""
+"""Kind of a layer whose type and name do not tell what it computes."""
 
 
 @dataclass(frozen=True)

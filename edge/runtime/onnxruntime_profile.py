@@ -17,7 +17,7 @@ from edge.runtime.layer_time import OTHER, LayerTime, layer_precision
 _KERNEL_TIME = "_kernel_time"
 
 _PRECISIONS = {"float": "float32", "double": "float64"}
-"""Types that ONNX Runtime writes in its own way."""
+"""Type in ONNX Runtime's spelling -> NumPy's name, where the two differ."""
 
 
 def read_kernel_times(trace: Path, warmup_runs: int, runs: int) -> list[LayerTime]:

@@ -32,7 +32,7 @@ _PRECISIONS = (
     (r"bool", "bool"),
     (r"float", "float32"),
 )
-"""Words of a tensor's format, as versions from 8.5 to 11 spell them; the first that is found counts."""
+"""Patterns of a tensor's format in the spellings of versions 8.5 to 11; the first match decides."""
 
 _KINDS = (
     (r"deconv|convtranspose|conv\w*transpose", "Deconv"),
@@ -59,7 +59,7 @@ _KINDS = (
     (r"constant", "Constant"),
     (r"copy$", "Copy"),
 )
-"""What a fused layer is called after: of several that it is made of, the one that stands first here."""
+"""Patterns of operators and their kinds; the first that matches a part of a fused layer names the layer."""
 
 _COMPILED = "Myelin"
 
@@ -70,7 +70,7 @@ _NAME_RULES = (
     (r"_myl", _COMPILED),
     (r"^PWN\(", "PointWise"),
 )
-"""Names that TensorRT gives by itself."""
+"""Patterns of the names that TensorRT invents for layers, and their kinds."""
 
 
 @dataclass(frozen=True)

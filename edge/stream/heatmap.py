@@ -10,7 +10,7 @@ from edge.stream.painter import Painter
 from edge.stream.uncertainty import UncertaintyScale
 
 COLOR_MAP = cv2.COLORMAP_INFERNO
-"""Its lightness grows evenly from black to pale yellow, so that the order also holds for eyes that see few colours."""
+"""Colour map whose lightness grows evenly, so that the order also holds for eyes that see few colours."""
 
 
 class HeatMapPainter(Painter):

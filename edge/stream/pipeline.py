@@ -14,7 +14,7 @@ from edge.stream.fps_meter import FpsMeter
 from edge.stream.painter import Painter
 
 END_REASONS = ("source", "limit", "output", "interrupt")
-"""The source ended, a limit was reached, the window was closed or the one picture written, Ctrl-C."""
+"""Reasons of an end: the source ended, a limit was reached, the sink wants no more pictures, Ctrl-C."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ PICTURES_FPS = 2.0
 """Frames a second of a video that is made of pictures."""
 
 UNKNOWN_FPS = 25.0
-"""Frames a second of a video whose source claims no rate."""
+"""Frames a second of a video whose source reports no rate."""
 
 _QUIT_KEYS = (ord("q"), ord("Q"), 27)
 _INSTEAD = "--output FILE.mp4, FILE.png or FOLDER"

@@ -10,7 +10,7 @@ import numpy as np
 from edge.synthetic.seeded_random import wave, wave_slope
 
 NEAR_M = 0.7
-"""Nothing nearer to the camera than this is drawn."""
+"""Smallest distance from the camera at which something is drawn, in metres."""
 
 Point = "tuple[float, float, float]"
 """A point in view: metres to the right, metres above the ground, metres ahead."""

@@ -21,7 +21,7 @@ SCHEMA = 1
 _UNFINISHED_NAME = ".synthetic-unfinished"
 _CITIES = {"train": ("synthburg", "synthaven", "synthfurt"), "val": ("synthstadt", "synthmouth")}
 _VAL_FIRST_INDEX = 1_000_000
-"""Validation pictures are numbered from here, so neither part depends on the size of the other."""
+"""Number of the first validation picture, so that neither split depends on the size of the other."""
 
 
 def scene_paths(out: str | os.PathLike, part: str, index: int) -> dict[str, Path]:

@@ -57,7 +57,7 @@ def draw_person(canvas: Canvas, pose: Pose, scene_object: SceneObject, world: Wo
 
 
 _FAR_M = 60.0
-"""From here on a person is a few pixels: three bars do."""
+"""Distance in metres from which a person is a few pixels, so that three bars are enough."""
 
 
 def _far_figure(canvas: Canvas, pose: Pose, tall: float, colors: tuple, tag: int) -> None:

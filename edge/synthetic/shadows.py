@@ -29,7 +29,7 @@ _SIZES_M = {
     "caravan": (5.2, 1.9, 2.6),
     "gantry": (0.3, 12.0, 6.5),
 }
-"""Length, width and height of the box that stands in for each kind when it casts its shadow."""
+"""Kind -> length, width and height in metres of the box that casts the shadow of such an object."""
 
 
 def cast_shadows(canvas: Canvas, world: World, scene_objects: list[SceneObject]) -> None:

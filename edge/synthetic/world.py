@@ -14,14 +14,14 @@ from edge.synthetic.light import Light, draw_light
 from edge.synthetic.seeded_random import SeededRandom, wave
 
 BLOCK_M = 48.0
-"""Length of a block along the way."""
+"""Length of a block along the way, in metres."""
 JUNCTION_M = 13.0
-"""Length of the street that crosses at the beginning of some blocks."""
+"""Width of the street that crosses at the beginning of some blocks, in metres."""
 SIGHT_M = 190.0
-"""How far things are drawn."""
+"""Largest distance at which objects are drawn, in metres."""
 
 _LANE_SLOTS = 40
-"""Slots of a lane that can be in sight at once, at most: keeps instance numbers apart."""
+"""Most slots of a lane that are in sight at once; it keeps instance numbers apart."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Street:
 
 
 PARKED_M = 2.2
-"""Width of a row of parked cars."""
+"""Width of a row of parked cars, in metres."""
 
 
 def _draw_street(rng: SeededRandom) -> Street:
@@ -166,7 +166,10 @@ class World:
         light: Light and weather of the street.
         street: Cross-section of the street.
         course: Bends of the street.
-        random_key: Key of the random numbers of ground, sky and optics.
+        speed_mps: Speed of the camera along the way, in m/s.
+        camera_lane_m: Position of the camera right of the road's middle, in metres.
+        has_bridge: Whether bridges cross the street.
+        lanes: Lanes of moving and of parked objects.
     """
 
     def __init__(self, key: tuple) -> None:

@@ -14,7 +14,7 @@ from edge.telemetry.sysfs import SysfsSource
 __all__ = ["AUTO", "POWER_CHOICES", "PowerSample", "PowerSource", "open_power_source"]
 
 AUTO = "auto"
-"""What is there: jtop, else the kernel's files of a Jetson, else the graphics card that the engine runs on."""
+"""Choice of the first source that exists: jtop, the kernel's files of a Jetson, the engine's graphics card."""
 
 POWER_CHOICES = (AUTO, "jtop", "sysfs", "nvml", "none")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Sequence
 
 MIN_SAMPLES = 2
-"""Samples that have to lie within the window: with fewer, all of its energy is drawn by the samples around it."""
+"""Fewest samples within the window; with fewer, the samples around it would decide all of its energy."""
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,18 @@ from edge.errors import BackendError, MissingDependencyError
 from edge.telemetry.base import PowerSample, PowerSource, coverage_of_rails, total_of_rails_mw
 
 INTERVAL_S = 0.5
-"""Seconds that are asked for. The service reads far more than power; faster, it takes CPU from what is measured."""
+"""Requested seconds between samples: the service reads far more than power, and takes CPU from what is measured."""
 
 MIN_INTERVAL_S = 0.1
-"""Faster than this the service falls behind, and gives the same values again."""
+"""Shortest interval in s: the service cannot keep a faster one, and repeats the same values."""
 
 _ANSWER_S = 15.0
-"""The client waits without end for a service that accepts and does not answer; we do not."""
+"""Longest wait in s for an answer; the client itself waits without end for a service that accepts and is silent."""
 
 _OFFLINE_C = -256.0
 
 _USB_PORT = re.compile(r"(ucsi-source-psy-)?\d+-[0-9a-f]{4,}")
-"""A USB-C port by its address, which jetson-stats 4 lists as a rail: what it negotiated, not what anything draws."""
+"""Pattern of a USB-C port, which jetson-stats 4 lists as a rail; its value is negotiated, not consumed power."""
 
 _NEXT = "or choose --power sysfs or none"
 

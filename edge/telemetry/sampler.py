@@ -9,7 +9,7 @@ from edge.errors import BackendError
 from edge.telemetry.base import PowerSample, PowerSource
 
 GAP_INTERVALS = 3
-"""So many intervals without a sample are a gap: one that came late is not, two that are missing are."""
+"""Number of intervals without a sample that make a gap: one late sample makes none, two missing ones do."""
 
 
 class PowerSampler:

@@ -18,10 +18,10 @@ INTERVAL_S = 0.1
 """Seconds between samples. An INA3221 converts in a few ms, and reading a dozen files takes about one."""
 
 _GPU_NAMES = (".gpu", ".gv11b", ".ga10b", ".gp10b", "gpu-gpc-0")
-"""How the kernel names the GPU's clock domain: behind the address, by chip (JetPack 5) plainly (6), or Thor's."""
+"""Ends of the kernel's names of the GPU's clock domain in JetPack 5 (by chip), in JetPack 6, and on Thor."""
 
 _OFFLINE_C = -200.0
-"""Below it a reading is a mark for "switched off", which the kernel writes as -256 degrees."""
+"""Limit in degrees below which a value means "switched off", which the kernel writes as -256 degrees."""
 
 
 class SysfsSource(PowerSource):

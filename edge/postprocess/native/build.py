@@ -31,7 +31,7 @@ from edge.errors import StorageError
 from edge.user_cache import cache_folder
 
 SOURCE = Path(__file__).with_name("upsample_argmax.cpp")
-"""What is compiled; the headers lie beside it."""
+"""Path of the source that is compiled; its headers lie in the same folder."""
 
 COMPILERS = ("c++", "g++", "clang++")
 COMPILE_TIMEOUT_S = 120

@@ -30,13 +30,13 @@ from edge.runtime.cuda.nvrtc import find_nvrtc
 from edge.user_cache import cache_folder
 
 SOURCE = Path(__file__).with_name("kernels.cu")
-"""What is compiled."""
+"""Path of the source that is compiled."""
 
 INCLUDE_FOLDER = native.SOURCE.parent
-"""Where bilinear.h lies, the arithmetic that CPU and GPU share."""
+"""Folder of bilinear.h, the arithmetic that CPU and GPU share."""
 
 COMPILE_TIMEOUT_S = 300
-"""nvcc takes seconds on a workstation and a minute on a Jetson in its lowest power mode."""
+"""Longest run of nvcc, which takes seconds on a workstation and a minute on a Jetson in its lowest power mode."""
 
 # Labels rest on the order of their double operations: no contraction.
 FLAGS = ("--std=c++14", "--fmad=false")

@@ -32,10 +32,13 @@ STAGE_EVENTS = {
     POSTPROCESS: ("inferred", "labelled"),
     DOWNLOAD: ("download begins", "downloaded"),
 }
-"""Stage -> the events between which the device is at it."""
+"""Stage -> names of the events at its beginning and at its end."""
 
 ORDER_EVENTS = ("copied", "computed", "done")
-"""What another stream, or the host, waits for: the frame is on the GPU, its labels are, they are on the host."""
+"""Names of the events that another stream or the host waits for.
+
+They are recorded when the frame is on the GPU, when its labels are on the GPU, and when they are on the host.
+"""
 
 
 class Network(Protocol):

@@ -6,9 +6,8 @@ import pytest
 from edge.contract import UNCERTAINTY, OutputTensor
 from edge.errors import InputError
 from edge.labels import CITYSCAPES
-from edge.stream import overlay
+from edge.stream import overlay, text_overlay
 from edge.stream import painter as painter_module
-from edge.stream import text_overlay as lettering
 from edge.stream import uncertainty as uncertainty_module
 from edge.stream.overlay import overlay_rgb
 from edge.stream.uncertainty_stripes import STRIPE_SHARE, UncertaintyStripesPainter
@@ -123,7 +122,7 @@ def backings(monkeypatch):
 
     def note(picture, top, left, height, width):
         rectangles.append((top, left, top + height, left + width))
-        lettering.darken(picture, top, left, height, width)
+        text_overlay.darken(picture, top, left, height, width)
 
     for module in (painter_module, overlay, uncertainty_module):
         monkeypatch.setattr(module, "darken", note)
