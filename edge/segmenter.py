@@ -25,7 +25,7 @@ from edge.runtime.lane import Blend, Lane, LaneRequest
 
 NV12 = "nv12"
 FRAME_FORMATS = (*COLOR_ORDERS, NV12)
-"""Formats of frames: three bytes a pixel in this order, or luma and half-size chroma as of cameras and decoders."""
+"""Formats of frames: three bytes a pixel in this order, or NV12 (luma and half-size chroma) as cameras give it."""
 
 STAGES = ("preprocess", "inference", "postprocess")
 """Stages of a frame on the host. A lane has stages of its own: see edge/runtime/cuda/slot.py."""

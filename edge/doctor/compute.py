@@ -93,8 +93,8 @@ def _kernel_compiler(probe: MachineProbe) -> Finding:
     name = "kernel compiler"
     if probe.exists("usr/local/cuda/bin/nvcc"):
         return Finding(name, OK, "nvcc")
-    places = ("usr/local/cuda/lib64", "usr/local/cuda/targets/*/lib", "usr/lib/*", "opt/nvrtc")
-    found = [path for place in places for path in probe.glob(f"{place}/libnvrtc.so*")]
+    folders = ("usr/local/cuda/lib64", "usr/local/cuda/targets/*/lib", "usr/lib/*", "opt/nvrtc")
+    found = [path for folder in folders for path in probe.glob(f"{folder}/libnvrtc.so*")]
     wheels = (path for folder in probe.package_folders for path in folder.glob("nvidia/*/lib/libnvrtc.so*"))
     if found or any(wheels):
         return Finding(name, OK, "NVRTC")

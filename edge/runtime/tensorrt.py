@@ -145,7 +145,7 @@ class TensorRtRunner(Runner):
             self._allocate_buffers()
             self._context.leave()
         except BaseException as error:
-            # The frames of the failed call hold what is to be released, beyond the end of its context.
+            # The stack frames of the failed call would keep what is released here alive beyond its context.
             traceback.clear_frames(error.__traceback__)
             with contextlib.suppress(Exception):  # the first failure is the one to tell
                 self._resources.release()
@@ -335,9 +335,13 @@ class TensorRtRunner(Runner):
         return profile_execution(trt, execution, execute, runs, engine_layers(trt, self._resources["engine"]))
 
     def open_lane(self, request: LaneRequest) -> Lane | None:
-        """Allocate the memory for whole frames.
+        """Allocate the memory that carries whole frames through the GPU.
 
-        Returns None where the kernels cannot be compiled; `describe` then gives the reason.
+        Args:
+            request: Sizes, format and depth of the lane.
+
+        Returns:
+            An open lane; None where the kernels cannot be compiled: `describe` then gives the reason.
         """
         self._require_active()
         try:

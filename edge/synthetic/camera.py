@@ -113,13 +113,13 @@ class Camera:
             )
         return np.array(out, np.int32)
 
-    def may_show(self, places: list) -> bool:
+    def may_show(self, points: list) -> bool:
         """Return whether an upright object between points on the ground, (right, ahead), may be in the picture."""
         half_view = self.middle_px / self.focal_px
         return (
-            any(ahead > NEAR_M for _, ahead in places)
-            and any(right < ahead * half_view for right, ahead in places)
-            and any(right > -ahead * half_view for right, ahead in places)
+            any(ahead > NEAR_M for _, ahead in points)
+            and any(right < ahead * half_view for right, ahead in points)
+            and any(right > -ahead * half_view for right, ahead in points)
         )
 
     def ground_ahead(self) -> tuple[int, np.ndarray]:

@@ -80,9 +80,9 @@ def _extrude(canvas: Canvas, pose: Pose, points: list, wide: float, color: tuple
     return shown
 
 
-def _wheels(canvas: Canvas, pose: Pose, side: float, places: tuple, radius: float, tag: int) -> None:
+def _wheels(canvas: Canvas, pose: Pose, side: float, axles: tuple, radius: float, tag: int) -> None:
     normal = pose.normal(0.0, 1.0 if side > 0 else -1.0, 0.0)
-    for fore in places:
+    for fore in axles:
         for share, color in ((1.0, _TYRE), (0.58, (120.0, 122.0, 126.0))):
             ring = [pose.point(fore + c * radius * share, side, radius + s * radius * share) for c, s in _CIRCLE]
             canvas.fill(ring, color, tag, normal)

@@ -36,7 +36,6 @@ class SceneObject:
         random_key: Key of the random numbers that decide the object's looks.
         number: Instance number, 0 to 999, unique among the objects in sight.
         phase: Phase of a walk, in steps.
-        length_m: Length in metres, for an object that fills its position; else 0.
     """
 
     kind: str
@@ -46,11 +45,10 @@ class SceneObject:
     random_key: tuple
     number: int
     phase: float = 0.0
-    length_m: float = 0.0
 
 
 @dataclass(frozen=True)
-class Lane:
+class TrafficLane:
     """Moving objects of one speed in a row, so that they never meet.
 
     Attributes:
@@ -188,38 +186,44 @@ class World:
         self._junctions: dict[int, bool] = {}
         self._kinds: dict[tuple[int, int], str] = {}
 
-    def _draw_lanes(self, rng: SeededRandom) -> list[Lane]:
+    def _draw_lanes(self, rng: SeededRandom) -> list[TrafficLane]:
         street, busy, lanes = self.street, self._busy, []
         for index in range(street.lanes_right):
             # Slot 0 moves with the camera, so the distance to the car ahead stays.
             side = street.lane_m * (index + 0.5)
             speed = self.speed_mps if index == 0 else self.speed_mps * rng.uniform(0.7, 1.3)
             spacing = rng.uniform(14.0, 40.0)
-            lanes.append(Lane(_TRAFFIC, side, speed, spacing, 0.75 * busy, 0.0, 0.2, index == 0))
+            lanes.append(TrafficLane(_TRAFFIC, side, speed, spacing, 0.75 * busy, 0.0, 0.2, index == 0))
         for index in range(street.lanes_left):
             side = -street.lane_m * (index + 0.5)
-            lanes.append(Lane(_TRAFFIC, side, -rng.uniform(4.0, 13.0), rng.uniform(14.0, 36.0), 0.7 * busy, 1e6))
+            lanes.append(TrafficLane(_TRAFFIC, side, -rng.uniform(4.0, 13.0), rng.uniform(14.0, 36.0), 0.7 * busy, 1e6))
         if street.parking_left:
             side = street.road_left + PARKED_M / 2 + 0.1
-            lanes.append(Lane(_PARKED, side, 0.0, 7.2, rng.uniform(0.3, 0.95), rng.choice((0.0, 1e6)), 0.1))
+            lanes.append(TrafficLane(_PARKED, side, 0.0, 7.2, rng.uniform(0.3, 0.95), rng.choice((0.0, 1e6)), 0.1))
         if street.parking_right:
             side = street.road_right - PARKED_M / 2 - 0.1
-            lanes.append(Lane(_PARKED, side, 0.0, 7.2, rng.uniform(0.3, 0.95), 0.0, 0.1))
+            lanes.append(TrafficLane(_PARKED, side, 0.0, 7.2, rng.uniform(0.3, 0.95), 0.0, 0.1))
         for low, high in ((street.walk_left, street.road_left), (street.road_right, street.walk_right)):
             wide = high - low
             for share, speed, turn in ((0.35, rng.uniform(0.9, 1.6), 0.0), (0.65, -rng.uniform(0.9, 1.6), 1e6)):
                 lanes.append(
-                    Lane(_WALKERS, low + wide * share, speed, rng.uniform(5.5, 16.0), 0.65 * busy, turn, wide * 0.15)
+                    TrafficLane(
+                        _WALKERS, low + wide * share, speed, rng.uniform(5.5, 16.0), 0.65 * busy, turn, wide * 0.15
+                    )
                 )
         if rng.chance(0.75):
             side = street.road_right - (PARKED_M + 0.5 if street.parking_right else 0.6)
-            lanes.append(Lane((("cyclist", 1.0),), side, rng.uniform(3.0, 6.0), rng.uniform(14.0, 35.0), 0.6, 0.0))
+            lanes.append(
+                TrafficLane((("cyclist", 1.0),), side, rng.uniform(3.0, 6.0), rng.uniform(14.0, 35.0), 0.6, 0.0)
+            )
         if rng.chance(0.5):
             side = street.road_left + (PARKED_M + 0.5 if street.parking_left else 0.6)
-            lanes.append(Lane((("cyclist", 1.0),), side, -rng.uniform(3.0, 6.0), rng.uniform(14.0, 35.0), 0.5, 1e6))
+            lanes.append(
+                TrafficLane((("cyclist", 1.0),), side, -rng.uniform(3.0, 6.0), rng.uniform(14.0, 35.0), 0.5, 1e6)
+            )
         if street.rail_middle is not None:
             speed = rng.uniform(6.0, 20.0) * rng.choice((-1.0, 1.0))
-            lanes.append(Lane((("train", 1.0),), street.rail_middle, speed, 130.0, 0.8, 0.0, 0.0))
+            lanes.append(TrafficLane((("train", 1.0),), street.rail_middle, speed, 130.0, 0.8, 0.0, 0.0))
         return lanes
 
     def camera_along(self, time_s: float) -> float:

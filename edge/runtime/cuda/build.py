@@ -111,8 +111,8 @@ def find_compilers() -> Iterator[Compiler]:
 def find_nvcc() -> str | None:
     """Return the path of nvcc; None where it is not found."""
     home = os.environ.get("CUDA_HOME")
-    places = ([os.fspath(Path(home) / "bin" / "nvcc")] if home else []) + ["nvcc", "/usr/local/cuda/bin/nvcc"]
-    return next(filter(None, map(shutil.which, places)), None)
+    candidates = ([os.fspath(Path(home) / "bin" / "nvcc")] if home else []) + ["nvcc", "/usr/local/cuda/bin/nvcc"]
+    return next(filter(None, map(shutil.which, candidates)), None)
 
 
 class Nvcc:

@@ -94,7 +94,7 @@ class CudaLane(Lane):
             if self._graph_problem is None:
                 self._record_graphs(graphs)
         except BaseException as error:
-            # The frames of the failed call hold what is to be released, beyond the end of its context.
+            # The stack frames of the failed call would keep what is released here alive beyond its context.
             traceback.clear_frames(error.__traceback__)
             self._is_open = False
             with contextlib.suppress(Exception):  # the first failure is the one to tell
