@@ -13,20 +13,20 @@ from edge.metrics import ConfusionMatrix
 from edge.records import record
 
 LabelFrame = Callable[[np.ndarray, int, int], np.ndarray]
-"""(frame_rgb (h, w, 3) uint8, height, width) -> (height, width) uint8 labels."""
+"""Function that labels a frame: (frame_rgb (h, w, 3) uint8, height, width) -> (height, width) uint8 labels."""
 
 
 @record(schema=1, what="accuracy record")
 class Accuracy:
-    """What was measured on a labelled split.
+    """Accuracy of one network or engine on one labelled split.
 
     Attributes:
-        dataset: its name.
-        split: its split.
-        frame_count: frames that were counted.
-        miou: mean IoU, 0 to 1.
-        pixel_accuracy: share of pixels that are right, 0 to 1.
-        class_iou: class name -> IoU, None where the class is neither there nor predicted.
+        dataset: Name of the dataset, such as "camvid".
+        split: Name of the split, such as "val".
+        frame_count: Number of frames that were counted.
+        miou: Mean intersection over union, 0 to 1.
+        pixel_accuracy: Share of counted pixels whose label is right, 0 to 1.
+        class_iou: Class name -> IoU, 0 to 1; None where the class is neither in the labels nor predicted.
     """
 
     dataset: str
@@ -38,15 +38,15 @@ class Accuracy:
 
 
 def measure_accuracy(label_frame: LabelFrame, dataset: Dataset, show_progress: bool = False) -> Accuracy:
-    """Label every frame of a split at the size of its label map, and count.
+    """Label every frame of a split at the size of its label map, and return the accuracy.
 
     Args:
-        label_frame: what is measured.
-        dataset: a labelled split.
-        show_progress: print progress with the time left on stderr.
+        label_frame: Function that labels one frame: the network or engine that is measured.
+        dataset: Labelled split whose frames are labelled and compared.
+        show_progress: Whether progress and the time left are printed on stderr.
 
     Raises:
-        DatasetError: an unreadable frame or label map, or no pixel that counts.
+        DatasetError: A frame or label map cannot be read, or every pixel of the split is ignored.
     """
     matrix = ConfusionMatrix(dataset.table.class_count)
     with Progress("measure mIoU", len(dataset), "frame") as progress:

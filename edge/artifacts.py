@@ -25,8 +25,8 @@ from edge.errors import ContractError, InputError
 
 ARTIFACTS_ROOT = Path("artifacts")
 
-LONGEST_VARIANT = 48
-"""Characters that options may have in the name of a folder; of more there is a hash, and contract.json lists them."""
+MAX_VARIANT_CHARACTERS = 48
+"""Most characters of the options in a folder's name; longer ones become a hash, and contract.json lists them."""
 
 
 def spell_option(value: Any) -> str:
@@ -46,19 +46,19 @@ def artifact_folder(
     """Return the folder of one model, dataset and size; it need not exist yet.
 
     Args:
-        model: architecture.
-        dataset: whose classes it has.
-        height: input rows.
-        width: input columns.
-        root: folder of all artefacts.
-        options: of the architecture, those that are not at their defaults; their order does not matter.
-        batch: frames in one call.
+        model: Name of the architecture, such as "fastfcn".
+        dataset: Name of the dataset whose classes the network has.
+        height: Rows of the network's input, in pixels.
+        width: Columns of the network's input, in pixels.
+        root: Folder that holds the folders of all artefacts.
+        options: Options of the architecture that differ from their defaults; their order does not matter.
+        batch: Frames in one call of the network.
     """
     # Quoted, so that no value can lead into another folder or be taken for the next option.
     variant = "".join(
         f"+{name}-{quote(spell_option(value), safe='')}" for name, value in sorted((options or {}).items())
     )
-    if len(variant) > LONGEST_VARIANT:
+    if len(variant) > MAX_VARIANT_CHARACTERS:
         variant = f"+{len(options or {})}-options-{sha256_json(dict(options or {}))[:8]}"
     frames = f"-batch{batch}" if batch != 1 else ""
     return Path(root) / f"{model}{variant}-{dataset}-{height}x{width}{frames}"
@@ -66,12 +66,12 @@ def artifact_folder(
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary path beside `path` that becomes `path` when the block ends well.
+    """Give a temporary path beside `path`, which becomes `path` when the block ends without an error.
 
-    The suffixes are kept, since writers choose or check the format by them (`.weights.h5`).
+    The suffixes of the path are kept, since writers choose or check the format by them (`.weights.h5`).
 
     Raises:
-        StorageError: the folder cannot be made, or the disk is full.
+        StorageError: The folder cannot be created, or the disk is full.
     """
     target = Path(path)
     try:
@@ -97,7 +97,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
-    """Write a whole file, or leave what was there."""
+    """Write a file as a whole; after a failure the old file is still there."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         file.write(data)
         file.flush()
@@ -105,25 +105,25 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a whole UTF-8 text file, or leave what was there."""
+    """Write a UTF-8 text file as a whole; after a failure the old file is still there."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Write JSON that a person can read and a diff can follow."""
+    """Write a value as indented JSON, which a person can read and a diff can follow."""
     write_text(path, json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: str | os.PathLike, what: str) -> dict[str, Any]:
-    """Read a JSON object.
+    """Read a JSON object from a file.
 
     Args:
-        path: the file.
-        what: what the file is, for the message ("engine card").
+        path: Path of the file.
+        what: Kind of the file for messages, such as "engine card".
 
     Raises:
-        InputError: the file is not there, or may not be read.
-        ContractError: it is truncated, or not a JSON object.
+        InputError: The file does not exist, or this user may not read it.
+        ContractError: The file is truncated, or does not hold a JSON object.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -149,7 +149,7 @@ def sha256_file(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file's content, 64 hex digits.
 
     Raises:
-        InputError: the file is not there, or may not be read.
+        InputError: The file does not exist, or this user may not read it.
     """
     digest = hashlib.sha256()
     try:

@@ -22,15 +22,16 @@ _DEFAULT_CALIBRATOR = "percentile"
 
 @record(schema=1, what="calibration note")
 class CalibrationNote:
-    """How the ranges of an INT8 engine were found.
+    """Record of how the ranges of an INT8 engine were found.
 
     Attributes:
-        method: of the ranges of most tensors, such as "percentile"; "tensorrt-entropy" for TensorRT's own calibrator.
-        image_count: images that ranges were collected on.
-        images_from: dataset and split, or "synthetic scenes".
-        ranges_sha256: of ranges.json; "" where TensorRT collected them.
-        recipe: everything that was chosen, in words.
-        budget: what INT8 was allowed to cost, in words; "none" where nothing was enforced.
+        method: Calibration method of most tensors, such as "percentile"; "tensorrt-entropy" for TensorRT's own
+            calibrator.
+        image_count: Number of images on which the ranges were collected.
+        images_from: Dataset and split of these images, or "synthetic scenes".
+        ranges_sha256: SHA-256 of ranges.json; "" where TensorRT collected the ranges.
+        recipe: Sentence that describes which layers are quantised and how; "" in records without one.
+        budget: Accuracy that INT8 was allowed to cost as a text; "none" where no limit was set.
     """
 
     method: str
@@ -43,14 +44,14 @@ class CalibrationNote:
 
 @record(schema=1, what="layer precision")
 class LayerPrecision:
-    """What one layer with multiply-adds is computed in, and why.
+    """Precision that one layer with multiply-adds is computed in, and the reason for it.
 
     Attributes:
-        name: of the node.
-        operator: of ONNX, such as Conv.
-        multiply_adds: for one frame.
-        precision: "int8" or "float".
-        reason: why it is in float; "" for int8.
+        name: Name of the ONNX node.
+        operator: ONNX operator of the node, such as "Conv".
+        multiply_adds: Number of multiply-adds for one frame.
+        precision: Either "int8" or "float".
+        reason: Reason why the layer is computed in float; "" for an int8 layer.
     """
 
     name: str
@@ -62,18 +63,19 @@ class LayerPrecision:
 
 @record(schema=1, what="build check")
 class BuildCheck:
-    """The engine against the float graph it was built from, on real images.
+    """Comparison of an engine with the float graph that it was built from, on real images.
 
     Attributes:
-        image_count: frames that were compared.
-        images_from: dataset and split, or "synthetic scenes".
-        label_agreement: share of pixels with the label of the float graph, 0 to 1.
-        miou_float: mIoU of the float graph, 0 to 1; None without labels or trained weights.
-        miou_engine: mIoU of the engine on the same frames.
-        drop_low: lower end of the 95 % bootstrap interval of the engine's drop, in points.
-        drop_high: upper end.
-        miou_simulated: mIoU of INT8 simulated exactly, 0 to 1; None for a float engine.
-        label_agreement_simulated: share of pixels with the label of the float graph when simulated.
+        image_count: Number of frames that were compared.
+        images_from: Dataset and split of these frames, or "synthetic scenes".
+        label_agreement: Share of pixels whose label equals that of the float graph, 0 to 1.
+        miou_float: mIoU of the float graph, 0 to 1; None where there are no labels or no trained weights.
+        miou_engine: mIoU of the engine on the same frames, 0 to 1; None as for `miou_float`.
+        drop_low: Lower end of the 95 % bootstrap interval of the engine's loss of mIoU, in percentage points.
+        drop_high: Upper end of the same interval, in percentage points.
+        miou_simulated: mIoU of INT8 simulated exactly in float, 0 to 1; None for a float engine.
+        label_agreement_simulated: Share of pixels whose label equals that of the float graph when INT8 is simulated, 0
+            to 1; None for a float engine.
     """
 
     image_count: int
@@ -89,34 +91,36 @@ class BuildCheck:
 
 @record(schema=1, what="engine card")
 class EngineCard:
-    """Everything that decides whether an engine may be used here, and how good it is.
+    """Record of an engine: what it was built from, where it may run, and how good it is.
 
     Attributes:
-        contract: of the graph that it was built from.
-        backend: "tensorrt" or "onnxruntime".
-        backend_version: of that package.
-        precision: "float32", "float16" or "int8".
-        engine_file: name of the engine beside the card.
-        engine_sha256: of that file.
-        engine_bytes: its size.
-        built_from_sha256: of the graph that was built (model.onnx, or the Q/DQ graph).
-        machine: where it was built.
-        built_utc: ISO 8601.
-        build_seconds: time that the backend took.
-        int8_mac_share: share of multiply-adds done in INT8, 0 to 1; None for a float engine.
-        calibration: how its ranges were found; None for a float engine.
-        check: what was measured after the build.
-        notes: sentences that a user has to know.
-        layers: precision of every layer with multiply-adds; empty for a float engine.
-        dla_core: of a Jetson that the engine runs on; None for the GPU or the CPU.
-        is_version_compatible: whether later TensorRT versions of the same major one may load it.
-        is_hardware_compatible: whether other GPUs from Ampere on may load it.
-        batch_profile: (least, best, most) frames of one call; None where each call takes contract.batch frames.
-        workspace_mib: most scratch memory of a layer, in MiB; None for all of the GPU's.
-        optimization_level: of TensorRT's search for kernels, 0 to 5; None for TensorRT's own default.
-        has_layer_details: whether its layers can be asked for everything; layers.json lies beside it.
-        allows_tf32: whether its layers in float32 may multiply with 10 bits of mantissa, from Ampere on.
-        scale_source: one of SCALE_SOURCES for an int8 engine of our ranges on TensorRT; None for all others.
+        contract: Contract of the graph that the engine was built from.
+        backend: Backend that runs the engine, "tensorrt" or "onnxruntime".
+        backend_version: Version of the backend's package that built the engine.
+        precision: Precision of the engine, "float32", "float16" or "int8".
+        engine_file: File name of the engine in the folder of the card.
+        engine_sha256: SHA-256 of the engine file.
+        engine_bytes: Size of the engine file in bytes.
+        built_from_sha256: SHA-256 of the graph that was built (model.onnx, or the Q/DQ graph).
+        machine: Machine that the engine was built on.
+        built_utc: Time of the build in UTC, ISO 8601.
+        build_seconds: Time that the backend took for the build, in seconds.
+        int8_mac_share: Share of multiply-adds computed in INT8, 0 to 1; None for a float engine.
+        calibration: Record of how the ranges were found; None for a float engine.
+        check: Comparison with the float graph after the build; None where it was left out.
+        notes: Sentences that a user of the engine has to know.
+        layers: Precision of every layer with multiply-adds; empty for a float engine.
+        dla_core: Number of the DLA core of a Jetson that the engine runs on; None for the GPU or the CPU.
+        is_version_compatible: Whether later TensorRT versions of the same major version may load the engine.
+        is_hardware_compatible: Whether other GPUs from Ampere on may load the engine.
+        batch_profile: Least, best and most frames of one call; None where each call takes contract.batch frames.
+        workspace_mib: Most scratch memory that a layer may take, in MiB; None for all memory of the GPU.
+        optimization_level: Level of TensorRT's search for kernels, 0 to 5; None for TensorRT's default.
+        has_layer_details: Whether the engine inspector knows types and precisions of the layers; layers.json then lies
+            beside the card.
+        allows_tf32: Whether float32 layers may multiply in TF32, with 10 bits of mantissa, on GPUs from Ampere on.
+        scale_source: Source of the INT8 scales in a TensorRT engine that uses ranges of this project, one of
+            SCALE_SOURCES; None for all other engines.
     """
 
     contract: Contract
@@ -187,7 +191,7 @@ class EngineCard:
 
 
 def default_scale_source(dla_core: int | None) -> str:
-    """Return where an int8 engine of TensorRT takes its scales from: a DLA takes no Q/DQ pairs."""
+    """Return the default source of a TensorRT engine's INT8 scales: "qdq", or "cache" for a DLA without Q/DQ."""
     return "qdq" if dla_core is None else "cache"
 
 
@@ -195,11 +199,12 @@ def build_command(contract: Contract, *flags: str) -> str:
     """Return the command that builds an engine of a contract's model, dataset, size and options.
 
     Args:
-        contract: what is to be built; its batch is left out, since a flag says what an engine takes.
-        *flags: what else the engine is to be, such as "--int8".
+        contract: Contract of the network that is to be built. Its batch is left out, since a flag says what an engine
+            takes.
+        *flags: Further options of the command, such as "--int8".
 
     Returns:
-        A line for a shell; options are sorted by name and quoted where a shell needs it.
+        One line for a shell. Options of the architecture are sorted by name, and quoted where a shell needs it.
     """
     if contract.adopted_from is not None:
         return " ".join((contract.adoption_command(), *flags))
@@ -223,9 +228,9 @@ def read_card(folder: str | os.PathLike) -> EngineCard:
     """Read the card of an engine folder, and check that the engine is the file it describes.
 
     Raises:
-        InputError: there is no card, or no engine.
-        ContractError: the card is damaged, or of an unknown schema.
-        EngineMismatchError: the engine is truncated or was replaced.
+        InputError: There is no card, or no engine file.
+        ContractError: The card is damaged, or has an unknown schema.
+        EngineMismatchError: The engine file is truncated, or is not the one that the card describes.
     """
     card = read_record(EngineCard, Path(folder) / CARD_FILE)
     path = Path(folder) / card.engine_file
@@ -241,14 +246,14 @@ def read_card(folder: str | os.PathLike) -> EngineCard:
 
 
 def find_engine(path: str | os.PathLike) -> Path:
-    """Return the engine folder that a user means.
+    """Return the engine folder that a given path stands for.
 
     Args:
-        path: an engine folder, a file in one, or an artefact folder. In an artefact folder TensorRT
-            goes before ONNX Runtime, and int8 before float16 before float32; an engine for batches has to be named.
+        path: An engine folder, a file in one, or an artefact folder. In an artefact folder TensorRT goes before ONNX
+            Runtime, and int8 before float16 before float32. An engine for batches has to be named.
 
     Raises:
-        InputError: there is no engine.
+        InputError: There is no engine at this path.
     """
     given = Path(path)
     folder = given.parent if given.is_file() else given

@@ -27,11 +27,11 @@ CONTRACT_FILE = "contract.json"
 GRAPH_FILE = "model.onnx"
 
 OWN_CLASSES = "own"
-"""In the place of a dataset: classes of a network that belong to none that the project knows."""
+"""Name in place of a dataset's for a network whose classes belong to no dataset of the project."""
 
 CENTRE_HEATMAP, OFFSETS, UNCERTAINTY = "centre heat map", "offsets", "uncertainty"
 OUTPUT_KINDS = (CENTRE_HEATMAP, OFFSETS, UNCERTAINTY)
-"""What an output beside the logits can mean.
+"""Meanings of an output beside the logits.
 
     centre heat map   (1 channel)  how much a position is the centre of mass of an instance, about 0 to 1
     offsets           (2 channels) from a position to the centre of its instance: rows, then columns, in
@@ -42,14 +42,14 @@ OUTPUT_KINDS = (CENTRE_HEATMAP, OFFSETS, UNCERTAINTY)
 
 @record(schema=1, what="output tensor")
 class OutputTensor:
-    """An output beside the logits, (batch, channels, height / stride, width / stride) float32.
+    """One output beside the logits, (batch, channels, height / stride, width / stride) float32.
 
     Attributes:
-        name: of the tensor in the graph.
-        channels: how many.
-        kind: what it means, one of OUTPUT_KINDS.
-        unit: of its numbers, such as "nats" for a predictive entropy; "" where there is none.
-        maximum: largest value that it can take, to scale a picture by; None where there is no bound.
+        name: Name of the tensor in the graph.
+        channels: Number of channels.
+        kind: Meaning of the output, one of OUTPUT_KINDS.
+        unit: Unit of the values, such as "nats" for a predictive entropy; "" where they have none.
+        maximum: Largest value that the output can take, by which a picture is scaled; None where there is no bound.
     """
 
     name: str
@@ -67,28 +67,29 @@ class OutputTensor:
 
 @record(schema=2, what="contract")
 class Contract:
-    """Input and output of one graph, and what it was made from.
+    """Input and outputs of one graph, and what the graph was made from.
 
     Attributes:
-        model: architecture.
-        dataset: data set whose classes the logits have; OWN_CLASSES for classes of no data set here.
-        class_names: one per logit channel.
-        height: input rows.
-        width: input columns.
-        stride: input pixels per logit.
-        coordinates: rule of the upsampling, "half_pixel" or "align_corners".
-        input_name: tensor (batch, height, width, 3) uint8 RGB.
-        output_name: tensor (batch, classes, height / stride, width / stride) float32.
-        graph_sha256: of model.onnx.
-        weights: where its weights come from.
-        source_sha256: of the source files that define and export the network.
-        opset: of the graph.
-        versions: packages that made it.
-        options: of the architecture, such as {"depth": 101}; those that are not here have their defaults.
-        batch: frames in one call.
-        extra_outputs: what the network gives beside the logits.
-        adopted_from: (ONNX file, its contract) as a user gave them, of a graph that this project did not make
-            (export/adopt/adoption.py); None for one that it exported.
+        model: Name of the architecture, such as "fastfcn".
+        dataset: Name of the dataset whose classes the logits have; OWN_CLASSES for classes of no dataset of this
+            project.
+        class_names: Names of the classes, one for each channel of the logits.
+        height: Rows of the input, in pixels.
+        width: Columns of the input, in pixels.
+        stride: Input pixels for one logit, along each side.
+        coordinates: Coordinate rule of the upsampling, "half_pixel" or "align_corners".
+        input_name: Name of the input tensor, (batch, height, width, 3) uint8 RGB.
+        output_name: Name of the logits, (batch, classes, height / stride, width / stride) float32.
+        graph_sha256: SHA-256 of model.onnx.
+        weights: Origin of the weights in the graph.
+        source_sha256: SHA-256 of the source files that define and export the network.
+        opset: ONNX opset version of the graph.
+        versions: Package name -> version, of the packages that made the graph.
+        options: Options of the architecture that differ from their defaults, such as {"depth": 101}.
+        batch: Frames in one call.
+        extra_outputs: Outputs of the network beside the logits.
+        adopted_from: Paths of the ONNX file and of its contract as a user gave them, for a graph that this project did
+            not make (export/adopt/adoption.py); None for a graph that it exported.
     """
 
     model: str
@@ -135,10 +136,10 @@ class Contract:
             )
 
     def adoption_command(self) -> str:
-        """Return the command that makes this artefact of a given graph again, without what else an engine is to be.
+        """Return the command that builds an engine of an adopted graph, without the options that describe the engine.
 
         Raises:
-            ContractError: the graph is an export of this project.
+            ContractError: The graph was exported by this project, not adopted.
         """
         if self.adopted_from is None:
             raise ContractError(f"{self.model} was exported, not adopted. Next: {self.export_command()}")
@@ -146,7 +147,7 @@ class Contract:
         return f"python export/build_engine.py --onnx {graph} --contract {contract} --size {self.height}x{self.width}"
 
     def export_command(self) -> str:
-        """Return the command that makes this graph again; what a shell would misread is quoted."""
+        """Return the command that makes this graph again, quoted where a shell needs it."""
         if self.adopted_from is not None:
             return self.adoption_command()
         options = [f"{name}={spell_option(value)}" for name, value in sorted(self.options.items())]
@@ -159,28 +160,28 @@ class Contract:
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
-        """Shape of the input tensor, NHWC."""
+        """Shape of the input tensor: (batch, height, width, 3)."""
         return (self.batch, self.height, self.width, 3)
 
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
-        """Shape of the logits, NCHW."""
+        """Shape of the logits: (batch, classes, height / stride, width / stride)."""
         return (self.batch, len(self.class_names), self.height // self.stride, self.width // self.stride)
 
     @property
     def output_shapes(self) -> dict[str, tuple[int, int, int, int]]:
-        """Shape of every output by name, NCHW; the logits come first."""
+        """Shapes of all outputs by name, each (batch, channels, height, width); the logits come first."""
         batch, _, height, width = self.output_shape
         extra = {output.name: (batch, output.channels, height, width) for output in self.extra_outputs}
         return {self.output_name: self.output_shape, **extra}
 
 
 def read_contract(folder: str | os.PathLike) -> Contract:
-    """Read the contract of an artefact folder, and check that its graph is the one described.
+    """Read the contract of an artefact folder, and check that its graph is the one that it describes.
 
     Raises:
-        InputError: there is no contract or graph.
-        ContractError: the contract is damaged.
+        InputError: There is no contract, or no graph.
+        ContractError: The contract is damaged, or has an unknown schema.
         GraphError: model.onnx is not the file that the contract describes.
     """
     contract = read_record(Contract, Path(folder) / CONTRACT_FILE)

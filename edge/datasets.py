@@ -31,14 +31,14 @@ DATA_ROOT_VARIABLE = "SEGEDGE_DATA"
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame of a dataset and where its label map is.
+    """One frame of a dataset and the place of its label map.
 
     Attributes:
-        name: unique within its split, stable between machines.
-        group: city or sequence that the frame was taken in.
-        image_path: the frame.
-        label_path: the label map, None where the split has none.
-        labels_are_train_ids: the label map already holds train ids.
+        name: Name of the frame, unique within its split and the same on every machine.
+        group: City or sequence in which the frame was taken.
+        image_path: Path of the frame's image file.
+        label_path: Path of the label map; None where the split has none.
+        labels_are_train_ids: Whether the label map on disk holds train ids instead of file ids.
     """
 
     name: str
@@ -50,14 +50,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One split of a dataset.
+    """One split of a dataset on disk.
 
     Attributes:
-        name: key in LAYOUTS.
-        split: "train", "val" or "test".
-        root: its folder.
-        table: its classes.
-        samples: its frames in the order of their names.
+        name: Name of the dataset, a key of LAYOUTS.
+        split: Name of the split, "train", "val" or "test".
+        root: Folder of the dataset.
+        table: Class table of the dataset.
+        samples: Frames of the split in the order of their names.
     """
 
     name: str
@@ -77,22 +77,22 @@ class Dataset:
         """Return the label map of frame `index`.
 
         Returns:
-            (height, width) uint8 train ids, IGNORE_ID where a pixel counts for nothing.
+            (height, width) uint8 train ids; IGNORE_ID where a pixel is not counted.
 
         Raises:
-            DatasetError: there is no label map, or it holds ids that the dataset does not have.
+            DatasetError: There is no label map, or it holds ids that the dataset does not have.
         """
         ids, lookup, _ = self._read_ids(index)
         return lookup.astype(np.uint8)[ids]
 
     def count_labels(self, index: int) -> np.ndarray:
-        """Return how many pixels of frame `index` each train id has; faster than reading its label map.
+        """Return the number of pixels of each train id in frame `index`; this is faster than reading the label map.
 
         Returns:
-            (256,) int64; at IGNORE_ID the pixels that count for nothing.
+            (256,) int64; the pixels that are not counted are at IGNORE_ID.
 
         Raises:
-            DatasetError: as read_labels.
+            DatasetError: There is no label map, or it holds ids that the dataset does not have.
         """
         _, lookup, id_counts = self._read_ids(index)
         counts = np.zeros(256, np.int64)
@@ -128,7 +128,7 @@ class Dataset:
         """Return frame `index` and its label map, which have the same size.
 
         Raises:
-            DatasetError: as read_labels, and where the sizes differ.
+            DatasetError: The frame has no usable label map, or the two differ in size.
         """
         frame_rgb, labels = self.read_frame(index), self.read_labels(index)
         if frame_rgb.shape[:2] != labels.shape:
@@ -180,7 +180,7 @@ def _list_camvid(root: Path, split: str, name: str) -> list[Sample]:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a dataset lies on disk: its classes, and the function that lists a split."""
+    """Layout of a dataset on disk: its classes, the function that lists a split, and how to obtain the files."""
 
     table: ClassTable
     list_samples: Callable[[Path, str, str], list[Sample]]
@@ -195,10 +195,10 @@ LAYOUTS: dict[str, Layout] = {
 
 
 def class_table(dataset: str) -> ClassTable:
-    """Return the classes of a dataset.
+    """Return the class table of a dataset.
 
     Raises:
-        DatasetError: the project does not know the dataset.
+        DatasetError: The project does not know the dataset.
     """
     if dataset not in LAYOUTS:
         raise DatasetError(f"dataset is '{dataset}', expected one of: {', '.join(LAYOUTS)}")
@@ -206,24 +206,25 @@ def class_table(dataset: str) -> ClassTable:
 
 
 def default_data_dir(dataset: str) -> Path:
-    """Return where a dataset is looked for without --data-dir: $SEGEDGE_DATA/<name>, or data/<name>."""
+    """Return the folder of a dataset without --data-dir: $SEGEDGE_DATA/<name>, or data/<name>."""
     return Path(os.environ.get(DATA_ROOT_VARIABLE, "data")) / dataset
 
 
 def open_dataset(
     name: str, data_dir: str | os.PathLike | None, split: str, labelled: bool = True, limit: int | None = None
 ) -> Dataset:
-    """Open one split of a dataset; nothing but the list of files is read.
+    """Open one split of a dataset; only the list of files is read.
 
     Args:
-        name: key in LAYOUTS.
-        data_dir: the dataset's folder; None for the default one.
-        split: "train", "val" or "test".
-        labelled: refuse the split when a frame has no label map.
-        limit: keep at most this many frames, spread evenly over the split.
+        name: Name of the dataset, a key of LAYOUTS.
+        data_dir: Folder of the dataset; None for the default folder.
+        split: Name of the split, "train", "val" or "test".
+        labelled: Whether a frame without a label map is an error.
+        limit: Most frames that are kept, spread evenly over the split; None for all.
 
     Raises:
-        DatasetError: unknown name, missing folder, other layout, no frames, or frames without labels.
+        DatasetError: The name is unknown, the folder is missing or has another layout, or there are no frames or no
+            labels.
     """
     table = class_table(name)
     root = Path(data_dir) if data_dir is not None else default_data_dir(name)

@@ -1,6 +1,6 @@
-"""Frames to work on: of a dataset split, of a folder, or drawn; labelled or not.
+"""Sets of frames to work on: of a dataset split, of a folder of pictures, or drawn; labelled or not.
 
-Calibration, parity, benchmarks and overlays all take a FrameSet, and do not care which it is.
+Calibration, parity checks, benchmarks and overlays take any FrameSet, whatever it is made of.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from edge.imaging import list_images, read_rgb
 
 
 class FrameSet(abc.ABC):
-    """A known number of frames, read one at a time.
+    """A known number of frames, which are read one at a time.
 
     Attributes:
-        description: where they come from, in words ("camvid val").
-        names: one per frame.
+        description: Origin of the frames as a text, such as "camvid val".
+        names: Names of the frames, one for each.
     """
 
     def __init__(self, description: str, names: list[str]) -> None:
@@ -40,7 +40,7 @@ class FrameSet(abc.ABC):
 
     @abc.abstractmethod
     def digest(self, index: int) -> str:
-        """Return the SHA-256 that frame `index` is known by."""
+        """Return a SHA-256 that identifies the content of frame `index`."""
 
 
 class DatasetFrames(FrameSet):
@@ -56,19 +56,19 @@ class DatasetFrames(FrameSet):
         return self.dataset.read_frame(self._indices[index])
 
     def digest(self, index: int) -> str:
-        """Return the SHA-256 of the image file."""
+        """Return the SHA-256 of the image file of frame `index`."""
         return sha256_file(self.dataset.samples[self._indices[index]].image_path)
 
     def chosen(self) -> Dataset:
-        """Return the dataset with these frames alone, in this order."""
+        """Return the dataset with only these frames, in this order."""
         return dataclasses.replace(self.dataset, samples=tuple(self.dataset.samples[i] for i in self._indices))
 
 
 class FolderFrames(FrameSet):
-    """Pictures of a folder, or one picture.
+    """The pictures of a folder, or one picture.
 
     Raises:
-        ImageError: there is no such folder or picture, or the folder holds none.
+        ImageError: There is no such folder or picture, or the folder holds no picture.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -88,11 +88,11 @@ class FolderFrames(FrameSet):
         return read_rgb(self._paths[index])
 
     def digest(self, index: int) -> str:
-        """Return the SHA-256 of the file."""
+        """Return the SHA-256 of the picture file of frame `index`."""
         return sha256_file(self._paths[index])
 
 
-class SomeFrames(FrameSet):
+class FrameSubset(FrameSet):
     """Some frames of another set, in a given order."""
 
     def __init__(self, frames: FrameSet, indices: list[int]) -> None:
@@ -104,18 +104,18 @@ class SomeFrames(FrameSet):
         return self._frames.read(self._indices[index])
 
     def digest(self, index: int) -> str:
-        """Return the SHA-256 that frame `index` is known by."""
+        """Return the SHA-256 by which the other set identifies frame `index`."""
         return self._frames.digest(self._indices[index])
 
 
 class SyntheticFrames(FrameSet):
-    """Street scenes drawn by edge.synthetic.
+    """Street scenes that edge.synthetic draws.
 
     Args:
-        count: how many.
-        height: rows; a size that streets are not drawn at becomes the nearest one that they are.
-        width: columns, likewise.
-        seed: of the drawing; frames of two seeds are different scenes.
+        count: Number of frames.
+        height: Rows of a frame in pixels; a size that streets cannot be drawn at becomes the nearest possible one.
+        width: Columns of a frame in pixels, limited in the same way.
+        seed: Seed of the drawing; different seeds give different scenes.
     """
 
     DESCRIPTION = "synthetic scenes"
@@ -127,12 +127,12 @@ class SyntheticFrames(FrameSet):
     def read(self, index: int) -> np.ndarray:
         """Return frame `index` as (height, width, 3) uint8 RGB."""
         from edge.synthetic import draw_scene
-        from edge.synthetic.scene import LARGEST_HEIGHT, LARGEST_WIDTH, SMALLEST_HEIGHT, SMALLEST_WIDTH
+        from edge.synthetic.scene import MAX_HEIGHT, MAX_WIDTH, MIN_HEIGHT, MIN_WIDTH
 
-        height = min(max(self._size[0], SMALLEST_HEIGHT), LARGEST_HEIGHT)
-        width = min(max(self._size[1], SMALLEST_WIDTH), LARGEST_WIDTH)
+        height = min(max(self._size[0], MIN_HEIGHT), MAX_HEIGHT)
+        width = min(max(self._size[1], MIN_WIDTH), MAX_WIDTH)
         return draw_scene(self._seed, index, height, width).frame_rgb
 
     def digest(self, index: int) -> str:
-        """Return the SHA-256 of the name: equal seeds and sizes draw equal scenes."""
+        """Return the SHA-256 of the frame's name and size, since equal seeds and sizes draw equal scenes."""
         return hashlib.sha256(f"{self.names[index]} {self._size}".encode()).hexdigest()

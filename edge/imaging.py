@@ -1,4 +1,4 @@
-"""Reading and writing pictures, with OpenCV, which every machine of the project has."""
+"""Reading and writing of pictures with OpenCV, which every machine of the project has."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _PNG_SIGNATURE, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 
 
-def quieten_opencv() -> None:
-    """Keep OpenCV's own log off stderr, where an error is one line; OPENCV_LOG_LEVEL goes before this.
+def silence_opencv_log() -> None:
+    """Keep OpenCV's own log off stderr, so that an error is one line; $OPENCV_LOG_LEVEL overrides this.
 
-    OpenCV 5 has the setting in another place than OpenCV 4.
+    OpenCV 5 has the setting in another module than OpenCV 4.
     """
     if "OPENCV_LOG_LEVEL" in os.environ:
         return
-    for place in (getattr(getattr(cv2, "utils", None), "logging", None), cv2):
-        if hasattr(place, "setLogLevel"):
-            place.setLogLevel(0)
+    for module in (getattr(getattr(cv2, "utils", None), "logging", None), cv2):
+        if hasattr(module, "setLogLevel"):
+            module.setLogLevel(0)
             return
 
 
@@ -47,7 +47,7 @@ def _decode(path: str | os.PathLike, flags: int) -> np.ndarray:
         raise ImageError(f"image not found: {path}") from None
     except OSError as error:
         raise ImageError(f"image {path} cannot be read: {error.strerror or error}") from None
-    quieten_opencv()
+    silence_opencv_log()
     try:
         image = None if not data or _is_truncated(data) else cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
@@ -58,15 +58,15 @@ def _decode(path: str | os.PathLike, flags: int) -> np.ndarray:
 
 
 def read_rgb(path: str | os.PathLike) -> np.ndarray:
-    """Read a picture as (height, width, 3) uint8 RGB, whatever it was stored as."""
+    """Read a picture as (height, width, 3) uint8 RGB, whatever channels and depth the file has."""
     return cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def read_ids(path: str | os.PathLike) -> np.ndarray:
-    """Read a label map as it is stored: (height, width), uint8 or uint16.
+    """Read a label map without conversion: (height, width), uint8 or uint16.
 
     Raises:
-        ImageError: the file is missing, damaged, or has colour channels.
+        ImageError: The file is missing, damaged, or has colour channels.
     """
     ids = _decode(path, cv2.IMREAD_UNCHANGED)
     if ids.ndim != 2:
@@ -75,15 +75,15 @@ def read_ids(path: str | os.PathLike) -> np.ndarray:
 
 
 def write_image(path: str | os.PathLike, pixels: np.ndarray) -> None:
-    """Write a picture whole, or leave what was there.
+    """Write a picture as a whole; after a failure the old file is still there.
 
     Args:
-        path: the file; its suffix chooses the format.
+        path: Path of the file; its suffix chooses the format.
         pixels: (height, width, 3) uint8 RGB, or (height, width) uint8 or uint16 ids.
 
     Raises:
-        ImageError: the suffix names no format of pictures.
-        StorageError: it could not be written.
+        ImageError: The suffix is not that of a known picture format.
+        StorageError: The file cannot be written.
     """
     suffix = Path(path).suffix
     if suffix.lower() not in IMAGE_SUFFIXES:
@@ -99,7 +99,7 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
     """Return the pictures of a folder in the order of their names.
 
     Raises:
-        ImageError: the folder is missing or holds no picture.
+        ImageError: The folder is missing or holds no picture.
     """
     root = Path(folder)
     if not root.is_dir():

@@ -16,18 +16,18 @@ import numpy as np
 _GOLDEN_RATIO = 0.618034
 
 IGNORE_ID = 255
-"""The id that label maps carry, after reading, where a pixel counts for nothing."""
+"""Train id of the pixels that are not counted, in a label map that has been read."""
 
 
 @dataclass(frozen=True)
 class ClassTable:
-    """The classes of one dataset, in the order of their train ids.
+    """The classes of one dataset in the order of their train ids.
 
     Attributes:
-        name: table name, as contracts and cards spell it.
-        class_names: one name per train id.
-        colors_rgb: one (red, green, blue) per train id, 0 to 255.
-        raw_to_train: file id -> train id, or IGNORE_ID; file ids absent here are unknown.
+        name: Name of the table, as contracts and cards spell it.
+        class_names: Names of the classes, one for each train id.
+        colors_rgb: Colours of the classes, one (red, green, blue) for each train id, 0 to 255.
+        raw_to_train: File id -> train id, or IGNORE_ID; a file id that is not here is unknown.
     """
 
     name: str
@@ -37,14 +37,14 @@ class ClassTable:
 
     @property
     def class_count(self) -> int:
-        """Number of classes, the ignored ones left out."""
+        """Number of classes without the ignored ones."""
         return len(self.class_names)
 
     def raw_lookup(self) -> np.ndarray:
-        """Return the file id -> train id table.
+        """Return the table from file ids to train ids.
 
         Returns:
-            (256,) int16: the train id, IGNORE_ID where ignored, -1 where the file id is unknown.
+            (256,) int16: the train id, IGNORE_ID where the file id is ignored, -1 where it is unknown.
         """
         table = np.full(256, -1, np.int16)
         for raw_id, train_id in self.raw_to_train.items():
@@ -153,7 +153,7 @@ CLASS_TABLES: dict[str, ClassTable] = {table.name: table for table in (CITYSCAPE
 
 
 def palette_for(class_names: tuple[str, ...]) -> np.ndarray:
-    """Return the colours of a network's classes: those of the table with these names, else distinct ones.
+    """Return the colours of a network's classes: those of the class table with these names, else distinct colours.
 
     Returns:
         (256, 3) uint8 RGB; black beyond the classes.

@@ -1,4 +1,4 @@
-"""What this machine is: for cards, records and the check before an engine is loaded."""
+"""Description of this machine for cards, records and the check before an engine is loaded."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from edge.records import record
 
 @record(schema=1, what="machine")
 class Machine:
-    """One machine, as far as it decides what an engine does on it.
+    """One machine, as far as it decides how an engine runs on it.
 
     Attributes:
-        system: operating system and release.
-        architecture: "x86_64", "aarch64".
-        cpu: model name.
-        cpu_count: cores that this process may use.
-        board: Jetson model, None elsewhere.
-        l4t: release of NVIDIA's Linux for Tegra, None elsewhere.
-        gpu: name of the first CUDA device; None where there is none.
-        compute_capability: of that device, such as "8.7".
+        system: Operating system and its release.
+        architecture: Architecture of the processor, "x86_64" or "aarch64".
+        cpu: Model name of the processor.
+        cpu_count: Number of cores that this process may use.
+        board: Model of the Jetson; None on other machines.
+        l4t: Release of NVIDIA's Linux for Tegra, such as "35.4.1"; None on other machines.
+        gpu: Name of the first CUDA device, such as "Orin"; None where there is none.
+        compute_capability: Compute capability of the first CUDA device, such as "8.7"; None where there is none.
     """
 
     system: str
@@ -60,7 +60,7 @@ def _l4t_release() -> str | None:
 
 @functools.lru_cache(maxsize=1)
 def this_machine() -> Machine:
-    """Return what this machine is; the GPU is asked through the driver, never through TensorRT."""
+    """Return the description of this machine; the CUDA driver is asked for the GPU, never TensorRT."""
     from edge.runtime.cuda_driver import first_gpu
 
     gpu = first_gpu()

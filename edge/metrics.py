@@ -1,4 +1,4 @@
-"""Intersection over union, counted over a whole set."""
+"""Intersection over union and pixel accuracy, counted over a whole set of frames."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from edge.labels import IGNORE_ID
 
 
 class ConfusionMatrix:
-    """Counts of (true class, predicted class) pixels.
+    """Number of pixels for each pair of true class and predicted class.
 
     Attributes:
-        counts: (classes, classes) int64, rows are the truth.
+        counts: (classes, classes) int64; rows are true classes, columns predicted ones.
     """
 
     def __init__(self, class_count: int) -> None:
@@ -20,14 +20,14 @@ class ConfusionMatrix:
         self.counts = np.zeros((class_count, class_count), np.int64)
 
     def update(self, truth: np.ndarray, predicted: np.ndarray) -> None:
-        """Count one frame.
+        """Count the pixels of one frame.
 
         Args:
-            truth: (height, width) uint8 train ids; IGNORE_ID counts for nothing.
+            truth: (height, width) uint8 train ids; pixels with IGNORE_ID are not counted.
             predicted: (height, width) uint8 labels below class_count.
 
         Raises:
-            InputError: the shapes differ, or a label is outside the classes.
+            InputError: The shapes differ, or a label is outside the classes.
         """
         if truth.shape != predicted.shape:
             raise InputError(f"labels are {predicted.shape}, the truth is {truth.shape}, expected the same size")
@@ -41,28 +41,28 @@ class ConfusionMatrix:
         self.counts += joint[: self.class_count, : self.class_count]
 
     def class_iou(self) -> list[float | None]:
-        """Return the IoU of each class, 0 to 1; None where it is neither in the truth nor predicted."""
+        """Return the IoU of each class, 0 to 1; None where a class is neither in the truth nor predicted."""
         hits = np.diag(self.counts)
         union = self.counts.sum(0) + self.counts.sum(1) - hits
         return [float(hit / total) if total else None for hit, total in zip(hits, union)]
 
     def miou(self) -> float | None:
-        """Return the mean of the class IoUs that exist, 0 to 1; None with no pixel counted.
+        """Return the mean of the class IoUs that exist, 0 to 1; None when no pixel was counted.
 
-        As in the official Cityscapes evaluation, a class that is predicted though the set has none
-        of it counts with an IoU of 0.
+        As in the official Cityscapes evaluation, a class that is predicted although the set has none of it counts with
+        an IoU of 0.
         """
         values = [value for value in self.class_iou() if value is not None]
         return float(np.mean(values)) if values else None
 
     def pixel_accuracy(self) -> float | None:
-        """Return the share of counted pixels that are right, 0 to 1."""
+        """Return the share of counted pixels whose label is right, 0 to 1; None when no pixel was counted."""
         total = int(self.counts.sum())
         return float(np.trace(self.counts) / total) if total else None
 
 
 def label_agreement(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the share of pixels with the same label in two maps of one size, 0 to 1."""
+    """Return the share of pixels that have the same label in two label maps of one size, 0 to 1."""
     if first.shape != second.shape:
         raise InputError(f"label maps are {first.shape} and {second.shape}, expected the same size")
     return float(np.mean(first == second))

@@ -1,8 +1,7 @@
-"""From a camera's frame to the tensor that a network takes.
+"""Conversion of a camera's frame to the tensor that a network takes.
 
-Normalisation is inside the graph (see edge.contract), so this is a resize and, for frames of
-OpenCV, a change of channel order. The resize is bilinear with half-pixel coordinates and without
-antialiasing, as in training.
+Normalisation is inside the graph (see edge.contract), so this is a resize and, for frames of OpenCV, a change of the
+channel order. The resize is bilinear with half-pixel coordinates and without antialiasing, as in training.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ COLOR_ORDERS = ("rgb", "bgr")
 
 
 class FramePreparer:
-    """Resizes frames of any size to one network's input, into a buffer that is made once.
+    """Resizes frames of any size to the input of one network, into a buffer that is allocated once.
 
-    The buffer is overwritten by the next call; one preparer serves one thread.
+    The next call overwrites the buffer; one preparer serves one thread.
 
     Args:
-        height: network rows.
-        width: network columns.
-        color_order: channel order of the frames that will come, "rgb" or "bgr".
+        height: Rows of the network's input, in pixels.
+        width: Columns of the network's input, in pixels.
+        color_order: Channel order of the frames, "rgb" or "bgr".
     """
 
     def __init__(self, height: int, width: int, color_order: str = "bgr") -> None:
@@ -35,7 +34,7 @@ class FramePreparer:
         self._resized = np.empty((height, width, 3), np.uint8)
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:
-        """Prepare one frame.
+        """Prepare one frame for the network.
 
         Args:
             frame: (h, w, 3) uint8.
@@ -44,7 +43,7 @@ class FramePreparer:
             (1, height, width, 3) uint8 RGB, C-contiguous.
 
         Raises:
-            InputError: the frame has another shape or dtype.
+            InputError: The frame has another shape or dtype.
         """
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
             raise InputError(f"frame is {frame.shape} {frame.dtype}, expected (height, width, 3) uint8")
@@ -61,16 +60,16 @@ class FramePreparer:
 
 
 def to_nv12(frame_bgr: np.ndarray) -> np.ndarray:
-    """Return a frame as cameras and decoders give it: luma, and below it pairs of U and V at half the size.
+    """Convert a frame to NV12, the format of cameras and decoders: luma, and below it U and V at half the size.
 
     Args:
         frame_bgr: (h, w, 3) uint8 with even sides.
 
     Returns:
-        (h * 3 / 2, w) uint8, ITU-R BT.601.
+        (h * 3 / 2, w) uint8, converted by ITU-R BT.601.
 
     Raises:
-        InputError: a side is odd.
+        InputError: A side is odd.
     """
     height, width = frame_bgr.shape[:2]
     if height % 2 or width % 2:
@@ -81,5 +80,5 @@ def to_nv12(frame_bgr: np.ndarray) -> np.ndarray:
 
 
 def prepare_rgb(frame_rgb: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Prepare one RGB frame into a new tensor, (1, height, width, 3) uint8."""
+    """Resize one RGB frame into a new tensor, (1, height, width, 3) uint8."""
     return FramePreparer(height, width, "rgb")(frame_rgb)

@@ -1,4 +1,4 @@
-"""Where weights come from: a card says it, because only trained weights have an accuracy."""
+"""Origin of a network's weights; a card names it, because only trained weights have an accuracy."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class WeightsProvenance:
     """Origin of the weights in a graph.
 
     Attributes:
-        kind: "trained" (a run of this project), "imported" (a published checkpoint), "given" (inside an ONNX
-            graph that this project did not make) or "random" (nobody trained them).
-        source: run folder, checkpoint file, or what the contract of a given graph says; "seed N" for random weights.
-        sha256: of the weights file, or the given graph; of model, seed and options for random ones.
-        miou: validation mIoU of the run, 0 to 1; None where there is none.
-        trained_size: (height, width) that the run was evaluated at; None for random weights.
+        kind: Kind of the origin: "trained" (a run of this project), "imported" (a published checkpoint), "given"
+            (inside an ONNX graph that this project did not make) or "random" (never trained).
+        source: Run folder, checkpoint file, or text of the given contract; "seed N" for random weights.
+        sha256: SHA-256 of the weights file or the given graph; of model, seed and options for random weights.
+        miou: Validation mIoU of the run, 0 to 1; None where it was not measured.
+        trained_size: Height and width at which the run was evaluated, in pixels; None for random weights.
     """
 
     kind: str
@@ -27,7 +27,7 @@ class WeightsProvenance:
     trained_size: tuple[int, ...] | None = None
 
     def sentence(self) -> str:
-        """Say it in words, for output and cards."""
+        """Return the origin as one sentence for output and cards."""
         if self.kind == RANDOM:
             return "random weights: only the speed of this engine means anything"
         accuracy = f", validation mIoU {100 * self.miou:.2f} %" if self.miou is not None else ""

@@ -23,11 +23,11 @@ _PRIMITIVES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float
 
 
 def record(schema: int, what: str):
-    """Make a class a frozen dataclass that `read_record` and `write_record` take.
+    """Make a class a frozen dataclass that `read_record` and `write_record` accept.
 
     Args:
-        schema: number of the present form.
-        what: what it is to a person, for messages ("engine card").
+        schema: Number of the present form; it grows when a field changes its meaning.
+        what: Kind of the record for messages, such as "engine card".
     """
 
     def make(cls: type[RecordType]) -> type[RecordType]:
@@ -40,7 +40,7 @@ def record(schema: int, what: str):
 
 
 def record_to_json(value: Any) -> Any:
-    """Return the JSON form of a record, its parts, or a plain value."""
+    """Return the JSON form of a record, of a part of one, or of a plain value."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         head = {"schema": value.record_schema} if hasattr(value, "record_schema") else {}
         return {**head, **{f.name: record_to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}}
@@ -55,12 +55,12 @@ def record_from_json(cls: type[RecordType], value: Any, where: str) -> RecordTyp
     """Build a record from its JSON form.
 
     Args:
-        cls: a class made by `record`.
-        value: what json.load gave.
-        where: file (and field) that it came from, for messages.
+        cls: Class that was decorated with `record`.
+        value: Value that json.load returned.
+        where: File and field that the value came from, for messages.
 
     Raises:
-        ContractError: another schema, a missing or unknown field, or a value of another type.
+        ContractError: The value has another schema, lacks a field, has an unknown one, or one of another type.
     """
     what = cls.record_what
     if not isinstance(value, dict):
@@ -114,15 +114,15 @@ def _convert(annotation: str, value: Any, where: str) -> Any:
 
 
 def write_record(path: str | os.PathLike, value: Any) -> None:
-    """Write a record whole, or leave what was there."""
+    """Write a record as a whole; after a failure the old file is still there."""
     write_json(path, record_to_json(value))
 
 
 def read_record(cls: type[RecordType], path: str | os.PathLike) -> RecordType:
-    """Read a record.
+    """Read a record from a JSON file.
 
     Raises:
-        InputError: the file is not there.
-        ContractError: it is damaged, of another schema, or has other fields.
+        InputError: The file does not exist.
+        ContractError: The file is damaged, or has another schema or other fields.
     """
     return record_from_json(cls, read_json(path, cls.record_what), os.fspath(path))

@@ -1,7 +1,7 @@
-"""From a camera's frame to its label map: preprocess, network, post-process, each stage timed.
+"""The way from a camera's frame to its label map: preprocess, network and post-process, each of them timed.
 
-On a GPU all of it is done there, in a lane (edge/runtime/lane.py); elsewhere the runner has the middle and this file
-what is around it. Labels are the same.
+On a GPU all of it is done there, in a lane (edge/runtime/lane.py). Elsewhere the runner executes the network, and this
+file does what comes before and after it. The labels are the same.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from edge.runtime.lane import Blend, Lane, LaneRequest
 
 NV12 = "nv12"
 FRAME_FORMATS = (*COLOR_ORDERS, NV12)
-"""What frames may be: three bytes a pixel in this order, or luma and half-size chroma as cameras and decoders give."""
+"""Formats of frames: three bytes a pixel in this order, or NV12 (luma and half-size chroma) as cameras give it."""
 
 STAGES = ("preprocess", "inference", "postprocess")
-"""What the host does of a frame. A lane has stages of its own: see edge/runtime/cuda/slot.py."""
+"""Stages of a frame on the host. A lane has stages of its own: see edge/runtime/cuda/slot.py."""
 
-MOST_SIZES = 4
-"""Sizes of frames and label maps whose tables and memory are kept; a folder may have a size for every picture."""
+MAX_SIZES = 4
+"""Most sizes whose tables and memory are kept; in a folder every picture may have a size of its own."""
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Labels of one frame, and how long each stage took.
+    """Labels of one frame, and the time of each stage.
 
     Attributes:
-        labels: (height, width) uint8; valid until the segmenter's next frame. A device's are a view of memory that is
-            gone when the runner or the segmenter is closed: copy what is to stay.
-        stage_ns: nanoseconds of each stage. On the host these are STAGES, whose sum is `total_ns`; the clock of
-            "inference" covers copies to and from a device. A lane's are by the device's clock, and leave the launch and
-            the waiting between them out.
-        total_ns: from the frame in host memory to its labels in host memory, by the host's clock. With several frames
-            under way that includes waiting for the ones before.
+        labels: (height, width) uint8, valid until the segmenter's next frame. Labels of a device are a view of memory
+            that is freed when the runner or the segmenter is closed: copy what is to stay.
+        stage_ns: Stage -> time in nanoseconds. On the host these are STAGES, whose sum is `total_ns`; the clock of
+            "inference" covers copies to and from a device. The stages of a lane are measured by the device's clock,
+            without the launch and the waits between them.
+        total_ns: Time in nanoseconds from the frame in host memory to its labels in host memory, by the host's clock.
+            With several frames under way it includes the wait for the frames before.
         uncertainty: (h, w) float32 at the network's stride, in the unit of `uncertainty_output`; valid as long as the
-            labels. None if the network gives none.
+            labels. None if the network has no such output.
         picture: (height, width, 3) uint8, the frame blended with the colours of its labels; None where that was not
             asked for, or is left to the host.
     """
@@ -60,23 +60,23 @@ class Segmentation:
 
 
 def uncertainty_output(contract: Contract) -> OutputTensor | None:
-    """Return the output that says how unsure a network is of its labels: the first of that kind, None without one."""
+    """Return the first output of a contract that is an uncertainty of the labels; None where there is none."""
     return next((output for output in contract.extra_outputs if output.kind == UNCERTAINTY), None)
 
 
 class Segmenter:
-    """Labels frames of one source with one active runner. One segmenter serves one thread.
+    """Labels the frames of one source with one active runner. One segmenter serves one thread.
 
-    A call is the way of least latency. For throughput, `submit` and `collect` keep up to `depth` frames under way.
+    A call has the least latency. For throughput, `submit` and `collect` keep up to `depth` frames under way.
 
     Args:
-        runner: an active runner of an engine that takes single frames.
-        color_order: of the frames, "bgr" as OpenCV gives them, "rgb" or "nv12".
-        depth: frames that are to be under way at once where the device can have several.
-        blend: colours to paint over the frame where the device can; labels have to be of the frame's size then.
+        runner: Active runner of an engine that takes single frames.
+        color_order: Format of the frames: "bgr" as OpenCV gives them, "rgb" or "nv12".
+        depth: Frames that are to be under way at once where the device can have several.
+        blend: Colours that the device paints over the frame where it can; the labels then need the size of the frame.
 
     Raises:
-        InputError: the engine takes several frames at once, or an unknown order.
+        InputError: The engine takes several frames at once, or the colour order is unknown.
 
     Example:
         >>> segmenter = Segmenter(runner, "bgr", depth=2)
@@ -107,35 +107,35 @@ class Segmenter:
 
     @property
     def depth(self) -> int:
-        """Frames that may be under way at once; 1 where the host does the work, known from the first frame on."""
+        """Frames that may be under way at once; 1 where the host does the work, known after the first frame."""
         return self._wanted_depth if self._has_lanes else 1
 
     @property
     def is_on_device(self) -> bool:
-        """Whether frames go up and labels come down; known from the first frame on."""
+        """Whether whole frames are uploaded and only labels come back, which is known after the first frame."""
         return bool(self._lanes)
 
     @property
     def is_full(self) -> bool:
-        """Whether a frame has to be collected before the next can be submitted."""
+        """Whether a frame has to be collected before the next one can be submitted."""
         return len(self._under_way) >= self.depth
 
     @property
     def under_way(self) -> int:
-        """Frames that were submitted and not collected."""
+        """Number of frames that were submitted and not yet collected."""
         return len(self._under_way)
 
     def __call__(self, frame: np.ndarray, height: int | None = None, width: int | None = None) -> Segmentation:
-        """Label one frame; none may be under way.
+        """Label one frame while no other frame is under way.
 
         Args:
-            frame: (h, w, 3) uint8, any size; (h * 3 / 2, w) of NV12.
-            height: rows of the label map; None for the network's own size.
-            width: columns of the label map; None for the network's own size.
+            frame: (h, w, 3) uint8 of any size, or (h * 3 / 2, w) uint8 for NV12.
+            height: Rows of the label map; None for the network's own size.
+            width: Columns of the label map; None for the network's own size.
 
         Raises:
-            InputError: another shape or type, or logits that are not finite.
-            BackendError: the device failed.
+            InputError: The frame has another shape or dtype, or logits are not finite.
+            BackendError: The device failed.
         """
         if self._under_way:
             raise BackendError(f"{len(self._under_way)} frames are under way, expected none: collect them first")
@@ -143,10 +143,10 @@ class Segmenter:
         return self.collect()
 
     def submit(self, frame: np.ndarray, height: int | None = None, width: int | None = None) -> None:
-        """Send a frame on its way; arguments and errors as in a call.
+        """Send a frame on its way; arguments and errors are those of a call.
 
         Raises:
-            BackendError: `depth` frames are under way already.
+            BackendError: `depth` frames are already under way, or the device failed.
         """
         if self.is_full:
             raise BackendError(f"{len(self._under_way)} frames are under way, expected fewer than {self.depth}")
@@ -165,8 +165,8 @@ class Segmenter:
         """Wait for the oldest frame under way, and return its labels.
 
         Raises:
-            BackendError: none is under way, or the device failed.
-            InputError: logits that are not finite.
+            BackendError: No frame is under way, or the device failed.
+            InputError: Logits of the frame are not finite.
         """
         if not self._under_way:
             raise BackendError("no frame is under way")
@@ -180,7 +180,7 @@ class Segmenter:
         return Segmentation(result.labels, result.stage_ns, total_ns, uncertainty, result.picture)
 
     def close(self) -> None:
-        """Give the memory of frames back that the device has for this segmenter; frames under way are lost.
+        """Free the device memory that this segmenter's frames use; frames under way are lost.
 
         The runner does the same when it is deactivated. Labels and pictures lie in that memory.
         """
@@ -196,7 +196,7 @@ class Segmenter:
 
     @contextlib.contextmanager
     def _abandoned_on_failure(self) -> Iterator[None]:
-        """Forget frames under way when one fails or is interrupted: else the next would get the labels of another."""
+        """Drop the frames under way when one fails or is interrupted; else the next would get the labels of another."""
         try:
             yield
         except InputError:  # of one frame alone
@@ -207,7 +207,7 @@ class Segmenter:
             raise
 
     def label_frame(self, frame: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Label one frame at a given size, as edge.accuracy wants it."""
+        """Label one frame at a given size, with the signature that edge.accuracy takes."""
         return self(frame, height, width).labels
 
     def _on_host(self, frame: np.ndarray, size: tuple[int, int]) -> Segmentation:
@@ -236,7 +236,7 @@ class Segmenter:
             _check_nv12(frame)
         elif frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
             raise InputError(f"frame is {frame.shape} {frame.dtype}, expected (height, width, 3) uint8")
-        if len(self._lanes) >= MOST_SIZES:
+        if len(self._lanes) >= MAX_SIZES:
             if self._under_way:
                 raise BackendError("frames of too many sizes are under way at once, expected one size")
             self._lanes.pop(next(iter(self._lanes))).close()
@@ -251,7 +251,7 @@ class Segmenter:
 
     def _upsampler(self, height: int, width: int) -> tuple[LabelUpsampler, np.ndarray]:
         if (height, width) not in self._upsamplers:
-            if len(self._upsamplers) >= MOST_SIZES:
+            if len(self._upsamplers) >= MAX_SIZES:
                 del self._upsamplers[next(iter(self._upsamplers))]
             contract = self._runner.contract
             upsampler = LabelUpsampler(*contract.output_shape[1:], height, width, contract.coordinates)

@@ -1,4 +1,4 @@
-"""The user's cache folder: what is compiled or timed once for this machine and used by every later run."""
+"""The user's cache folder, where compiled code and measured times of this machine are kept for later runs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from edge.errors import StorageError
 
 
 def cache_folder() -> Path:
-    """Return the folder that compiled kernels and times of layers are kept in; it is made if it is not there.
+    """Return the folder for compiled kernels and layer times; it is created if it does not exist.
 
     Returns:
-        $SEGEDGE_CACHE, else $XDG_CACHE_HOME/segedge, else ~/.cache/segedge; a private temporary folder, removed when
-        the process ends, where that cannot be written or belongs to somebody else.
+        $SEGEDGE_CACHE, else $XDG_CACHE_HOME/segedge, else ~/.cache/segedge. Where that cannot be written or belongs to
+        another user, a private temporary folder that is removed when the process ends.
 
     Raises:
-        StorageError: not even a temporary folder can be made.
+        StorageError: Not even a temporary folder can be created.
     """
     for folder in _cache_candidates():
         with contextlib.suppress(OSError):

@@ -80,14 +80,14 @@ def time_bare(engine: Path, card: EngineCard, frame: np.ndarray, runs: int, warm
     Raises:
         BackendError: a call failed.
     """
-    held = ResourceStack()
+    resources = ResourceStack()
     context = CudaContext()
-    held.hold("context", context, ("Context.detach", lambda made: made.detach))
+    resources.push("context", context, ("Context.detach", lambda made: made.detach))
     try:
         with release_traceback_locals():  # a failed call keeps nothing beyond the end of its context
-            return _time_bare(engine, card, frame, runs, warmup_seconds, context, held)
+            return _time_bare(engine, card, frame, runs, warmup_seconds, context, resources)
     finally:
-        held.release()
+        resources.release()
 
 
 def _time_bare(
@@ -97,41 +97,41 @@ def _time_bare(
     runs: int,
     warmup_seconds: float,
     context: CudaContext,
-    held: ResourceStack,
+    resources: ResourceStack,
 ) -> list[float]:
     trt, driver, contract = import_tensorrt(), context.driver, card.contract
     logger = message_logger(trt)
-    held.hold("stream", driver.Stream())
-    held.hold("runtime", call("tensorrt.Runtime", trt.Runtime, logger, refused=(None,), logger=logger))
-    load = held["runtime"].deserialize_cuda_engine
-    held.hold("engine", call("Runtime.deserialize_cuda_engine", load, engine.read_bytes(), refused=(None,)))
-    create = held["engine"].create_execution_context
-    held.hold("execution", call("ICudaEngine.create_execution_context", create, refused=(None,)))
+    resources.push("stream", driver.Stream())
+    resources.push("runtime", call("tensorrt.Runtime", trt.Runtime, logger, refused=(None,), logger=logger))
+    load = resources["runtime"].deserialize_cuda_engine
+    resources.push("engine", call("Runtime.deserialize_cuda_engine", load, engine.read_bytes(), refused=(None,)))
+    create = resources["engine"].create_execution_context
+    resources.push("execution", call("ICudaEngine.create_execution_context", create, refused=(None,)))
     sizes = {name: 4 * int(np.prod(shape)) for name, shape in contract.output_shapes.items()}
     sizes[contract.input_name] = frame.nbytes
     for name, size_bytes in sizes.items():
         memory = call("pycuda.driver.mem_alloc", driver.mem_alloc, size_bytes)
-        held.hold(name, memory, ("DeviceAllocation.free", lambda made: made.free))
-        call("IExecutionContext.set_tensor_address", held["execution"].set_tensor_address, name, int(memory))
+        resources.push(name, memory, ("DeviceAllocation.free", lambda made: made.free))
+        call("IExecutionContext.set_tensor_address", resources["execution"].set_tensor_address, name, int(memory))
         del memory
-    driver.memcpy_htod(held[contract.input_name], np.ascontiguousarray(frame))
+    driver.memcpy_htod(resources[contract.input_name], np.ascontiguousarray(frame))
     for name in ("begin", "end"):
-        held.hold(name, driver.Event())
+        resources.push(name, driver.Event())
     end_s, done = time.monotonic() + warmup_seconds, 0
     while done < WARMUP_RUNS or time.monotonic() < end_s:
-        _run_once(held)
+        _run_once(resources)
         done += 1
-    return [_run_once(held) for _ in range(runs)]
+    return [_run_once(resources) for _ in range(runs)]
 
 
-def _run_once(held: ResourceStack) -> float:
-    stream: Any = held["stream"]
-    held["begin"].record(stream)
-    execute = held["execution"].execute_async_v3
+def _run_once(resources: ResourceStack) -> float:
+    stream: Any = resources["stream"]
+    resources["begin"].record(stream)
+    execute = resources["execution"].execute_async_v3
     call("IExecutionContext.execute_async_v3", execute, stream.handle, refused=(False,))
-    held["end"].record(stream)
+    resources["end"].record(stream)
     call("Stream.synchronize", stream.synchronize)
-    return held["begin"].time_till(held["end"])
+    return resources["begin"].time_till(resources["end"])
 
 
 def mean_ms(samples: list[float]) -> float:

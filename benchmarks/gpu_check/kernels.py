@@ -43,22 +43,22 @@ class KernelBench:
     """
 
     def __init__(self, image: bytes) -> None:
-        self._image, self._held = image, ResourceStack()
+        self._image, self._resources = image, ResourceStack()
 
     def __enter__(self) -> KernelBench:
         self._context = CudaContext()
         self._driver = self._context.driver
-        self._held.hold("context", self._context, ("Context.detach", lambda context: context.detach))
+        self._resources.push("context", self._context, ("Context.detach", lambda context: context.detach))
         try:
             module = call("pycuda.driver.module_from_buffer", self._driver.module_from_buffer, self._image)
-            self._held.hold("kernels", module)
+            self._resources.push("kernels", module)
         except BaseException:
-            self._held.release()
+            self._resources.release()
             raise
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._held.release()
+        self._resources.release()
 
     def run(
         self,
@@ -102,7 +102,7 @@ class KernelBench:
 
     def _start(self, started: Sequence[Launch]) -> None:
         for launch in started:
-            function = call("Module.get_function", self._held["kernels"].get_function, launch.kernel)
+            function = call("Module.get_function", self._resources["kernels"].get_function, launch.kernel)
             call(launch.kernel, function, *launch.arguments, block=launch.block, grid=launch.grid)
 
     def _timed(self, started: Sequence[Launch]) -> float:

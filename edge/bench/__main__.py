@@ -1,4 +1,4 @@
-"""The command edge-bench. `doctor` starts without OpenCV, since a missing one is among the things it is asked about."""
+"""The command edge-bench; `doctor` starts without OpenCV, since a missing OpenCV is one of its findings."""
 
 from __future__ import annotations
 

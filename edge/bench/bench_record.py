@@ -1,4 +1,4 @@
-"""The record of one benchmark: everything that is needed to repeat it and to distrust it."""
+"""The record of one benchmark, with everything that is needed to repeat or to question it."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ RECORD_FILE = "record.json"
 
 @record(schema=1, what="benchmark record")
 class BenchRecord:
-    """One run of edge-bench.
+    """Result of one run of edge-bench.
 
-    The clock is time.perf_counter_ns, from a frame in host memory to its label map in host memory;
-    reading and decoding of images are outside it. With one frame in flight `fps` is one over the mean
-    end-to-end latency; with several it is frames over time, and the latency includes the wait for the
-    frames before. Stages of a GPU are by its own clock; those of a frame add up to less than its
-    end-to-end latency, which has the launch and the wake-up as well.
+    The clock is time.perf_counter_ns, from a frame in host memory to its label map in host memory; reading and decoding
+    of images are not included. With one frame in flight `fps` is one over the mean end-to-end latency; with several it
+    is frames over time, and the latency includes the wait for the frames before. Stages of a GPU are measured by its
+    own clock. Those of a frame add up to less than its end-to-end latency, which also includes the launch and the
+    wake-up.
 
     Attributes:
-        engine: card of the engine.
-        machine: where it ran.
-        runner: version, device and threads of the backend.
-        postprocess: "cuda", "native" or "numpy".
-        opencv_threads: threads that resizing may use.
-        input: where the frames come from.
-        frame_height: rows of a frame.
-        frame_width: columns of a frame.
-        distinct_frames: different frames that were cycled through.
-        warmup_frames: frames before the clock counted.
-        stages: stage -> its latency.
-        end_to_end: latency of a frame.
-        fps: frames per second, end to end.
-        duration_s: time that the measured frames took, with what is between them.
-        accuracy: on a labelled split; None where it was not measured.
-        started_utc: ISO 8601.
-        samples_ms: stage -> latency of each measured frame.
-        power: power, temperatures and energy over the measured frames; None where they were not measured, as in
-            records from before there were any.
-        frames_in_flight: frames that were under way at once.
-        samples_end_to_end_ms: latency of each measured frame; empty in records from before there were any, where it
-            is the sum of the stages.
-        frame_format: "bgr" or "nv12".
+        engine: Card of the measured engine.
+        machine: Machine on which the benchmark ran.
+        runner: Version, device and threads of the backend.
+        postprocess: Backend of the post-processing, "cuda", "native" or "numpy".
+        opencv_threads: Number of threads that OpenCV's resize may use.
+        input: Origin of the frames as a text, such as "camvid val".
+        frame_height: Rows of a frame, in pixels.
+        frame_width: Columns of a frame, in pixels.
+        distinct_frames: Number of different frames, which were used in turn.
+        warmup_frames: Number of frames before the measurement.
+        stages: Stage -> statistics of its latency.
+        end_to_end: Statistics of the latency of a whole frame.
+        fps: Frames per second, end to end.
+        duration_s: Time in s of all measured frames, with the time between them.
+        accuracy: Accuracy on a labelled split; None where it was not measured.
+        started_utc: Start of the benchmark in UTC, ISO 8601.
+        samples_ms: Stage -> latency of each measured frame in ms.
+        power: Power, temperatures and energy over the measured frames; None where they were not measured, as in older
+            records.
+        frames_in_flight: Number of frames that were under way at once.
+        samples_end_to_end_ms: Latency of each measured frame in ms; empty in older records, where it is the sum of the
+            stages.
+        frame_format: Format of the frames, "bgr" or "nv12".
     """
 
     engine: EngineCard
@@ -73,12 +73,12 @@ class BenchRecord:
     frame_format: str = "bgr"
 
     def latencies_ms(self) -> list[float]:
-        """Return the end-to-end latency of each measured frame."""
+        """Return the end-to-end latency of each measured frame in ms."""
         return list(self.samples_end_to_end_ms) or [sum(values) for values in zip(*self.samples_ms.values())]
 
     def network_share(self) -> float | None:
-        """Return the share of the end-to-end time that the network itself took, 0 to 1; None with frames in flight.
+        """Return the network's share of the end-to-end time, 0 to 1; None with several frames in flight.
 
-        With several, a frame's latency is waiting for others too, and the share means nothing.
+        With several frames in flight a frame's latency includes the wait for others, and the share means nothing.
         """
         return self.stages["inference"].mean_ms / self.end_to_end.mean_ms if self.frames_in_flight == 1 else None

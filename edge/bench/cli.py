@@ -1,4 +1,4 @@
-"""The command edge-bench."""
+"""The command edge-bench with its sub-commands run, show, profile and doctor."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _run(arguments: argparse.Namespace) -> int:
     dataset = arguments.dataset or (contract.dataset if arguments.accuracy or arguments.data_dir else None)
     labelled = open_dataset(dataset, arguments.data_dir, "val") if arguments.accuracy else None
     frames = chosen_frames(arguments, dataset, (contract.height, contract.width))
-    plan = BenchSettings(
+    settings = BenchSettings(
         arguments.warmup, arguments.frames, arguments.seconds, arguments.in_flight, arguments.frame_format
     )
     with contextlib.ExitStack() as opened:
@@ -101,7 +101,7 @@ def _run(arguments: argparse.Namespace) -> int:
             print(f"power: {reason}", file=sys.stderr)
         if power is not None:
             opened.callback(power.close)
-        record = run_benchmark(runner, card, frames, plan, labelled, power)
+        record = run_benchmark(runner, card, frames, settings, labelled, power)
     if arguments.in_flight > record.frames_in_flight:
         print("in flight: 1, since the host does one frame at a time here", file=sys.stderr)
     # Shown before it is written: what was measured is not lost with a full disk.

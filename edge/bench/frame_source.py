@@ -1,11 +1,11 @@
-"""Where the frames of a measurement come from, as options of a command."""
+"""Options of a command that choose the frames of a measurement."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from edge.bench.measure import MOST_DISTINCT_FRAMES
+from edge.bench.measure import MAX_DISTINCT_FRAMES
 from edge.console import size_argument
 from edge.datasets import LAYOUTS, open_dataset
 from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
@@ -27,22 +27,22 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_frames(arguments: argparse.Namespace, dataset: str | None, size: tuple[int, int]) -> FrameSet:
-    """Return the frames that were asked for.
+    """Return the frames that the options of a command choose.
 
     Args:
-        arguments: of `add_frame_arguments`.
-        dataset: whose validation split is meant; None for none.
-        size: height and width of drawn frames where none was asked for.
+        arguments: Parsed options of `add_frame_arguments`.
+        dataset: Name of the dataset whose validation split is used; None for none.
+        size: Height and width of drawn frames where --frame-size is not given, in pixels.
 
     Raises:
-        ImageError: there is no such picture or folder.
-        DatasetError: there is no such dataset.
-        SizeError: a scene cannot be drawn at the size that was asked for.
+        ImageError: There is no such picture or folder.
+        DatasetError: The dataset cannot be opened.
+        SizeError: A scene cannot be drawn at the size of --frame-size.
     """
     if arguments.images:
         return FolderFrames(arguments.images)
     if dataset:
-        split = open_dataset(dataset, arguments.data_dir, "val", labelled=False, limit=MOST_DISTINCT_FRAMES)
+        split = open_dataset(dataset, arguments.data_dir, "val", labelled=False, limit=MAX_DISTINCT_FRAMES)
         return DatasetFrames(split)
     if arguments.frame_size:  # what was asked for is measured, or refused; the network's size may be any
         check_size(*arguments.frame_size)

@@ -1,4 +1,4 @@
-"""The measurement: warm up, then time each stage of every frame."""
+"""The measurement of a benchmark: frames to warm up, then the time of each stage of every frame."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from edge.telemetry.base import PowerSource
 from edge.telemetry.power_record import PowerRecord, power_record
 from edge.telemetry.sampler import PowerSampler
 
-MOST_DISTINCT_FRAMES = 32
+MAX_DISTINCT_FRAMES = 32
 """Frames that are held in memory and cycled through, so that no disk is in the measurement."""
 
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """How long a benchmark goes on: until both the count and the time are reached.
+    """Settings of a benchmark, which ends when both the number of frames and the time are reached.
 
     Attributes:
-        warmup_frames: frames before the clock counts.
-        frames: at least this many are measured.
-        seconds: at least this long is measured.
-        in_flight: frames that are under way at once, where the device can have several.
-        frame_format: "bgr", as OpenCV gives frames, or "nv12", as cameras and decoders do.
+        warmup_frames: Number of frames before the measurement.
+        frames: Smallest number of measured frames.
+        seconds: Shortest time of the measurement in s.
+        in_flight: Number of frames that are under way at once, where the device can have several.
+        frame_format: Format of the frames: "bgr", as OpenCV gives them, or "nv12", as cameras and decoders do.
     """
 
     warmup_frames: int = 10
@@ -52,12 +52,12 @@ class BenchSettings:
 
 @dataclass
 class _Samples:
-    """What was measured.
+    """Measured times of a benchmark.
 
     Attributes:
-        stages_ns: stage -> nanoseconds of each frame.
-        totals_ns: end to end, of each frame.
-        marks_ns: when the measurement began, and when each frame ended.
+        stages_ns: Stage -> time of each frame in ns.
+        totals_ns: End-to-end time of each frame in ns.
+        marks_ns: Start of the measurement, then the end of each frame, in ns.
     """
 
     stages_ns: dict[str, list[int]]
@@ -69,42 +69,42 @@ def run_benchmark(
     runner: Runner,
     card: EngineCard,
     frames: FrameSet,
-    plan: BenchSettings,
+    settings: BenchSettings,
     labelled: Dataset | None = None,
     power: PowerSource | None = None,
 ) -> BenchRecord:
-    """Benchmark one engine.
+    """Measure the speed of one engine and, on request, its accuracy and its power.
 
     Args:
-        runner: not yet active.
-        card: of the engine.
-        frames: what is segmented; cycled through.
-        plan: how long.
-        labelled: split that mIoU is measured on; None to leave it out.
-        power: open source of power and temperatures, read beside the frames; None to leave them out.
+        runner: Runner of the engine, which is not active yet.
+        card: Card of the engine.
+        frames: Frames that are segmented in turn.
+        settings: Length of the measurement, and format of the frames.
+        labelled: Labelled split on which mIoU is measured; None to leave it out.
+        power: Open power source that is read while frames are measured; None to leave power out.
 
     Raises:
-        InputError: no frames, or accuracy asked of random weights.
-        DatasetError: the split's classes are not the network's.
-        BackendError: the power source gives not even a first sample. One that ends later leaves its reason in the
+        InputError: There are no frames, or accuracy was asked for with random weights.
+        DatasetError: The classes of the split are not those of the network.
+        BackendError: The power source does not give a first sample. A source that ends later leaves its reason in the
             record.
     """
     if not len(frames):
         raise InputError(f"no frames to benchmark with in {frames.description}")
     if labelled is not None:
         _check_classes(card, labelled)
-    count = min(len(frames), MOST_DISTINCT_FRAMES)
+    count = min(len(frames), MAX_DISTINCT_FRAMES)
     # A camera gives frames in OpenCV's order; the conversion to RGB is part of what is measured.
     pictures = [cv2.cvtColor(frames.read(index), cv2.COLOR_RGB2BGR) for index in range(count)]
     if len({picture.shape for picture in pictures}) > 1:
         raise InputError(f"frames of {frames.description} differ in size, expected one size in a benchmark")
     frame_height, frame_width = pictures[0].shape[:2]
-    if plan.frame_format == NV12:
+    if settings.frame_format == NV12:
         pictures = [to_nv12(picture) for picture in pictures]
     started_utc = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     with runner:
-        segmenter = Segmenter(runner, plan.frame_format, plan.in_flight)
-        samples, power_seen = _measure_with_power(segmenter, pictures, plan, power)
+        segmenter = Segmenter(runner, settings.frame_format, settings.in_flight)
+        samples, power_seen = _measure_with_power(segmenter, pictures, settings, power)
         described, in_flight, is_on_device = runner.describe(), segmenter.depth, segmenter.is_on_device
         accuracy = None
         if labelled is not None:
@@ -121,7 +121,7 @@ def run_benchmark(
         frame_height=frame_height,
         frame_width=frame_width,
         distinct_frames=count,
-        warmup_frames=plan.warmup_frames,
+        warmup_frames=settings.warmup_frames,
         stages={stage: summarise(values) for stage, values in samples.stages_ns.items()},
         end_to_end=summarise(samples.totals_ns),
         fps=len(samples.totals_ns) / count_s,
@@ -131,7 +131,7 @@ def run_benchmark(
         samples_ms={stage: _milliseconds(values) for stage, values in samples.stages_ns.items()},
         power=power_seen,
         frames_in_flight=in_flight,
-        frame_format=plan.frame_format,
+        frame_format=settings.frame_format,
         samples_end_to_end_ms=tuple(_milliseconds(samples.totals_ns)),
     )
 
@@ -141,32 +141,32 @@ def _milliseconds(values_ns: list[int]) -> list[float]:
 
 
 def _measure_with_power(
-    segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchSettings, power: PowerSource | None
+    segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSettings, power: PowerSource | None
 ) -> tuple[_Samples, PowerRecord | None]:
-    """Warm up and measure; with power, from before the warm-up until a sample after the last frame."""
+    """Warm up and measure; power is read from before the warm-up until a sample after the last frame."""
     if power is None:
-        _warm_up(segmenter, pictures, plan)
-        return _measure(segmenter, pictures, plan), None
+        _warm_up(segmenter, pictures, settings)
+        return _measure(segmenter, pictures, settings), None
     with PowerSampler(power) as sampler:
-        _warm_up(segmenter, pictures, plan)
+        _warm_up(segmenter, pictures, settings)
         # The label map is in host memory when a frame ends, so the device has done its work when the window closes.
-        samples = _measure(segmenter, pictures, plan)
+        samples = _measure(segmenter, pictures, settings)
         sampler.wait_past(samples.marks_ns[-1])
     return samples, power_record(sampler, samples.marks_ns)
 
 
-def _warm_up(segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchSettings) -> None:
-    for index in range(plan.warmup_frames):
+def _warm_up(segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSettings) -> None:
+    for index in range(settings.warmup_frames):
         segmenter(pictures[index % len(pictures)])
 
 
-def _measure(segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchSettings) -> _Samples:
-    """Keep as many frames under way as there may be, until enough were sent; then wait for the last of them."""
+def _measure(segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSettings) -> _Samples:
+    """Keep as many frames under way as possible until enough were sent, then wait for the last of them."""
     samples = _Samples({}, [], [time.perf_counter_ns()])
     sent, elapsed_s = 0, 0.0
-    with Progress("measure", plan.frames, "frame") as progress:
+    with Progress("measure", settings.frames, "frame") as progress:
         while True:
-            if (sent < plan.frames or elapsed_s < plan.seconds) and not segmenter.is_full:
+            if (sent < settings.frames or elapsed_s < settings.seconds) and not segmenter.is_full:
                 segmenter.submit(pictures[sent % len(pictures)])
                 sent += 1
                 continue
@@ -178,7 +178,7 @@ def _measure(segmenter: Segmenter, pictures: list[np.ndarray], plan: BenchSettin
             samples.totals_ns.append(segmentation.total_ns)
             samples.marks_ns.append(time.perf_counter_ns())
             elapsed_s = (samples.marks_ns[-1] - samples.marks_ns[0]) / 1e9
-            if len(samples.totals_ns) <= plan.frames:
+            if len(samples.totals_ns) <= settings.frames:
                 progress.step()
 
 

@@ -11,18 +11,18 @@ from edge.records import record
 
 @record(schema=1, what="latency statistics")
 class LatencyStatistics:
-    """Distribution of one stage's latency.
+    """Distribution of the latency of one stage, or of whole frames.
 
-    A percentile is the smallest sample that at least that share of all samples does not exceed
-    (nearest rank), so it is a latency that was really measured, as MLPerf LoadGen reports it.
+    A percentile is the smallest sample that at least that share of all samples does not exceed (nearest rank), so it is
+    a latency that was really measured, as MLPerf LoadGen reports it.
 
     Attributes:
-        sample_count: frames measured.
-        mean_ms: arithmetic mean.
-        p50_ms: median.
-        p90_ms: 90th percentile.
-        p99_ms: 99th percentile; the largest sample where there are fewer than 100.
-        max_ms: largest sample.
+        sample_count: Number of measured frames.
+        mean_ms: Arithmetic mean in ms.
+        p50_ms: Median in ms.
+        p90_ms: 90th percentile in ms.
+        p99_ms: 99th percentile in ms; the largest sample where there are fewer than 100.
+        max_ms: Largest sample in ms.
     """
 
     sample_count: int
@@ -34,10 +34,10 @@ class LatencyStatistics:
 
 
 def summarise(samples_ns: Sequence[int]) -> LatencyStatistics:
-    """Return the statistics of samples in nanoseconds.
+    """Return the statistics of latencies that are given in nanoseconds.
 
     Raises:
-        InputError: there are no samples.
+        InputError: There are no samples.
     """
     if not len(samples_ns):
         raise InputError("no latency was measured: there are no samples to summarise")

@@ -1,4 +1,4 @@
-"""The measurement of a profile: the network alone, then layer by layer, then alone again."""
+"""The measurement of a profile: the whole network, then layer by layer, then the whole network again."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ CLOCKS = {
     "onnxruntime": "ONNX Runtime's profiler: host time of each kernel, with all its threads, in whole microseconds",
     "tensorrt": "TensorRT's IProfiler: CUDA events around each layer",
 }
-"""What measures a layer, by backend."""
+"""Backend -> text that names the profiler of layers and its clock."""
 
 
 def run_profile(runner: Runner, card: EngineCard, frames: FrameSet, runs: int) -> ProfileRecord:
-    """Measure the layers of one engine on the first of the frames.
+    """Measure the layers of one engine on the first of some frames.
 
     Args:
-        runner: not yet active.
-        card: of the engine.
-        frames: what the frame is taken from: layers take the same time whatever is on it.
-        runs: inferences that count, with the profiler and without.
+        runner: Runner of the engine, which is not active yet.
+        card: Card of the engine.
+        frames: Frames of which the first is used: layers take the same time whatever it shows.
+        runs: Number of measured inferences, with the profiler and without it.
 
     Raises:
-        InputError: no frames, or fewer than one run.
-        BackendError: the backend failed, or its profiler said nothing.
+        InputError: There are no frames, or fewer than one run.
+        BackendError: The backend failed, or its profiler reported nothing.
     """
     if runs < 1:
         raise InputError(f"a profile was asked for in {runs} runs, expected at least 1")
@@ -78,7 +78,7 @@ def run_profile(runner: Runner, card: EngineCard, frames: FrameSet, runs: int) -
 
 
 def _time(runner: Runner, tensor: np.ndarray, runs: int, progress: Progress) -> list[int]:
-    """Return nanoseconds of each run; its end is when every output is in host memory."""
+    """Return the time of each run in nanoseconds; a run ends when every output is in host memory."""
     samples_ns = []
     for _ in range(runs):
         start_ns = time.perf_counter_ns()

@@ -1,4 +1,4 @@
-"""The sub-command profile of edge-bench."""
+"""The sub-command `profile` of edge-bench."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Profile an engine, print what was seen and, on request, keep it.
+    """Profile an engine, print the result and, on request, write it to files.
 
     Raises:
-        InputError: there is no engine, or an option cannot be used.
-        BackendError: the engine cannot be run here.
-        StorageError: the output cannot be written; what was measured has been printed by then.
+        InputError: There is no engine, or an option cannot be used.
+        BackendError: The engine cannot run on this machine.
+        StorageError: The output cannot be written; the result has been printed by then.
     """
     if arguments.top < 0 or arguments.threads < 0:
         raise InputError("--top and --threads take numbers of at least 0")

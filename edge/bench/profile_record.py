@@ -1,4 +1,4 @@
-"""The record of one profile: where the time of an engine goes, layer by layer."""
+"""The record of one profile, which says how much time each layer of an engine takes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ PROFILE_FILE = "profile.json"
 
 @record(schema=1, what="profile of a layer")
 class LayerProfile:
-    """Time of one layer, as the backend runs it.
+    """Time of one layer as the backend runs it.
 
     Attributes:
-        name: as the backend has it; several layers may have the same.
-        kind: what it does, such as Conv or Reformat; "other" where that is not known.
-        precision: what its first input is held in, and what its first output is where that differs
-            ("float32 to int8"); None where the backend does not say.
-        mean_ms: mean of the runs.
-        p50_ms: their median.
-        share: of the median in the sum of all layers' medians, 0 to 1: one run that was held up by something
-            else on the machine would make its layers look costly by their mean.
+        name: Name of the layer in the backend; several layers may have the same name.
+        kind: Kind of the computation, such as "Conv" or "Reformat"; "other" where that is not known.
+        precision: Data type of the first input, such as "int8"; "float32 to int8" where the first output has another
+            one; None where the backend does not tell it.
+        mean_ms: Mean time of the runs in ms.
+        p50_ms: Median time of the runs in ms.
+        share: Share of the layer's median in the sum of all layers' medians, 0 to 1. One run that something else on the
+            machine held up would make its layers look costly by their mean.
     """
 
     name: str
@@ -38,25 +38,26 @@ class LayerProfile:
 
 @record(schema=1, what="layer profile")
 class ProfileRecord:
-    """One run of edge-bench profile.
+    """Result of one run of `edge-bench profile`.
 
-    A profiler costs time itself, and there is time between layers that is no layer's. So the whole network is also
-    measured without the profiler, half of the runs before the profile and half after it, and both are kept.
+    A profiler costs time itself, and there is time between layers that belongs to no layer. So the whole network is
+    also measured without the profiler, half of the runs before the profile and half after it, and both are kept.
 
     Attributes:
-        engine: card of the engine.
-        machine: where it ran.
-        runner: version, device and threads of the backend.
-        clock: what measures a layer.
-        input: where the frame comes from.
-        frame_name: of the one frame that every run takes.
-        warmup_runs: runs of the profile before those that count.
-        runs: runs that count.
-        layers: in the order of execution.
-        layer_sum: sum of all layers, run by run, with the profiler on.
-        network: the whole network without the profiler, from a prepared frame to its outputs, both in host memory.
-        notes: sentences that a reader of the figures has to know.
-        started_utc: ISO 8601.
+        engine: Card of the profiled engine.
+        machine: Machine on which the profile was measured.
+        runner: Version, device and threads of the backend.
+        clock: Text that names the profiler and its clock.
+        input: Origin of the frame as a text, such as "camvid val".
+        frame_name: Name of the one frame that every run uses.
+        warmup_runs: Number of runs before the measured ones.
+        runs: Number of measured runs.
+        layers: Times of the layers in the order of execution.
+        layer_sum: Sum of all layers of a run, with the profiler on.
+        network: Time of the whole network without the profiler, from a prepared frame to its outputs, both in host
+            memory.
+        notes: Sentences that a reader of the figures has to know.
+        started_utc: Start of the profile in UTC, ISO 8601.
     """
 
     engine: EngineCard
@@ -76,13 +77,13 @@ class ProfileRecord:
 
 @dataclass(frozen=True)
 class KindTotal:
-    """All layers of one kind.
+    """Sum of all layers of one kind.
 
     Attributes:
-        kind: what they do.
-        count: how many there are.
-        p50_ms: sum of their medians.
-        share: of all layers' time, 0 to 1.
+        kind: Kind of the computation, such as "Conv".
+        count: Number of layers of this kind.
+        p50_ms: Sum of the layers' medians in ms.
+        share: Share in the time of all layers, 0 to 1.
     """
 
     kind: str
@@ -92,12 +93,12 @@ class KindTotal:
 
 
 def by_cost(record: ProfileRecord) -> list[LayerProfile]:
-    """Return the layers, costliest first."""
+    """Return the layers of a profile, the costliest first."""
     return sorted(record.layers, key=lambda layer: -layer.p50_ms)
 
 
 def kind_totals(record: ProfileRecord) -> list[KindTotal]:
-    """Return the kinds of layers, costliest first."""
+    """Return the totals of the kinds of layers, the costliest first."""
     members: dict[str, list[LayerProfile]] = {}
     for layer in record.layers:
         members.setdefault(layer.kind, []).append(layer)
@@ -109,7 +110,7 @@ def kind_totals(record: ProfileRecord) -> list[KindTotal]:
 
 
 def sum_sentence(record: ProfileRecord) -> str:
-    """Say how the layers add up against the network without the profiler: medians, and what lies between them."""
+    """Return a sentence that compares the sum of the layers with the network's time without the profiler."""
     layers_ms, network_ms = record.layer_sum.p50_ms, record.network.p50_ms
     difference_ms, share = abs(layers_ms - network_ms), abs(layers_ms / network_ms - 1)
     said = f"layers add up to {layers_ms:.3f} ms, the network without the profiler takes {network_ms:.3f} ms"

@@ -1,4 +1,4 @@
-"""A profile as a terminal shows it: kinds, then the costliest layers."""
+"""Text form of a profile for a terminal: kinds of layers, then the costliest layers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from edge.bench.charts import shortened
 from edge.bench.profile_record import ProfileRecord, by_cost, kind_totals, sum_sentence
 
 _NO_PRECISION = "-"
-_SHORTEST_NAME = 24
-"""Characters that a name keeps however narrow the terminal is."""
+_MIN_NAME_CHARACTERS = 24
+"""Fewest characters of a shortened name, also on a narrow terminal."""
 
 
 def profile_lines(record: ProfileRecord, top: int, width: int | None = None) -> list[str]:
-    """Return what a terminal shows of a profile.
+    """Return the lines that a terminal shows of a profile.
 
     Args:
-        record: what was measured.
-        top: layers that are shown, costliest first; 0 shows all.
-        width: columns of the terminal: longer names are cut in the middle. None cuts none.
+        record: Profile that is shown.
+        top: Number of layers that are shown, the costliest first; 0 for all.
+        width: Columns of the terminal; longer names are shortened in the middle. None shortens none.
     """
     contract, ranked = record.engine.contract, by_cost(record)
     shown = ranked[: top or len(ranked)]
@@ -56,7 +56,7 @@ def _layer_lines(record: ProfileRecord, shown: list, width: int | None) -> list[
     precision_size = max(len("precision"), *(len(layer.precision or _NO_PRECISION) for layer in shown))
     head = f"   ms p50   ms mean   share  so far  {'kind':{kind_size}}  {'precision':{precision_size}}  "
     so_far, lines = 0.0, [f"{head}layer"]
-    longest = None if width is None else max(_SHORTEST_NAME, width - len(head))
+    longest = None if width is None else max(_MIN_NAME_CHARACTERS, width - len(head))
     for layer in shown:
         so_far += layer.share
         name = layer.name if longest is None else shortened(layer.name, longest)

@@ -1,4 +1,4 @@
-"""`python -m edge.doctor`: needs NumPy alone, so it also tells what is wrong where `edge-bench` cannot start."""
+"""The command `python -m edge.doctor`; it needs NumPy alone, so it runs where `edge-bench` cannot start."""
 
 from __future__ import annotations
 

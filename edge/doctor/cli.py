@@ -1,4 +1,4 @@
-"""`edge-bench doctor`, and `python -m edge.doctor` where OpenCV is what is broken."""
+"""The command `edge-bench doctor`, and `python -m edge.doctor` for a machine whose OpenCV is broken."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from edge.console import CommandParser, run_command
 from edge.doctor import DoctorReport, examine
 from edge.doctor.finding import ADVICE, MISSING, OK, Finding
-from edge.doctor.machine_probe import this_machine
+from edge.doctor.machine_probe import probe_this_machine
 from edge.records import record_to_json
 
 EXIT_MISSING = 1
@@ -24,7 +24,7 @@ _INDENT = 32
 
 
 def build_parser(prog: str) -> argparse.ArgumentParser:
-    """Return the parser of the command that is called `prog`."""
+    """Return the parser of the command, under the program name `prog`."""
     parser = CommandParser(prog=prog, description=DESCRIPTION)
     add_arguments(parser)
     return parser
@@ -37,12 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Examine this machine and print what was found.
+    """Examine this machine and print the findings.
 
     Returns:
-        0, or 1 if something needed to run engines is missing.
+        Exit code: 0, or 1 if something that engines need is missing.
     """
-    report = examine(this_machine(Path.cwd()))
+    report = examine(probe_this_machine(Path.cwd()))
     if arguments.json:
         print(json.dumps(record_to_json(report), indent=2))
     else:
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def describe(report: DoctorReport) -> str:
-    """Return a report as a person reads it: a line per finding, its meaning and its cure below."""
+    """Return a report as text: one line for each finding, with its meaning and its command below."""
     lines = [line for finding in report.findings for line in _lines(finding)]
     missing = [finding.name for finding in report.findings if finding.status == MISSING]
     advice = sum(finding.status == ADVICE for finding in report.findings)

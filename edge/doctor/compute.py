@@ -1,4 +1,4 @@
-"""What runs engines: GPU, CUDA, TensorRT with its Python binding, pycuda, ONNX Runtime."""
+"""Checks of what runs engines: GPU, CUDA, TensorRT with its Python binding, pycuda, ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 
 from edge.doctor.finding import ADVICE, MISSING, NOT_HERE, OK, Finding
-from edge.doctor.machine_probe import Surroundings, distribution_version, major_minor
+from edge.doctor.machine_probe import MachineProbe, distribution_version, major_minor
 
 OLDEST_TENSORRT = (8, 5)
 NEWEST_TENSORRT_MAJOR = 11
@@ -14,28 +14,28 @@ SEE_SYSTEM_PACKAGES = "python3 -m venv --system-site-packages --clear .venv"
 INSTALL_ON_JETSON = "sudo apt update && sudo apt install"
 
 
-def check_compute(surroundings: Surroundings) -> list[Finding]:
-    """Look for a way to run engines: TensorRT on a Jetson, that or ONNX Runtime elsewhere."""
-    onnxruntime = _onnxruntime(surroundings)
+def check_compute(probe: MachineProbe) -> list[Finding]:
+    """Check for a way to run engines: TensorRT on a Jetson, TensorRT or ONNX Runtime on other machines."""
+    onnxruntime = _onnxruntime(probe)
     # Elsewhere TensorRT is one of two ways, so what it lacks stops nothing while the other one is there.
-    is_needed = surroundings.is_jetson or (surroundings.gpu is not None and onnxruntime.status != OK)
-    if surroundings.gpu is None and not surroundings.is_jetson:
+    is_needed = probe.is_jetson or (probe.gpu is not None and onnxruntime.status != OK)
+    if probe.gpu is None and not probe.is_jetson:
         names = ("CUDA", "kernel compiler", "TensorRT library", "TensorRT for Python", "pycuda")
         return [
-            _no_gpu(surroundings),
+            _no_gpu(probe),
             *(Finding(name, NOT_HERE, "no GPU") for name in names),
             onnxruntime,
         ]
-    binding = _tensorrt_binding(surroundings, is_needed)
+    binding = _tensorrt_binding(probe, is_needed)
     tensorrt_way = [
-        _gpu(surroundings),
-        _tensorrt_library(surroundings, is_needed),
+        _gpu(probe),
+        _tensorrt_library(probe, is_needed),
         binding,
-        _pycuda(surroundings, is_needed),
+        _pycuda(probe, is_needed),
     ]
     if all(finding.status == OK for finding in tensorrt_way) and onnxruntime.status == MISSING:
         onnxruntime = _as_advice(onnxruntime)
-    return [tensorrt_way[0], _cuda(surroundings), _kernel_compiler(surroundings), *tensorrt_way[1:], onnxruntime]
+    return [tensorrt_way[0], _cuda(probe), _kernel_compiler(probe), *tensorrt_way[1:], onnxruntime]
 
 
 def _lack(is_needed: bool) -> str:
@@ -46,11 +46,11 @@ def _as_advice(finding: Finding) -> Finding:
     return Finding(finding.name, ADVICE, finding.found, finding.meaning, finding.mend)
 
 
-def _gpu(surroundings: Surroundings) -> Finding:
-    if surroundings.gpu is not None:
-        gpu = surroundings.gpu
+def _gpu(probe: MachineProbe) -> Finding:
+    if probe.gpu is not None:
+        gpu = probe.gpu
         return Finding("GPU", OK, f"{gpu.name}, compute capability {gpu.compute_capability}")
-    if surroundings.in_container:
+    if probe.in_container:
         mend = "docker run --runtime nvidia ..., or docker compose -f docker/compose.yaml --profile jetson ..."
     else:
         mend = "sudo usermod -aG video,render $USER, then log in again"
@@ -59,26 +59,26 @@ def _gpu(surroundings: Surroundings) -> Finding:
     )
 
 
-def _no_gpu(surroundings: Surroundings) -> Finding:
+def _no_gpu(probe: MachineProbe) -> Finding:
     """Tell a workstation without a card from one whose card has no driver.
 
     Source: PCI Code and ID Assignment: class 03 is a display controller, vendor 10de NVIDIA.
     """
-    for vendor in surroundings.glob("sys/bus/pci/devices/*/vendor"):
-        folder = vendor.parent.relative_to(surroundings.root)
-        of_card = (surroundings.text(f"{folder}/vendor"), (surroundings.text(f"{folder}/class") or "")[:4])
+    for vendor in probe.glob("sys/bus/pci/devices/*/vendor"):
+        folder = vendor.parent.relative_to(probe.root)
+        of_card = (probe.text(f"{folder}/vendor"), (probe.text(f"{folder}/class") or "")[:4])
         if of_card == ("0x10de", "0x03"):
             meaning = "engines run by ONNX Runtime on the CPU until it answers"
             by_hand = "sudo apt install nvidia-driver, then restart"
-            mend = "docker run --gpus all ..." if surroundings.in_container else by_hand
+            mend = "docker run --gpus all ..." if probe.in_container else by_hand
             return Finding("GPU", ADVICE, "an NVIDIA card whose driver does not answer", meaning, mend)
     return Finding("GPU", NOT_HERE, "none", "no NVIDIA card: engines run by ONNX Runtime on the CPU")
 
 
-def _cuda(surroundings: Surroundings) -> Finding:
-    version = cuda_version(surroundings)
-    has_compiler = surroundings.exists("usr/local/cuda/bin/nvcc")
-    install = f"{INSTALL_ON_JETSON} nvidia-jetpack" if surroundings.is_jetson else "install NVIDIA's CUDA toolkit"
+def _cuda(probe: MachineProbe) -> Finding:
+    version = cuda_version(probe)
+    has_compiler = probe.exists("usr/local/cuda/bin/nvcc")
+    install = f"{INSTALL_ON_JETSON} nvidia-jetpack" if probe.is_jetson else "install NVIDIA's CUDA toolkit"
     if version is None:
         return Finding("CUDA", ADVICE, "no toolkit under /usr/local/cuda", "pycuda is compiled against it", install)
     if not has_compiler:
@@ -88,14 +88,14 @@ def _cuda(surroundings: Surroundings) -> Finding:
     return Finding("CUDA", OK, version)
 
 
-def _kernel_compiler(surroundings: Surroundings) -> Finding:
-    """Look where edge.runtime.cuda.build looks: nvcc, then NVRTC of the system or of a Python package."""
+def _kernel_compiler(probe: MachineProbe) -> Finding:
+    """Look for a compiler where edge.runtime.cuda.build looks: nvcc, then NVRTC of system or Python package."""
     name = "kernel compiler"
-    if surroundings.exists("usr/local/cuda/bin/nvcc"):
+    if probe.exists("usr/local/cuda/bin/nvcc"):
         return Finding(name, OK, "nvcc")
-    places = ("usr/local/cuda/lib64", "usr/local/cuda/targets/*/lib", "usr/lib/*", "opt/nvrtc")
-    found = [path for place in places for path in surroundings.glob(f"{place}/libnvrtc.so*")]
-    wheels = (path for folder in surroundings.package_folders for path in folder.glob("nvidia/*/lib/libnvrtc.so*"))
+    folders = ("usr/local/cuda/lib64", "usr/local/cuda/targets/*/lib", "usr/lib/*", "opt/nvrtc")
+    found = [path for folder in folders for path in probe.glob(f"{folder}/libnvrtc.so*")]
+    wheels = (path for folder in probe.package_folders for path in folder.glob("nvidia/*/lib/libnvrtc.so*"))
     if found or any(wheels):
         return Finding(name, OK, "NVRTC")
     return Finding(
@@ -103,44 +103,44 @@ def _kernel_compiler(surroundings: Surroundings) -> Finding:
         ADVICE,
         "neither nvcc nor NVRTC",
         "the project's CUDA kernels cannot be compiled, so frames are resized and labelled on the CPU",
-        f"{INSTALL_ON_JETSON} nvidia-jetpack" if surroundings.is_jetson else "pip install nvidia-cuda-nvrtc-cu12",
+        f"{INSTALL_ON_JETSON} nvidia-jetpack" if probe.is_jetson else "pip install nvidia-cuda-nvrtc-cu12",
     )
 
 
-def cuda_version(surroundings: Surroundings) -> str | None:
-    """Return the version of the toolkit under /usr/local/cuda.
+def cuda_version(probe: MachineProbe) -> str | None:
+    """Return the version of the toolkit under /usr/local/cuda; None without one.
 
     Source: the toolkit's own version.json, from 11.1 on.
     """
     try:
-        return str(json.loads(surroundings.text("usr/local/cuda/version.json") or "")["cuda"]["version"])
+        return str(json.loads(probe.text("usr/local/cuda/version.json") or "")["cuda"]["version"])
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def library_version(surroundings: Surroundings) -> str | None:
-    """Return the version of TensorRT's library by its Debian package, its file name or its wheel."""
-    for name, version in surroundings.debian_versions.items():
+def library_version(probe: MachineProbe) -> str | None:
+    """Return the version of the TensorRT library by its Debian package, its file name or its wheel; None without it."""
+    for name, version in probe.debian_versions.items():
         if re.fullmatch(r"libnvinfer\d+", name):
             return version.split("-")[0]
-    versions = [path.name.split(".so.")[1] for path in surroundings.glob("usr/lib/*/libnvinfer.so.*")]
+    versions = [path.name.split(".so.")[1] for path in probe.glob("usr/lib/*/libnvinfer.so.*")]
     if versions:
         return max(versions, key=len)
     wheels = ("tensorrt-libs", "tensorrt-cu11-libs", "tensorrt-cu12-libs", "tensorrt-cu13-libs")
-    return next((version for version in map(surroundings.package_version, wheels) if version), None)
+    return next((version for version in map(probe.package_version, wheels) if version), None)
 
 
-def _tensorrt_library(surroundings: Surroundings, is_needed: bool) -> Finding:
-    name, version = "TensorRT library", library_version(surroundings)
+def _tensorrt_library(probe: MachineProbe, is_needed: bool) -> Finding:
+    name, version = "TensorRT library", library_version(probe)
     if version is None:
         # A wheel of before 8.6 holds its libraries itself.
-        if not surroundings.is_jetson and surroundings.package_version("tensorrt"):
+        if not probe.is_jetson and probe.package_version("tensorrt"):
             return Finding(name, OK, "in the Python package")
-        mend = f"{INSTALL_ON_JETSON} tensorrt" if surroundings.is_jetson else "pip install tensorrt"
+        mend = f"{INSTALL_ON_JETSON} tensorrt" if probe.is_jetson else "pip install tensorrt"
         return Finding(name, _lack(is_needed), "not installed", "TensorRT engines cannot run", mend)
     numbers = major_minor(version) or (0, 0)
     if numbers < OLDEST_TENSORRT:
-        mend = "flash JetPack 5 or later" if surroundings.is_jetson else "pip install 'tensorrt>=8.5'"
+        mend = "flash JetPack 5 or later" if probe.is_jetson else "pip install 'tensorrt>=8.5'"
         return Finding(
             name, _lack(is_needed), version, "older than 8.5, the first version with all the calls used", mend
         )
@@ -149,11 +149,11 @@ def _tensorrt_library(surroundings: Surroundings, is_needed: bool) -> Finding:
     return Finding(name, OK, version)
 
 
-def _tensorrt_binding(surroundings: Surroundings, is_needed: bool) -> Finding:
-    name, version = "TensorRT for Python", surroundings.package_version("tensorrt")
-    if version is None and surroundings.has_module("tensorrt"):
-        version = surroundings.debian_versions.get("python3-libnvinfer", "version unknown").split("-")[0]
-    if version is None and surroundings.system_has_module("tensorrt"):
+def _tensorrt_binding(probe: MachineProbe, is_needed: bool) -> Finding:
+    name, version = "TensorRT for Python", probe.package_version("tensorrt")
+    if version is None and probe.has_module("tensorrt"):
+        version = probe.debian_versions.get("python3-libnvinfer", "version unknown").split("-")[0]
+    if version is None and probe.system_has_module("tensorrt"):
         return Finding(
             name,
             _lack(is_needed),
@@ -162,10 +162,10 @@ def _tensorrt_binding(surroundings: Surroundings, is_needed: bool) -> Finding:
             SEE_SYSTEM_PACKAGES,
         )
     if version is None:
-        mend = f"{INSTALL_ON_JETSON} python3-libnvinfer" if surroundings.is_jetson else "pip install tensorrt"
+        mend = f"{INSTALL_ON_JETSON} python3-libnvinfer" if probe.is_jetson else "pip install tensorrt"
         return Finding(name, _lack(is_needed), "not installed", "TensorRT engines cannot run", mend)
     # Imported and nothing more: no object is made, so no GPU is touched.
-    answer = surroundings.ask_python("import tensorrt")
+    answer = probe.ask_python("import tensorrt")
     if not answer.worked:
         jetpack, wheel = f"{INSTALL_ON_JETSON} nvidia-jetpack", "pip install --force-reinstall tensorrt"
         return Finding(
@@ -173,23 +173,23 @@ def _tensorrt_binding(surroundings: Surroundings, is_needed: bool) -> Finding:
             _lack(is_needed),
             f"{version}, cannot be loaded: {answer.text}",
             "a library that it needs is not there",
-            jetpack if surroundings.is_jetson else wheel,
+            jetpack if probe.is_jetson else wheel,
         )
-    library = library_version(surroundings)
+    library = library_version(probe)
     if library and major_minor(library) != major_minor(version):
         return Finding(
             name,
             ADVICE,
             f"{version}, the library is {library}",
             "one of the two is not the one that JetPack brought",
-            "pip uninstall tensorrt" if surroundings.is_jetson else f"pip install 'tensorrt=={library}'",
+            "pip uninstall tensorrt" if probe.is_jetson else f"pip install 'tensorrt=={library}'",
         )
     return Finding(name, OK, version)
 
 
-def _pycuda(surroundings: Surroundings, is_needed: bool) -> Finding:
-    version, mend = surroundings.package_version("pycuda"), "PATH=/usr/local/cuda/bin:$PATH pip install pycuda"
-    if version is None and distribution_version(surroundings.folders_of_system_python(), "pycuda"):
+def _pycuda(probe: MachineProbe, is_needed: bool) -> Finding:
+    version, mend = probe.package_version("pycuda"), "PATH=/usr/local/cuda/bin:$PATH pip install pycuda"
+    if version is None and distribution_version(probe.folders_of_system_python(), "pycuda"):
         return Finding(
             "pycuda",
             _lack(is_needed),
@@ -199,7 +199,7 @@ def _pycuda(surroundings: Surroundings, is_needed: bool) -> Finding:
         )
     if version is None:
         return Finding("pycuda", _lack(is_needed), "not installed", "TensorRT engines are fed through it", mend)
-    answer = surroundings.ask_python("import pycuda.driver")
+    answer = probe.ask_python("import pycuda.driver")
     if not answer.worked:
         return Finding(
             "pycuda",
@@ -211,17 +211,17 @@ def _pycuda(surroundings: Surroundings, is_needed: bool) -> Finding:
     return Finding("pycuda", OK, version)
 
 
-def _onnxruntime(surroundings: Surroundings) -> Finding:
+def _onnxruntime(probe: MachineProbe) -> Finding:
     names = ("onnxruntime", "onnxruntime-gpu")
-    version = next((found for found in map(surroundings.package_version, names) if found), None)
+    version = next((found for found in map(probe.package_version, names) if found), None)
     if version is not None:
-        answer = surroundings.ask_python("import onnxruntime")
+        answer = probe.ask_python("import onnxruntime")
         if answer.worked:
             return Finding("ONNX Runtime", OK, version)
         found = f"{version}, cannot be loaded: {answer.text}"
         mend = "pip install --force-reinstall onnxruntime"
     else:
         found, mend = "not installed", "pip install onnxruntime"
-    if surroundings.is_jetson:
+    if probe.is_jetson:
         return Finding("ONNX Runtime", ADVICE, found, "a built engine is compared with the float graph by it", mend)
     return Finding("ONNX Runtime", MISSING, found, "engines of machines without TensorRT run by it", mend)

@@ -1,4 +1,4 @@
-"""One finding of the doctor, and all of them."""
+"""Results of the doctor: one finding for each check, and the report of all."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ NOT_HERE = "not here"
 
 @record(schema=1, what="doctor's finding")
 class Finding:
-    """What was found out about one thing.
+    """Result of one check.
 
     Attributes:
-        name: what was looked at, such as "TensorRT library".
-        status: "ok"; "advice", engines run but something should be otherwise; "missing", engines do not run without
-            it; "not here", which does not apply to this machine.
-        found: version or state, as short as it goes.
-        meaning: what follows from it, None where nothing does.
-        mend: the command that mends it, None where nothing is to be done.
+        name: Name of what was examined, such as "TensorRT library".
+        status: Either "ok"; "advice", engines run but something should be changed; "missing", engines do not run
+            without it; or "not here", the check does not apply to this machine.
+        found: Version or state, as short as possible.
+        meaning: Consequence of the finding; None where there is none.
+        mend: Command that mends the finding; None where nothing has to be done.
     """
 
     name: str
@@ -32,11 +32,11 @@ class Finding:
 
 @record(schema=1, what="doctor's report")
 class DoctorReport:
-    """Everything that was found.
+    """All findings of one examination.
 
     Attributes:
-        can_run_engines: no finding is "missing".
-        findings: in the order in which they are told.
+        can_run_engines: Whether engines can run: no finding is "missing".
+        findings: Findings in the order of the checks.
     """
 
     can_run_engines: bool

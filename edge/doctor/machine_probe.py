@@ -1,4 +1,4 @@
-"""The machine as the doctor sees it: files under a root, Python packages in folders, and what only asking tells.
+"""The doctor's access to a machine: files under a root, Python packages in folders, and commands that are run.
 
 Tests give a tree of files in place of a machine, and their own answers.
 """
@@ -24,25 +24,25 @@ _SYSTEM_PACKAGES = ("usr/lib/python3*/dist-packages", "usr/local/lib/python3*/di
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What Python said to a line of code: whether it worked, and what it printed or why it failed."""
+    """Result of a line of Python code: whether it worked, and what it printed or why it failed."""
 
     worked: bool
     text: str
 
 
 @dataclasses.dataclass(frozen=True)
-class Surroundings:
-    """One machine.
+class MachineProbe:
+    """Access to one machine, or to a tree of files that stands for one.
 
     Attributes:
-        root: where its file system begins.
-        package_folders: where its Python looks for packages.
-        python: version of that Python, such as "3.8".
-        gpu: its first CUDA device, None where the driver finds none.
-        ask_python: runs a line of code in a Python of its own.
-        free_bytes: room where artefacts are written, None where that is not known.
-        group_ids: groups of the user who runs this.
-        is_root: whether that user may open everything.
+        root: Folder where the machine's file system begins.
+        package_folders: Folders in which the machine's Python looks for packages.
+        python: Version of that Python, such as "3.8".
+        gpu: First CUDA device; None where the driver finds none.
+        ask_python: Function that runs a line of code in a separate Python process.
+        free_bytes: Free space in bytes where artefacts are written; None where that is not known.
+        group_ids: Ids of the groups of the user who runs this.
+        is_root: Whether that user may open every file.
     """
 
     root: Path
@@ -55,31 +55,31 @@ class Surroundings:
     is_root: bool
 
     def text(self, path: str) -> str | None:
-        """Return what a file holds, without the zeros of a device tree; None where it cannot be read."""
+        """Return the text of a file, without the zeros of a device tree; None where it cannot be read."""
         try:
             return (self.root / path).read_text(errors="replace").strip("\x00\n ")
         except OSError:
             return None
 
     def number(self, path: str) -> int | None:
-        """Return the number that a file holds, None where there is none."""
+        """Return the whole number in a file; None where there is none."""
         text = self.text(path)
         return int(text) if text is not None and re.fullmatch(r"-?\d+", text) else None
 
     def exists(self, path: str) -> bool:
-        """Return whether there is such a file, folder or socket."""
+        """Return whether a file, folder or socket exists."""
         return os.path.lexists(self.root / path)
 
     def glob(self, pattern: str) -> list[Path]:
-        """Return the paths under the root that match, sorted."""
+        """Return the paths under the root that match a pattern, sorted."""
         return sorted(self.root.glob(pattern))
 
     def folders_of_system_python(self) -> list[Path]:
-        """Return where the packages lie that apt installs for Python."""
+        """Return the folders where apt installs Python packages."""
         return [folder for pattern in _SYSTEM_PACKAGES for folder in self.glob(pattern)]
 
     def package_version(self, name: str) -> str | None:
-        """Return the version of an installed Python package, None without it."""
+        """Return the version of an installed Python package; None without it."""
         return distribution_version(self.package_folders, name)
 
     def has_module(self, name: str) -> bool:
@@ -87,12 +87,12 @@ class Surroundings:
         return any(_holds_module(folder, name) for folder in self.package_folders)
 
     def system_has_module(self, name: str) -> bool:
-        """Return whether apt's Python has a module that an isolated environment may hide."""
+        """Return whether the system's Python has a module, which an isolated environment may hide."""
         return any(_holds_module(folder, name) for folder in self.folders_of_system_python())
 
     @functools.cached_property
     def debian_versions(self) -> dict[str, str]:
-        """Return the installed Debian packages and their versions.
+        """Return the installed Debian packages: name -> version.
 
         Source: Debian Policy, section 5 (control files); dpkg(1), "status".
         """
@@ -105,27 +105,27 @@ class Surroundings:
 
     @property
     def board(self) -> str | None:
-        """The board's name by its device tree; None without one."""
+        """Name of the board in its device tree; None without one."""
         return self.text("proc/device-tree/model") or self.text("sys/firmware/devicetree/base/model")
 
     @property
     def is_jetson(self) -> bool:
-        """Whether this is a Jetson: it runs NVIDIA's Linux for Tegra, or its device tree says so."""
+        """Whether this is a Jetson: it runs NVIDIA's Linux for Tegra, or its device tree names one."""
         return self.exists("etc/nv_tegra_release") or "jetson" in (self.board or "").lower()
 
     @property
     def in_container(self) -> bool:
-        """Whether this is the inside of a container."""
+        """Whether this process runs in a container."""
         return self.exists(".dockerenv") or self.exists("run/.containerenv")
 
 
-def this_machine(folder: Path) -> Surroundings:
-    """Return the machine that this runs on.
+def probe_this_machine(folder: Path) -> MachineProbe:
+    """Return the probe of the machine that this process runs on.
 
     Args:
-        folder: where artefacts are written.
+        folder: Folder where artefacts are written.
     """
-    return Surroundings(
+    return MachineProbe(
         root=Path("/"),
         package_folders=tuple(Path(entry) for entry in sys.path if entry and Path(entry).is_dir()),
         python=f"{sys.version_info[0]}.{sys.version_info[1]}",
@@ -138,7 +138,7 @@ def this_machine(folder: Path) -> Surroundings:
 
 
 def ask_child(code: str) -> Answer:
-    """Run a line of code in a Python of its own, so that a package that crashes ends only that one."""
+    """Run a line of code in a separate Python process, so that a package that crashes ends only that process."""
     try:
         result = subprocess.run(
             [sys.executable, "-c", code],
@@ -158,7 +158,7 @@ def ask_child(code: str) -> Answer:
 
 
 def distribution_version(folders: tuple[Path, ...] | list[Path], name: str) -> str | None:
-    """Return the version of a Python package in these folders, the first one that has it."""
+    """Return the version of a Python package in the first of some folders that has it; None without it."""
     wanted = _normal(name)
     for found in importlib.metadata.distributions(path=[str(folder) for folder in folders]):
         if _normal(found.metadata["Name"] or "") == wanted:
@@ -167,7 +167,7 @@ def distribution_version(folders: tuple[Path, ...] | list[Path], name: str) -> s
 
 
 def major_minor(version: str) -> tuple[int, int] | None:
-    """Return the first two numbers of a version, None where it has no such form."""
+    """Return the first two numbers of a version; None where it has another form."""
     match = re.match(r"(\d+)\.(\d+)", version)
     return (int(match[1]), int(match[2])) if match else None
 

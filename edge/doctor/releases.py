@@ -1,4 +1,4 @@
-"""Which JetPack belongs to which release of Linux for Tegra.
+"""Table of the JetPack that belongs to each release of Linux for Tegra.
 
 Source: NVIDIA's JetPack archive (developer.nvidia.com/embedded/jetpack-archive) and the download pages of each release.
 """
@@ -34,6 +34,6 @@ _FAMILY = {35: "5", 36: "6", 38: "7", 39: "7"}
 
 
 def jetpack_family(l4t: str | None) -> str | None:
-    """Return the major JetPack of a release such as "35.4.1", None where it is not known."""
+    """Return the major JetPack version of a release such as "35.4.1"; None where it is not known."""
     major = (l4t or "").split(".")[0]
     return _FAMILY.get(int(major)) if major.isdigit() else None

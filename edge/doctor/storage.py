@@ -1,38 +1,38 @@
-"""Memory, swap and disk."""
+"""Checks of memory, swap and disk space."""
 
 from __future__ import annotations
 
 import re
 
 from edge.doctor.finding import ADVICE, NOT_HERE, OK, Finding
-from edge.doctor.machine_probe import Surroundings
+from edge.doctor.machine_probe import MachineProbe
 
 GIB = 1 << 30
-ROOM_FOR_A_BUILD_BYTES = 8 * GIB
+MIN_BUILD_MEMORY_BYTES = 8 * GIB
 """A rule of thumb: a builder that tries kernels at 1024x2048 beside onnxruntime takes a few GiB."""
-ROOM_FOR_ARTEFACTS_BYTES = 5 * GIB
+MIN_FREE_DISK_BYTES = 5 * GIB
 
 
-def check_storage(surroundings: Surroundings) -> list[Finding]:
-    """Say how much room there is to build and to keep engines."""
-    return [*_memory(surroundings), _disk(surroundings)]
+def check_storage(probe: MachineProbe) -> list[Finding]:
+    """Check whether memory and disk have room to build and to keep engines."""
+    return [*_memory(probe), _disk(probe)]
 
 
-def _memory(surroundings: Surroundings) -> list[Finding]:
-    fields = dict(re.findall(r"^(\w+):\s+(\d+) kB$", surroundings.text("proc/meminfo") or "", re.MULTILINE))
+def _memory(probe: MachineProbe) -> list[Finding]:
+    fields = dict(re.findall(r"^(\w+):\s+(\d+) kB$", probe.text("proc/meminfo") or "", re.MULTILINE))
     if "MemTotal" not in fields:
         return [Finding("memory", NOT_HERE, "unknown"), Finding("swap", NOT_HERE, "unknown")]
     memory, swap = 1024 * int(fields["MemTotal"]), 1024 * int(fields.get("SwapTotal", "0"))
-    swaps = (surroundings.text("proc/swaps") or "").splitlines()[1:]
+    swaps = (probe.text("proc/swaps") or "").splitlines()[1:]
     in_memory = bool(swaps) and all("zram" in line.split()[0] for line in swaps)
     found = f"{swap / GIB:.1f} GiB" + (" in memory (zram)" if in_memory else "")
     # What zram holds lies in memory all the same, only compressed.
     room = memory + (0 if in_memory else swap)
     findings = [Finding("memory", OK, f"{memory / GIB:.1f} GiB")]
-    if room >= ROOM_FOR_A_BUILD_BYTES:
+    if room >= MIN_BUILD_MEMORY_BYTES:
         return [*findings, Finding("swap", OK, found)]
     meaning = (
-        f"memory and swap are less than {ROOM_FOR_A_BUILD_BYTES / GIB:.0f} GiB: building a large engine may be killed"
+        f"memory and swap are less than {MIN_BUILD_MEMORY_BYTES / GIB:.0f} GiB: building a large engine may be killed"
     )
     mend = (
         "sudo fallocate -l 8G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile && sudo swapon /swapfile"
@@ -40,12 +40,12 @@ def _memory(surroundings: Surroundings) -> list[Finding]:
     return [*findings, Finding("swap", ADVICE, found, meaning, mend)]
 
 
-def _disk(surroundings: Surroundings) -> Finding:
-    free = surroundings.free_bytes
+def _disk(probe: MachineProbe) -> Finding:
+    free = probe.free_bytes
     if free is None:
         return Finding("disk", NOT_HERE, "unknown")
     found = f"{free / GIB:.1f} GiB free"
-    if free < ROOM_FOR_ARTEFACTS_BYTES:
+    if free < MIN_FREE_DISK_BYTES:
         meaning = "graphs, engines and timing caches of a few models take some GiB"
         return Finding("disk", ADVICE, found, meaning, "sudo apt clean, or run in a folder of a larger disk")
     return Finding("disk", OK, found)

@@ -24,15 +24,15 @@ __all__ = ["BACKENDS", "COORDINATE_RULES", "LabelUpsampler", "backend", "referen
 
 BACKENDS = ("native", "numpy")
 
-MOST_CLASSES = 256
-"""A label is a uint8."""
+MAX_CLASSES = 256
+"""Most classes of a network, since a label is a uint8."""
 
 _PADDING = 8  # kLanes of the kernel: it reads the weights of a whole vector of pixels
 _NOT_FINITE, _OUT_OF_MEMORY = 1, 2  # what the kernel returns
 
 
 def backend() -> str:
-    """Return what labels are computed with on this machine: "native" or "numpy"."""
+    """Return the backend that computes labels on this machine: "native" or "numpy"."""
     return "native" if load_library() is not None else "numpy"
 
 
@@ -43,16 +43,16 @@ def upsample_argmax(
 
     Args:
         logits: (classes, h, w) or (1, classes, h, w) float32, finite, any h and w.
-        height: pixels of the label map, more or fewer than h.
-        width: pixels of the label map.
-        coordinates: "half_pixel" or "align_corners", the rule that the contract names.
-        out: (height, width) uint8 to write into; made if absent.
+        height: Rows of the label map in pixels, more or fewer than h.
+        width: Columns of the label map in pixels, more or fewer than w.
+        coordinates: Coordinate rule of the contract, "half_pixel" or "align_corners".
+        out: (height, width) uint8 array that receives the labels; None for a new one.
 
     Returns:
-        (height, width) uint8 labels: `out`, if it was given.
+        (height, width) uint8 labels; this is `out` if it was given.
 
     Raises:
-        InputError: shapes or types other than these, more than 256 classes, NaN or infinite logits.
+        InputError: A shape or type differs from these, there are more than 256 classes, or logits are NaN or infinite.
     """
     shape = _planes(logits).shape
     return LabelUpsampler(*shape, height, width, coordinates)(logits, out)
@@ -61,22 +61,22 @@ def upsample_argmax(
 class LabelUpsampler:
     """Turns logits of one shape into label maps of one size, frame after frame.
 
-    The tables are made once; a call allocates nothing of the size of the image but the label map, and
-    not that when it is given `out`. A call runs on one thread. Calls from several threads at once are
-    safe, as long as their `out` differ.
+    The tables are computed once. A call allocates nothing of the size of the image but the label map, and not even that
+    when `out` is given. A call runs on one thread. Calls from several threads at once are safe, as long as their `out`
+    differ.
 
     Args:
-        classes: number of classes, 1 to 256.
-        logit_height: rows of the logits.
-        logit_width: columns of the logits.
-        height: pixels of the label map.
-        width: pixels of the label map.
-        coordinates: "half_pixel" or "align_corners".
-        backend: "native" or "numpy"; by default the native one where it can be had.
+        classes: Number of classes, 1 to 256.
+        logit_height: Rows of the logits.
+        logit_width: Columns of the logits.
+        height: Rows of the label map, in pixels.
+        width: Columns of the label map, in pixels.
+        coordinates: Coordinate rule of the contract, "half_pixel" or "align_corners".
+        backend: Either "native" or "numpy"; by default the native one where it is available.
 
     Raises:
-        InputError: a number out of range, or an unknown rule or backend.
-        BackendError: the native backend was asked for and cannot be had.
+        InputError: A number is out of range, or the coordinate rule or backend is unknown.
+        BackendError: The native backend was asked for and is not available.
 
     Example:
         >>> upsampler = LabelUpsampler(19, 128, 256, 1024, 2048)
@@ -93,8 +93,8 @@ class LabelUpsampler:
         coordinates: str = "half_pixel",
         backend: str | None = None,
     ) -> None:
-        if not 1 <= classes <= MOST_CLASSES:
-            raise InputError(f"logits have {classes} classes, expected 1 to {MOST_CLASSES}: a label is one byte")
+        if not 1 <= classes <= MAX_CLASSES:
+            raise InputError(f"logits have {classes} classes, expected 1 to {MAX_CLASSES}: a label is one byte")
         self._logits_shape = (int(classes), int(logit_height), int(logit_width))
         self._labels_shape = (int(height), int(width))
         self._rows = axis_cells(*_whole("height", logit_height, height), coordinates)
@@ -106,21 +106,23 @@ class LabelUpsampler:
 
     @property
     def backend(self) -> str:
-        """What the labels are computed with: "native" or "numpy"."""
+        """Backend that computes the labels: "native" or "numpy"."""
         return "native" if self._kernel is not None else "numpy"
 
     def __call__(self, logits: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Label one image.
+        """Label one image from its logits.
 
         Args:
-            logits: (classes, h, w) or (1, classes, h, w) float32, finite. Copied first unless contiguous.
-            out: (height, width) uint8 to write into, pixels of a row side by side; made if absent.
+            logits: (classes, h, w) or (1, classes, h, w) float32, finite; copied first unless it is contiguous.
+            out: (height, width) uint8 array that receives the labels, with the pixels of a row side by side; None for a
+                new one.
 
         Returns:
-            (height, width) uint8 labels: `out`, if it was given.
+            (height, width) uint8 labels; this is `out` if it was given.
 
         Raises:
-            InputError: another shape or type, or a logit that is NaN or infinite; `out` is then undefined.
+            InputError: A shape or type differs, or a logit is NaN or infinite; the contents of `out` are then
+                undefined.
         """
         planes = _planes(logits)
         if planes.shape != self._logits_shape:
@@ -162,7 +164,7 @@ class LabelUpsampler:
 
 
 class _NativeAxis(ctypes.Structure):
-    """SegedgeAxis of the kernel."""
+    """Structure SegedgeAxis of the native kernel."""
 
     _fields_ = (
         ("cells", ctypes.c_int64),

@@ -22,20 +22,20 @@ import numpy as np
 from edge.errors import InputError, SizeError
 
 COORDINATE_RULES = ("half_pixel", "align_corners")
-"""How a pixel's position in the logits follows from its place in the label map."""
+"""Names of the rules by which a pixel's position in the logits follows from its place in the label map."""
 
-LARGEST_SIDE = 1 << 16
+MAX_SIDE = 1 << 16
 """Most nodes or pixels along a side; keeps a weight within 17 bits, so that its product with a logit is exact."""
 
 
 @dataclass(frozen=True)
 class AxisCells:
-    """One axis of the output, cut into cells: runs of pixels between the same two nodes.
+    """Cells of one axis of the output: runs of pixels that lie between the same two logit nodes.
 
     Attributes:
         start: (cells + 1,) int32: first pixel of each cell, then the number of pixels.
-        low: (cells,) int32: the node before the pixels of a cell.
-        high: (cells,) int32: the node behind them; equal to `low` beyond the outermost nodes.
+        low: (cells,) int32: index of the node before the pixels of a cell.
+        high: (cells,) int32: index of the node behind them; equal to `low` beyond the outermost nodes.
         low_weight: (pixels,) float64 whole numbers: weight of the cell's low node.
         high_weight: (pixels,) float64 whole numbers: weight of its high node.
     """
@@ -47,29 +47,29 @@ class AxisCells:
     high_weight: np.ndarray
 
     def cell_of_pixel(self) -> np.ndarray:
-        """Return the cell that each pixel lies in, (pixels,) int64."""
+        """Return the index of the cell of each pixel, (pixels,) int64."""
         return np.repeat(np.arange(len(self.low)), np.diff(self.start))
 
 
 def axis_cells(nodes: int, pixels: int, coordinates: str) -> AxisCells:
-    """Cut one axis into cells.
+    """Divide one axis of the output into cells.
 
     Args:
-        nodes: number of logits along the axis.
-        pixels: number of output pixels along it.
-        coordinates: one of COORDINATE_RULES.
+        nodes: Number of logits along the axis.
+        pixels: Number of output pixels along the axis.
+        coordinates: Coordinate rule, one of COORDINATE_RULES.
 
     Returns:
         The cells that hold at least one pixel, in order.
 
     Raises:
-        InputError: unknown coordinate rule.
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        InputError: The coordinate rule is unknown.
+        SizeError: A side is not within 1 to MAX_SIDE.
     """
     if coordinates not in COORDINATE_RULES:
         raise InputError(f"coordinate rule is {coordinates!r}, expected one of {', '.join(COORDINATE_RULES)}")
-    if not (1 <= nodes <= LARGEST_SIDE and 1 <= pixels <= LARGEST_SIDE):
-        raise SizeError(f"cannot resize {nodes} logits to {pixels} pixels, expected 1 to {LARGEST_SIDE} of each")
+    if not (1 <= nodes <= MAX_SIDE and 1 <= pixels <= MAX_SIDE):
+        raise SizeError(f"cannot resize {nodes} logits to {pixels} pixels, expected 1 to {MAX_SIDE} of each")
     pixel = np.arange(pixels, dtype=np.int64)
     if coordinates == "half_pixel":
         position, denominator = (2 * pixel + 1) * nodes - pixels, 2 * pixels
@@ -109,9 +109,9 @@ def reference_labels(logits: np.ndarray, height: int, width: int, coordinates: s
 
     Args:
         logits: (classes, h, w) or (1, classes, h, w) float32, finite, at most 256 classes.
-        height: pixels of the label map.
-        width: pixels of the label map.
-        coordinates: one of COORDINATE_RULES.
+        height: Rows of the label map, in pixels.
+        width: Columns of the label map, in pixels.
+        coordinates: Coordinate rule, one of COORDINATE_RULES.
 
     Returns:
         (height, width) uint8 labels.

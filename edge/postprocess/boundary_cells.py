@@ -1,6 +1,6 @@
-"""Upsampling and argmax in NumPy: cells inside one class are filled, those on a boundary computed.
+"""Upsampling and argmax in NumPy: cells of one class are filled, cells on a class boundary are computed.
 
-What runs where no C++ compiler is there for edge/postprocess/native. Same cells, same arithmetic, same labels.
+This runs where there is no C++ compiler for edge/postprocess/native. Cells, arithmetic and labels are the same.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ _CHUNK_PIXELS = 1 << 15
 
 
 def label_image(logits: np.ndarray, rows: AxisCells, columns: AxisCells, out: np.ndarray) -> None:
-    """Label an image.
+    """Label an image from its logits.
 
     Args:
         logits: (classes, h, w) float32, finite.
-        rows: the output's rows.
-        columns: the output's columns.
-        out: (height, width) uint8, overwritten.
+        rows: Cells of the output along its height.
+        columns: Cells of the output along its width.
+        out: (height, width) uint8 array that receives the labels.
     """
     winner = _argmax(logits)
     low, high = winner[rows.low], winner[rows.high]
@@ -71,10 +71,10 @@ def _label_cells(
 
     Args:
         logits: (classes, h, w) float32.
-        rows: the output's rows.
-        columns: the output's columns.
-        cell_y: (n,) row of each cell.
-        cell_x: (n,) column of each cell.
+        rows: Cells of the output along its height.
+        columns: Cells of the output along its width.
+        cell_y: (n,) row index of each cell.
+        cell_x: (n,) column index of each cell.
         pixel_y: (n, r) rows of each cell's pixels.
         pixel_x: (n, c) columns of each cell's pixels.
         winners: (4, n) uint8, the argmax at each cell's corners.
@@ -106,7 +106,7 @@ def _label_cells(
 
 
 def _candidates(corners: np.ndarray, winners: np.ndarray) -> np.ndarray:
-    """Return which classes may win inside which cells.
+    """Return for each class and cell whether the class may win inside the cell.
 
     A class that one corner winner beats at all four corners is beaten by it everywhere between them.
 

@@ -34,16 +34,16 @@ of the runtimes are imported when an engine needs them, since a machine has few 
 
 
 def open_engine(path: str | os.PathLike, threads: int = 0) -> tuple[Runner, EngineCard]:
-    """Return a runner for an engine, not yet active, and the engine's card.
+    """Return a runner for an engine, which is not active yet, and the engine's card.
 
     Args:
-        path: an engine folder, a file in one, or an artefact folder.
-        threads: CPU cores that one frame may use, for ONNX Runtime; 0 for all.
+        path: An engine folder, a file in one, or an artefact folder.
+        threads: CPU cores that one frame may use with ONNX Runtime; 0 for all.
 
     Raises:
-        InputError: there is no engine.
-        EngineMismatchError: the engine does not fit its card, or this machine.
-        MissingDependencyError: the backend is not installed.
+        InputError: There is no engine at this path.
+        EngineMismatchError: The engine does not fit its card, or this machine.
+        MissingDependencyError: The backend is not installed.
     """
     folder = find_engine(path)
     card = read_card(folder)

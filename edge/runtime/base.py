@@ -1,4 +1,4 @@
-"""The protocol of a runtime: one engine, activated once, asked frame after frame."""
+"""The protocol of a runtime: an engine is activated once, and then runs frame after frame."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from edge.runtime.resource_stack import release_traceback_locals
 
 
 class Runner(abc.ABC):
-    """Runs one engine. Nothing touches a device before `activate`; a `with` block does both ends.
+    """Runs one engine; no device is used before `activate`, and a `with` block activates and deactivates.
 
     One runner serves one thread at a time.
 
     Attributes:
-        backend: "onnxruntime" or "tensorrt".
-        contract: input and outputs of the engine.
-        batches: fewest and most frames that one call takes.
+        backend: Name of the backend, "onnxruntime" or "tensorrt".
+        contract: Contract with the input and outputs of the engine.
+        batches: Fewest and most frames that one call takes.
     """
 
     backend: str = ""
@@ -41,10 +41,10 @@ class Runner(abc.ABC):
         self.deactivate()
 
     def activate(self) -> None:
-        """Load the engine and take all memory that it needs.
+        """Load the engine and allocate all memory that it needs.
 
         Raises:
-            BackendError: the backend cannot load it here.
+            BackendError: The backend cannot load the engine on this machine.
         """
         if not self._active:
             with release_traceback_locals():
@@ -52,7 +52,7 @@ class Runner(abc.ABC):
             self._active = True
 
     def deactivate(self) -> None:
-        """Give everything back; harmless when inactive."""
+        """Free the engine and its memory; a call on an inactive runner does nothing."""
         if self._active:
             self._active = False
             self._deactivate_impl()
@@ -64,28 +64,28 @@ class Runner(abc.ABC):
             frame: (batch, height, width, 3) uint8 RGB, C-contiguous.
 
         Returns:
-            Float32 logits, (classes, height / stride, width / stride) of a single frame,
-            (batch, classes, height / stride, width / stride) of more; valid until the next call.
+            Float32 logits, (classes, height / stride, width / stride) for a single frame, (batch, classes, height /
+            stride, width / stride) for more; valid until the next call.
 
         Raises:
-            BackendError: the runner is not active, or the backend failed.
-            InputError: the frame has another shape or dtype.
+            BackendError: The runner is not active, or the backend failed.
+            InputError: The frame has another shape or dtype.
         """
         return self.infer_all(frame)[self.contract.output_name]
 
     def infer_all(self, frame: np.ndarray) -> dict[str, np.ndarray]:
-        """Run the network, and return everything that it gives.
+        """Run the network on one prepared frame or a batch of them, and return all outputs.
 
         Args:
             frame: (batch, height, width, 3) uint8 RGB, C-contiguous.
 
         Returns:
-            Every output of contract.output_shapes by name, the logits first: (channels, h, w) float32 of a
-            single frame, (batch, channels, h, w) of more; valid until the next call.
+            Outputs of contract.output_shapes by name, the logits first: (channels, h, w) float32 for a single frame,
+            (batch, channels, h, w) for more; valid until the next call.
 
         Raises:
-            BackendError: the runner is not active, or the backend failed.
-            InputError: the frame has another shape or dtype.
+            BackendError: The runner is not active, or the backend failed.
+            InputError: The frame has another shape or dtype.
         """
         self._require_active()
         fewest, most = self.batches
@@ -100,18 +100,18 @@ class Runner(abc.ABC):
         return {name: value[0] for name, value in outputs.items()} if batch == 1 else outputs
 
     def open_lane(self, request: LaneRequest) -> Lane | None:
-        """Take memory to carry whole frames through the device, from camera frame to label map.
+        """Allocate the memory that carries whole frames through the device, from camera frame to label map.
 
         Args:
-            request: what for.
+            request: Sizes, format and depth of the lane.
 
         Returns:
-            An open lane; None where the host does what is around the network. The runner closes it when it is
-            deactivated, if nobody did before.
+            An open lane; None where the host does what comes before and after the network. The runner closes the lane
+            when it is deactivated, unless that was done before.
 
         Raises:
-            BackendError: the runner is not active, or a call failed.
-            InputError: what is asked for does not go together.
+            BackendError: The runner is not active, or a call failed.
+            InputError: The parts of the request do not go together.
         """
         self._require_active()
         return None
@@ -125,24 +125,24 @@ class Runner(abc.ABC):
             raise BackendError(f"{self.backend} runner of {self.contract.model} is not active; use it in a with block")
 
     def profile(self, frame: np.ndarray, runs: int) -> list[LayerTime]:
-        """Measure every layer as the backend runs it; `infer` stays without the profiler.
+        """Measure the time of every layer as the backend runs it; `infer` runs without the profiler as before.
 
         Args:
             frame: (batch, height, width, 3) uint8 RGB, C-contiguous.
-            runs: inferences that count, at least 1.
+            runs: Number of measured inferences, at least 1.
 
         Returns:
-            Layers in the order of execution, with `runs` times each.
+            Times of the layers in the order of execution, with `runs` times for each layer.
 
         Raises:
-            BackendError: the runner is not active, or the backend failed.
-            InputError: the frame has another shape or dtype, or there are no runs.
+            BackendError: The runner is not active, or the backend failed.
+            InputError: The frame has another shape or dtype, or there are no runs.
         """
         raise BackendError(f"{self.backend} runner of {self.contract.model} tells no times of layers")
 
     @abc.abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Return what a record has to name: version, device, threads."""
+        """Return what a record has to name, such as version, device and threads of the backend."""
 
     @abc.abstractmethod
     def _activate_impl(self) -> None: ...

@@ -1,4 +1,4 @@
-"""Calling TensorRT and pycuda: an import that names what to install, and one kind of failure that names the call."""
+"""Calls of TensorRT and pycuda: imports that name what to install, and one kind of error that names the call."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from edge.errors import BackendError, MissingDependencyError
 
 
 def import_backend(package: str, module: str, install: str) -> Any:
-    """Return a module of a backend.
+    """Import a module of a backend.
 
     Args:
-        package: that has to be installed.
-        module: of it, such as "pycuda.driver".
-        install: the command that installs the package.
+        package: Name of the package that has to be installed, such as "pycuda".
+        module: Full name of the module in this package, such as "pycuda.driver".
+        install: Command that installs the package, for messages.
 
     Raises:
-        MissingDependencyError: it is not installed.
-        BackendError: it is installed, but lacks the module, or one of its libraries cannot be loaded.
+        MissingDependencyError: The package is not installed.
+        BackendError: The package is installed, but lacks the module, or one of its libraries cannot be loaded.
     """
     try:
         return importlib.import_module(module)
@@ -31,7 +31,7 @@ def import_backend(package: str, module: str, install: str) -> Any:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an exception says, in one line of at most 300 characters."""
+    """Return the message of an exception in one line of at most 300 characters."""
     return (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
@@ -43,21 +43,22 @@ def call(
     logger: Any = None,
     **options: Any,
 ) -> Any:
-    """Call TensorRT or pycuda, and turn every kind of failure into one.
+    """Call a function of TensorRT or pycuda, and turn every kind of failure into a BackendError.
 
     Args:
-        name: of the call, for the message.
-        function: what to call.
-        *arguments: what to call it with.
-        refused: results by which the call says that it failed, such as None or False.
-        logger: where TensorRT said why, in errors or, without any, in warnings; both are cleared before the call.
-        **options: what to call it with by name.
+        name: Name of the call for the message, such as "Stream.synchronize".
+        function: Function that is called.
+        *arguments: Positional arguments of the call.
+        refused: Results that mean failure, such as None or False.
+        logger: TensorRT logger whose errors, or else warnings, give the reason of a failure; it is cleared before the
+            call.
+        **options: Keyword arguments of the call.
 
     Returns:
-        What the call returned.
+        Result of the call.
 
     Raises:
-        BackendError: it raised, or returned one of `refused`; names the call.
+        BackendError: The call raised an exception, or returned one of `refused`; the message names the call.
     """
     if logger is not None:
         logger.errors.clear()

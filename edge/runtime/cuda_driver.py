@@ -1,4 +1,4 @@
-"""Asking NVIDIA's driver for a GPU, without TensorRT and without pycuda.
+"""Look for a GPU through NVIDIA's driver, without TensorRT and without pycuda.
 
 TensorRT 8.6's Runtime ends the process where there is no GPU, so the driver is asked first.
 Source: CUDA Driver API, sections "Initialization" and "Device Management".
@@ -21,7 +21,7 @@ class Gpu:
 
 
 def first_gpu() -> Gpu | None:
-    """Return the first CUDA device, None where there is no driver or no device."""
+    """Return the first CUDA device; None where there is no driver or no device."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:

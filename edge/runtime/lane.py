@@ -1,4 +1,4 @@
-"""The protocol of a lane: whole frames go in, label maps come out, and nothing else crosses to the host."""
+"""The protocol of a lane: whole frames go to a device, label maps come back, and nothing else is copied."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Blend:
     """Colours that a lane blends with the frame, as edge.stream.overlay does.
 
     Attributes:
-        palette_rgb: (n, 3) uint8 RGB.
-        alpha: share of the label's colour, 0 to 1.
+        palette_rgb: Colours of the labels, (n, 3) uint8 RGB.
+        alpha: Share of the label's colour, 0 to 1.
     """
 
     palette_rgb: np.ndarray
@@ -24,16 +24,16 @@ class Blend:
 
 @dataclass(frozen=True)
 class LaneRequest:
-    """What a lane is made for; everything in it is fixed, so that all memory is taken when it is opened.
+    """Sizes, format and depth of a lane; all of it is fixed, so that all memory is allocated at the opening.
 
     Attributes:
-        frame_shape: (h, w, 3), or (h * 3 / 2, w) of NV12.
-        color_order: "bgr", "rgb" or "nv12".
-        height: rows of the label map.
-        width: columns of the label map.
-        depth: frames that may be under way at once, 1 or more.
-        outputs: outputs of the network, beside the logits, that are wanted on the host.
-        blend: colours over the frame; None for labels alone. Needs labels of the frame's size.
+        frame_shape: Shape of the frames: (h, w, 3), or (h * 3 / 2, w) for NV12.
+        color_order: Format of the frames, "bgr", "rgb" or "nv12".
+        height: Rows of the label map, in pixels.
+        width: Columns of the label map, in pixels.
+        depth: Frames that may be under way at once, 1 or more.
+        outputs: Names of the network's outputs, beside the logits, that are copied to the host.
+        blend: Colours over the frame, which need labels of the frame's size; None for labels alone.
     """
 
     frame_shape: tuple[int, ...]
@@ -47,12 +47,12 @@ class LaneRequest:
 
 @dataclass(frozen=True)
 class LaneResult:
-    """What a lane made of one frame. The arrays are views of its memory: valid until the next `submit` or `close`.
+    """Result of one frame; the arrays are views of the lane's memory, valid until the next `submit` or `close`.
 
     Attributes:
-        labels: (height, width) uint8.
-        stage_ns: stage -> nanoseconds by the device's own clock, but for "copy": by the host's.
-        outputs: those that were asked for, (channels, h, w) float32.
+        labels: Label map, (height, width) uint8.
+        stage_ns: Stage -> time in nanoseconds by the device's clock; "copy" is measured by the host's clock.
+        outputs: Requested outputs of the network by name, (channels, h, w) float32.
         picture: (height, width, 3) uint8 in the frame's channel order; None without a blend.
     """
 
@@ -63,10 +63,10 @@ class LaneResult:
 
 
 class Lane(abc.ABC):
-    """Carries frames of one size through a device, in order. One lane serves one thread at a time.
+    """Carries frames of one size through a device, in order; one lane serves one thread at a time.
 
     Attributes:
-        request: what it was opened for.
+        request: Request that the lane was opened for.
     """
 
     def __init__(self, request: LaneRequest) -> None:
@@ -74,29 +74,29 @@ class Lane(abc.ABC):
 
     @abc.abstractmethod
     def submit(self, frame: np.ndarray) -> None:
-        """Send a frame; returns as soon as it is copied.
+        """Send a frame to the device; the call returns as soon as the frame is copied.
 
         Args:
-            frame: uint8 of request.frame_shape.
+            frame: Array of shape request.frame_shape, uint8.
 
         Raises:
-            BackendError: `depth` frames are under way already, or a call failed.
-            InputError: the frame has another shape or dtype.
+            BackendError: `depth` frames are already under way, or a call failed.
+            InputError: The frame has another shape or dtype.
         """
 
     @abc.abstractmethod
     def collect(self) -> LaneResult:
-        """Wait for the oldest frame under way.
+        """Wait for the oldest frame under way, and return its result.
 
         Raises:
-            BackendError: none is, or a call failed.
-            InputError: the network gave a logit that is NaN or infinite.
+            BackendError: No frame is under way, or a call failed.
+            InputError: The network gave a logit that is NaN or infinite.
         """
 
     @abc.abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Return what a record has to name."""
+        """Return what a record has to name, such as the number of slots and the kind of memory."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Give its memory back; frames under way are lost. Harmless when closed."""
+        """Free the lane's memory; frames under way are lost, and a second call does nothing."""

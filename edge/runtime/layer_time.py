@@ -1,26 +1,26 @@
-"""Time of one layer, as every runtime's profiler gives it."""
+"""Time of one layer, in the one form that the profilers of all runtimes give."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 WARMUP_RUNS = 2
-"""Runs of a profile before those that count: the first takes memory and makes the profiler's own events."""
+"""Runs of a profile before the measured ones: the first allocates memory and creates the profiler's events."""
 
 OTHER = "other"
-"""Kind of a layer of which neither its type nor its name says what it does."""
+"""Kind of a layer whose type and name do not tell what it computes."""
 
 
 @dataclass(frozen=True)
 class LayerTime:
-    """One layer of an engine as the backend runs it: fused, split or added by it, so not always one of the model's.
+    """Times of one layer as the backend runs it: fused, split or added, so not always a layer of the model.
 
     Attributes:
-        name: as the backend has it; several layers may have the same.
-        kind: what it does, such as Conv or Reformat; OTHER where that is not known.
-        precision: what its first input is held in, such as "int8", and what its first output is where that differs
-            ("float32 to int8"); None where the backend does not say.
-        milliseconds: of each run, in their order.
+        name: Name of the layer in the backend; several layers may have the same name.
+        kind: Kind of the computation, such as "Conv" or "Reformat"; OTHER where that is not known.
+        precision: Data type of the first input, such as "int8"; "float32 to int8" where the first output has another
+            one; None where the backend does not tell it.
+        milliseconds: Time of each run in milliseconds, in the order of the runs.
     """
 
     name: str
@@ -29,8 +29,13 @@ class LayerTime:
     milliseconds: tuple[float, ...]
 
 
-def between(source: str | None, result: str | None) -> str | None:
-    """Return the precision of a layer from that of its first input and of its first output; None for an unknown one."""
+def layer_precision(source: str | None, result: str | None) -> str | None:
+    """Return the precision of a layer as a text, such as "int8" or "float32 to int8"; None where it is unknown.
+
+    Args:
+        source: Data type of the layer's first input; None for an unknown one.
+        result: Data type of the layer's first output; None for an unknown one.
+    """
     if source is None or result is None or source == result:
         return source or result
     return f"{source} to {result}"

@@ -1,6 +1,6 @@
-"""Engines of ONNX Runtime: the embedded default, for machines without an NVIDIA GPU.
+"""Run engines of ONNX Runtime on the CPU: the default for machines without an NVIDIA GPU.
 
-The only file of the device set that imports onnxruntime.
+This is the only file of the device set that imports onnxruntime.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ INSTALL = "pip install onnxruntime"
 
 
 def import_onnxruntime() -> Any:
-    """Return the onnxruntime module.
+    """Import onnxruntime and return the module.
 
     Raises:
-        MissingDependencyError: it is not installed.
+        MissingDependencyError: The package is not installed.
     """
     try:
         import onnxruntime
@@ -44,19 +44,20 @@ def open_session(
     """Load a graph for the CPU.
 
     Args:
-        graph: path of an ONNX file, or its bytes.
-        threads: cores that one frame may use; 0 for all.
-        exact: compute Q/DQ pairs as they stand, in float, instead of by the CPU's 8-bit kernels: rounding and
-            clipping are those of INT8, and no sum saturates.
-        profile_folder: where the session's `end_profiling` writes the time of every kernel; None for no profile.
-        lean: for a graph that gives all its activations: no plan of memory that would hold them together, and threads
-            that sleep between calls, since the caller works then.
+        graph: Path of an ONNX file, or its bytes.
+        threads: CPU cores that one frame may use; 0 for all.
+        exact: Whether Q/DQ pairs are computed as they stand, in float, instead of by the CPU's 8-bit kernels: rounding
+            and clipping are those of INT8, and no sum saturates.
+        profile_folder: Folder into which the session's `end_profiling` writes the time of every kernel; None for no
+            profile.
+        lean: Whether memory and threads are saved, for a graph that outputs all its activations: there is no memory
+            plan that would hold them together, and threads sleep between calls, since the caller works then.
 
     Returns:
-        onnxruntime.InferenceSession.
+        An onnxruntime.InferenceSession.
 
     Raises:
-        GraphError: the file is truncated, or no graph that ONNX Runtime takes.
+        GraphError: The file is truncated, or not a graph that ONNX Runtime can load.
     """
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
@@ -88,10 +89,10 @@ class OnnxRuntimeRunner(Runner):
     """Runs an ONNX file on the CPU.
 
     Args:
-        graph: the engine file, or its bytes.
-        contract: its input and outputs.
-        threads: cores that one frame may use; 0 for all.
-        exact: simulate INT8 in float, see open_session.
+        graph: Path of the engine file, or its bytes.
+        contract: Contract with the graph's input and outputs.
+        threads: CPU cores that one frame may use; 0 for all.
+        exact: Whether INT8 is simulated in float, see open_session.
     """
 
     backend = "onnxruntime"
@@ -105,7 +106,7 @@ class OnnxRuntimeRunner(Runner):
         self._session: Any = None
 
     def describe(self) -> dict[str, Any]:
-        """Return version, device and threads."""
+        """Return version, device and threads of the backend."""
         return {
             "backend": self.backend,
             "version": import_onnxruntime().__version__,
@@ -114,20 +115,20 @@ class OnnxRuntimeRunner(Runner):
         }
 
     def profile(self, frame: np.ndarray, runs: int) -> list[LayerTime]:
-        """Measure every kernel, in a second session with the profiler on; `infer` stays without it.
+        """Measure every kernel in a second session with the profiler on; `infer` runs without it as before.
 
         The clock is the host's, in whole microseconds: from a kernel's start to its end, with all threads that it uses.
 
         Args:
             frame: (batch, height, width, 3) uint8 RGB, C-contiguous.
-            runs: inferences that count, at least 1; WARMUP_RUNS go before them.
+            runs: Number of measured inferences, at least 1; WARMUP_RUNS go before them.
 
         Returns:
-            Kernels in the order of execution, with `runs` times each.
+            Times of the kernels in the order of execution, with `runs` times for each kernel.
 
         Raises:
-            BackendError: the runner is not active, or the backend failed.
-            InputError: the frame has another shape or dtype, or there are no runs.
+            BackendError: The runner is not active, or the backend failed.
+            InputError: The frame has another shape or dtype, or there are no runs.
         """
         self._require_runs(runs)
         self.infer_all(frame)  # refuses what cannot be run, before there is a second session

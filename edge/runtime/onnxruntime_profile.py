@@ -1,8 +1,8 @@
-"""What ONNX Runtime's profiler wrote, as times of layers.
+"""Reading of the file that ONNX Runtime's profiler writes, as times of layers.
 
-The profiler writes a list of events. Of a kernel there is one for each run, in the order of execution, named after the
-kernel with "_kernel_time" behind; 1.19 also writes "_fence_before" and "_fence_after" around it. A kernel that
-1.19 left without a name is called after its operator ("QLinearConv_token_38").
+The profiler writes a list of events. Each run of a kernel is one event, in the order of execution, named after the
+kernel with "_kernel_time" behind. Version 1.19 also writes "_fence_before" and "_fence_after" around it, and names a
+kernel without a name after its operator ("QLinearConv_token_38").
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import BackendError
-from edge.runtime.layer_time import OTHER, LayerTime, between
+from edge.runtime.layer_time import OTHER, LayerTime, layer_precision
 
 _KERNEL_TIME = "_kernel_time"
 
 _PRECISIONS = {"float": "float32", "double": "float64"}
-"""Types that ONNX Runtime writes in its own way."""
+"""Type in ONNX Runtime's spelling -> NumPy's name, where the two differ."""
 
 
 def read_kernel_times(trace: Path, warmup_runs: int, runs: int) -> list[LayerTime]:
     """Read the file that a session's `end_profiling` names.
 
     Args:
-        trace: the file.
-        warmup_runs: runs of the session that do not count.
-        runs: runs after them.
+        trace: Path of the file.
+        warmup_runs: Number of first runs that are not measured.
+        runs: Number of measured runs after them.
 
     Returns:
-        Kernels in the order of execution, with `runs` times each. Kernels of one name stay apart.
+        Times of the kernels in the order of execution, with `runs` times each. Kernels of one name stay apart.
 
     Raises:
-        BackendError: the file is damaged, or a kernel is not in it as often as the session ran.
+        BackendError: The file is damaged, or does not name a kernel equally often in every run.
     """
     try:
         events = json.loads(trace.read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ def read_kernel_times(trace: Path, warmup_runs: int, runs: int) -> list[LayerTim
 
 
 def _layer_time(name: str, facts: dict[str, Any], milliseconds: tuple[float, ...]) -> LayerTime:
-    precision = between(_first_type(facts.get("input_type_shape")), _first_type(facts.get("output_type_shape")))
+    precision = layer_precision(_first_type(facts.get("input_type_shape")), _first_type(facts.get("output_type_shape")))
     return LayerTime(name, facts.get("op_name") or OTHER, precision, milliseconds)
 
 

@@ -1,4 +1,4 @@
-"""What somebody took from CUDA and TensorRT, given back in reverse order."""
+"""Objects of CUDA and TensorRT, which are freed in the reverse order of their creation."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from edge.runtime.calls import call
 
 @contextlib.contextmanager
 def release_traceback_locals() -> Iterator[None]:
-    """Let an error out of a block without what the calls in it had in hand.
+    """Clear the local variables from the traceback of an error that leaves the block.
 
-    A caller may keep an error, and its traceback keeps the local variables of every call that it went through: objects
-    that free themselves would live beyond the end of their CUDA context.
+    A caller may keep an error, and its traceback keeps the local variables of every call that it went through. Objects
+    that free themselves would then outlive their CUDA context.
     """
     try:
         yield
@@ -24,57 +24,60 @@ def release_traceback_locals() -> Iterator[None]:
 
 
 class ResourceStack:
-    """Objects by name, kept here alone so that nothing else keeps them alive.
+    """Named objects that only this stack keeps alive, freed last in, first out.
 
-    TensorRT and pycuda free most things in a destructor, which has to run while their CUDA context is current.
-    Memory has a `free` of its own.
+    TensorRT and pycuda free most objects in a destructor, which has to run while their CUDA context is current. Memory
+    has a method `free` of its own.
     """
 
     def __init__(self) -> None:
-        self._things: dict[str, Any] = {}
+        self._resources: dict[str, Any] = {}
         self._release = contextlib.ExitStack()
 
     def __getitem__(self, name: str) -> Any:
-        return self._things[name]
+        return self._resources[name]
 
     def __contains__(self, name: str) -> bool:
-        return name in self._things
+        return name in self._resources
 
-    def hold(self, name: str, thing: Any, free: tuple[str, Callable[[Any], Callable[[], None]]] | None = None) -> Any:
-        """Keep an object.
+    def push(
+        self, name: str, resource: Any, free: tuple[str, Callable[[Any], Callable[[], None]]] | None = None
+    ) -> Any:
+        """Add an object to the stack.
 
         Args:
-            name: under which it is found; new.
-            thing: the object.
-            free: name of the call that frees it, and what finds that call in the object; None if its destructor does.
+            name: New name under which the object is found.
+            resource: Object that the stack keeps alive.
+            free: Name of the call that frees the object, and a function that returns this call for the object; None if
+                the object's destructor frees it.
 
         Returns:
-            The object.
+            The object itself.
         """
-        assert name not in self._things, name
-        self._things[name] = thing
+        assert name not in self._resources, name
+        self._resources[name] = resource
         self._release.callback(self._drop, name, free)
-        return thing
+        return resource
 
     def replace(self, name: str, make: Callable[[], Any]) -> Any:
-        """Give an object up that its destructor frees, then put another in its place."""
-        self._things[name] = None
-        self._things[name] = make()
-        return self._things[name]
+        """Drop an object that its destructor frees, then put a new one in its place."""
+        self._resources[name] = None
+        self._resources[name] = make()
+        return self._resources[name]
 
     def _drop(self, name: str, free: tuple[str, Callable[[Any], Callable[[], None]]] | None) -> None:
-        thing = self._things.pop(name)
+        resource = self._resources.pop(name)
         if free is not None:
-            call(free[0], free[1](thing))
+            call(free[0], free[1](resource))
 
     def release(self) -> None:
-        """Give everything back, the last first. One failure does not keep the others; it is raised at the end.
+        """Free all objects, the last first; a failure does not stop the others, and is raised at the end.
 
         Raises:
-            BackendError: of the call that failed.
+            BackendError: A call that frees an object failed.
         """
         try:
             call("freeing the engine and its memory", self._release.close)
         finally:
             self._release.pop_all()
-            self._things.clear()
+            self._resources.clear()

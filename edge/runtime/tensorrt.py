@@ -1,7 +1,7 @@
-"""Engines of TensorRT 8.5 to 11 on an NVIDIA GPU, fed through pycuda.
+"""Run engines of TensorRT 8.5 to 11 on an NVIDIA GPU through pycuda.
 
-The only file of the installed package that imports tensorrt. Only what every version from 8.5 to 11 has is called:
-named tensors, `set_tensor_address` and `execute_async_v3`.
+This is the only file of the installed package that imports tensorrt. It calls only what every version from 8.5 to 11
+has: named tensors, `set_tensor_address` and `execute_async_v3`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edge.machine import Machine, this_machine
 from edge.runtime.base import Runner
 from edge.runtime.calls import call, import_backend
 from edge.runtime.cuda.build import load_image
-from edge.runtime.cuda.context import Buffer, CudaContext, take_buffer
+from edge.runtime.cuda.context import Buffer, CudaContext, allocate_buffer
 from edge.runtime.cuda.lane import CudaLane
 from edge.runtime.lane import Lane, LaneRequest
 from edge.runtime.layer_time import LayerTime
@@ -36,27 +36,27 @@ _OLDEST_PORTABLE = (8, 0)
 
 
 def import_tensorrt() -> Any:
-    """Return the tensorrt module; importing it needs no GPU.
+    """Import tensorrt and return the module; the import needs no GPU.
 
     Raises:
-        MissingDependencyError: it is not installed.
-        BackendError: it is installed, but one of its libraries cannot be loaded.
+        MissingDependencyError: The package is not installed.
+        BackendError: The package is installed, but one of its libraries cannot be loaded.
     """
     return import_backend("tensorrt", "tensorrt", INSTALL_TENSORRT)
 
 
 @functools.lru_cache(maxsize=1)
 def message_logger(trt: Any) -> Any:
-    """Return the logger of this process, which keeps the last errors instead of printing.
+    """Return the TensorRT logger of this process, which keeps the last errors instead of printing them.
 
-    TensorRT holds on to the first logger that it is given, so there is one, and it is never freed.
+    TensorRT keeps using the first logger that it is given, so there is only one, and it is never freed.
 
     Args:
-        trt: the tensorrt module.
+        trt: The tensorrt module.
 
     Returns:
-        A tensorrt.ILogger with `errors` and `warnings`, deques of lines, and `listeners`, functions that are given
-        every warning. Where there is no GPU, TensorRT tells the reason of a failure as a warning alone.
+        A tensorrt.ILogger with `errors` and `warnings`, deques of lines, and `listeners`, functions that are called
+        with every warning. Where there is no GPU, TensorRT gives the reason of a failure as a warning only.
 
     Source: TensorRT Python API, class ILogger (the base class has to be initialised by name).
     """
@@ -87,18 +87,17 @@ def message_logger(trt: Any) -> Any:
 class TensorRtRunner(Runner):
     """Runs a TensorRT engine in a CUDA context of its own.
 
-    The context is made current for the length of a call and no longer, so the runner works from any thread and beside
-    other users of CUDA in the process. All memory is taken by `activate` and `open_lane`, none per frame. The arrays
-    that `infer` and `infer_all` return lie in page-locked memory: they are valid until the next call, and gone after
-    `deactivate`.
+    The context is current only during a call, so the runner works from any thread and beside other users of CUDA in the
+    process. `activate` and `open_lane` allocate all memory, a frame allocates none. The arrays that `infer` and
+    `infer_all` return lie in page-locked memory: they are valid until the next call, and freed by `deactivate`.
 
     Args:
-        path: the engine file.
-        card: what it was built from, and for which machine.
+        path: Path of the engine file.
+        card: Card of the engine.
 
     Attributes:
-        input_dtype: numpy.uint8; numpy.float32 of an engine of implicit INT8 (export/graph/float_input.py), which
-            takes the same numbers as floats.
+        input_dtype: Data type of the engine's input: numpy.uint8, or numpy.float32 for an engine of implicit INT8
+            (export/graph/float_input.py), which takes the same numbers as floats.
     """
 
     backend = "tensorrt"
@@ -108,11 +107,11 @@ class TensorRtRunner(Runner):
         self._path, self._card = Path(path), card
         if card.batch_profile is not None:
             self.batches = (card.batch_profile[0], card.batch_profile[2])
-        self._held = ResourceStack()
-        self._forget()
+        self._resources = ResourceStack()
+        self._reset()
 
     def describe(self) -> dict[str, Any]:
-        """Return version, device and compute capability; while a lane is open, what it is like."""
+        """Return version, device and compute capability, and the description of the last lane while one is open."""
         machine = this_machine()
         described = {
             "backend": self.backend,
@@ -126,7 +125,7 @@ class TensorRtRunner(Runner):
             described["kernels"] = f"no: {self._lane_problem}"
         return described
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self.input_dtype: type = np.uint8
         self._context: CudaContext | None = None
         self._logger: Any = None
@@ -139,23 +138,23 @@ class TensorRtRunner(Runner):
     def _activate_impl(self) -> None:
         trt = self._check_machine()
         self._context = CudaContext()
-        self._held.hold("context", self._context, ("Context.detach", lambda context: context.detach))
+        self._resources.push("context", self._context, ("Context.detach", lambda context: context.detach))
         try:
             self._load_engine(trt)
             self._check_tensors(trt)
-            self._take_buffers()
+            self._allocate_buffers()
             self._context.leave()
         except BaseException as error:
-            # The frames of the failed call hold what is to be released, beyond the end of its context.
+            # The stack frames of the failed call would keep what is released here alive beyond its context.
             traceback.clear_frames(error.__traceback__)
             with contextlib.suppress(Exception):  # the first failure is the one to tell
-                self._held.release()
-            self._held = ResourceStack()
-            self._forget()
+                self._resources.release()
+            self._resources = ResourceStack()
+            self._reset()
             raise
 
     def _check_machine(self) -> Any:
-        """Refuse an engine of another machine; TensorRT objects and the CUDA driver stay untouched."""
+        """Refuse an engine of another machine before any TensorRT object or CUDA context is created."""
         card, machine, built_on = self._card, this_machine(), self._card.machine
         what = f"{card.contract.model} {card.precision} engine {self._path}"
         if machine.gpu is None:
@@ -165,7 +164,7 @@ class TensorRtRunner(Runner):
             )
         if not self._fits_gpu(machine):
             raise EngineMismatchError(
-                f"{what} was built for {_spelled(built_on)}; this machine has {_spelled(machine)}. "
+                f"{what} was built for {_gpu_text(built_on)}; this machine has {_gpu_text(machine)}. "
                 f"Next: {card.rebuild_command()}"
             )
         trt = import_tensorrt()
@@ -183,13 +182,16 @@ class TensorRtRunner(Runner):
         if (machine.gpu, machine.compute_capability) == (built_on.gpu, built_on.compute_capability):
             # All modules of a Jetson generation give their GPU one name, and differ in its size.
             return None in (machine.board, built_on.board) or machine.board == built_on.board
-        return self._card.is_hardware_compatible and _numbers(machine.compute_capability or "0") >= _OLDEST_PORTABLE
+        return (
+            self._card.is_hardware_compatible
+            and _version_numbers(machine.compute_capability or "0") >= _OLDEST_PORTABLE
+        )
 
     def _fits_version(self, version: str) -> bool:
         built_by = self._card.backend_version
         if version == built_by:
             return True
-        here, there = _numbers(version), _numbers(built_by)
+        here, there = _version_numbers(version), _version_numbers(built_by)
         return self._card.is_version_compatible and here[0] == there[0] and here >= there
 
     def _load_engine(self, trt: Any) -> None:
@@ -198,31 +200,31 @@ class TensorRtRunner(Runner):
         except OSError as error:
             raise InputError(f"engine {self._path} cannot be read: {error.strerror}") from None
         logger = self._logger = message_logger(trt)
-        hold = self._held.hold
-        hold("stream", call("pycuda.driver.Stream", self._context.driver.Stream))
-        hold("runtime", call("tensorrt.Runtime", trt.Runtime, logger, refused=(None,), logger=logger))
-        runtime, dla_core = self._held["runtime"], self._card.dla_core
+        push = self._resources.push
+        push("stream", call("pycuda.driver.Stream", self._context.driver.Stream))
+        push("runtime", call("tensorrt.Runtime", trt.Runtime, logger, refused=(None,), logger=logger))
+        runtime, dla_core = self._resources["runtime"], self._card.dla_core
         if dla_core is not None:
             runtime.DLA_core = dla_core
         if self._card.is_version_compatible:
             runtime.engine_host_code_allowed = True  # the engine brings the code of the version that built it
         load = runtime.deserialize_cuda_engine
-        hold("engine", call("Runtime.deserialize_cuda_engine", load, plan, refused=(None,), logger=logger))
-        hold("execution", self._make_execution())
+        push("engine", call("Runtime.deserialize_cuda_engine", load, plan, refused=(None,), logger=logger))
+        push("execution", self._make_execution())
 
     def _make_execution(self) -> Any:
-        create = self._held["engine"].create_execution_context
+        create = self._resources["engine"].create_execution_context
         return call("ICudaEngine.create_execution_context", create, refused=(None,), logger=self._logger)
 
-    def renew(self) -> None:
-        """Make a new execution context, unless a lane has graphs that use the scratch memory of the old one."""
+    def renew_execution(self) -> None:
+        """Create a new execution context, unless graphs of a lane use the scratch memory of the old one."""
         if not any(lane.has_graph for lane in self._lanes):
             self._bound = None
-            self._held.replace("execution", self._make_execution)
+            self._resources.replace("execution", self._make_execution)
 
     @property
     def graph_problem(self) -> str | None:
-        """Why frames are not to be recorded in a CUDA graph; None if they may be."""
+        """Reason why frames cannot be recorded in a CUDA graph; None if they can."""
         if self._card.dla_core is not None:
             return "a DLA's work does not go into a graph"
         if self._card.batch_profile is not None:
@@ -231,7 +233,7 @@ class TensorRtRunner(Runner):
 
     def _check_tensors(self, trt: Any) -> None:
         """Compare names, directions, shapes and types of the engine's tensors with the contract."""
-        engine, contract = self._held["engine"], self.contract
+        engine, contract = self._resources["engine"], self.contract
         found, input_dtype = set(), trt.DataType.UINT8
         for index in range(engine.num_io_tensors):
             name = call("ICudaEngine.get_tensor_name", engine.get_tensor_name, index)
@@ -251,22 +253,24 @@ class TensorRtRunner(Runner):
                 f"Next: {self._card.rebuild_command()}"
             )
 
-    def _take_buffers(self) -> None:
+    def _allocate_buffers(self) -> None:
         contract, most = self.contract, (self.batches[1],)
         outputs = [(name, shape, np.float32) for name, shape in contract.output_shapes.items()]
         for name, shape, dtype in ((contract.input_name, contract.input_shape, self.input_dtype), *outputs):
-            self._buffers[name] = take_buffer(self._context, self._held, name, most + shape[1:], dtype, may_map=False)
+            self._buffers[name] = allocate_buffer(
+                self._context, self._resources, name, most + shape[1:], dtype, may_map=False
+            )
         self._addresses = {name: buffer.address for name, buffer in self._buffers.items()}
         self._bind(self._addresses, most[0])
 
     def _bind(self, addresses: dict[str, int], batch: int) -> None:
-        """Tell the engine where its tensors lie, unless it knows; with a profile also how many frames there are."""
+        """Give the engine the addresses of its tensors and the batch size, if they have changed."""
         if self._bound != (batch, addresses):
             self._bound = None
-            self._tell(self._held["execution"], addresses, batch)
+            self._set_tensors(self._resources["execution"], addresses, batch)
             self._bound = (batch, dict(addresses))
 
-    def _tell(self, execution: Any, addresses: dict[str, int], batch: int) -> None:
+    def _set_tensors(self, execution: Any, addresses: dict[str, int], batch: int) -> None:
         contract = self.contract
         if self._card.batch_profile is not None:
             shape = (batch, *contract.input_shape[1:])
@@ -277,28 +281,28 @@ class TensorRtRunner(Runner):
             call("IExecutionContext.set_tensor_address", set_address, name, address, refused=(False,))
 
     def enqueue(self, addresses: dict[str, int], stream: Any, batch: int = 1) -> None:
-        """Put one inference on a stream; the runner's context is current.
+        """Enqueue one inference on a stream while the runner's context is current.
 
         Args:
-            addresses: tensor -> where it lies on the GPU.
-            stream: of pycuda; always the same, since the engine has scratch memory for one inference.
-            batch: frames.
+            addresses: Tensor name -> address in the GPU's memory.
+            stream: Pycuda stream; always the same one, since the engine has scratch memory for one inference.
+            batch: Number of frames in the input.
 
         Raises:
-            BackendError: TensorRT refused; says why.
+            BackendError: TensorRT refused the call; the message gives its reason.
         """
         self._bind(addresses, batch)
-        self._execute(self._held["execution"], stream)
+        self._execute(self._resources["execution"], stream)
 
     def _execute(self, execution: Any, stream: Any) -> None:
         execute = execution.execute_async_v3
         call("IExecutionContext.execute_async_v3", execute, stream.handle, refused=(False,), logger=self._logger)
 
     def profile(self, frame: np.ndarray, runs: int) -> list[LayerTime]:
-        """Measure every layer, in an execution context of its own: a profiler cannot be taken off again.
+        """Measure every layer in an execution context of its own, since a profiler cannot be removed again.
 
-        The clock is TensorRT's: see edge.runtime.tensorrt_profile. Kinds and precisions are known of an engine that was
-        built with --verbose-layers.
+        The clock is TensorRT's: see edge.runtime.tensorrt_profile. Kinds and precisions of the layers are known only
+        for an engine that was built with --verbose-layers.
         """
         self._require_runs(runs)
         self.infer_all(frame)  # refuses what cannot be run, and leaves the frame on the GPU
@@ -311,27 +315,34 @@ class TensorRtRunner(Runner):
         is_exclusive = self._card.batch_profile is not None
         if is_exclusive:
             self._bound = None
-            self._held.replace("execution", lambda: None)
+            self._resources.replace("execution", lambda: None)
         try:
             with release_traceback_locals():
                 return self._profile_alone(batch, runs)
         finally:
             if is_exclusive:
-                self._held.replace("execution", self._make_execution)
+                self._resources.replace("execution", self._make_execution)
 
     def _profile_alone(self, batch: int, runs: int) -> list[LayerTime]:
-        stream, execution = self._held["stream"], self._make_execution()
-        self._tell(execution, self._addresses, batch)
+        stream, execution = self._resources["stream"], self._make_execution()
+        self._set_tensors(execution, self._addresses, batch)
 
         def execute() -> None:
             self._execute(execution, stream)
             call("Stream.synchronize", stream.synchronize)
 
         trt = import_tensorrt()
-        return profile_execution(trt, execution, execute, runs, engine_layers(trt, self._held["engine"]))
+        return profile_execution(trt, execution, execute, runs, engine_layers(trt, self._resources["engine"]))
 
     def open_lane(self, request: LaneRequest) -> Lane | None:
-        """Take memory for whole frames; None where the kernels cannot be compiled: `describe` then says why."""
+        """Allocate the memory that carries whole frames through the GPU.
+
+        Args:
+            request: Sizes, format and depth of the lane.
+
+        Returns:
+            An open lane; None where the kernels cannot be compiled: `describe` then gives the reason.
+        """
         self._require_active()
         try:
             image = load_image(this_machine().compute_capability or "")
@@ -339,7 +350,7 @@ class TensorRtRunner(Runner):
             self._lane_problem = str(reason)
             return None
         with self._context.current(), release_traceback_locals():
-            lane = CudaLane(self._context, self, request, image, self._held["stream"], self._lanes.remove)
+            lane = CudaLane(self._context, self, request, image, self._resources["stream"], self._lanes.remove)
         self._lanes.append(lane)
         return lane
 
@@ -349,19 +360,19 @@ class TensorRtRunner(Runner):
                 with contextlib.suppress(BackendError):  # a device that failed; the rest is still to be freed
                     lane.close()
             self._context.enter()
-            self._forget_but_context()
+            self._drop_host_views()
             # The last thing that is released is the context, which also takes it off this thread.
-            self._held.release()
+            self._resources.release()
         finally:
-            self._held = ResourceStack()
-            self._forget()
+            self._resources = ResourceStack()
+            self._reset()
 
-    def _forget_but_context(self) -> None:
-        """Drop what refers to page-locked memory: the arrays are views of it."""
+    def _drop_host_views(self) -> None:
+        """Drop the arrays, which are views of the page-locked memory that is freed next."""
         self._buffers, self._addresses = {}, {}
 
     def _infer_impl(self, frame: np.ndarray) -> dict[str, np.ndarray]:
-        context, stream = self._context, self._held["stream"]
+        context, stream = self._context, self._resources["stream"]
         batch = len(frame)
         sent = self._buffers[self.contract.input_name]
         np.copyto(sent.host[:batch], frame)
@@ -374,12 +385,12 @@ class TensorRtRunner(Runner):
         return {name: self._buffers[name].host[:batch] for name in self._output_names}
 
 
-def _spelled(machine: Machine) -> str:
-    """Return a machine's GPU and what it is part of."""
+def _gpu_text(machine: Machine) -> str:
+    """Return a machine's GPU, compute capability, architecture and board as a text."""
     where = f"{machine.architecture}, {machine.board}" if machine.board is not None else machine.architecture
     return f"{machine.gpu} (compute capability {machine.compute_capability}, {where})"
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    """Return a version or compute capability in numbers."""
+def _version_numbers(text: str) -> tuple[int, ...]:
+    """Return the numbers of a version or compute capability: "8.5.3" gives (8, 5, 3)."""
     return tuple(int(part) for part in text.split(".") if part.isdigit())

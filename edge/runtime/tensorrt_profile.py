@@ -1,7 +1,7 @@
 """Times of the layers of a TensorRT engine, by IProfiler, and what the engine inspector says of each.
 
-A profiler cannot be taken off: setting it to None is refused with a line in the log and no exception, and the old one
-goes on being called. So what is profiled is an execution context that is made for it and dropped afterwards.
+A profiler cannot be removed: TensorRT refuses None with a line in the log and no exception, and goes on calling the old
+profiler. So an execution context is created for the profile and dropped afterwards.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Callable, Mapping
 
 from edge.errors import BackendError
 from edge.runtime.calls import one_line
-from edge.runtime.layer_time import OTHER, WARMUP_RUNS, LayerTime, between
+from edge.runtime.layer_time import OTHER, WARMUP_RUNS, LayerTime, layer_precision
 
-FOREIGN = "ForeignNode"
+FOREIGN_NODE = "ForeignNode"
 """Kind of many layers that run as one: on the DLA, or compiled together for the GPU."""
 
 _PRECISIONS = (
@@ -32,7 +32,7 @@ _PRECISIONS = (
     (r"bool", "bool"),
     (r"float", "float32"),
 )
-"""Words of a tensor's format, as versions from 8.5 to 11 spell them; the first that is found counts."""
+"""Patterns of a tensor's format in the spellings of versions 8.5 to 11; the first match decides."""
 
 _KINDS = (
     (r"deconv|convtranspose|conv\w*transpose", "Deconv"),
@@ -59,27 +59,27 @@ _KINDS = (
     (r"constant", "Constant"),
     (r"copy$", "Copy"),
 )
-"""What a fused layer is called after: of several that it is made of, the one that stands first here."""
+"""Patterns of operators and their kinds; the first that matches a part of a fused layer names the layer."""
 
 _COMPILED = "Myelin"
 
-_RULES_OF_NAMES = (
+_NAME_RULES = (
     (r"Reformatting CopyNode|(input|output) reformatter \d+$", "Reformat"),
-    (r"\{ForeignNode\[", FOREIGN),
+    (r"\{ForeignNode\[", FOREIGN_NODE),
     (r"^\[\w*Copy( \d+)?\]$|\bcopy$", "Copy"),
     (r"_myl", _COMPILED),
     (r"^PWN\(", "PointWise"),
 )
-"""Names that TensorRT gives by itself."""
+"""Patterns of the names that TensorRT invents for layers, and their kinds."""
 
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """What the engine inspector says of a layer.
+    """What the engine inspector says of one layer.
 
     Attributes:
-        kind: what it does, OTHER where that is not known.
-        precision: as in LayerTime.
+        kind: Kind of the computation, such as "Conv"; OTHER where that is not known.
+        precision: Data types of the first input and output as a text, in the form of LayerTime.
     """
 
     kind: str
@@ -87,14 +87,14 @@ class LayerFacts:
 
 
 def layer_profiler(trt: Any) -> Any:
-    """Return a profiler that keeps what it is told.
+    """Return a profiler that keeps the times that TensorRT reports to it.
 
     Args:
-        trt: the tensorrt module.
+        trt: The tensorrt module.
 
     Returns:
-        A tensorrt.IProfiler with `run`, a list that takes the (name, milliseconds) of each layer in the order of
-        execution, or None, as at first, to take nothing; and `failure`, the first thing that went wrong in a call.
+        A tensorrt.IProfiler with `run`, a list that receives (name, milliseconds) of each layer in the order of
+        execution, or None, as at first, to ignore them; and `failure`, the message of the first exception in a report.
 
     Source: TensorRT Python API, class IProfiler (the base class has to be initialised by name).
     """
@@ -123,25 +123,25 @@ def profile_execution(
     runs: int,
     layers: Mapping[str, LayerFacts] | None = None,
 ) -> list[LayerTime]:
-    """Measure the layers of an engine.
+    """Measure the layers of an engine in a given execution context.
 
     The clock is TensorRT's: CUDA events around each layer on the stream. Layers that run at the same time on several
-    streams are each counted whole.
+    streams are each counted in full.
 
     Args:
-        trt: the tensorrt module.
-        execution: an IExecutionContext that was made for this, with the addresses of its tensors set, and that nothing
-            uses afterwards: its profiler stays with it.
-        execute: runs one inference on `execution` and returns when it is done. It must enqueue the execution itself,
-            not a CUDA graph of it: layers in a graph are not reported.
-        runs: inferences that count; WARMUP_RUNS go before them.
-        layers: from `engine_layers`; None knows names alone.
+        trt: The tensorrt module.
+        execution: IExecutionContext that was created for this profile, with the addresses of its tensors set. It must
+            not be used afterwards, since it keeps its profiler.
+        execute: Function that runs one inference on `execution` and returns when it is done. It must enqueue the
+            execution itself, not a CUDA graph of it: layers in a graph are not reported.
+        runs: Number of measured inferences; WARMUP_RUNS go before them.
+        layers: Result of `engine_layers`; None where only names are known.
 
     Returns:
-        Layers in the order of execution, with `runs` times each. Layers of one name stay apart.
+        Times of the layers in the order of execution, with `runs` times each. Layers of one name stay apart.
 
     Raises:
-        BackendError: a call failed, nothing was reported, or not the same layers in every run.
+        BackendError: A call failed, no layer was reported, or the runs reported different layers.
     """
     profiler = layer_profiler(trt)
     try:
@@ -166,14 +166,15 @@ def engine_layers(trt: Any, engine: Any) -> dict[str, LayerFacts]:
     """Ask the engine inspector for the layers of an engine.
 
     Args:
-        trt: the tensorrt module.
-        engine: an ICudaEngine. One built with ProfilingVerbosity DETAILED gives kinds and precisions, others names.
+        trt: The tensorrt module.
+        engine: ICudaEngine. One that was built with ProfilingVerbosity DETAILED tells kinds and precisions, others only
+            names.
 
     Returns:
-        Name of a layer -> what is known of it.
+        Layer name -> what is known of the layer.
 
     Raises:
-        BackendError: a call failed.
+        BackendError: A call failed.
     """
     try:
         inspector = engine.create_engine_inspector()
@@ -184,14 +185,14 @@ def engine_layers(trt: Any, engine: Any) -> dict[str, LayerFacts]:
 
 
 def parse_layer_information(json_text: str) -> dict[str, LayerFacts]:
-    """Read what the engine inspector says in LayerInformationFormat.JSON.
+    """Parse the engine inspector's text in LayerInformationFormat.JSON.
 
     Args:
-        json_text: of an engine, or of one layer. Text that is not JSON tells nothing: versions differ in what they
-            escape, and times are worth having without kinds.
+        json_text: JSON text of an engine, or of one layer. A text that is not JSON gives no layers: versions differ in
+            what they escape, and the times of a profile are useful without kinds.
 
     Returns:
-        Name of a layer -> what is known of it.
+        Layer name -> what is known of the layer.
     """
     try:
         # TensorRT does not escape the control characters that it joins the metadata of ONNX nodes with.
@@ -205,16 +206,17 @@ def parse_layer_information(json_text: str) -> dict[str, LayerFacts]:
             found[entry] = LayerFacts(kind_of_name(entry), None)
         elif isinstance(entry, dict) and isinstance(entry.get("Name"), str):
             source, result = (_precision(entry.get(side)) for side in ("Inputs", "Outputs"))
-            found[entry["Name"]] = LayerFacts(_kind_of_entry(entry), between(source, result))
+            found[entry["Name"]] = LayerFacts(_kind_of_entry(entry), layer_precision(source, result))
     return found
 
 
 def kind_of_name(name: str) -> str:
-    """Return what a layer does by its name alone, OTHER if that does not say it.
+    """Return the kind of a layer by its name alone; OTHER where the name does not tell it.
 
-    A layer of several nodes is named after all of them ("stem/Conv + stem_relu/Relu"), and a node ends in its operator.
+    A layer of several nodes is named after all of them ("stem/Conv + stem_relu/Relu"), and a node's name ends in its
+    operator.
     """
-    for rule, kind in _RULES_OF_NAMES:
+    for rule, kind in _NAME_RULES:
         if re.search(rule, name):
             return kind
     operators = [re.sub(r"[\W_\d]+$", "", part).rsplit("/", 1)[-1].lower() for part in re.split(r" \+ | \|\| ", name)]

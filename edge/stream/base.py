@@ -1,4 +1,4 @@
-"""What the loop takes frames from, and what it hands finished pictures to."""
+"""The protocols of the stream loop: sources that give frames, and sinks that take finished pictures."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame as a source gave it.
+    """One frame of a source.
 
     Attributes:
         pixels_bgr: (height, width, 3) uint8.
-        number: 0 for the source's first frame; dropped frames are counted too.
-        arrival_ns: perf_counter_ns when its pixels were in host memory.
-        name: of a picture file without its suffix, or "frame_000012".
+        number: Number of the frame, 0 for the source's first one; dropped frames are counted too.
+        arrival_ns: Value of perf_counter_ns when the pixels were in host memory.
+        name: Name of the picture file without its suffix, or a number such as "frame_000012".
     """
 
     pixels_bgr: np.ndarray
@@ -27,18 +27,18 @@ class Frame:
 
 
 class FrameSource(abc.ABC):
-    """Gives frames until it ends. A `with` block opens and closes it.
+    """Gives frames until it ends; a `with` block opens and closes it.
 
     Attributes:
-        description: what it is, for messages; never holds a password.
-        is_live: frames come whether they are read or not, and only the latest is kept.
-        shows_pictures: each frame is a picture of its own, to be looked at one by one.
-        fps: frames a second that it claims; None where it claims nothing.
-        size: (height, width) of its frames, None before they are known.
-        length: number of frames; None where it is not known.
-        dropped: frames that came and were replaced by a later one before they were read.
-        files: files that it reads, resolved; a sink must not write over them.
-        end_note: what a user should know about its end; None if all was well.
+        description: Name of the source for messages; it never contains a password.
+        is_live: Whether frames come whether they are read or not, so that only the latest one is kept.
+        shows_pictures: Whether each frame is a picture of its own, which is looked at one by one.
+        fps: Frames per second that the source reports; None where it reports nothing.
+        size: Height and width of the frames in pixels; None before they are known.
+        length: Number of frames; None where it is not known.
+        dropped: Number of frames that a later one replaced before they were read.
+        files: Resolved paths of the files that are read; a sink must not write over them.
+        end_note: Sentence that a user should know about the end of the source; None if all was well.
     """
 
     is_live = False
@@ -62,10 +62,10 @@ class FrameSource(abc.ABC):
 
     @abc.abstractmethod
     def open(self) -> None:
-        """Make it ready.
+        """Open the source, so that frames can be read.
 
         Raises:
-            SourceError: it cannot be opened.
+            SourceError: The source cannot be opened.
         """
 
     @abc.abstractmethod
@@ -73,41 +73,41 @@ class FrameSource(abc.ABC):
         """Return the next frame, the latest one of a live source, or None at the end.
 
         Raises:
-            SourceError: it opened and gives nothing.
+            SourceError: The source is open, but gives no frame.
         """
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Give everything back; harmless when closed."""
+        """Close the source; a second call does nothing."""
 
 
 class Sink(abc.ABC):
-    """Takes finished pictures, and keeps what it was given whatever happens later."""
+    """Takes finished pictures; what was written stays, whatever happens later."""
 
     @abc.abstractmethod
     def show(self, frame: Frame, picture_bgr: np.ndarray) -> bool:
         """Show or write one picture.
 
         Args:
-            frame: what it was made from.
-            picture_bgr: (height, width, 3) uint8; may be overwritten after the call.
+            frame: Frame that the picture was made from.
+            picture_bgr: (height, width, 3) uint8, which may be overwritten after the call.
 
         Returns:
-            False when the user wants no more.
+            False when the user wants no more pictures.
 
         Raises:
-            StorageError: it cannot be written.
+            StorageError: The picture cannot be written.
         """
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Finish what was begun; harmless when closed.
+        """Finish what was begun; a second call does nothing.
 
         Raises:
-            StorageError: what was begun cannot be finished.
+            StorageError: What was begun cannot be finished.
         """
 
     @property
     @abc.abstractmethod
     def result(self) -> str | None:
-        """Where the pictures lie; None when there is nothing to find."""
+        """Path where the pictures lie; None where there is none."""

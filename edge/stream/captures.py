@@ -1,7 +1,7 @@
-"""Opening what OpenCV can capture from: video files, cameras, RTSP streams, CSI cameras; and drawn scenes.
+"""Captures through OpenCV: video files, cameras, RTSP streams, CSI cameras; and drawn scenes.
 
-Every function gives a Capture, or one line that says why not. OpenCV's own messages are kept quiet,
-since they repeat the failure in three lines and may hold the password of a stream.
+Every function returns a Capture, or raises an error of one line. OpenCV's own messages are silenced, since they repeat
+the failure in three lines and may contain the password of a stream.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ import cv2
 import numpy as np
 
 from edge.errors import SourceError
-from edge.imaging import quieten_opencv
+from edge.imaging import silence_opencv_log
 
 
 class Capture(Protocol):
-    """The part of cv2.VideoCapture that sources use."""
+    """Methods of cv2.VideoCapture that sources use."""
 
     def read(self) -> tuple[bool, np.ndarray | None]:
         """Return whether there was a frame, and its (height, width, 3) uint8 BGR pixels."""
 
     def grab(self) -> bool:
-        """Pass over a frame; return whether there was one."""
+        """Skip a frame; return whether there was one."""
 
     def get(self, prop: int) -> float:
-        """Return a cv2.CAP_PROP_* value, 0 where it is not known."""
+        """Return a cv2.CAP_PROP_* value; 0 where it is not known."""
 
     def release(self) -> None:
-        """Give the device or file back."""
+        """Close the device or file."""
 
 
-def masked(text: str) -> str:
-    """Return an address without its user, password and what looks like one in its query."""
+def mask_credentials(text: str) -> str:
+    """Return an address without its user and password, and without passwords in its query."""
     without_user = re.sub(r"(?<=://)\S*@", "***@", text)
     return re.sub(r"(?i)((?:password|passwd|pass|pwd|token)=)[^&\s]*", r"\1***", without_user)
 
@@ -48,12 +48,12 @@ def has_gstreamer() -> bool:
 
 
 def open_video_file(path: str | os.PathLike) -> Capture:
-    """Open a video file.
+    """Open a video file as a capture.
 
     Raises:
-        SourceError: it is damaged, or OpenCV cannot decode it.
+        SourceError: The file is damaged, or OpenCV cannot decode it.
     """
-    quieten_captures()
+    silence_capture_logs()
     capture = cv2.VideoCapture(os.fspath(path))
     if not capture.isOpened():
         raise SourceError(
@@ -64,16 +64,16 @@ def open_video_file(path: str | os.PathLike) -> Capture:
 
 
 def open_camera(device: int | str, options: dict[str, int]) -> Capture:
-    """Open a USB camera.
+    """Open a USB camera as a capture.
 
     Args:
-        device: its number, or its path under /dev.
-        options: "width", "height" and "fps" to ask it for; it may answer with others.
+        device: Number of the camera, or its path under /dev.
+        options: Values of "width", "height" and "fps" that the camera is asked for; it may choose others.
 
     Raises:
-        SourceError: there is no such camera, it is in use, or not for this user.
+        SourceError: There is no such camera, another program uses it, or this user may not open it.
     """
-    quieten_captures()
+    silence_capture_logs()
     on_linux = sys.platform.startswith("linux")
     path = device if isinstance(device, str) else f"/dev/video{device}"
     if on_linux and not Path(path).exists():
@@ -98,21 +98,21 @@ def open_camera(device: int | str, options: dict[str, int]) -> Capture:
 
 
 def open_rtsp(url: str, timeout_s: float) -> Capture:
-    """Open a network stream.
+    """Open a network stream as a capture.
 
     Args:
-        url: rtsp:// address.
-        timeout_s: how long to wait for an answer, and later for a frame.
+        url: Address that starts with rtsp:// or rtsps://.
+        timeout_s: Longest wait in s for an answer, and later for a frame.
 
     Raises:
-        SourceError: nobody answers, or not with video.
+        SourceError: There is no answer, or the answer is not a video.
     """
-    quieten_captures()
+    silence_capture_logs()
     capture = _timed_capture(url, max(int(1000 * timeout_s), 1))
     if not capture.isOpened():
         raise SourceError(
-            f"stream {masked(url)} cannot be opened (waited up to {timeout_s:g} s): nobody answers there, or name, "
-            "password or path are wrong. Next: check the address in a player"
+            f"stream {mask_credentials(url)} cannot be opened (waited up to {timeout_s:g} s): nobody answers there, or "
+            "name, password or path are wrong. Next: check the address in a player"
         )
     return capture
 
@@ -128,16 +128,17 @@ def _timed_capture(url: str, timeout_ms: int) -> Any:
 
 
 def csi_pipeline(sensor: int, width: int = 1280, height: int = 720, fps: int = 30, flip: int = 0) -> str:
-    """Return the GStreamer pipeline of a CSI camera of a Jetson.
+    """Return the GStreamer pipeline of a Jetson's CSI camera.
 
     Args:
-        sensor: sensor-id of nvarguscamerasrc.
-        width: pixels that the sensor is asked for; must be one of its modes.
-        height: pixels that the sensor is asked for.
-        fps: frames a second that the sensor is asked for.
-        flip: flip-method of nvvidconv, 0 to 7 (2 turns by 180 degrees).
+        sensor: Number of the sensor, the sensor-id of nvarguscamerasrc.
+        width: Columns in pixels that the sensor is asked for; the size must be one of its modes.
+        height: Rows in pixels that the sensor is asked for.
+        fps: Frames per second that the sensor is asked for.
+        flip: Value of flip-method of nvvidconv, 0 to 7 (2 turns by 180 degrees).
 
     Source: NVIDIA Jetson Linux developer guide, "Accelerated GStreamer"; the sink keeps one frame
+
     and drops older ones.
     """
     elements = (
@@ -153,21 +154,21 @@ def csi_pipeline(sensor: int, width: int = 1280, height: int = 720, fps: int = 3
 
 
 def open_csi(sensor: int, options: dict[str, int]) -> Capture:
-    """Open a CSI camera of a Jetson.
+    """Open a CSI camera of a Jetson as a capture.
 
     Args:
-        sensor: its number.
-        options: those of csi_pipeline.
+        sensor: Number of the sensor.
+        options: Keyword arguments of csi_pipeline.
 
     Raises:
-        SourceError: this OpenCV was built without GStreamer, or the camera does not answer.
+        SourceError: This OpenCV was built without GStreamer, or the camera does not answer.
     """
     if not has_gstreamer():
         raise SourceError(
             f"csi:{sensor} needs an OpenCV with GStreamer; this one ({cv2.__version__}) was built without. "
             "Next, on a Jetson: pip uninstall opencv-python opencv-python-headless, sudo apt install python3-opencv"
         )
-    quieten_captures()
+    silence_capture_logs()
     pipeline = csi_pipeline(sensor, **options)
     capture = cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
     if not capture.isOpened():
@@ -180,12 +181,12 @@ def open_csi(sensor: int, options: dict[str, int]) -> Capture:
 
 
 class SyntheticCapture:
-    """A drive along a drawn street, without end.
+    """A drive along a drawn street, as a capture without an end.
 
     Args:
-        height: rows.
-        width: columns.
-        seed: which street.
+        height: Rows of a frame, in pixels.
+        width: Columns of a frame, in pixels.
+        seed: Seed of the street.
     """
 
     FPS = 30.0
@@ -208,25 +209,25 @@ class SyntheticCapture:
         return True, cv2.cvtColor(frame_rgb, cv2.COLOR_RGB2BGR)
 
     def grab(self) -> bool:
-        """Pass over a frame without drawing it."""
+        """Skip a frame without drawing it."""
         self._next += 1
         return True
 
     def get(self, prop: int) -> float:
-        """Return the rate or a side."""
+        """Return the frame rate or a side of the frames; 0 for other properties."""
         return float(self._properties.get(prop, 0.0))
 
     def release(self) -> None:
-        """Do nothing: there is nothing to give back."""
+        """Do nothing, since there is no device or file."""
 
 
 class PacedCapture:
     """Gives the frames of a file when they are due, as a camera would.
 
-    Frames that are overdue are passed over, so that the clock of the scene is the one on the wall.
+    Overdue frames are skipped, so that the scene runs as fast as real time.
 
     Args:
-        capture: what to pace; its first frame is due at once.
+        capture: Capture that is paced; its first frame is due at once.
     """
 
     def __init__(self, capture: Capture) -> None:
@@ -236,7 +237,7 @@ class PacedCapture:
         self._next = 0
 
     def read(self) -> tuple[bool, np.ndarray | None]:
-        """Wait until a frame is due, and return it."""
+        """Wait until the next frame is due, and return it."""
         now_s = time.perf_counter()
         if self._start_s is None:
             self._start_s = now_s
@@ -248,20 +249,20 @@ class PacedCapture:
         return self._capture.read()
 
     def grab(self) -> bool:
-        """Pass over a frame."""
+        """Skip a frame; return whether there was one."""
         self._next += 1
         return self._capture.grab()
 
     def get(self, prop: int) -> float:
-        """Return a property of what is paced."""
+        """Return a property of the paced capture."""
         return self._capture.get(prop)
 
     def release(self) -> None:
-        """Give back what is paced."""
+        """Close the paced capture."""
         self._capture.release()
 
 
-def quieten_captures() -> None:
-    """Keep OpenCV's and FFmpeg's messages off stderr, unless the user's environment asks for them."""
+def silence_capture_logs() -> None:
+    """Keep messages of OpenCV and FFmpeg off stderr, unless environment variables of the user ask for them."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
-    quieten_opencv()
+    silence_opencv_log()

@@ -1,4 +1,4 @@
-"""edge-demo: segment pictures, videos and cameras, and see the result."""
+"""The command edge-demo: segment pictures, videos and cameras, and show or write the result."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from edge.stream.base import FrameSource, Sink
 from edge.stream.heatmap import HeatMapPainter
 from edge.stream.overlay import OverlayPainter
 from edge.stream.painter import Painter
-from edge.stream.pipeline import Limits, StreamRun, run_stream
+from edge.stream.pipeline import StreamLimits, StreamRun, run_stream
 from edge.stream.sinks import check_window, open_sink
-from edge.stream.sources import FORMS, open_source
+from edge.stream.sources import SOURCE_FORMS, open_source
 from edge.stream.summary import summarise
-from edge.stream.uncertainty_stripes import ZebraPainter
+from edge.stream.uncertainty_stripes import UncertaintyStripesPainter
 
 LABELS, UNCERTAINTY, BOTH = "labels", "uncertainty", "both"
 
@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="In the window: q or Esc ends it; any other key goes to the next picture of a folder.",
     )
     parser.add_argument("engine", metavar="ENGINE", type=Path, help="engine folder, or artefact folder")
-    parser.add_argument("--source", required=True, metavar="SOURCE", help=FORMS)
+    parser.add_argument("--source", required=True, metavar="SOURCE", help=SOURCE_FORMS)
     parser.add_argument(
         "--output", type=Path, help="video file (.mp4, .avi), picture or folder to write to (default: a window)"
     )
@@ -116,7 +116,7 @@ def _painter(arguments: argparse.Namespace, contract: Contract) -> Painter:
         )
     if arguments.show == UNCERTAINTY:
         return HeatMapPainter(output, contract.coordinates, *look)
-    return ZebraPainter(names, palette_rgb, output, contract.coordinates, *look)
+    return UncertaintyStripesPainter(names, palette_rgb, output, contract.coordinates, *look)
 
 
 def _run(
@@ -128,7 +128,7 @@ def _run(
         print(f"{card.contract.model}: {card.contract.weights.sentence()}", file=sys.stderr)
     segmenter = Segmenter(runner, "bgr", blend=painter.blend)
     _warm_up(segmenter, painter, source.size or (card.contract.height, card.contract.width))
-    limits = Limits(arguments.frames, arguments.seconds)
+    limits = StreamLimits(arguments.frames, arguments.seconds)
     totals = [total for total in (source.length, arguments.frames) if total is not None]
     try:
         with _ticker(min(totals) if totals else None) as ticker:
@@ -142,7 +142,7 @@ def _run(
 
 
 def _warm_up(segmenter: Segmenter, painter: Painter, size: tuple[int, int]) -> None:
-    """Pass a black frame through: the first one takes memory and loads fonts, and is no frame's latency."""
+    """Process a black frame first: it allocates memory and loads fonts, which is not part of a frame's latency."""
     blank = np.zeros((*size, 3), np.uint8)
     segmentation = segmenter(blank, *size)
     uncertainty = segmentation.uncertainty
@@ -161,7 +161,10 @@ def _ticker(total: int | None) -> Progress | EndlessProgress:
 
 
 class EndlessProgress:
-    """Progress of a source without a known end on stderr: redrawn on a terminal, a line every ten seconds elsewhere."""
+    """Progress on stderr of a source without a known end.
+
+    A terminal shows one line that is redrawn; elsewhere a new line is printed every ten seconds.
+    """
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
@@ -177,7 +180,7 @@ class EndlessProgress:
             print(file=sys.stderr)
 
     def step(self, note: str = "") -> None:
-        """Count one frame; `note` is shown behind the count."""
+        """Count one frame, and show `note` after the count."""
         self._frames += 1
         now_ns = time.perf_counter_ns()
         if now_ns - self._last_ns < self._every_ns:

@@ -1,4 +1,4 @@
-"""Sources that wait to be read: pictures, video files, drawn scenes. No frame is dropped."""
+"""Sources that wait until they are read, so that no frame is dropped: pictures, video files, drawn scenes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from edge.stream.captures import Capture
 
 
 class PictureSource(FrameSource):
-    """Picture files, one after the other, in the order given.
+    """Picture files, one after the other, in a given order.
 
     Args:
-        paths: the files; each may have a size of its own.
-        description: for messages.
+        paths: Paths of the files; each picture may have a size of its own.
+        description: Name of the source for messages.
     """
 
     shows_pictures = True
@@ -37,10 +37,10 @@ class PictureSource(FrameSource):
         self._next = 0
 
     def read(self) -> Frame | None:
-        """Read the next picture.
+        """Read the next picture; return None after the last one.
 
         Raises:
-            ImageError: it is missing or damaged.
+            ImageError: The file is missing or damaged.
         """
         if self._next >= len(self._paths):
             return None
@@ -54,17 +54,17 @@ class PictureSource(FrameSource):
 
 
 def _distinct_names(paths: tuple[Path, ...]) -> list[str]:
-    """Return the stems, with the suffix behind where two pictures have the same (`a_jpg`, `a_png`)."""
+    """Return the stems of files, followed by the suffix where two files have the same stem (`a_jpg`, `a_png`)."""
     stems = [path.stem for path in paths]
     return [stem if stems.count(stem) == 1 else f"{stem}_{path.suffix[1:]}" for stem, path in zip(stems, paths)]
 
 
-class OrderedSource(FrameSource):
+class SequentialSource(FrameSource):
     """Every frame of a capture, in order, as fast as it is read.
 
     Args:
-        description: for messages.
-        open_capture: opens it, or raises SourceError.
+        description: Name of the source for messages.
+        open_capture: Function that opens the capture, or raises SourceError.
     """
 
     def __init__(self, description: str, open_capture: Callable[[], Capture]) -> None:
@@ -74,18 +74,18 @@ class OrderedSource(FrameSource):
         self._next = 0
 
     def open(self) -> None:
-        """Open the capture and ask what it knows about itself."""
+        """Open the capture, and ask for its frame rate, size and length."""
         self._capture = self._open_capture()
         self._next = 0
-        self.fps, self.size = claimed_fps(self._capture), claimed_size(self._capture)
+        self.fps, self.size = reported_fps(self._capture), reported_size(self._capture)
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.length = count if count > 0 else None
 
     def read(self) -> Frame | None:
-        """Decode the next frame.
+        """Decode the next frame; return None after the last one.
 
         Raises:
-            SourceError: the capture is not open, or has not one frame.
+            SourceError: The capture is not open, or not one frame of it can be decoded.
         """
         if self._capture is None:
             raise SourceError(f"{self.description} is not open; use it in a with block")
@@ -113,13 +113,13 @@ class OrderedSource(FrameSource):
             capture.release()
 
 
-def claimed_fps(capture: Capture) -> float | None:
-    """Return the frame rate that a capture claims, or None where the claim makes no sense."""
+def reported_fps(capture: Capture) -> float | None:
+    """Return the frame rate that a capture reports; None where the value makes no sense."""
     fps = capture.get(cv2.CAP_PROP_FPS)
     return fps if 0.1 <= fps <= 1000.0 else None
 
 
-def claimed_size(capture: Capture) -> tuple[int, int] | None:
-    """Return the (height, width) that a capture claims, or None."""
+def reported_size(capture: Capture) -> tuple[int, int] | None:
+    """Return the height and width that a capture reports; None where it reports none."""
     size = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
     return size if min(size) > 0 else None

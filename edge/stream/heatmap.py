@@ -10,21 +10,21 @@ from edge.stream.painter import Painter
 from edge.stream.uncertainty import UncertaintyScale
 
 COLOR_MAP = cv2.COLORMAP_INFERNO
-"""Its lightness grows evenly from black to pale yellow, so that the order also holds for eyes that see few colours."""
+"""Colour map whose lightness grows evenly, so that the order also holds for eyes that see few colours."""
 
 
 class HeatMapPainter(Painter):
-    """Paints the uncertainty of the labels over frames in grey, so that every colour is one of the scale.
+    """Paints the uncertainty of the labels over grey frames, so that every colour belongs to the scale.
 
     Args:
-        output: what the network says of its uncertainty.
-        coordinates: rule of the upsampling, "half_pixel" or "align_corners".
-        alpha: share of the scale's colour, 0 (grey frame alone) to 1 (heat map alone).
-        legend: draw the bar of colours.
-        color_order: channel order of the frames and of the result, "bgr" or "rgb".
+        output: Output of the network that holds the uncertainty.
+        coordinates: Coordinate rule of the upsampling, "half_pixel" or "align_corners".
+        alpha: Share of the scale's colour, 0 (grey frame alone) to 1 (heat map alone).
+        legend: Whether the bar of colours is drawn.
+        color_order: Channel order of the frames and of the result, "bgr" or "rgb".
 
     Raises:
-        InputError: a number out of range.
+        InputError: A number is out of range.
 
     Example:
         >>> painter = HeatMapPainter(uncertainty_output(contract), contract.coordinates)

@@ -1,4 +1,4 @@
-"""Sources that do not wait: a thread reads every frame as it comes, and keeps the latest alone."""
+"""Live sources: a thread reads every frame as it comes, and keeps only the latest one."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import cv2
 from edge.errors import SegEdgeError, SourceError
 from edge.stream.base import Frame, FrameSource
 from edge.stream.captures import Capture
-from edge.stream.file_sources import claimed_fps, claimed_size
+from edge.stream.file_sources import reported_fps, reported_size
 
 
 class LiveSource(FrameSource):
-    """The latest frame of a capture that goes on by itself.
+    """Gives the latest frame of a capture that never waits for its reader.
 
-    The capture belongs to the reader thread from opening to release, so that neither a slow network
-    nor a dead camera can hold up the caller for longer than a timeout.
+    The capture belongs to the reader thread from opening to release, so that neither a slow network nor a dead camera
+    can stop the caller for longer than a timeout.
 
     Args:
-        description: for messages.
-        open_capture: opens it, or raises SourceError; called on the reader thread.
-        timeout_s: longest wait for the capture to open, and for a frame.
+        description: Name of the source for messages.
+        open_capture: Function that opens the capture, or raises SourceError; it is called on the reader thread.
+        timeout_s: Longest wait in s for the capture to open, and for a frame.
     """
 
     is_live = True
@@ -57,7 +57,7 @@ class LiveSource(FrameSource):
             raise SourceError(f"{self.description} did not open within {2 * self._timeout_s:g} s")
 
     def read(self) -> Frame | None:
-        """Return the latest frame that was not returned yet; wait for one if need be."""
+        """Return the latest frame that was not returned yet; wait for one if necessary."""
         with self._changed:
             self._changed.wait_for(lambda: self._latest is not None or self._ended, self._timeout_s)
             frame, self._latest = self._latest, None
@@ -107,7 +107,7 @@ class LiveSource(FrameSource):
 
     def _announce(self, capture: Capture) -> None:
         with self._changed:
-            self.fps, self.size = claimed_fps(capture), claimed_size(capture)
+            self.fps, self.size = reported_fps(capture), reported_size(capture)
             self._opened = True
             self._changed.notify_all()
 

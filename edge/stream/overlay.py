@@ -1,4 +1,4 @@
-"""Labels painted over their frame, with a legend of the classes in sight and a line of text."""
+"""Labels painted over their frame, with a legend of the visible classes and lines of text."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ import numpy as np
 from edge.errors import InputError
 from edge.runtime.lane import Blend
 from edge.stream.painter import Painter
-from edge.stream.text_overlay import Lettering, darken, lettering_for, lettering_of
+from edge.stream.text_overlay import TextStyle, darken, text_style_for_frame, text_style_of_size
 
-SMALLEST_SHARE = 0.001
+MIN_LEGEND_SHARE = 0.001
 """Share of the pixels below which a class is not listed in the legend."""
 
 
 class OverlayPainter(Painter):
-    """Paints label maps over frames, frame after frame. One painter serves one thread.
+    """Paints label maps over frames, frame after frame; one painter serves one thread.
 
     Args:
-        class_names: one per label.
-        palette_rgb: (n, 3) uint8 RGB, n at least the number of classes; further labels are black.
-        alpha: share of the label's colour, 0 (frame alone) to 1 (labels alone).
-        legend: list the classes in sight, with their share of the pixels.
-        color_order: channel order of the frames and of the result, "bgr" or "rgb".
+        class_names: Names of the classes, one for each label.
+        palette_rgb: Colours of the labels, (n, 3) uint8 RGB, n at least the number of classes; further labels are
+            black.
+        alpha: Share of the label's colour, 0 (frame alone) to 1 (labels alone).
+        legend: Whether the visible classes are listed, with their share of the pixels.
+        color_order: Channel order of the frames and of the result, "bgr" or "rgb".
 
     Raises:
-        InputError: a number or shape out of range.
+        InputError: A number or shape is out of range.
 
     Example:
         >>> painter = OverlayPainter(contract.class_names, palette_for(contract.class_names))
@@ -52,7 +53,7 @@ class OverlayPainter(Painter):
 
     @property
     def blend(self) -> Blend | None:
-        """The palette and its share."""
+        """Palette of the labels and its share, which a device may blend with the frame."""
         palette = self._palette[:, 0]
         return Blend(palette if self._color_order == "rgb" else palette[:, ::-1], self._alpha)
 
@@ -65,45 +66,47 @@ class OverlayPainter(Painter):
         self._draw_legend(picture, labels, caption_height, picture.shape[0])
 
     def _draw_legend(self, picture: np.ndarray, labels: np.ndarray, caption_height: int, bottom: int) -> None:
-        """List the classes in sight in the upper right corner, above the row `bottom`."""
+        """List the visible classes in the upper right corner, above the row `bottom`."""
         height, width = picture.shape[:2]
         # OpenCV 4 gives a column, OpenCV 5 a vector.
         counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()[: len(self._names)]
         shares = {index: float(count) / labels.size for index, count in enumerate(counts)}
-        listed = [index for index, share in shares.items() if share >= SMALLEST_SHARE]
-        text = lettering_for(height)
+        listed = [index for index, share in shares.items() if share >= MIN_LEGEND_SHARE]
+        style = text_style_for_frame(height)
         # The width is that of the longest name of all, so that the legend stands still in a video.
-        while text.capital > 7 and self._legend_width(text) > width // 3:
-            text = lettering_of(text.capital - 1)
-        legend_width = self._legend_width(text)
+        while style.capital > 7 and self._legend_width(style) > width // 3:
+            style = text_style_of_size(style.capital - 1)
+        legend_width = self._legend_width(style)
         top = caption_height if legend_width > width // 3 else 0
-        most_rows = (bottom - top - text.pad) // text.line
+        most_rows = (bottom - top - style.pad) // style.line
         if legend_width > 2 * width // 3 or most_rows < 1 or not listed:
             return
         if len(listed) > most_rows:
             listed = sorted(sorted(listed, key=shares.__getitem__)[-most_rows:])
         left = width - legend_width
-        darken(picture, top, left, len(listed) * text.line + text.pad, legend_width)
+        darken(picture, top, left, len(listed) * style.line + style.pad, legend_width)
         for row, index in enumerate(listed):
-            self._draw_entry(picture, text, (left + text.pad, text.baseline(top + text.pad // 2, row)), index, shares)
+            self._draw_entry(
+                picture, style, (left + style.pad, style.baseline(top + style.pad // 2, row)), index, shares
+            )
 
     def _draw_entry(
-        self, picture: np.ndarray, text: Lettering, start_xy: tuple[int, int], index: int, shares: dict[int, float]
+        self, picture: np.ndarray, style: TextStyle, start_xy: tuple[int, int], index: int, shares: dict[int, float]
     ) -> None:
         left, baseline = start_xy
-        swatch = _swatch(text)
-        upper = baseline - (text.capital + swatch) // 2
+        swatch = _swatch(style)
+        upper = baseline - (style.capital + swatch) // 2
         color = tuple(int(part) for part in self._palette[index, 0])
         corner = (left + swatch - 1, upper + swatch - 1)
         cv2.rectangle(picture, (left, upper), corner, color, cv2.FILLED)
         cv2.rectangle(picture, (left, upper), corner, (200, 200, 200), 1)
-        text.write(picture, self._names[index], left + swatch + text.pad, baseline)
+        style.write(picture, self._names[index], left + swatch + style.pad, baseline)
         share = _share_text(shares[index])
-        text.write(picture, share, picture.shape[1] - text.pad - text.width(share), baseline)
+        style.write(picture, share, picture.shape[1] - style.pad - style.width(share), baseline)
 
-    def _legend_width(self, text: Lettering) -> int:
-        longest = max(map(text.width, self._names))
-        return _swatch(text) + longest + text.width("00 %") + 5 * text.pad
+    def _legend_width(self, style: TextStyle) -> int:
+        longest = max(map(style.width, self._names))
+        return _swatch(style) + longest + style.width("00 %") + 5 * style.pad
 
 
 def overlay_rgb(
@@ -120,24 +123,24 @@ def overlay_rgb(
     Args:
         frame_rgb: (height, width, 3) uint8.
         labels: (height, width) uint8.
-        class_names: one per label.
-        palette_rgb: (n, 3) uint8 RGB, n at least the number of classes.
-        alpha: share of the label's colour, 0 to 1.
-        legend: list the classes in sight.
-        caption: text for the upper left corner; its lines are kept.
+        class_names: Names of the classes, one for each label.
+        palette_rgb: Colours of the labels, (n, 3) uint8 RGB, n at least the number of classes.
+        alpha: Share of the label's colour, 0 to 1.
+        legend: Whether the visible classes are listed.
+        caption: Text for the upper left corner; line breaks are kept. None for no text.
 
     Returns:
         (height, width, 3) uint8 RGB, a new array.
 
     Raises:
-        InputError: a shape, type or number out of range.
+        InputError: A shape, type or number is out of range.
     """
     painter = OverlayPainter(class_names, palette_rgb, alpha, legend, "rgb")
     return painter.paint(frame_rgb, labels, caption.splitlines() if caption else ())
 
 
-def _swatch(text: Lettering) -> int:
-    return round(1.3 * text.capital)
+def _swatch(style: TextStyle) -> int:
+    return round(1.3 * style.capital)
 
 
 def _share_text(share: float) -> str:

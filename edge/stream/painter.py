@@ -1,4 +1,4 @@
-"""What every way of showing a segmentation has in common: checks, one picture buffer, a caption."""
+"""The base of all painters of a segmentation: checks, one picture buffer, a caption."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from edge.errors import InputError
 from edge.preprocess import COLOR_ORDERS
 from edge.runtime.lane import Blend
-from edge.stream.text_overlay import darken, lettering_for, lettering_of
+from edge.stream.text_overlay import darken, text_style_for_frame, text_style_of_size
 
 
 class Painter(abc.ABC):
-    """Paints what a network says over its frames, frame after frame. One painter serves one thread.
+    """Paints the result of a network over its frames, frame after frame; one painter serves one thread.
 
     Args:
-        alpha: share of the painted colour, 0 (frame alone) to 1 (colours alone).
-        legend: explain the colours.
-        color_order: channel order of the frames and of the result, "bgr" or "rgb".
+        alpha: Share of the painted colour, 0 (frame alone) to 1 (colours alone).
+        legend: Whether the picture explains the colours.
+        color_order: Channel order of the frames and of the result, "bgr" or "rgb".
 
     Raises:
-        InputError: a number out of range, or another order.
+        InputError: A number is out of range, or the channel order is unknown.
     """
 
     def __init__(self, alpha: float = 0.55, legend: bool = True, color_order: str = "bgr") -> None:
@@ -41,20 +41,20 @@ class Painter(abc.ABC):
         uncertainty: np.ndarray | None = None,
         blended: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Paint one frame.
+        """Paint one frame and its caption.
 
         Args:
-            frame: (height, width, 3) uint8; left as it is.
+            frame: (height, width, 3) uint8, which is not changed.
             labels: (height, width) uint8.
-            caption: lines of text for the upper left corner.
-            uncertainty: (h, w) float32 of the labels, any size; None if the network gives none.
-            blended: what a device made of `blend`, (height, width, 3) uint8, which is drawn into; None to paint here.
+            caption: Lines of text for the upper left corner.
+            uncertainty: (h, w) float32 uncertainty of the labels at any size; None if the network has no such output.
+            blended: Result of a device for `blend`, (height, width, 3) uint8, which is drawn into; None to paint here.
 
         Returns:
-            (height, width, 3) uint8 in the frame's channel order; overwritten by the next call, or `blended`.
+            (height, width, 3) uint8 in the frame's channel order: `blended`, or a buffer that the next call overwrites.
 
         Raises:
-            InputError: shapes or types other than these, or no uncertainty where it is to be painted.
+            InputError: A shape or type differs from these, or there is no uncertainty for a painter that needs it.
         """
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise InputError(f"frame is {frame.shape} {frame.dtype}, expected (height, width, 3) uint8")
@@ -75,7 +75,7 @@ class Painter(abc.ABC):
 
     @property
     def blend(self) -> Blend | None:
-        """What a device may do in place of this painter's work on every pixel; None where it cannot."""
+        """Work on every pixel that a device may do in place of this painter; None where it cannot."""
         return None
 
     @abc.abstractmethod
@@ -84,19 +84,19 @@ class Painter(abc.ABC):
 
     @abc.abstractmethod
     def _explain(self, picture: np.ndarray, labels: np.ndarray, caption_height: int) -> None:
-        """Draw what the colours mean; the upper left corner is taken down to `caption_height`."""
+        """Draw the legend; rows of the upper left corner down to `caption_height` are occupied."""
 
 
 def _draw_caption(picture: np.ndarray, lines: list[str]) -> int:
-    """Write the caption; return the height of its backing."""
+    """Draw the caption, and return the height of its dark backing in pixels."""
     if not lines:
         return 0
     height, width = picture.shape[:2]
-    text = lettering_for(height)
-    while text.capital > 5 and max(map(text.width, lines)) + 2 * text.pad > width:
-        text = lettering_of(text.capital - 1)
-    block_height = len(lines) * text.line + text.pad
-    darken(picture, 0, 0, block_height, max(map(text.width, lines)) + 2 * text.pad)
+    style = text_style_for_frame(height)
+    while style.capital > 5 and max(map(style.width, lines)) + 2 * style.pad > width:
+        style = text_style_of_size(style.capital - 1)
+    block_height = len(lines) * style.line + style.pad
+    darken(picture, 0, 0, block_height, max(map(style.width, lines)) + 2 * style.pad)
     for row, line in enumerate(lines):
-        text.write(picture, line, text.pad, text.baseline(text.pad // 2, row))
+        style.write(picture, line, style.pad, style.baseline(style.pad // 2, row))
     return block_height

@@ -1,4 +1,4 @@
-"""The loop: frame -> labels -> overlay -> sink, until the source, a limit or the user ends it."""
+"""The stream loop: frame -> labels -> overlay -> sink, until the source, a limit or the user ends it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 
 from edge.segmenter import Segmenter
 from edge.stream.base import Frame, FrameSource, Sink
-from edge.stream.fps_meter import Meter
+from edge.stream.fps_meter import FpsMeter
 from edge.stream.painter import Painter
 
-ENDS = ("source", "limit", "output", "interrupt")
-"""The source ended, a limit was reached, the window was closed or the one picture written, Ctrl-C."""
+END_REASONS = ("source", "limit", "output", "interrupt")
+"""Reasons of an end: the source ended, a limit was reached, the sink wants no more pictures, Ctrl-C."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """When to stop a source that goes on.
+class StreamLimits:
+    """Limits at which the loop stops a source that has not ended.
 
     Attributes:
-        frames: most frames to show; None for all.
-        seconds: longest time from the first frame on; None for no end.
+        frames: Most frames that are shown; None for all.
+        seconds: Longest time in s from the first frame on; None for no limit.
     """
 
     frames: int | None = None
@@ -32,15 +32,15 @@ class Limits:
 
 @dataclass
 class StreamRun:
-    """What a loop has done so far; the caller may read it at any time, also after an error.
+    """State of a stream loop, which the caller may read at any time, also after an error.
 
     Attributes:
-        meter: frames, frame rate and latencies.
-        stage_ns: sum over the frames, of each of the segmenter's stages and of "overlay".
-        ended_by: one of ENDS; None while it runs.
+        meter: Meter of the number of frames, the frame rate and the latencies.
+        stage_ns: Stage -> sum over the frames in ns, for each stage of the segmenter and for "overlay".
+        ended_by: Reason of the end, one of END_REASONS; None while the loop runs.
     """
 
-    meter: Meter = field(default_factory=Meter)
+    meter: FpsMeter = field(default_factory=FpsMeter)
     stage_ns: dict[str, int] = field(default_factory=dict)
     ended_by: str | None = None
 
@@ -51,25 +51,25 @@ def run_stream(
     painter: Painter,
     sink: Sink,
     headline: str = "",
-    limits: Limits = Limits(),
+    limits: StreamLimits = StreamLimits(),
     on_frame: Callable[[StreamRun], None] | None = None,
 ) -> StreamRun:
-    """Show frames until there is a reason to stop, and finish what the sink has begun in any case.
+    """Show frames until the source, a limit or the user ends the loop; the sink is finished in any case.
 
     Args:
-        source: open.
-        segmenter: for frames in BGR.
-        painter: for frames in BGR.
-        sink: closed when this returns or raises.
-        headline: what runs, for the caption.
-        limits: when to stop.
-        on_frame: told after every frame.
+        source: Open source of the frames.
+        segmenter: Segmenter for frames in BGR.
+        painter: Painter for frames in BGR.
+        sink: Sink of the pictures, which is closed when this function returns or raises.
+        headline: First line of the caption, such as model and precision.
+        limits: Limits at which the loop stops.
+        on_frame: Function that is called after every frame.
 
     Returns:
-        The run. Ctrl-C is one way to end it, and no error.
+        The state of the ended loop. Ctrl-C is one way to end it, and no error.
 
     Raises:
-        SegEdgeError: of the source, the runner or the sink.
+        SegEdgeError: The source, the runner or the sink failed.
     """
     run = StreamRun()
     try:
@@ -88,7 +88,7 @@ def _loop(
     painter: Painter,
     sink: Sink,
     headline: str,
-    limits: Limits,
+    limits: StreamLimits,
     on_frame: Callable[[StreamRun], None] | None,
 ) -> str:
     while True:
@@ -118,8 +118,8 @@ def _process(run: StreamRun, frame: Frame, segmenter: Segmenter, painter: Painte
     return picture_bgr
 
 
-def _caption(headline: str, meter: Meter, source: FrameSource) -> list[str]:
-    """Return the lines of the caption; rate and latency are those of the frame before."""
+def _caption(headline: str, meter: FpsMeter, source: FrameSource) -> list[str]:
+    """Return the lines of the caption; rate and latency are those of the previous frame."""
     figures = []
     if meter.fps is not None and not source.shows_pictures:
         figures.append(f"{meter.fps:.1f} fps")

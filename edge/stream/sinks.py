@@ -1,4 +1,4 @@
-"""Where finished pictures go: a window, a picture file, a folder of pictures, a video file."""
+"""Sinks of finished pictures: a window, a picture file, a folder of pictures, a video file."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ PICTURES_FPS = 2.0
 """Frames a second of a video that is made of pictures."""
 
 UNKNOWN_FPS = 25.0
-"""Frames a second of a video whose source claims no rate."""
+"""Frames a second of a video whose source reports no rate."""
 
 _QUIT_KEYS = (ord("q"), ord("Q"), 27)
 _INSTEAD = "--output FILE.mp4, FILE.png or FOLDER"
 
 
 def open_sink(output: Path | None, source: FrameSource) -> Sink:
-    """Return the sink that a user means; nothing is written before the first picture.
+    """Return the sink that an --output names; nothing is written before the first picture.
 
     Args:
-        output: a picture file, a video file or a folder; None for a window.
-        source: an open source, whose rate a video takes over and whose files are not to be touched.
+        output: Path of a picture file, a video file or a folder; None for a window.
+        source: Open source, whose rate a video takes over, and whose files must not be changed.
 
     Raises:
-        InputError: no window is possible here, the suffix is of an unknown format, or the output
-            would write over the source.
+        InputError: No window is possible here, the suffix is unknown, or the output would write over the source.
     """
     if output is None:
         return WindowSink(source.description, wait_for_key=source.shows_pictures)
@@ -62,44 +61,44 @@ def open_sink(output: Path | None, source: FrameSource) -> Sink:
 
 
 class PictureSink(Sink):
-    """Writes the first picture, and wants no more."""
+    """Writes the first picture to a file, and wants no more."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._written = path, False
 
     def show(self, frame: Frame, picture_bgr: np.ndarray) -> bool:
-        """Write the picture."""
+        """Write the picture, and return False, since one is enough."""
         write_image(self._path, cv2.cvtColor(picture_bgr, cv2.COLOR_BGR2RGB))
         self._written = True
         return False
 
     def close(self) -> None:
-        """Do nothing: the file is whole."""
+        """Do nothing, since the file is already complete."""
 
     @property
     def result(self) -> str | None:
-        """The file."""
+        """Path of the picture file; None before it is written."""
         return str(self._path) if self._written else None
 
 
 class FolderSink(Sink):
-    """Writes every picture as `<name of the frame>.png`."""
+    """Writes every picture into a folder as `<name of the frame>.png`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._written = folder, 0
 
     def show(self, frame: Frame, picture_bgr: np.ndarray) -> bool:
-        """Write one picture."""
+        """Write one picture into the folder."""
         write_image(self._folder / f"{frame.name}.png", cv2.cvtColor(picture_bgr, cv2.COLOR_BGR2RGB))
         self._written += 1
         return True
 
     def close(self) -> None:
-        """Do nothing: every file is whole."""
+        """Do nothing, since every file is already complete."""
 
     @property
     def result(self) -> str | None:
-        """The folder."""
+        """Path of the folder; None before the first picture."""
         return str(self._folder) if self._written else None
 
 
@@ -107,11 +106,11 @@ class WindowSink(Sink):
     """Shows pictures in a window; q, Esc or closing the window ends it.
 
     Args:
-        title: of the window.
-        wait_for_key: keep every picture until a key is pressed.
+        title: Title of the window.
+        wait_for_key: Whether every picture stays until a key is pressed.
 
     Raises:
-        InputError: this machine or this OpenCV cannot open a window.
+        InputError: This machine or this OpenCV cannot open a window.
     """
 
     def __init__(self, title: str, wait_for_key: bool = False) -> None:
@@ -119,7 +118,7 @@ class WindowSink(Sink):
         self._title, self._wait_for_key, self._is_open = f"edge-demo: {title}", wait_for_key, False
 
     def show(self, frame: Frame, picture_bgr: np.ndarray) -> bool:
-        """Show one picture."""
+        """Show one picture in the window."""
         try:
             if not self._is_open:
                 cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
@@ -141,7 +140,7 @@ class WindowSink(Sink):
                 return True
 
     def close(self) -> None:
-        """Close the window."""
+        """Close the window if it is open."""
         if self._is_open:
             self._is_open = False
             try:
@@ -151,15 +150,15 @@ class WindowSink(Sink):
 
     @property
     def result(self) -> str | None:
-        """Nothing stays of a window."""
+        """Always None, since a window leaves no file."""
         return None
 
 
 def check_window() -> None:
-    """Make sure that a window can be opened, before any work is done for it.
+    """Check that a window can be opened, before any work is done for it.
 
     Raises:
-        InputError: this machine or this OpenCV cannot open one.
+        InputError: This machine or this OpenCV cannot open a window.
     """
     problem = window_problem()
     if problem:
@@ -167,7 +166,7 @@ def check_window() -> None:
 
 
 def window_problem() -> str | None:
-    """Return why OpenCV cannot open a window here, or None if it should be able to."""
+    """Return the reason why OpenCV cannot open a window here; None if it should be able to."""
     if re.search(r"GUI:\s+NONE", cv2.getBuildInformation()):
         return f"this OpenCV ({cv2.__version__}) was built without windows (opencv-python-headless)"
     if sys.platform.startswith("linux") and not os.environ.get("WAYLAND_DISPLAY"):
@@ -180,10 +179,10 @@ def window_problem() -> str | None:
 
 
 def _answers(display: str) -> bool:
-    """Return whether the X server of this machine that DISPLAY names can be reached.
+    """Return whether the X server that DISPLAY names can be reached, if it is of this machine.
 
-    Asked here because Qt ends the process when it cannot reach one. A display of another machine,
-    and one that ssh forwards, is taken to be there.
+    This is checked here because Qt ends the process when it cannot reach a server. A display of another machine, and
+    one that ssh forwards, is assumed to be there.
     """
     local = re.fullmatch(r"(?:unix)?:(\d+)(?:\.\d+)?", display)
     if not local:

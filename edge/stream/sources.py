@@ -1,4 +1,4 @@
-"""From what a user writes behind --source to a source: `camera:0`, `rtsp://...`, a path."""
+"""Parser of the option --source: `camera:0`, `rtsp://...` or a path becomes a frame source."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from edge.errors import SizeError, SourceError
 from edge.imaging import IMAGE_SUFFIXES, list_images
 from edge.stream import captures
 from edge.stream.base import FrameSource
-from edge.stream.captures import Capture, masked
-from edge.stream.file_sources import OrderedSource, PictureSource
+from edge.stream.captures import Capture, mask_credentials
+from edge.stream.file_sources import PictureSource, SequentialSource
 from edge.stream.live import LiveSource
 
 SYNTHETIC_SIZE = (360, 640)
 CAMERA_OPTIONS = ("width", "height", "fps")
 CSI_OPTIONS = ("width", "height", "fps", "flip")
-FORMS = (
+SOURCE_FORMS = (
     "a picture, a folder of pictures, a video file, camera:0, /dev/video0, rtsp://..., csi:0, "
     "csi://0?width=1280&height=720&fps=30&flip=0, synthetic or synthetic:HEIGHTxWIDTH"
 )
 
 
 def open_source(text: str, real_time: bool = False, timeout_s: float = 10.0) -> FrameSource:
-    """Return the source that a text means; its `open`, or a `with` block, opens it.
+    """Return the source that a text names; its `open`, or a `with` block, opens it.
 
     Args:
-        text: one of FORMS; a plain number is a camera.
-        real_time: give a video file or drawn scenes at their own rate, and drop what is late.
-        timeout_s: longest wait for a live source to open, and for its frames.
+        text: Text in one of SOURCE_FORMS; a plain number is a camera.
+        real_time: Whether a video file or drawn scenes play at their own rate, and late frames are dropped.
+        timeout_s: Longest wait in s for a live source to open, and for its frames.
 
     Raises:
-        SourceError: the text means nothing, or there is no such file.
-        ImageError: a folder without pictures.
+        SourceError: The text has no known form, or there is no such file.
+        ImageError: The folder holds no picture.
     """
     text = text.strip()
     synthetic = re.fullmatch(r"synthetic(?::(.+))?", text)
@@ -49,9 +49,9 @@ def open_source(text: str, real_time: bool = False, timeout_s: float = 10.0) -> 
         options = _options(text, camera[2], CAMERA_OPTIONS)
         return LiveSource(f"camera {camera[1]}", lambda: captures.open_camera(int(camera[1]), options), timeout_s)
     if re.match(r"rtsps?://", text):
-        return LiveSource(f"stream {masked(text)}", lambda: captures.open_rtsp(text, timeout_s), timeout_s)
+        return LiveSource(f"stream {mask_credentials(text)}", lambda: captures.open_rtsp(text, timeout_s), timeout_s)
     if "://" in text or re.match(r"(camera|csi):", text):
-        raise SourceError(f"source '{masked(text)}' means nothing here, expected {FORMS}")
+        raise SourceError(f"source '{mask_credentials(text)}' means nothing here, expected {SOURCE_FORMS}")
     if text.startswith("/dev/"):
         return LiveSource(f"camera {text}", lambda: captures.open_camera(text, {}), timeout_s)
     return _path_source(text, real_time)
@@ -62,7 +62,7 @@ def _path_source(text: str, real_time: bool) -> FrameSource:
     if path.is_dir():
         return PictureSource(list_images(path), f"folder {path}")
     if not path.is_file():
-        raise SourceError(f"source '{text}' not found: no such file, and none of {FORMS}")
+        raise SourceError(f"source '{text}' not found: no such file, and none of {SOURCE_FORMS}")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return PictureSource([path], f"picture {path}")
     source = _paced(f"video {path}", lambda: captures.open_video_file(path), real_time)
@@ -73,7 +73,7 @@ def _path_source(text: str, real_time: bool) -> FrameSource:
 def _paced(description: str, open_capture: Callable[[], Capture], real_time: bool) -> FrameSource:
     if real_time:
         return LiveSource(description, lambda: captures.PacedCapture(open_capture()))
-    return OrderedSource(description, open_capture)
+    return SequentialSource(description, open_capture)
 
 
 def _synthetic_opener(size: str | None) -> Callable[[], Capture]:

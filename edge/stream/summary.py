@@ -1,4 +1,4 @@
-"""What a run of edge-demo comes to, for people and for programs."""
+"""The summary of a run of edge-demo, as text for people and as a record for programs."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from edge.stream.pipeline import StreamRun
 
 @record(schema=1, what="demo summary")
 class DemoSummary:
-    """Figures of one run.
+    """Figures of one run of edge-demo.
 
     Attributes:
-        model: architecture.
-        precision: of the engine.
-        backend: of the engine.
-        weights: where they come from, in words.
-        source: description, without passwords.
-        output: where the pictures lie; None for a window.
-        frames: that were shown or written.
-        dropped: frames of a live source that came and were replaced by later ones.
-        seconds: from the first frame's arrival to the last one's overlay.
-        fps: frames a second over that time; None without frames.
-        latency_p50_ms: median from a frame's arrival in host memory to its overlay being painted.
-        latency_p99_ms: 99th percentile of the same.
-        stage_mean_ms: of preprocess, inference, postprocess and overlay.
-        ended_by: "source", "limit", "output" or "interrupt".
-        note: what a user should know about the source's end.
+        model: Name of the architecture, such as "fastfcn".
+        precision: Precision of the engine, such as "int8".
+        backend: Backend of the engine, "tensorrt" or "onnxruntime".
+        weights: Origin of the weights as a sentence.
+        source: Description of the source, without passwords.
+        output: Path where the pictures lie; None for a window.
+        frames: Number of frames that were shown or written.
+        dropped: Number of frames of a live source that a later frame replaced.
+        seconds: Time in s from the first frame's arrival to the last one's overlay.
+        fps: Frames per second over that time; None without frames.
+        latency_p50_ms: Median time in ms from a frame's arrival in host memory to its painted overlay; None without
+            frames.
+        latency_p99_ms: 99th percentile of the same time in ms; None without frames.
+        stage_mean_ms: Stage -> mean time in ms, for preprocess, inference, postprocess and overlay.
+        ended_by: Reason of the end: "source", "limit", "output" or "interrupt".
+        note: Sentence that a user should know about the end of the source; None if all was well.
     """
 
     model: str
@@ -47,7 +48,7 @@ class DemoSummary:
     note: str | None = None
 
     def lines(self) -> list[str]:
-        """Say it for people."""
+        """Return the summary as lines of text for people."""
         head = f"{self.model} {self.precision} ({self.backend}) on {self.source}"
         if not self.frames:
             return [head, "frames   none"]

@@ -1,4 +1,4 @@
-"""Text on pictures: its size follows the frame's height, and a dark backing keeps it legible."""
+"""Text on pictures, whose size follows the frame's height, on a dark backing that keeps it legible."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _BACKING_SHARE = 0.3  # of the picture's light that is left under a text
 
 
 @dataclass(frozen=True)
-class Lettering:
-    """Measures of text, all in pixels but the scale.
+class TextStyle:
+    """Measures of text, all in pixels except the scale.
 
     Attributes:
-        capital: height of a capital letter.
-        scale: OpenCV's fontScale.
-        thickness: of a stroke.
-        line: from one line to the next.
-        pad: between text and the edge of its backing.
+        capital: Height of a capital letter.
+        scale: Value of OpenCV's fontScale.
+        thickness: Thickness of a stroke.
+        line: Distance from one line to the next.
+        pad: Distance between text and the edge of its backing.
     """
 
     capital: int
@@ -32,33 +32,33 @@ class Lettering:
     pad: int
 
     def width(self, text: str) -> int:
-        """Return how wide a text is."""
+        """Return the width of a text in pixels."""
         return cv2.getTextSize(text, _FONT, self.scale, self.thickness)[0][0]
 
     def write(self, picture: np.ndarray, text: str, left: int, baseline: int) -> None:
-        """Write white text in place."""
+        """Draw white text on a picture, in place."""
         cv2.putText(picture, text, (left, baseline), _FONT, self.scale, _WHITE, self.thickness, cv2.LINE_AA)
 
     def baseline(self, top: int, row: int) -> int:
-        """Return the baseline of a row of text in a block that starts at `top`."""
+        """Return the baseline of a row of text in a block that starts at row `top` of the picture."""
         return top + row * self.line + (self.line + self.capital) // 2
 
 
-def lettering_for(height: int) -> Lettering:
-    """Return the lettering of frames of a height; letters of 8 pixels are the smallest that can be read."""
-    return lettering_of(min(max(round(height / 62), 8), 40))
+def text_style_for_frame(height: int) -> TextStyle:
+    """Return the text style for frames of a height; capital letters have at least 8 pixels, to be legible."""
+    return text_style_of_size(min(max(round(height / 62), 8), 40))
 
 
 @functools.lru_cache(maxsize=64)
-def lettering_of(capital: int) -> Lettering:
-    """Return the lettering whose capital letters have a height in pixels."""
+def text_style_of_size(capital: int) -> TextStyle:
+    """Return the text style whose capital letters have a given height in pixels."""
     unit = cv2.getTextSize("H", _FONT, 10.0, 1)[0][1] / 10.0
     thickness = 1 if capital < 15 else 2
-    return Lettering(capital, capital / unit, thickness, round(1.9 * capital), max(round(0.8 * capital), 3))
+    return TextStyle(capital, capital / unit, thickness, round(1.9 * capital), max(round(0.8 * capital), 3))
 
 
 def darken(picture: np.ndarray, top: int, left: int, height: int, width: int) -> None:
-    """Darken a rectangle in place, as the backing of a text; what lies outside the picture is left out."""
+    """Darken a rectangle of a picture in place as the backing of a text; parts outside the picture are ignored."""
     region = picture[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
     if region.size:
         cv2.convertScaleAbs(region, region, alpha=_BACKING_SHARE)

@@ -1,8 +1,8 @@
-"""Labels and their uncertainty in one picture: where the network is unsure, colour gives way to stripes.
+"""Labels and their uncertainty in one picture: stripes replace the colour where the network is unsure.
 
-Darkening would hide just what an operator has to look at: something on the track that the network does
-not know. So the label's colour is withdrawn there, the camera's own picture comes through, and
-stripes, black and white as the zebra pattern of a video camera, draw the eye on any background.
+Darkening would hide just what an operator has to look at: something on the track that the network does not know. So the
+label's colour is withdrawn there, the camera's own picture is visible, and black and white stripes, as the zebra
+pattern of a video camera, draw the eye on any background.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ STRIPE_SHARE = 0.9
 _BAR_GREY = 110  # stands for the frame in the bar
 
 
-class ZebraPainter(OverlayPainter):
-    """Paints label maps whose colours fade into the frame under stripes, the less sure the more.
+class UncertaintyStripesPainter(OverlayPainter):
+    """Paints label maps whose colours fade into the frame under stripes where the labels are unsure.
 
     At a level u of the scale, 0 to 1, the share of the label's colour is alpha * (1 - u). That of the stripes grows
-    with u * u, so that the thin lines of doubt along every boundary between two classes stay quiet.
+    with u * u, so that the thin uncertain lines along every boundary between two classes stay quiet.
 
     Args:
-        class_names: one per label.
-        palette_rgb: (n, 3) uint8 RGB, n at least the number of classes; further labels are black.
-        output: what the network says of its uncertainty.
-        coordinates: rule of the upsampling, "half_pixel" or "align_corners".
-        alpha: share of a sure label's colour, 0 to 1.
-        legend: list the classes in sight, and draw the bar of the scale.
-        color_order: channel order of the frames and of the result, "bgr" or "rgb".
+        class_names: Names of the classes, one for each label.
+        palette_rgb: Colours of the labels, (n, 3) uint8 RGB, n at least the number of classes; further labels are
+            black.
+        output: Output of the network that holds the uncertainty.
+        coordinates: Coordinate rule of the upsampling, "half_pixel" or "align_corners".
+        alpha: Share of a sure label's colour, 0 to 1.
+        legend: Whether the visible classes are listed, and the bar of the scale is drawn.
+        color_order: Channel order of the frames and of the result, "bgr" or "rgb".
 
     Raises:
-        InputError: a number or shape out of range.
+        InputError: A number or shape is out of range.
     """
 
     def __init__(
@@ -53,20 +54,20 @@ class ZebraPainter(OverlayPainter):
     ) -> None:
         super().__init__(class_names, palette_rgb, alpha, legend, color_order)
         self._scale = UncertaintyScale(output, coordinates)
-        self._zebra = _Zebra(0, 0, 1)
+        self._stripes = _StripePattern(0, 0, 1)
 
     @property
     def blend(self) -> None:
-        """None: how much of a colour shows depends on the uncertainty."""
+        """Always None, since the share of a colour depends on the uncertainty."""
         return None
 
     def _fill(self, picture: np.ndarray, frame: np.ndarray, labels: np.ndarray, uncertainty: np.ndarray | None) -> None:
         height, width = frame.shape[:2]
         level = self._scale(uncertainty, height, width)
-        if self._zebra.weight.shape != (height, width):
-            self._zebra = _Zebra(height, width, _stripe_width(height))
+        if self._stripes.weight.shape != (height, width):
+            self._stripes = _StripePattern(height, width, _stripe_width(height))
         cv2.applyColorMap(np.ascontiguousarray(labels), self._palette, picture)
-        self._zebra.blend(picture, frame, level, self._alpha)
+        self._stripes.blend(picture, frame, level, self._alpha)
 
     def _explain(self, picture: np.ndarray, labels: np.ndarray, caption_height: int) -> None:
         stripe_width = _stripe_width(picture.shape[0])
@@ -74,22 +75,22 @@ class ZebraPainter(OverlayPainter):
         def paint_levels(level: np.ndarray) -> np.ndarray:
             bar = np.empty((*level.shape, 3), np.uint8)
             bar[:] = self._palette[0, 0]
-            _Zebra(*level.shape, stripe_width).blend(bar, np.full_like(bar, _BAR_GREY), level, self._alpha)
+            _StripePattern(*level.shape, stripe_width).blend(bar, np.full_like(bar, _BAR_GREY), level, self._alpha)
             return bar
 
         bar_height = self._scale.draw_bar(picture, caption_height, paint_levels)
         self._draw_legend(picture, labels, caption_height, picture.shape[0] - bar_height)
 
 
-class _Zebra:
-    """Stripes for pictures of one size: one white, one black, and the room of four between them.
+class _StripePattern:
+    """Stripes for pictures of one size: one white, one black, and space for four between them.
 
-    Shares are bytes, 255 for the whole: a step of 1/255 cannot be seen, bytes are twice as fast as
-    cv2.blendLinear, and OpenCV 4.5.1 has no blendLinear in Python. The buffers are made once, since fresh
-    memory costs more than the arithmetic.
+    Shares are bytes, 255 for the whole: a step of 1/255 cannot be seen, bytes are twice as fast as cv2.blendLinear, and
+    OpenCV 4.5.1 has no blendLinear in Python. The buffers are allocated once, since fresh memory costs more than the
+    arithmetic.
 
     Attributes:
-        weight: (height, width) float32, 255 * STRIPE_SHARE on a stripe and 0 between them.
+        weight: (height, width) float32, 255 * STRIPE_SHARE on a stripe and 0 between stripes.
     """
 
     def __init__(self, height: int, width: int, stripe_width: int) -> None:
@@ -101,13 +102,13 @@ class _Zebra:
         self._factors, self._frame_part = (np.empty((height, width, 3), np.uint8) for _ in range(2))
 
     def blend(self, colors: np.ndarray, frame: np.ndarray, level: np.ndarray, alpha: float) -> None:
-        """Turn the colours of labels into the picture, in place.
+        """Blend the colours of labels with the frame and the stripes, in place.
 
         Args:
-            colors: (height, width, 3) uint8.
+            colors: (height, width, 3) uint8 colours of the labels, which become the picture.
             frame: (height, width, 3) uint8.
             level: (height, width) float32 uncertainty, 0 to 1.
-            alpha: share of a sure label's colour.
+            alpha: Share of a sure label's colour.
         """
         cv2.convertScaleAbs(level, self._share, alpha=-255.0 * alpha, beta=255.0 * alpha)
         self._multiply(colors, self._share, colors)

@@ -1,4 +1,4 @@
-"""Writing a video that is whole whenever the writing ends."""
+"""Writing of a video file that is complete whenever the writing ends."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ import numpy as np
 from edge.artifacts import atomic_path
 from edge.errors import StorageError
 from edge.stream.base import Frame, Sink
-from edge.stream.captures import quieten_captures
+from edge.stream.captures import silence_capture_logs
 
 CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 VIDEO_SUFFIXES = tuple(CODECS)
 FALLBACK_SUFFIX = ".avi"
 
 _SPACE_CHECK_FRAMES = 30
-_LEAST_FREE_BYTES = 32 << 20  # enough for what the encoder holds back, and for the index at the end
+_MIN_FREE_BYTES = 32 << 20  # enough for what the encoder holds back, and for the index at the end
 
 
 class VideoSink(Sink):
-    """Writes a video file; it appears under its name when `close` has finished it.
+    """Writes a video file, which gets its name when `close` has finished it.
 
     All frames have the size of the first; others are fitted into it with black bars.
 
     Args:
-        path: the file; its suffix chooses the codec. Where OpenCV has none for it, an .avi beside it.
-        fps: frames a second of the video.
-        by_clock: frames come when they come: repeat or leave out, so that the video runs as fast
-            as the scene did.
+        path: Path of the file; its suffix chooses the codec. Where OpenCV lacks the codec, an .avi file beside it is
+            written.
+        fps: Frames per second of the video.
+        by_clock: Whether frames are repeated or left out by their arrival times, so that the video runs as fast as the
+            scene did.
     """
 
     def __init__(self, path: Path, fps: float, by_clock: bool = False) -> None:
@@ -47,7 +48,7 @@ class VideoSink(Sink):
         self._result: str | None = None
 
     def show(self, frame: Frame, picture_bgr: np.ndarray) -> bool:
-        """Write one picture, as often as the clock wants it."""
+        """Write one picture, as often as its arrival time asks for."""
         if self._writer is None:
             self._open(picture_bgr)
             self._start_ns = frame.arrival_ns
@@ -68,7 +69,7 @@ class VideoSink(Sink):
         """Finish the file and give it its name.
 
         Raises:
-            StorageError: what was written cannot be read back, so the disk is full.
+            StorageError: The written file cannot be read back, since the disk is full or the codec failed.
         """
         writer, self._writer = self._writer, None
         if writer is None:
@@ -86,7 +87,7 @@ class VideoSink(Sink):
 
     @property
     def result(self) -> str | None:
-        """The file, once it is whole."""
+        """Path of the file once it is complete; None before."""
         return self._result
 
     def _open(self, picture_bgr: np.ndarray) -> None:
@@ -107,7 +108,7 @@ class VideoSink(Sink):
     def _try(self, path: Path) -> bool:
         stack = contextlib.ExitStack()
         temporary = stack.enter_context(atomic_path(path))
-        quieten_captures()
+        silence_capture_logs()
         codec = cv2.VideoWriter_fourcc(*CODECS[path.suffix.lower()])
         writer = cv2.VideoWriter(str(temporary), codec, self._fps, self._size_wh)
         if writer.isOpened():
@@ -120,7 +121,7 @@ class VideoSink(Sink):
     def _check_space(self) -> None:
         # OpenCV's writer keeps a full disk to itself.
         free_bytes = shutil.disk_usage(self._temporary.parent).free
-        if free_bytes < _LEAST_FREE_BYTES:
+        if free_bytes < _MIN_FREE_BYTES:
             raise StorageError(
                 f"{self._path}: {free_bytes >> 20} MB are free on its disk; the video ends here, after {self._written} "
                 "frames. Next: free some space and run the command again"
@@ -128,11 +129,11 @@ class VideoSink(Sink):
 
 
 class _DiscardedError(Exception):
-    """Leaves an atomic_path block, so that it removes its file."""
+    """Error that leaves an atomic_path block, so that the block removes its file."""
 
 
 def _fitted(picture_bgr: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
-    """Return a picture at a size: as it is, without its odd last row or column, or with black bars."""
+    """Return a picture at a size: unchanged, without its odd last row or column, or with black bars."""
     width, height = size_wh
     rows, columns = picture_bgr.shape[:2]
     if (rows - rows % 2, columns - columns % 2) == (height, width):

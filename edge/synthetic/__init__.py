@@ -1,8 +1,8 @@
 """Synthetic street scenes with exact labels, as a dataset in the layout of Cityscapes and as a video.
 
-dice -> world (what is where, when) -> camera -> render -> canvas <- ground, blocks, plants,
-        light                                              |         vehicles, people, furniture
-                                                           optics -> scene -> dataset, video
+seeded_random -> world (position of everything at a time) -> camera -> render -> scene -> dataset, video
+                 light                                      pose      canvas <- ground, city_blocks, vegetation,
+                                                                      optics    vehicles, people, street_furniture
 
 Drawn in a set of some dozen pictures: all 19 evaluated classes, and of the ignored ones ego vehicle,
 rectification border, out of roi, static, ground, parking, rail track, guard rail, bridge, caravan and

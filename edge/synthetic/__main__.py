@@ -1,4 +1,4 @@
-"""`python -m edge.synthetic`: draw a labelled set of street scenes."""
+"""The command `python -m edge.synthetic`, which draws a labelled set of street scenes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _seed(text: str) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the command's options."""
+    """Return the parser of the command."""
     parser = CommandParser(
         prog="python -m edge.synthetic",
         description="Draw synthetic street scenes in the exact layout of Cityscapes (leftImg8bit, gtFine).",
@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command, and return its exit code."""
     options = build_parser().parse_args(argv)
     return run_command(lambda: _draw(options))
 

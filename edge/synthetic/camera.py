@@ -1,4 +1,4 @@
-"""The pin-hole camera that drives along the road, and the road's course."""
+"""The pin-hole camera that drives along the road, and the course of the road."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from edge.synthetic.seeded_random import wave, wave_slope
 
 NEAR_M = 0.7
-"""Nothing nearer to the camera than this is drawn."""
+"""Smallest distance from the camera at which something is drawn, in metres."""
 
 Point = "tuple[float, float, float]"
 """A point in view: metres to the right, metres above the ground, metres ahead."""
@@ -18,12 +18,12 @@ Point = "tuple[float, float, float]"
 
 @dataclass(frozen=True)
 class Course:
-    """Where the road's middle runs: a wave of parabolas along the way.
+    """Course of the road's middle: a wave of parabolas along the way.
 
     Attributes:
-        swing_m: largest offset to a side.
-        period_m: length of one full wave.
-        phase: where in the wave the way begins, 0 to 1.
+        swing_m: Largest offset to a side, in metres.
+        period_m: Length of one full wave, in metres.
+        phase: Phase of the wave where the way begins, 0 to 1.
     """
 
     swing_m: float
@@ -31,29 +31,29 @@ class Course:
     phase: float
 
     def offset(self, along_m: float) -> float:
-        """Return the offset of the road's middle at a distance along the way."""
+        """Return the offset of the road's middle in metres, at a distance along the way."""
         return self.swing_m * wave(along_m / self.period_m + self.phase)
 
     def slope(self, along_m: float) -> float:
-        """Return how fast the offset grows there, metres per metre."""
+        """Return the slope of the offset at a distance along the way, in metres per metre."""
         return self.swing_m / self.period_m * wave_slope(along_m / self.period_m + self.phase)
 
 
 class Camera:
-    """Projects the road's coordinates into a picture.
+    """Projects the coordinates of the road into a picture.
 
-    The road's coordinates are `along` (metres along the way), `side` (metres right of the road's
-    middle) and `up` (metres above the ground). The camera looks along the road where it stands.
+    These coordinates are `along` (metres along the way), `side` (metres right of the road's middle) and `up` (metres
+    above the ground). The camera looks along the road where it stands.
 
     Args:
-        height: rows of the picture.
-        width: columns of the picture.
-        focal: focal length in units of the picture's side (2:1 picture: its width).
-        horizon: where the horizon lies, fraction of the height from the top.
-        above_m: height of the lens above the ground.
-        along_m: where the camera stands along the way.
-        side_m: where it stands across the road.
-        course: the road's course.
+        height: Rows of the picture, in pixels.
+        width: Columns of the picture, in pixels.
+        focal: Focal length in units of the picture's side (2:1 picture: its width).
+        horizon: Position of the horizon as a fraction of the height from the top.
+        above_m: Height of the lens above the ground, in metres.
+        along_m: Position of the camera along the way, in metres.
+        side_m: Position of the camera right of the road's middle, in metres.
+        course: Course of the road.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class Camera:
         self._slope = course.slope(along_m)
 
     def bend(self, along_m: float) -> float:
-        """Return how far the road's middle lies to the right of the camera's straight line ahead."""
+        """Return the metres by which the road's middle lies to the right of the camera's straight line ahead."""
         return self._course.offset(along_m) - self._offset - self._slope * (along_m - self.along_m)
 
     def view(self, along_m: float, side_m: float) -> tuple[float, float]:
-        """Return (right, ahead) of a place on the ground, in metres from the camera."""
+        """Return (right, ahead) of a point on the ground, in metres from the camera."""
         return side_m - self.side_m + self.bend(along_m), along_m - self.along_m
 
     def pixel(self, right: float, up: float, ahead: float) -> tuple[float, float]:
@@ -90,13 +90,13 @@ class Camera:
         return self.middle_px + right * scale, self.horizon_px + (self.above_m - up) * scale
 
     def outline(self, points: list) -> np.ndarray | None:
-        """Project a polygon, cut off at the near plane.
+        """Project a polygon that is cut off at the near plane.
 
         Args:
-            points: (right, up, ahead) triples in view.
+            points: Corners in view: (right, up, ahead) in metres.
 
         Returns:
-            (N, 2) int32 (column, row), or None where nothing of it lies ahead.
+            (N, 2) int32 with (column, row) of each corner, or None where no part lies ahead.
         """
         if min(point[2] for point in points) < NEAR_M:
             points = _cut_near(points)
@@ -113,17 +113,17 @@ class Camera:
             )
         return np.array(out, np.int32)
 
-    def may_show(self, places: list) -> bool:
-        """Return whether something upright between places on the ground, (right, ahead), may be in the picture."""
+    def may_show(self, points: list) -> bool:
+        """Return whether an upright object between points on the ground, (right, ahead), may be in the picture."""
         half_view = self.middle_px / self.focal_px
         return (
-            any(ahead > NEAR_M for _, ahead in places)
-            and any(right < ahead * half_view for right, ahead in places)
-            and any(right > -ahead * half_view for right, ahead in places)
+            any(ahead > NEAR_M for _, ahead in points)
+            and any(right < ahead * half_view for right, ahead in points)
+            and any(right > -ahead * half_view for right, ahead in points)
         )
 
     def ground_ahead(self) -> tuple[int, np.ndarray]:
-        """Return the first row that shows ground, and for each row from there the metres ahead, (rows,) float64."""
+        """Return the first row that shows ground, and the metres ahead for each row from there, (rows,) float64."""
         first = math.floor(self.horizon_px) + 1
         rows = np.arange(first, self.height, dtype=np.float64)
         return first, self.focal_px * self.above_m / (rows + 0.5 - self.horizon_px)

@@ -1,4 +1,4 @@
-"""The picture in the making: colours, and beside them what each pixel is."""
+"""The canvas of a picture: its colours, and for each pixel the tag of what it shows."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from edge.synthetic.texture import NOISE_SIDE, rough_field
 class Canvas:
     """Colours and tags of one picture; what is drawn later covers what was drawn before.
 
-    A tag is what an instanceIds file holds: the raw id of a stuff class, or id * 1000 + index of a
-    thing. A shape given without a tag is detail on what lies under it and changes colours alone.
+    A tag is a value of an instanceIds file: the file id of a class without instances, or id * 1000 + instance number. A
+    shape without a tag is a detail of what lies under it and changes colours alone.
 
     Args:
-        camera: where it is seen from.
-        light: the light on it.
+        camera: Camera that sees the picture.
+        light: Light of the scene.
 
     Attributes:
-        paint: (H, W, 3) uint8 RGB.
-        tags: (H, W) uint16.
+        paint: Colours, (H, W, 3) uint8 RGB.
+        tags: Tags, (H, W) uint16.
     """
 
     def __init__(self, camera: Camera, light: Light) -> None:
@@ -33,13 +33,13 @@ class Canvas:
         self.tags = np.zeros((camera.height, camera.width), np.uint16)
 
     def fill(self, points: list, color: tuple, tag: int | None = None, normal: tuple | None = None) -> None:
-        """Fill a polygon that a row of pixels enters once.
+        """Fill a polygon that each row of pixels enters only once.
 
         Args:
-            points: (right, up, ahead) corners in view, metres.
-            color: RGB of the surface, 0 to 255.
-            tag: what it is; None for detail.
-            normal: (right, up, ahead) of the surface; None for one that shines by itself.
+            points: Corners in view: (right, up, ahead) in metres.
+            color: Colour of the surface, RGB, 0 to 255.
+            tag: Tag of the pixels; None for a detail.
+            normal: Normal of the surface, (right, up, ahead); None for a surface that shines by itself.
         """
         outline = self.camera.outline(points)
         if outline is None:
@@ -54,7 +54,7 @@ class Canvas:
             cv2.fillConvexPoly(self.tags, outline, tag)
 
     def limb(self, start: tuple, end: tuple, thick_m: float, color: tuple, tag: int) -> None:
-        """Draw a rounded bar between two points in view; colour as seen in light from everywhere."""
+        """Draw a rounded bar between two points in view, in light that comes from everywhere."""
         if start[2] < NEAR_M or end[2] < NEAR_M:
             return
         first, last = self.camera.pixel(*start), self.camera.pixel(*end)
@@ -68,7 +68,7 @@ class Canvas:
         self._bar(a, b, thick, seen, tag)
 
     def loop(self, points: list, thick_m: float, color: tuple, tag: int) -> None:
-        """Draw a closed line, a wheel's rim say; nothing where a part of it is behind the camera."""
+        """Draw a closed line, such as a wheel's rim; nothing is drawn where a part is behind the camera."""
         if min(point[2] for point in points) < NEAR_M:
             return
         outline = self.camera.outline(points)
@@ -103,12 +103,12 @@ class Canvas:
         """Draw a sprite that faces the camera.
 
         Args:
-            mask: (h, w) bool, where it covers.
-            light: (h, w) int16, percent of the colour.
-            color: RGB, 0 to 255, unshaded.
-            tag: what it is.
-            box: (left, bottom, right, top) in view: metres right and up.
-            ahead: its distance in metres.
+            mask: (h, w) bool, True where the sprite covers the picture.
+            light: (h, w) int16, brightness in percent of the colour.
+            color: Colour before shading, RGB, 0 to 255.
+            tag: Tag of the pixels.
+            box: Edges in view, (left, bottom, right, top) in metres.
+            ahead: Distance of the sprite in metres.
         """
         if ahead < NEAR_M:
             return
@@ -133,18 +133,18 @@ class Canvas:
     def upright(
         self, start: tuple, end: tuple, low: float, high: float, surface: object, tag: int, offset_m: float = 0.0
     ) -> None:
-        """Draw an upright wall between two places on the ground, pixel by pixel.
+        """Draw an upright wall between two points on the ground, pixel by pixel.
 
         Args:
-            start: (right, ahead) of one foot, metres in view.
-            end: (right, ahead) of the other.
-            low: metres above the ground where it begins.
-            high: metres above the ground where it ends.
-            surface: called with metres along the wall (columns,), metres up (rows, columns) and the
-                share of seen detail (columns,); returns (rows, columns, 3) colours unhazed, and a
-                mask of what covers or None for all.
-            tag: what it is.
-            offset_m: where along its own length the wall begins.
+            start: Position of one foot in view, (right, ahead) in metres.
+            end: Position of the other foot in view, (right, ahead) in metres.
+            low: Lower edge in metres above the ground.
+            high: Upper edge in metres above the ground.
+            surface: Function of metres along the wall (columns,), metres up (rows, columns) and metres ahead
+                (columns,). It returns colours without haze, (rows, columns, 3), and a mask of the covered pixels or
+                None for all.
+            tag: Tag of the pixels.
+            offset_m: Metres along the wall at which this part of it begins.
         """
         camera = self.camera
         clipped = _clip_foot(start, end)
@@ -186,14 +186,14 @@ class Canvas:
         self.paint[area] = cv2.copyTo(colors, covers.view(np.uint8), self.paint[area])
 
     def roughen(self, tag: int, middle: tuple, reach_m: float, strength: int, seed: int) -> None:
-        """Give what has a tag a grain that moves with it: dirt and reflections, folds of cloth.
+        """Give the pixels of a tag a grain that moves with the object: dirt, reflections, folds of cloth.
 
         Args:
-            tag: whose pixels.
-            middle: (right, up, ahead) of the thing's middle in view.
-            reach_m: how far the thing reaches from there.
-            strength: of the grain, percent.
-            seed: where in the noise its own grain begins.
+            tag: Tag of the pixels that are changed.
+            middle: Middle of the object in view, (right, up, ahead) in metres.
+            reach_m: Reach of the object from its middle, in metres.
+            strength: Strength of the grain in percent.
+            seed: Number that decides which part of the noise is used.
         """
         if middle[2] < 1.0:
             return

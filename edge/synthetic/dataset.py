@@ -1,4 +1,4 @@
-"""Writing a set of street scenes in the layout of Cityscapes."""
+"""Writing of a set of street scenes in the layout of Cityscapes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SCHEMA = 1
 _UNFINISHED_NAME = ".synthetic-unfinished"
 _CITIES = {"train": ("synthburg", "synthaven", "synthfurt"), "val": ("synthstadt", "synthmouth")}
 _VAL_FIRST_INDEX = 1_000_000
-"""Validation pictures are numbered from here, so neither part depends on the size of the other."""
+"""Number of the first validation picture, so that neither split depends on the size of the other."""
 
 
 def scene_paths(out: str | os.PathLike, part: str, index: int) -> dict[str, Path]:
-    """Return where the files of one picture lie: keys frame, labelIds, instanceIds, color."""
+    """Return the paths of the files of one picture, with the keys frame, labelIds, instanceIds and color."""
     city = _CITIES[part][index % len(_CITIES[part])]
     stem = f"{city}_{index // 1000:06d}_{index % 1000:06d}"
     paths = {"frame": Path(out) / "leftImg8bit" / part / city / f"{stem}_leftImg8bit.png"}
@@ -48,18 +48,18 @@ def write_dataset(
     Every file is whole or absent. `synthetic.json` comes last, so a folder that has it is complete.
 
     Args:
-        out: the folder; empty, absent, or a synthetic set that is replaced.
-        train_count: pictures of the training part.
-        val_count: pictures of the validation part.
-        height: rows, 64 to 1024.
-        width: columns, 128 to 2048.
-        seed: of the set, 0 or more.
-        progress: called after each picture.
+        out: Folder of the set: an empty or new one, or a synthetic set, which is replaced.
+        train_count: Number of pictures in the training split.
+        val_count: Number of pictures in the validation split.
+        height: Rows of a picture in pixels, 64 to 1024.
+        width: Columns of a picture in pixels, 128 to 2048.
+        seed: Seed of the set, 0 or more.
+        progress: Function that is called after each picture.
 
     Raises:
-        InputError: the folder holds something else.
-        SizeError: a side is out of range.
-        StorageError: a file cannot be written.
+        InputError: The folder holds something that is no synthetic set.
+        SizeError: A side is out of range.
+        StorageError: A file cannot be written.
     """
     check_size(height, width)
     root = Path(out)
@@ -94,8 +94,8 @@ def read_manifest(root: str | os.PathLike) -> dict:
     """Read the manifest of a complete synthetic set.
 
     Raises:
-        InputError: there is none: the folder is no synthetic set, or an unfinished one.
-        ContractError: the manifest is damaged, or of an unknown schema.
+        InputError: There is no manifest, since the folder is no synthetic set, or an unfinished one.
+        ContractError: The manifest is damaged, or of an unknown schema.
     """
     path = Path(root) / MANIFEST_NAME
     manifest = read_json(path, "manifest of the synthetic set")
@@ -116,7 +116,7 @@ def _write_scene(paths: dict[str, Path], scene: Scene, palette: np.ndarray) -> N
 
 
 def _raw_palette() -> np.ndarray:
-    """Return the official colour of every raw id, (256, 3) uint8 RGB."""
+    """Return the official colour of every file id, (256, 3) uint8 RGB."""
     palette = np.zeros((256, 3), np.uint8)
     for raw_id, color_rgb in CITYSCAPES_RAW_COLORS_RGB.items():
         palette[raw_id] = color_rgb

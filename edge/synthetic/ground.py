@@ -1,4 +1,4 @@
-"""Road, pavement, grass, track and sky: everything that is a plane or lies behind all."""
+"""Ground and sky: road, pavement, grass and track, and the background above the horizon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from edge.labels import CITYSCAPES_RAW_IDS
 from edge.synthetic.canvas import Canvas
-from edge.synthetic.seeded_random import Dice
+from edge.synthetic.seeded_random import SeededRandom
 from edge.synthetic.texture import NOISE_SIDE, noise_field, rough_field
 from edge.synthetic.world import BLOCK_M, JUNCTION_M, PARKED_M, World
 
@@ -39,13 +39,13 @@ def paint_sky(canvas: Canvas, world: World) -> None:
     """Paint the sky down to the horizon, with clouds."""
     camera, light = canvas.camera, world.light
     rows = min(camera.height, max(1, math.floor(camera.horizon_px) + 2))
-    dice = Dice(*world.key, 20)
+    rng = SeededRandom(*world.key, 20)
     down = (np.arange(rows, dtype=np.float32) / rows)[:, None]
     # Clouds flatten towards the horizon, as on a plane overhead.
     flat = 1.0 / (1.15 - np.arange(rows) / rows)
-    row_index = (flat * 40.0 + dice.integer(0, 255)).astype(np.int32) & (NOISE_SIDE - 1)
+    row_index = (flat * 40.0 + rng.integer(0, 255)).astype(np.int32) & (NOISE_SIDE - 1)
     spread = (np.arange(camera.width) + 0.5 - camera.middle_px) / camera.focal_px
-    column_index = (spread[None, :] * (flat[:, None] * 60.0) + (512 + dice.integer(0, 255))).astype(np.int32)
+    column_index = (spread[None, :] * (flat[:, None] * 60.0) + (512 + rng.integer(0, 255))).astype(np.int32)
     column_index &= NOISE_SIDE - 1
     clouds = noise_field(8).astype(np.float32) + rough_field() * np.float32(0.5)
     cover = clouds[row_index[:, None], column_index]
@@ -59,14 +59,14 @@ def paint_sky(canvas: Canvas, world: World) -> None:
     canvas.tags[:rows] = CITYSCAPES_RAW_IDS["sky"]
 
 
-def _colors(dice: Dice) -> np.ndarray:
+def _colors(rng: SeededRandom) -> np.ndarray:
     """Draw the colour of every material, (materials, 3) float32."""
 
     def grey(low: float, high: float, tint: float) -> tuple[float, float, float]:
-        level, warm = dice.uniform(low, high), dice.uniform(-tint, tint)
+        level, warm = rng.uniform(low, high), rng.uniform(-tint, tint)
         return level + warm, level, level - warm
 
-    grass = dice.weighted(
+    grass = rng.weighted(
         (
             ((70.0, 100.0, 45.0), 3.0),
             ((95.0, 105.0, 50.0), 2.0),
@@ -74,11 +74,11 @@ def _colors(dice: Dice) -> np.ndarray:
             ((110.0, 92.0, 70.0), 1.0),
         )
     )
-    swing = dice.uniform(0.75, 1.3)
-    walk = grey(95, 190, 10) if dice.chance(0.75) else (dice.uniform(130, 170), dice.uniform(85, 110), 80.0)
+    swing = rng.uniform(0.75, 1.3)
+    walk = grey(95, 190, 10) if rng.chance(0.75) else (rng.uniform(130, 170), rng.uniform(85, 110), 80.0)
     road = grey(62, 150, 9)
-    mark = (225.0, 225.0, 220.0) if dice.chance(0.85) else (220.0, 180.0, 60.0)
-    kerb = tuple(min(235.0, c + dice.uniform(0, 35)) for c in walk)
+    mark = (225.0, 225.0, 220.0) if rng.chance(0.85) else (220.0, 180.0, 60.0)
+    kerb = tuple(min(235.0, c + rng.uniform(0, 35)) for c in walk)
     joint = tuple(c * 0.72 for c in walk)
     table = [
         road,
@@ -97,14 +97,16 @@ def _colors(dice: Dice) -> np.ndarray:
 
 
 def paint_ground(canvas: Canvas, world: World) -> None:
-    """Paint everything below the horizon: each pixel looks up what lies where its ray meets the ground."""
+    """Paint everything below the horizon: each pixel looks up the material where its ray meets the ground."""
     camera, street, light = canvas.camera, world.street, world.light
     first, ahead = camera.ground_ahead()
     if ahead.size == 0:
         return
-    dice = Dice(*world.key, 21)
+    rng = SeededRandom(*world.key, 21)
     along = camera.along_m + ahead
-    bend = np.array([camera.bend(float(place)) if place - camera.along_m < 900 else 0.0 for place in along])
+    bend = np.array(
+        [camera.bend(float(distance_m)) if distance_m - camera.along_m < 900 else 0.0 for distance_m in along]
+    )
     bend[ahead >= 900] = bend[ahead < 900][0] if (ahead < 900).any() else 0.0
     spread = (np.arange(camera.width) + 0.5 - camera.middle_px) / camera.focal_px
     side = (spread[None, :] * ahead[:, None] + (camera.side_m - bend)[:, None]).astype(np.float32)
@@ -122,7 +124,7 @@ def paint_ground(canvas: Canvas, world: World) -> None:
     fine = ahead < 45.0
 
     material = np.where(side < 0, beyond[0][:, None], beyond[1][:, None])
-    verge = np.uint8(dice.choice((_TERRAIN, _TERRAIN, _WALK)))
+    verge = np.uint8(rng.choice((_TERRAIN, _TERRAIN, _WALK)))
     material[(side >= street.front_left) & (side <= street.front_right)] = verge
     if street.rail_middle is not None:
         off = np.abs(side - np.float32(street.rail_middle))
@@ -132,7 +134,7 @@ def paint_ground(canvas: Canvas, world: World) -> None:
         material[(off > 0.68) & (off < 0.76 + ahead[:, None] * 0.0006)] = _STEEL
     walk = (side >= street.walk_left) & (side <= street.walk_right)
     material[walk] = _WALK
-    tile = dice.choice((0.5, 0.6, 1.0, 2.0))
+    tile = rng.choice((0.5, 0.6, 1.0, 2.0))
     joint = ((along % tile < 0.035)[:, None] | (side % np.float32(tile) < 0.035)) & fine[:, None]
     material[walk & joint] = _JOINT
     material[crossing] = _ROAD
@@ -145,38 +147,38 @@ def paint_ground(canvas: Canvas, world: World) -> None:
     material[road] = _ROAD
 
     open_road = road & ~crossing[:, None]
-    if dice.chance(0.35):
+    if rng.chance(0.35):
         bay = (street.parking_left & (side < street.road_left + PARKED_M)) | (
             street.parking_right & (side > street.road_right - PARKED_M)
         )
         material[open_road & bay] = _PARKING
     marks = np.zeros_like(open_road)
     dashed = (along % 9.0 < 3.5)[:, None]
-    if dice.chance(0.9):
-        whole = dice.chance(0.4)
+    if rng.chance(0.9):
+        whole = rng.chance(0.4)
         marks |= (np.abs(side) < 0.08) & (dashed | whole)
     for lane in range(1, street.lanes_right):
         marks |= (np.abs(side - np.float32(lane * street.lane_m)) < 0.07) & dashed
     for lane in range(1, street.lanes_left):
         marks |= (np.abs(side + np.float32(lane * street.lane_m)) < 0.07) & dashed
-    if dice.chance(0.5):
+    if rng.chance(0.5):
         right = street.lanes_right * street.lane_m
         marks |= np.abs(side - np.float32(right)) < 0.06
         marks |= np.abs(side + np.float32(street.lanes_left * street.lane_m)) < 0.06
     from_junction = BLOCK_M - into
-    zebra = next_junction & (from_junction > 1.0) & (from_junction < 4.0)
-    zebra |= near_junction & (into > JUNCTION_M + 1.0) & (into < JUNCTION_M + 4.0)
-    marks |= zebra[:, None] & (side % np.float32(1.1) < 0.55)
+    crosswalk = next_junction & (from_junction > 1.0) & (from_junction < 4.0)
+    crosswalk |= near_junction & (into > JUNCTION_M + 1.0) & (into < JUNCTION_M + 4.0)
+    marks |= crosswalk[:, None] & (side % np.float32(1.1) < 0.55)
     stop = next_junction & (from_junction > 5.0) & (from_junction < 5.45)
     marks |= stop[:, None] & (side > 0)
 
     row_world = along[:, None]
     grain = _grain(row_world, side, ahead, 9.0, rough_field())
     stains = _grain(row_world, side, ahead * 0.1, 0.9, rough_field())
-    wear = dice.integer(-10, 60)
+    wear = rng.integer(-10, 60)
     material[marks & open_road & (stains + grain // 3 < wear + 45)] = _MARK
 
-    color = _colors(dice)
+    color = _colors(rng)
     shaded = np.array([light.shade(tuple(c), 0.0, 1.0, 0.0) for c in color.tolist()], np.float32)
     strength = np.array([16, 14, 45, 16, 40, 60, 10, 12, 5, 25, 14], np.float32) * 0.01
     blotch = np.array([16, 14, 35, 16, 35, 15, 12, 12, 5, 15, 14], np.float32) * 0.01
@@ -196,7 +198,7 @@ def paint_ground(canvas: Canvas, world: World) -> None:
 
 
 def _grain(along: np.ndarray, side: np.ndarray, ahead: np.ndarray, per_m: float, field: np.ndarray) -> np.ndarray:
-    """Look noise up at places on the ground; it fades where a pixel covers many of its bumps."""
+    """Look up noise at points on the ground; it fades where a pixel covers many of its bumps."""
     rows = (along * per_m).astype(np.int64) % NOISE_SIDE
     columns = (side * np.float32(per_m)).astype(np.int32) & (NOISE_SIDE - 1)
     fade = (1.0 / (1.0 + ahead * ahead * 0.0012))[:, None].astype(np.float32)

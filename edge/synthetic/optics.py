@@ -1,4 +1,4 @@
-"""What lens and sensor make of the picture: bonnet, border, blur, vignette, exposure, noise."""
+"""Effects of vehicle, lens and sensor on the picture: bonnet, border, blur, vignette, exposure, noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.labels import CITYSCAPES_RAW_IDS
 from edge.synthetic.canvas import Canvas
-from edge.synthetic.seeded_random import Dice
+from edge.synthetic.seeded_random import SeededRandom
 from edge.synthetic.texture import noise_field
 from edge.synthetic.world import World
 
@@ -19,15 +19,15 @@ class Optics:
     """Lens and sensor of one camera.
 
     Attributes:
-        has_bonnet: the vehicle's own bonnet is in the picture.
-        has_border: rectification left a border without picture.
-        gains: factor of each colour channel.
-        gamma_step: bend of the tone curve, -1 to 1.
-        vignette: how much darker the corners are, 0 to 1.
-        defocus: strength of the blur, in widths of 1/1024 of the picture.
-        motion: strength of the blur along the rows, likewise.
-        noise: deviation of the noise, in steps of 8 bits.
-        glare: how far bright things spill, 0 to 1.
+        has_bonnet: Whether the vehicle's own bonnet is in the picture.
+        has_border: Whether rectification left a border without picture.
+        gains: Factor of each colour channel.
+        gamma_step: Bend of the tone curve, -1 to 1.
+        vignette: Loss of light in the corners, 0 to 1.
+        defocus: Radius of the blur, in 1/1024 of the picture's width.
+        motion: Radius of the blur along the rows, in 1/1024 of the picture's width.
+        noise: Standard deviation of the noise, in levels of 8 bits.
+        glare: Strength of the light that bright objects spill, 0 to 1.
     """
 
     has_bonnet: bool
@@ -43,19 +43,19 @@ class Optics:
 
 def draw_optics(world: World) -> Optics:
     """Draw the optics of a street's camera."""
-    dice = Dice(*world.key, 14)
-    exposure, warm = dice.uniform(0.82, 1.22), dice.uniform(-0.1, 0.1)
-    tint = dice.uniform(-0.04, 0.04)
+    rng = SeededRandom(*world.key, 14)
+    exposure, warm = rng.uniform(0.82, 1.22), rng.uniform(-0.1, 0.1)
+    tint = rng.uniform(-0.04, 0.04)
     dark = world.light.kind == "night"
     return Optics(
-        has_bonnet=dice.chance(0.45),
-        has_border=dice.chance(0.4),
+        has_bonnet=rng.chance(0.45),
+        has_border=rng.chance(0.4),
         gains=(exposure * (1 + warm), exposure * (1 + tint), exposure * (1 - warm)),
-        gamma_step=dice.uniform(-0.35, 0.35),
-        vignette=dice.uniform(0.0, 0.4),
-        defocus=dice.weighted(((0.4, 4.0), (1.0, 3.0), (1.8, 1.5), (2.8, 0.6))),
-        motion=dice.weighted(((0.0, 4.0), (2.0, 1.0), (4.0, 0.6))),
-        noise=dice.uniform(3.0, 11.0) if dark else dice.uniform(0.6, 5.0),
+        gamma_step=rng.uniform(-0.35, 0.35),
+        vignette=rng.uniform(0.0, 0.4),
+        defocus=rng.weighted(((0.4, 4.0), (1.0, 3.0), (1.8, 1.5), (2.8, 0.6))),
+        motion=rng.weighted(((0.0, 4.0), (2.0, 1.0), (4.0, 0.6))),
+        noise=rng.uniform(3.0, 11.0) if dark else rng.uniform(0.6, 5.0),
         glare=0.35 if world.light.is_dark else 0.0,
     )
 
@@ -64,9 +64,9 @@ def paint_frame(canvas: Canvas, world: World, optics: Optics) -> None:
     """Paint the bonnet and the border over what was drawn, with their labels."""
     height, width = canvas.tags.shape
     if optics.has_bonnet:
-        dice = Dice(*world.key, 15)
-        high, tone = dice.uniform(0.06, 0.14), dice.uniform(20, 130)
-        color = tuple(int(c) for c in world.light.shade((tone, tone, tone * dice.uniform(0.9, 1.2)), 0.0, 0.9, -0.2))
+        rng = SeededRandom(*world.key, 15)
+        high, tone = rng.uniform(0.06, 0.14), rng.uniform(20, 130)
+        color = tuple(int(c) for c in world.light.shade((tone, tone, tone * rng.uniform(0.9, 1.2)), 0.0, 0.9, -0.2))
         steps = 24
         edge = [
             (int(width * i / steps), int(height * (1.0 - high * (1.0 - (2.0 * i / steps - 1.0) ** 2 * 0.55))))
@@ -92,13 +92,13 @@ def paint_frame(canvas: Canvas, world: World, optics: Optics) -> None:
 
 
 def expose(paint: np.ndarray, optics: Optics, world: World, frame_number: int) -> np.ndarray:
-    """Make the sensor's picture of what the lens saw.
+    """Apply lens and sensor to a sharp picture.
 
     Args:
-        paint: (H, W, 3) uint8 RGB, sharp and clean.
-        optics: lens and sensor.
-        world: the street, for the seed of the noise.
-        frame_number: which frame; each has noise of its own.
+        paint: (H, W, 3) uint8 RGB, sharp and without noise.
+        optics: Lens and sensor of the camera.
+        world: Street whose key decides the noise.
+        frame_number: Number of the frame; each frame has noise of its own.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -120,13 +120,15 @@ def expose(paint: np.ndarray, optics: Optics, world: World, frame_number: int) -
     toned = toned + optics.gamma_step * toned * (1.0 - toned)
     tone_table = np.floor(toned * 255.0 + 0.5).astype(np.uint8).reshape(256, 1, 3)
     exposed = cv2.LUT(dimmed, tone_table)
-    return cv2.add(exposed, _noise(paint.shape, optics.noise, Dice(*world.key, 16, frame_number)), dtype=cv2.CV_8U)
+    return cv2.add(
+        exposed, _noise(paint.shape, optics.noise, SeededRandom(*world.key, 16, frame_number)), dtype=cv2.CV_8U
+    )
 
 
-def _noise(shape: tuple, deviation: float, dice: Dice) -> np.ndarray:
-    """Return bell-shaped noise, (H, W, 3) int16: sums of three even bytes, whose deviation is 128."""
+def _noise(shape: tuple, deviation: float, rng: SeededRandom) -> np.ndarray:
+    """Return bell-shaped noise, (H, W, 3) int16: sums of three uniform bytes, whose deviation is 128."""
     count = shape[0] * shape[1] * shape[2]
-    octets = dice.octets(count * 3).reshape(3, count)
+    octets = rng.octets(count * 3).reshape(3, count)
     bell = octets[0].astype(np.int16)
     bell += octets[1]
     bell += octets[2]
@@ -135,7 +137,7 @@ def _noise(shape: tuple, deviation: float, dice: Dice) -> np.ndarray:
 
 
 def _blur(picture: np.ndarray, across: float, down: float) -> np.ndarray:
-    """Average over a window that grows with strength, two windows mixed for its fraction; whole numbers alone."""
+    """Average over a window that grows with strength; two windows are mixed for its fraction, in whole numbers."""
     strength = max(across, down)
     reach = int(strength)
     share = int((strength - reach) * 16)
@@ -150,7 +152,7 @@ def _blur(picture: np.ndarray, across: float, down: float) -> np.ndarray:
 
 
 def _window(picture: np.ndarray, across: int, down: int) -> np.ndarray:
-    """Return the mean over a window; cv2 only sums, since its division may round by the machine."""
+    """Return the mean over a window; cv2 only sums, since its division may round differently on another machine."""
     size_wh = (2 * across + 1, 2 * down + 1)
     total = cv2.boxFilter(picture, cv2.CV_32S, size_wh, normalize=False, borderType=cv2.BORDER_REPLICATE)
     area = size_wh[0] * size_wh[1]
@@ -158,7 +160,7 @@ def _window(picture: np.ndarray, across: int, down: int) -> np.ndarray:
 
 
 def _glare(picture: np.ndarray, strength: float) -> np.ndarray:
-    """Spill light from bright things over what is around them."""
+    """Spill light from bright objects over their surroundings."""
     height, width = picture.shape[:2]
     cell = max(1, width // 128)
     rows, columns = height // cell, width // cell

@@ -1,18 +1,18 @@
-"""One picture of a street: what is farther is drawn first."""
+"""The renderer of one picture of a street; objects are drawn from the farthest to the nearest."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from edge.labels import CITYSCAPES_RAW_IDS
-from edge.synthetic import furniture, people, plants, vehicles
-from edge.synthetic.blocks import draw_backdrop, draw_blocks, draw_bridge
+from edge.synthetic import people, street_furniture, vegetation, vehicles
 from edge.synthetic.camera import Camera
 from edge.synthetic.canvas import Canvas
+from edge.synthetic.city_blocks import draw_backdrop, draw_blocks, draw_bridge
 from edge.synthetic.ground import paint_ground, paint_sky
 from edge.synthetic.optics import draw_optics, expose, paint_frame
-from edge.synthetic.place import Place
-from edge.synthetic.seeded_random import Dice
+from edge.synthetic.pose import Pose
+from edge.synthetic.seeded_random import SeededRandom
 from edge.synthetic.shadows import cast_shadows
 from edge.synthetic.world import World
 
@@ -28,13 +28,13 @@ _DRAWINGS = {
     "motorcyclist": people.draw_rider,
     "bicycle": people.draw_parked_two_wheeler,
     "motorcycle": people.draw_parked_two_wheeler,
-    "lamp": furniture.draw_lamp,
-    "sign": furniture.draw_sign,
-    "traffic_light": furniture.draw_traffic_light,
-    "overhead_light": furniture.draw_overhead_light,
-    "gantry": furniture.draw_gantry,
-    "bin": furniture.draw_bin,
-    "tree": plants.draw_street_tree,
+    "lamp": street_furniture.draw_lamp,
+    "sign": street_furniture.draw_sign,
+    "traffic_light": street_furniture.draw_traffic_light,
+    "overhead_light": street_furniture.draw_overhead_light,
+    "gantry": street_furniture.draw_gantry,
+    "bin": street_furniture.draw_bin,
+    "tree": vegetation.draw_street_tree,
 }
 
 _GRAINS = {
@@ -49,14 +49,14 @@ _GRAINS = {
 
 
 def camera_of(world: World, height: int, width: int, time_s: float) -> Camera:
-    """Return a street's camera at a time."""
-    dice = Dice(*world.key, 17)
+    """Return the camera of a street at a time."""
+    rng = SeededRandom(*world.key, 17)
     return Camera(
         height,
         width,
-        dice.uniform(0.85, 1.2),
-        dice.uniform(0.38, 0.5),
-        dice.uniform(1.15, 2.0),
+        rng.uniform(0.85, 1.2),
+        rng.uniform(0.38, 0.5),
+        rng.uniform(1.15, 2.0),
         world.camera_along(time_s),
         world.camera_lane_m,
         world.course,
@@ -67,44 +67,45 @@ def render(world: World, height: int, width: int, time_s: float, frame_number: i
     """Draw a street as it is at a time.
 
     Args:
-        world: the street.
-        height: rows.
-        width: columns.
-        time_s: seconds since the camera set off.
-        frame_number: decides the sensor's noise.
+        world: Street that is drawn.
+        height: Rows of the picture, in pixels.
+        width: Columns of the picture, in pixels.
+        time_s: Time since the camera started, in s.
+        frame_number: Number of the frame, which decides the sensor's noise.
 
     Returns:
-        frame_rgb (H, W, 3) uint8; tags (H, W) uint16: raw id of stuff, id * 1000 + number of things.
+        The frame, (H, W, 3) uint8 RGB, and the tags, (H, W) uint16: the file id of a class without instances, else file
+        id * 1000 + instance number.
     """
     camera = camera_of(world, height, width, time_s)
     canvas = Canvas(camera, world.light)
     paint_sky(canvas, world)
     paint_ground(canvas, world)
-    things = world.movers(time_s) + world.fixtures(time_s)
-    cast_shadows(canvas, world, things)
+    scene_objects = world.movers(time_s) + world.fixtures(time_s)
+    cast_shadows(canvas, world, scene_objects)
     draw_backdrop(canvas, world)
     draw_blocks(canvas, world)
     if world.has_bridge:
         draw_bridge(canvas, world)
     # A train runs behind everything that stands at the kerb, however long it is.
-    things.sort(key=lambda thing: (thing.kind != "train", -thing.along_m))
-    for thing in things:
-        place = Place(camera, thing.along_m, thing.side_m, thing.turn)
-        if not _may_be_seen(camera, thing.kind, place):
+    scene_objects.sort(key=lambda scene_object: (scene_object.kind != "train", -scene_object.along_m))
+    for scene_object in scene_objects:
+        pose = Pose(camera, scene_object.along_m, scene_object.side_m, scene_object.turn)
+        if not _may_be_seen(camera, scene_object.kind, pose):
             continue
-        _DRAWINGS[thing.kind](canvas, place, thing, world)
-        if thing.kind in _GRAINS:
-            name, reach_m, strength = _GRAINS[thing.kind]
-            tag = CITYSCAPES_RAW_IDS[name] * 1000 + thing.number
-            canvas.roughen(tag, (place.right, 1.0, place.ahead), reach_m, strength, thing.number)
+        _DRAWINGS[scene_object.kind](canvas, pose, scene_object, world)
+        if scene_object.kind in _GRAINS:
+            name, reach_m, strength = _GRAINS[scene_object.kind]
+            tag = CITYSCAPES_RAW_IDS[name] * 1000 + scene_object.number
+            canvas.roughen(tag, (pose.right, 1.0, pose.ahead), reach_m, strength, scene_object.number)
     optics = draw_optics(world)
     paint_frame(canvas, world, optics)
     return expose(canvas.paint, optics, world, frame_number), canvas.tags
 
 
-def _may_be_seen(camera: Camera, kind: str, place: Place) -> bool:
-    """Return whether a thing of at most a bus's reach may be in the picture; long ones always may."""
+def _may_be_seen(camera: Camera, kind: str, pose: Pose) -> bool:
+    """Return whether an object of at most a bus's length may be in the picture; longer ones always may."""
     if kind in ("train", "gantry"):
         return True
     half_view = camera.width / (2.0 * camera.focal_px)
-    return place.ahead > -7.0 and abs(place.right) < max(place.ahead, 0.0) * half_view + 8.0
+    return pose.ahead > -7.0 and abs(pose.right) < max(pose.ahead, 0.0) * half_view + 8.0

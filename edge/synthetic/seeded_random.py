@@ -1,4 +1,4 @@
-"""Random draws that are the same on every machine, NumPy and Python: 64-bit words and exact arithmetic on them."""
+"""Random numbers that are the same on every machine, NumPy and Python: exact arithmetic on 64-bit words."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def _mix(word: int) -> int:
     return word ^ (word >> 31)
 
 
-class Dice:
-    """Draws that a key of whole numbers decides.
+class SeededRandom:
+    """Sequence of random numbers that a key of whole numbers decides.
 
-    Single draws come from SplitMix64, since a scene opens some hundreds of dice and a NumPy generator
-    takes longer to open than to draw from. Fields of noise come from the raw words of NumPy's PCG64:
-    its distributions may change between versions, its raw words may not (NumPy's policy on streams).
+    Single numbers come from SplitMix64, since a scene opens some hundreds of sequences and a NumPy generator takes
+    longer to open than to draw from. Fields of noise come from the raw words of NumPy's PCG64: its distributions may
+    change between versions, its raw words may not (NumPy's policy on streams).
 
     Args:
-        key: whole numbers; equal keys draw equal sequences, different keys independent ones.
+        key: Whole numbers; equal keys give equal sequences, different keys independent ones.
     """
 
     def __init__(self, *key: int) -> None:
@@ -40,11 +40,11 @@ class Dice:
         return _mix(self._state)
 
     def uniform(self, low: float, high: float) -> float:
-        """Return a number in [low, high)."""
+        """Return a random number in [low, high)."""
         return low + (high - low) * ((self._word() >> 11) * 2.0**-53)
 
     def integer(self, low: int, high: int) -> int:
-        """Return a whole number in [low, high], both ends included."""
+        """Return a random whole number from low to high, both included."""
         return low + self._word() % (high - low + 1)
 
     def chance(self, probability: float) -> bool:
@@ -52,11 +52,11 @@ class Dice:
         return self.uniform(0.0, 1.0) < probability
 
     def choice(self, items: Sequence[Item]) -> Item:
-        """Return one of the items, each as likely."""
+        """Return one of the items, each with the same probability."""
         return items[self._word() % len(items)]
 
     def weighted(self, items: Sequence[tuple[Item, float]]) -> Item:
-        """Return one of the items, as likely as its weight says."""
+        """Return one of the items with a probability that is proportional to its weight."""
         mark = self.uniform(0.0, sum(weight for _, weight in items))
         for item, weight in items:
             mark -= weight
@@ -65,7 +65,7 @@ class Dice:
         return items[-1][0]
 
     def octets(self, count: int) -> np.ndarray:
-        """Return `count` bytes, (count,) uint8, each value as likely."""
+        """Return `count` random bytes, (count,) uint8, uniformly distributed."""
         words = np.random.PCG64(self._word()).random_raw((count + 7) // 8)
         return words.astype("<u8").view(np.uint8)[:count]
 

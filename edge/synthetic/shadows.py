@@ -7,9 +7,9 @@ import numpy as np
 
 from edge.synthetic.camera import Camera
 from edge.synthetic.canvas import Canvas
-from edge.synthetic.place import Place
-from edge.synthetic.seeded_random import Dice
-from edge.synthetic.world import BLOCK_M, JUNCTION_M, Thing, World
+from edge.synthetic.pose import Pose
+from edge.synthetic.seeded_random import SeededRandom
+from edge.synthetic.world import BLOCK_M, JUNCTION_M, SceneObject, World
 
 _SIZES_M = {
     "car": (4.2, 1.8, 1.4),
@@ -29,23 +29,23 @@ _SIZES_M = {
     "caravan": (5.2, 1.9, 2.6),
     "gantry": (0.3, 12.0, 6.5),
 }
-"""Length, width and height of the box that stands in for each kind when it casts its shadow."""
+"""Kind -> length, width and height in metres of the box that casts the shadow of such an object."""
 
 
-def cast_shadows(canvas: Canvas, world: World, things: list[Thing]) -> None:
-    """Darken the ground where the sun does not reach it; to be called before anything stands on it."""
+def cast_shadows(canvas: Canvas, world: World, scene_objects: list[SceneObject]) -> None:
+    """Darken the ground where the sun does not reach it, before anything is drawn on the ground."""
     light, camera = world.light, canvas.camera
     if not light.casts_shadows:
         return
     shift = (-light.sun_right / light.sun_up, -light.sun_ahead / light.sun_up)
     mask = np.zeros((camera.height, camera.width), np.uint8)
-    for thing in things:
-        place = Place(camera, thing.along_m, thing.side_m, thing.turn)
-        if thing.kind == "tree":
-            _crown(mask, camera, place, shift)
-        elif thing.kind in _SIZES_M:
-            long, wide, high = _SIZES_M[thing.kind]
-            base = [place.point(f * long / 2, s * wide / 2, 0.0) for f, s in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
+    for scene_object in scene_objects:
+        pose = Pose(camera, scene_object.along_m, scene_object.side_m, scene_object.turn)
+        if scene_object.kind == "tree":
+            _crown(mask, camera, pose, shift)
+        elif scene_object.kind in _SIZES_M:
+            long, wide, high = _SIZES_M[scene_object.kind]
+            base = [pose.point(f * long / 2, s * wide / 2, 0.0) for f, s in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
             _cast(mask, camera, base, high, shift)
     for block in world.blocks_in_sight(camera.along_m):
         for side in (-1, 1):
@@ -53,7 +53,7 @@ def cast_shadows(canvas: Canvas, world: World, things: list[Thing]) -> None:
                 continue
             start = block * BLOCK_M + (JUNCTION_M if world.has_junction(block) else 0.0)
             front = world.street.front_right if side > 0 else world.street.front_left
-            high = Dice(*world.key, 13, side, block).uniform(6.0, 15.0)
+            high = SeededRandom(*world.key, 13, side, block).uniform(6.0, 15.0)
             feet = [camera.view(start, front), camera.view((block + 1) * BLOCK_M, front)]
             _cast(mask, camera, [(right, 0.0, ahead) for right, ahead in feet], high, shift)
     left = 1.0 - light.sun_rgb[1] / (light.sun_rgb[1] + light.ambient_rgb[1]) * 0.9
@@ -70,14 +70,14 @@ def _cast(mask: np.ndarray, camera: Camera, base: list, high: float, shift: tupl
         cv2.fillConvexPoly(mask, outline, 255)
 
 
-def _crown(mask: np.ndarray, camera: Camera, place: Place, shift: tuple) -> None:
+def _crown(mask: np.ndarray, camera: Camera, pose: Pose, shift: tuple) -> None:
     for up, radius in ((3.5, 1.8), (5.0, 2.2), (6.5, 1.6)):
-        right, ahead = place.right + shift[0] * up, place.ahead + shift[1] * up
+        right, ahead = pose.right + shift[0] * up, pose.ahead + shift[1] * up
         ring = [(right + c * radius, 0.0, ahead + s * radius) for c, s in _RING]
         outline = camera.outline(ring)
         if outline is not None:
             cv2.fillConvexPoly(mask, outline, 255)
-    _cast(mask, camera, [place.point(0.0, -0.15, 0.0), place.point(0.0, 0.15, 0.0)], 4.0, shift)
+    _cast(mask, camera, [pose.point(0.0, -0.15, 0.0), pose.point(0.0, 0.15, 0.0)], 4.0, shift)
 
 
 _RING = ((1, 0), (0.8, 0.6), (0.5, 0.95), (0, 0.9), (-0.6, 0.8), (-1, 0.3), (-0.9, -0.4), (-0.3, -1), (0.4, -0.85))
@@ -85,16 +85,16 @@ _RING = ((1, 0), (0.8, 0.6), (0.5, 0.95), (0, 0.9), (-0.6, 0.8), (-1, 0.3), (-0.
 
 def _hull(points: list) -> list:
     """Return the convex outline of points on the ground, in order (Andrew's monotone chain)."""
-    places = sorted({(point[0], point[2]) for point in points})
-    if len(places) < 3:
-        return [(right, 0.0, ahead) for right, ahead in places]
+    ground_points = sorted({(point[0], point[2]) for point in points})
+    if len(ground_points) < 3:
+        return [(right, 0.0, ahead) for right, ahead in ground_points]
     chains = []
-    for sequence in (places, places[::-1]):
+    for sequence in (ground_points, ground_points[::-1]):
         chain: list = []
-        for place in sequence:
-            while len(chain) > 1 and _turns_right(chain[-2], chain[-1], place):
+        for point in sequence:
+            while len(chain) > 1 and _turns_right(chain[-2], chain[-1], point):
                 chain.pop()
-            chain.append(place)
+            chain.append(point)
         chains += chain[:-1]
     return [(right, 0.0, ahead) for right, ahead in chains]
 

@@ -1,4 +1,4 @@
-"""Seamless noise fields and facade tiles that surfaces look their grain up in."""
+"""Seamless noise fields and facade tiles, in which surfaces look up their texture."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from edge.synthetic.seeded_random import Dice
+from edge.synthetic.seeded_random import SeededRandom
 
 NOISE_SIDE = 256
 """Height and width of a noise field; coordinates wrap around."""
@@ -14,16 +14,16 @@ NOISE_SIDE = 256
 
 @functools.lru_cache(maxsize=None)
 def noise_field(cells: int) -> np.ndarray:
-    """Return smooth seamless noise.
+    """Return a smooth seamless field of noise.
 
     Args:
-        cells: bumps along a side, a power of two up to NOISE_SIDE.
+        cells: Number of bumps along a side, a power of two up to NOISE_SIDE.
 
     Returns:
         (256, 256) int16, about -100 to 100 around 0.
     """
     step = NOISE_SIDE // cells
-    grid = Dice(8101, cells).octets(cells * cells).reshape(cells, cells).astype(np.int32)
+    grid = SeededRandom(8101, cells).octets(cells * cells).reshape(cells, cells).astype(np.int32)
     field = np.repeat(np.repeat(grid, step, 0), step, 1) * 16
     for axis in (0, 1):
         for _ in range(2 if step > 1 else 0):
@@ -49,30 +49,30 @@ def rough_field() -> np.ndarray:
 
 @functools.lru_cache(maxsize=None)
 def leaf_sprite(variant: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a crown of leaves as a mask and its light.
+    """Return the mask and the light of a crown of leaves.
 
     Args:
-        variant: which of the crowns, 0 to LEAF_VARIANTS - 1.
+        variant: Number of the crown, 0 to LEAF_VARIANTS - 1.
 
     Returns:
-        mask (128, 128) bool, ragged and with holes; light (128, 128) int16, percent of the leaf colour.
+        The mask, (128, 128) bool, ragged and with holes; the light, (128, 128) int16, in percent of the leaf colour.
     """
     side = 128
-    dice = Dice(8102, variant)
+    rng = SeededRandom(8102, variant)
     rows, columns = np.mgrid[0:side, 0:side]
     inside = np.full((side, side), -(10**6), np.int64)
     light = np.full((side, side), 60, np.int64)
-    slim = dice.choice((1.0, 1.0, 0.75, 0.55))
-    for _ in range(dice.integer(9, 16)):
-        reach = dice.uniform(0.0, 38.0)
-        along, across = dice.uniform(-1.0, 1.0), dice.uniform(-1.0, 1.0)
+    slim = rng.choice((1.0, 1.0, 0.75, 0.55))
+    for _ in range(rng.integer(9, 16)):
+        reach = rng.uniform(0.0, 38.0)
+        along, across = rng.uniform(-1.0, 1.0), rng.uniform(-1.0, 1.0)
         row, column = int(64 + reach * along), int(64 + reach * across * slim)
-        radius = dice.integer(14, 26)
+        radius = rng.integer(14, 26)
         near = radius * radius - (rows - row) ** 2 - ((columns - column) / slim).astype(np.int64) ** 2
         lit = 62 + (row - rows) * 28 // radius + (64 - row) // 3
         light = np.where(near > inside, lit, light)
         inside = np.maximum(inside, near)
-    offset = dice.integer(0, 127)
+    offset = rng.integer(0, 127)
     ragged = rough_field()[offset : offset + side, :side].astype(np.int64)
     speckle = noise_field(64)[offset : offset + side, 64 : 64 + side].astype(np.int64)
     mask = (inside + ragged * 4 > 40) & (speckle + ragged // 2 < 85)
@@ -83,13 +83,13 @@ def leaf_sprite(variant: int) -> tuple[np.ndarray, np.ndarray]:
 LEAF_VARIANTS = 12
 
 
-def facade_tiles(dice: Dice, wall_rgb: tuple[float, float, float], is_night: bool) -> np.ndarray:
-    """Return the tiles that a facade is laid from.
+def facade_tiles(rng: SeededRandom, wall_rgb: tuple[float, float, float], is_night: bool) -> np.ndarray:
+    """Return the tiles of which a facade is composed.
 
     Args:
-        dice: decides frames, glass and style.
-        wall_rgb: colour of the wall, 0 to 255.
-        is_night: some windows are lit.
+        rng: Random numbers that decide frames, glass and style.
+        wall_rgb: Colour of the wall, RGB, 0 to 255.
+        is_night: Whether some windows are lit.
 
     Returns:
         (6, 32, 32, 4) uint8: four windows, a shop front and a blank wall; the last channel is 255
@@ -98,10 +98,10 @@ def facade_tiles(dice: Dice, wall_rgb: tuple[float, float, float], is_night: boo
     side = 32
     tiles = np.zeros((6, side, side, 4), np.uint8)
     tiles[..., :3] = np.array(wall_rgb).clip(0, 255).astype(np.uint8)
-    style = dice.integer(0, 4)
-    left = dice.integer(3, 10) if style != 3 else 1
-    top, bottom = dice.integer(4, 9), dice.integer(20, 28)
-    frame = tuple(dice.choice(((225, 225, 220), (60, 50, 45), (110, 105, 100), tuple(int(c * 0.75) for c in wall_rgb))))
+    style = rng.integer(0, 4)
+    left = rng.integer(3, 10) if style != 3 else 1
+    top, bottom = rng.integer(4, 9), rng.integer(20, 28)
+    frame = tuple(rng.choice(((225, 225, 220), (60, 50, 45), (110, 105, 100), tuple(int(c * 0.75) for c in wall_rgb))))
     if style == 1:  # rows of brick
         tiles[:, ::4, :, :3] = tiles[:, ::4, :, :3] // 8 * 7
         tiles[:, 2::8, ::8, :3] = tiles[:, 2::8, ::8, :3] // 8 * 7
@@ -109,26 +109,26 @@ def facade_tiles(dice: Dice, wall_rgb: tuple[float, float, float], is_night: boo
         tiles[:, :2, :, :3] = np.minimum(tiles[:, :2, :, :3].astype(np.int32) + 30, 255)
         tiles[:, 2:3, :, :3] = tiles[:, 2:3, :, :3] // 2
     for index in range(4):
-        tone = dice.integer(25, 90)
-        glass = (tone, tone + dice.integer(0, 18), tone + dice.integer(0, 30))
+        tone = rng.integer(25, 90)
+        glass = (tone, tone + rng.integer(0, 18), tone + rng.integer(0, 30))
         window = tiles[index, top:bottom, left : side - left]
         window[..., :3] = frame
         inner = window[1:-1, 1:-1]
         inner[..., :3] = glass
-        inner[: dice.integer(1, 6), :, :3] = np.minimum(np.array(glass) + 45, 255)
-        if dice.chance(0.4):
-            inner[:, : dice.integer(1, 4), :3] = (200, 195, 185)  # a curtain
-        if dice.chance(0.6):
+        inner[: rng.integer(1, 6), :, :3] = np.minimum(np.array(glass) + 45, 255)
+        if rng.chance(0.4):
+            inner[:, : rng.integer(1, 4), :3] = (200, 195, 185)  # a curtain
+        if rng.chance(0.6):
             inner[:, inner.shape[1] // 2, :3] = frame
-        if is_night and dice.chance(0.45):
-            inner[..., :3] = dice.choice(((255, 205, 120), (255, 230, 180), (190, 215, 255)))
+        if is_night and rng.chance(0.45):
+            inner[..., :3] = rng.choice(((255, 205, 120), (255, 230, 180), (190, 215, 255)))
             inner[..., 3] = 255
         if style == 4:  # a balcony
             tiles[index, bottom - 3 : bottom + 3, 1:-1, :3] = frame
     shop = tiles[4, 8:30, 2:30]
-    shop[..., :3] = (dice.integer(20, 110), dice.integer(20, 110), dice.integer(20, 110))
+    shop[..., :3] = (rng.integer(20, 110), rng.integer(20, 110), rng.integer(20, 110))
     shop[2:-3, 2:-2, :3] = (70, 75, 80)
-    tiles[4, 3:8, 1:31, :3] = (dice.integer(40, 230), dice.integer(40, 230), dice.integer(40, 230))
+    tiles[4, 3:8, 1:31, :3] = (rng.integer(40, 230), rng.integer(40, 230), rng.integer(40, 230))
     if is_night:
         shop[2:-3, 2:-2, :3] = (240, 215, 160)
         shop[2:-3, 2:-2, 3] = 255

@@ -1,4 +1,4 @@
-"""A drive along a street: frames that follow one another, with labels."""
+"""A drive along a street: consecutive frames with labels."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from edge.synthetic.scene import Scene, check_size, scene_at, video_world
 
 
 class SyntheticVideo:
-    """Consecutive frames of one street, seen from a camera that drives along it; it has no end.
+    """Consecutive frames of one street, seen from a camera that drives along it without an end.
 
     Args:
-        height: rows, 64 to 1024.
-        width: columns, 128 to 2048.
-        seed: which street, 0 or more.
-        fps: frames a second, of the street's own time.
+        height: Rows of a frame in pixels, 64 to 1024.
+        width: Columns of a frame in pixels, 128 to 2048.
+        seed: Seed of the street, 0 or more.
+        fps: Frames per second of the street's own time.
 
     Raises:
-        SizeError: a side is out of range.
-        InputError: fps is not positive.
+        SizeError: A side is out of range.
+        InputError: The frame rate is not positive, or more than 1000.
 
     Example:
         >>> video = SyntheticVideo(256, 512, seed=7)

@@ -17,7 +17,10 @@ from edge.telemetry.sysfs import SysfsSource
 
 __all__ = ["AUTO", "POWER_SOURCES", "PowerSample", "PowerSource", "open_power_source", "power_choices"]
 
-AUTO, NONE = "auto", "none"
+AUTO = "auto"
+"""Choice of the first source that exists: jtop, the kernel's files of a Jetson, the engine's graphics card."""
+
+NONE = "none"
 
 POWER_SOURCES: dict[str, Callable[[str | Path], PowerSource]] = {
     "jtop": lambda root: JtopSource(),
@@ -36,22 +39,22 @@ def power_choices() -> tuple[str, ...]:
 def open_power_source(
     choice: str, is_on_gpu: bool, root: str | Path = "/"
 ) -> tuple[PowerSource | None, tuple[str, ...]]:
-    """Return an open power source.
+    """Choose a power source, open it and return it.
 
     Args:
-        choice: one of power_choices().
-        is_on_gpu: whether a GPU does the work. "auto" never takes the power of a graphics card for that of work
-            that is done elsewhere.
-        root: what stands for "/" to the kernel's files.
+        choice: Name of the source, one of power_choices().
+        is_on_gpu: Whether a GPU does the measured work. "auto" never uses the power of a graphics card for work that is
+            done elsewhere.
+        root: Folder that takes the place of "/" for the kernel's files.
 
     Returns:
-        The source, which the caller closes, None for "none" and where "auto" finds none; and what "auto" passed
-        over although it is installed, with the reason.
+        The open source, which the caller closes, or None for "none" and where "auto" finds no source; and the reasons
+        why "auto" could not use a source that is installed.
 
     Raises:
-        InputError: there is no such choice.
-        BackendError: the source that was asked for is not there, or refuses.
-        MissingDependencyError: its package is not installed.
+        InputError: The choice is unknown.
+        BackendError: The chosen source does not exist on this machine, or refuses.
+        MissingDependencyError: The package of the chosen source is not installed.
     """
     if choice not in power_choices():
         raise InputError(f"power source is '{choice}', expected one of {', '.join(power_choices())}")

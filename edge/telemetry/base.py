@@ -1,4 +1,4 @@
-"""The protocol of a power source, and what one sample of it holds."""
+"""The protocol of a power source, and the contents of one sample."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Consumption Modeling". The rails of an AGX Xavier (GPU, CPU, SOC, CV, VDDRQ, SYS
 
 @dataclass(frozen=True)
 class PowerSample:
-    """What a source saw at one moment. Whatever is not there, or could not be read, is None; never 0.
+    """Power and temperatures at one moment; whatever is not there, or could not be read, is None and never 0.
 
     Attributes:
-        time_ns: on the clock of time.perf_counter_ns, which latencies are measured on too.
-        rails_mw: rail -> power in mW; a rail that did not answer is None.
-        total_mw: power of everything that the source covers, in mW.
-        temperatures_c: sensor -> temperature in degrees Celsius; an offline sensor is None.
-        gpu_load_percent: share of the time that the GPU was busy, 0 to 100.
-        gpu_clock_mhz: present clock of the GPU in MHz.
-        fan_percent: duty of the first fan, 0 to 100.
-        power_mode: name of the power mode, such as "MAXN".
+        time_ns: Time of the sample in ns, on the clock of time.perf_counter_ns, which latencies are measured on too.
+        rails_mw: Rail -> power in mW; a rail that did not answer is None.
+        total_mw: Power of everything that the source covers, in mW.
+        temperatures_c: Sensor -> temperature in degrees Celsius; an offline sensor is None.
+        gpu_load_percent: Share of the time that the GPU was busy, 0 to 100.
+        gpu_clock_mhz: Present clock of the GPU in MHz.
+        fan_percent: Duty of the first fan, 0 to 100.
+        power_mode: Name of the power mode, such as "MAXN".
     """
 
     time_ns: int
@@ -46,18 +46,18 @@ class PowerSample:
 
 
 class PowerSource(abc.ABC):
-    """Reads power and temperatures. Nothing is opened before `open`; a `with` block does both ends.
+    """Reads power and temperatures; nothing is opened before `open`, and a `with` block opens and closes.
 
     One source serves one thread at a time, which need not be the one that opened it.
 
     Attributes:
-        name: Key of the source in edge.telemetry.POWER_SOURCES, such as "jtop".
-        interval_s: seconds from one sample to the next; what the source really does once it is open.
-        is_paced: `read` itself waits for the next sample, so the caller must not.
+        name: Name of the source, its key in edge.telemetry.POWER_SOURCES, such as "jtop".
+        interval_s: Seconds from one sample to the next; the real value once the source is open.
+        is_paced: Whether `read` itself waits for the next sample, so that the caller must not wait.
         package: Python package that the source needs; None where it needs none.
         is_of_graphics_card: Whether the source measures a graphics card, and not the whole board.
-        covers: what `total_mw` is the power of, in words.
-        version: of what was asked, None where it has none.
+        covers: Text that says what `total_mw` is the power of.
+        version: Version of the service or driver behind the source; None where it has none.
     """
 
     name: str = ""
@@ -79,11 +79,11 @@ class PowerSource(abc.ABC):
 
     @abc.abstractmethod
     def open(self) -> None:
-        """Find the sensors.
+        """Find the sensors of the source.
 
         Raises:
-            BackendError: the source is not there, or refuses.
-            MissingDependencyError: its package is not installed.
+            BackendError: The source does not exist on this machine, or refuses.
+            MissingDependencyError: The package of the source is not installed.
         """
 
     @abc.abstractmethod
@@ -91,26 +91,27 @@ class PowerSource(abc.ABC):
         """Return the next sample.
 
         Raises:
-            BackendError: the source gives nothing any more.
+            BackendError: The source gives no samples any more.
         """
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Give everything back; harmless when not open."""
+        """Close the source; a call on a closed source does nothing."""
 
 
 def total_of_rails_mw(rails_mw: dict[str, float | None]) -> float | None:
-    """Return the total of a Jetson's rails in mW: its input rail, or the sum of those that are no part of another.
+    """Return the total power of a Jetson's rails in mW.
 
-    The total that jtop shows counts the memory of an AGX Orin twice, and jetson-stats before 7 adds what its USB-C
-    ports negotiated; so this is what every source of a Jetson's power uses.
+    The total is that of the input rail, or the sum of the rails that are no part of another. The total that jtop shows
+    counts the memory of an AGX Orin twice, and jetson-stats before 7 adds what its USB-C ports negotiated; so this
+    function serves every source of a Jetson's power.
 
     Args:
-        rails_mw: rail -> power in mW, None where a rail did not answer.
+        rails_mw: Rail -> power in mW; None where a rail did not answer.
 
     Returns:
-        The total; None where there are no rails, or where one that it needs is None: a sum that leaves a
-        rail out is no total.
+        The total in mW; None where there are no rails, or where one that it needs is None: a sum that leaves a rail out
+        is no total.
     """
     for name in INPUT_RAILS:
         if name in rails_mw:
@@ -120,10 +121,10 @@ def total_of_rails_mw(rails_mw: dict[str, float | None]) -> float | None:
 
 
 def coverage_of_rails(names: Container[str]) -> str:
-    """Return what the total of these rails is the power of, in words.
+    """Return a text that says what the total of some rails is the power of.
 
     Args:
-        names: the rails.
+        names: Names of the rails.
     """
     for name in INPUT_RAILS:
         if name in names:

@@ -1,4 +1,4 @@
-"""Energy from samples of power, over exactly one window; refused where the samples do not carry it."""
+"""Energy of exactly one time window, from samples of power; refused where the samples do not cover it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import Sequence
 
-FEWEST_INSIDE = 2
-"""Samples that have to lie within the window: with fewer, all of its energy is drawn by the samples around it."""
+MIN_SAMPLES = 2
+"""Fewest samples within the window; with fewer, the samples around it would decide all of its energy."""
 
 
 @dataclass(frozen=True)
 class Energy:
-    """Energy of one window, or why there is none.
+    """Energy of one window, or the reason why there is none.
 
     Attributes:
-        energy_mj: in mJ (1 mW over 1 s is 1 mJ); None where it is refused.
-        refusal: one sentence; None where there is energy.
+        energy_mj: Energy in mJ (1 mW over 1 s is 1 mJ); None where it is refused.
+        refusal: Reason of the refusal in one sentence; None where there is an energy.
     """
 
     energy_mj: float | None
@@ -28,17 +28,17 @@ def integrate_power(
 ) -> Energy:
     """Integrate power over a window by the trapezoidal rule, with values interpolated at both of its ends.
 
-    It is exact for power that is linear between samples.
+    The result is exact for power that is linear between samples.
 
     Args:
-        times_ns: of the samples, rising.
-        power_mw: at these times; None where it was not measured.
-        window_ns: start and end, on the same clock.
-        gap_limit_s: longest time in s between two samples that is bridged.
+        times_ns: Times of the samples in ns, rising.
+        power_mw: Power at these times in mW; None where it was not measured.
+        window_ns: Start and end of the window in ns, on the clock of `times_ns`.
+        gap_limit_s: Longest time in s between two samples over which energy is counted.
 
     Returns:
-        The energy in mJ. It is refused where the window is empty, is not within the samples or holds fewer than
-        two of them, and where a sample that it needs was not measured or follows its predecessor too late.
+        The energy in mJ. It is refused where the window is empty, is not within the samples or holds fewer than two of
+        them, and where a sample that it needs was not measured or follows its predecessor too late.
     """
     start_ns, end_ns = window_ns
     if end_ns <= start_ns:
@@ -66,9 +66,9 @@ def integrate_power(
         return _refused(f"the samples have a gap of {max(steps_s):.3f} s, more than the limit of {gap_limit_s:.3f} s")
     window_s = (end_ns - start_ns) / 1e9
     inside = sum(0.0 <= time_s <= window_s for time_s in times_s)
-    if inside < FEWEST_INSIDE:
+    if inside < MIN_SAMPLES:
         return _refused(
-            f"the measured window of {window_s:.3f} s holds {inside} samples, expected at least {FEWEST_INSIDE}. "
+            f"the measured window of {window_s:.3f} s holds {inside} samples, expected at least {MIN_SAMPLES}. "
             "Next: more --seconds"
         )
     values[0] = _between(times_s[:2], values[:2], 0.0)

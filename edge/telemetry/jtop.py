@@ -15,32 +15,33 @@ from edge.errors import BackendError, MissingDependencyError
 from edge.telemetry.base import PowerSample, PowerSource, coverage_of_rails, total_of_rails_mw
 
 INTERVAL_S = 0.5
-"""Seconds that are asked for. The service reads far more than power; faster, it takes CPU from what is measured."""
+"""Requested seconds between samples: the service reads far more than power, and takes CPU from what is measured."""
 
-LEAST_INTERVAL_S = 0.1
-"""Faster than this the service falls behind, and gives the same values again."""
+MIN_INTERVAL_S = 0.1
+"""Shortest interval in s: the service cannot keep a faster one, and repeats the same values."""
 
 _ANSWER_S = 15.0
-"""The client waits without end for a service that accepts and does not answer; we do not."""
+"""Longest wait in s for an answer; the client itself waits without end for a service that accepts and is silent."""
 
 _OFFLINE_C = -256.0
 
 _USB_PORT = re.compile(r"(ucsi-source-psy-)?\d+-[0-9a-f]{4,}")
-"""A USB-C port by its address, which jetson-stats 4 lists as a rail: what it negotiated, not what anything draws."""
+"""Pattern of a USB-C port, which jetson-stats 4 lists as a rail; its value is negotiated, not consumed power."""
 
 _NEXT = "or choose --power sysfs or none"
 
 
 class JtopSource(PowerSource):
-    """Reads what jtop shows.
+    """Reads what the jtop service of jetson-stats shows.
 
-    `time_ns` is when a sample arrived: the service read the sensors up to one pass of its own before, which is
-    tens of milliseconds.
+    `time_ns` is the arrival of a sample: the service read the sensors up to one pass of its own before, which is tens
+    of milliseconds.
 
     Args:
-        interval_s: seconds between samples; a service that others use already keeps its own, which is then this
-            source's.
-        make_client: stands for the class jtop.jtop in tests; takes the interval in seconds.
+        interval_s: Seconds between samples. A service that others already use keeps its own interval, which this source
+            then takes over.
+        make_client: Function that takes the place of the class jtop.jtop in tests; its argument is the interval in
+            seconds.
     """
 
     name = "jtop"
@@ -48,18 +49,18 @@ class JtopSource(PowerSource):
     is_paced = True
 
     def __init__(self, interval_s: float = INTERVAL_S, make_client: Callable[[float], Any] | None = None) -> None:
-        super().__init__(max(interval_s, LEAST_INTERVAL_S))
+        super().__init__(max(interval_s, MIN_INTERVAL_S))
         self._make_client = make_client
         self._client: Any = None
         self._last_uptime: Any = None
         self._names: tuple[str, ...] = ()
 
     def open(self) -> None:
-        """Connect to the service.
+        """Connect to the jtop service.
 
         Raises:
-            MissingDependencyError: jetson-stats is not installed.
-            BackendError: the service is not there, is another version, or does not let this user in.
+            MissingDependencyError: Jetson-stats is not installed.
+            BackendError: The service does not run, has another version, or does not let this user in.
         """
         make_client = self._make_client or self._imported()
         self._client = _connect(make_client, self.interval_s)
@@ -104,12 +105,12 @@ class JtopSource(PowerSource):
         return jtop.jtop
 
     def read(self) -> PowerSample:
-        """Wait for the next sample and return it.
+        """Wait for the next sample, and return it.
 
         Raises:
-            BackendError: the stream ended, or repeats itself.
+            BackendError: The stream of samples ended, or repeats the same sample.
         """
-        deadline = time.perf_counter_ns() + int(3e9 * max(self.interval_s, LEAST_INTERVAL_S))
+        deadline = time.perf_counter_ns() + int(3e9 * max(self.interval_s, MIN_INTERVAL_S))
         while True:
             try:
                 is_alive = self._client.ok()
@@ -128,7 +129,7 @@ class JtopSource(PowerSource):
                 raise _stream_ended(f"the same sample came again for {3 * self.interval_s:.1f} s")
 
     def close(self) -> None:
-        """Leave the service; harmless when not connected."""
+        """Disconnect from the service; a call without a connection does nothing."""
         client, self._client = self._client, None
         if client is not None:
             client.close()
@@ -178,7 +179,7 @@ def _connect(make_client: Callable[[float], Any], interval_s: float) -> Any:
 
 
 def _refusal(error: Exception) -> BackendError:
-    """Return what the client's error means to a person.
+    """Return an error that explains the client's error to a person.
 
     jtop has one exception class; its sentences tell the cases apart. Source: jtop/jtop.py of 4.3.2 and 7.2.2.
     """

@@ -25,14 +25,14 @@ class _Utilization(ctypes.Structure):
 
 
 class NvmlSource(PowerSource):
-    """Reads the card that CUDA calls device 0, which is the one that engines run on.
+    """Reads the graphics card that CUDA calls device 0, on which engines run.
 
-    On most cards the driver gives a mean over the last second or a tenth of one, not a moment.
+    On most cards the driver gives a mean over the last second or a tenth of one, not the value of a moment.
 
     Args:
-        interval_s: seconds between samples.
-        library: stands for libnvidia-ml in tests.
-        pci_id: of the card, such as "0000:65:00.0"; None asks CUDA for its device 0.
+        interval_s: Seconds between samples.
+        library: Library that takes the place of libnvidia-ml in tests.
+        pci_id: PCI address of the card, such as "0000:65:00.0"; None for that of CUDA's device 0.
     """
 
     name = "nvml"
@@ -48,7 +48,7 @@ class NvmlSource(PowerSource):
         """Start NVML and find the card.
 
         Raises:
-            BackendError: there is no NVIDIA driver, no card, or the card does not tell its power.
+            BackendError: There is no NVIDIA driver or no card, or the card does not tell its power.
         """
         if self._library is None:
             try:
@@ -83,10 +83,10 @@ class NvmlSource(PowerSource):
             self.version = text.value.decode(errors="replace")
 
     def read(self) -> PowerSample:
-        """Return what the driver says now.
+        """Return the present values of the driver.
 
         Raises:
-            BackendError: the card is lost.
+            BackendError: The card does not answer any more.
         """
         power_mw = self._number("nvmlDeviceGetPowerUsage")
         time_ns = time.perf_counter_ns()
@@ -107,7 +107,7 @@ class NvmlSource(PowerSource):
         )
 
     def close(self) -> None:
-        """End NVML; harmless when not open."""
+        """Close NVML; a call on a closed source does nothing."""
         if self._is_open:
             self._is_open = False
             self._library.nvmlShutdown()
@@ -123,7 +123,7 @@ class NvmlSource(PowerSource):
 
 
 def _first_cuda_device() -> str | None:
-    """Return the slot of CUDA's device 0, such as "0000:65:00.0"; None where CUDA has no device."""
+    """Return the PCI address of CUDA's device 0, such as "0000:65:00.0"; None where CUDA has no device."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:

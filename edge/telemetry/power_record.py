@@ -1,4 +1,4 @@
-"""Power and temperatures of one benchmark, as its record keeps them."""
+"""Power and temperatures of one benchmark, in the form that its record keeps."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edge.telemetry.sampler import PowerSampler
 
 @record(schema=1, what="power of a rail")
 class RailPower:
-    """Power of one rail, or of the total, over the measured window. Unmeasured is None.
+    """Power of one rail, or of the total, over the measured window; an unmeasured value is None.
 
     Attributes:
-        mean_mw: energy over time, in mW; not the mean of the samples, whose distances differ.
-        min_mw: smallest sample within the window, in mW.
-        max_mw: largest one, in mW.
-        energy_mj: in mJ; None where it is refused.
+        mean_mw: Mean power in mW: energy over time, not the mean of the samples, whose distances differ.
+        min_mw: Smallest sample within the window, in mW.
+        max_mw: Largest sample within the window, in mW.
+        energy_mj: Energy of the window in mJ; None where it is refused.
     """
 
     mean_mw: float | None
@@ -28,33 +28,33 @@ class RailPower:
 
 @record(schema=1, what="power record")
 class PowerRecord:
-    """What a power source saw while frames were measured. Unmeasured is None, and then there is no energy.
+    """Power and temperatures while frames were measured; an unmeasured value is None, and gives no energy.
 
     The measured window goes from the moment before the first measured frame to the moment after the last one; 0 s is
-    its start. Samples before and after it are those of the warm-up, and what its ends are interpolated from.
+    its start. Samples before and after it come from the warm-up, and serve to interpolate its ends.
 
     Attributes:
-        source: "jtop", "sysfs" or "nvml".
-        version: of what was asked; None where it has none.
-        covers: what the total is the power of.
-        interval_s: seconds from one sample to the next, as the source keeps it.
-        gap_limit_s: longest time in s between two samples over which energy is counted.
-        window_s: length of the measured window.
-        frame_count: frames in it.
-        total: of everything that the source covers.
-        rails: rail -> its power. An input rail is the total too, and the other rails are parts of it.
-        energy_per_frame_mj: energy of the total over frames, in mJ.
-        refusal: why there is no energy; None where there is.
-        failure: why the samples ended early; None where they did not.
-        times_s: of each sample; negative before the window. The columns below have one value for each.
-        total_mw: power in mW.
-        rails_mw: rail -> power in mW.
-        temperatures_c: sensor -> temperature in degrees Celsius.
-        gpu_load_percent: 0 to 100.
-        gpu_clock_mhz: in MHz.
-        fan_percent: duty of the first fan, 0 to 100.
-        power_mode: name of the board's power mode.
-        frame_start_s: when each measured frame began, on the clock of `times_s`.
+        source: Name of the power source, "jtop", "sysfs" or "nvml".
+        version: Version of the service or driver behind the source; None where it has none.
+        covers: Text that says what the total is the power of.
+        interval_s: Real time in s from one sample to the next.
+        gap_limit_s: Longest time in s between two samples over which energy is counted.
+        window_s: Length of the measured window in s.
+        frame_count: Number of frames in the window.
+        total: Power of everything that the source covers.
+        rails: Rail -> power of the rail. An input rail is also the total, and the other rails are parts of it.
+        energy_per_frame_mj: Energy of the total for one frame, in mJ; None where it is refused.
+        refusal: Reason why there is no energy; None where there is one.
+        failure: Reason why the samples ended early; None where they did not.
+        times_s: Time of each sample in s, negative before the window. The columns below have one value for each sample.
+        total_mw: Total power of each sample in mW.
+        rails_mw: Rail -> power of each sample in mW.
+        temperatures_c: Sensor -> temperature of each sample in degrees Celsius.
+        gpu_load_percent: Share of the time that the GPU was busy, 0 to 100, for each sample.
+        gpu_clock_mhz: Clock of the GPU in MHz, for each sample.
+        fan_percent: Duty of the first fan, 0 to 100, for each sample.
+        power_mode: Name of the board's power mode, for each sample.
+        frame_start_s: Start of each measured frame in s, on the clock of `times_s`.
     """
 
     source: str
@@ -81,13 +81,13 @@ class PowerRecord:
 
 
 def power_record(sampler: PowerSampler, marks_ns: Sequence[int]) -> PowerRecord:
-    """Return the record of a sampler that has ended.
+    """Return the record of a sampler after its block has ended.
 
     Args:
-        sampler: what saw the window.
-        marks_ns: start of each measured frame, then the moment when the labels of all of them were in host memory;
-            all on time.perf_counter_ns. Of frames that overlap, the window is from the first one's start, with
-            nothing in flight before it, to the last one's labels; so energy and frames belong to the same work.
+        sampler: Sampler that read the power source during the window.
+        marks_ns: Start of each measured frame, then the moment when the labels of all of them were in host memory; all
+            on time.perf_counter_ns. For frames that overlap, the window begins with the first frame, when nothing is in
+            flight, and ends with the last labels; so energy and frames belong to the same work.
     """
     samples = sampler.samples
     times_ns = [sample.time_ns for sample in samples]
@@ -132,7 +132,7 @@ def power_record(sampler: PowerSampler, marks_ns: Sequence[int]) -> PowerRecord:
 
 
 def inside_window(record: PowerRecord, values: Sequence[float | None]) -> list[float]:
-    """Return what was measured within the window of one column of a record."""
+    """Return the measured values within the window, of one column of a record."""
     return [
         value for time_s, value in zip(record.times_s, values) if value is not None and 0 <= time_s <= record.window_s
     ]

@@ -9,26 +9,26 @@ from edge.errors import BackendError
 from edge.telemetry.base import PowerSample, PowerSource
 
 GAP_INTERVALS = 3
-"""So many intervals without a sample are a gap: one that came late is not, two that are missing are."""
+"""Number of intervals without a sample that make a gap: one late sample makes none, two missing ones do."""
 
 
 class PowerSampler:
-    """Reads an open source in a thread of its own, from `with` to its end.
+    """Reads an open power source in a thread of its own, as long as a `with` block lasts.
 
-    Times are those of time.perf_counter_ns, as latencies are. The first sample is there when the block begins.
+    Times are those of time.perf_counter_ns, as latencies are. The first sample has been read when the block begins.
 
     Attributes:
-        source: what is read.
-        failure: why the samples ended before their time; None while they go on.
+        source: Power source that is read.
+        failure: Reason why the samples ended early; None while they continue.
     """
 
     def __init__(self, source: PowerSource) -> None:
         self.source = source
         self.failure: str | None = None
         self._samples: list[PowerSample] = []
-        self._news = threading.Condition()
+        self._sample_arrived = threading.Condition()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._read_on, name=f"power-{source.name}", daemon=True)
+        self._thread = threading.Thread(target=self._read_until_stopped, name=f"power-{source.name}", daemon=True)
 
     @property
     def gap_limit_s(self) -> float:
@@ -37,19 +37,19 @@ class PowerSampler:
 
     @property
     def samples(self) -> list[PowerSample]:
-        """What was seen until now, oldest first."""
-        with self._news:
+        """Samples that were read until now, the oldest first."""
+        with self._sample_arrived:
             return list(self._samples)
 
     def __enter__(self) -> PowerSampler:
-        """Start, and wait for the first sample.
+        """Start the thread, and wait for the first sample.
 
         Raises:
-            BackendError: none came.
+            BackendError: The source gave no sample.
         """
         self._thread.start()
-        with self._news:
-            self._news.wait_for(lambda: self._samples or self.failure, 2 * self.gap_limit_s)
+        with self._sample_arrived:
+            self._sample_arrived.wait_for(lambda: self._samples or self.failure, 2 * self.gap_limit_s)
             failure = self.failure
             if not failure and not self._samples:
                 failure = f"{self.source.name} gave no sample within {2 * self.gap_limit_s:.1f} s. Next: --power none"
@@ -64,16 +64,16 @@ class PowerSampler:
         self._thread.join(2 * self.gap_limit_s)
 
     def wait_past(self, time_ns: int) -> None:
-        """Wait for a sample at `time_ns` or later, so that a window that ends there can be interpolated.
+        """Wait for a sample at `time_ns` or later, so that the end of a window can be interpolated.
 
-        A source that gives none is not waited for longer than its gaps may be; energy is refused then.
+        The wait is not longer than the longest allowed gap; without a sample, energy is refused later.
         """
-        with self._news:
-            self._news.wait_for(
+        with self._sample_arrived:
+            self._sample_arrived.wait_for(
                 lambda: self.failure or (self._samples and self._samples[-1].time_ns >= time_ns), self.gap_limit_s
             )
 
-    def _read_on(self) -> None:
+    def _read_until_stopped(self) -> None:
         due_ns = time.perf_counter_ns()
         while not self._stop.is_set():
             try:
@@ -85,15 +85,15 @@ class PowerSampler:
                 # A thread has nobody to raise to; a defect of a source must not look like silence.
                 self._fail(f"{self.source.name} failed: {type(error).__name__}: {error}. Next: --power none")
                 return
-            with self._news:
+            with self._sample_arrived:
                 self._samples.append(sample)
-                self._news.notify_all()
+                self._sample_arrived.notify_all()
             if not self.source.is_paced:
                 # From the schedule, not from now, so that the time of a read does not add up.
                 due_ns = max(due_ns + int(self.source.interval_s * 1e9), time.perf_counter_ns())
                 self._stop.wait((due_ns - time.perf_counter_ns()) / 1e9)
 
     def _fail(self, reason: str) -> None:
-        with self._news:
+        with self._sample_arrived:
             self.failure = reason
-            self._news.notify_all()
+            self._sample_arrived.notify_all()

@@ -18,18 +18,18 @@ INTERVAL_S = 0.1
 """Seconds between samples. An INA3221 converts in a few ms, and reading a dozen files takes about one."""
 
 _GPU_NAMES = (".gpu", ".gv11b", ".ga10b", ".gp10b", "gpu-gpc-0")
-"""How the kernel names the GPU's clock domain: behind the address, by chip (JetPack 5) plainly (6), or Thor's."""
+"""Ends of the kernel's names of the GPU's clock domain in JetPack 5 (by chip), in JetPack 6, and on Thor."""
 
 _OFFLINE_C = -200.0
-"""Below it a reading is a mark for "switched off", which the kernel writes as -256 degrees."""
+"""Limit in degrees below which a value means "switched off", which the kernel writes as -256 degrees."""
 
 
 class SysfsSource(PowerSource):
     """Reads INA3221 and INA238 monitors, thermal zones, the GPU's clock and load, fan and power mode.
 
     Args:
-        root: what stands for "/"; another folder in tests.
-        interval_s: seconds between samples.
+        root: Folder that takes the place of "/"; tests give another one.
+        interval_s: Seconds between samples.
     """
 
     name = "sysfs"
@@ -43,10 +43,10 @@ class SysfsSource(PowerSource):
         self._fan: Path | None = None
 
     def open(self) -> None:
-        """Find the sensors.
+        """Find the power monitors and the other sensors.
 
         Raises:
-            BackendError: no power monitor is there.
+            BackendError: There is no power monitor.
         """
         self._rails = self._find_rails()
         if not self._rails:
@@ -61,7 +61,7 @@ class SysfsSource(PowerSource):
         self.covers = coverage_of_rails(self._rails)
 
     def read(self) -> PowerSample:
-        """Return what the files hold now; the time is the middle of reading the rails."""
+        """Return the present values of the files; the time is the middle of reading the rails."""
         before_ns = time.perf_counter_ns()
         rails_mw = {name: _power_mw(paths) for name, paths in self._rails.items()}
         after_ns = time.perf_counter_ns()

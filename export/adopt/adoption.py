@@ -230,10 +230,10 @@ def _current(folder: Path, digest: str, adopted_from: tuple[str, str]) -> Adopti
 
 def _frames(given: ForeignContract, data_dir: Path | None, height: int, width: int) -> FrameSet:
     """Return the images of the comparison; drawn scenes have a size that streets are drawn at, and are resized."""
-    from edge.synthetic.scene import LARGEST_HEIGHT, LARGEST_WIDTH, SMALLEST_HEIGHT, SMALLEST_WIDTH
+    from edge.synthetic.scene import MAX_HEIGHT, MAX_WIDTH, MIN_HEIGHT, MIN_WIDTH
 
-    drawn_height = min(max(height, SMALLEST_HEIGHT), LARGEST_HEIGHT)
-    drawn_width = min(max(width, SMALLEST_WIDTH), LARGEST_WIDTH)
+    drawn_height = min(max(height, MIN_HEIGHT), MAX_HEIGHT)
+    drawn_width = min(max(width, MIN_WIDTH), MAX_WIDTH)
     if given.dataset == OWN_CLASSES:
         return SyntheticFrames(PARITY_IMAGES, drawn_height, drawn_width, SYNTHETIC_HELD_OUT_SEED)
     return held_out_frames(given.dataset, data_dir, drawn_height, drawn_width, PARITY_IMAGES)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from calibration.images.manifest import TRAIN, CalibrationManifest
 from edge.errors import ImageError
-from edge.frames import FolderFrames, FrameSet, SomeFrames
+from edge.frames import FolderFrames, FrameSet, FrameSubset
 
 METHOD = "even spread over the names, beside those that judge"
 
@@ -28,12 +28,12 @@ def split_pictures(folder: Path, accuracy_count: int) -> tuple[FrameSet, FrameSe
     wanted = min(accuracy_count, count // 2)
     judging = sorted({(2 * index + 1) * count // (2 * wanted) for index in range(wanted)})
     calibrating = [index for index in range(count) if index not in set(judging)]
-    return SomeFrames(pictures, calibrating), SomeFrames(pictures, judging)
+    return FrameSubset(pictures, calibrating), FrameSubset(pictures, judging)
 
 
 def picture_manifest(frames: FrameSet, count: int) -> tuple[FrameSet, CalibrationManifest]:
     """Return at most `count` of the pictures that calibrate, and their manifest."""
     count = min(count, len(frames))
-    chosen = SomeFrames(frames, [index * len(frames) // count for index in range(count)])
+    chosen = FrameSubset(frames, [index * len(frames) // count for index in range(count)])
     digests = tuple(chosen.digest(index) for index in range(count))
     return chosen, CalibrationManifest(chosen.description, TRAIN, METHOD, tuple(chosen.names), digests, {}, {}, {})

@@ -7,7 +7,7 @@ import pytest
 
 from edge.datasets import open_dataset
 from edge.errors import ImageError
-from edge.frames import DatasetFrames, FolderFrames, SomeFrames, SyntheticFrames
+from edge.frames import DatasetFrames, FolderFrames, FrameSubset, SyntheticFrames
 from edge.imaging import write_image
 
 
@@ -42,11 +42,11 @@ def test_some_frames_of_a_set_are_those_in_the_order_asked_for(tmp_path, frame_r
     for index, name in enumerate("abc"):
         write_image(tmp_path / f"{name}.png", frame_rgb // (index + 1))
     folder = FolderFrames(tmp_path)
-    some = SomeFrames(folder, [2, 0])
+    some = FrameSubset(folder, [2, 0])
     assert (some.names, len(some), some.description) == (["c", "a"], 2, folder.description)
     np.testing.assert_array_equal(some.read(0), folder.read(2))
     assert [some.digest(0), some.digest(1)] == [folder.digest(2), folder.digest(0)]
-    nested = SomeFrames(some, [1])
+    nested = FrameSubset(some, [1])
     assert (nested.names, nested.digest(0)) == (["a"], folder.digest(0))
     np.testing.assert_array_equal(nested.read(0), folder.read(0))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ImageError, StorageError
-from edge.imaging import list_images, quieten_opencv, read_ids, read_rgb, write_image
+from edge.imaging import list_images, read_ids, read_rgb, silence_opencv_log, write_image
 
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".PNG")
 
@@ -119,10 +119,10 @@ def test_users_choice_of_opencv_messages_is_kept(monkeypatch):
     target = cv2.utils.logging if hasattr(cv2.utils.logging, "setLogLevel") else cv2
     monkeypatch.setattr(target, "setLogLevel", calls.append)
     monkeypatch.setenv("OPENCV_LOG_LEVEL", "DEBUG")
-    quieten_opencv()
+    silence_opencv_log()
     assert calls == []
     monkeypatch.delenv("OPENCV_LOG_LEVEL")
-    quieten_opencv()
+    silence_opencv_log()
     assert calls == [0]
 
 

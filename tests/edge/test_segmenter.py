@@ -12,7 +12,7 @@ from edge.postprocess import reference_labels
 from edge.preprocess import prepare_rgb
 from edge.runtime import open_engine
 from edge.runtime.base import Runner
-from edge.segmenter import MOST_SIZES, STAGES, Segmenter, uncertainty_output
+from edge.segmenter import MAX_SIZES, STAGES, Segmenter, uncertainty_output
 
 PANOPTIC = (OutputTensor("centre", 1, CENTRE_HEATMAP), OutputTensor("offset", 2, OFFSETS, "positions"))
 ENTROPY = OutputTensor("entropy", 1, UNCERTAINTY, "nats", float(np.log(11)))
@@ -158,7 +158,7 @@ def test_a_folder_of_many_sizes_does_not_fill_the_memory(contract, frame_rgb):
         logits = runner.infer(prepare_rgb(frame_rgb, contract.height, contract.width))
         for height in (*range(8, 30), 8):
             np.testing.assert_array_equal(segment(frame_rgb, height, 20).labels, reference_labels(logits, height, 20))
-        assert len(segment._upsamplers) == MOST_SIZES
+        assert len(segment._upsamplers) == MAX_SIZES
 
 
 def test_runner_that_is_not_active_is_refused(contract, frame_rgb):

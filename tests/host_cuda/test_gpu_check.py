@@ -93,7 +93,7 @@ if call == "graphs":
 
     def record_first(lane, graphs):
         for slot in lane._slots:
-            slot.before = lane._slots[0].before
+            slot.preprocess = lane._slots[0].preprocess
         record(lane, graphs)
 
     CudaLane._record_graphs = record_first
@@ -226,14 +226,14 @@ def test_everything_runs_and_is_right(whole):
     assert all(step.seconds > 0 for step in check.steps)
 
 
-def test_surroundings_are_those_of_the_machine(whole):
-    surroundings = whole[1].environment
-    assert (surroundings.machine.gpu, surroundings.tensorrt) == ("Host GPU", "10.3.0")
-    assert surroundings.cuda_compiler == "stand-in compiler 1"
-    assert surroundings.trtexec.endswith("of-trtexec/trtexec")
-    assert surroundings.pycuda is not None
-    assert surroundings.tactics == "none"
-    assert surroundings.memory_bytes > 0
+def test_environment_is_that_of_the_machine(whole):
+    environment = whole[1].environment
+    assert (environment.machine.gpu, environment.tensorrt) == ("Host GPU", "10.3.0")
+    assert environment.cuda_compiler == "stand-in compiler 1"
+    assert environment.trtexec.endswith("of-trtexec/trtexec")
+    assert environment.pycuda is not None
+    assert environment.tactics == "none"
+    assert environment.memory_bytes > 0
 
 
 def test_every_kernel_is_compared_and_timed(whole):

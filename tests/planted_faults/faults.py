@@ -430,7 +430,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "power-mode-of-the-default",
-        "edge/doctor/measuring.py",
+        "edge/doctor/benchmark_conditions.py",
         "chosen = kept or default",
         "chosen = default or kept",
         "the doctor tells the mode after a reboot, not that of now",
@@ -438,7 +438,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "one-clock-pinned-is-enough",
-        "edge/doctor/measuring.py",
+        "edge/doctor/benchmark_conditions.py",
         "loose = sum(low != high for low, high in known)",
         "loose = all(low != high for low, high in known)",
         "the doctor calls clocks pinned when one of them is",

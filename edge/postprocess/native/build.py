@@ -31,7 +31,7 @@ from edge.errors import StorageError
 from edge.user_cache import cache_folder
 
 SOURCE = Path(__file__).with_name("upsample_argmax.cpp")
-"""What is compiled; the headers lie beside it."""
+"""Path of the source that is compiled; its headers lie in the same folder."""
 
 COMPILERS = ("c++", "g++", "clang++")
 COMPILE_TIMEOUT_S = 120
@@ -57,22 +57,22 @@ _log = logging.getLogger(__name__)
 
 
 class NativeUnavailable(Exception):  # noqa: N818  (not an error: the NumPy form takes over)
-    """Native code cannot be used here; the text says why. Never leaves this module."""
+    """Native code cannot be used here; the text gives the reason, and it never leaves this module."""
 
 
 @lru_cache(maxsize=None)
 def load_library() -> ctypes.CDLL | None:
-    """Return the library of native kernels, compiled now if the cache lacks it.
+    """Return the library of native kernels; it is compiled now if the cache lacks it.
 
     Returns:
-        The library, or None where it is turned off or cannot be made; `unavailable_reason` says why.
-        The answer stays the same for the life of the process.
+        The library, or None where it is turned off or cannot be made; `unavailable_reason` gives the reason. The result
+        stays the same for the life of the process.
     """
     return _load()[0]
 
 
 def unavailable_reason() -> str:
-    """Return why `load_library` gives None, or an empty text where it gives a library."""
+    """Return the reason why `load_library` returns None; "" where it returns a library."""
     return _load()[1]
 
 
@@ -91,7 +91,7 @@ def find_or_compile() -> ctypes.CDLL:
     """Load the library from the cache, or compile it with the first compiler and flags that work.
 
     Raises:
-        NativeUnavailable: there is no compiler, or none of them made a library that loads.
+        NativeUnavailable: There is no compiler, or none of them made a library that loads.
     """
     compilers = find_compilers()
     if not compilers:
@@ -119,7 +119,7 @@ def find_compilers() -> list[list[str]]:
 
 
 def library_key(source: bytes, command: list[str]) -> str:
-    """Return 24 hex digits that change with the source, the command, its version and the processor."""
+    """Return 24 hex digits that change with the source, the command, the compiler's version and the processor."""
     digest = hashlib.sha256(source)
     for part in (*command, _compiler_version(command[0]), _processor()):
         digest.update(b"\0" + part.encode())

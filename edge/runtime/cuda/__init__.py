@@ -1,4 +1,4 @@
-"""CUDA kernels of a frame's way: camera frame to network input, logits to labels, labels over the frame.
+"""CUDA kernels around the network: camera frame to network input, logits to labels, labels over the frame.
 
     kernels.cu    the source, compiled by nvcc or NVRTC for the GPU and by a C++ compiler for the tests
     launches.py   each kernel's arguments, grid and tables

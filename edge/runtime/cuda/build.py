@@ -30,13 +30,13 @@ from edge.runtime.cuda.nvrtc import find_nvrtc
 from edge.user_cache import cache_folder
 
 SOURCE = Path(__file__).with_name("kernels.cu")
-"""What is compiled."""
+"""Path of the source that is compiled."""
 
 INCLUDE_FOLDER = native.SOURCE.parent
-"""Where bilinear.h lies, the arithmetic that CPU and GPU share."""
+"""Folder of bilinear.h, the arithmetic that CPU and GPU share."""
 
 COMPILE_TIMEOUT_S = 300
-"""nvcc takes seconds on a workstation and a minute on a Jetson in its lowest power mode."""
+"""Longest run of nvcc, which takes seconds on a workstation and a minute on a Jetson in its lowest power mode."""
 
 # Labels rest on the order of their double operations: no contraction.
 FLAGS = ("--std=c++14", "--fmad=false")
@@ -48,27 +48,27 @@ _NEXT = (
 
 
 class Compiler(Protocol):
-    """What turns the source into GPU code."""
+    """Compiler that turns the CUDA source into GPU code."""
 
     description: str
     """Name and version."""
 
     def compile(self, path: Path, options: Sequence[str]) -> bytes:
-        """Return a cubin; raise BackendError with the first error."""
+        """Compile a source file into a cubin; raise BackendError with the first error."""
 
 
 @lru_cache(maxsize=None)
 def load_image(compute_capability: str) -> bytes:
-    """Return the kernels' code for one kind of GPU, compiled now if the cache lacks it.
+    """Return the compiled kernels for one kind of GPU; they are compiled now if the cache lacks them.
 
     Args:
-        compute_capability: of the GPU, such as "8.7".
+        compute_capability: Compute capability of the GPU, such as "8.7".
 
     Returns:
-        A cubin, as cuModuleLoadData and pycuda.driver.module_from_buffer take it.
+        A cubin, which cuModuleLoadData and pycuda.driver.module_from_buffer take.
 
     Raises:
-        BackendError: no compiler is here, or none of them compiles for this GPU.
+        BackendError: There is no compiler here, or none of them can compile for this GPU.
     """
     if not re.fullmatch(r"\d+\.\d", compute_capability):
         raise BackendError(f"compute capability is {compute_capability!r}, expected a number such as 8.7")
@@ -98,7 +98,7 @@ def image_key(compute_capability: str, compiler: str) -> str:
 
 
 def find_compilers() -> Iterator[Compiler]:
-    """Yield the CUDA compilers of this machine, the one to be tried first first."""
+    """Yield the CUDA compilers of this machine, the preferred one first."""
     program = find_nvcc()
     if program:
         with contextlib.suppress(BackendError):
@@ -109,20 +109,20 @@ def find_compilers() -> Iterator[Compiler]:
 
 
 def find_nvcc() -> str | None:
-    """Return the path of nvcc, None where there is none."""
+    """Return the path of nvcc; None where it is not found."""
     home = os.environ.get("CUDA_HOME")
-    places = ([os.fspath(Path(home) / "bin" / "nvcc")] if home else []) + ["nvcc", "/usr/local/cuda/bin/nvcc"]
-    return next(filter(None, map(shutil.which, places)), None)
+    candidates = ([os.fspath(Path(home) / "bin" / "nvcc")] if home else []) + ["nvcc", "/usr/local/cuda/bin/nvcc"]
+    return next(filter(None, map(shutil.which, candidates)), None)
 
 
 class Nvcc:
-    """The compiler of the CUDA toolkit.
+    """The nvcc compiler of the CUDA toolkit.
 
     Args:
-        program: its path.
+        program: Path of the program.
 
     Raises:
-        BackendError: it does not say its version.
+        BackendError: The program does not tell its version.
     """
 
     def __init__(self, program: str) -> None:
@@ -133,11 +133,11 @@ class Nvcc:
         """Compile one source file into a cubin.
 
         Args:
-            path: the source.
-            options: `--gpu-architecture=sm_...` among them.
+            path: Path of the source file.
+            options: Command line options, `--gpu-architecture=sm_...` among them.
 
         Raises:
-            BackendError: it does not compile; with the compiler's first error.
+            BackendError: The source does not compile; the message has the compiler's first error.
         """
         try:
             with tempfile.TemporaryDirectory(prefix="segedge-nvcc-") as scratch:

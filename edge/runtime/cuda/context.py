@@ -22,11 +22,11 @@ MEMORY_VARIABLE = "SEGEDGE_CUDA_MEMORY"
 
 
 def import_pycuda_driver() -> Any:
-    """Return pycuda.driver, initialised.
+    """Import pycuda.driver, initialise it, and return the module.
 
     Raises:
-        MissingDependencyError: pycuda is not installed.
-        BackendError: it is installed, but one of its libraries cannot be loaded, or it finds no driver.
+        MissingDependencyError: Pycuda is not installed.
+        BackendError: pycuda is installed, but one of its libraries cannot be loaded, or it finds no driver.
     """
     driver = import_backend("pycuda", "pycuda.driver", INSTALL_PYCUDA)
     call("pycuda.driver.init", driver.init)
@@ -34,18 +34,18 @@ def import_pycuda_driver() -> Any:
 
 
 class CudaContext:
-    """A context that is current for the length of a `with` block and no longer.
+    """A CUDA context that is current only within a `with` block.
 
-    So it works from any thread, and beside other users of CUDA in the process. Made current by the constructor, so that
-    what is made next is in it: `leave` ends that.
+    So it works from any thread, and beside other users of CUDA in the process. The constructor makes it current, so
+    that what is created next belongs to it; `leave` ends that.
 
     Attributes:
-        driver: pycuda.driver.
-        maps_memory: the GPU shares the host's memory, as a Jetson's does, and uses it where it lies.
-            $SEGEDGE_CUDA_MEMORY=copied turns that off, to measure both: on some GPUs such reads pass their caches by.
+        driver: The module pycuda.driver.
+        maps_memory: Whether the GPU shares the host's memory, as a Jetson's does, and uses it without a copy.
+            $SEGEDGE_CUDA_MEMORY=copied turns this off, to measure both: some GPUs bypass their caches in such reads.
 
     Raises:
-        BackendError: a call failed; names it.
+        BackendError: A call failed; the message names the call.
     """
 
     def __init__(self) -> None:
@@ -58,16 +58,16 @@ class CudaContext:
         self._context = call("Device.make_context", device.make_context)
 
     def enter(self) -> None:
-        """Make it current."""
+        """Make this context current on the calling thread."""
         call("Context.push", self._context.push)
 
     def leave(self) -> None:
-        """Make current what was before."""
+        """Make the previous context current again."""
         call("Context.pop", self._context.pop)
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
-        """Make it current for a block."""
+        """Make this context current for the length of a block."""
         self.enter()
         try:
             yield
@@ -75,18 +75,18 @@ class CudaContext:
             self.leave()
 
     def detach(self) -> None:
-        """End it; it has to be current. pycuda leaks a context that another thread made if it is not."""
+        """Destroy this context, which has to be current: pycuda leaks a context of another thread otherwise."""
         self._context.detach()
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """Memory that host and GPU exchange data through.
+    """Memory through which host and GPU exchange data.
 
     Attributes:
-        host: page-locked.
-        address: of the GPU's memory: the host's own where it is mapped.
-        device: what to copy to and from; None where it is mapped.
+        host: Array in page-locked memory of the host.
+        address: Address in the GPU's memory; where memory is mapped, that of the host's memory.
+        device: Allocation on the GPU that is copied to and from; None where memory is mapped.
     """
 
     host: np.ndarray
@@ -94,59 +94,59 @@ class Buffer:
     device: Any
 
     def upload(self, driver: Any, stream: Any, rows: int | None = None) -> None:
-        """Copy host to GPU behind what a stream has to do; nothing where it is mapped.
+        """Enqueue a copy from host to GPU on a stream; mapped memory needs none.
 
         Args:
-            driver: pycuda.driver.
-            stream: of pycuda.
-            rows: how many of the first axis; None for all.
+            driver: The module pycuda.driver.
+            stream: pycuda stream on which the copy is enqueued.
+            rows: Number of rows of the first axis that are copied; None for all.
         """
         if self.device is not None:
             copy = driver.memcpy_htod_async
             call("pycuda.driver.memcpy_htod_async", copy, self.device, self.host[:rows], stream)
 
     def download(self, driver: Any, stream: Any, rows: int | None = None) -> None:
-        """Copy GPU to host behind what a stream has to do; nothing where it is mapped."""
+        """Enqueue a copy from GPU to host on a stream; mapped memory needs none."""
         if self.device is not None:
             copy = driver.memcpy_dtoh_async
             call("pycuda.driver.memcpy_dtoh_async", copy, self.host[:rows], self.device, stream)
 
 
-def take_buffer(
-    context: CudaContext, held: ResourceStack, name: str, shape: tuple[int, ...], dtype: Any, may_map: bool = True
+def allocate_buffer(
+    context: CudaContext, resources: ResourceStack, name: str, shape: tuple[int, ...], dtype: Any, may_map: bool = True
 ) -> Buffer:
-    """Take memory on both sides, or once for both where the context maps memory.
+    """Allocate memory on the host and on the GPU, or once for both where the context maps memory.
 
     Args:
-        context: current.
-        held: what gives it back.
-        name: in `held`; free.
-        shape: of the array.
-        dtype: of the array.
-        may_map: whether once will do; not where the GPU reads or writes the same place again and again.
+        context: CUDA context, which is current.
+        resources: Stack that frees the memory.
+        name: Name of the memory in `resources`, not used before.
+        shape: Shape of the array.
+        dtype: Data type of the array.
+        may_map: Whether mapped memory may be used; False where the GPU reads or writes the same place repeatedly.
     """
     driver = context.driver
     is_mapped = context.maps_memory and may_map
     flags = driver.host_alloc_flags.DEVICEMAP if is_mapped else 0
     make = driver.pagelocked_empty
     host = call("pycuda.driver.pagelocked_empty", make, shape, dtype, mem_flags=flags)
-    held.hold(f"{name} host", host, ("PagelockedHostAllocation.free", lambda array: array.base.free))
+    resources.push(f"{name} host", host, ("PagelockedHostAllocation.free", lambda array: array.base.free))
     if is_mapped:
         address = call("PagelockedHostAllocation.get_device_pointer", host.base.get_device_pointer)
         return Buffer(host, int(address), None)
-    device = take_memory(context, held, name, host.nbytes)
+    device = allocate_memory(context, resources, name, host.nbytes)
     return Buffer(host, int(device), device)
 
 
-def take_memory(context: CudaContext, held: ResourceStack, name: str, size_bytes: int) -> Any:
-    """Take memory of the GPU alone; `int()` of it is its address."""
+def allocate_memory(context: CudaContext, resources: ResourceStack, name: str, size_bytes: int) -> Any:
+    """Allocate memory on the GPU alone; `int()` of the allocation is its address."""
     device = call("pycuda.driver.mem_alloc", context.driver.mem_alloc, size_bytes)
-    return held.hold(name, device, ("DeviceAllocation.free", lambda memory: memory.free))
+    return resources.push(name, device, ("DeviceAllocation.free", lambda memory: memory.free))
 
 
-def upload_table(context: CudaContext, held: ResourceStack, name: str, table: np.ndarray) -> int:
-    """Put a table into the GPU's memory, and return its address."""
+def upload_table(context: CudaContext, resources: ResourceStack, name: str, table: np.ndarray) -> int:
+    """Copy a table into new memory of the GPU, and return its address."""
     table = np.ascontiguousarray(table)
-    memory = take_memory(context, held, name, table.nbytes)
+    memory = allocate_memory(context, resources, name, table.nbytes)
     call("pycuda.driver.memcpy_htod", context.driver.memcpy_htod, memory, table)
     return int(memory)

@@ -31,10 +31,10 @@ _CALLS = (
 
 
 class GraphDriver:
-    """The driver's calls about graphs.
+    """Calls of the CUDA driver for graphs and their events.
 
     Raises:
-        BackendError: there is no driver, or it is older than CUDA 11.4.
+        BackendError: There is no driver, or it is older than CUDA 11.4.
     """
 
     def __init__(self) -> None:
@@ -47,21 +47,21 @@ class GraphDriver:
             raise BackendError(f"the driver has no {missing[0]}, CUDA 11.4 or later has")
 
     def capture(self, stream: Any, enqueue: Callable[[], None]) -> CudaGraph:
-        """Record what a function puts on a stream.
+        """Record the work that a function enqueues on a stream.
 
         Args:
-            stream: of pycuda, with nothing left to do.
-            enqueue: puts work on it, and on nothing else; nothing of it runs now.
+            stream: pycuda stream that has no work left.
+            enqueue: Function that enqueues work on this stream and on no other; none of it runs during the capture.
 
         Raises:
-            BackendError: something in it cannot be recorded; the stream is usable again.
+            BackendError: Some of the work cannot be recorded; the stream can be used again.
         """
         handle = ctypes.c_void_p(stream.handle)
         graph = ctypes.c_void_p()
-        self.ask("cuStreamBeginCapture_v2", handle, _THREAD_LOCAL)
+        self.call("cuStreamBeginCapture_v2", handle, _THREAD_LOCAL)
         try:
             enqueue()
-            self.ask("cuStreamEndCapture", handle, ctypes.byref(graph))
+            self.call("cuStreamEndCapture", handle, ctypes.byref(graph))
         except BaseException:
             if not graph:
                 # Takes the stream out of the capture, whose graph is of no use; what it says does not matter.
@@ -71,22 +71,22 @@ class GraphDriver:
             raise
         executable = ctypes.c_void_p()
         try:
-            self.ask("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
+            self.call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
         finally:
             self._driver.cuGraphDestroy(graph)
         return CudaGraph(self, executable)
 
     def make_event(self) -> GraphEvent:
-        """Return an event that tells the time, in the current context."""
+        """Create an event with timing in the current context."""
         handle = ctypes.c_void_p()
-        self.ask("cuEventCreate", ctypes.byref(handle), 0)
+        self.call("cuEventCreate", ctypes.byref(handle), 0)
         return GraphEvent(self, handle)
 
-    def ask(self, name: str, *arguments: Any) -> None:
-        """Call the driver.
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call a function of the CUDA driver by its name.
 
         Raises:
-            BackendError: it refused; names the call and the error.
+            BackendError: The call failed; the message has its name and the error.
         """
         status = getattr(self._driver, name)(*arguments)
         if status:
@@ -96,40 +96,40 @@ class GraphDriver:
 
 
 class CudaGraph:
-    """A recorded piece of work."""
+    """Recorded work that one call starts again."""
 
     def __init__(self, driver: GraphDriver, executable: ctypes.c_void_p) -> None:
         self._driver, self._executable = driver, executable
 
     def launch(self, stream: Any) -> None:
-        """Start it behind what a stream has to do."""
-        self._driver.ask("cuGraphLaunch", self._executable, ctypes.c_void_p(stream.handle))
+        """Start the recorded work on a stream, after the work that is already there."""
+        self._driver.call("cuGraphLaunch", self._executable, ctypes.c_void_p(stream.handle))
 
     def free(self) -> None:
-        """Give it back; it must not be running."""
-        self._driver.ask("cuGraphExecDestroy", self._executable)
+        """Free the graph, which must not be running."""
+        self._driver.call("cuGraphExecDestroy", self._executable)
 
 
 class GraphEvent:
-    """A mark on a stream with the time at which it was passed, within a graph too."""
+    """Mark on a stream that keeps the time at which it was passed, also within a graph."""
 
     def __init__(self, driver: GraphDriver, handle: ctypes.c_void_p) -> None:
         self._driver, self._handle = driver, handle
 
     def record(self, stream: Any) -> None:
-        """Mark what a stream has to do so far."""
-        self._driver.ask("cuEventRecord", self._handle, ctypes.c_void_p(stream.handle))
+        """Record the event on a stream, after the work that is already there."""
+        self._driver.call("cuEventRecord", self._handle, ctypes.c_void_p(stream.handle))
 
     def record_external(self, stream: Any) -> None:
-        """Mark a stream that is being captured, so that each start of the graph marks it anew."""
-        self._driver.ask("cuEventRecordWithFlags", self._handle, ctypes.c_void_p(stream.handle), _EXTERNAL)
+        """Record the event on a stream in capture, so that each start of the graph records it anew."""
+        self._driver.call("cuEventRecordWithFlags", self._handle, ctypes.c_void_p(stream.handle), _EXTERNAL)
 
     def time_till(self, later: GraphEvent) -> float:
-        """Return the milliseconds from this mark to a later one; both have been passed."""
+        """Return the milliseconds from this event to a later one; both must have been passed."""
         milliseconds = ctypes.c_float()
-        self._driver.ask("cuEventElapsedTime", ctypes.byref(milliseconds), self._handle, later._handle)
+        self._driver.call("cuEventElapsedTime", ctypes.byref(milliseconds), self._handle, later._handle)
         return milliseconds.value
 
     def free(self) -> None:
-        """Give it back."""
-        self._driver.ask("cuEventDestroy_v2", self._handle)
+        """Destroy the event of the driver."""
+        self._driver.call("cuEventDestroy_v2", self._handle)

@@ -25,27 +25,37 @@ from edge.runtime.cuda import launches
 from edge.runtime.cuda.context import CudaContext
 from edge.runtime.cuda.graph import GraphDriver, GraphEvent
 from edge.runtime.cuda.launches import Launch
-from edge.runtime.cuda.slot import COPY, DOWNLOAD, INFERENCE, SPANS, UPLOAD, Network, Slot, take_scratch, take_slot
+from edge.runtime.cuda.slot import (
+    COPY,
+    DOWNLOAD,
+    INFERENCE,
+    STAGE_EVENTS,
+    UPLOAD,
+    Network,
+    Slot,
+    allocate_scratch,
+    allocate_slot,
+)
 from edge.runtime.lane import Lane, LaneRequest, LaneResult
 from edge.runtime.resource_stack import ResourceStack, release_traceback_locals
 
-_OF_COPIES = (UPLOAD, DOWNLOAD)
+_COPY_STAGES = (UPLOAD, DOWNLOAD)
 
 
 class CudaLane(Lane):
-    """Carries frames through one engine.
+    """Carries frames through one TensorRT engine on the GPU.
 
     Args:
-        context: of the engine; current now.
-        network: the engine.
-        request: what the lane is for.
-        image: the kernels' code, of edge.runtime.cuda.build.load_image.
-        stream: the one stream on which the engine ever runs.
-        on_close: told when the lane is closed.
+        context: CUDA context of the engine; it is current during the construction.
+        network: Engine that labels the frames.
+        request: Sizes, format and depth of the lane.
+        image: Compiled kernels, from edge.runtime.cuda.build.load_image.
+        stream: The one stream on which the engine always runs.
+        on_close: Function that is called when the lane is closed.
 
     Raises:
-        BackendError: a call failed; everything is given back.
-        InputError: what is asked for does not go together.
+        BackendError: A call failed; everything that was allocated has been freed.
+        InputError: The parts of the request do not go together.
     """
 
     def __init__(
@@ -62,7 +72,7 @@ class CudaLane(Lane):
             raise InputError(f"a lane has {request.depth} slots, expected at least 1")
         self._context, self._network, self._driver = context, network, context.driver
         self._on_close = on_close
-        self._held = ResourceStack()
+        self._resources = ResourceStack()
         self._free: collections.deque[int] = collections.deque()
         self._under_way: collections.deque[int] = collections.deque()
         self._slots: list[Slot] = []
@@ -73,10 +83,10 @@ class CudaLane(Lane):
         try:
             graphs = self._open_graphs()
             self._load_kernels(image)
-            self._take_streams(stream)
-            self._scratch = take_scratch(context, self._held, network, request)
+            self._create_streams(stream)
+            self._scratch = allocate_scratch(context, self._resources, network, request)
             for number in range(request.depth):
-                slot = take_slot(context, self._held, network, request, self._scratch, number, graphs)
+                slot = allocate_slot(context, self._resources, network, request, self._scratch, number, graphs)
                 self._slots.append(slot)
                 self._free.append(number)
                 self._warm_up(slot)
@@ -84,27 +94,29 @@ class CudaLane(Lane):
             if self._graph_problem is None:
                 self._record_graphs(graphs)
         except BaseException as error:
-            # The frames of the failed call hold what is to be released, beyond the end of its context.
+            # The stack frames of the failed call would keep what is released here alive beyond its context.
             traceback.clear_frames(error.__traceback__)
             self._is_open = False
             with contextlib.suppress(Exception):  # the first failure is the one to tell
-                self._finish_and_forget()
+                self._finish_and_release()
             raise
 
     # ------------------------------------------------------------------------------------------------------- opening
 
     def _load_kernels(self, image: bytes) -> None:
-        self._held.hold("kernels", call("pycuda.driver.module_from_buffer", self._driver.module_from_buffer, image))
+        self._resources.push(
+            "kernels", call("pycuda.driver.module_from_buffer", self._driver.module_from_buffer, image)
+        )
         for name in launches.KERNELS:
-            found = call("Module.get_function", self._held["kernels"].get_function, name)
-            self._functions[name] = self._held.hold(name, found)
+            found = call("Module.get_function", self._resources["kernels"].get_function, name)
+            self._functions[name] = self._resources.push(name, found)
 
-    def _take_streams(self, compute: Any) -> None:
+    def _create_streams(self, compute: Any) -> None:
         self._streams.update(dict.fromkeys((UPLOAD, INFERENCE, DOWNLOAD), compute))
         if self.request.depth > 1 and not self._context.maps_memory:
-            for name in _OF_COPIES:
+            for name in _COPY_STAGES:
                 stream = call("pycuda.driver.Stream", self._driver.Stream)
-                self._streams[name] = self._held.hold(f"{name} stream", stream)
+                self._streams[name] = self._resources.push(f"{name} stream", stream)
 
     @property
     def _has_copy_streams(self) -> bool:
@@ -118,18 +130,20 @@ class CudaLane(Lane):
             return None
 
     def _record_graphs(self, graphs: GraphDriver) -> None:
-        """Record what a slot does with every frame; not every engine can be recorded, and then it goes call by call."""
+        """Record the work of each slot as a CUDA graph; an engine that cannot be recorded is enqueued call by call."""
         try:
             for number, slot in enumerate(self._slots):
                 enqueue = functools.partial(self._enqueue, slot, _record_external)
                 graph = graphs.capture(self._streams[INFERENCE], enqueue)
-                slot.graph = self._held.hold(f"graph {number}", graph, ("cuGraphExecDestroy", lambda made: made.free))
+                slot.graph = self._resources.push(
+                    f"graph {number}", graph, ("cuGraphExecDestroy", lambda made: made.free)
+                )
                 self._warm_up(slot)
         except BackendError as reason:
             self._graph_problem = str(reason)
             for slot in self._slots:
                 slot.graph = None
-            self._network.renew()
+            self._network.renew_execution()
             with contextlib.suppress(BackendError):  # what the capture left behind may be told once more
                 self._warm_up(self._slots[0])
             for slot in self._slots:
@@ -141,7 +155,7 @@ class CudaLane(Lane):
         return any(slot.graph is not None for slot in self._slots)
 
     def _warm_up(self, slot: Slot) -> None:
-        """Kernels are loaded, and TensorRT makes up its mind, before anything is recorded or timed."""
+        """Process a black frame: kernels are loaded and TensorRT is initialised before any recording or timing."""
         slot.frame.host[...] = 0
         self._start(slot)
         call("Event.synchronize", slot.events["done"].synchronize)
@@ -149,7 +163,7 @@ class CudaLane(Lane):
     # -------------------------------------------------------------------------------------------------------- frames
 
     def submit(self, frame: np.ndarray) -> None:
-        """Copy a frame into page-locked memory, and put all that is to be done with it on the streams."""
+        """Copy a frame into page-locked memory, and enqueue all of its work on the streams."""
         if not self._is_open:
             raise BackendError("the lane is closed")
         if not self._free:
@@ -167,7 +181,7 @@ class CudaLane(Lane):
         self._under_way.append(self._free.popleft())
 
     def collect(self) -> LaneResult:
-        """Wait for the oldest frame under way."""
+        """Wait for the oldest frame under way, and return its result."""
         if not self._under_way:
             raise BackendError("no frame is under way")
         number = self._under_way.popleft()
@@ -181,17 +195,17 @@ class CudaLane(Lane):
         return LaneResult(slot.labels.host, stage_ns, outputs, slot.picture.host if slot.picture is not None else None)
 
     def _finish(self, slot: Slot) -> dict[str, int]:
-        """Wait for a slot's frame, and return how long each stage took."""
+        """Wait for a slot's frame, and return the time of each stage in nanoseconds."""
         call("Event.synchronize", slot.events["done"].synchronize)
         stage_ns = {COPY: slot.copy_ns}
-        for stage, (begin, end) in SPANS.items():
-            if stage in _OF_COPIES and self._context.maps_memory:
+        for stage, (begin, end) in STAGE_EVENTS.items():
+            if stage in _COPY_STAGES and self._context.maps_memory:
                 continue
             stage_ns[stage] = round(1e6 * _elapsed_ms(slot.events[begin], slot.events[end]))
         return stage_ns
 
     def _start(self, slot: Slot) -> None:
-        """Put everything about a frame on the streams."""
+        """Enqueue all work of a frame on the streams."""
         if slot.not_finite.device is None:
             slot.not_finite.host[0] = 0
         compute = self._streams[INFERENCE]
@@ -213,7 +227,7 @@ class CudaLane(Lane):
         call("Event.record", slot.events[name].record, stream)
 
     def _enqueue(self, slot: Slot, record: Callable[[Any, Any], None]) -> None:
-        """Put on the computing stream what a graph holds: all of the frame, or what is between the copies."""
+        """Enqueue on the computing stream what a graph holds: the whole frame, or the part between the copies."""
         if not self._has_copy_streams:
             self._enqueue_upload(slot, record)
         self._enqueue_compute(slot, record)
@@ -231,18 +245,18 @@ class CudaLane(Lane):
     def _enqueue_compute(self, slot: Slot, record: Callable[[Any, Any], None]) -> None:
         stream = self._streams[INFERENCE]
         record(slot.events["compute begins"], stream)
-        for launch in slot.before:
+        for launch in slot.preprocess:
             self._launch(launch, stream)
         record(slot.events["prepared"], stream)
         self._network.enqueue(self._scratch.addresses, stream)
         record(slot.events["inferred"], stream)
-        for target, source, size_bytes in slot.copies:
+        for target, source, size_bytes in slot.device_copies:
             copy = self._driver.memcpy_dtod_async
             call("pycuda.driver.memcpy_dtod_async", copy, target, source, size_bytes, stream)
         if slot.not_finite.device is not None:
             clear = self._driver.memset_d32_async
             call("pycuda.driver.memset_d32_async", clear, slot.not_finite.device, 0, 1, stream)
-        for launch in slot.after:
+        for launch in slot.postprocess:
             self._launch(launch, stream)
         record(slot.events["labelled"], stream)
 
@@ -271,23 +285,23 @@ class CudaLane(Lane):
         }
 
     def close(self) -> None:
-        """Wait for what is under way, and give everything back."""
+        """Wait for the frames under way, and free all memory of the lane."""
         if not self._is_open:
             return
         with self._context.current(), release_traceback_locals():
             self._is_open = False
             self._on_close(self)
-            self._finish_and_forget()
+            self._finish_and_release()
 
-    def _finish_and_forget(self) -> None:
-        """Wait until nothing uses the memory any more, and give it back."""
+    def _finish_and_release(self) -> None:
+        """Wait until nothing uses the memory any more, and free it."""
         try:
             for name in self._streams:  # a stream in a local variable would outlive its context after a failure
                 call("Stream.synchronize", self._streams[name].synchronize)
         finally:
-            self._forget()
+            self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         for slot in self._slots:
             slot.events.clear()
         self._functions.clear()
@@ -295,7 +309,7 @@ class CudaLane(Lane):
         self._slots.clear()
         self._free.clear()
         self._under_way.clear()
-        self._held.release()
+        self._resources.release()
 
 
 def _record(event: Any, stream: Any) -> None:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.errors import InputError, SizeError
-from edge.postprocess import MOST_CLASSES
-from edge.postprocess.bilinear import LARGEST_SIDE, axis_cells
+from edge.postprocess import MAX_CLASSES
+from edge.postprocess.bilinear import MAX_SIDE, axis_cells
 from edge.preprocess import COLOR_ORDERS
 
 ADDRESS, PITCH, COUNT, SHARE = np.uintp, np.int64, np.int32, np.float32
@@ -67,13 +67,13 @@ _WEIGHT_BITS = 11  # INTER_RESIZE_COEF_BITS of OpenCV
 
 @dataclass(frozen=True)
 class Launch:
-    """One start of a kernel, with nothing left to decide.
+    """One start of a kernel with all of its arguments.
 
     Attributes:
-        kernel: its name in the compiled image.
-        grid: blocks along x, y and z.
-        block: threads of a block along x, y and z.
-        arguments: NumPy scalars in order; a pycuda function takes them as they are.
+        kernel: Name of the kernel in the compiled image.
+        grid: Number of blocks along x, y and z.
+        block: Threads of a block along x, y and z.
+        arguments: Arguments in order, as NumPy scalars; a pycuda function takes them as they are.
     """
 
     kernel: str
@@ -82,33 +82,35 @@ class Launch:
     arguments: tuple[np.generic, ...]
 
     def parameters(self) -> ctypes.Array[ctypes.c_void_p]:
-        """Return `kernelParams` of the driver's cuLaunchKernel: one address per argument.
+        """Return `kernelParams` of the driver's cuLaunchKernel: one address for each argument.
 
         The array keeps the arguments alive; keep it until the call has returned.
         """
-        held = [np.array(argument) for argument in self.arguments]
-        addresses = (ctypes.c_void_p * len(held))(*(value.ctypes.data for value in held))
-        addresses.held = held  # type: ignore[attr-defined]
+        kept_alive = [np.array(argument) for argument in self.arguments]
+        addresses = (ctypes.c_void_p * len(kept_alive))(*(value.ctypes.data for value in kept_alive))
+        addresses.kept_alive = kept_alive  # type: ignore[attr-defined]
         return addresses
 
 
 def resize_tables(source_size: tuple[int, int], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the tables that resize a frame as `cv2.resize` does by default, bit by bit.
 
-    Bilinear with half-pixel coordinates and weights of 11 bits. A frame of the network's own size comes out as it is.
+    The resize is bilinear with half-pixel coordinates and weights of 11 bits. A frame that already has the network's
+    size is not changed.
 
     Args:
-        source_size: height and width of the frame.
-        height: rows of the network's input.
-        width: columns of the network's input.
+        source_size: Height and width of the frame, in pixels.
+        height: Rows of the network's input.
+        width: Columns of the network's input.
 
     Returns:
         The tables of rows and of columns, (4, height) and (4, width) int32.
 
     Raises:
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        SizeError: A side is not within 1 to MAX_SIDE.
 
     Source: OpenCV, modules/imgproc/src/resize.cpp, INTER_LINEAR of 8-bit images. Where a build of OpenCV hands the
+
     resize to a library of the processor's vendor, values may differ from these by one level.
     """
     rows = _resize_table(source_size[0], height)
@@ -121,8 +123,8 @@ def resize_tables(source_size: tuple[int, int], height: int, width: int) -> tupl
 
 
 def _resize_table(source: int, target: int) -> np.ndarray:
-    if not (1 <= source <= LARGEST_SIDE and 1 <= target <= LARGEST_SIDE):
-        raise SizeError(f"cannot resize {source} pixels to {target}, expected 1 to {LARGEST_SIDE} of each")
+    if not (1 <= source <= MAX_SIDE and 1 <= target <= MAX_SIDE):
+        raise SizeError(f"cannot resize {source} pixels to {target}, expected 1 to {MAX_SIDE} of each")
     scale = 1.0 / (target / source)
     position = ((np.arange(target) + 0.5) * scale - 0.5).astype(np.float32)
     low = np.floor(position)
@@ -136,16 +138,16 @@ def cell_table(nodes: int, pixels: int, coordinates: str) -> np.ndarray:
     """Return the table that upsamples logits along one axis, by the definition in edge.postprocess.bilinear.
 
     Args:
-        nodes: logits along the axis.
-        pixels: pixels of the label map along it.
-        coordinates: "half_pixel" or "align_corners", the rule that the contract names.
+        nodes: Number of logits along the axis.
+        pixels: Number of pixels of the label map along the axis.
+        coordinates: Coordinate rule of the contract, "half_pixel" or "align_corners".
 
     Returns:
         (4, pixels) int32; the weights are whole numbers over a common denominator.
 
     Raises:
-        InputError: an unknown rule.
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        InputError: The coordinate rule is unknown.
+        SizeError: A side is not within 1 to MAX_SIDE.
     """
     axis = axis_cells(nodes, pixels, coordinates)
     cell = axis.cell_of_pixel()
@@ -153,22 +155,22 @@ def cell_table(nodes: int, pixels: int, coordinates: str) -> np.ndarray:
 
 
 def palette_table(palette_rgb: np.ndarray, color_order: str = "bgr") -> np.ndarray:
-    """Return the colours of all 256 labels, black where the palette has none.
+    """Return the colours of all 256 labels; labels without a colour in the palette are black.
 
     Args:
-        palette_rgb: (n, 3) uint8 RGB, n at most 256.
-        color_order: channel order of the frames that will be painted, "bgr" or "rgb".
+        palette_rgb: Colours of the first labels, (n, 3) uint8 RGB with n at most 256.
+        color_order: Channel order of the frames that will be painted, "bgr" or "rgb".
 
     Returns:
-        (256, 3) uint8 in that order.
+        (256, 3) uint8 in the channel order of the frames.
 
     Raises:
-        InputError: another shape, or an unknown order.
+        InputError: The palette has another shape, or the channel order is unknown.
     """
     palette_rgb = np.asarray(palette_rgb)
-    if palette_rgb.ndim != 2 or palette_rgb.shape[1] != 3 or len(palette_rgb) > MOST_CLASSES:
-        raise InputError(f"palette has shape {palette_rgb.shape}, expected (at most {MOST_CLASSES}, 3)")
-    table = np.zeros((MOST_CLASSES, 3), np.uint8)
+    if palette_rgb.ndim != 2 or palette_rgb.shape[1] != 3 or len(palette_rgb) > MAX_CLASSES:
+        raise InputError(f"palette has shape {palette_rgb.shape}, expected (at most {MAX_CLASSES}, 3)")
+    table = np.zeros((MAX_CLASSES, 3), np.uint8)
     table[: len(palette_rgb)] = palette_rgb[:, ::-1] if _is_bgr(color_order) else palette_rgb
     return table
 
@@ -176,21 +178,21 @@ def palette_table(palette_rgb: np.ndarray, color_order: str = "bgr") -> np.ndarr
 def prepare_interleaved(
     frame: int, frame_pitch: int, rows: int, columns: int, out: int, height: int, width: int, color_order: str = "bgr"
 ) -> Launch:
-    """Resize a frame of three bytes a pixel to the network's input.
+    """Return the launch that resizes a frame of three bytes a pixel to the network's input.
 
     Args:
-        frame: address of its first pixel.
-        frame_pitch: bytes from row to row.
-        rows: address of the table of rows, from `resize_tables`.
-        columns: address of the table of columns.
-        out: address of (height, width, 3) uint8 RGB, without gaps.
-        height: rows of the network's input.
-        width: columns of the network's input.
-        color_order: channel order of the frame, "bgr" or "rgb".
+        frame: Address of the frame's first pixel.
+        frame_pitch: Bytes from one row of the frame to the next.
+        rows: Address of the table of rows, from `resize_tables`.
+        columns: Address of the table of columns, from `resize_tables`.
+        out: Address of the result, (height, width, 3) uint8 RGB without gaps.
+        height: Rows of the network's input.
+        width: Columns of the network's input.
+        color_order: Channel order of the frame, "bgr" or "rgb".
 
     Raises:
-        InputError: an unknown order.
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        InputError: The channel order is unknown.
+        SizeError: A side is not within 1 to MAX_SIDE.
     """
     arguments = (frame, frame_pitch, int(_is_bgr(color_order)), rows, columns, out, height, width)
     return _launch("segedge_prepare_interleaved", height, width, arguments)
@@ -208,22 +210,24 @@ def prepare_nv12(
     height: int,
     width: int,
 ) -> Launch:
-    """Resize an NV12 frame to the network's input: as if OpenCV converted it and edge.preprocess resized it.
+    """Return the launch that resizes an NV12 frame to the network's input.
+
+    The result is that of OpenCV's conversion to RGB followed by the resize of edge.preprocess.
 
     Args:
-        luma: address of the first byte of Y, (h, w) uint8.
-        luma_pitch: bytes from row to row of Y.
-        chroma: address of the first pair of U and V, (h / 2, w / 2, 2) uint8.
-        chroma_pitch: bytes from row to row of pairs.
-        source_size: h and w, both even.
-        rows: address of the table of rows, from `resize_tables`.
-        columns: address of the table of columns.
-        out: address of (height, width, 3) uint8 RGB, without gaps.
-        height: rows of the network's input.
-        width: columns of the network's input.
+        luma: Address of the first byte of Y, (h, w) uint8.
+        luma_pitch: Bytes from one row of Y to the next.
+        chroma: Address of the first pair of U and V, (h / 2, w / 2, 2) uint8.
+        chroma_pitch: Bytes from one row of U and V pairs to the next.
+        source_size: Height and width of the frame in pixels, both even.
+        rows: Address of the table of rows, from `resize_tables`.
+        columns: Address of the table of columns, from `resize_tables`.
+        out: Address of the result, (height, width, 3) uint8 RGB without gaps.
+        height: Rows of the network's input.
+        width: Columns of the network's input.
 
     Raises:
-        SizeError: the frame has an odd side, or a side is not within 1 to LARGEST_SIDE.
+        SizeError: The frame has an odd side, or a side is not within 1 to MAX_SIDE.
     """
     if source_size[0] % 2 or source_size[1] % 2:
         raise SizeError(f"NV12 frame is {source_size[0]}x{source_size[1]}, expected even sides: two share a colour")
@@ -232,33 +236,35 @@ def prepare_nv12(
 
 
 def widen(pixels: int, out: int, height: int, width: int) -> Launch:
-    """Turn bytes into float32 of the same numbers: for an engine whose input is float (export/graph/float_input.py).
+    """Return the launch that converts uint8 to float32 of the same values, for an engine with float input.
+
+    Such an engine is made by export/graph/float_input.py.
 
     Args:
-        pixels: address of (height, width) uint8, without gaps.
-        out: address of (height, width) float32.
-        height: rows.
-        width: columns, of colours one by one.
+        pixels: Address of the values, (height, width) uint8 without gaps.
+        out: Address of the result, (height, width) float32.
+        height: Number of rows.
+        width: Number of columns; each channel of a pixel counts as one.
 
     Raises:
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        SizeError: A side is not within 1 to MAX_SIDE.
     """
     return _launch("segedge_widen", height, width, (pixels, out, height, width))
 
 
 def label_nodes(logits: int, logits_shape: tuple[int, int, int], winners: int, not_finite: int) -> Launch:
-    """Find the best class of every node: the first of the two steps from logits to labels.
+    """Return the launch that finds the best class of every logit node, the first of two steps to labels.
 
     Args:
-        logits: address of (classes, h, w) float32, without gaps.
-        logits_shape: classes, h and w.
-        winners: address of (h, w) uint8.
-        not_finite: address of an int32, 0 before; 1 afterwards if a logit is NaN or infinite: the labels then mean
-            nothing, as edge.postprocess says in an InputError.
+        logits: Address of the logits, (classes, h, w) float32 without gaps.
+        logits_shape: Number of classes, h and w.
+        winners: Address of the result, (h, w) uint8.
+        not_finite: Address of an int32 that is 0 before. It is 1 afterwards if a logit is NaN or infinite: the labels
+            then mean nothing, as edge.postprocess says in an InputError.
 
     Raises:
-        InputError: more than 256 classes.
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        InputError: There are more than 256 classes.
+        SizeError: A side is not within 1 to MAX_SIDE.
     """
     classes, height, width = _checked(logits_shape)
     arguments = (logits, classes, height, width, winners, not_finite)
@@ -276,22 +282,22 @@ def label_pixels(
     height: int,
     width: int,
 ) -> Launch:
-    """Label every pixel: the second step, behind `label_nodes` on the same stream.
+    """Return the launch that labels every pixel, the second step, after `label_nodes` on the same stream.
 
     Args:
-        logits: address of (classes, h, w) float32, without gaps.
-        logits_shape: classes, h and w.
-        winners: address of (h, w) uint8, from `label_nodes`.
-        rows: address of the table of rows, from `cell_table`.
-        columns: address of the table of columns.
-        labels: address of (height, width) uint8; fastest where it and the pitch are multiples of 4.
-        labels_pitch: bytes from row to row of the labels.
-        height: rows of the label map.
-        width: columns of the label map.
+        logits: Address of the logits, (classes, h, w) float32 without gaps.
+        logits_shape: Number of classes, h and w.
+        winners: Address of the best class of each node, (h, w) uint8, from `label_nodes`.
+        rows: Address of the table of rows, from `cell_table`.
+        columns: Address of the table of columns, from `cell_table`.
+        labels: Address of the result, (height, width) uint8; fastest where address and pitch are multiples of 4.
+        labels_pitch: Bytes from one row of the labels to the next.
+        height: Rows of the label map.
+        width: Columns of the label map.
 
     Raises:
-        InputError: more than 256 classes.
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        InputError: There are more than 256 classes.
+        SizeError: A side is not within 1 to MAX_SIDE.
     """
     arguments = (logits, *_checked(logits_shape), winners, rows, columns, labels, labels_pitch, height, width)
     return _launch("segedge_label_pixels", height, width, arguments, RUN_PIXELS)
@@ -309,26 +315,26 @@ def paint(
     height: int,
     width: int,
 ) -> Launch:
-    """Blend a frame with the colours of its labels, as edge.stream.overlay does below its legend.
+    """Return the launch that blends a frame with the colours of its labels, as edge.stream.overlay does.
 
-    Equal to `cv2.addWeighted` where that has a fused multiply-add, as on Jetsons and on x86 with AVX2; elsewhere
-    within one level.
+    The result equals that of `cv2.addWeighted` where that has a fused multiply-add, as on Jetsons and on x86 with AVX2;
+    elsewhere it differs by at most one level.
 
     Args:
-        frame: address of (height, width, 3) uint8.
-        frame_pitch: bytes from row to row.
-        labels: address of (height, width) uint8.
-        labels_pitch: bytes from row to row.
-        palette: address of (256, 3) uint8, from `palette_table`, in the frame's channel order.
-        alpha: share of the label's colour, 0 (frame alone) to 1 (labels alone).
-        picture: address of (height, width, 3) uint8; may be the frame itself.
-        picture_pitch: bytes from row to row.
-        height: rows.
-        width: columns.
+        frame: Address of the frame, (height, width, 3) uint8.
+        frame_pitch: Bytes from one row of the frame to the next.
+        labels: Address of the labels, (height, width) uint8.
+        labels_pitch: Bytes from one row of the labels to the next.
+        palette: Address of the colours, (256, 3) uint8 from `palette_table`, in the frame's channel order.
+        alpha: Share of the label's colour, 0 (frame alone) to 1 (labels alone).
+        picture: Address of the result, (height, width, 3) uint8; it may be the frame itself.
+        picture_pitch: Bytes from one row of the result to the next.
+        height: Rows of frame, labels and result.
+        width: Columns of frame, labels and result.
 
     Raises:
-        InputError: alpha is out of range.
-        SizeError: a side is not within 1 to LARGEST_SIDE.
+        InputError: The share `alpha` is out of range.
+        SizeError: A side is not within 1 to MAX_SIDE.
     """
     if not 0.0 <= alpha <= 1.0:
         raise InputError(f"alpha is {alpha}, expected 0 (frame alone) to 1 (colours alone)")
@@ -338,7 +344,7 @@ def paint(
 
 
 def _launch(kernel: str, height: int, width: int, arguments: tuple, run: int = 1) -> Launch:
-    """Cover an image with threads, `run` pixels of a row each."""
+    """Return a launch that covers an image with threads, each of which takes `run` pixels of a row."""
     _check_size(height, width)
     across, down = BLOCK[0] * run, BLOCK[1]
     return Launch(
@@ -351,15 +357,15 @@ def _launch(kernel: str, height: int, width: int, arguments: tuple, run: int = 1
 
 def _checked(logits_shape: tuple[int, int, int]) -> tuple[int, int, int]:
     classes, height, width = logits_shape
-    if not 1 <= classes <= MOST_CLASSES:
-        raise InputError(f"logits have {classes} classes, expected 1 to {MOST_CLASSES}: a label is one byte")
+    if not 1 <= classes <= MAX_CLASSES:
+        raise InputError(f"logits have {classes} classes, expected 1 to {MAX_CLASSES}: a label is one byte")
     _check_size(height, width)
     return classes, height, width
 
 
 def _check_size(height: int, width: int) -> None:
-    if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
-        raise SizeError(f"image is {height}x{width}, expected 1 to {LARGEST_SIDE} along each side")
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise SizeError(f"image is {height}x{width}, expected 1 to {MAX_SIDE} along each side")
 
 
 def _is_bgr(color_order: str) -> bool:

@@ -19,16 +19,16 @@ _NAMES = ("libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2")
 
 
 class Nvrtc:
-    """One loaded libnvrtc.
+    """One loaded library libnvrtc.
 
     Args:
-        library: the library; has to be of CUDA 11.1 or later.
+        library: The loaded library, of CUDA 11.1 or later.
 
     Attributes:
-        description: "NVRTC 11.8".
+        description: Name and version, such as "NVRTC 11.8".
 
     Raises:
-        BackendError: the library is too old, or is not NVRTC.
+        BackendError: The library is too old, or is not NVRTC.
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
@@ -41,17 +41,17 @@ class Nvrtc:
         self.description = f"NVRTC {major.value}.{minor.value}"
 
     def compile(self, path: Path, options: Sequence[str]) -> bytes:
-        """Compile one source file.
+        """Compile one source file into a cubin.
 
         Args:
-            path: the source.
-            options: as nvrtcCompileProgram takes them, `--gpu-architecture=sm_...` among them.
+            path: Path of the source file.
+            options: Options of nvrtcCompileProgram, `--gpu-architecture=sm_...` among them.
 
         Returns:
-            A cubin.
+            The cubin as bytes.
 
         Raises:
-            BackendError: it does not compile; with the compiler's first error.
+            BackendError: The source does not compile; the message has the compiler's first error.
         """
         program = ctypes.c_void_p()
         name = path.name.encode()
@@ -67,7 +67,7 @@ class Nvrtc:
             self._library.nvrtcDestroyProgram(ctypes.byref(program))
 
     def _read(self, program: ctypes.c_void_p, getter: str) -> bytes:
-        """Call nvrtcGet<...>Size, then nvrtcGet<...>."""
+        """Call nvrtcGet<...>Size, then nvrtcGet<...>, and return the bytes."""
         size = ctypes.c_size_t()
         self._call(f"{getter}Size", program, ctypes.byref(size))
         buffer = ctypes.create_string_buffer(size.value)
@@ -82,7 +82,7 @@ class Nvrtc:
 
 
 def find_nvrtc() -> Nvrtc | None:
-    """Return the NVRTC of this machine: the system's, else one that came with a Python package."""
+    """Return the NVRTC of this machine: that of the system, else one of a Python package; None without one."""
     for name in _candidates():
         with contextlib.suppress(OSError, BackendError):
             return Nvrtc(ctypes.CDLL(name))

@@ -1,4 +1,4 @@
-"""The memory, the launches and the events of one frame under way."""
+"""Memory, launches and events of one frame under way on the GPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge.contract import Contract
 from edge.errors import InputError
 from edge.runtime.calls import call
 from edge.runtime.cuda import launches
-from edge.runtime.cuda.context import Buffer, CudaContext, take_buffer, take_memory, upload_table
+from edge.runtime.cuda.context import Buffer, CudaContext, allocate_buffer, allocate_memory, upload_table
 from edge.runtime.cuda.graph import CudaGraph, GraphDriver
 from edge.runtime.cuda.launches import Launch
 from edge.runtime.lane import LaneRequest
@@ -25,26 +25,29 @@ COPY, UPLOAD, PREPROCESS, INFERENCE, POSTPROCESS, DOWNLOAD = (
     "postprocess",
     "download",
 )
-SPANS = {
+STAGE_EVENTS = {
     UPLOAD: ("upload begins", "uploaded"),
     PREPROCESS: ("compute begins", "prepared"),
     INFERENCE: ("prepared", "inferred"),
     POSTPROCESS: ("inferred", "labelled"),
     DOWNLOAD: ("download begins", "downloaded"),
 }
-"""Stage -> the events between which the device is at it."""
+"""Stage -> names of the events at its beginning and at its end."""
 
 ORDER_EVENTS = ("copied", "computed", "done")
-"""What another stream, or the host, waits for: the frame is on the GPU, its labels are, they are on the host."""
+"""Names of the events that another stream or the host waits for.
+
+They are recorded when the frame is on the GPU, when its labels are on the GPU, and when they are on the host.
+"""
 
 
 class Network(Protocol):
-    """What a lane knows of an engine: where it reads and writes, and how it is started.
+    """What a lane knows of an engine: its tensors, and how an inference is started.
 
     Attributes:
-        contract: input and outputs.
-        input_dtype: numpy.uint8 or numpy.float32.
-        graph_problem: why it is not to be recorded in a CUDA graph; None if it may be.
+        contract: Contract with the input and outputs of the engine.
+        input_dtype: Data type of the input, numpy.uint8 or numpy.float32.
+        graph_problem: Reason why the engine cannot be recorded in a CUDA graph; None if it can.
     """
 
     contract: Contract
@@ -52,27 +55,27 @@ class Network(Protocol):
     graph_problem: str | None
 
     def enqueue(self, addresses: dict[str, int], stream: Any, batch: int = 1) -> None:
-        """Put one inference on a stream.
+        """Enqueue one inference on a stream.
 
         Args:
-            addresses: tensor -> where it lies on the GPU.
-            stream: of pycuda.
-            batch: frames.
+            addresses: Tensor name -> address in the GPU's memory.
+            stream: pycuda stream on which the inference is enqueued.
+            batch: Number of frames in the input.
         """
 
-    def renew(self) -> None:
-        """Start afresh behind a capture that failed, where no recorded frame would be lost by that."""
+    def renew_execution(self) -> None:
+        """Create a new execution context after a failed capture, unless a recorded frame needs the old one."""
 
 
 @dataclass(frozen=True)
 class Scratch:
-    """What all frames of a lane share.
+    """Memory of the GPU that all frames of a lane share.
 
     Attributes:
-        tables: of both resizes and the palette, name -> address.
-        prepared: address of the resized frame.
-        addresses: tensor of the network -> where it lies.
-        winners: address of the best class of each node.
+        tables: Table name -> address, for the tables of both resizes and the palette.
+        prepared: Address of the resized frame, (height, width, 3) uint8.
+        addresses: Tensor name of the network -> address.
+        winners: Address of the best class of each logit node, (h, w) uint8.
     """
 
     tables: dict[str, int]
@@ -83,21 +86,21 @@ class Scratch:
 
 @dataclass
 class Slot:
-    """What one frame under way needs.
+    """Everything that one frame under way needs for itself.
 
     Attributes:
-        frame: the camera's, as it came.
-        labels: the label map.
-        not_finite: (1,) int32, not 0 where a logit was NaN or infinite.
-        outputs: those that are wanted on the host.
-        picture: frame and colours; None without a blend.
-        before: kernels in front of the network.
-        copies: (target, source, bytes) of the outputs that are wanted, on the GPU.
-        after: kernels behind it.
-        events: by name: those of SPANS tell the time, ORDER_EVENTS what has to come first.
-        downloads: what is copied to the host.
-        graph: everything that was recorded of it; None without.
-        copy_ns: how long the host took to copy the frame.
+        frame: Camera frame as it came.
+        labels: Label map of the frame.
+        not_finite: (1,) int32, which is not 0 where a logit was NaN or infinite.
+        outputs: Outputs of the network that are copied to the host, by name.
+        picture: Frame blended with the colours of its labels; None without a blend.
+        preprocess: Kernels that run before the network.
+        device_copies: Copies on the GPU of the wanted outputs: (target address, source address, bytes).
+        postprocess: Kernels that run after the network.
+        events: Events by name: those of STAGE_EVENTS measure time, those of ORDER_EVENTS keep the order of streams.
+        downloads: Buffers that are copied to the host.
+        graph: CUDA graph of the frame's work; None where it could not be recorded.
+        copy_ns: Time in nanoseconds in which the host copied the frame into page-locked memory.
     """
 
     frame: Buffer
@@ -105,9 +108,9 @@ class Slot:
     not_finite: Buffer
     outputs: dict[str, Buffer]
     picture: Buffer | None
-    before: tuple[Launch, ...]
-    copies: tuple[tuple[int, int, int], ...]
-    after: tuple[Launch, ...]
+    preprocess: tuple[Launch, ...]
+    device_copies: tuple[tuple[int, int, int], ...]
+    postprocess: tuple[Launch, ...]
     events: dict[str, Any]
     downloads: list[Buffer]
     graph: CudaGraph | None = None
@@ -115,28 +118,28 @@ class Slot:
 
 
 def frame_size(request: LaneRequest) -> tuple[int, int]:
-    """Return rows and columns of the frames, in pixels."""
+    """Return height and width of a request's frames, in pixels."""
     rows, columns = request.frame_shape[:2]
     return (rows * 2 // 3, columns) if request.color_order == "nv12" else (rows, columns)
 
 
-def take_scratch(context: CudaContext, held: ResourceStack, network: Network, request: LaneRequest) -> Scratch:
-    """Take what all frames of a lane share: they are computed one after another, on one stream.
+def allocate_scratch(context: CudaContext, resources: ResourceStack, network: Network, request: LaneRequest) -> Scratch:
+    """Allocate what all frames of a lane share: they are computed one after another, on one stream.
 
     Args:
-        context: current.
-        held: what gives it back.
-        network: the engine.
-        request: what the lane is for.
+        context: CUDA context, which is current.
+        resources: Stack that frees the memory.
+        network: Engine that labels the frames.
+        request: Sizes, format and depth of the lane.
 
     Raises:
-        InputError: a blend does not go with the frames.
+        InputError: The blend does not go with the format or size of the frames.
     """
     contract = network.contract
-    tables = _upload_tables(context, held, contract, request)
+    tables = _upload_tables(context, resources, contract, request)
 
     def memory(name: str, size_bytes: int) -> int:
-        return int(take_memory(context, held, name, size_bytes))
+        return int(allocate_memory(context, resources, name, size_bytes))
 
     addresses = {
         name: memory(f"tensor {name}", int(np.prod(shape)) * 4) for name, shape in contract.output_shapes.items()
@@ -150,9 +153,9 @@ def take_scratch(context: CudaContext, held: ResourceStack, network: Network, re
 
 
 def _upload_tables(
-    context: CudaContext, held: ResourceStack, contract: Contract, request: LaneRequest
+    context: CudaContext, resources: ResourceStack, contract: Contract, request: LaneRequest
 ) -> dict[str, int]:
-    """Put the tables of both resizes and the palette into the GPU's memory; return name -> address."""
+    """Copy the tables of both resizes and the palette to the GPU; return table name -> address."""
     size = frame_size(request)
     rows, columns = launches.resize_tables(size, contract.height, contract.width)
     _, logit_height, logit_width = contract.output_shape[1:]
@@ -166,47 +169,47 @@ def _upload_tables(
         if request.color_order == "nv12" or size != (request.height, request.width):
             raise InputError("a blend needs labels of the frame's size, and a frame of three bytes a pixel")
         tables["palette"] = launches.palette_table(request.blend.palette_rgb, request.color_order)
-    return {name: upload_table(context, held, name, table) for name, table in tables.items()}
+    return {name: upload_table(context, resources, name, table) for name, table in tables.items()}
 
 
-def take_slot(
+def allocate_slot(
     context: CudaContext,
-    held: ResourceStack,
+    resources: ResourceStack,
     network: Network,
     request: LaneRequest,
     scratch: Scratch,
     number: int,
     graphs: GraphDriver | None,
 ) -> Slot:
-    """Take everything that one frame under way needs for itself.
+    """Allocate everything that one frame under way needs for itself.
 
     Args:
-        context: current.
-        held: what gives it back.
-        network: the engine.
-        request: what the lane is for.
-        scratch: what the slots share.
-        number: of the slot.
-        graphs: makes events that work in a graph; None for those of pycuda.
+        context: CUDA context, which is current.
+        resources: Stack that frees memory and events.
+        network: Engine that labels the frames.
+        request: Sizes, format and depth of the lane.
+        scratch: Memory that the slots share.
+        number: Number of the slot, from 0.
+        graphs: Driver that creates events which work in a graph; None for events of pycuda.
     """
     contract = network.contract
 
     def buffer(name: str, shape: tuple[int, ...], dtype: Any) -> Buffer:
-        return take_buffer(context, held, f"{name} {number}", shape, dtype)
+        return allocate_buffer(context, resources, f"{name} {number}", shape, dtype)
 
     frame = buffer("frame", request.frame_shape, np.uint8)
     labels = buffer("labels", (request.height, request.width), np.uint8)
     not_finite = buffer("not finite", (1,), np.int32)
     picture = buffer("picture", request.frame_shape, np.uint8) if request.blend is not None else None
     outputs = {name: buffer(f"output {name}", contract.output_shapes[name], np.float32) for name in request.outputs}
-    before = [_prepare(request, contract, frame.address, scratch)]
+    preprocess = [_prepare(request, contract, frame.address, scratch)]
     network_input = scratch.addresses[contract.input_name]
     if network_input != scratch.prepared:
-        before.append(launches.widen(scratch.prepared, network_input, contract.height, 3 * contract.width))
-    after = _label(request, contract, scratch, labels, not_finite)
+        preprocess.append(launches.widen(scratch.prepared, network_input, contract.height, 3 * contract.width))
+    postprocess = _label(request, contract, scratch, labels, not_finite)
     if picture is not None:
         pitch = 3 * request.width
-        after.append(
+        postprocess.append(
             launches.paint(
                 frame.address,
                 pitch,
@@ -226,29 +229,31 @@ def take_slot(
         not_finite=not_finite,
         outputs=outputs,
         picture=picture,
-        before=tuple(before),
-        copies=tuple((output.address, scratch.addresses[name], output.host.nbytes) for name, output in outputs.items()),
-        after=tuple(after),
-        events=_take_events(context, held, number, graphs, request.depth),
+        preprocess=tuple(preprocess),
+        device_copies=tuple(
+            (output.address, scratch.addresses[name], output.host.nbytes) for name, output in outputs.items()
+        ),
+        postprocess=tuple(postprocess),
+        events=_create_events(context, resources, number, graphs, request.depth),
         downloads=[labels, not_finite, *outputs.values(), *([picture] if picture is not None else [])],
     )
 
 
-def _take_events(
-    context: CudaContext, held: ResourceStack, number: int, graphs: GraphDriver | None, depth: int
+def _create_events(
+    context: CudaContext, resources: ResourceStack, number: int, graphs: GraphDriver | None, depth: int
 ) -> dict[str, Any]:
     driver = context.driver
     events: dict[str, Any] = {}
-    for name in dict.fromkeys(name for span in SPANS.values() for name in span):
+    for name in dict.fromkeys(name for span in STAGE_EVENTS.values() for name in span):
         if graphs is None:
-            events[name] = held.hold(f"event {name} {number}", call("pycuda.driver.Event", driver.Event))
+            events[name] = resources.push(f"event {name} {number}", call("pycuda.driver.Event", driver.Event))
         else:
             made = graphs.make_event()
-            events[name] = held.hold(f"event {name} {number}", made, ("cuEventDestroy", lambda event: event.free))
+            events[name] = resources.push(f"event {name} {number}", made, ("cuEventDestroy", lambda event: event.free))
     # With one frame under way the host waits busily, for the least latency; with several it has time, and sleeps.
     for name in ORDER_EVENTS:
         flags = driver.event_flags.DISABLE_TIMING | (driver.event_flags.BLOCKING_SYNC if depth > 1 else 0)
-        events[name] = held.hold(f"event {name} {number}", call("pycuda.driver.Event", driver.Event, flags))
+        events[name] = resources.push(f"event {name} {number}", call("pycuda.driver.Event", driver.Event, flags))
     return events
 
 

@@ -9,7 +9,7 @@ import pytest
 import edge.bench.measure as measure
 from edge.accuracy import measure_accuracy
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
-from edge.bench.measure import MOST_DISTINCT_FRAMES, BenchSettings, run_benchmark
+from edge.bench.measure import MAX_DISTINCT_FRAMES, BenchSettings, run_benchmark
 from edge.bench.percentiles import summarise
 from edge.datasets import open_dataset
 from edge.errors import DatasetError, InputError
@@ -175,10 +175,10 @@ def test_frames_reach_the_network_as_they_were_in_rgb(contract, card):
 
 
 def test_no_more_frames_are_held_than_the_most(contract, card):
-    frames = MadeFrames(MOST_DISTINCT_FRAMES + 20)
+    frames = MadeFrames(MAX_DISTINCT_FRAMES + 20)
     record = run_benchmark(CountingRunner(contract), card, frames, QUICK)
-    assert frames.was_read == list(range(MOST_DISTINCT_FRAMES))
-    assert record.distinct_frames == MOST_DISTINCT_FRAMES
+    assert frames.was_read == list(range(MAX_DISTINCT_FRAMES))
+    assert record.distinct_frames == MAX_DISTINCT_FRAMES
     assert (record.frame_height, record.frame_width, record.input) == (20, 44, "made frames")
 
 

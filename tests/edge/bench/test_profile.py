@@ -16,7 +16,7 @@ from edge.bench.profile_page import write_profile_page
 from edge.bench.profile_record import PROFILE_FILE, ProfileRecord, by_cost, kind_totals, sum_sentence
 from edge.bench.profile_text import profile_lines
 from edge.errors import BackendError, InputError
-from edge.frames import SomeFrames, SyntheticFrames
+from edge.frames import FrameSubset, SyntheticFrames
 from edge.records import read_record
 from edge.runtime import open_engine
 from edge.runtime.layer_time import LayerTime
@@ -189,7 +189,7 @@ def test_no_time_at_all_and_no_frames_are_errors(card):
     with pytest.raises(InputError, match="in 0 runs"):
         profile_of(card, LAYERS, runs=0)
     with pytest.raises(InputError, match="no frames to profile with"):
-        run_profile(Scripted(LAYERS), card, SomeFrames(SyntheticFrames(1, 64, 64, seed=5), []), 1)
+        run_profile(Scripted(LAYERS), card, FrameSubset(SyntheticFrames(1, 64, 64, seed=5), []), 1)
 
 
 def test_command_prints_and_keeps_what_it_measured(make_engine, tmp_path, capsys):

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from edge.doctor import Surroundings
+from edge.doctor import MachineProbe
 from edge.doctor.machine_probe import Answer
 from edge.runtime.cuda_driver import Gpu
 
@@ -45,9 +45,9 @@ def answer_of(opencv: str = "4.5.4 True", failing: dict[str, str] | None = None)
     return ask
 
 
-def machine(root: Path, python: str, gpu: Gpu | None, folders: list[Path], **changes: object) -> Surroundings:
+def machine(root: Path, python: str, gpu: Gpu | None, folders: list[Path], **changes: object) -> MachineProbe:
     root.mkdir(parents=True, exist_ok=True)
-    made = Surroundings(root, tuple(folders), python, gpu, answer_of(), 100 * GIB, frozenset({1000, 990}), False)
+    made = MachineProbe(root, tuple(folders), python, gpu, answer_of(), 100 * GIB, frozenset({1000, 990}), False)
     return dataclasses.replace(made, **changes)
 
 
@@ -64,7 +64,7 @@ def jetson(
     gpu: Gpu,
     devfreq: str,
     modes: str,
-) -> Surroundings:
+) -> MachineProbe:
     """A Jetson with everything installed, in its fastest mode, its clocks pinned, jtop running."""
     write(root, "proc/device-tree/model", model + "\x00")
     write(root, "etc/nv_tegra_release", release)
@@ -102,7 +102,7 @@ ORIN_MODES = "< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=3 NAME=MODE_50W >
 THOR_MODES = "< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=1 NAME=120W >\n< PM_CONFIG DEFAULT=1 >\n"
 
 
-def xavier(root: Path) -> Surroundings:
+def xavier(root: Path) -> MachineProbe:
     """AGX Xavier with JetPack 5.1.2."""
     return jetson(
         root,
@@ -119,7 +119,7 @@ def xavier(root: Path) -> Surroundings:
     )
 
 
-def orin(root: Path) -> Surroundings:
+def orin(root: Path) -> MachineProbe:
     """AGX Orin with JetPack 6.2."""
     return jetson(
         root,
@@ -136,7 +136,7 @@ def orin(root: Path) -> Surroundings:
     )
 
 
-def thor(root: Path) -> Surroundings:
+def thor(root: Path) -> MachineProbe:
     """AGX Thor with JetPack 7.0."""
     return jetson(
         root,
@@ -153,7 +153,7 @@ def thor(root: Path) -> Surroundings:
     )
 
 
-def workstation(root: Path, gpu: Gpu | None = None, packages: tuple[tuple[str, str], ...] = ()) -> Surroundings:
+def workstation(root: Path, gpu: Gpu | None = None, packages: tuple[tuple[str, str], ...] = ()) -> MachineProbe:
     """A workstation with OpenCV, and the packages given."""
     write(root, "proc/meminfo", "MemTotal:       32000000 kB\nSwapTotal:             0 kB\n")
     folder = root / "venv/lib/python3.11/site-packages"

@@ -19,8 +19,8 @@ from tests.edge.doctor.machines import GIB, JETSONS, answer_of, debian, install,
 A_GPU = Gpu("NVIDIA RTX A4000", "8.6")
 
 
-def finding_of(surroundings, name):
-    return {finding.name: finding for finding in examine(surroundings).findings}[name]
+def finding_of(probe, name):
+    return {finding.name: finding for finding in examine(probe).findings}[name]
 
 
 @pytest.mark.parametrize("name", JETSONS)
@@ -108,70 +108,70 @@ def test_workstation_without_gpu_and_onnxruntime_cannot_run_engines(tmp_path):
 
 
 def test_card_whose_driver_does_not_answer_is_told_and_other_cards_are_not(tmp_path):
-    surroundings = workstation(tmp_path, packages=(("onnxruntime", "1.20.0"),))
+    probe = workstation(tmp_path, packages=(("onnxruntime", "1.20.0"),))
     card = "sys/bus/pci/devices/0000:01:00.0"
     for vendor, kind in (("0x8086", "0x030000"), ("0x10de", "0x040300")):  # another maker's card, a sound device
         write(tmp_path, f"{card}/vendor", f"{vendor}\n")
         write(tmp_path, f"{card}/class", f"{kind}\n")
-        assert finding_of(surroundings, "GPU").status == NOT_HERE
+        assert finding_of(probe, "GPU").status == NOT_HERE
     write(tmp_path, f"{card}/class", "0x030000\n")
-    assert finding_of(surroundings, "GPU").status == ADVICE
-    assert examine(surroundings).can_run_engines
+    assert finding_of(probe, "GPU").status == ADVICE
+    assert examine(probe).can_run_engines
 
 
 def test_workstation_with_gpu_may_do_without_tensorrt_if_onnxruntime_is_there(tmp_path):
-    surroundings = workstation(tmp_path, A_GPU, (("onnxruntime", "1.20.0"),))
-    assert examine(surroundings).can_run_engines
-    assert finding_of(surroundings, "TensorRT for Python").status == ADVICE
-    assert finding_of(surroundings, "TensorRT for Python").mend == "pip install tensorrt"
+    probe = workstation(tmp_path, A_GPU, (("onnxruntime", "1.20.0"),))
+    assert examine(probe).can_run_engines
+    assert finding_of(probe, "TensorRT for Python").status == ADVICE
+    assert finding_of(probe, "TensorRT for Python").mend == "pip install tensorrt"
 
 
 def test_workstation_with_gpu_needs_one_of_the_two(tmp_path):
-    surroundings = workstation(tmp_path, A_GPU)
-    assert not examine(surroundings).can_run_engines
-    assert finding_of(surroundings, "pycuda").status == MISSING
+    probe = workstation(tmp_path, A_GPU)
+    assert not examine(probe).can_run_engines
+    assert finding_of(probe, "pycuda").status == MISSING
 
 
 def test_workstation_with_gpu_and_tensorrt_may_do_without_onnxruntime(tmp_path):
     packages = (("tensorrt", "10.3.0"), ("tensorrt-cu12-libs", "10.3.0"), ("pycuda", "2024.1"))
-    surroundings = workstation(tmp_path, A_GPU, packages)
-    assert examine(surroundings).can_run_engines
-    assert finding_of(surroundings, "ONNX Runtime").status == ADVICE
+    probe = workstation(tmp_path, A_GPU, packages)
+    assert examine(probe).can_run_engines
+    assert finding_of(probe, "ONNX Runtime").status == ADVICE
 
 
 def test_fresh_board_without_jetpack_is_told_to_install_it(tmp_path):
-    surroundings = xavier(tmp_path)
+    probe = xavier(tmp_path)
     shutil.rmtree(tmp_path / "usr/local/cuda")
     shutil.rmtree(tmp_path / "usr/lib/python3.8/dist-packages/tensorrt")
     shutil.rmtree(tmp_path / "usr/lib/python3.8/dist-packages/tensorrt-8.5.2.2.dist-info")
     debian(tmp_path, nvidia_l4t_core="35.4.1-20230801124926")
-    assert not examine(surroundings).can_run_engines
-    jetpack = finding_of(surroundings, "JetPack")
+    assert not examine(probe).can_run_engines
+    jetpack = finding_of(probe, "JetPack")
     assert jetpack.status == ADVICE
     assert "5.1.2" in jetpack.found
     assert jetpack.mend == "sudo apt update && sudo apt install nvidia-jetpack"
-    assert finding_of(surroundings, "TensorRT library").status == MISSING
-    assert finding_of(surroundings, "TensorRT for Python").mend.endswith("apt install python3-libnvinfer")
-    assert finding_of(surroundings, "CUDA").status == ADVICE
+    assert finding_of(probe, "TensorRT library").status == MISSING
+    assert finding_of(probe, "TensorRT for Python").mend.endswith("apt install python3-libnvinfer")
+    assert finding_of(probe, "CUDA").status == ADVICE
 
 
 def test_release_is_read_from_the_package_where_the_file_is_not(tmp_path):
-    surroundings = xavier(tmp_path)
+    probe = xavier(tmp_path)
     (tmp_path / "etc/nv_tegra_release").unlink()
     debian(tmp_path, nvidia_l4t_core="35.4.1-20230801124926")
-    assert finding_of(surroundings, "Linux for Tegra").found == "35.4.1"
+    assert finding_of(probe, "Linux for Tegra").found == "35.4.1"
 
 
 def test_release_before_jetpack_5_is_refused(tmp_path):
-    surroundings = xavier(tmp_path)
+    probe = xavier(tmp_path)
     write(tmp_path, "etc/nv_tegra_release", "# R32 (release), REVISION: 7.1, GCID: 29818004, BOARD: t186ref\n")
-    assert finding_of(surroundings, "Linux for Tegra").status == MISSING
+    assert finding_of(probe, "Linux for Tegra").status == MISSING
 
 
 def test_environment_that_hides_the_systems_packages_is_told_how_it_is_made_right(tmp_path):
-    surroundings = dataclasses.replace(xavier(tmp_path), package_folders=(tmp_path / "venv",), ask_python=no_opencv)
+    probe = dataclasses.replace(xavier(tmp_path), package_folders=(tmp_path / "venv",), ask_python=no_opencv)
     for name in ("TensorRT for Python", "OpenCV"):
-        finding = finding_of(surroundings, name)
+        finding = finding_of(probe, name)
         assert finding.status == MISSING
         assert "hidden from this environment" in finding.found
         assert "--system-site-packages" in finding.mend
@@ -188,19 +188,19 @@ def test_another_python_than_jetpacks_is_told(tmp_path):
 
 
 def test_gpu_that_the_driver_does_not_show_is_missing_on_a_jetson(tmp_path):
-    surroundings = dataclasses.replace(orin(tmp_path), gpu=None)
-    assert finding_of(surroundings, "GPU").status == MISSING
-    assert "usermod -aG video,render" in finding_of(surroundings, "GPU").mend
+    probe = dataclasses.replace(orin(tmp_path), gpu=None)
+    assert finding_of(probe, "GPU").status == MISSING
+    assert "usermod -aG video,render" in finding_of(probe, "GPU").mend
     write(tmp_path, ".dockerenv", "")
-    assert "--runtime nvidia" in finding_of(surroundings, "GPU").mend
+    assert "--runtime nvidia" in finding_of(probe, "GPU").mend
 
 
 @pytest.mark.parametrize("module", ["tensorrt", "pycuda.driver"])
 def test_package_that_cannot_be_loaded_is_missing_with_the_reason(module, tmp_path):
     reason = "ImportError: libcudnn.so.8: cannot open shared object file"
-    surroundings = dataclasses.replace(xavier(tmp_path), ask_python=answer_of(failing={module: reason}))
+    probe = dataclasses.replace(xavier(tmp_path), ask_python=answer_of(failing={module: reason}))
     name = "pycuda" if module == "pycuda.driver" else "TensorRT for Python"
-    finding = finding_of(surroundings, name)
+    finding = finding_of(probe, name)
     assert finding.status == MISSING
     assert reason in finding.found
     assert finding.mend
@@ -216,30 +216,30 @@ def test_package_that_cannot_be_loaded_is_missing_with_the_reason(module, tmp_pa
     ],
 )
 def test_kernels_are_compiled_by_nvcc_or_nvrtc_and_without_both_that_is_told(path, tmp_path):
-    surroundings = orin(tmp_path)
-    assert finding_of(surroundings, "kernel compiler").found == "nvcc"
+    probe = orin(tmp_path)
+    assert finding_of(probe, "kernel compiler").found == "nvcc"
     (tmp_path / "usr/local/cuda/bin/nvcc").unlink()
-    finding = finding_of(surroundings, "kernel compiler")
+    finding = finding_of(probe, "kernel compiler")
     assert (finding.status, finding.found) == (ADVICE, "neither nvcc nor NVRTC")
     assert finding.mend == "sudo apt update && sudo apt install nvidia-jetpack"
-    assert examine(surroundings).can_run_engines
+    assert examine(probe).can_run_engines
     write(tmp_path, path, "")
-    assert (finding_of(surroundings, "kernel compiler").status, finding_of(surroundings, "kernel compiler").found) == (
+    assert (finding_of(probe, "kernel compiler").status, finding_of(probe, "kernel compiler").found) == (
         OK,
         "NVRTC",
     )
 
 
 def test_tensorrt_older_than_the_floor_is_missing(tmp_path):
-    surroundings = xavier(tmp_path)
+    probe = xavier(tmp_path)
     debian(tmp_path, libnvinfer8="8.4.1-1+cuda11.4")
-    assert finding_of(surroundings, "TensorRT library").status == MISSING
+    assert finding_of(probe, "TensorRT library").status == MISSING
 
 
 def test_binding_of_another_version_than_the_library_is_told(tmp_path):
-    surroundings = orin(tmp_path)
+    probe = orin(tmp_path)
     install(tmp_path / "usr/local/lib/python3.10/dist-packages", "tensorrt", "10.7.0")
-    finding = finding_of(surroundings, "TensorRT for Python")
+    finding = finding_of(probe, "TensorRT for Python")
     assert finding.status == ADVICE
     assert finding.found == "10.7.0, the library is 10.3.0.30"
 
@@ -258,9 +258,9 @@ def test_no_question_makes_an_object_of_tensorrt(tmp_path):
 
 
 def test_wheel_of_opencv_that_hides_jetpacks_is_told_by_name(tmp_path):
-    surroundings = dataclasses.replace(orin(tmp_path), ask_python=answer_of("4.10.0 False"))
+    probe = dataclasses.replace(orin(tmp_path), ask_python=answer_of("4.10.0 False"))
     install(tmp_path / "usr/local/lib/python3.10/dist-packages", "opencv-python", "4.10.0", "cv2")
-    finding = finding_of(surroundings, "GStreamer in OpenCV")
+    finding = finding_of(probe, "GStreamer in OpenCV")
     assert finding.status == ADVICE
     assert finding.mend.startswith("pip uninstall opencv-python && ")
 
@@ -273,72 +273,70 @@ def test_wheel_of_opencv_that_hides_jetpacks_is_told_by_name(tmp_path):
     ],
 )
 def test_opencv_that_cannot_be_loaded_is_missing_with_its_own_cure(reason, mend, tmp_path):
-    surroundings = dataclasses.replace(orin(tmp_path), ask_python=answer_of(failing={"cv2": reason}))
-    finding = finding_of(surroundings, "OpenCV")
+    probe = dataclasses.replace(orin(tmp_path), ask_python=answer_of(failing={"cv2": reason}))
+    finding = finding_of(probe, "OpenCV")
     assert finding.status == MISSING
     assert reason in finding.found
     assert mend in finding.mend
-    assert finding_of(surroundings, "GStreamer in OpenCV").status == NOT_HERE
+    assert finding_of(probe, "GStreamer in OpenCV").status == NOT_HERE
 
 
 def test_jtop_client_and_service_of_other_versions_are_told(tmp_path):
-    surroundings = orin(tmp_path)
+    probe = orin(tmp_path)
     folder = tmp_path / "home/venv/lib"
     install(folder, "jetson-stats", "7.2.2", "jtop")
-    finding = finding_of(
-        dataclasses.replace(surroundings, package_folders=(folder, *surroundings.package_folders)), "jtop service"
-    )
+    finding = finding_of(dataclasses.replace(probe, package_folders=(folder, *probe.package_folders)), "jtop service")
     assert finding.status == ADVICE
     assert finding.found == "4.3.2, the client is 7.2.2"
     assert finding.mend == "pip install 'jetson-stats==4.3.2'"
 
 
 def test_service_in_an_environment_of_its_own_is_found_by_its_script(tmp_path):
-    surroundings = orin(tmp_path)
+    probe = orin(tmp_path)
     write(tmp_path, "etc/systemd/system/jtop.service", "[Service]\nExecStart=/opt/jtop/bin/jtop --force\n")
     write(tmp_path, "opt/jtop/bin/jtop", "#!/opt/jtop/bin/python3\n")
     install(tmp_path / "opt/jtop/lib/python3.10/site-packages", "jetson-stats", "7.2.2", "jtop")
-    assert finding_of(surroundings, "jtop service").found == "7.2.2, the client is 4.3.2"
+    assert finding_of(probe, "jtop service").found == "7.2.2, the client is 4.3.2"
 
 
 def test_service_that_does_not_run_and_user_outside_its_group_are_told(tmp_path):
-    surroundings = orin(tmp_path)
-    outside = dataclasses.replace(surroundings, group_ids=frozenset({1000}))
+    probe = orin(tmp_path)
+    outside = dataclasses.replace(probe, group_ids=frozenset({1000}))
     assert "usermod -aG jtop" in finding_of(outside, "jtop service").mend
     assert finding_of(dataclasses.replace(outside, is_root=True), "jtop service").status == OK
     (tmp_path / "run/jtop.sock").unlink()
-    assert finding_of(surroundings, "jtop service").mend == "sudo systemctl restart jtop"
+    assert finding_of(probe, "jtop service").mend == "sudo systemctl restart jtop"
     (tmp_path / "etc/systemd/system/jtop.service").unlink()
-    assert "pip3 install -U jetson-stats" in finding_of(surroundings, "jtop service").mend
+    assert "pip3 install -U jetson-stats" in finding_of(probe, "jtop service").mend
 
 
 def test_limited_power_mode_is_told_with_the_number_of_the_fastest(tmp_path):
-    surroundings = xavier(tmp_path)
+    probe = xavier(tmp_path)
     write(tmp_path, "var/lib/nvpmodel/status", "pmode:0002")
-    finding = finding_of(surroundings, "power mode")
+    finding = finding_of(probe, "power mode")
     assert (finding.status, finding.found) == (ADVICE, "MODE_15W (2)")
     assert finding.mend == "sudo nvpmodel -m 0"
     (tmp_path / "var/lib/nvpmodel/status").unlink()  # before the first change the default of the file holds
-    assert finding_of(surroundings, "power mode").found == "MODE_15W (2)"
+    assert finding_of(probe, "power mode").found == "MODE_15W (2)"
 
 
 @pytest.mark.parametrize(
     "path", ["sys/devices/system/cpu/cpu1/cpufreq/scaling_min_freq", "sys/class/devfreq/17000000.gv11b/min_freq"]
 )
 def test_clock_that_may_fall_is_told(path, tmp_path):
-    surroundings = xavier(tmp_path)
-    assert finding_of(surroundings, "clocks").found == "pinned"
+    probe = xavier(tmp_path)
+    assert finding_of(probe, "clocks").found == "pinned"
     write(tmp_path, path, "115200\n")
-    finding = finding_of(surroundings, "clocks")
+    finding = finding_of(probe, "clocks")
     assert (finding.status, finding.found, finding.mend) == (ADVICE, "1 of 3 float", "sudo jetson_clocks")
 
 
 def test_swap_in_memory_makes_no_room_for_a_build(tmp_path):
-    surroundings = xavier(tmp_path)
+    probe = xavier(tmp_path)
     write(tmp_path, "proc/meminfo", "MemTotal:        6000000 kB\nSwapTotal:       8000000 kB\n")
-    assert finding_of(surroundings, "swap").status == ADVICE
+    assert finding_of(probe, "swap").status == ADVICE
     write(tmp_path, "proc/swaps", "Filename Type Size Used Priority\n/swapfile file 8000000 0 -2\n")
-    assert finding_of(surroundings, "swap").status == OK
+    assert finding_of(probe, "swap").status == OK
 
 
 def test_little_room_on_the_disk_is_told(tmp_path):
@@ -357,10 +355,10 @@ def test_report_round_trips_through_json(tmp_path):
 
 
 def test_text_has_each_finding_with_its_command_on_a_line_of_its_own(tmp_path):
-    surroundings = xavier(tmp_path)
+    probe = xavier(tmp_path)
     write(tmp_path, "var/lib/nvpmodel/status", "pmode:0002")
-    text = describe(examine(surroundings))
-    for finding in examine(surroundings).findings:
+    text = describe(examine(probe))
+    for finding in examine(probe).findings:
         assert f"{finding.name} " in text
     assert "mend: sudo nvpmodel -m 0" in [line.strip() for line in text.splitlines()]
     assert text.endswith("Engines can run here. 1 finding with advice.")
@@ -368,8 +366,8 @@ def test_text_has_each_finding_with_its_command_on_a_line_of_its_own(tmp_path):
 
 @pytest.mark.parametrize(("packages", "code"), [((("onnxruntime", "1.20.0"),), 0), ((), 1)])
 def test_exit_code_says_whether_engines_can_run(packages, code, tmp_path, monkeypatch, capsys):
-    surroundings = workstation(tmp_path, packages=packages)
-    monkeypatch.setattr("edge.doctor.cli.this_machine", lambda folder: surroundings)
+    probe = workstation(tmp_path, packages=packages)
+    monkeypatch.setattr("edge.doctor.cli.probe_this_machine", lambda folder: probe)
     assert main(["--json"]) == code
     printed = json.loads(capsys.readouterr().out)
     assert printed["can_run_engines"] is (code == 0)

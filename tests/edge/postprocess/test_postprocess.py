@@ -9,7 +9,7 @@ import pytest
 import edge.postprocess as postprocess
 from edge.errors import BackendError, InputError
 from edge.postprocess import COORDINATE_RULES, LabelUpsampler, reference_labels, upsample_argmax
-from edge.postprocess.bilinear import LARGEST_SIDE, axis_cells
+from edge.postprocess.bilinear import MAX_SIDE, axis_cells
 from edge.postprocess.native.build import load_library, unavailable_reason
 
 
@@ -324,7 +324,7 @@ class TestRefusals:
         upsampler = LabelUpsampler(3, 4, 5, 32, 40)
         refused(lambda: upsampler(np.zeros((3, 5, 4), np.float32)), "(3, 5, 4)", "(3, 4, 5)")
 
-    @pytest.mark.parametrize(("height", "width"), [(0, 4), (4, 0), (-1, 4), (4, LARGEST_SIDE + 1), (2.5, 4)])
+    @pytest.mark.parametrize(("height", "width"), [(0, 4), (4, 0), (-1, 4), (4, MAX_SIDE + 1), (2.5, 4)])
     def test_impossible_sizes(self, height, width):
         refused(lambda: upsample_argmax(np.zeros((3, 2, 2), np.float32), height, width))
 

@@ -1,4 +1,8 @@
-"""A stand-in for pycuda whose memory is the host's, and which complains of what a real GPU would not forgive."""
+"""A stand-in for pycuda whose memory is the host's, and which complains of what a real GPU would not forgive.
+
+Kernels and most copies are done at once, but a copy to the host is as late as CUDA allows: the host sees it only after
+it has waited for the stream, or for an event behind the copy. So a missing wait gives the labels of an older frame.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,29 @@ from edge.runtime.cuda import Launch
 from tests.edge.runtime.cuda_ledger import CudaError, Gpu
 
 
+class Download:
+    """A copy to the host that was enqueued; the host sees it from `arrive` on."""
+
+    def __init__(self, target: np.ndarray, source: int) -> None:
+        # What is in front of the copy is done already, and what comes behind it on its stream must not change it.
+        self._target, self._data = target, ctypes.string_at(source, target.nbytes)
+        self.has_arrived = False
+
+    def arrive(self) -> None:
+        if not self.has_arrived:
+            self.has_arrived = True
+            ctypes.memmove(self._target.ctypes.data, self._data, len(self._data))
+            self._target = None
+
+
 def make_pycuda(gpu: Gpu) -> types.ModuleType:
     """Return a module pycuda with its `driver`."""
     pycuda, driver = types.ModuleType("pycuda"), types.ModuleType("pycuda.driver")
     pycuda.driver = driver
+
+    def arrive(downloads):
+        for download in downloads:
+            download.arrive()
 
     class Context:
         def __init__(self):
@@ -60,12 +83,16 @@ def make_pycuda(gpu: Gpu) -> types.ModuleType:
         def __init__(self):
             gpu.reach("pycuda.driver.Stream")
             gpu.born("stream", self)
+            self._downloads = []
 
         def synchronize(self):
             gpu.reach("Stream.synchronize")
+            arrive(self._downloads)
+            self._downloads = []
 
         def wait_for_event(self, event):
             gpu.reach("Stream.wait_for_event")
+            self._downloads += event._downloads
 
     class Event:
         handle = 4712
@@ -74,14 +101,19 @@ def make_pycuda(gpu: Gpu) -> types.ModuleType:
             gpu.reach("pycuda.driver.Event")
             gpu.born("event", self)
             self._time = None
+            self._downloads = []
 
         def record(self, stream):
             gpu.reach("Event.record")
             gpu.clock_ms += 1.0
             self._time = gpu.clock_ms
+            stream._downloads = [download for download in stream._downloads if not download.has_arrived]
+            self._downloads = list(stream._downloads)
 
         def synchronize(self):
             gpu.reach("Event.synchronize")
+            arrive(self._downloads)
+            self._downloads = []
 
         def time_till(self, other):
             gpu.reach("Event.time_till")
@@ -152,7 +184,7 @@ def make_pycuda(gpu: Gpu) -> types.ModuleType:
 
     def memcpy_dtoh_async(target, source, stream):
         gpu.reach("pycuda.driver.memcpy_dtoh_async")
-        ctypes.memmove(target.ctypes.data, int(source), target.nbytes)
+        stream._downloads.append(Download(target, int(source)))
 
     def memcpy_dtod_async(target, source, size, stream):
         gpu.reach("pycuda.driver.memcpy_dtod_async")

@@ -358,7 +358,7 @@ def test_engine_of_a_dla_core_is_loaded_for_that_core(gpu, version, tmp_path):
     runner = write_runner(tmp_path, version)
     object.__setattr__(runner._card, "dla_core", 1)
     with runner:
-        assert runner._held["runtime"].DLA_core == 1
+        assert runner._resources["runtime"].DLA_core == 1
         runner.infer(FRAME)
     assert_all_freed(gpu)
 

@@ -10,9 +10,9 @@ from edge.errors import SourceError
 from edge.labels import distinct_palette
 from edge.segmenter import STAGES, Segmentation
 from edge.stream.base import Frame, FrameSource, Sink
-from edge.stream.fps_meter import MOST_LATENCIES, Meter
+from edge.stream.fps_meter import MAX_LATENCIES, FpsMeter
 from edge.stream.overlay import OverlayPainter
-from edge.stream.pipeline import Limits, run_stream
+from edge.stream.pipeline import StreamLimits, run_stream
 from edge.stream.video_file import VideoSink
 
 
@@ -77,8 +77,8 @@ def test_every_frame_is_labelled_painted_and_shown():
 
 
 def test_limits_end_the_run():
-    assert run_stream(Listed(range(9)), _segment, _painter(), Kept(), limits=Limits(frames=4)).meter.frames == 4
-    run = run_stream(Listed(range(9)), _segment, _painter(), Kept(), limits=Limits(seconds=1e-9))
+    assert run_stream(Listed(range(9)), _segment, _painter(), Kept(), limits=StreamLimits(frames=4)).meter.frames == 4
+    run = run_stream(Listed(range(9)), _segment, _painter(), Kept(), limits=StreamLimits(seconds=1e-9))
     assert (run.meter.frames, run.ended_by) == (1, "limit")
 
 
@@ -118,7 +118,7 @@ def test_caller_hears_of_every_frame():
 
 
 def test_meter_measures_rate_over_the_last_two_seconds():
-    meter = Meter()
+    meter = FpsMeter()
     assert meter.fps is None and meter.latency_ms(50) is None and meter.latest_ms is None
     for index in range(50):  # 10 a second, then 20 a second
         meter.add(int(index * 1e8), int(index * 1e8) + 5_000_000)
@@ -131,22 +131,22 @@ def test_meter_measures_rate_over_the_last_two_seconds():
 
 
 def test_meter_gives_a_rate_below_one_frame_a_window():
-    meter = Meter()
+    meter = FpsMeter()
     for index in range(4):
         meter.add(index * 5_000_000_000, index * 5_000_000_000)
     assert meter.fps == pytest.approx(0.2)
 
 
 def test_meter_takes_percentiles_of_the_latencies():
-    meter = Meter()
+    meter = FpsMeter()
     for index in range(101):
         meter.add(0, index * 1_000_000)
     assert (meter.latency_ms(50), meter.latency_ms(99), meter.latest_ms) == pytest.approx((50.0, 99.0, 100.0))
 
 
 def test_meter_does_not_grow():
-    meter = Meter()
-    for index in range(MOST_LATENCIES + 10):
+    meter = FpsMeter()
+    for index in range(MAX_LATENCIES + 10):
         meter.add(index, index + 1)
-    assert meter.frames == MOST_LATENCIES + 10
-    assert len(meter._latency_ns) == MOST_LATENCIES
+    assert meter.frames == MAX_LATENCIES + 10
+    assert len(meter._latency_ns) == MAX_LATENCIES

@@ -10,7 +10,7 @@ from edge.errors import InputError, StorageError
 from edge.imaging import read_rgb, write_image
 from edge.stream import sinks, video_file
 from edge.stream.base import Frame
-from edge.stream.file_sources import OrderedSource, PictureSource
+from edge.stream.file_sources import PictureSource, SequentialSource
 from edge.stream.live import LiveSource
 from edge.stream.sinks import FolderSink, PictureSink, WindowSink, open_sink
 from edge.stream.video_file import VideoSink
@@ -35,7 +35,7 @@ def _decoded(path):
 
 
 def _video_source(fps=None):
-    source = OrderedSource("video drive.mp4", lambda: None)
+    source = SequentialSource("video drive.mp4", lambda: None)
     source.fps = fps
     return source
 

@@ -10,7 +10,7 @@ import pytest
 from edge.errors import ImageError, InputError, SourceError
 from edge.imaging import write_image
 from edge.stream import captures
-from edge.stream.file_sources import OrderedSource, PictureSource
+from edge.stream.file_sources import PictureSource, SequentialSource
 from edge.stream.live import LiveSource
 from edge.stream.sources import open_source
 
@@ -79,7 +79,7 @@ def test_synthetic_source_moves_and_has_the_size_asked_for():
 
 def test_real_time_makes_a_live_source(tmp_path):
     video = str(_write_video(tmp_path / "drive.avi", frame_count=3))
-    assert isinstance(open_source(video), OrderedSource)
+    assert isinstance(open_source(video), SequentialSource)
     source = open_source(video, real_time=True)
     assert isinstance(source, LiveSource)
     frames = _all_frames(source)
@@ -98,7 +98,7 @@ def test_real_time_makes_a_live_source(tmp_path):
         ("rtsps://10.0.0.1/stream", LiveSource),
         ("csi:0", LiveSource),
         ("csi://0?width=1280&height=720&fps=30&flip=2", LiveSource),
-        ("synthetic", OrderedSource),
+        ("synthetic", SequentialSource),
     ],
 )
 def test_address_chooses_the_kind_of_source_and_opens_nothing(text, kind):
@@ -163,7 +163,7 @@ def test_video_that_ends_early_is_noted():
         def release(self):
             pass
 
-    source = OrderedSource("video drive.mp4", Capture)
+    source = SequentialSource("video drive.mp4", Capture)
     assert len(_all_frames(source)) == 4
     assert source.end_note == "video drive.mp4 ended after 4 of 10 frames: it is truncated or damaged"
 
@@ -207,7 +207,7 @@ def test_rtsp_server_that_never_answers_is_given_up():
     ],
 )
 def test_passwords_are_masked(address, shown):
-    assert captures.masked(address) == shown
+    assert captures.mask_credentials(address) == shown
     assert open_source(address).description == f"stream {shown}"
 
 

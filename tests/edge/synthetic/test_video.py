@@ -38,7 +38,7 @@ def test_consecutive_frames_differ_a_little_and_distant_ones_much(seed):
     assert not np.array_equal(now.frame_rgb, soon.frame_rgb)
 
 
-def test_things_keep_their_numbers_from_frame_to_frame():
+def test_objects_keep_their_instance_numbers_from_frame_to_frame():
     video = SyntheticVideo(128, 256, seed=4)
     now, soon = video.frame(10).instance_ids, video.frame(11).instance_ids
     large = [tag for tag in np.unique(now[now >= 1000]) if (now == tag).sum() > 60]

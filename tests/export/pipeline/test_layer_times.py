@@ -15,7 +15,7 @@ import export.pipeline.layer_times
 from calibration.qdq.insert import quantize
 from calibration.qdq.quantization_config import QuantizationConfig
 from edge.errors import InputError
-from edge.frames import SomeFrames, SyntheticFrames
+from edge.frames import FrameSubset, SyntheticFrames
 from edge.runtime.onnxruntime import import_onnxruntime
 from export.pipeline.layer_times import WARMUP_RUNS, layer_times, total_times
 from tests.calibration import graph_drawing as drawing
@@ -136,4 +136,4 @@ def test_time_is_the_median_of_a_frame_after_the_warm_up(network_contract, frame
 
 def test_no_frames_is_an_error(network_contract, frames):
     with pytest.raises(InputError, match="no frames to time layers on in synthetic scenes"):
-        layer_times(b"", FLOAT_GRAPH, network_contract, SomeFrames(frames, []))
+        layer_times(b"", FLOAT_GRAPH, network_contract, FrameSubset(frames, []))

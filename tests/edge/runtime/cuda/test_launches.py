@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError, SizeError
-from edge.postprocess.bilinear import LARGEST_SIDE
+from edge.postprocess.bilinear import MAX_SIDE
 from edge.runtime.cuda import (
     KERNELS,
     build,
@@ -70,8 +70,8 @@ class TestLaunch:
 
 def test_largest_image_fits_the_grid():
     for launch in (
-        label_pixels(0, (19, 8, 8), 0, 0, 0, 0, LARGEST_SIDE, LARGEST_SIDE, LARGEST_SIDE),
-        prepare_interleaved(0, LARGEST_SIDE * 3, 0, 0, 0, LARGEST_SIDE, LARGEST_SIDE),
+        label_pixels(0, (19, 8, 8), 0, 0, 0, 0, MAX_SIDE, MAX_SIDE, MAX_SIDE),
+        prepare_interleaved(0, MAX_SIDE * 3, 0, 0, 0, MAX_SIDE, MAX_SIDE),
     ):
         assert max(launch.grid[1:]) <= MOST_BLOCKS
 
@@ -125,7 +125,7 @@ class TestTables:
         (lambda: label_nodes(0, (257, 2, 2), 0, 0), InputError, "257 classes"),
         (lambda: label_nodes(0, (19, 0, 2), 0, 0), SizeError, "0x2"),
         (lambda: label_pixels(0, (0, 2, 2), 0, 0, 0, 0, 8, 8, 8), InputError, "0 classes"),
-        (lambda: label_pixels(0, (2, 2, 2), 0, 0, 0, 0, 8, 8, LARGEST_SIDE + 1), SizeError, "8x65537"),
+        (lambda: label_pixels(0, (2, 2, 2), 0, 0, 0, 0, 8, 8, MAX_SIDE + 1), SizeError, "8x65537"),
         (lambda: prepare_interleaved(0, 6, 0, 0, 0, 2, 2, "gbr"), InputError, "gbr"),
         (lambda: prepare_nv12(0, 3, 0, 3, (2, 3), 0, 0, 0, 2, 2), SizeError, "2x3"),
         (lambda: paint(0, 6, 0, 2, 0, 1.5, 0, 6, 2, 2), InputError, "1.5"),

@@ -6,12 +6,11 @@ import pytest
 from edge.contract import UNCERTAINTY, OutputTensor
 from edge.errors import InputError
 from edge.labels import CITYSCAPES
-from edge.stream import overlay
+from edge.stream import overlay, text_overlay
 from edge.stream import painter as painter_module
-from edge.stream import text_overlay as lettering
 from edge.stream import uncertainty as uncertainty_module
 from edge.stream.overlay import overlay_rgb
-from edge.stream.uncertainty_stripes import STRIPE_SHARE, ZebraPainter
+from edge.stream.uncertainty_stripes import STRIPE_SHARE, UncertaintyStripesPainter
 
 NAMES = ("road", "sky", "car")
 PALETTE_RGB = np.array([(128, 64, 128), (70, 130, 180), (0, 0, 142)], np.uint8)
@@ -31,7 +30,7 @@ def _scene(size=SIZE):
 
 def _paint(frame_rgb, labels, level, alpha=0.55, legend=False):
     """Paint a frame that is equally unsure everywhere."""
-    painter = ZebraPainter(NAMES, PALETTE_RGB, ENTROPY, alpha=alpha, legend=legend, color_order="rgb")
+    painter = UncertaintyStripesPainter(NAMES, PALETTE_RGB, ENTROPY, alpha=alpha, legend=legend, color_order="rgb")
     return painter.paint(frame_rgb, labels, (), np.full((4, 8), 2.0 * level, np.float32))
 
 
@@ -84,7 +83,7 @@ def test_stripes_are_where_the_network_is_unsure_alone():
     frame_rgb, labels = _scene()
     uncertainty = np.zeros(SIZE, np.float32)
     uncertainty[100:140, 100:180] = 2.0
-    painter = ZebraPainter(NAMES, PALETTE_RGB, ENTROPY, legend=False, color_order="rgb")
+    painter = UncertaintyStripesPainter(NAMES, PALETTE_RGB, ENTROPY, legend=False, color_order="rgb")
     picture = painter.paint(frame_rgb, labels, (), uncertainty).astype(int)
     changed = np.abs(picture - overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB, legend=False)).max(axis=2) > ROUNDING
     rows, columns = np.nonzero(changed)
@@ -95,8 +94,12 @@ def test_stripes_are_where_the_network_is_unsure_alone():
 def test_bgr_painter_gives_the_same_picture_as_rgb():
     frame_rgb, labels = _scene()
     uncertainty = np.linspace(0, 2, 32, dtype=np.float32).reshape(4, 8)
-    in_rgb = ZebraPainter(NAMES, PALETTE_RGB, ENTROPY, color_order="rgb").paint(frame_rgb, labels, ["a"], uncertainty)
-    in_bgr = ZebraPainter(NAMES, PALETTE_RGB, ENTROPY).paint(frame_rgb[..., ::-1].copy(), labels, ["a"], uncertainty)
+    in_rgb = UncertaintyStripesPainter(NAMES, PALETTE_RGB, ENTROPY, color_order="rgb").paint(
+        frame_rgb, labels, ["a"], uncertainty
+    )
+    in_bgr = UncertaintyStripesPainter(NAMES, PALETTE_RGB, ENTROPY).paint(
+        frame_rgb[..., ::-1].copy(), labels, ["a"], uncertainty
+    )
     assert np.array_equal(in_bgr[..., ::-1], in_rgb)
 
 
@@ -119,7 +122,7 @@ def backings(monkeypatch):
 
     def note(picture, top, left, height, width):
         rectangles.append((top, left, top + height, left + width))
-        lettering.darken(picture, top, left, height, width)
+        text_overlay.darken(picture, top, left, height, width)
 
     for module in (painter_module, overlay, uncertainty_module):
         monkeypatch.setattr(module, "darken", note)
@@ -131,7 +134,7 @@ def backings(monkeypatch):
 def test_every_size_can_be_painted_and_caption_bar_and_list_do_not_meet(backings, size, name):
     names = [name.format(short) for short in CITYSCAPES.class_names]
     labels = np.arange(size[0] * size[1]).reshape(size).astype(np.uint8) % 19
-    painter = ZebraPainter(names, CITYSCAPES.palette_rgb(), ENTROPY)
+    painter = UncertaintyStripesPainter(names, CITYSCAPES.palette_rgb(), ENTROPY)
     picture = painter.paint(np.zeros((*size, 3), np.uint8), labels, ["two", "lines"], np.zeros((4, 8), np.float32))
     assert picture.shape == (*size, 3)
     assert len(backings) == 3 or min(size) < 100  # small frames have no room for all
@@ -145,7 +148,7 @@ def test_every_size_can_be_painted_and_caption_bar_and_list_do_not_meet(backings
 
 
 def test_painter_follows_a_change_of_size():
-    painter = ZebraPainter(NAMES, PALETTE_RGB, ENTROPY)
+    painter = UncertaintyStripesPainter(NAMES, PALETTE_RGB, ENTROPY)
     for size in ((20, 30), (40, 20), (20, 30)):
         picture = painter.paint(
             np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), (), np.ones((4, 8), np.float32)
@@ -156,4 +159,4 @@ def test_painter_follows_a_change_of_size():
 def test_frame_without_uncertainty_is_refused():
     frame_rgb, labels = _scene()
     with pytest.raises(InputError, match="frame came without the output 'entropy'"):
-        ZebraPainter(NAMES, PALETTE_RGB, ENTROPY).paint(frame_rgb, labels)
+        UncertaintyStripesPainter(NAMES, PALETTE_RGB, ENTROPY).paint(frame_rgb, labels)

@@ -1,4 +1,4 @@
-"""What stands behind the pavement: houses, parks, walls, fences, guard rails."""
+"""City blocks behind the pavement: houses, parks, walls, fences, guard rails."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from edge.labels import CITYSCAPES_RAW_IDS
 from edge.synthetic.canvas import Canvas
 from edge.synthetic.light import Light
-from edge.synthetic.plants import draw_bush, draw_tree
-from edge.synthetic.seeded_random import Dice
+from edge.synthetic.seeded_random import SeededRandom
 from edge.synthetic.texture import NOISE_SIDE, facade_tiles, rough_field
+from edge.synthetic.vegetation import draw_bush, draw_tree
 from edge.synthetic.world import BLOCK_M, JUNCTION_M, SIGHT_M, World
 
 _BUILDING, _WALL, _FENCE = (CITYSCAPES_RAW_IDS[name] for name in ("building", "wall", "fence"))
@@ -19,36 +19,36 @@ _GUARD_RAIL, _BRIDGE = CITYSCAPES_RAW_IDS["guard rail"], CITYSCAPES_RAW_IDS["bri
 _DEEP_M = 14.0
 
 
-def _wall_color(dice: Dice) -> tuple[float, float, float]:
-    kind = dice.integer(0, 5)
+def _wall_color(rng: SeededRandom) -> tuple[float, float, float]:
+    kind = rng.integer(0, 5)
     if kind == 0:  # brick
-        return dice.uniform(110, 165), dice.uniform(60, 90), dice.uniform(48, 75)
+        return rng.uniform(110, 165), rng.uniform(60, 90), rng.uniform(48, 75)
     if kind == 1:  # blue-grey glass and panels, near the sky
-        level = dice.uniform(110, 190)
+        level = rng.uniform(110, 190)
         return level * 0.86, level * 0.96, level * 1.08
     if kind == 2:  # sandstone, ochre
-        return dice.uniform(165, 220), dice.uniform(140, 185), dice.uniform(95, 140)
-    if kind == 3 and dice.chance(0.5):  # green and olive
-        return dice.uniform(90, 130), dice.uniform(110, 145), dice.uniform(75, 110)
-    level = dice.uniform(60, 225)
-    return level, level * dice.uniform(0.94, 1.02), level * dice.uniform(0.88, 1.04)
+        return rng.uniform(165, 220), rng.uniform(140, 185), rng.uniform(95, 140)
+    if kind == 3 and rng.chance(0.5):  # green and olive
+        return rng.uniform(90, 130), rng.uniform(110, 145), rng.uniform(75, 110)
+    level = rng.uniform(60, 225)
+    return level, level * rng.uniform(0.94, 1.02), level * rng.uniform(0.88, 1.04)
 
 
 class _Facade:
-    """Colours of a house front at places on it."""
+    """Facade of a house, which gives the colour of each point on it."""
 
     def __init__(self, key: tuple, light: Light, high: float, shop: bool) -> None:
-        dice = Dice(*key)
-        self._floor_m, self._bay_m = dice.uniform(2.7, 3.6), dice.uniform(1.8, 3.8)
-        self._tiles = facade_tiles(dice, _wall_color(dice), light.is_dark)
-        self._choice = (dice.octets(256).reshape(16, 16) % 4).astype(np.int32)
-        if dice.chance(0.2):
+        rng = SeededRandom(*key)
+        self._floor_m, self._bay_m = rng.uniform(2.7, 3.6), rng.uniform(1.8, 3.8)
+        self._tiles = facade_tiles(rng, _wall_color(rng), light.is_dark)
+        self._choice = (rng.octets(256).reshape(16, 16) % 4).astype(np.int32)
+        if rng.chance(0.2):
             self._choice[:] = 5
         self._shop, self._high, self._light = shop, high, light
-        self._shift = dice.integer(0, 255)
+        self._shift = rng.integer(0, 255)
 
     def surface(self, normal: tuple) -> object:
-        """Return the colouring of a front that looks along `normal`."""
+        """Return the surface function of a facade with a normal; see Canvas.upright."""
         factor = np.array(self._light.shade((1.0, 1.0, 1.0), *normal), np.float32)
         tiles = self._tiles.reshape(-1, 4)
         colors = tiles[:, :3] * factor
@@ -86,7 +86,7 @@ def _facade(key: tuple, light: Light, high: float, shop: bool) -> _Facade:
 
 
 def _plain(color: tuple, light: Light, normal: tuple, pattern: str, period_m: float) -> object:
-    """Return the colouring of a wall or fence: `wall` has courses, `bars` and `mesh` let see through."""
+    """Return the surface function of a wall or fence: `wall` has courses, `bars` are seen through."""
     shaded = np.array(light.shade(color, *normal), np.float32)
 
     def look(along: np.ndarray, up: np.ndarray, ahead: np.ndarray) -> tuple:
@@ -111,27 +111,27 @@ def _plain(color: tuple, light: Light, normal: tuple, pattern: str, period_m: fl
 
 
 def draw_blocks(canvas: Canvas, world: World) -> None:
-    """Draw the blocks on both sides, the farthest first."""
+    """Draw the blocks on both sides of the street, the farthest first."""
     for block in reversed(world.blocks_in_sight(canvas.camera.along_m)):
         for side in (-1, 1):
             _draw_block(canvas, world, side, block)
 
 
 def draw_backdrop(canvas: Canvas, world: World) -> None:
-    """Draw what closes the view at the end of sight: far trees and roofs across the whole picture."""
-    dice = Dice(*world.key, 30)
+    """Draw the background at the end of sight: far trees and roofs over the whole width of the picture."""
+    rng = SeededRandom(*world.key, 30)
     ahead = SIGHT_M + 40.0
     right = -ahead * 0.75
     while right < ahead * 0.75:
-        wide = dice.uniform(9.0, 26.0)
-        if dice.chance(0.45):
+        wide = rng.uniform(9.0, 26.0)
+        if rng.chance(0.45):
             key = (*world.key, 31, int(right))
             surface = _facade(key, world.light, 40.0, False).surface((0.0, 0.0, -1.0))
-            canvas.upright((right, ahead), (right + wide, ahead), 0.0, dice.uniform(7, 22), surface, _BUILDING)
+            canvas.upright((right, ahead), (right + wide, ahead), 0.0, rng.uniform(7, 22), surface, _BUILDING)
         else:
-            leaf = (dice.uniform(50, 90), dice.uniform(75, 105), dice.uniform(35, 60))
+            leaf = (rng.uniform(50, 90), rng.uniform(75, 105), rng.uniform(35, 60))
             for step in range(2):
-                draw_bush(canvas, (right + step * wide / 2, ahead), wide * 0.9, dice.uniform(6, 13), leaf, step, dice)
+                draw_bush(canvas, (right + step * wide / 2, ahead), wide * 0.9, rng.uniform(6, 13), leaf, step, rng)
         right += wide
 
 
@@ -140,48 +140,48 @@ def _draw_block(canvas: Canvas, world: World, side: int, block: int) -> None:
     front = street.front_right if side > 0 else street.front_left
     start = block * BLOCK_M + (JUNCTION_M if world.has_junction(block) else 0.0)
     end = (block + 1) * BLOCK_M
-    dice = Dice(*world.key, 9, side, block)
+    rng = SeededRandom(*world.key, 9, side, block)
     if kind == "buildings":
-        _draw_houses(canvas, world, side, front, start, end, dice)
+        _draw_houses(canvas, world, side, front, start, end, rng)
         return
     if kind in ("park", "fence", "rail"):
-        count = dice.integer(4, 9)
-        trees = sorted((dice.uniform(start, end) for _ in range(count)), reverse=True)
+        count = rng.integer(4, 9)
+        trees = sorted((rng.uniform(start, end) for _ in range(count)), reverse=True)
         for along in trees:
-            out = dice.uniform(3.0, 16.0)
+            out = rng.uniform(3.0, 16.0)
             draw_tree(canvas, along, front + side * out, (*world.key, 10, side, block, int(along)), world)
-        if dice.chance(0.6):
-            leaf = (dice.uniform(45, 100), dice.uniform(70, 110), dice.uniform(30, 60))
+        if rng.chance(0.6):
+            leaf = (rng.uniform(45, 100), rng.uniform(70, 110), rng.uniform(30, 60))
             along = end
             while along > start:
-                place = canvas.camera.view(along, front + side * 1.2)
-                draw_bush(canvas, place, dice.uniform(1.5, 3.5), dice.uniform(0.9, 2.4), leaf, int(along) % 12, dice)
-                along -= 1.6 + max(0.0, place[1]) * 0.03
+                foot = canvas.camera.view(along, front + side * 1.2)
+                draw_bush(canvas, foot, rng.uniform(1.5, 3.5), rng.uniform(0.9, 2.4), leaf, int(along) % 12, rng)
+                along -= 1.6 + max(0.0, foot[1]) * 0.03
     if kind == "parking":
-        _draw_houses(canvas, world, side, front + side * 16.0, start, end, dice)
+        _draw_houses(canvas, world, side, front + side * 16.0, start, end, rng)
     if kind in ("wall", "fence", "rail", "parking"):
         if kind == "wall":
             for along in (end - 8.0, start + 12.0):
                 draw_tree(canvas, along, front + side * 6.0, (*world.key, 10, side, block, int(along)), world)
-        _draw_barrier(canvas, world, side, front + side * 0.4, start, end, kind, dice)
+        _draw_barrier(canvas, world, side, front + side * 0.4, start, end, kind, rng)
 
 
 def _draw_barrier(
-    canvas: Canvas, world: World, side: int, front: float, start: float, end: float, kind: str, dice: Dice
+    canvas: Canvas, world: World, side: int, front: float, start: float, end: float, kind: str, rng: SeededRandom
 ) -> None:
     normal = (-float(side), 0.0, 0.0)
     if kind == "wall":
-        high, tag = dice.uniform(1.3, 3.8), _WALL
-        surface = _plain(_wall_color(dice), world.light, normal, "wall", dice.choice((0.8, 2.5, 5.0)))
+        high, tag = rng.uniform(1.3, 3.8), _WALL
+        surface = _plain(_wall_color(rng), world.light, normal, "wall", rng.choice((0.8, 2.5, 5.0)))
     elif kind == "rail":
         high, tag = 0.85, _GUARD_RAIL
         surface = _plain((150.0, 152.0, 155.0), world.light, normal, "rail", 1.0)
     else:
-        high, tag = dice.uniform(1.0, 2.4), _FENCE
-        color = dice.choice(
+        high, tag = rng.uniform(1.0, 2.4), _FENCE
+        color = rng.choice(
             ((60.0, 65.0, 62.0), (120.0, 88.0, 60.0), (205.0, 205.0, 200.0), (50.0, 90.0, 60.0), (140.0, 140.0, 140.0))
         )
-        surface = _plain(color, world.light, normal, dice.choice(("bars", "bars", "boards")), dice.uniform(0.12, 0.3))
+        surface = _plain(color, world.light, normal, rng.choice(("bars", "bars", "boards")), rng.uniform(0.12, 0.3))
     along = end
     while along > start:
         near = max(start, along - 8.0)
@@ -190,12 +190,14 @@ def _draw_barrier(
         along = near
 
 
-def _draw_houses(canvas: Canvas, world: World, side: int, front: float, start: float, end: float, dice: Dice) -> None:
-    houses, along = [], start + dice.uniform(0.0, 1.5)
+def _draw_houses(
+    canvas: Canvas, world: World, side: int, front: float, start: float, end: float, rng: SeededRandom
+) -> None:
+    houses, along = [], start + rng.uniform(0.0, 1.5)
     while along < end - 5.0:
-        wide = min(dice.uniform(7.0, 20.0), end - along)
-        gap = dice.uniform(1.5, 6.0) if dice.chance(0.25) else 0.0
-        houses.append((along, along + wide, dice.uniform(5.5, 24.0), dice.uniform(-0.6, 1.2), dice.chance(0.5)))
+        wide = min(rng.uniform(7.0, 20.0), end - along)
+        gap = rng.uniform(1.5, 6.0) if rng.chance(0.25) else 0.0
+        houses.append((along, along + wide, rng.uniform(5.5, 24.0), rng.uniform(-0.6, 1.2), rng.chance(0.5)))
         along += wide + gap
     view = canvas.camera.view
     for near, far, high, back, shop in reversed(houses):
@@ -204,7 +206,7 @@ def _draw_houses(canvas: Canvas, world: World, side: int, front: float, start: f
         if not canvas.camera.may_show([view(near, line), view(far, line), view(near, line + side * _DEEP_M)]):
             continue
         facade = _facade(key, world.light, high, shop)
-        roof = Dice(*key, 1)
+        roof = SeededRandom(*key, 1)
         foot, ridge_m = view(near, line), roof.uniform(2.0, 5.0) if roof.chance(0.5) else 0.0
         deep = view(near, line + side * _DEEP_M)
         far_foot = view(far, line)
@@ -216,7 +218,7 @@ def _draw_houses(canvas: Canvas, world: World, side: int, front: float, start: f
             slope += [(far_middle[0], high + ridge_m, far_middle[1]), (middle[0], high + ridge_m, middle[1])]
             canvas.fill(slope, color, _BUILDING, (-side * 0.5, 0.86, 0.0))
             gable = [(foot[0], high, foot[1]), (middle[0], high + ridge_m, middle[1]), (deep[0], high, deep[1])]
-            canvas.fill(gable, _wall_color(Dice(*key)), _BUILDING, (0.0, 0.0, -1.0))
+            canvas.fill(gable, _wall_color(SeededRandom(*key)), _BUILDING, (0.0, 0.0, -1.0))
         canvas.upright(foot, deep, 0.0, high, facade.surface((0.0, 0.0, -1.0)), _BUILDING)
         canvas.upright(foot, far_foot, 0.0, high, facade.surface((-float(side), 0.0, 0.0)), _BUILDING)
         if roof.chance(0.4):
@@ -231,7 +233,7 @@ def _lift(foot: tuple, up: float) -> tuple[float, float, float]:
 
 
 def draw_bridge(canvas: Canvas, world: World) -> None:
-    """Draw a bridge across the road, where the street has one: it comes again and again along the way."""
+    """Draw a bridge over the road, where the street has one: bridges repeat along the way."""
     camera = canvas.camera
     along = (camera.along_m // 300.0 + 1.0) * 300.0 - 60.0
     if not 8.0 < along - camera.along_m < SIGHT_M:
@@ -245,6 +247,6 @@ def draw_bridge(canvas: Canvas, world: World) -> None:
         camera.view(along + 8, right),
         camera.view(along + 8, left),
     ]
-    canvas.fill([_lift(place, 5.2) for place in low], (80.0, 78.0, 75.0), _BRIDGE, (0.0, -1.0, 0.0))
+    canvas.fill([_lift(foot, 5.2) for foot in low], (80.0, 78.0, 75.0), _BRIDGE, (0.0, -1.0, 0.0))
     for side in (world.street.front_left - 1.0, world.street.front_right):
         canvas.upright(camera.view(along, side), camera.view(along, side + 1.2), 0.0, 5.2, surface, _BRIDGE)

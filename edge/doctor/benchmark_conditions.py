@@ -1,4 +1,4 @@
-"""What a benchmark's numbers rest on: jtop for power, the power mode, pinned clocks."""
+"""Checks of the conditions of a benchmark: jtop for power, the power mode, pinned clocks."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 from pathlib import Path
 
 from edge.doctor.finding import ADVICE, NOT_HERE, OK, Finding
-from edge.doctor.machine_probe import Surroundings, distribution_version, major_minor
+from edge.doctor.machine_probe import MachineProbe, distribution_version, major_minor
 
 SERVICE_UNIT = "etc/systemd/system/jtop.service"
 INSTALL_SERVICE = "sudo pip3 install -U jetson-stats && sudo systemctl restart jtop"
 
 
-def check_measuring(surroundings: Surroundings) -> list[Finding]:
-    """Look for what measures power, and for what keeps a speed the same from run to run."""
-    if not surroundings.is_jetson:
+def check_benchmark_conditions(probe: MachineProbe) -> list[Finding]:
+    """Check what measures power, and what keeps a speed the same from run to run."""
+    if not probe.is_jetson:
         names = ("jtop client", "jtop service", "power mode")
-        return [*(Finding(name, NOT_HERE, "no Jetson") for name in names), _cpu_governor(surroundings)]
-    client = surroundings.package_version("jetson-stats")
-    return [_client(client), _service(surroundings, client), _power_mode(surroundings), _clocks(surroundings)]
+        return [*(Finding(name, NOT_HERE, "no Jetson") for name in names), _cpu_governor(probe)]
+    client = probe.package_version("jetson-stats")
+    return [_client(client), _service(probe, client), _power_mode(probe), _clocks(probe)]
 
 
 def _client(version: str | None) -> Finding:
@@ -28,30 +28,31 @@ def _client(version: str | None) -> Finding:
     return Finding("jtop client", OK, version)
 
 
-def service_version(surroundings: Surroundings) -> str | None:
-    """Return the version of jetson-stats that the jtop service runs, by its unit, its script and that one's Python.
+def service_version(probe: MachineProbe) -> str | None:
+    """Return the version of jetson-stats that the jtop service runs; None where it is unknown.
 
+    The service's unit names its script, and the first line of the script names its Python.
     Source: systemd.service(5), ExecStart; jetson-stats installs its unit as /etc/systemd/system/jtop.service.
     """
-    command = re.search(r"^ExecStart=(\S+)", surroundings.text(SERVICE_UNIT) or "", re.MULTILINE)
+    command = re.search(r"^ExecStart=(\S+)", probe.text(SERVICE_UNIT) or "", re.MULTILINE)
     if not command:
         return None
-    script = surroundings.text(command[1].lstrip("/")) or ""
+    script = probe.text(command[1].lstrip("/")) or ""
     interpreter = re.match(r"#!\s*(\S+)", script)
     prefix = Path(interpreter[1]).parents[1] if interpreter and len(Path(interpreter[1]).parents) > 1 else Path("/usr")
-    own = surroundings.glob(f"{str(prefix).lstrip('/')}/lib/python3*/site-packages")
-    return distribution_version([*own, *surroundings.folders_of_system_python()], "jetson-stats")
+    own = probe.glob(f"{str(prefix).lstrip('/')}/lib/python3*/site-packages")
+    return distribution_version([*own, *probe.folders_of_system_python()], "jetson-stats")
 
 
-def _service(surroundings: Surroundings, client: str | None) -> Finding:
+def _service(probe: MachineProbe, client: str | None) -> Finding:
     name = "jtop service"
-    if not surroundings.exists("run/jtop.sock"):
-        if surroundings.in_container:
+    if not probe.exists("run/jtop.sock"):
+        if probe.in_container:
             mend = "docker run -v /run/jtop.sock:/run/jtop.sock ..."
         else:
-            mend = "sudo systemctl restart jtop" if surroundings.exists(SERVICE_UNIT) else INSTALL_SERVICE
+            mend = "sudo systemctl restart jtop" if probe.exists(SERVICE_UNIT) else INSTALL_SERVICE
         return Finding(name, ADVICE, "does not run", "there is no /run/jtop.sock to read power from", mend)
-    version = service_version(surroundings)
+    version = service_version(probe)
     if client and version and major_minor(client) != major_minor(version):
         return Finding(
             name,
@@ -60,7 +61,7 @@ def _service(surroundings: Surroundings, client: str | None) -> Finding:
             "the two must share major and minor version",
             f"pip install 'jetson-stats=={version}'",
         )
-    if not _may_read_socket(surroundings):
+    if not _may_read_socket(probe):
         return Finding(
             name,
             ADVICE,
@@ -73,23 +74,23 @@ def _service(surroundings: Surroundings, client: str | None) -> Finding:
     return Finding(name, OK, version, "as installed; a service that has run since an older one needs a restart")
 
 
-def _may_read_socket(surroundings: Surroundings) -> bool:
-    group = re.search(r"^jtop:[^:]*:(\d+):", surroundings.text("etc/group") or "", re.MULTILINE)
-    return surroundings.is_root or group is None or int(group[1]) in surroundings.group_ids
+def _may_read_socket(probe: MachineProbe) -> bool:
+    group = re.search(r"^jtop:[^:]*:(\d+):", probe.text("etc/group") or "", re.MULTILINE)
+    return probe.is_root or group is None or int(group[1]) in probe.group_ids
 
 
-def _power_mode(surroundings: Surroundings) -> Finding:
-    """Read the mode that nvpmodel keeps.
+def _power_mode(probe: MachineProbe) -> Finding:
+    """Check the power mode that nvpmodel keeps.
 
     Source: Jetson Linux developer guide, "Supported Modes and Power Efficiency"; /etc/nvpmodel.conf.
     """
-    settings = surroundings.text("etc/nvpmodel.conf") or ""
+    settings = probe.text("etc/nvpmodel.conf") or ""
     modes = {int(number): name for number, name in re.findall(r"POWER_MODEL ID=(\d+) NAME=(\S+)", settings)}
-    kept = re.search(r"pmode:(\d+)", surroundings.text("var/lib/nvpmodel/status") or "")
+    kept = re.search(r"pmode:(\d+)", probe.text("var/lib/nvpmodel/status") or "")
     default = re.search(r"PM_CONFIG DEFAULT=(\d+)", settings)
     chosen = kept or default
     if chosen is None:
-        if surroundings.in_container:
+        if probe.in_container:
             return Finding("power mode", NOT_HERE, "the host's; not visible in a container")
         return Finding("power mode", ADVICE, "unknown", "a speed means little without it", "sudo nvpmodel -q")
     number = int(chosen[1])
@@ -106,16 +107,14 @@ def _power_mode(surroundings: Surroundings) -> Finding:
     )
 
 
-def _clocks(surroundings: Surroundings) -> Finding:
-    """Say whether clocks are pinned, as jetson_clocks does: lowest and highest are the same."""
-    cpus = surroundings.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq")
-    gpus = [path for path in surroundings.glob("sys/class/devfreq/*") if _is_gpu(path.name)]
+def _clocks(probe: MachineProbe) -> Finding:
+    """Check whether clocks are pinned, as jetson_clocks does it: lowest and highest frequency are the same."""
+    cpus = probe.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq")
+    gpus = [path for path in probe.glob("sys/class/devfreq/*") if _is_gpu(path.name)]
     ranges = [(path, "scaling_min_freq", "scaling_max_freq") for path in cpus]
     ranges += [(path, "min_freq", "max_freq") for path in gpus]
-    relative = [(path.relative_to(surroundings.root), low, high) for path, low, high in ranges]
-    known = [
-        (surroundings.number(str(path / low)), surroundings.number(str(path / high))) for path, low, high in relative
-    ]
+    relative = [(path.relative_to(probe.root), low, high) for path, low, high in ranges]
+    known = [(probe.number(str(path / low)), probe.number(str(path / high))) for path, low, high in relative]
     known = [pair for pair in known if None not in pair]
     if not known:
         return Finding(
@@ -133,8 +132,8 @@ def _is_gpu(name: str) -> bool:
     return bool(re.search(r"gv11b|ga10b|gpu", name))
 
 
-def _cpu_governor(surroundings: Surroundings) -> Finding:
-    governor = surroundings.text("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+def _cpu_governor(probe: MachineProbe) -> Finding:
+    governor = probe.text("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     if governor is None:
         return Finding("clocks", NOT_HERE, "no cpufreq", "the machine, or its hypervisor, decides")
     if governor == "powersave":

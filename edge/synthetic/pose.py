@@ -1,4 +1,4 @@
-"""The frame of one thing: its own axes, put into the camera's view."""
+"""The pose of one object: its own axes in the camera's view."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from edge.synthetic.camera import Camera
 from edge.synthetic.seeded_random import direction
 
 
-class Place:
-    """Where a thing stands and how it is turned.
+class Pose:
+    """Position and heading of an object in the camera's view.
 
-    Its own coordinates are `fore` (metres ahead of its middle), `right` and `up`.
+    The object's own coordinates are `fore` (metres ahead of its middle), `right` and `up`.
 
     Args:
-        camera: where it is seen from.
-        along_m: where it stands along the way.
-        side_m: where it stands right of the road's middle.
-        turn: tangent of half its heading; 0 looks along the way, 1 to the right.
+        camera: Camera that sees the object.
+        along_m: Position along the way, in metres.
+        side_m: Position right of the road's middle, in metres.
+        turn: Tangent of half the heading; 0 looks along the way, 1 to the right.
 
     Attributes:
-        ahead: its distance ahead of the camera in metres.
-        right: how far it stands to the right of the camera.
+        ahead: Distance ahead of the camera, in metres.
+        right: Distance to the right of the camera, in metres.
     """
 
     def __init__(self, camera: Camera, along_m: float, side_m: float, turn: float) -> None:
@@ -27,7 +27,7 @@ class Place:
         self._cosine, self._sine = direction(turn)
 
     def point(self, fore: float, right: float, up: float) -> tuple[float, float, float]:
-        """Return (right, up, ahead) in view."""
+        """Return (right, up, ahead) in view of a point in the object's own coordinates."""
         return (
             self.right + fore * self._sine + right * self._cosine,
             up,
@@ -35,9 +35,9 @@ class Place:
         )
 
     def normal(self, fore: float, right: float, up: float) -> tuple[float, float, float]:
-        """Return a direction of its own in view."""
+        """Return a direction in view from one in the object's own coordinates."""
         return fore * self._sine + right * self._cosine, up, fore * self._cosine - right * self._sine
 
     def faces_camera(self, point: tuple, normal: tuple, camera_up_m: float) -> bool:
-        """Return whether a surface through a point in view shows its front to the camera."""
+        """Return whether the surface through a point in view shows its front to the camera."""
         return point[0] * normal[0] + (point[1] - camera_up_m) * normal[1] + point[2] * normal[2] < 0
