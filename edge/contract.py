@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.artifacts import sha256_file, spell_option
+from edge.coordinate_rules import COORDINATE_RULES
 from edge.errors import ContractError, GraphError, InputError
-from edge.postprocess import COORDINATE_RULES
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, record
 
@@ -81,7 +81,7 @@ class Contract:
         output_name: tensor (batch, classes, height / stride, width / stride) float32.
         graph_sha256: of model.onnx.
         weights: where its weights come from.
-        source_sha256: of the source files that define and export the network.
+        source_sha256: digest of the code that defines and exports the network (edge.code_digest).
         opset: of the graph.
         versions: packages that made it.
         options: of the architecture, such as {"depth": 101}; those that are not here have their defaults.
