@@ -54,7 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
 
     def write() -> int:
-        print(cache_of_artifact(arguments.artefact, arguments.method, arguments.tensorrt))
+        say = lambda line: print(line, file=sys.stderr)  # noqa: E731
+        print(cache_of_artifact(arguments.artefact, arguments.method, arguments.tensorrt, say))
         return 0
 
     return run_command(write)

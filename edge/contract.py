@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.artifacts import sha256_file, spell_option
+from edge.coordinate_rules import COORDINATE_RULES
 from edge.errors import ContractError, GraphError, InputError
-from edge.postprocess import COORDINATE_RULES
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, record
 
@@ -82,7 +82,7 @@ class Contract:
         output_name: Name of the logits, (batch, classes, height / stride, width / stride) float32.
         graph_sha256: SHA-256 of model.onnx.
         weights: Origin of the weights in the graph.
-        source_sha256: SHA-256 of the source files that define and export the network.
+        source_sha256: Digest of the code that defines and exports the network (edge/code_digest.py).
         opset: ONNX opset version of the graph.
         versions: Package name -> version, of the packages that made the graph.
         options: Options of the architecture that differ from their defaults, such as {"depth": 101}.

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.artifacts import sha256_file
+from edge.code_digest import code_digest
 from edge.datasets import Dataset
 from edge.errors import ImageError
 from edge.imaging import list_images, read_rgb
@@ -134,5 +135,6 @@ class SyntheticFrames(FrameSet):
         return draw_scene(self._seed, index, height, width).frame_rgb
 
     def digest(self, index: int) -> str:
-        """Return the SHA-256 of the frame's name and size, since equal seeds and sizes draw equal scenes."""
-        return hashlib.sha256(f"{self.names[index]} {self._size}".encode()).hexdigest()
+        """Return the SHA-256 of the name and the drawing code: equal seeds and sizes draw equal scenes with it."""
+        drawn = f"{self.names[index]} {self._size} {code_digest('edge.synthetic.scene')}"
+        return hashlib.sha256(drawn.encode()).hexdigest()

@@ -47,6 +47,7 @@ class CalibrationManifest:
         groups: city or sequence -> images from there, every one of the split; empty for drawn scenes.
         lights: third of the split by mean luma -> images of it; empty where the split was not looked at.
         split_files_sha256: of the names and sizes of all files that were chosen from; None for drawn scenes.
+        code_sha256: digest of the code that chose them; None for drawn scenes, and where nobody noted it.
     """
 
     images_from: str
@@ -58,6 +59,7 @@ class CalibrationManifest:
     groups: dict[str, int]
     lights: dict[str, int]
     split_files_sha256: str | None = None
+    code_sha256: str | None = None
 
     def digest(self) -> str:
         """Return the SHA-256 that stands for the images: their split, names and hashes, and nothing else."""

@@ -7,6 +7,7 @@ and light is covered (calibration/images/coverage.py), always the same ones.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from calibration.images.manifest import (
     held_out_refusal,
 )
 from edge.artifacts import sha256_json
+from edge.code_digest import code_digest, other_code
 from edge.datasets import Dataset, open_dataset
 from edge.errors import DatasetError, InputError
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
@@ -95,7 +97,7 @@ def calibration_frames(
         return drawn, _manifest(drawn, DRAWN, DRAWN)
     opened = open_dataset(dataset, data_dir, split, labelled=False)
     files_sha256 = _files_sha256(opened)
-    known = _known_choice(earlier, opened, count, METHODS[method], files_sha256)
+    known = _known_choice(earlier, opened, count, METHODS[method], files_sha256, show_progress)
     if known is not None:
         return known
     groups = [sample.group for sample in opened.samples]
@@ -118,6 +120,7 @@ def calibration_frames(
         groups={group: chosen_groups[group] for group in sorted(set(groups))},
         lights=lights,
         split_files_sha256=files_sha256,
+        code_sha256=code_digest(__name__),
     )
 
 
@@ -143,7 +146,7 @@ def _files_sha256(dataset: Dataset) -> str:
 
 
 def _known_choice(
-    path: Path | None, dataset: Dataset, count: int, method: str, files_sha256: str
+    path: Path | None, dataset: Dataset, count: int, method: str, files_sha256: str, says: bool
 ) -> tuple[FrameSet, CalibrationManifest] | None:
     """Return the images of an earlier manifest, if choosing again would choose them."""
     if path is None:
@@ -159,6 +162,11 @@ def _known_choice(
         or len(manifest.names) != min(count, len(dataset))
         or not set(manifest.names) <= set(places)
     ):
+        return None
+    if manifest.code_sha256 != code_digest(__name__):
+        if says:
+            line = other_code(path.name, manifest.code_sha256 or "unknown", code_digest(__name__))
+            print(f"calibration images are chosen anew: {line}", file=sys.stderr)
         return None
     frames = DatasetFrames(dataset, [places[name] for name in manifest.names])
     same = manifest.sha256 == tuple(frames.digest(index) for index in range(len(frames)))

@@ -1,7 +1,7 @@
 """collection.partial.npz: what an interrupted collection has counted, for the next run to go on from.
 
 It is written beside ranges.json, whole or not at all, and is used only for the same graph, images,
-preprocessing and methods. Whoever has written ranges.json deletes it (`discard_state`).
+preprocessing and code. Whoever has written ranges.json deletes it (`discard_state`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class CollectionInputs:
         manifest_sha256: of the calibration manifest.
         image_count: of the calibration images.
         preprocessing: what a frame goes through before the graph.
-        methods_sha256: of the methods, and so of the form of the histograms.
+        code_sha256: digest of the code that counts, and so of the form of the histograms.
         tensors: names, in the graph's order.
     """
 
@@ -40,7 +40,7 @@ class CollectionInputs:
     manifest_sha256: str
     image_count: int
     preprocessing: str
-    methods_sha256: str
+    code_sha256: str
     tensors: tuple[str, ...]
 
     def digest(self) -> str:

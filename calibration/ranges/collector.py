@@ -1,7 +1,7 @@
 """Collecting ranges: images stream through the float graph, and only counts are kept.
 
 A collection that is interrupted keeps what it has counted (calibration.ranges.checkpoint), and the
-next one of the same graph, images, preprocessing and methods goes on behind the last whole image,
+next one of the same graph, images, preprocessing and code goes on behind the last whole image,
 with the same result, bit for bit. Whoever writes the ranges calls `discard_state` then.
 """
 
@@ -17,8 +17,8 @@ import numpy as np
 
 from calibration.ranges.checkpoint import STATE_FILE, CollectionInputs, read_state, write_state
 from calibration.ranges.histogram import TensorCounter
-from calibration.ranges.record import PREPROCESSING, Ranges, TensorRange
-from calibration.ranges.thresholds import METHODS, methods_sha256
+from calibration.ranges.record import PREPROCESSING, Ranges, TensorRange, ranges_code
+from calibration.ranges.thresholds import METHODS
 from edge.console import Progress
 from edge.contract import GRAPH_FILE, read_contract
 from edge.errors import BackendError, GraphError, InputError
@@ -171,13 +171,15 @@ def collect_ranges(
     contract = read_contract(artifact)
     session, tensors, by_channel = _open_exposed(artifact / GRAPH_FILE)
     inputs = CollectionInputs(
-        contract.graph_sha256, manifest_sha256, len(frames), PREPROCESSING, methods_sha256(), tuple(tensors)
+        contract.graph_sha256, manifest_sha256, len(frames), PREPROCESSING, ranges_code(), tuple(tensors)
     )
     collection = _Collection(artifact if resume else None, inputs, by_channel, show_progress)
     images = len(frames)
     first = collection.images_done
     if first and show_progress:
         print(f"collect ranges: goes on at image {first + 1} of {images}, from {STATE_FILE}", file=sys.stderr)
+    elif resume and show_progress and (artifact / STATE_FILE).exists():
+        print(f"collect ranges: starts anew, {STATE_FILE} is damaged or of other inputs or code", file=sys.stderr)
     prepare = FramePreparer(contract.height, contract.width, "rgb")
     with collection, Progress("collect ranges", images - first, "image") as progress:
         for index in range(first, images):
@@ -192,7 +194,7 @@ def collect_ranges(
         image_count=images,
         images_from=frames.description,
         preprocessing=PREPROCESSING,
-        methods_sha256=inputs.methods_sha256,
+        code_sha256=inputs.code_sha256,
         tensors=ranges,
     )
 

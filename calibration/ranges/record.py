@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.ranges.thresholds import METHODS, methods_sha256
-from edge.artifacts import sha256_file
+from calibration.ranges.thresholds import METHODS
+from edge.artifacts import read_json, sha256_file
+from edge.code_digest import code_digest, other_code
 from edge.errors import ContractError, InputError
-from edge.records import read_record, record
+from edge.records import record, record_from_json
 
 RANGES_FILE = "ranges.json"
 
@@ -42,7 +43,7 @@ class TensorRange:
         return self.minimum < 0.0
 
 
-@record(schema=2, what="ranges")
+@record(schema=3, what="ranges")
 class Ranges:
     """Ranges of all activations of a graph, and what they were collected from.
 
@@ -52,7 +53,7 @@ class Ranges:
         image_count: images counted.
         images_from: where they come from.
         preprocessing: PREPROCESSING at the time.
-        methods_sha256: of the methods that gave the thresholds (calibration.ranges.thresholds.methods_sha256).
+        code_sha256: digest of the code that collected them (`ranges_code`).
         tensors: tensor name -> range.
     """
 
@@ -61,7 +62,7 @@ class Ranges:
     image_count: int
     images_from: str
     preprocessing: str
-    methods_sha256: str
+    code_sha256: str
     tensors: dict[str, TensorRange]
 
     def threshold(self, tensor: str, method: str) -> float:
@@ -84,8 +85,31 @@ class Ranges:
         return value if value > 127 * float(np.finfo(np.float32).tiny) else 1.0
 
 
-def current_ranges(folder: Path, graph_sha256: str, manifest_sha256: str | None) -> tuple[Ranges, str] | None:
-    """Return the ranges of an artefact and their file's hash, if they are of this graph, these images and methods.
+def ranges_code() -> str:
+    """Return the digest of the code that ranges are collected by."""
+    return code_digest("calibration.ranges.collector")
+
+
+def read_ranges(folder: Path) -> Ranges:
+    """Read the ranges of an artefact folder.
+
+    Those of schema 2 named the range methods in place of the code; they are ranges of other code.
+
+    Raises:
+        InputError: there are none.
+        ContractError: the file is damaged, or of a schema that is not known.
+    """
+    content = read_json(folder / RANGES_FILE, Ranges.record_what)
+    if content.get("schema") == 2 and "methods_sha256" in content:
+        content = {**content, "schema": Ranges.record_schema, "code_sha256": content["methods_sha256"]}
+        del content["methods_sha256"]
+    return record_from_json(Ranges, content, str(folder / RANGES_FILE))
+
+
+def current_ranges(
+    folder: Path, graph_sha256: str, manifest_sha256: str | None, any_code: bool = False
+) -> tuple[Ranges, str] | None:
+    """Return the ranges of an artefact and their file's hash, if they are of this graph, these images and this code.
 
     Where they were collected does not matter: the file may come from another machine.
 
@@ -93,34 +117,38 @@ def current_ranges(folder: Path, graph_sha256: str, manifest_sha256: str | None)
         folder: the artefact folder.
         graph_sha256: of the float graph.
         manifest_sha256: of the calibration manifest; None to take any images.
+        any_code: take ranges that other code collected: where the images to collect them anew are not here.
 
     Returns:
         None if there are none, or something that they were made from has changed; `why_not_current` says what.
     """
-    path = folder / RANGES_FILE
     try:
-        ranges = read_record(Ranges, path)
+        ranges = read_ranges(folder)
     except (InputError, ContractError):
         return None
-    return (ranges, sha256_file(path)) if ranges_mismatch(ranges, graph_sha256, manifest_sha256) is None else None
+    mismatch = ranges_mismatch(ranges, graph_sha256, manifest_sha256, any_code)
+    return (ranges, sha256_file(folder / RANGES_FILE)) if mismatch is None else None
 
 
 def why_not_current(folder: Path, graph_sha256: str, manifest_sha256: str | None) -> str | None:
     """Say in one line why the ranges of an artefact cannot be used; None if they can. See `current_ranges`."""
     try:
-        ranges = read_record(Ranges, folder / RANGES_FILE)
+        ranges = read_ranges(folder)
     except (InputError, ContractError) as error:
         return str(error)
     return ranges_mismatch(ranges, graph_sha256, manifest_sha256)
 
 
-def ranges_mismatch(ranges: Ranges, graph_sha256: str, manifest_sha256: str | None) -> str | None:
+def ranges_mismatch(
+    ranges: Ranges, graph_sha256: str, manifest_sha256: str | None, any_code: bool = False
+) -> str | None:
     """Say in one line why ranges do not fit: what they are of, and what was expected.
 
     Args:
         ranges: as they were read.
         graph_sha256: of the float graph.
         manifest_sha256: of the calibration manifest; None to take any images.
+        any_code: do not ask which code collected them.
 
     Returns:
         None if they fit.
@@ -129,7 +157,7 @@ def ranges_mismatch(ranges: Ranges, graph_sha256: str, manifest_sha256: str | No
         "another graph": (ranges.graph_sha256, graph_sha256),
         "other images": (ranges.manifest_sha256, manifest_sha256 or ranges.manifest_sha256),
         "other preprocessing": (ranges.preprocessing, PREPROCESSING),
-        "other range methods": (ranges.methods_sha256, methods_sha256()),
+        "other code": (ranges.code_sha256, ranges.code_sha256 if any_code else ranges_code()),
     }
     for what, (got, wanted) in compared.items():
         if got != wanted:
@@ -139,6 +167,12 @@ def ranges_mismatch(ranges: Ranges, graph_sha256: str, manifest_sha256: str | No
                 "Next: collect ranges again, or bring back what they were collected on"
             )
     return None
+
+
+def ranges_of_other_code(ranges: Ranges) -> str | None:
+    """Say in one line that other code than this collected ranges; None if it was this."""
+    code = ranges_code()
+    return other_code(RANGES_FILE, ranges.code_sha256, code) if ranges.code_sha256 != code else None
 
 
 def range_warnings(ranges: Ranges) -> tuple[str, ...]:

@@ -8,10 +8,6 @@ from __future__ import annotations
 import numpy as np
 
 from calibration.ranges.histogram import BINS, RangeHistogram
-from edge.artifacts import sha256_json
-
-METHODS_VERSION = 2
-"""Grows when a method, or the counting that it rests on, gives other thresholds than before."""
 
 PERCENTILE = 99.99
 """Share of values, in percent, that the percentile method keeps unclipped."""
@@ -176,17 +172,3 @@ def _used_bins(largest: float, width: float) -> int:
 
 
 METHODS = {"min-max": min_max, "percentile": percentile, "entropy": entropy, "mse": mse}
-
-
-def methods_sha256() -> str:
-    """Return the SHA-256 of everything that decides a threshold: ranges of other methods do not fit."""
-    return sha256_json(
-        {
-            "version": METHODS_VERSION,
-            "methods": sorted(METHODS),
-            "bins": BINS,
-            "percentile": PERCENTILE,
-            "levels": LEVELS,
-            "mse ratio": MSE_RATIO,
-        }
-    )

@@ -108,7 +108,7 @@ class ConfigSearch:
         self._asked_to_balance = False
         self._form, self._levels, self._contract = form, unsigned_levels, contract
         self._accuracy, self._budget, self._store, self._seconds, self._say = accuracy, budget, store, seconds, say
-        self._state = stored_state(store, key)
+        self._state = stored_state(store, key, say)
         self._labels: dict[str, SetLabels] = {}  # digest -> what this search has seen of a recipe
         self._order: list[str] = []  # digests of this search's recipes, as they were tried
         self._recipes: dict[str, QuantizationConfig] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Callable
 
 from calibration.results import SearchStep
 from calibration.search.sensitivity import Sensitivity
@@ -26,10 +27,25 @@ class SearchState:
     sensitivities: dict[str, Sensitivity] = dataclasses.field(default_factory=dict)
 
 
-def stored_state(store: Path, key: str) -> SearchState:
-    """Return what is kept under a key; an empty state where there is nothing, or it is of other inputs."""
+def stored_state(store: Path, key: str, say: Callable[[str], None] = lambda line: None) -> SearchState:
+    """Return what is kept under a key; an empty state where there is nothing, or it is of other inputs.
+
+    Args:
+        store: the file.
+        key: digest of all that the results depend on, the code among it.
+        say: takes a line where there is a state that is not used.
+    """
     try:
         state = read_record(SearchState, store)
-    except (InputError, ContractError):
+    except ContractError as error:
+        say(f"the search starts anew: {error}")
         return SearchState(key)
-    return state if state.key == key else SearchState(key)
+    except InputError:
+        return SearchState(key)
+    if state.key == key:
+        return state
+    say(
+        f"the search starts anew: {store.name} is of other inputs or other code: got {state.key[:12]}, "
+        f"expected {key[:12]}"
+    )
+    return SearchState(key)

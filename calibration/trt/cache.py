@@ -25,17 +25,19 @@ type" and "Could not parse the following line from the calibration cache" among 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 import struct
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 from calibration.onnx_graph.file import load_graph
 from calibration.qdq.quantization_config import QuantizationConfig
-from calibration.ranges.record import PREPROCESSING, RANGES_FILE, Ranges
+from calibration.ranges.record import PREPROCESSING, RANGES_FILE, Ranges, read_ranges
 from calibration.trt.scales import tensor_scales
 from edge.artifacts import sha256_file, sha256_json, write_bytes
+from edge.code_digest import code_digest, other_code
 from edge.contract import GRAPH_FILE
 from edge.errors import ContractError, GraphError, InputError
 from edge.records import read_record, record, record_to_json, write_record
@@ -47,7 +49,7 @@ _FIRST_LINE = re.compile(r"TRT-(\d+)-(\w+)")
 _LINE = re.compile(r"(.+): ([0-9a-fA-F]{1,8})")
 
 
-@record(schema=1, what="origin of a calibration cache")
+@record(schema=2, what="origin of a calibration cache")
 class CacheOrigin:
     """Everything that decides what stands in a calibration cache.
 
@@ -57,6 +59,7 @@ class CacheOrigin:
         preprocessing: calibration.ranges.record.PREPROCESSING.
         method: digest of the quantisation recipe, a range method, or "tensorrt-entropy".
         tensorrt_version: such as "8.5.3.1".
+        code_sha256: digest of the code that makes the scales, or that shows TensorRT the images.
         ranges_sha256: of ranges.json; None where TensorRT calibrated.
     """
 
@@ -65,6 +68,7 @@ class CacheOrigin:
     preprocessing: str
     method: str
     tensorrt_version: str
+    code_sha256: str
     ranges_sha256: str | None = None
 
     def file_name(self) -> str:
@@ -72,7 +76,7 @@ class CacheOrigin:
         return f"tensorrt-{sha256_json(record_to_json(self))[:16]}.cache"
 
 
-@record(schema=1, what="record of a calibration cache")
+@record(schema=2, what="record of a calibration cache")
 class CacheRecord:
     """What lies beside a cache: where it comes from, and the hash of its text."""
 
@@ -223,17 +227,32 @@ def current_cache(folder: Path, origin: CacheOrigin) -> str | None:
         return None
 
 
+def cache_of_other_code(folder: Path, origin: CacheOrigin) -> str | None:
+    """Say in one line that a folder has the cache of an origin, made by other code; None where it has none."""
+    for path in sorted(folder.glob("tensorrt-*.json")):
+        try:
+            kept = read_record(CacheRecord, path).origin
+        except InputError as error:  # ContractError is one: it is of an older schema, or damaged
+            return str(error)
+        if kept != origin and dataclasses.replace(kept, code_sha256=origin.code_sha256) == origin:
+            return other_code(path.with_suffix(".cache").name, kept.code_sha256, origin.code_sha256)
+    return None
+
+
 def _record_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def cache_of_artifact(folder: Path, method: str, tensorrt_version: str) -> Path:
+def cache_of_artifact(
+    folder: Path, method: str, tensorrt_version: str, say: Callable[[str], None] = lambda line: None
+) -> Path:
     """Write the cache of an artefact's graph and ranges, unless it is there and current.
 
     Args:
         folder: artefact folder with model.onnx and ranges.json.
         method: which thresholds.
         tensorrt_version: that will read it.
+        say: takes a line where the cache that is there is made anew.
 
     Returns:
         The cache's file.
@@ -243,7 +262,7 @@ def cache_of_artifact(folder: Path, method: str, tensorrt_version: str) -> Path:
         ContractError: ranges.json is damaged.
         GraphError: the graph is damaged.
     """
-    ranges = read_record(Ranges, folder / RANGES_FILE)
+    ranges = read_ranges(folder)
     graph_sha256 = sha256_file(folder / GRAPH_FILE)
     if (ranges.graph_sha256, ranges.preprocessing) != (graph_sha256, PREPROCESSING):
         raise InputError(
@@ -256,8 +275,12 @@ def cache_of_artifact(folder: Path, method: str, tensorrt_version: str) -> Path:
         ranges.preprocessing,
         method,
         tensorrt_version,
+        code_digest(__name__),
         sha256_file(folder / RANGES_FILE),
     )
     if current_cache(folder, origin) is None:
+        other = cache_of_other_code(folder, origin)
+        if other is not None:
+            say(f"the calibration cache is made anew: {other}")
         write_cache(folder, cache_text(load_graph(folder / GRAPH_FILE), ranges, method, tensorrt_version), origin)
     return folder / origin.file_name()

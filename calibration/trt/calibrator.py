@@ -3,7 +3,7 @@
     CacheCalibration      scales that were computed from ranges.json; TensorRT is shown no image.
     EntropyCalibration    `--calibrator tensorrt-entropy`: TensorRT's IInt8EntropyCalibrator2 over the same images.
                           It asks for one batch after the other, and gets it in device memory of one batch, taken
-                          once. What it found is kept under the hash of graph, images, preprocessing and version.
+                          once. What it found is kept under the hash of graph, images, preprocessing, version and code.
 
 TensorRT prints and forgets an exception that its calibrator raises, and takes it for the end of the images: an
 engine calibrated on half of them would look like any other. So what happens in a callback is kept here, and `check`
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
+import sys
 import traceback
 from pathlib import Path
 from typing import Any, Mapping
@@ -25,8 +26,17 @@ import numpy as np
 
 from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.ranges.record import PREPROCESSING, Ranges
-from calibration.trt.cache import CacheOrigin, cache_text, current_cache, parse_cache, text_of, write_cache
+from calibration.trt.cache import (
+    CacheOrigin,
+    cache_of_other_code,
+    cache_text,
+    current_cache,
+    parse_cache,
+    text_of,
+    write_cache,
+)
 from calibration.trt.scales import constant_scales, network_scales
+from edge.code_digest import code_digest
 from edge.console import Progress
 from edge.contract import Contract
 from edge.errors import BackendError, InputError, SegEdgeError
@@ -246,7 +256,8 @@ class EntropyCalibration(Calibration):
             raise InputError(f"no images to calibrate on in {frames.description}")
         self._contract, self._frames, self._folder, self._show_progress = contract, frames, folder, show_progress
         digest = hashlib.sha256(graph).hexdigest()
-        self._origin = CacheOrigin(digest, manifest_sha256, PREPROCESSING, TENSORRT_ENTROPY, tensorrt_version)
+        code = code_digest(__name__)
+        self._origin = CacheOrigin(digest, manifest_sha256, PREPROCESSING, TENSORRT_ENTROPY, tensorrt_version, code)
         self._forget()
 
     def _forget(self) -> None:
@@ -267,6 +278,9 @@ class EntropyCalibration(Calibration):
         if self._cached is not None:
             self.notes.append(f"TensorRT's calibration of {len(self._frames)} images was kept, and is used again")
             return self
+        other = cache_of_other_code(self._folder, self._origin)
+        if other is not None and self._show_progress:
+            print(f"TensorRT calibrates anew: {other}", file=sys.stderr)
         contract = self._contract
         self._host = np.empty(contract.input_shape, np.float32)
         self._prepare = FramePreparer(contract.height, contract.width, "rgb")

@@ -15,8 +15,9 @@ import ctypes
 
 import numpy as np
 
+from edge.coordinate_rules import COORDINATE_RULES
 from edge.errors import BackendError, InputError
-from edge.postprocess.bilinear import COORDINATE_RULES, AxisCells, axis_cells, reference_labels
+from edge.postprocess.bilinear import AxisCells, axis_cells, reference_labels
 from edge.postprocess.boundary_cells import label_image
 from edge.postprocess.native.build import load_library, unavailable_reason
 

@@ -19,10 +19,8 @@ from math import gcd
 
 import numpy as np
 
+from edge.coordinate_rules import COORDINATE_RULES
 from edge.errors import InputError, SizeError
-
-COORDINATE_RULES = ("half_pixel", "align_corners")
-"""Names of the rules by which a pixel's position in the logits follows from its place in the label map."""
 
 MAX_SIDE = 1 << 16
 """Most nodes or pixels along a side; keeps a weight within 17 bits, so that its product with a logit is exact."""

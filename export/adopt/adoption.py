@@ -23,6 +23,7 @@ import numpy as np
 
 from calibration.onnx_graph.file import import_onnx
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_json, write_bytes
+from edge.code_digest import code_digest, other_code
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, OWN_CLASSES, Contract, read_contract
 from edge.errors import ContractError, GraphError, InputError, ParityError
 from edge.frames import FrameSet, SyntheticFrames
@@ -58,6 +59,7 @@ class AdoptionReport:
         logit_range: smallest range of logits of a call, to judge the error by.
         changes: what was done, a sentence each.
         tensorrt_findings: what TensorRT 8.5 does not run, a line each; ONNX Runtime may run it.
+        code_sha256: digest of the code that adopted it; None where nobody noted it.
     """
 
     graph_sha256: str
@@ -68,6 +70,7 @@ class AdoptionReport:
     logit_range: float
     changes: tuple[str, ...] = ()
     tensorrt_findings: tuple[str, ...] = ()
+    code_sha256: str | None = None
 
     def check(self) -> None:
         """Refuse an adopted graph that is not the given one.
@@ -146,8 +149,8 @@ def adopt(
     size = (interface.height, interface.width)
     folder = artifact_folder(given.name, given.dataset, *size, Path(artifacts_root))
     adopted_from = (os.fspath(onnx_path), os.fspath(contract_path))
-    digest = sha256_json([graph_sha256, dataclasses.asdict(given), _source_digest()])
-    current = _current(folder, digest, adopted_from)
+    digest = sha256_json([graph_sha256, dataclasses.asdict(given), code_digest(__name__)])
+    current = _current(folder, digest, adopted_from, say)
     if current is not None:
         say(f"{folder} is adopted from {onnx_path} and current")
         return current
@@ -191,16 +194,7 @@ def read_adoption(folder: Path, contract: Contract) -> AdoptionReport | None:
     return report if contract.adopted_from is not None and report.graph_sha256 == contract.graph_sha256 else None
 
 
-def _source_digest() -> str:
-    """Return the SHA-256 of the files that decide what an adopted graph looks like."""
-    folder = Path(__file__).resolve().parent
-    digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.py"), *folder.parent.glob("graph/*.py")]):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-def _current(folder: Path, digest: str, adopted_from: tuple[str, str]) -> Adoption | None:
+def _current(folder: Path, digest: str, adopted_from: tuple[str, str], say: Say) -> Adoption | None:
     """Return what is in a folder if it was made of the same files by the same sources.
 
     Raises:
@@ -220,7 +214,13 @@ def _current(folder: Path, digest: str, adopted_from: tuple[str, str]) -> Adopti
     except InputError:  # its graph is gone, or another
         return None
     report = read_adoption(folder, contract)
-    if contract.source_sha256 != digest or report is None:
+    if report is None:
+        return None
+    if contract.source_sha256 != digest:
+        code = code_digest(__name__)
+        is_other_code = report.code_sha256 != code
+        other = other_code(GRAPH_FILE, report.code_sha256 or "unknown", code) if is_other_code else None
+        say(f"adopted anew: {other or f'{GRAPH_FILE} is of another graph or contract'}")
         return None
     if contract.adopted_from != adopted_from:  # the same files, elsewhere
         contract = dataclasses.replace(contract, adopted_from=adopted_from)
@@ -301,6 +301,7 @@ def _adopted_graph(
         *figures,
         changes=tuple(changes),
         tensorrt_findings=findings,
+        code_sha256=code_digest(__name__),
     )
     return data, stride, coordinates, foreign_file.opset_of(work), report
 

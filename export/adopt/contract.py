@@ -35,9 +35,9 @@ import numpy as np
 from edge.artifacts import read_json
 from edge.console import parse_size
 from edge.contract import OWN_CLASSES
+from edge.coordinate_rules import COORDINATE_RULES
 from edge.datasets import LAYOUTS, class_table
 from edge.errors import ContractError, SizeError
-from edge.postprocess import COORDINATE_RULES
 from edge.preprocess import COLOR_ORDERS
 from train.options import MODEL_NAMES
 

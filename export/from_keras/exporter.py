@@ -9,13 +9,15 @@ the Keras model on images (export/parity.py) and held against TensorRT's rules
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 import numpy as np
 
 from edge.artifacts import sha256_json, write_bytes
+from edge.code_digest import code_digest, other_code
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.datasets import LAYOUTS, class_table
 from edge.errors import InputError, WeightsError
@@ -33,8 +35,7 @@ from train.options import changed_options, resolve_options
 from train.runs import BEST_WEIGHTS, RUNS_ROOT
 from train.weights_file import agreed_options, read_weights
 
-COUNTING_MODULES = ("__main__.py", "graph_statistics.py", "published.py", "receptive_field.py", "symbolic_run.py")
-"""Modules beside the models that count what is in them, and decide nothing of a graph."""
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -87,23 +88,18 @@ class ExportRequest:
         return weights.provenance, agreed_options(weights, self.options)
 
 
-def source_digest() -> str:
-    """Return the SHA-256 of the files that decide what an export looks like."""
-    checkout = Path(__file__).resolve().parents[2]
-    folders = ("train/models", "train/backbones", "export/from_keras", "export/graph", "calibration/onnx_graph")
-    files = [path for folder in folders for path in sorted(checkout.glob(f"{folder}/*.py"))]
-    files += [checkout / "train" / name for name in ("conv_blocks.py", "options.py")]
-    files = [path for path in files if path.name not in COUNTING_MODULES]
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+def source_digest(model: str) -> str:
+    """Return the digest of the code that decides what a model's export looks like.
+
+    train.models imports its architectures by name, so the one of the model is named here.
+    """
+    return code_digest(__name__, f"train.models.{model}")
 
 
-def current_export(
+def export_of_any_code(
     folder: Path, request: ExportRequest, provenance: WeightsProvenance, options: dict[str, Any]
 ) -> Contract | None:
-    """Return the contract of an artefact if it is what is asked for and nothing it was made from has changed."""
+    """Return the contract of an artefact if it is what is asked for, whichever code exported it."""
     try:
         contract = read_contract(folder)
         report = read_record(ParityReport, folder / PARITY_FILE)
@@ -114,19 +110,35 @@ def current_export(
         (contract.model, contract.dataset, contract.height, contract.width, contract.batch) == wanted
         and contract.options == changed_options(request.model, options)
         and contract.weights.sha256 == provenance.sha256
-        and contract.source_sha256 == source_digest()
         and report.graph_sha256 == contract.graph_sha256
     )
     return contract if same else None
 
 
-def export_model(request: ExportRequest, folder: Path, frames: FrameSet) -> Contract:
+def current_export(
+    folder: Path, request: ExportRequest, provenance: WeightsProvenance, options: dict[str, Any]
+) -> Contract | None:
+    """Return the contract of an artefact if it is what is asked for and nothing it was made from has changed."""
+    contract = export_of_any_code(folder, request, provenance, options)
+    return contract if contract is not None and export_of_other_code(contract) is None else None
+
+
+def export_of_other_code(contract: Contract) -> str | None:
+    """Say in one line that other code than this exported a graph; None if it was this."""
+    digest = source_digest(contract.model)
+    return other_code(GRAPH_FILE, contract.source_sha256, digest) if contract.source_sha256 != digest else None
+
+
+def export_model(
+    request: ExportRequest, folder: Path, frames: FrameSet, say: Say = lambda line: print(line, file=sys.stderr)
+) -> Contract:
     """Export a model into an artefact folder, unless the export there is current.
 
     Args:
         request: what to export.
         folder: the artefact folder.
         frames: images for the parity check.
+        say: takes a line where the export that is there is made anew.
 
     Returns:
         The contract; model.onnx, contract.json and parity.json are in the folder.
@@ -139,9 +151,12 @@ def export_model(request: ExportRequest, folder: Path, frames: FrameSet) -> Cont
         MissingDependencyError: TensorFlow, onnx or tf2onnx is not installed.
     """
     provenance, options = request.provenance()
-    existing = current_export(folder, request, provenance, options)
+    existing = export_of_any_code(folder, request, provenance, options)
     if existing is not None:
-        return existing
+        other = export_of_other_code(existing)
+        if other is None:
+            return existing
+        say(f"{request.model} is exported anew: {other}")
     network = _keras_network(request, options)
     graph = _convert(network)
     report = _compare(network, graph, request, frames)
@@ -158,7 +173,7 @@ def export_model(request: ExportRequest, folder: Path, frames: FrameSet) -> Cont
         output_name="logits",
         graph_sha256=report.graph_sha256,
         weights=provenance,
-        source_sha256=source_digest(),
+        source_sha256=source_digest(request.model),
         opset=OPSET,
         versions=converter_versions(),
         options=changed_options(request.model, options),

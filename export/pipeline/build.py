@@ -126,7 +126,7 @@ def build(request: BuildRequest, say: Say = lambda line: print(line, file=sys.st
     """
     plan = plan_build(request, say)
     say(f"backend: {plan.backend} ({plan.reason})")
-    contract = float_graph(request, plan)
+    contract = float_graph(request, plan, say)
     request = dataclasses.replace(request, height=contract.height, width=contract.width)
     say(contract.weights.sentence())
     _require_batches(request, plan)
@@ -189,7 +189,7 @@ def _measured_job(
     accuracy = open_accuracy_set(plan, contract, held_out, calibrated)
     kept = None
     if ranges is not None and not is_random and isinstance(held_out, SyntheticFrames):
-        kept = kept_config(request, plan, contract, ranges[1])
+        kept = kept_config(request, plan, contract, ranges[1], say)
     budget = budget_of(request, contract, accuracy, kept is not None)
     job = Job(request, plan, contract, accuracy, budget, None, manifest, warnings, calibration)
     return job, ranges, None if budget.is_enforced else kept

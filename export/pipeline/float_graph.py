@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import sys
 from pathlib import Path
 
 from edge.artifacts import ARTIFACTS_ROOT
@@ -15,10 +16,13 @@ from edge.provenance import RANDOM
 from edge.records import read_record
 from export.build_inputs import PARITY_IMAGES, held_out_frames
 from export.graph.parity import PARITY_FILE, ParityReport
-from export.pipeline.request import BuildPlan, BuildRequest
+from export.pipeline.request import BuildPlan, BuildRequest, Say
+from train.options import MODEL_NAMES
 
 
-def float_graph(request: BuildRequest, plan: BuildPlan) -> Contract:
+def float_graph(
+    request: BuildRequest, plan: BuildPlan, say: Say = lambda line: print(line, file=sys.stderr)
+) -> Contract:
     """Make model.onnx and its contract, or take them from the artefact if they are current.
 
     Raises:
@@ -40,20 +44,32 @@ def float_graph(request: BuildRequest, plan: BuildPlan) -> Contract:
             if contract.weights.kind != RANDOM or not can_export():
                 _check_artifact(contract, request, plan)
                 return contract
-    from export.from_keras.exporter import ExportRequest, export_model
+    from export.from_keras.exporter import ExportRequest, export_model, export_of_any_code, export_of_other_code
 
     sources = plan.sources
     export_request = ExportRequest(
         request.model, sources.dataset, request.height, request.width, sources.weights_path, sources.options
     )
-    return export_model(export_request, plan.artifact, parity_frames(request, plan))
+    if not can_export():
+        came = export_of_any_code(plan.artifact, export_request, *export_request.provenance())
+        if came is not None:
+            other = export_of_other_code(came)
+            if other is not None:
+                say(f"without TensorFlow the graph that came with the artefact is used: {other}")
+            return came
+    return export_model(export_request, plan.artifact, parity_frames(request, plan), say)
 
 
-def is_of_other_sources(contract: Contract) -> bool:
-    """Say whether this checkout would export another graph; where nothing can be exported, nobody can tell."""
-    from export.from_keras.exporter import source_digest
+def is_of_other_sources(plan: BuildPlan, contract: Contract) -> bool:
+    """Say whether other code than this exported a graph; where it is not to be exported, that does not matter.
 
-    return contract.adopted_from is None and can_export() and contract.source_sha256 != source_digest()
+    It is to be exported where TensorFlow is, and where its weights are, though TensorFlow may be missing.
+    """
+    from export.from_keras.exporter import export_of_other_code
+
+    if contract.adopted_from is not None or not (can_export() or plan.sources.weights_path is not None):
+        return False
+    return contract.model not in MODEL_NAMES or export_of_other_code(contract) is not None
 
 
 def parity_frames(request: BuildRequest, plan: BuildPlan) -> FrameSet:

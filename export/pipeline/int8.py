@@ -7,9 +7,8 @@ import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
-import calibration
 from calibration.images.selection import (
     DEFAULT_IMAGE_COUNT,
     MANIFEST_FILE,
@@ -26,10 +25,11 @@ from calibration.qdq.quantization_config import QuantizationConfig, counted
 from calibration.qdq_ort.cpu_saturation import unsigned_levels
 from calibration.ranges.checkpoint import discard_state
 from calibration.ranges.collector import collect_ranges
-from calibration.ranges.record import RANGES_FILE, Ranges, current_ranges, why_not_current
+from calibration.ranges.record import RANGES_FILE, Ranges, current_ranges, ranges_of_other_code, why_not_current
 from calibration.search.accuracy import AccuracySet, Budget, drop_points
 from calibration.search.config_search import ConfigSearch, SearchOutcome
 from edge.artifacts import sha256_file, sha256_json, write_bytes
+from edge.code_digest import code_digest, other_code
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract
 from edge.errors import ContractError, GraphError, InputError
 from edge.frames import FrameSet, SyntheticFrames
@@ -39,11 +39,13 @@ from edge.runtime.onnxruntime import import_onnxruntime
 from export.pipeline.request import BuildPlan, BuildRequest, Say
 from export.pipeline.user_images import picture_manifest, split_pictures
 
-_QUANTISERS = ("onnx_graph", "qdq", "qdq_ort")
-"""Packages that decide what a quantised graph is."""
+_BALANCER = "calibration.qdq.cross_layer_equalization"  # handed to the search as a function
 
-_EVALUATORS = (*_QUANTISERS, "search", "ranges")
-"""Packages that the figures of an evaluation depend on."""
+_EVALUATION = ("calibration.qdq.insert", "calibration.search.accuracy", _BALANCER)
+"""What makes a quantised graph and measures it: the figures of a kept recipe depend on it."""
+
+_SEARCH = ("calibration.search.config_search", _BALANCER)
+"""What the steps of a search depend on."""
 
 RECIPE_FILE = "int8-recipe.json"
 EQUALISED_FOLDER = "equalised"
@@ -56,7 +58,7 @@ class KeptConfig:
     Attributes:
         graph_sha256: of the float graph.
         ranges_sha256: of ranges.json.
-        code_sha256: of the code that made the quantised graph.
+        code_sha256: digest of the code that made the quantised graph and measured it.
         form: whose placement was evaluated.
         recipe: what it is.
         drop_points: mIoU lost by simulation, in points; None without labels.
@@ -107,10 +109,11 @@ def calibrate(
     """
     if not _has_images(request, plan):
         # Perhaps collected where the dataset is, and brought here with the artefact.
-        moved = current_ranges(plan.artifact, contract.graph_sha256, None)
+        moved = current_ranges(plan.artifact, contract.graph_sha256, None, any_code=True)
         if moved is not None and moved[0].images_from != SyntheticFrames.DESCRIPTION:
             images = f"{moved[0].image_count} images of {moved[0].images_from}"
-            say(f"no dataset here: use the artefact's ranges of {images}")
+            other = ranges_of_other_code(moved[0])
+            say(f"no dataset here: use the artefact's ranges of {images}" + (f", although {other}" if other else ""))
             return (*moved, _kept_manifest(plan.artifact, moved[0]))
     frames, manifest = calibration_images(request, plan, contract)
     ranges, digest = _ranges_of(plan.artifact, contract, frames, manifest, say)
@@ -212,7 +215,7 @@ def find_int8(
         held = KeptConfig(
             contract.graph_sha256,
             ranges_sha256,
-            _code_sha256(),
+            code_digest(*_EVALUATION),
             "tensorrt",
             portable.recipe,
             drop,
@@ -258,30 +261,52 @@ def load_bytes(data: bytes) -> Any:
     return import_onnx().load_from_string(data)
 
 
-def kept_config(request: BuildRequest, plan: BuildPlan, contract: Contract, ranges_sha256: str) -> KeptConfig | None:
-    """Return the recipe that held its budget elsewhere, if it is of this graph, these ranges and this code.
+def kept_config(
+    request: BuildRequest, plan: BuildPlan, contract: Contract, ranges_sha256: str, say: Say
+) -> KeptConfig | None:
+    """Return the recipe that held its budget elsewhere, if it is of this graph and these ranges.
 
-    None where there is none, and where the user asks for another recipe.
+    None where there is none, and where the user asks for another recipe. One that other code measured is used: it
+    is asked for where the images to measure it anew are not, and drawn scenes would be a worse judge. A line says so.
     """
     if request.int8.recipe() != QuantizationConfig():
         return None
     try:
         kept = read_record(KeptConfig, plan.artifact / RECIPE_FILE)
-    except (InputError, ContractError):
+    except ContractError as error:
+        say(f"the recipe that came with the artefact is not used: {error}")
         return None
-    here = (contract.graph_sha256, ranges_sha256, _code_sha256())
-    return kept if (kept.graph_sha256, kept.ranges_sha256, kept.code_sha256) == here else None
+    except InputError:
+        return None
+    for what, got, expected in (
+        ("another graph", kept.graph_sha256, contract.graph_sha256),
+        ("other ranges", kept.ranges_sha256, ranges_sha256),
+    ):
+        if got != expected:
+            say(f"{RECIPE_FILE} is not used: it is of {what}: got {got[:12]}, expected {expected[:12]}")
+            return None
+    other = _recipe_of_other_code(kept)
+    if other is not None:
+        say(f"no images here: use the artefact's recipe, although {other}")
+    return kept
+
+
+def _recipe_of_other_code(kept: KeptConfig) -> str | None:
+    code = code_digest(*_EVALUATION)
+    return other_code(RECIPE_FILE, kept.code_sha256, code) if kept.code_sha256 != code else None
 
 
 def _first_recipe(request: BuildRequest, kept: KeptConfig | None) -> tuple[QuantizationConfig, tuple[str, ...]]:
     """Return where the search starts: what the user asked for, or what held the budget where there were images."""
     if kept is None:
         return request.int8.recipe(), ()
+    other = _recipe_of_other_code(kept)
     drop = f"a drop of {kept.drop_points:+.2f} points" if kept.drop_points is not None else ""
     figures = drop or f"labels equal on {100 * kept.label_agreement:.2f} % of pixels"
     return kept.recipe, (
         f"quantised by the recipe that came with the artefact: {figures} in the {kept.form} form on "
-        f"{kept.image_count} images of {kept.images_from}",
+        f"{kept.image_count} images of {kept.images_from}"
+        + (f"; {other}, so this code's figures may differ" if other else ""),
     )
 
 
@@ -289,7 +314,7 @@ def _results_sha256(contract: Contract, ranges_sha256: str, accuracy: AccuracySe
     """Return the digest of all that an evaluation depends on, but form and recipe."""
     described = record_to_json(dataclasses.replace(contract, adopted_from=None))
     onnxruntime = import_onnxruntime().__version__
-    return sha256_json([described, ranges_sha256, accuracy.digests(), _code_sha256(_EVALUATORS), onnxruntime])
+    return sha256_json([described, ranges_sha256, accuracy.digests(), code_digest(*_SEARCH), onnxruntime])
 
 
 def _ranges_of(
@@ -334,7 +359,7 @@ def _equalised(
     own = dataclasses.replace(contract, graph_sha256=hashlib.sha256(data).hexdigest())
     moved = None
     if not _has_images(request, plan) and ranges.images_from != SyntheticFrames.DESCRIPTION:
-        moved = current_ranges(folder, own.graph_sha256, ranges.manifest_sha256)
+        moved = current_ranges(folder, own.graph_sha256, ranges.manifest_sha256, any_code=True)
         if moved is None:
             say("equalised channels: their ranges cannot be collected, the calibration images are not here")
             return None
@@ -345,12 +370,3 @@ def _equalised(
         return balanced, moved[0]
     frames, manifest = calibration_images(request, plan, contract)
     return balanced, _ranges_of(folder, own, frames, manifest, say)[0]
-
-
-def _code_sha256(modules: Sequence[str] = _QUANTISERS) -> str:
-    """Return the digest of the code that made a result, post-processing and metrics included."""
-    folder = Path(calibration.__file__).parent
-    shared = sorted((folder.parent / "edge" / "postprocess").rglob("*.py"))
-    shared += [folder.parent / "edge" / name for name in ("metrics.py", "preprocess.py", "segmenter.py")]
-    own = [path for name in modules for path in sorted((folder / name).rglob("*.py"))]
-    return sha256_json([sha256_file(path) for path in (*own, *shared)])

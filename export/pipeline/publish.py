@@ -14,6 +14,7 @@ from typing import Iterator
 
 from calibration.images.manifest import CalibrationManifest, manifest_note
 from calibration.qdq.quantization_config import INT8
+from calibration.ranges.record import ranges_of_other_code
 from calibration.results import PAGE_FILE, REPORT_FILE, Int8Report
 from calibration.search.accuracy import AccuracySet, Budget, drop_points
 from calibration.trt.calibrator import TENSORRT_ENTROPY, Calibration
@@ -216,11 +217,14 @@ def _calibration_note(job: Job) -> CalibrationNote:
 def _notes(job: Job, engine: BuiltEngine) -> tuple[str, ...]:
     found, manifest = job.found, job.manifest
     notes = [*engine.notes, *(found.notes if found is not None else ())]
-    if is_of_other_sources(job.contract):
+    if is_of_other_sources(job.plan, job.contract):
         notes.append("the graph was exported by other sources than these; --weights FILE exports it again")
     if job.contract.weights.kind == RANDOM:
         notes.append(job.contract.weights.sentence())
     images_from = found.ranges.images_from if found is not None else manifest.images_from if manifest else ""
+    other = ranges_of_other_code(found.ranges) if found is not None else None
+    if other is not None:
+        notes.append(f"{other}; the images to collect them anew are not here")
     if images_from == SyntheticFrames.DESCRIPTION:
         notes.append("ranges come from synthetic scenes, since no dataset was found")
     if manifest is not None and manifest_note(manifest):

@@ -8,10 +8,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibration.ranges.collector import activation_tensors, channel_tensors, tensor_range
 from calibration.ranges.histogram import TensorCounter
-from calibration.ranges.record import PREPROCESSING, Ranges
+from calibration.ranges.record import PREPROCESSING, Ranges, ranges_code
 from calibration.ranges.record import TensorRange as TensorRange
 from calibration.ranges.thresholds import METHODS as METHODS
-from calibration.ranges.thresholds import methods_sha256
 from edge.runtime.onnxruntime import import_onnxruntime
 
 IR_VERSION = 8
@@ -119,7 +118,7 @@ def ranges_of(model, feeds_list, **changes):
         "image_count": len(feeds_list),
         "images_from": "test frames",
         "preprocessing": PREPROCESSING,
-        "methods_sha256": methods_sha256(),
+        "code_sha256": ranges_code(),
         "tensors": {name: tensor_range(counter) for name, counter in counters.items()},
     }
     return Ranges(**{**fields, **changes})

@@ -10,7 +10,7 @@ import pytest
 
 from calibration.images import selection
 from calibration.images.manifest import HELD_OUT, CalibrationManifest, ClassCover
-from calibration.images.selection import SYNTHETIC_SEED, calibration_frames
+from calibration.images.selection import SYNTHETIC_SEED, calibration_frames, read_manifest_frames
 from calibration.select_images import main
 from edge.artifacts import sha256_file
 from edge.datasets import open_dataset
@@ -196,6 +196,28 @@ def test_earlier_choice_of_another_version_is_made_again(camvid, tmp_path, count
     path.write_text('{"schema": 1}')
     assert calibration_frames("camvid", camvid, 3, 8, 8, earlier=path)[1] == manifest
     assert len(count_looks) == 3
+
+
+@pytest.mark.parametrize(("code", "got"), [("5" * 64, "555555555555"), (None, "unknown")])
+def test_earlier_choice_of_other_code_is_made_again_with_one_line(camvid, tmp_path, count_looks, capsys, code, got):
+    path = tmp_path / "calibration.json"
+    manifest = calibration_frames("camvid", camvid, 3, 8, 8)[1]
+    write_record(path, dataclasses.replace(manifest, code_sha256=code))
+    capsys.readouterr()
+    assert calibration_frames("camvid", camvid, 3, 8, 8, earlier=path)[1] == manifest
+    assert len(count_looks) == 2
+    line = f"calibration images are chosen anew: calibration.json is of other code: got {got}, expected "
+    assert line in capsys.readouterr().err
+
+
+def test_manifest_without_the_code_that_chose_is_read(camvid, tmp_path):
+    path = tmp_path / "calibration.json"
+    manifest = calibration_frames("camvid", camvid, 3, 8, 8)[1]
+    write_record(path, manifest)
+    content = json.loads(path.read_text())
+    del content["code_sha256"]
+    path.write_text(json.dumps(content))
+    assert read_manifest_frames(path, "camvid", camvid)[1].digest() == manifest.digest()
 
 
 def test_command_prints_what_the_images_cover(camvid, capsys):

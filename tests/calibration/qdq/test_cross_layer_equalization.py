@@ -98,7 +98,7 @@ def ranges_of(model, **changes):
         image_count=1,
         images_from="test frames",
         preprocessing=PREPROCESSING,
-        methods_sha256="2" * 64,
+        code_sha256="2" * 64,
         tensors={**tensors, **changes},
     )
 

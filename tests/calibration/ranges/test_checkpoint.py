@@ -200,14 +200,19 @@ def test_state_of_another_graph_is_ignored(artifact):
     assert other.read_indices == list(range(IMAGES))
 
 
-def test_state_of_other_methods_or_preprocessing_is_ignored(artifact, monkeypatch):
+def test_state_of_other_code_or_preprocessing_is_ignored_and_a_line_says_so(artifact, monkeypatch, capsys):
     interrupt(artifact, 3)
-    for name, other in [("PREPROCESSING", "nearest"), ("methods_sha256", lambda: "d" * 64)]:
+    for name, other in [("PREPROCESSING", "nearest"), ("ranges_code", lambda: "d" * 64)]:
         with monkeypatch.context() as patch:
             patch.setattr(collect_module, name, other)
             frames = InterruptedFrames(FRAMES)
             collect(artifact, frames)
             assert frames.read_indices == list(range(IMAGES))
+    interrupt(artifact, 3)
+    monkeypatch.setattr(collect_module, "ranges_code", lambda: "d" * 64)
+    capsys.readouterr()
+    collect_module.collect_ranges(artifact, ArrayFrames(FRAMES), "d" * 64)
+    assert f"collect ranges: starts anew, {STATE_FILE} is damaged or of other inputs or code" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"no archive"])

@@ -17,8 +17,8 @@ from onnx import TensorProto
 
 import calibration.ranges.collector as collect_module
 from calibration.ranges.collector import activation_tensors, collect_ranges
-from calibration.ranges.record import PREPROCESSING, range_warnings
-from calibration.ranges.thresholds import METHODS, methods_sha256
+from calibration.ranges.record import PREPROCESSING, range_warnings, ranges_code
+from calibration.ranges.thresholds import METHODS
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract
 from edge.errors import GraphError, InputError
 from edge.frames import FolderFrames, FrameSet
@@ -229,7 +229,7 @@ def test_record_says_what_it_was_made_from(artifact):
     ranges = collect(artifact)
     assert ranges.graph_sha256 == hashlib.sha256((artifact / GRAPH_FILE).read_bytes()).hexdigest()
     assert (ranges.manifest_sha256, ranges.image_count, ranges.images_from) == ("f" * 64, 4, "arrays")
-    assert (ranges.preprocessing, ranges.methods_sha256) == (PREPROCESSING, methods_sha256())
+    assert (ranges.preprocessing, ranges.code_sha256) == (PREPROCESSING, ranges_code())
 
 
 def test_frames_of_another_size_are_resized(artifact):

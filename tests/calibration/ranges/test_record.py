@@ -15,10 +15,13 @@ from calibration.ranges.record import (
     TensorRange,
     current_ranges,
     range_warnings,
+    ranges_code,
     ranges_mismatch,
+    ranges_of_other_code,
+    read_ranges,
     why_not_current,
 )
-from calibration.ranges.thresholds import METHODS, methods_sha256
+from calibration.ranges.thresholds import METHODS
 from edge.artifacts import sha256_file
 from edge.errors import ContractError, InputError
 from edge.records import read_record, write_record
@@ -31,7 +34,7 @@ RANGES = Ranges(
     image_count=3,
     images_from="camvid train",
     preprocessing=PREPROCESSING,
-    methods_sha256=methods_sha256(),
+    code_sha256=ranges_code(),
     tensors={
         "stem/Relu": TensorRange(0.0, 4.0, THRESHOLDS, (4.0, 0.0, 1.25), (0.5, 0.0, -1e-7)),
         "residual/Add": TensorRange(-4.0, 1.0, THRESHOLDS),
@@ -96,8 +99,8 @@ def test_other_graph_or_other_images_miss(tmp_path):
     assert current_ranges(tmp_path, GRAPH, "c" * 64) is None
 
 
-@pytest.mark.parametrize("changed", ["preprocessing", "methods_sha256"])
-def test_other_preprocessing_or_other_methods_miss(tmp_path, changed):
+@pytest.mark.parametrize("changed", ["preprocessing", "code_sha256"])
+def test_other_preprocessing_or_other_code_misses(tmp_path, changed):
     write_record(tmp_path / RANGES_FILE, dataclasses.replace(RANGES, **{changed: "d" * 64}))
     assert current_ranges(tmp_path, GRAPH, MANIFEST) is None
     assert current_ranges(tmp_path, GRAPH, None) is None
@@ -120,7 +123,7 @@ def test_ranges_move_to_another_folder(tmp_path):
         ({"graph_sha256": "c" * 64}, "another graph: got cccccccccccc, expected aaaaaaaaaaaa"),
         ({"manifest_sha256": "c" * 64}, "other images: got cccccccccccc, expected bbbbbbbbbbbb"),
         ({"preprocessing": "nearest; BGR"}, f"other preprocessing: got nearest; BGR, expected {PREPROCESSING}"),
-        ({"methods_sha256": "c" * 64}, "other range methods: got cccccccccccc, expected " + methods_sha256()[:12]),
+        ({"code_sha256": "c" * 64}, "other code: got cccccccccccc, expected " + ranges_code()[:12]),
     ],
 )
 def test_reason_why_ranges_do_not_fit_is_one_line(tmp_path, changed, reason):
@@ -142,8 +145,30 @@ def test_reason_names_a_file_that_is_missing_or_of_an_older_version(tmp_path):
     assert "not found" in why_not_current(tmp_path, GRAPH, MANIFEST)
     write_record(tmp_path / RANGES_FILE, RANGES)
     text = (tmp_path / RANGES_FILE).read_text()
-    (tmp_path / RANGES_FILE).write_text(text.replace('"schema": 2', '"schema": 1', 1))
+    (tmp_path / RANGES_FILE).write_text(text.replace('"schema": 3', '"schema": 1', 1))
     assert "has schema 1" in why_not_current(tmp_path, GRAPH, MANIFEST)
+
+
+def test_ranges_of_the_schema_before_are_read_as_those_of_other_code(tmp_path):
+    write_record(tmp_path / RANGES_FILE, RANGES)
+    content = json.loads((tmp_path / RANGES_FILE).read_text())
+    content = {**content, "schema": 2, "methods_sha256": "e" * 64}
+    del content["code_sha256"]
+    (tmp_path / RANGES_FILE).write_text(json.dumps(content))
+    assert read_ranges(tmp_path) == dataclasses.replace(RANGES, code_sha256="e" * 64)
+    assert current_ranges(tmp_path, GRAPH, MANIFEST) is None
+    assert "ranges.json is of other code: got eeeeeeeeeeee" in why_not_current(tmp_path, GRAPH, MANIFEST)
+
+
+def test_ranges_of_other_code_are_taken_where_they_cannot_be_collected_anew(tmp_path):
+    other = dataclasses.replace(RANGES, code_sha256="e" * 64)
+    write_record(tmp_path / RANGES_FILE, other)
+    assert current_ranges(tmp_path, GRAPH, None, any_code=True) == (other, sha256_file(tmp_path / RANGES_FILE))
+    assert current_ranges(tmp_path, "c" * 64, None, any_code=True) is None
+    assert ranges_of_other_code(other) == (
+        f"ranges.json is of other code: got eeeeeeeeeeee, expected {ranges_code()[:12]}"
+    )
+    assert ranges_of_other_code(RANGES) is None
 
 
 def test_constant_tensor_is_warned_of_and_has_a_usable_range():

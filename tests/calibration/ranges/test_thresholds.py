@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import calibration.ranges.thresholds as methods_module
 from calibration.ranges.histogram import BINS, RangeHistogram
 from calibration.ranges.thresholds import (
     LEVELS,
@@ -13,7 +12,6 @@ from calibration.ranges.thresholds import (
     STEPS,
     clipped_divergences,
     entropy,
-    methods_sha256,
     min_max,
     mse,
     percentile,
@@ -155,19 +153,6 @@ def test_many_values_on_the_edge_of_a_bin_are_not_overlooked(method):
     # A saturated sigmoid: a quarter of all values is exactly 1, which is a power of two.
     values = np.minimum(GENERATOR.uniform(0, 1.33, 200_000), 1).astype(np.float32)
     assert METHODS[method](histogram_of(values)) == 1.0
-
-
-def test_digest_names_everything_that_decides_a_threshold(monkeypatch):
-    seen = {methods_sha256()}
-    for name, other in [("BINS", 2048), ("PERCENTILE", 99.9), ("LEVELS", 256), ("METHODS_VERSION", 0)]:
-        with monkeypatch.context() as patch:
-            patch.setattr(methods_module, name, other)
-            seen.add(methods_sha256())
-    with monkeypatch.context() as patch:
-        patch.setattr(methods_module, "METHODS", {"min-max": min_max})
-        seen.add(methods_sha256())
-    assert len(seen) == 6
-    assert methods_sha256() in seen
 
 
 def test_entropy_of_few_distinct_values_keeps_them_all():

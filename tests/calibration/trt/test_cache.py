@@ -15,6 +15,7 @@ pytest.importorskip("onnxruntime")
 from calibration.tensorrt_cache import main
 from calibration.trt.cache import (
     CacheOrigin,
+    cache_of_other_code,
     cache_text,
     current_cache,
     first_line,
@@ -43,7 +44,7 @@ RANGES = dataclasses.replace(
         for name, counted in COUNTED.tensors.items()
     },
 )
-ORIGIN = CacheOrigin("a" * 64, "b" * 64, "resize", "percentile", "8.5.3.1", "c" * 64)
+ORIGIN = CacheOrigin("a" * 64, "b" * 64, "resize", "percentile", "8.5.3.1", "e" * 64, "c" * 64)
 
 # Part of a cache that TensorRT 8.5.1 wrote for a small network with a Gemm, as its author published it.
 REAL = """TRT-8510-EntropyCalibration2
@@ -149,6 +150,17 @@ def test_cache_of_another_origin_is_never_used_even_under_its_name(tmp_path, fie
     assert current_cache(tmp_path, other) is None
     with pytest.raises(InputError, match=rf"is stale: made from another {field.split('_')[0]}\. Next: delete it"):
         read_cache(tmp_path / other.file_name(), other)
+
+
+def test_cache_of_other_code_is_named_in_one_line(tmp_path):
+    assert cache_of_other_code(tmp_path, ORIGIN) is None
+    path = write_cache(tmp_path, REAL.replace("8510", "8503"), dataclasses.replace(ORIGIN, code_sha256="f" * 64))
+    line = f"{path.name} is of other code: got ffffffffffff, expected eeeeeeeeeeee"
+    assert cache_of_other_code(tmp_path, ORIGIN) == line
+    assert cache_of_other_code(tmp_path, dataclasses.replace(ORIGIN, method="entropy")) is None
+    record = path.with_suffix(".json")
+    record.write_text(record.read_text().replace('"schema": 2', '"schema": 1'))
+    assert "has schema 1, this version of segedge reads 2" in cache_of_other_code(tmp_path, ORIGIN)
 
 
 def test_changed_truncated_or_unrecorded_cache_is_never_used(tmp_path):

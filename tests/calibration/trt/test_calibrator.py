@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+import calibration.trt.calibrator as calibrator_module
 import edge.runtime.tensorrt as runtime_module
 import export.backends.trt_builder as builder_module
 from calibration.trt.cache import parse_cache
@@ -86,6 +87,17 @@ GRAPH = stand_in.tiny_graph()
 
 def calibration(frames, folder, version="8.5.3.1", graph=GRAPH, manifest="1" * 64, contract=None, show_progress=False):
     return EntropyCalibration(graph, contract or make_contract(), frames, manifest, folder, version, show_progress)
+
+
+def test_cache_of_other_code_is_not_used_and_one_line_says_so(gpu, version, tmp_path, monkeypatch, capsys):
+    build_tensorrt(GRAPH, "int8", calibration=calibration(NoisyFrames(), tmp_path, version))
+    monkeypatch.setattr(calibrator_module, "code_digest", lambda *roots: "5" * 64)
+    frames = NoisyFrames()
+    build_tensorrt(GRAPH, "int8", calibration=calibration(frames, tmp_path, version, show_progress=True))
+    assert frames.reads
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "calibrates anew" in line]
+    assert line.startswith("TensorRT calibrates anew: tensorrt-")
+    assert line.endswith("expected 555555555555")
 
 
 def assert_nothing_left(gpu):

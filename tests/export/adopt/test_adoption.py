@@ -16,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 import edge.synthetic
+import export.adopt.adoption as adoption_module
 from calibration.ranges.collector import activation_tensors
 from edge.card import build_command
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, OWN_CLASSES, read_contract
@@ -23,6 +24,7 @@ from edge.errors import ContractError, ParityError
 from edge.labels import CAMVID
 from edge.postprocess import upsample_argmax
 from edge.provenance import GIVEN, RANDOM
+from edge.records import write_record
 from edge.runtime.onnxruntime import OnnxRuntimeRunner, open_session
 from edge.segmenter import Segmenter
 from export.adopt.adoption import ADOPTION_FILE, AdoptionReport, adopt, read_adoption
@@ -342,6 +344,36 @@ def test_changed_graph_or_contract_is_adopted_anew(guest, tmp_path):
     assert first.folder == other.folder == third.folder
     assert other.is_new and third.is_new
     assert len({one.contract.source_sha256 for one in (first, other, third)}) == 3
+
+
+def test_adoption_by_other_code_is_made_anew_with_one_line(guest, tmp_path, monkeypatch):
+    paths, lines = guest(street_network()), []
+    first = adopt(*paths, tmp_path / "artifacts")
+    monkeypatch.setattr(adoption_module, "code_digest", lambda *roots: "5" * 64)
+    again = adopt(*paths, tmp_path / "artifacts", say=lines.append)
+    assert again.is_new and again.report.code_sha256 == "5" * 64
+    assert again.contract.graph_sha256 == first.contract.graph_sha256
+    here = first.report.code_sha256[:12]
+    assert f"adopted anew: model.onnx is of other code: got {here}, expected 555555555555" in lines
+    assert not adopt(*paths, tmp_path / "artifacts").is_new
+
+
+def test_adoption_of_another_contract_is_made_anew_with_one_line(guest, tmp_path):
+    lines = []
+    adopt(*guest(street_network()), tmp_path / "artifacts")
+    adopt(*guest(street_network(), channel_order="bgr"), tmp_path / "artifacts", say=lines.append)
+    assert "adopted anew: model.onnx is of another graph or contract" in lines
+
+
+def test_report_of_an_adoption_without_its_code_is_read_and_made_anew(guest, tmp_path):
+    paths, lines = guest(street_network()), []
+    first = adopt(*paths, tmp_path / "artifacts")
+    content = json.loads((first.folder / ADOPTION_FILE).read_text())
+    del content["code_sha256"]
+    (first.folder / ADOPTION_FILE).write_text(json.dumps(content))
+    write_record(first.folder / CONTRACT_FILE, dataclasses.replace(first.contract, source_sha256="4" * 64))
+    assert adopt(*paths, tmp_path / "artifacts", say=lines.append).is_new
+    assert any(line.startswith("adopted anew: model.onnx is of other code: got unknown, expected") for line in lines)
 
 
 @pytest.mark.parametrize("name", [GRAPH_FILE, ADOPTION_FILE, CONTRACT_FILE])

@@ -17,6 +17,7 @@ import onnx
 
 import export.from_keras.exporter as exporter
 from edge.artifacts import sha256_file
+from edge.code_digest import import_closure
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, read_contract
 from edge.datasets import DATA_ROOT_VARIABLE
 from edge.errors import GraphError, ParityError, SizeError, WeightsError
@@ -180,20 +181,47 @@ def test_changed_weights_miss(artifact):
 
 
 def test_changed_source_misses(artifact, monkeypatch):
-    monkeypatch.setattr(exporter, "source_digest", lambda: "f" * 64)
+    monkeypatch.setattr(exporter, "source_digest", lambda model: "f" * 64)
     assert current_export(artifact, REQUEST, *REQUEST.provenance()) is None
 
 
-def test_every_source_that_decides_what_a_graph_looks_like_counts(monkeypatch):
+def test_export_of_other_code_is_made_anew_with_one_line(artifact, tmp_path, monkeypatch):
+    for path in artifact.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    here = exporter.source_digest(REQUEST.model)
+    write_record(tmp_path / CONTRACT_FILE, dataclasses.replace(read_contract(artifact), source_sha256="c" * 64))
+    monkeypatch.setattr(exporter, "_keras_network", lambda *_: (_ for _ in ()).throw(InterruptedError))
+    lines = []
+    with pytest.raises(InterruptedError):
+        export_model(REQUEST, tmp_path, FRAMES, lines.append)
+    other = f"model.onnx is of other code: got cccccccccccc, expected {here[:12]}"
+    assert lines == [f"{REQUEST.model} is exported anew: {other}"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train/options.py",
+        "train/conv_blocks.py",
+        "train/models/layers.py",
+        "train/models/fastfcn.py",
+        "train/backbones/resnet.py",
+        "calibration/onnx_graph/inferred.py",
+        "export/graph/fusions.py",
+        "export/from_keras/network.py",
+        "export/from_keras/exporter.py",
+    ],
+)
+def test_every_source_that_decides_what_a_graph_looks_like_counts(name):
     # The default of an option, the rules of the rewrites, a layer: a change of any misses.
-    before = exporter.source_digest()
-    read = Path.read_bytes
-    for name in ("options.py", "inferred.py", "layers.py", "resnet.py", "conv_blocks.py", "fusions.py"):
-        changed = lambda path, name=name: read(path) + (b"#" if path.name == name else b"")  # noqa: E731
-        monkeypatch.setattr(Path, "read_bytes", changed)
-        assert exporter.source_digest() != before, name
-    monkeypatch.setattr(Path, "read_bytes", read)
-    assert exporter.source_digest() == before
+    assert Path(name) in import_closure("export.from_keras.exporter", "train.models.fastfcn")
+
+
+def test_export_of_one_model_does_not_depend_on_another():
+    closure = import_closure("export.from_keras.exporter", "train.models.fast_scnn")
+    assert Path("train/models/fast_scnn.py") in closure
+    assert {Path("train/models/unet.py"), Path("train/models/symbolic_run.py")}.isdisjoint(closure)
+    assert exporter.source_digest("fast_scnn") != exporter.source_digest("unet")
 
 
 def test_random_weights_do_not_replace_others(artifact, tmp_path):

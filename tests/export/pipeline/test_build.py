@@ -30,6 +30,7 @@ from edge.labels import CAMVID
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, write_record
 from edge.runtime import open_engine
+from export.graph.parity import PARITY_FILE, ParityReport
 from export.pipeline.build import BuildRequest, Int8Request, build, plan_build
 from export.pipeline.int8 import RECIPE_FILE
 from tests.calibration import graph_drawing as drawing
@@ -331,7 +332,7 @@ def test_random_artefact_is_exported_again_where_that_is_possible_and_it_is_stal
     asked = []
     folder = write_artifact(device / "artifacts" / f"fast_scnn-camvid-{SIZE}x{SIZE}", RANDOM)
 
-    def export_model(request, artifact, frames):
+    def export_model(request, artifact, frames, say):
         asked.append(request)
         return read_contract(folder)
 
@@ -341,6 +342,26 @@ def test_random_artefact_is_exported_again_where_that_is_possible_and_it_is_stal
     monkeypatch.setattr(graph_step, "can_export", lambda: True)
     built(precision="float32")
     assert [(request.model, request.height, request.weights_path) for request in asked] == [("fast_scnn", SIZE, None)]
+
+
+def test_graph_of_other_code_is_used_without_tensorflow_and_a_line_and_the_card_say_so(device, monkeypatch):
+    # The weights are here, so the graph would be exported anew if that were possible.
+    import export.from_keras.exporter as exporter
+
+    folder = device / "artifacts" / f"fast_scnn-camvid-{SIZE}x{SIZE}"
+    contract = read_contract(folder)
+    report = ParityReport(contract.graph_sha256, 1, "camvid val", 0.0, 1.0, 1.0)
+    write_record(folder / PARITY_FILE, report)
+    sources = dataclasses.replace(plan_build(REQUEST).sources, weights_path=device / "best.weights.h5")
+    monkeypatch.setattr("export.pipeline.build.choose_inputs", lambda *_, **__: sources)
+    monkeypatch.setattr(exporter.ExportRequest, "provenance", lambda request: (contract.weights, {}))
+    monkeypatch.setattr(exporter, "changed_options", lambda model, options: {})
+    result, lines = built(precision="float32")
+    here = exporter.source_digest("fast_scnn")[:12]
+    other = f"model.onnx is of other code: got 000000000000, expected {here}"
+    assert f"without TensorFlow the graph that came with the artefact is used: {other}" in lines
+    assert any("exported by other sources" in note for note in result.card.notes)
+    assert result.card.contract.graph_sha256 == contract.graph_sha256
 
 
 @pytest.mark.parametrize(("name", "error"), [(GRAPH_FILE, GraphError), (CONTRACT_FILE, ContractError)])

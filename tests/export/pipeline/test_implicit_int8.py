@@ -85,7 +85,7 @@ def test_calibration_of_ranges_builds_with_the_scales_of_the_recipe(gpu, version
         image_count=1,
         images_from="test frames",
         preprocessing=PREPROCESSING,
-        methods_sha256="2" * 64,
+        code_sha256="2" * 64,
         tensors={name: TensorRange(-1.0, 1.0, dict.fromkeys(METHODS, 1.0)) for name in names},
     )
     recipe = QuantizationConfig(method="entropy")

@@ -18,7 +18,7 @@ import export.pipeline.int8 as int8_steps
 from calibration.images.selection import MANIFEST_FILE
 from calibration.lint import main as lint
 from calibration.qdq.insert import QDQ_GRAPH_FILE
-from calibration.ranges.record import RANGES_FILE, Ranges
+from calibration.ranges.record import RANGES_FILE, Ranges, ranges_code, read_ranges
 from edge.artifacts import sha256_file
 from edge.card import read_card
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, read_contract
@@ -194,16 +194,72 @@ def test_recipe_that_came_with_the_artefact_is_used_where_no_images_are(network)
     assert {"narrow", "side"} <= floats
 
 
-@pytest.mark.parametrize("field", ["graph_sha256", "ranges_sha256", "code_sha256"])
-def test_recipe_of_another_graph_other_ranges_or_other_code_is_not_used(network, field):
+@pytest.mark.parametrize(("field", "what"), [("graph_sha256", "another graph"), ("ranges_sha256", "other ranges")])
+def test_recipe_of_another_graph_or_other_ranges_is_not_used_and_a_line_says_so(network, field, what):
     network(HOSTILE)
     built(max_drop_points=7.0)
     moved_away()
     path = ARTIFACT / RECIPE_FILE
     write_record(path, dataclasses.replace(read_record(KeptConfig, path), **{field: "5" * 64}))
-    card = built(calibrator="percentile", **BLIND)[0].card
-    assert card.calibration.recipe == "percentile ranges"
-    assert not any("recipe that came with" in note for note in card.notes)
+    result, lines = built(calibrator="percentile", **BLIND)
+    assert result.card.calibration.recipe == "percentile ranges"
+    assert not any("recipe that came with" in note for note in result.card.notes)
+    assert any(line.startswith(f"{RECIPE_FILE} is not used: it is of {what}: got 555555555555") for line in lines)
+
+
+def test_recipe_of_other_code_is_used_where_no_images_are_and_a_line_and_the_card_say_so(network):
+    network(HOSTILE)
+    built(max_drop_points=7.0)
+    moved_away()
+    path = ARTIFACT / RECIPE_FILE
+    kept = dataclasses.replace(read_record(KeptConfig, path), code_sha256="5" * 64)
+    write_record(path, kept)
+    result, lines = built(calibrator="percentile")
+    assert result.card.calibration.recipe == kept.recipe.sentence()
+    other = f"{RECIPE_FILE} is of other code: got 555555555555, expected"
+    assert any(line.startswith(f"no images here: use the artefact's recipe, although {other}") for line in lines)
+    assert any(f"{other}" in note and note.startswith("quantised by the recipe") for note in result.card.notes)
+
+
+def test_recipe_of_an_older_version_is_not_used_and_a_line_says_so(network):
+    network(BENIGN)
+    built(**LOOSE)
+    moved_away()
+    (ARTIFACT / RECIPE_FILE).write_text('{"schema": 1}')
+    lines = built(calibrator="percentile", **BLIND)[1]
+    assert any("the recipe that came with the artefact is not used: kept recipe" in line for line in lines)
+
+
+def with_other_code(folder):
+    """Make the ranges of a folder those of other code."""
+    ranges = dataclasses.replace(read_ranges(folder), code_sha256="5" * 64)
+    write_record(folder / RANGES_FILE, ranges)
+    return ranges
+
+
+def test_ranges_of_other_code_are_collected_anew_where_the_images_are(network):
+    network(BENIGN)
+    built(**LOOSE)
+    right = read_ranges(ARTIFACT)
+    with_other_code(ARTIFACT)
+    lines = built(**LOOSE)[1]
+    line = f"ranges are collected anew: ranges.json is of other code: got 555555555555, expected {ranges_code()[:12]}"
+    assert line in lines
+    assert read_ranges(ARTIFACT) == right
+
+
+def test_ranges_of_real_images_are_used_whatever_collected_them_where_no_images_are(network, monkeypatch):
+    network(BENIGN)
+    built(**LOOSE)
+    moved_away()
+    ranges = with_other_code(ARTIFACT)
+    monkeypatch.setattr(int8_steps, "collect_ranges", None)
+    result, lines = built(**BLIND)
+    other = "ranges.json is of other code: got 555555555555"
+    assert any(line.startswith("no dataset here") and f"although {other}" in line for line in lines)
+    assert any(note.startswith(other) for note in result.card.notes)
+    assert read_ranges(ARTIFACT) == ranges
+    assert result.card.calibration.images_from == ranges.images_from == "camvid train"
 
 
 def test_recipe_that_the_user_asks_for_goes_before_the_one_that_came_with_the_artefact(network):
