@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.warmup < 0 or arguments.seconds < 0 or arguments.threads < 0:
-        raise InputError("--warmup, --seconds and --threads take numbers of at least 0")
+        raise InputError("--warmup, --seconds or --threads is negative, expected numbers of at least 0")
     runner, card = open_engine(arguments.engine, arguments.threads)
     contract = card.contract
     # Accuracy or a folder of a dataset, without its name, means the one that the engine was made for.
