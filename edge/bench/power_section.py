@@ -43,7 +43,7 @@ def power_section(power: PowerRecord, latency_ms: Sequence[float]) -> list[Html]
         latency_ms: end to end, of each measured frame.
     """
     parts = []
-    for reason in (power.refusal and f"No energy: {power.refusal}.", power.failure):
+    for reason in (power.refusal and f"No energy: {power.refusal}", power.failure):
         if reason:
             parts.append(note(reason))
     moments = [*power.times_s, *power.frame_start_s, 0.0, power.window_s]

@@ -72,7 +72,8 @@ def _subtitle(record: ProfileRecord) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    # A command at the end stays without a period, so that it can be copied.
+    return f"{text[:1].upper()}{text[1:]}{'' if 'Next: ' in text else '.'}"
 
 
 def _headlines(record: ProfileRecord) -> list[Headline]:

@@ -6,6 +6,8 @@ from typing import Iterable
 
 from edge.page.markup import Html, as_html, element, joined
 
+# Shadows at the edges of .wide show that there is more to scroll to; covers of paper, which scroll along, hide them at
+# either end.
 _STYLE = """
 :root { color-scheme: light dark;
   --ink: #1c2430; --faint: #5a6675; --line: #dde2ea; --paper: #fff; --panel: #f4f6f9; --shade: #f0f2f6;
@@ -38,7 +40,12 @@ p { margin: .4rem 0; } .faint, figcaption { color: var(--faint); } code { font-s
 .orange { color: var(--orange); background: var(--orange-paper); }
 .note { background: var(--note); border-left: .25rem solid var(--note-edge); border-radius: .3rem;
   padding: .5rem .9rem; margin: .6rem 0; overflow-wrap: anywhere; }
-.wide { overflow-x: auto; margin: .6rem 0; }
+.wide { overflow-x: auto; margin: .6rem 0; background-repeat: no-repeat;
+  background-attachment: local, local, scroll, scroll; background-position: left, right, left, right;
+  background-size: 2.5rem 100%, 2.5rem 100%, .7rem 100%, .7rem 100%;
+  background-image: linear-gradient(90deg, var(--paper) 30%, transparent),
+    linear-gradient(270deg, var(--paper) 30%, transparent), linear-gradient(90deg, #8885, transparent),
+    linear-gradient(270deg, #8885, transparent); }
 .wide > svg { min-width: 42rem; width: 100%; max-width: 60rem; height: auto; }
 svg { display: block; } svg text { fill: var(--ink); }
 svg text.faint { fill: var(--faint); } svg text.limit { fill: var(--bad); }
@@ -50,7 +57,7 @@ th { color: var(--faint); font-weight: 600; } thead th { vertical-align: bottom;
 tbody td, .facts td, .facts th { border-top: 1px solid var(--line); }
 td:first-child, th:first-child, td.text, th.text, td.word, th.word, .facts td { text-align: left; }
 td.number, th.number { text-align: right; }
-td.text { white-space: normal; overflow-wrap: anywhere; min-width: 12rem; }
+td.text { white-space: normal; overflow-wrap: anywhere; min-width: 10rem; } td.text:first-child { min-width: 18rem; }
 .facts td, .facts th { white-space: normal; overflow-wrap: anywhere; } .facts th { min-width: 6.5rem; width: 13rem; }
 .dense { font-size: .9em; } .dense td, .dense th { padding: .2rem .55rem; }
 td.bars { padding-top: .5rem; padding-bottom: 0; } tr.sum td { font-weight: 600; border-top: 2px solid var(--faint); }

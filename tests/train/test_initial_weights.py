@@ -423,7 +423,7 @@ def test_published_checkpoint_of_voc_is_read(tmp_path):
 def test_file_of_other_classes_is_not_of_voc(tmp_path):
     path = write_safetensors(tmp_path / "city.safetensors", fast_scnn_checkpoint(19))
     message = refusal(WeightsError, "fast_scnn", "voc", path, {})
-    assert message == f"{path} has 19 classes, PASCAL VOC has 21"
+    assert message == f"{path} has 19 classes, expected the 21 of PASCAL VOC"
     imported = tmp_path / "city.weights.h5"
     write_imported(imported, "unet", "cityscapes", 19, SMALL_UNET)
     message = refusal(WeightsError, "unet", "voc", imported, {})
