@@ -16,7 +16,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from calibration.images.manifest import HELD_OUT, TRAIN, manifest_note, manifest_warnings
 from calibration.images.selection import DEFAULT_IMAGE_COUNT, METHODS, calibration_frames, describe
-from edge.console import CommandParser, positive_int, run_command
+from edge.console import CommandParser, positive_int, print_status, print_warning, run_command
 from edge.datasets import LAYOUTS
 from edge.records import record_to_json, write_record
 
@@ -72,9 +72,9 @@ def main(argv: list[str] | None = None) -> int:
             print(describe(manifest))
         note = manifest_note(manifest)
         for sentence in [*manifest_warnings(manifest), *([note] if note else [])]:
-            print(f"warning: {sentence}", file=sys.stderr)
+            print_warning(sentence)
         if arguments.output:
-            print(f"manifest: {arguments.output}", file=sys.stderr)
+            print_status(f"manifest: {arguments.output}")
         return 0
 
     return run_command(select)

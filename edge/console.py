@@ -71,6 +71,21 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def print_warning(text: str) -> None:
+    """Print a line on stderr on what may spoil the result; the command goes on."""
+    print(f"warning: {_one_line(text)}", file=sys.stderr, flush=True)
+
+
+def print_note(text: str) -> None:
+    """Print a line on stderr on what the user may not expect; nothing is wrong."""
+    print(f"note: {_one_line(text)}", file=sys.stderr, flush=True)
+
+
+def print_status(text: str) -> None:
+    """Print a line on stderr on what the command is doing or has done, as "what: how it is"."""
+    print(text, file=sys.stderr, flush=True)
+
+
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows the default of each option that has one, and leaves out "(default: None)"."""
 
@@ -127,10 +142,18 @@ def positive_int(text: str) -> int:
 
 
 class Progress:
-    """Progress of a known number of steps on stderr, with an estimate of the time left.
+    """One line on stderr that says how far a command is: what is done, how long it took, and what is left.
 
-    On a terminal the line is redrawn at most ten times a second; elsewhere a line is printed at
-    every tenth of the way, so that a log stays short.
+    On a terminal the line is redrawn at most ten times a second. Elsewhere a log stays short: a line is printed at
+    every tenth of the way, or, where nobody knows the way, after 10 s and whenever twice the time of the last line is
+    gone. Several threads may use one object.
+
+    Args:
+        what: the name of the work, at the beginning of the line.
+        total: how many steps there are; None where nobody knows.
+        unit: what a step is, in the singular.
+        stream: where the line goes; None for stderr.
+        log_every_s: in a log, print a line after so many seconds, and not at every tenth of the way.
 
     Example:
         >>> with Progress("collect ranges", total=len(paths), unit="image") as progress:
@@ -138,98 +161,109 @@ class Progress:
         ...         progress.step()
     """
 
-    def __init__(self, what: str, total: int, unit: str, stream: TextIO | None = None) -> None:
-        self._what, self._total, self._unit = what, total, unit
+    def __init__(
+        self,
+        what: str,
+        total: int | None = None,
+        unit: str = "step",
+        stream: TextIO | None = None,
+        log_every_s: float | None = None,
+    ) -> None:
+        self._what, self._total, self._unit, self._log_every_s = what, total, unit, log_every_s
         self._stream = stream if stream is not None else sys.stderr
+        self._is_terminal = self._stream.isatty()
+        self._lock = threading.Lock()
         self._done = 0
         self._start_ns = time.perf_counter_ns()
         self._last_draw_ns = 0
         self._next_tenth = 1
-        self._is_terminal = self._stream.isatty()
+        self._next_line_s = 10.0 if log_every_s is None else log_every_s
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._is_terminal and self._done:
-            self._stream.write("\n")
+        self.end()
+
+    @property
+    def gone_s(self) -> float:
+        """Seconds since the work began."""
+        return (time.perf_counter_ns() - self._start_ns) / 1e9
 
     def step(self, note: str = "") -> None:
         """Count one step; `note` is shown behind the count."""
-        self._done += 1
-        now_ns = time.perf_counter_ns()
-        finished = self._done >= self._total
-        if self._is_terminal:
-            if finished or now_ns - self._last_draw_ns > 100_000_000:
-                self._last_draw_ns = now_ns
-                self._stream.write(f"\r{self._line(now_ns, note)}\x1b[K")
-                self._stream.flush()
-        elif finished or self._done * 10 >= self._next_tenth * self._total:
-            self._next_tenth = self._done * 10 // self._total + 1
-            print(self._line(now_ns, note), file=self._stream, flush=True)
+        with self._lock:
+            self._done += 1
+            now_ns = time.perf_counter_ns()
+            gone_s = (now_ns - self._start_ns) / 1e9
+            gone = f"{format_seconds(gone_s)} gone"
+            if self._total is None:
+                self._draw(now_ns, f"{self._done} {self._unit}s ({gone})", note)
+                return
+            left_s = gone_s / self._done * max(self._total - self._done, 0)
+            count = f"{self._done}/{self._total} {self._unit} ({gone}, {format_seconds(left_s)} left)"
+            tenth = self._done * 10 // max(self._total, 1)
+            self._draw(now_ns, count, note, tenth, is_last=self._done >= self._total)
 
-    def _line(self, now_ns: int, note: str) -> str:
-        elapsed_s = (now_ns - self._start_ns) / 1e9
-        left_s = elapsed_s / self._done * max(self._total - self._done, 0)
-        timing = f"{format_seconds(elapsed_s)} gone, {format_seconds(left_s)} left"
-        tail = f" {note}" if note else ""
-        return f"{self._what}: {self._done}/{self._total} {self._unit} ({timing}){tail}"
-
-
-class StatusLine:
-    """One line on stderr for work whose steps nobody knows beforehand; several threads may write it.
-
-    On a terminal it is redrawn at most ten times a second. Elsewhere, so that a log stays short, it is printed at every
-    tenth of the way, or, where the share is not known, when twice the time of the last line is gone.
-    """
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream if stream is not None else sys.stderr
-        self._is_terminal = self._stream.isatty()
-        self._lock = threading.Lock()
-        self._start_ns = time.perf_counter_ns()
-        self._last_draw_ns = 0
-        self._next_tenth = 1
-        self._next_line_s = 10.0
-
-    def show(self, text: str, share: float | None = None) -> None:
-        """Draw the line if it is time to.
+    def show(self, share: float | None = None, note: str = "", left_s: float | None = None) -> None:
+        """Draw the line of work that has no steps to count.
 
         Args:
-            text: the line.
-            share: how much is done, 0 to 1; None where nobody knows.
+            share: how much is done, 0 to 1; it may fall where a new phase begins. None where nobody knows.
+            note: what is shown behind it.
+            left_s: the time that is left in s; None where nobody knows.
         """
         with self._lock:
             now_ns = time.perf_counter_ns()
-            if self._is_terminal:
-                if now_ns - self._last_draw_ns > 100_000_000:
-                    self._last_draw_ns = now_ns
-                    self._stream.write(f"\r{text}\x1b[K")
-                    self._stream.flush()
-            elif self._is_due((now_ns - self._start_ns) / 1e9, share):
-                print(text, file=self._stream, flush=True)
+            gone = f"{format_seconds((now_ns - self._start_ns) / 1e9)} gone"
+            if share is None:
+                self._draw(now_ns, gone, note)
+            else:
+                left = f", {format_seconds(left_s)} left" if left_s is not None else ""
+                self._draw(now_ns, f"{100 * share:.0f} % ({gone}{left})", note, int(share * 10))
 
     def say(self, text: str) -> None:
         """Write a line that stays."""
         with self._lock:
-            start = "\r\x1b[K" if self._is_terminal and self._last_draw_ns else ""
-            self._last_draw_ns = 0
-            print(f"{start}{text}", file=self._stream, flush=True)
+            self._clear()
+            print(text, file=self._stream, flush=True)
+
+    def clear(self) -> None:
+        """Take the line off the terminal, so that another one can be printed in its place."""
+        with self._lock:
+            self._clear()
+            self._stream.flush()
 
     def end(self, text: str = "") -> None:
         """Leave the line, with a last text in its place where there is one."""
         if text:
             self.say(text)
         elif self._is_terminal and self._last_draw_ns:
+            self._last_draw_ns = 0
             print(file=self._stream, flush=True)
 
-    def _is_due(self, elapsed_s: float, share: float | None) -> bool:
-        if share is None:
-            is_due = elapsed_s >= self._next_line_s
+    def _clear(self) -> None:
+        if self._is_terminal and self._last_draw_ns:
+            self._stream.write("\r\x1b[K")
+        self._last_draw_ns = 0
+
+    def _draw(self, now_ns: int, state: str, note: str, tenth: int | None = None, is_last: bool = False) -> None:
+        """Draw or print the line, if it is time to; `tenth` is None where the way is not known."""
+        line = f"{self._what}: {state}{' ' if note else ''}{note}"
+        if self._is_terminal:
+            if is_last or now_ns - self._last_draw_ns > 100_000_000:
+                self._last_draw_ns = now_ns
+                self._stream.write(f"\r{line}\x1b[K")
+                self._stream.flush()
+        elif self._is_due((now_ns - self._start_ns) / 1e9, tenth) or is_last:
+            print(line, file=self._stream, flush=True)
+
+    def _is_due(self, gone_s: float, tenth: int | None) -> bool:
+        if tenth is None or self._log_every_s is not None:
+            is_due = gone_s >= self._next_line_s
             if is_due:
-                self._next_line_s = 2 * elapsed_s
+                self._next_line_s = 2 * gone_s if self._log_every_s is None else gone_s + self._log_every_s
             return is_due
-        tenth = int(share * 10)
         is_due = tenth >= self._next_tenth
         if tenth != self._next_tenth - 1:
             self._next_tenth = tenth + 1  # also after a new phase, which starts at nothing

@@ -16,7 +16,19 @@
     +-- AccuracyBudgetError           INT8 costs more accuracy than the user allowed (exit code 3)
     +-- StorageError                  a result could not be written (disk full, no permission)
 
-A message says what, got, wanted and next, in one line.
+A message says what, got, expected and next, in one line:
+
+    contract of fast_scnn has 0 classes, expected 1 to 255
+    CamVid folder not found: data/camvid. Next: --data-dir FOLDER, or git clone ... data/camvid
+
+- What is wrong comes first, and where it is: a file, an option, a layer. It begins in lower case, unless with a name.
+- What there is stands in "is", "has" or "got"; what there should be follows as ", expected ...".
+- A reason follows behind a colon.
+- A step that helps ends the message as ". Next: ..." and is a command, an option, or an imperative. A message has one
+  such end or none.
+- No period ends a message, so that a command can be copied whole.
+- No prefix is part of a message: `edge.console` writes "error: ", "warning: " and "note: " before it. Warnings and
+  notes follow the same rules.
 """
 
 from __future__ import annotations

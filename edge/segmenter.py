@@ -138,7 +138,7 @@ class Segmenter:
             BackendError: The device failed.
         """
         if self._under_way:
-            raise BackendError(f"{len(self._under_way)} frames are under way, expected none: collect them first")
+            raise BackendError(f"{len(self._under_way)} frames are under way, expected none. Next: collect them first")
         self.submit(frame, height, width)
         return self.collect()
 

@@ -112,7 +112,7 @@ def find_initial_weights(
     source = _backbone_source(path, model) if init == "imagenet" else _whole_source(model)
     published = load_published(path, model, source, given)
     if init == VOC and published.class_count != VOC_CLASS_COUNT:
-        raise WeightsError(f"{path} has {published.class_count} classes, PASCAL VOC has {VOC_CLASS_COUNT}")
+        raise WeightsError(f"{path} has {published.class_count} classes, expected the {VOC_CLASS_COUNT} of PASCAL VOC")
     return _published(str(path), published)
 
 
@@ -160,11 +160,11 @@ def _differs_in_classes(arrays: list[np.ndarray], shapes: list[tuple], theirs: i
 def _own(model: str, init: str | None, path: Path, given: Mapping[str, Any]) -> InitialWeights:
     weights = read_weights(path, model)
     if init == VOC and weights.dataset != VOC:
-        raise WeightsError(f"{path} has classes of {weights.dataset or 'no dataset'}, wanted those of PASCAL VOC")
+        raise WeightsError(f"{path} has classes of {weights.dataset or 'no dataset'}, expected those of PASCAL VOC")
     if init == "imagenet" and weights.class_count is not None:
         raise WeightsError(
             f"{path} has {weights.class_count} classes of {weights.dataset or 'an unknown dataset'}, "
-            "wanted a backbone of ImageNet. Next: leave --init out"
+            "expected a backbone of ImageNet. Next: leave --init out"
         )
     options = training_options(model, agreed_options(weights, dict(given)))
     network = model_spec(model).build(*BUILD_SIZE, weights.class_count or BACKBONE_CLASSES, **options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import tensorflow as tf
 
 from edge.accuracy import Accuracy, measure_accuracy
 from edge.artifacts import atomic_path, sha256_file
-from edge.console import format_seconds
+from edge.console import Progress, format_seconds, print_status
 from edge.datasets import Dataset
 from edge.errors import SegEdgeError
 from edge.postprocess import upsample_argmax
@@ -83,35 +82,26 @@ class _ValidateEachEpoch(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.folder, self.run = folder, run
-        self._validation, self._trained, self._evaluator, self._steps = validation, trained, evaluator, steps
+        self._validation, self._trained, self._evaluator = validation, trained, evaluator
         self._label_frame = keras_labeller(inference_model(evaluator), run.height, run.width, coordinates)
-        self._start_s = self._epoch_start_s = self._last_line_s = time.perf_counter()
+        self._start_s = self._epoch_start_s = time.perf_counter()
         self._epoch = 0
         self._epochs = int(run.recipe["epochs"])
+        self._progress = Progress("train", self._epochs * steps, "step", log_every_s=30.0)
         self._wrong_step = ""
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch, self._epoch_start_s = epoch, time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        now_s = time.perf_counter()
         loss = float((logs or {}).get("loss", 0.0))
         if not np.isfinite(loss):
             self._wrong_step = f"epoch {self._epoch + 1}, step {batch + 1}"
             self.model.stop_training = True
-        interval_s = 0.5 if sys.stderr.isatty() else 30.0
-        if now_s - self._last_line_s >= interval_s:
-            self._last_line_s = now_s
-            done = self._epoch * self._steps + batch + 1
-            left_s = (now_s - self._start_s) / done * (self._epochs * self._steps - done)
-            line = (
-                f"epoch {self._epoch + 1}/{self._epochs} step {batch + 1}/{self._steps} "
-                f"loss {loss:.4f} ({format_seconds(left_s)} left)"
-            )
-            end = "\x1b[K\r" if sys.stderr.isatty() else "\n"
-            print(line, end=end, file=sys.stderr, flush=True)
+        self._progress.step(f"epoch {self._epoch + 1}/{self._epochs}, loss {loss:.4f}")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self._progress.clear()
         if self._wrong_step:
             raise SegEdgeError(
                 f"training diverged: the loss is not finite at {self._wrong_step}. "
@@ -201,7 +191,7 @@ def train(
     with strategy.scope():
         whole = spec.build(crop_height, crop_width, class_count, **options)
         if initial is not None:
-            print("\n".join(transfer(initial, whole, class_count).lines(initial.origin)), file=sys.stderr)
+            print_status("\n".join(transfer(initial, whole, class_count).lines(initial.origin)))
         losses, loss_weights = training_losses(spec, whole.output, class_count, weights, coordinates)
         # Without the outputs that no loss is for: no gradient would reach the layers behind them.
         model = keras.Model(whole.input, {name: whole.output[name] for name in losses}, name=whole.name)

@@ -113,10 +113,13 @@ def read_run(weights_path: Path, model: str) -> tuple[RunRecord, WeightsProvenan
         raise InputError(f"weights not found: {weights_path}")
     record_path = weights_path.parent / RUN_RECORD
     if not record_path.is_file():
-        raise InputError(f"{weights_path} has no {RUN_RECORD} beside it, so its model and classes are unknown")
+        raise InputError(
+            f"{weights_path} has no {RUN_RECORD} beside it, so its model and classes are unknown. "
+            "Next: name the weights in the folder of their run"
+        )
     run = read_record(RunRecord, record_path)
     if run.model != model:
-        raise WeightsError(f"{weights_path} are weights of {run.model}, wanted {model}. Next: --model {run.model}")
+        raise WeightsError(f"{weights_path} are weights of {run.model}, expected {model}. Next: --model {run.model}")
     digest = sha256_file(weights_path)
     if digest != run.weights_sha256:
         raise WeightsError(

@@ -10,7 +10,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from edge.console import CommandParser, positive_int, run_command, size_argument
+from edge.console import CommandParser, positive_int, print_status, run_command, size_argument
 from edge.datasets import LAYOUTS, open_dataset
 from edge.errors import InputError
 from edge.records import record_to_json
@@ -87,10 +87,9 @@ def _train(arguments: argparse.Namespace) -> int:
     folder = arguments.output or new_run_folder(arguments.model, arguments.dataset, RUNS_ROOT)
     if (folder / RUN_RECORD).exists():
         raise InputError(f"run folder {folder} holds a run already. Next: another --output, or remove it")
-    print(
+    print_status(
         f"training {arguments.model} on {len(training)} frames of {arguments.dataset}, "
-        f"validating on {len(validation)}, {recipe.epochs} epochs; run folder {folder}",
-        file=sys.stderr,
+        f"validating on {len(validation)}, {recipe.epochs} epochs; run folder {folder}"
     )
     import_tensorflow("training", "pip install -e '.[train]'")
     from train.initial_weights import find_initial_weights

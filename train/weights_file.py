@@ -110,14 +110,14 @@ def read_weights(path: Path, model: str) -> WeightsFile:
         if not (path.parent / RUN_RECORD).is_file():
             raise InputError(
                 f"{path} has no {RUN_RECORD} or {import_record_path(path).name} beside it, "
-                "so its model and classes are unknown"
+                "so its model and classes are unknown. Next: name the weights in the folder where they were written"
             )
         run, provenance = read_run(path, model)
         options = resolve_options(model, run.options)
         return WeightsFile(path, model, run.dataset, run.class_count, options, Path(run.data_dir), provenance)
     imported = read_record(ImportRecord, import_record_path(path))
     if imported.model != model:
-        raise WeightsError(f"{path} are weights of {imported.model}, wanted {model}. Next: --model {imported.model}")
+        raise WeightsError(f"{path} are weights of {imported.model}, expected {model}. Next: --model {imported.model}")
     digest = sha256_file(path)
     if digest != imported.weights_sha256:
         raise WeightsError(
@@ -153,7 +153,7 @@ def agreed_options(weights: WeightsFile, given: dict[str, Any]) -> dict[str, Any
         if OPTIONS[weights.model][name].shapes_weights and wanted[name] != options[name]:
             raise WeightsError(
                 f"{weights.path} has {weights.model} with {name}={spell_option(options[name])}, "
-                f"wanted {name}={spell_option(wanted[name])}. "
+                f"expected {name}={spell_option(wanted[name])}. "
                 "Next: leave the option out, or choose other weights"
             )
         options[name] = wanted[name]

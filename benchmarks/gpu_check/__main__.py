@@ -52,7 +52,16 @@ from benchmarks.gpu_check.plan import (
 from benchmarks.gpu_check.record import FAILED, RAN, SKIPPED, Environment, GpuCheck, Step, Verdict
 from benchmarks.gpu_check.verdicts import judge
 from benchmarks.gpu_check.worker import StepError, StepTimeoutError, Worker
-from edge.console import CommandParser, format_seconds, parse_size, positive_int, run_command, size_argument
+from edge.console import (
+    CommandParser,
+    format_seconds,
+    parse_size,
+    positive_int,
+    print_status,
+    print_warning,
+    run_command,
+    size_argument,
+)
 from edge.datasets import DATA_ROOT_VARIABLE
 from edge.errors import BackendError, InputError
 from edge.records import record_from_json, write_record
@@ -199,7 +208,7 @@ class Check:
         self.write(False)
         told = step.reason if step.status != RAN else "; ".join(step.problems)
         tail = f": {told}" if told else ""
-        print(f"{step.name}: {step.status}, {format_seconds(step.seconds)}{tail}", file=sys.stderr)
+        print_status(f"{step.name}: {step.status}, {format_seconds(step.seconds)}{tail}")
         return step
 
     def _run(self, planned: PlannedStep) -> Step:
@@ -217,7 +226,7 @@ class Check:
                 return without_result(SKIPPED, f"no engine: see {planned.engine_of}")
             arguments["folder"] = build.result["folder"]
         limit_s = min(planned.time_share * self.left_s(), planned.limit_s or float("inf"))
-        print(f"{planned.name} ({format_seconds(self.left_s())} left)", file=sys.stderr, flush=True)
+        print_status(f"{planned.name} ({format_seconds(self.left_s())} left)")
         start_s = time.monotonic()
         try:
             answer = self._worker.ask(planned.kind, arguments, limit_s)
@@ -310,7 +319,7 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         sentence = environment.missing_sentence(parts)
         if environment.is_fatal(parts):
             raise BackendError(f"nothing can be checked here; {sentence}")
-        print(sentence, file=sys.stderr)
+        print_warning(sentence)
     data_root = Path(os.environ.get(DATA_ROOT_VARIABLE, CHECKOUT / "data")).resolve()
     camvid = (arguments.camvid or data_root / "camvid").resolve()
     if arguments.camvid is not None and not camvid.is_dir():
@@ -335,7 +344,7 @@ def run(arguments: argparse.Namespace, command: str) -> int:
             for planned in plan_steps(networks, arguments.target_size, amounts):
                 check.run(planned)
         except KeyboardInterrupt:
-            print(f"\nwhat was found so far: {output}", file=sys.stderr)
+            print_status(f"\nwhat was found so far: {output}")
             raise
         found = check.write(True)
     print("\n".join(summary_lines(found)))

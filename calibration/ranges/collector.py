@@ -7,7 +7,6 @@ with the same result, bit for bit. Whoever writes the ranges calls `discard_stat
 
 from __future__ import annotations
 
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,7 @@ from calibration.ranges.checkpoint import STATE_FILE, CollectionInputs, read_sta
 from calibration.ranges.histogram import TensorCounter
 from calibration.ranges.record import PREPROCESSING, Ranges, TensorRange, ranges_code
 from calibration.ranges.thresholds import METHODS
-from edge.console import Progress
+from edge.console import Progress, print_status
 from edge.contract import GRAPH_FILE, read_contract
 from edge.errors import BackendError, GraphError, InputError
 from edge.frames import FrameSet
@@ -177,9 +176,9 @@ def collect_ranges(
     images = len(frames)
     first = collection.images_done
     if first and show_progress:
-        print(f"collect ranges: goes on at image {first + 1} of {images}, from {STATE_FILE}", file=sys.stderr)
+        print_status(f"collect ranges: goes on at image {first + 1} of {images}, from {STATE_FILE}")
     elif resume and show_progress and (artifact / STATE_FILE).exists():
-        print(f"collect ranges: starts anew, {STATE_FILE} is damaged or of other inputs or code", file=sys.stderr)
+        print_status(f"collect ranges: starts anew, {STATE_FILE} is damaged or of other inputs or code")
     prepare = FramePreparer(contract.height, contract.width, "rgb")
     with collection, Progress("collect ranges", images - first, "image") as progress:
         for index in range(first, images):
@@ -233,7 +232,7 @@ class _Collection:
         if kind is not None:
             self._keep()
             if self._kept and self._says:
-                print(f"\ncollect ranges: {self._kept} images are kept, the next call goes on there", file=sys.stderr)
+                print_status(f"collect ranges: {self._kept} images are kept, the next call goes on there")
 
     def count(self, values: list[np.ndarray], image: str) -> None:
         """Count one image's activations, in the order of the tensors."""

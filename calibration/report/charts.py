@@ -7,13 +7,14 @@ import math
 from calibration.qdq.quantization_config import INT8
 from calibration.report.text import percent, points, ranked_layers, step_cost
 from calibration.results import Int8Report
-from edge.bench.charts import BLUE, ORANGE, Bar, Point, bars, scatter_chart
+from edge.page.charts import BLUE, ORANGE, Bar, Point, bars, scatter_chart
+from edge.page.markup import Html
 
 MOST_BARS = 30
 """Layers that the chart of sensitivities shows."""
 
 
-def curve_chart(report: Int8Report) -> str:
+def curve_chart(report: Int8Report) -> Html:
     """Draw what each step of the search cost against its share of INT8; "" where no step was evaluated."""
     has_labels = report.drop_points is not None
     shown = [
@@ -29,7 +30,7 @@ def curve_chart(report: Int8Report) -> str:
         if math.isfinite(step_cost(report, step))
     ]
     if not shown:
-        return ""
+        return Html()
     limit = report.max_drop_points
     if not has_labels:
         limit = None if report.min_agreement is None else 100 * (1 - report.min_agreement)
@@ -42,11 +43,11 @@ def curve_chart(report: Int8Report) -> str:
     )
 
 
-def sensitivity_chart(report: Int8Report) -> str:
+def sensitivity_chart(report: Int8Report) -> Html:
     """Draw the layers that cost most when they alone are in INT8; "" where none was measured."""
     ranked = ranked_layers(report)
     if not ranked:
-        return ""
+        return Html()
     by_labels = ranked[0].label_change is not None
     shown = []
     for layer in ranked[:MOST_BARS]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from dataclasses import dataclass
 from typing import Sequence
 
@@ -12,6 +10,9 @@ import numpy as np
 
 from calibration.report.text import percent
 from edge.errors import InputError
+from edge.page.elements import legend, paragraph
+from edge.page.markup import Html, element, joined
+from edge.page.pictures import picture_figure, picture_grid, shrunk
 from edge.stream.overlay import overlay_rgb
 
 SHOWN_WIDTH = 640
@@ -95,39 +96,30 @@ def difference_rgb(picture: WorstPicture, width: int = SHOWN_WIDTH) -> np.ndarra
     Returns:
         (height, width, 3) uint8 RGB.
     """
-    grey = _fitted(cv2.cvtColor(picture.frame_rgb, cv2.COLOR_RGB2GRAY), width)
+    grey = shrunk(cv2.cvtColor(picture.frame_rgb, cv2.COLOR_RGB2GRAY), width)
     # Half as strong, so that even a bright frame is darker than the colours of a change.
     painted = np.repeat((40 + 0.5 * grey.astype(np.float32))[:, :, None], 3, axis=2)
     changes = changes_of(picture)
     other = CHANGED if picture.truth is None else OTHER
     for mask, color in ((changes.other, other), (changes.gained, GAINED), (changes.lost, LOST)):
-        cover = np.minimum(_STRENGTH * _fitted(mask.astype(np.float32), width), 1.0)[:, :, None]
+        cover = np.minimum(_STRENGTH * shrunk(mask.astype(np.float32), width), 1.0)[:, :, None]
         painted = painted * (1 - cover) + cover * np.asarray(color, np.float32)
     return np.round(painted).astype(np.uint8)
 
 
-def picture_section(pictures: Sequence[WorstPicture]) -> str:
-    """Return the HTML of the pictures, a row each, with what their colours mean; "" without any."""
-    if not pictures:
-        return ""
-    return "\n".join([_legend(pictures), *map(_row, pictures)])
+def picture_parts(pictures: Sequence[WorstPicture]) -> list[Html]:
+    """Return what their colours mean and then the pictures, a row each; nothing without any."""
+    return [*_legends(pictures), *map(_row, pictures)] if pictures else []
 
 
-def _row(picture: WorstPicture) -> str:
+def _row(picture: WorstPicture) -> Html:
     shown = (
         ("float", _overlay_rgb(picture, picture.float_labels)),
         ("INT8", _overlay_rgb(picture, picture.int8_labels)),
         ("difference", difference_rgb(picture)),
     )
-    figures = "".join(
-        f'<figure><img alt="{html.escape(picture.name)}, {what}" src="{_data_address(picture_rgb)}">'
-        f"<figcaption>{what}</figcaption></figure>"
-        for what, picture_rgb in shown
-    )
-    return (
-        f"<h3>{html.escape(picture.name)}</h3><p>{html.escape(_figures_of(picture))}</p>"
-        f'<div class="pictures">{figures}</div>'
-    )
+    figures = [picture_figure(picture_rgb, f"{picture.name}, {what}", what) for what, picture_rgb in shown]
+    return joined(element("h3", picture.name), paragraph(_figures_of(picture)), picture_grid(figures, 3))
 
 
 def _figures_of(picture: WorstPicture) -> str:
@@ -140,41 +132,28 @@ def _figures_of(picture: WorstPicture) -> str:
     return f"{text}; of all pixels {lost} changed from right to wrong, {gained} from wrong to right, {other} otherwise"
 
 
-def _legend(pictures: Sequence[WorstPicture]) -> str:
-    entries: dict[str, tuple[int, ...]] = {}
+def _legends(pictures: Sequence[WorstPicture]) -> list[Html]:
+    colors: dict[str, str] = {}
     for picture in pictures:
         in_sight = np.union1d(picture.float_labels, picture.int8_labels)
         for index, name in enumerate(picture.class_names):
             if index in in_sight:
-                entries[name] = tuple(int(part) for part in picture.palette_rgb[index])
-    classes = "".join(_entry(name, color) for name, color in entries.items())
+                colors[name] = _css_color(picture.palette_rgb[index])
     meanings = []
     if any(picture.truth is not None for picture in pictures):
-        meanings += [("right in float, wrong in INT8", LOST), ("wrong in float, right in INT8", GAINED)]
-        meanings.append(("changed, wrong in both or not counted", OTHER))
+        meanings += [(_css_color(LOST), "right in float, wrong in INT8")]
+        meanings += [(_css_color(GAINED), "wrong in float, right in INT8")]
+        meanings += [(_css_color(OTHER), "changed, wrong in both or not counted")]
     if any(picture.truth is None for picture in pictures):
-        meanings.append(("label changed", CHANGED))
-    changes = "".join(_entry(name, color) for name, color in meanings)
-    return f'<p class="legend"><b>labels</b> {classes}</p><p class="legend"><b>difference</b> {changes}</p>'
+        meanings.append((_css_color(CHANGED), "label changed"))
+    return [legend([(color, name) for name, color in colors.items()], "labels"), legend(meanings, "difference")]
 
 
-def _entry(name: str, color: Sequence[int]) -> str:
-    red, green, blue = color
-    return f'<span><i style="background:rgb({red},{green},{blue})"></i>{html.escape(name)}</span> '
+def _css_color(color_rgb: Sequence[int]) -> str:
+    red, green, blue = map(int, color_rgb)
+    return f"rgb({red},{green},{blue})"
 
 
 def _overlay_rgb(picture: WorstPicture, labels: np.ndarray) -> np.ndarray:
     painted = overlay_rgb(picture.frame_rgb, labels, picture.class_names, picture.palette_rgb, legend=False)
-    return _fitted(painted, SHOWN_WIDTH)
-
-
-def _fitted(picture: np.ndarray, width: int) -> np.ndarray:
-    rows, columns = picture.shape[:2]
-    if columns <= width:
-        return picture
-    return cv2.resize(picture, (width, max(rows * width // columns, 1)), interpolation=cv2.INTER_AREA)
-
-
-def _data_address(picture_rgb: np.ndarray) -> str:
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture_rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+    return shrunk(painted, SHOWN_WIDTH)

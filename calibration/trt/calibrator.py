@@ -58,7 +58,7 @@ def require_calibrators(trt: Any) -> None:
     """
     if not hasattr(trt, "IInt8EntropyCalibrator2"):
         major = trt.__version__.split(".")[0]
-        raise BackendError(f"TensorRT {major} has no calibrators; use --calibrator percentile")
+        raise BackendError(f"TensorRT {major} has no calibrators. Next: --calibrator percentile")
 
 
 def without_scale(tensors: list[str]) -> str:

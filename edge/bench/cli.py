@@ -15,7 +15,7 @@ from edge.bench.power_section import power_lines
 from edge.bench.profile_cli import DESCRIPTION as PROFILE
 from edge.bench.profile_cli import add_arguments as add_profile_arguments
 from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE, write_report
-from edge.console import CommandParser, positive_int, run_command
+from edge.console import CommandParser, positive_int, print_note, run_command
 from edge.datasets import open_dataset
 from edge.doctor.cli import DESCRIPTION as DOCTOR
 from edge.doctor.cli import add_arguments as add_doctor_arguments
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.warmup < 0 or arguments.seconds < 0 or arguments.threads < 0:
-        raise InputError("--warmup, --seconds and --threads take numbers of at least 0")
+        raise InputError("--warmup, --seconds or --threads is negative, expected numbers of at least 0")
     runner, card = open_engine(arguments.engine, arguments.threads)
     contract = card.contract
     # Accuracy or a folder of a dataset, without its name, means the one that the engine was made for.
@@ -98,12 +98,12 @@ def _run(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as opened:
         power, passed_over = open_power_source(arguments.power, is_on_gpu=card.backend == "tensorrt")
         for reason in passed_over:
-            print(f"power: {reason}", file=sys.stderr)
+            print_note(f"power: {reason}")
         if power is not None:
             opened.callback(power.close)
         record = run_benchmark(runner, card, frames, settings, labelled, power)
     if arguments.in_flight > record.frames_in_flight:
-        print("in flight: 1, since the host does one frame at a time here", file=sys.stderr)
+        print_note("in flight: 1, since the host does one frame at a time here")
     # Shown before it is written: what was measured is not lost with a full disk.
     if arguments.json:
         print(json.dumps(record_to_json(record), indent=2), flush=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from typing import Sequence
 
-from edge.bench.charts import Curve, time_chart
+from edge.page.charts import Curve, time_chart
+from edge.page.elements import note, paragraph, scrollable
+from edge.page.markup import Html
+from edge.page.tables import Column, table
 from edge.telemetry.power_record import PowerRecord, RailPower, inside_window
 
 
@@ -33,25 +35,26 @@ def power_lines(power: PowerRecord | None) -> list[str]:
     return lines
 
 
-def power_section(power: PowerRecord, latency_ms: Sequence[float]) -> list[str]:
-    """Return the parts of the page: charts on one axis of time, and a table of rails.
+def power_section(power: PowerRecord, latency_ms: Sequence[float]) -> list[Html]:
+    """Return the parts of the page's section: charts on one axis of time, and a table of rails.
 
     Args:
         power: what was seen.
         latency_ms: end to end, of each measured frame.
     """
-    parts = ["<h2>Power and temperature</h2>"]
-    for reason in (power.refusal and f"No energy: {power.refusal}.", power.failure):
+    parts = []
+    for reason in (power.refusal and f"No energy: {power.refusal}", power.failure):
         if reason:
-            parts.append(f'<p class="note">{html.escape(reason)}</p>')
+            parts.append(note(reason))
     moments = [*power.times_s, *power.frame_start_s, 0.0, power.window_s]
     span_s = (min(moments), max(moments))
     for curves, unit, caption in _charts(power, latency_ms):
         shown = [curve for curve in curves if any(value is not None for value in curve.values)]
         if shown:
-            parts.append(time_chart(shown, span_s, power.window_s, unit, caption, from_zero=unit != "°C"))
-    parts.append("<p>Grey is outside of what was measured: the warm-up, and the samples that close the window.</p>")
-    return [*parts, _rail_table(power)]
+            chart = time_chart(shown, span_s, power.window_s, unit, caption, from_zero=unit != "°C")
+            parts.append(scrollable(chart))
+    shading = "Grey is outside of what was measured: the warm-up, and the samples that close the window."
+    return [*parts, paragraph(shading, is_faint=True), _rail_table(power)]
 
 
 def power_facts(power: PowerRecord | None) -> dict[str, str]:
@@ -87,12 +90,10 @@ def _charts(power: PowerRecord, latency_ms: Sequence[float]) -> list[tuple[list[
     ]
 
 
-def _rail_table(power: PowerRecord) -> str:
-    rows = ["<tr><th>rail</th><th>mean mW</th><th>min mW</th><th>max mW</th><th>energy mJ</th></tr>"]
-    for name, rail in [*power.rails.items(), ("total", power.total)]:
-        cells = "".join(f"<td>{_cell(value)}</td>" for value in _columns(rail))
-        rows.append(f"<tr><td>{html.escape(name)}</td>{cells}</tr>")
-    return "<table>" + "".join(rows) + "</table>"
+def _rail_table(power: PowerRecord) -> Html:
+    columns = [*map(Column, ("rail", "mean mW", "min mW", "max mW", "energy mJ"))]
+    rails = [*power.rails.items(), ("total", power.total)]
+    return table(columns, [[name, *map(_cell, _columns(rail))] for name, rail in rails], last_is_sum=True)
 
 
 def _columns(rail: RailPower) -> tuple[float | None, ...]:

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         StorageError: The output cannot be written; the result has been printed by then.
     """
     if arguments.top < 0 or arguments.threads < 0:
-        raise InputError("--top and --threads take numbers of at least 0")
+        raise InputError("--top or --threads is negative, expected numbers of at least 0")
     runner, card = open_engine(arguments.engine, arguments.threads)
     contract = card.contract
     # A folder of a dataset, without its name, means the one that the engine was made for.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge.bench.charts import shortened
 from edge.bench.profile_record import ProfileRecord, by_cost, kind_totals, sum_sentence
+from edge.page.charts import shortened
 
 _NO_PRECISION = "-"
 _MIN_NAME_CHARACTERS = 24

@@ -122,7 +122,9 @@ class Runner(abc.ABC):
 
     def _require_active(self) -> None:
         if not self._active:
-            raise BackendError(f"{self.backend} runner of {self.contract.model} is not active; use it in a with block")
+            raise BackendError(
+                f"{self.backend} runner of {self.contract.model} is not active. Next: use it in a with block"
+            )
 
     def profile(self, frame: np.ndarray, runs: int) -> list[LayerTime]:
         """Measure the time of every layer as the backend runs it; `infer` runs without the profiler as before.

@@ -166,7 +166,7 @@ def open_csi(sensor: int, options: dict[str, int]) -> Capture:
     if not has_gstreamer():
         raise SourceError(
             f"csi:{sensor} needs an OpenCV with GStreamer; this one ({cv2.__version__}) was built without. "
-            "Next, on a Jetson: pip uninstall opencv-python opencv-python-headless, sudo apt install python3-opencv"
+            "Next: on a Jetson, pip uninstall opencv-python opencv-python-headless, sudo apt install python3-opencv"
         )
     silence_capture_logs()
     pipeline = csi_pipeline(sensor, **options)

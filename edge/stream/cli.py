@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
 from edge.card import EngineCard
-from edge.console import CommandParser, Progress, positive_int, run_command
+from edge.console import CommandParser, Progress, positive_int, print_note, print_status, run_command
 from edge.contract import Contract
 from edge.errors import InputError, SegEdgeError
 from edge.labels import palette_for
@@ -98,7 +97,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     summary = summarise(run, card, source, sink.result)
     print(json.dumps(record_to_json(summary), indent=2) if arguments.json else "\n".join(summary.lines()))
     if run.ended_by == "interrupt":
-        print("interrupted: what was written so far is whole", file=sys.stderr)
+        print_status("interrupted: what was written so far is whole")
         return 130
     return 0
 
@@ -125,19 +124,19 @@ def _run(
     headline = f"{card.contract.model} {card.precision}"
     if card.contract.weights.kind == RANDOM:
         headline += "   random weights"
-        print(f"{card.contract.model}: {card.contract.weights.sentence()}", file=sys.stderr)
+        print_note(f"{card.contract.model} has {card.contract.weights.sentence()}")
     segmenter = Segmenter(runner, "bgr", blend=painter.blend)
     _warm_up(segmenter, painter, source.size or (card.contract.height, card.contract.width))
     limits = StreamLimits(arguments.frames, arguments.seconds)
     totals = [total for total in (source.length, arguments.frames) if total is not None]
     try:
-        with _ticker(min(totals) if totals else None) as ticker:
+        with _progress(min(totals) if totals else None) as progress:
             return run_stream(
-                source, segmenter, painter, sink, headline, limits, lambda run: ticker.step(_note(run, source))
+                source, segmenter, painter, sink, headline, limits, lambda run: progress.step(_note(run, source))
             )
     except SegEdgeError:
         if sink.result is not None:
-            print(f"kept what was written until then: {sink.result}", file=sys.stderr)
+            print_status(f"kept what was written until then: {sink.result}")
         raise
 
 
@@ -156,42 +155,9 @@ def _note(run: StreamRun, source: FrameSource) -> str:
     return f"{rate}, {source.dropped} dropped" if source.is_live else rate
 
 
-def _ticker(total: int | None) -> Progress | EndlessProgress:
-    return Progress("segment", total, "frame") if total is not None else EndlessProgress()
-
-
-class EndlessProgress:
-    """Progress on stderr of a source without a known end.
-
-    A terminal shows one line that is redrawn; elsewhere a new line is printed every ten seconds.
-    """
-
-    def __init__(self) -> None:
-        self._is_terminal = sys.stderr.isatty()
-        self._every_ns = 200_000_000 if self._is_terminal else 10_000_000_000
-        self._frames = 0
-        self._last_ns = time.perf_counter_ns()
-
-    def __enter__(self) -> EndlessProgress:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._is_terminal and self._frames:
-            print(file=sys.stderr)
-
-    def step(self, note: str = "") -> None:
-        """Count one frame, and show `note` after the count."""
-        self._frames += 1
-        now_ns = time.perf_counter_ns()
-        if now_ns - self._last_ns < self._every_ns:
-            return
-        self._last_ns = now_ns
-        line = f"segment: {self._frames} frames, {note}"
-        if self._is_terminal:
-            sys.stderr.write(f"\r{line}\x1b[K")
-            sys.stderr.flush()
-        else:
-            print(line, file=sys.stderr, flush=True)
+def _progress(total: int | None) -> Progress:
+    # A source without an end may run for days: its log has a line every ten seconds, not at doubled times.
+    return Progress("segment", total, "frame", log_every_s=10.0 if total is None else None)
 
 
 def _positive_seconds(text: str) -> float:

@@ -88,7 +88,7 @@ class SequentialSource(FrameSource):
             SourceError: The capture is not open, or not one frame of it can be decoded.
         """
         if self._capture is None:
-            raise SourceError(f"{self.description} is not open; use it in a with block")
+            raise SourceError(f"{self.description} is not open. Next: use it in a with block")
         arrived, frame_bgr = self._capture.read()
         if not arrived:
             if self._next == 0:

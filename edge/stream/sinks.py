@@ -50,7 +50,7 @@ def open_sink(output: Path | None, source: FrameSource) -> Sink:
     if suffix in IMAGE_SUFFIXES:
         if source.shows_pictures and source.length != 1:
             raise InputError(
-                f"--output {output} is one picture, {source.description} has {source.length}: name a folder"
+                f"--output {output} is one picture, {source.description} has {source.length}. Next: name a folder"
             )
         return PictureSink(output)
     if suffix in VIDEO_SUFFIXES:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from edge.artifacts import atomic_path
+from edge.console import print_warning
 from edge.errors import StorageError
 from edge.stream.base import Frame, Sink
 from edge.stream.captures import silence_capture_logs
@@ -98,7 +98,7 @@ class VideoSink(Sink):
         for path in dict.fromkeys((wanted, wanted.with_suffix(FALLBACK_SUFFIX))):
             if self._try(path):
                 if path != wanted:
-                    print(f"this OpenCV has no encoder for {wanted.suffix}: writing {path}", file=sys.stderr)
+                    print_warning(f"this OpenCV has no encoder for {wanted.suffix}: writing {path}")
                 return
         raise StorageError(
             f"cannot write {wanted}: this OpenCV ({cv2.__version__}) encodes neither {CODECS[wanted.suffix.lower()]} "

@@ -60,8 +60,10 @@ def read_foreign(path: Path) -> tuple[Any, str]:
     except GraphError:
         raise
     except Exception as error:  # protobuf and onnx raise errors of several unrelated types here
-        reason = " ".join(str(error).split())[:160]
-        raise GraphError(f"{path} ({path.stat().st_size} bytes) is truncated or not ONNX: {reason}") from None
+        reason = " ".join(str(error).split())[:160].rstrip(".")
+        raise GraphError(
+            f"{path} ({path.stat().st_size} bytes) is truncated or not ONNX: {reason}. Next: copy or export it again"
+        ) from None
     _refuse_other_numbers(path, model)
     return model, sha256_json([sha256_file(file) for file in (path, *beside)])
 

@@ -21,14 +21,13 @@ import contextlib
 import os
 import select
 import signal
-import sys
 import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Callable, TextIO
 
-from edge.console import EXIT_INTERRUPTED, StatusLine, format_seconds
+from edge.console import EXIT_INTERRUPTED, Progress, format_seconds
 
 _TICK_S = 1.0
 
@@ -42,7 +41,7 @@ class _Phase:
 
 
 class BuildProgress:
-    """Shows one build, listens for Ctrl-C, and ends both with its `with` block.
+    """Tells the line of progress what TensorRT says of one build, listens for Ctrl-C, and ends both with its block.
 
     Args:
         trt: the tensorrt module.
@@ -64,11 +63,11 @@ class BuildProgress:
         leave: Callable[[int], Any] = os._exit,
     ) -> None:
         self._trt, self._what, self._on_interrupt, self._leave = trt, what, on_interrupt, leave
-        self._line = StatusLine(stream if stream is not None else sys.stderr)
+        self._progress = Progress(what, stream=stream)
         self._can_stop = hasattr(trt, "IProgressMonitor")
         self._lock = threading.Lock()
         self._phases: dict[str, _Phase] = {}
-        self._start_ns = self._phase_start_ns = time.perf_counter_ns()
+        self._phase_start_ns = time.perf_counter_ns()
         self._owned = contextlib.ExitStack()
         self._interrupts, self._was_signalled = 0, False
 
@@ -79,7 +78,6 @@ class BuildProgress:
 
     def __enter__(self) -> BuildProgress:
         """Start the thread, and take over Ctrl-C where it would reach this thread."""
-        self._start_ns = time.perf_counter_ns()
         readable, writable = os.pipe()
         for end in (readable, writable):
             os.set_blocking(end, False)
@@ -108,8 +106,8 @@ class BuildProgress:
     ) -> None:
         """End the thread and the line; say how long it took, or raise that it was interrupted."""
         self._owned.close()
-        gone = format_seconds((time.perf_counter_ns() - self._start_ns) / 1e9)
-        self._line.end("" if kind or self.is_interrupted else f"{self._what}: done in {gone}")
+        done = f"{self._what}: done in {format_seconds(self._progress.gone_s)}"
+        self._progress.end("" if kind or self.is_interrupted else done)
         if self.is_interrupted and (kind is None or issubclass(kind, Exception)):
             raise KeyboardInterrupt from None
 
@@ -169,20 +167,18 @@ class BuildProgress:
         return shares[phases[0].name], phases[-1]
 
     def _show(self) -> None:
-        now_ns = time.perf_counter_ns()
-        gone = format_seconds((now_ns - self._start_ns) / 1e9)
+        if not self._can_stop:
+            self._progress.show(note="(no progress before TensorRT 10)")
+            return
         with self._lock:
             found = self._share()
-        if not self._can_stop:
-            self._line.show(f"{self._what}: {gone} gone (no progress before TensorRT 10)")
-        elif found is None:
-            self._line.show(f"{self._what}: {gone} gone")
-        else:
-            share, innermost = found
-            phase_s = (now_ns - self._phase_start_ns) / 1e9
-            left = f", {format_seconds(phase_s / share - phase_s)} left" if share > 0 else ""
-            steps = f"{innermost.name} {innermost.done}/{innermost.steps}"
-            self._line.show(f"{self._what}: {100 * share:.0f} % ({gone} gone{left}) {steps}", share)
+        if found is None:
+            self._progress.show()
+            return
+        share, innermost = found
+        phase_s = (time.perf_counter_ns() - self._phase_start_ns) / 1e9
+        left_s = phase_s / share - phase_s if share > 0 else None
+        self._progress.show(share, f"{innermost.name} {innermost.done}/{innermost.steps}", left_s)
 
     def _watch(self, readable: int, ended: threading.Event) -> None:
         """Draw once a second, and hear of signals; runs in a thread of its own."""
@@ -206,9 +202,9 @@ class BuildProgress:
         """Take Ctrl-C in the thread that watches, at once."""
         self._interrupts += 1
         if self._can_stop:
-            self._line.say("interrupted: TensorRT ends the build at its next step")
+            self._progress.say("interrupted: TensorRT ends the build at its next step")
         elif self._interrupts == 1:
-            self._line.say(
+            self._progress.say(
                 f"interrupted: TensorRT {self._trt.__version__} cannot be stopped; the build ends by itself, and "
                 "nothing is kept of it. Ctrl-C again ends the process at once"
             )

@@ -123,7 +123,7 @@ def with_batch(graph: bytes, batch: int | None) -> bytes:
     try:
         model = onnx.load_model_from_string(graph)
     except DecodeError:
-        raise GraphError("the graph cannot be read: it is truncated or not ONNX") from None
+        raise GraphError("the graph cannot be read: it is truncated or not ONNX. Next: export it again") from None
     rewrite = _Rewrite(onnx, model, batch)
     rewrite.run()
     return model.SerializeToString()

@@ -92,7 +92,7 @@ def to_float16(graph: bytes) -> bytes:
     try:
         model = onnx.load_model_from_string(graph)
     except DecodeError:
-        raise GraphError("the graph cannot be read: it is truncated or not ONNX") from None
+        raise GraphError("the graph cannot be read: it is truncated or not ONNX. Next: export it again") from None
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     try:
         if opsets.get("", 0) < QUANTIZED_OPSET and any(node.op_type in _QUANTIZERS for node in model.graph.node):

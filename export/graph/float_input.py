@@ -33,7 +33,7 @@ def with_float_input(graph: bytes) -> bytes:
     try:
         model = onnx.load_model_from_string(graph)
     except DecodeError:
-        raise GraphError("the graph cannot be read: it is truncated or not ONNX") from None
+        raise GraphError("the graph cannot be read: it is truncated or not ONNX. Next: export it again") from None
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node):
         raise GraphError("the graph has Q/DQ pairs, expected a float graph: TensorRT takes its scales from either")
     kinds = onnx.TensorProto

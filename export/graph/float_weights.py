@@ -32,7 +32,7 @@ def with_float_weights(graph: bytes) -> bytes:
     try:
         model = onnx.load_model_from_string(graph)
     except DecodeError:
-        raise GraphError("the graph cannot be read: it is truncated or not ONNX") from None
+        raise GraphError("the graph cannot be read: it is truncated or not ONNX. Next: export it again") from None
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = []
     for node in model.graph.node:

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 import edge.console as console
-from edge.console import Progress, StatusLine, format_seconds, parse_size, positive_int, run_command, size_argument
+from edge.console import (
+    Progress,
+    format_seconds,
+    parse_size,
+    positive_int,
+    print_note,
+    print_status,
+    print_warning,
+    run_command,
+    size_argument,
+)
 from edge.errors import AccuracyBudgetError, DatasetError, SizeError
 
 
@@ -180,36 +190,82 @@ def test_progress_on_a_terminal_redraws_one_line(monkeypatch):
     assert stream.getvalue().endswith("\n")
 
 
-def test_status_in_a_log_is_a_line_for_every_tenth_and_starts_anew_with_a_phase():
+def test_share_in_a_log_is_a_line_for_every_tenth_and_starts_anew_with_a_phase():
     stream = io.StringIO()
-    line = StatusLine(stream)
-    for share in (0.0, 0.05, 0.1, 0.14, 0.19, 0.2, 0.55, 0.56, 1.0, 0.02, 0.1):
-        line.show(f"{share}", share)
-    line.end()
-    assert stream.getvalue().split() == ["0.1", "0.2", "0.55", "1.0", "0.1"]
+    with Progress("build", stream=stream) as progress:
+        for share in (0.0, 0.05, 0.1, 0.14, 0.19, 0.2, 0.55, 0.56, 1.0, 0.02, 0.1):
+            progress.show(share, f"at {share}")
+    assert [line.split()[-1] for line in stream.getvalue().splitlines()] == ["0.1", "0.2", "0.55", "1.0", "0.1"]
 
 
-def test_status_of_unknown_share_is_a_line_whenever_the_time_has_doubled(monkeypatch):
+def test_unknown_share_is_a_line_whenever_the_time_has_doubled(monkeypatch):
     monkeypatch.setattr(console, "time", Clock())
     stream = io.StringIO()
-    line = StatusLine(stream)
-    for second in range(1, 100):  # the clock's own second at every look
-        line.show(f"{second}")
-    assert [int(text) for text in stream.getvalue().split()] == [10, 20, 40, 80]
+    progress = Progress("build", stream=stream)
+    for _ in range(1, 100):  # the clock's own second at every look
+        progress.show()
+    lines = stream.getvalue().splitlines()
+    assert lines == ["build: 10 s gone", "build: 20 s gone", "build: 40 s gone", "build: 1 min 20 s gone"]
 
 
-def test_status_on_a_terminal_is_redrawn_and_gives_way_to_what_is_said(monkeypatch):
+def test_steps_without_a_known_end_are_counted(monkeypatch):
+    monkeypatch.setattr(console, "time", Clock())
+    stream = io.StringIO()
+    with Progress("segment", None, "frame", stream) as progress:
+        for _ in range(25):
+            progress.step("4.0 fps")
+    lines = stream.getvalue().splitlines()
+    assert lines == ["segment: 10 frames (10 s gone) 4.0 fps", "segment: 20 frames (20 s gone) 4.0 fps"]
+
+
+def test_log_of_a_long_work_may_have_a_line_every_few_seconds(monkeypatch):
+    monkeypatch.setattr(console, "time", Clock())
+    stream = io.StringIO()
+    with Progress("train", 1000, "step", stream, log_every_s=30.0) as progress:
+        for _ in range(100):
+            progress.step()
+    assert [line.split("/")[0] for line in stream.getvalue().splitlines()] == ["train: 30", "train: 60", "train: 90"]
+
+
+def test_more_steps_than_there_were_to_be_are_all_shown():
+    stream = io.StringIO()
+    with Progress("count", 0, "frame", stream) as progress:
+        progress.step()
+    assert stream.getvalue() == "count: 1/0 frame (0 s gone, 0 s left)\n"
+
+
+def test_line_on_a_terminal_is_redrawn_and_gives_way_to_what_is_said(monkeypatch):
     monkeypatch.setattr(console, "time", Clock())
     stream = Terminal()
-    line = StatusLine(stream)
-    line.show("half", 0.5)
-    line.say("interrupted")
-    line.show("more", 0.6)
-    line.end("done")
-    assert stream.getvalue() == "\rhalf\x1b[K\r\x1b[Kinterrupted\n\rmore\x1b[K\r\x1b[Kdone\n"
+    progress = Progress("build", stream=stream)
+    progress.show(0.5, left_s=1.0)
+    progress.say("interrupted")
+    progress.show(0.6, "more")
+    progress.end("done")
+    first, second = "build: 50 % (1 s gone, 1 s left)", "build: 60 % (2 s gone) more"
+    assert stream.getvalue() == f"\r{first}\x1b[K\r\x1b[Kinterrupted\n\r{second}\x1b[K\r\x1b[Kdone\n"
 
 
-def test_status_that_was_never_drawn_leaves_nothing():
+def test_line_that_is_cleared_leaves_its_place_to_another(monkeypatch):
+    monkeypatch.setattr(console, "time", Clock())
     stream = Terminal()
-    StatusLine(stream).end()
+    with Progress("train", 2, "step", stream) as progress:
+        progress.step()
+        progress.clear()
+    assert stream.getvalue() == "\rtrain: 1/2 step (1 s gone, 1 s left)\x1b[K\r\x1b[K"
+
+
+def test_progress_that_was_never_drawn_leaves_nothing():
+    stream = Terminal()
+    Progress("build", stream=stream).end()
     assert stream.getvalue() == ""
+
+
+def test_warnings_notes_and_status_are_one_line_each_on_stderr(capsys):
+    print_warning("the disk\n is nearly full")
+    print_note("one frame at a time")
+    print_status("manifest: out.json")
+    captured = capsys.readouterr()
+    lines = ["warning: the disk is nearly full", "note: one frame at a time", "manifest: out.json"]
+    assert captured.err.splitlines() == lines
+    assert captured.out == ""

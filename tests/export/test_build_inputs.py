@@ -93,7 +93,7 @@ def test_missing_weights_are_an_error_before_all_else(tmp_path):
 
 def test_weights_of_another_model_are_refused_with_the_way_out(tmp_path):
     given = write_run(tmp_path / "elsewhere", model="fastfcn")
-    with pytest.raises(WeightsError, match=r"weights of fastfcn, wanted fast_scnn.*--model fastfcn"):
+    with pytest.raises(WeightsError, match=r"weights of fastfcn, expected fast_scnn.*--model fastfcn"):
         choose(tmp_path, weights=given)
 
 
@@ -126,7 +126,9 @@ def test_options_are_values_and_those_at_their_defaults_are_left_out(tmp_path):
 def test_given_weights_with_other_options_are_refused(tmp_path):
     given = write_run(tmp_path / "elsewhere", options={"padding": "symmetric"})
     assert choose(tmp_path, weights=given, options={"padding": "symmetric"}).options == {"padding": "symmetric"}
-    with pytest.raises(WeightsError, match=r"with padding=symmetric, wanted padding=same.*Next: leave the option out"):
+    with pytest.raises(
+        WeightsError, match=r"with padding=symmetric, expected padding=same.*Next: leave the option out"
+    ):
         choose(tmp_path, weights=given, options={"padding": "same"})
 
 

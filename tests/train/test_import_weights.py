@@ -206,7 +206,7 @@ def test_checkpoint_of_another_network_is_one_line(published, output, capsys, on
         (["--dataset", "camvid"], "has 19 classes, camvid has 11. Next: leave --dataset out"),
         (["--dataset", "voc"], "has 19 classes, voc has 21. Next: leave --dataset out"),
         (["--source", "torchvision"], "torchvision has no weights for fast_scnn, sources that have: fast-scnn-pytorch"),
-        (["--option", "padding=same"], "it has padding=symmetric, wanted padding=same"),
+        (["--option", "padding=same"], "it has padding=symmetric, expected padding=same"),
         (["--option", "depth=101"], "fast_scnn has no option 'depth'"),
         (["--option", "fusion_dilation=2"], "option fusion_dilation is '2', expected 4, 1"),
     ],
@@ -252,7 +252,7 @@ def test_export_takes_the_options_of_imported_weights(published, imported):
     assert (provenance.kind, provenance.source, provenance.miou) == ("imported", published().name, None)
     assert provenance.sha256 == sha256_file(imported)
     assert changed_options("fast_scnn", options) == FAST_SCNN.options
-    with pytest.raises(WeightsError, match="with padding=symmetric, wanted padding=same"):
+    with pytest.raises(WeightsError, match="with padding=symmetric, expected padding=same"):
         ExportRequest("fast_scnn", "cityscapes", 512, 1024, imported, {"padding": "same"}).provenance()
 
 
@@ -265,7 +265,7 @@ def test_weights_of_other_classes_are_not_exported_for_cityscapes(published, out
 
 def test_weights_of_another_model_or_replaced_ones_are_not_exported(published, output):
     assert run(published(), output) == 0
-    with pytest.raises(WeightsError, match=r"are weights of fast_scnn, wanted unet\. Next: --model fast_scnn"):
+    with pytest.raises(WeightsError, match=r"are weights of fast_scnn, expected unet\. Next: --model fast_scnn"):
         ExportRequest("unet", "cityscapes", 512, 1024, output).provenance()
     output.write_bytes(output.read_bytes()[:-1])
     with pytest.raises(WeightsError, match="it is damaged or was replaced"):

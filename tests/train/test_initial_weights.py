@@ -165,16 +165,16 @@ def test_same_classes_leave_nothing_to_be_made_anew(unet_run):
 
 def test_option_that_contradicts_the_run_is_named(unet_run):
     message = refusal(WeightsError, "unet", None, unet_run[0], {"base_width": 64})
-    assert f"{unet_run[0]} has unet with base_width=4, wanted base_width=64" in message
+    assert f"{unet_run[0]} has unet with base_width=4, expected base_width=64" in message
     assert "unet has no option 'depth'" in refusal(InputError, "unet", None, unet_run[0], {"depth": 50})
 
 
 def test_run_of_other_classes_is_not_of_voc_and_no_backbone(unet_run):
     path = unet_run[0]
     message = refusal(WeightsError, "unet", "voc", path, {})
-    assert message == f"{path} has classes of cityscapes, wanted those of PASCAL VOC"
+    assert message == f"{path} has classes of cityscapes, expected those of PASCAL VOC"
     message = refusal(WeightsError, "unet", "imagenet", path, {})
-    assert message.startswith(f"{path} has 21 classes of cityscapes, wanted a backbone of ImageNet")
+    assert message.startswith(f"{path} has 21 classes of cityscapes, expected a backbone of ImageNet")
 
 
 def test_weights_that_are_not_there_are_named(tmp_path):
@@ -315,7 +315,7 @@ def test_imported_backbone_is_taken_without_its_random_layers(tmp_path, vgg16_te
 
 def test_option_that_contradicts_the_backbone_is_named(vgg16_file):
     message = refusal(WeightsError, "bayesian_segnet", "imagenet", vgg16_file, {"normalisation": "unit"})
-    assert message.endswith("it has normalisation=caffe, wanted normalisation=unit")
+    assert message.endswith("it has normalisation=caffe, expected normalisation=unit")
 
 
 def test_backbone_is_fetched_by_keras_applications(monkeypatch, vgg16_file, vgg16_tensors):
@@ -409,7 +409,7 @@ def test_imported_weights_of_voc_are_found_among_others(here):
     initial = find_initial_weights("unet", "voc", None, {"base_width": "2"})
     assert initial.origin == str(Path("weights/d.weights.h5"))
     message = refusal(WeightsError, "unet", "voc", None, {"base_width": 16})
-    assert "weights/c.weights.h5 has unet with base_width=4, wanted base_width=16" in message
+    assert "weights/c.weights.h5 has unet with base_width=4, expected base_width=16" in message
     assert "no weights of fast_scnn on PASCAL VOC" in refusal(InputError, "fast_scnn", "voc", None, {})
 
 
@@ -423,11 +423,11 @@ def test_published_checkpoint_of_voc_is_read(tmp_path):
 def test_file_of_other_classes_is_not_of_voc(tmp_path):
     path = write_safetensors(tmp_path / "city.safetensors", fast_scnn_checkpoint(19))
     message = refusal(WeightsError, "fast_scnn", "voc", path, {})
-    assert message == f"{path} has 19 classes, PASCAL VOC has 21"
+    assert message == f"{path} has 19 classes, expected the 21 of PASCAL VOC"
     imported = tmp_path / "city.weights.h5"
     write_imported(imported, "unet", "cityscapes", 19, SMALL_UNET)
     message = refusal(WeightsError, "unet", "voc", imported, {})
-    assert message == f"{imported} has classes of cityscapes, wanted those of PASCAL VOC"
+    assert message == f"{imported} has classes of cityscapes, expected those of PASCAL VOC"
     write_imported(imported, "unet", None, 150, SMALL_UNET)
     assert "has classes of no dataset" in refusal(WeightsError, "unet", "voc", imported, {})
 
@@ -492,4 +492,4 @@ def test_trained_weights_are_near_the_imported_ones(fine_tuned):
 
 def test_model_of_the_initial_weights_has_to_be_the_same(fine_tuned):
     message = refusal(WeightsError, "unet", None, fine_tuned.weights, {})
-    assert re.search(r"are weights of fast_scnn, wanted unet\. Next: --model fast_scnn$", message)
+    assert re.search(r"are weights of fast_scnn, expected unet\. Next: --model fast_scnn$", message)

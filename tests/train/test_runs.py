@@ -131,7 +131,7 @@ def test_record_beside_the_weights_says_where_they_come_from(tmp_path):
 
 
 def test_weights_of_another_model_are_refused(tmp_path):
-    with pytest.raises(WeightsError, match="weights of fast_scnn, wanted fastfcn"):
+    with pytest.raises(WeightsError, match="weights of fast_scnn, expected fastfcn"):
         read_run(write_run(tmp_path / "run"), "fastfcn")
 
 

@@ -155,7 +155,7 @@ def test_initial_weights_have_to_fit(camvid, clean_folder, capsys):
     capsys.readouterr()
     weights = clean_folder / "here" / BEST_WEIGHTS
     assert main(["--model", "fastfcn", *COMMAND[2:], "--init-weights", str(weights)]) == 2
-    assert "weights of fast_scnn, wanted fastfcn" in error_line(capsys)
+    assert "weights of fast_scnn, expected fastfcn" in error_line(capsys)
     assert main([*COMMAND, "--init-weights", "nowhere.weights.h5"]) == 2
     assert "weights not found: nowhere.weights.h5" in error_line(capsys)
     weights.write_bytes(weights.read_bytes()[:-20])

@@ -133,7 +133,7 @@ def test_record_lies_beside_its_weights_and_round_trips(tmp_path):
 def test_weights_of_another_model_are_refused_with_the_way_out(tmp_path, write):
     path = write(tmp_path / "folder")
     message = refusal(WeightsError, read_weights, path, "unet")
-    assert f"{path} are weights of bayesian_segnet, wanted unet. Next: --model bayesian_segnet" in message
+    assert f"{path} are weights of bayesian_segnet, expected unet. Next: --model bayesian_segnet" in message
 
 
 @pytest.mark.parametrize("write", WRITERS)
@@ -207,7 +207,7 @@ def test_option_that_the_weights_have_may_be_said(weights, given):
 def test_option_that_shapes_the_weights_is_refused_where_theirs_is_another(weights, given):
     message = refusal(WeightsError, agreed_options, weights, given)
     (name, value), *_ = given.items()
-    assert f"bayesian_segnet with {name}={weights.options[name]}, wanted {name}={value}" in message
+    assert f"bayesian_segnet with {name}={weights.options[name]}, expected {name}={value}" in message
     assert message.endswith("Next: leave the option out, or choose other weights")
 
 

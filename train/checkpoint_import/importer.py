@@ -110,7 +110,7 @@ def load_tensors(tensors: Tensors, model: str, source: str, given: Mapping[str, 
     mapping = make_mapping(source, model, tensors, wanted)
     for name in given:
         if name in mapping.options and mapping.options[name] != wanted[name]:
-            raise WeightsError(f"it has {name}={mapping.options[name]}, wanted {name}={wanted[name]}")
+            raise WeightsError(f"it has {name}={mapping.options[name]}, expected {name}={wanted[name]}")
     options = training_options(model, {**wanted, **mapping.options})
     reading = Reading(tensors, mapping.naming, mapping.epsilon)
     weights = reading.weights(mapping.entries)

@@ -137,7 +137,7 @@ class Reading:
 
     def _take(self, name: str) -> np.ndarray:
         if name in self.used:
-            raise WeightsError(f"the tensor {name} is wanted twice")
+            raise WeightsError(f"the tensor {name} is taken twice")
         self.used.add(name)
         return np.asarray(self._tensors[name], np.float32)
 

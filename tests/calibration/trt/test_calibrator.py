@@ -257,7 +257,7 @@ def test_other_inputs_than_the_contract_names_are_refused(gpu_8, tmp_path):
 
 @pytest.mark.parametrize("version", ["11.0.0.114", "11.4.0.106"])
 def test_tensorrt_11_is_told_what_to_use_instead(gpu, version, tmp_path):
-    wanted = "TensorRT 11 has no calibrators; use --calibrator percentile"
+    wanted = r"TensorRT 11 has no calibrators\. Next: --calibrator percentile"
     with pytest.raises(BackendError, match=wanted):
         build_tensorrt(GRAPH, "int8", calibration=calibration(NoisyFrames(), tmp_path, version))
     with pytest.raises(BackendError, match=wanted):

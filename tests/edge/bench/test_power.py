@@ -14,13 +14,13 @@ import pytest
 
 import edge.bench.cli as cli
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
-from edge.bench.charts import Curve, time_chart
 from edge.bench.measure import BenchSettings, run_benchmark
 from edge.bench.power_section import power_facts, power_lines, power_section
 from edge.bench.report import write_report
 from edge.errors import BackendError, ContractError
 from edge.frames import FolderFrames
 from edge.imaging import write_image
+from edge.page.charts import Curve, time_chart
 from edge.records import read_record, record_from_json, record_to_json, write_record
 from edge.runtime import open_engine
 from edge.runtime.onnxruntime import OnnxRuntimeRunner

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.bench.charts import bar_chart, line_chart
 from edge.bench.measure import BenchSettings, run_benchmark
 from edge.bench.report import OVERLAY_COUNT, OVERLAYS_FOLDER, REPORT_FILE, write_report
 from edge.card import BuildCheck, CalibrationNote
@@ -18,6 +17,7 @@ from edge.datasets import open_dataset
 from edge.errors import StorageError
 from edge.frames import FolderFrames
 from edge.imaging import read_rgb, write_image
+from edge.page.charts import bar_chart, line_chart
 from edge.runtime import open_engine
 
 VOID = {"meta", "img", "br", "hr", "rect", "line", "polyline", "link", "input"}
@@ -82,7 +82,7 @@ def page(measured, frames, tmp_path):
 
 def test_report_is_well_formed(page):
     parsed = Page(page)
-    assert parsed.tags[:4] == ["html", "head", "meta", "title"]
+    assert parsed.tags[:4] == ["html", "head", "meta", "meta"]
     assert {"svg", "table", "img"} <= set(parsed.tags)
 
 

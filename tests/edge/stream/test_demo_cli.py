@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge import console
 from edge.imaging import read_rgb, write_image
 from edge.labels import distinct_palette
 from edge.stream import cli, sinks
@@ -238,13 +239,13 @@ def test_ctrl_c_ends_with_130_and_whole_files(engine, tmp_path):
 
 def test_progress_without_an_end_is_a_line_now_and_then(capsys, monkeypatch):
     now_ns = [0]
-    monkeypatch.setattr(cli.time, "perf_counter_ns", lambda: now_ns[0])
-    with cli.EndlessProgress() as progress:
+    monkeypatch.setattr(console.time, "perf_counter_ns", lambda: now_ns[0])
+    with cli._progress(None) as progress:
         for _ in range(100):
             now_ns[0] += 250_000_000
             progress.step("4.0 fps")
     lines = capsys.readouterr().err.splitlines()
-    assert lines == ["segment: 40 frames, 4.0 fps", "segment: 80 frames, 4.0 fps"]
+    assert lines == ["segment: 40 frames (10 s gone) 4.0 fps", "segment: 80 frames (20 s gone) 4.0 fps"]
 
 
 def test_help_names_every_source(capsys):

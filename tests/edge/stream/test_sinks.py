@@ -199,7 +199,7 @@ def test_output_over_the_source_is_refused(tmp_path):
 
 def test_several_pictures_do_not_go_into_one(tmp_path):
     source = PictureSource([tmp_path / "a.png", tmp_path / "b.png"], "folder street")
-    with pytest.raises(InputError, match=r"out\.png is one picture, folder street has 2: name a folder"):
+    with pytest.raises(InputError, match=r"out\.png is one picture, folder street has 2\. Next: name a folder"):
         open_sink(tmp_path / "out.png", source)
 
 

@@ -88,7 +88,7 @@ def test_time_left_is_that_of_the_outermost_phase(install, monkeypatch):
     stream = io.StringIO()
     with BuildProgress(sys.modules["tensorrt"], stream=stream) as progress:
         monkeypatch.setattr(progress_module.time, "perf_counter_ns", lambda: now[0])
-        progress._start_ns = 0
+        progress._progress._start_ns = 0
         now[0] = 100 * 10**9  # parsing, say: no phase of TensorRT
         progress._started("Building", None, 4)
         now[0] = 160 * 10**9
@@ -102,10 +102,13 @@ def test_before_version_10_the_time_that_is_gone_is_said(install, version, monke
     gpu = install(version)
     monkeypatch.setattr(progress_module, "_TICK_S", 0.001)
     shown = []
-    real = progress_module.StatusLine.show
-    monkeypatch.setattr(
-        progress_module.StatusLine, "show", lambda line, text, share=None: shown.append(text) or real(line, text, share)
-    )
+    real = progress_module.Progress._draw
+
+    def draw(progress, now_ns, state, note, *rest):
+        shown.append(f"{progress._what}: {state} {note}")
+        real(progress, now_ns, state, note, *rest)
+
+    monkeypatch.setattr(progress_module.Progress, "_draw", draw)
     gpu.meanwhile = lambda: wait_for(lambda: len(shown) >= 3)
     build_tensorrt(GRAPH, "float32")
     assert set(shown) == {"build engine: 0 s gone (no progress before TensorRT 10)"}
@@ -136,7 +139,7 @@ def test_interrupted_build_ends_at_its_next_step_and_leaves_nothing(
 ):
     gpu = install(version)
     steps, said = [], []
-    monkeypatch.setattr(progress_module.StatusLine, "say", lambda line, text: said.append(text))
+    monkeypatch.setattr(progress_module.Progress, "say", lambda line, text: said.append(text))
 
     def step():
         steps.append(0)
@@ -157,7 +160,7 @@ def test_interrupted_build_ends_at_its_next_step_and_leaves_nothing(
 def test_build_that_cannot_be_stopped_is_not_kept(install, version, python_handler, timing_cache_folder, monkeypatch):
     gpu = install(version)
     said = []
-    monkeypatch.setattr(progress_module.StatusLine, "say", lambda line, text: said.append(text))
+    monkeypatch.setattr(progress_module.Progress, "say", lambda line, text: said.append(text))
     gpu.meanwhile = lambda: interrupt(lambda: said)
     with pytest.raises(KeyboardInterrupt):
         build_tensorrt(GRAPH, "float32")

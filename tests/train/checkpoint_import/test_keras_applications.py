@@ -254,7 +254,7 @@ def test_resnet_with_deep_stem_is_loaded_and_told(resnet50):
     np.testing.assert_array_equal(
         loaded.model.get_layer("conv1_6").get_weights()[0], tensors["conv1.6.weight"].transpose(2, 3, 1, 0)
     )
-    with pytest.raises(WeightsError, match="it has stem=deep, wanted stem=plain"):
+    with pytest.raises(WeightsError, match="it has stem=deep, expected stem=plain"):
         load_tensors(tensors, "fastfcn", "torchvision", {"stem": "plain"})
 
 
@@ -409,11 +409,11 @@ def test_mobilenet_file_with_older_names_is_told_and_read_by_order(mobilenet, fr
 
 
 def test_backbone_that_contradicts_the_file_is_named(mobilenet, resnet50, tmp_path):
-    with pytest.raises(WeightsError, match="it has backbone=resnet50, wanted backbone=mobilenet_v3_large"):
+    with pytest.raises(WeightsError, match="it has backbone=resnet50, expected backbone=mobilenet_v3_large"):
         load_tensors(
             keras_tensors(resnet50), "panoptic_deeplab", "keras-applications", {"backbone": "mobilenet_v3_large"}
         )
-    with pytest.raises(WeightsError, match="it has backbone=mobilenet_v3_large, wanted backbone=resnet50"):
+    with pytest.raises(WeightsError, match="it has backbone=mobilenet_v3_large, expected backbone=resnet50"):
         load_tensors(keras_tensors(mobilenet), "panoptic_deeplab", "keras-applications", {"backbone": "resnet50"})
     with pytest.raises(WeightsError, match="is a MobileNetV3, which deeplabv3plus does not take"):
         load_tensors(keras_tensors(mobilenet), "deeplabv3plus", "keras-applications", {})

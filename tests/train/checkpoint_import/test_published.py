@@ -157,7 +157,7 @@ def test_options_of_the_checkpoint_are_set_and_the_users_kept(tensors):
 
 
 def test_option_that_contradicts_the_checkpoint_is_named(tensors):
-    assert refusal(tensors, padding="same") == "it has padding=symmetric, wanted padding=same"
+    assert refusal(tensors, padding="same") == "it has padding=symmetric, expected padding=same"
     with pytest.raises(InputError, match="fast_scnn has no option 'depth'"):
         load(tensors, depth=50)
 
@@ -168,10 +168,10 @@ CLASSIFIER = {"head.conv6.1.weight": np.zeros((21, 512, 1, 1), np.float32)}
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"depth": "101"}, "it has depth=50, wanted depth=101"),
-        ({"head": "psp"}, "it has head=encnet, wanted head=psp"),
-        ({"stem": "plain"}, "it has stem=deep, wanted stem=plain"),
-        ({"encoding_positions": 3600}, "it has encoding_positions=0, wanted encoding_positions=3600"),
+        ({"depth": "101"}, "it has depth=50, expected depth=101"),
+        ({"head": "psp"}, "it has head=encnet, expected head=psp"),
+        ({"stem": "plain"}, "it has stem=deep, expected stem=plain"),
+        ({"encoding_positions": 3600}, "it has encoding_positions=0, expected encoding_positions=3600"),
     ],
 )
 def test_option_that_contradicts_fastfcn_is_named(given, message):
@@ -181,7 +181,9 @@ def test_option_that_contradicts_fastfcn_is_named(given, message):
 
 def test_depth_of_deeplabv3plus_is_found_and_a_contradiction_named():
     tensors = named(list(model_names.deeplabv3plus(50, (6, 12, 18))))
-    assert refusal(tensors, "deeplabv3plus", "deeplabv3plus-pytorch", depth=101) == "it has depth=50, wanted depth=101"
+    assert (
+        refusal(tensors, "deeplabv3plus", "deeplabv3plus-pytorch", depth=101) == "it has depth=50, expected depth=101"
+    )
 
 
 # Checkpoints of another network

@@ -7,7 +7,7 @@ import xml.etree.ElementTree
 
 import pytest
 
-from edge.bench.charts import BLUE, GREEN, ORANGE, RED, Bar, Point, bar_pair, bars, scatter_chart
+from edge.page.charts import BLUE, GREEN, ORANGE, RED, Bar, Point, bar_pair, bars, scatter_chart
 
 
 def tree(chart):

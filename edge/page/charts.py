@@ -1,4 +1,7 @@
-"""Small charts as SVG text, so that a report needs no plotting package and stays sharp."""
+"""Small charts as SVG, so that a page needs no plotting package and stays sharp.
+
+A chart holds the colours of a light page, and classes by which the page's style sheet sets those of a dark one.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,17 @@ import math
 from dataclasses import dataclass
 from typing import Sequence, Tuple
 
-_INK, _FAINT, _BAR, _GRID = "#1c2430", "#5a6675", "#3b6fb6", "#dde2ea"
+from edge.page.markup import Html
+
+_INK, _FAINT, _BAR, _GRID, _SHADE = "#1c2430", "#5a6675", "#3b6fb6", "#dde2ea", "#f0f2f6"
 _GLYPH = 6.9
 """Pixels that a character takes at most on average, at the size of the charts' text."""
 
 BLUE, ORANGE, GREEN, RED = _BAR, "#d9822b", "#2c8a4b", "#c8362f"
 """Colours that people with any sight tell apart in pairs: blue and orange, and by place or shape green and red."""
+
+_WIDTH_OF_MARK = 16.0
+"""Pixels that a segment of a strip needs to carry its mark."""
 
 _CURVE_COLORS, _CURVE_DASHES = (BLUE, ORANGE, GREEN, RED), ("none", "5 3", "1 3")
 
@@ -35,6 +43,23 @@ class Bar:
     value: float
     text: str
     color: str = BLUE
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of a strip.
+
+    Attributes:
+        value: its width, not negative.
+        mark: what stands in it where there is room, a few characters.
+        text: shown when it is pointed at.
+        color: "#rrggbb", on which white can be read.
+    """
+
+    value: float
+    mark: str
+    text: str
+    color: str
 
 
 @dataclass(frozen=True)
@@ -71,7 +96,7 @@ class Curve:
     values: Sequence[float | None]
 
 
-def bar_chart(values: dict[str, float], unit: str, caption: str) -> str:
+def bar_chart(values: dict[str, float], unit: str, caption: str) -> Html:
     """Draw horizontal bars, one per name.
 
     Args:
@@ -82,7 +107,7 @@ def bar_chart(values: dict[str, float], unit: str, caption: str) -> str:
     return bars([Bar(name, value, f"{value:.2f} {unit}") for name, value in values.items()], caption)
 
 
-def bars(shown: Sequence[Bar], caption: str) -> str:
+def bars(shown: Sequence[Bar], caption: str) -> Html:
     """Draw horizontal bars in their order.
 
     Args:
@@ -103,10 +128,10 @@ def bars(shown: Sequence[Bar], caption: str) -> str:
             f'<rect x="{left}" y="{y + 2}" width="{length:.1f}" height="{row - 8}" rx="2" fill="{bar.color}"/>'
         )
         parts.append(_text(left + length + 6, y + 13, bar.text))
-    return _svg(width, row * len(shown) + 28, parts)
+    return _svg(width, row * len(shown) + 28, parts, caption)
 
 
-def bar_pair(first: float, second: float, largest: float) -> str:
+def bar_pair(first: float, second: float, largest: float) -> Html:
     """Draw two bars, one on the other, for a cell of a table: the first in orange, the second in blue.
 
     Args:
@@ -120,10 +145,40 @@ def bar_pair(first: float, second: float, largest: float) -> str:
         f'<rect x="0" y="1" width="{upper:.1f}" height="7" fill="{ORANGE}"/>',
         f'<rect x="0" y="9" width="{lower:.1f}" height="7" fill="{BLUE}"/>',
     ]
-    return _svg(width, 17, parts)
+    return _svg(
+        width, 17, parts, f"{first / largest:.1%} and {second / largest:.1%} of the width" if largest else "none"
+    )
 
 
-def scatter_chart(points: Sequence[Point], x_name: str, y_name: str, caption: str, limit: float | None) -> str:
+def strip_chart(segments: Sequence[Segment], unit: str, label: str) -> Html:
+    """Draw segments side by side, each as wide as its share of their sum, with a scale below.
+
+    Args:
+        segments: at least one; their values have a positive sum.
+        unit: of the values.
+        label: what is said of the chart to a reader who cannot see it.
+    """
+    width, height = 960, 44
+    total = sum(segment.value for segment in segments)
+    parts, x = [], 0.0
+    for segment in segments:
+        size = width * segment.value / total
+        # A hair of paper between two segments, as long as that leaves something of them.
+        drawn = max(size - 0.6, size / 2)
+        shape = f'<rect x="{x:.2f}" y="0" width="{drawn:.2f}" height="{height}" fill="{segment.color}"/>'
+        mark = ""
+        if size >= _WIDTH_OF_MARK:
+            place = f'x="{x + size / 2:.1f}" y="{height / 2 + 4:.0f}"'
+            mark = f'<text class="on" {place} font-size="11" fill="#fff" text-anchor="middle">{segment.mark}</text>'
+        parts.append(f"<g>{_title(segment.text)}{shape}{mark}</g>")
+        x += size
+    for step in range(5):
+        anchor = ("start", "middle", "middle", "middle", "end")[step]
+        parts.append(_text(width * step / 4, height + 18, f"{total * step / 4:.2f} {unit}", anchor=anchor))
+    return _svg(width, height + 24, parts, label)
+
+
+def scatter_chart(points: Sequence[Point], x_name: str, y_name: str, caption: str, limit: float | None) -> Html:
     """Draw points, the best that each x allows as a line of steps, and a limit that y should not pass.
 
     The best at x is the lowest y of all points at x or further right: x is something to have much of, y its price.
@@ -160,12 +215,13 @@ def scatter_chart(points: Sequence[Point], x_name: str, y_name: str, caption: st
     for point, (x, y) in zip(points, places):
         place = _free_place(x, y, _GLYPH * len(point.mark), taken, plot.frame)
         if place is not None:
-            # With a white rim, so that lines end at it.
-            parts.append(f'<g paint-order="stroke" stroke="#fff" stroke-width="3">{_text(*place, point.mark)}</g>')
-    return _svg(plot.width, plot.height, parts)
+            # With a rim of paper, so that lines end at it.
+            rim = 'class="halo" paint-order="stroke" stroke="#fff" stroke-width="3"'
+            parts.append(f"<g {rim}>{_text(*place, point.mark)}</g>")
+    return _svg(plot.width, plot.height, parts, caption)
 
 
-def line_chart(values: Sequence[float], unit: str, caption: str) -> str:
+def line_chart(values: Sequence[float], unit: str, caption: str) -> Html:
     """Draw values in their order as a line over a zero-based axis.
 
     Args:
@@ -174,28 +230,27 @@ def line_chart(values: Sequence[float], unit: str, caption: str) -> str:
         caption: above the chart.
     """
     width, height, left, top, bottom = 760, 200, 60, 28, 22
-    largest = max(values) * 1.1 or 1.0
+    ticks = _ticks(0.0, max(values) or 1.0)
     plot_width, plot_height = width - left - 10, height - top - bottom
 
     def place(index: int, value: float) -> tuple[float, float]:
         share = index / max(len(values) - 1, 1)
-        return left + plot_width * share, top + plot_height * (1 - value / largest)
+        return left + plot_width * share, top + plot_height * (1 - value / ticks[-1])
 
     parts = [_text(0, 14, caption, weight="600")]
-    for step in range(5):
-        value = largest * step / 4
-        _, y = place(0, value)
-        parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{width - 10}" y2="{y:.1f}" stroke="{_GRID}"/>')
-        parts.append(_text(left - 6, y + 4, f"{value:.1f}", anchor="end"))
+    for tick in ticks:
+        _, y = place(0, tick)
+        parts.append(f'<line class="grid" x1="{left}" y1="{y:.1f}" x2="{width - 10}" y2="{y:.1f}" stroke="{_GRID}"/>')
+        parts.append(_text(left - 6, y + 4, _tick_text(tick, ticks), anchor="end"))
     points = " ".join("{:.1f},{:.1f}".format(*place(index, value)) for index, value in enumerate(values))
     parts.append(f'<polyline points="{points}" fill="none" stroke="{_BAR}" stroke-width="1.3"/>')
-    parts.append(_text(left, height - 4, f"frame 1 to {len(values)}; {unit}"))
-    return _svg(width, height, parts)
+    parts.append(_text(left, height - 4, f"frame 1 to {len(values)}; {unit}", color=_FAINT))
+    return _svg(width, height, parts, caption)
 
 
 def time_chart(
     curves: Sequence[Curve], span_s: tuple[float, float], window_s: float, unit: str, caption: str, from_zero: bool
-) -> str:
+) -> Html:
     """Draw values over time. Charts of one span lie exactly below each other, moment by moment.
 
     Args:
@@ -216,7 +271,8 @@ def time_chart(
     parts = [_text(0, 14, caption, weight="600")]
     for begin, end in ((left, plot.across(max(0.0, x_ticks[0]))), (plot.across(min(window_s, x_ticks[-1])), right)):
         width = max(0.0, end - begin)
-        parts.append(f'<rect x="{begin:.1f}" y="{top}" width="{width:.1f}" height="{bottom - top}" fill="#f0f2f6"/>')
+        box = f'x="{begin:.1f}" y="{top}" width="{width:.1f}" height="{bottom - top}"'
+        parts.append(f'<rect class="shade" {box} fill="{_SHADE}"/>')
     parts += plot.axes("s", unit)
     x = left + 60.0
     for index, curve in enumerate(curves):
@@ -230,7 +286,7 @@ def time_chart(
             parts.append(f'<line x1="{x:.1f}" y1="30" x2="{x + 18:.1f}" y2="30" {style}/>')
             parts.append(_text(x + 22, 34, curve.name))
             x += 34 + _GLYPH * len(curve.name)
-    return _svg(plot.width, plot.height, parts)
+    return _svg(plot.width, plot.height, parts, caption)
 
 
 def _unbroken(curve: Curve) -> list[list[tuple[float, float]]]:
@@ -291,9 +347,8 @@ class _Plot:
     def _level(self, y: float, color: str, dashes: str = "none") -> str:
         left, _, right, _ = self.frame
         height = f"{self.down(y):.1f}"
-        return (
-            f'<line x1="{left}" y1="{height}" x2="{right}" y2="{height}" stroke="{color}" stroke-dasharray="{dashes}"/>'
-        )
+        place = f'x1="{left}" y1="{height}" x2="{right}" y2="{height}"'
+        return f'<line {_class_of(color)}{place} stroke="{color}" stroke-dasharray="{dashes}"/>'
 
 
 def _best_steps(points: Sequence[Point]) -> list[Point]:
@@ -366,13 +421,19 @@ def _text(
     x: float, y: float, text: str, anchor: str = "start", weight: str = "400", color: str = _INK, title: str = ""
 ) -> str:
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="12" font-weight="{weight}" fill="{color}" '
+        f'<text {_class_of(color)}x="{x:.1f}" y="{y:.1f}" font-size="12" font-weight="{weight}" fill="{color}" '
         f'text-anchor="{anchor}">{_title(title) if title else ""}{html.escape(text)}</text>'
     )
 
 
-def _svg(width: int, height: int, parts: list[str]) -> str:
-    return (
+def _class_of(color: str) -> str:
+    """Return the attribute by which a style sheet replaces a colour of the light page; "" where it does not."""
+    name = {_FAINT: "faint", _GRID: "grid", RED: "limit"}.get(color, "")
+    return f'class="{name}" ' if name else ""
+
+
+def _svg(width: int, height: int, parts: list[str], label: str) -> Html:
+    return Html(
         f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-family="system-ui, sans-serif" '
-        f'role="img">{"".join(parts)}</svg>'
+        f'role="img" aria-label="{html.escape(label)}">{"".join(parts)}</svg>'
     )

@@ -1,0 +1,94 @@
+"""The frame of a page: head, style sheet and body, in one file that fetches nothing."""
+
+from __future__ import annotations
+
+from typing import Iterable
+
+from edge.page.markup import Html, as_html, element, joined
+
+# Shadows at the edges of .wide show that there is more to scroll to; covers of paper, which scroll along, hide them at
+# either end.
+_STYLE = """
+:root { color-scheme: light dark;
+  --ink: #1c2430; --faint: #5a6675; --line: #dde2ea; --paper: #fff; --panel: #f4f6f9; --shade: #f0f2f6;
+  --note: #fff4d6; --note-edge: #d9a520; --good: #1f7a3e; --good-paper: #e8f5ec; --bad: #b52a24; --bad-paper: #fdeceb;
+  --neutral: #5a6675; --neutral-paper: #eef1f6; --blue: #2c5a9a; --blue-paper: #e9f0fa; --orange: #9a520a;
+  --orange-paper: #fcf0e2; }
+@media (prefers-color-scheme: dark) { :root {
+  --ink: #e4e8ee; --faint: #a3adba; --line: #39424e; --paper: #14181e; --panel: #1d232b; --shade: #212832;
+  --note: #3a3114; --note-edge: #b98c1c; --good: #7fd39a; --good-paper: #16301f; --bad: #ff9b93; --bad-paper: #3a1b19;
+  --neutral: #a3adba; --neutral-paper: #242b34; --blue: #93bdf3; --blue-paper: #1b2c44; --orange: #f2ab68;
+  --orange-paper: #3a2814; } }
+* { box-sizing: border-box; }
+body { font: 15px/1.55 system-ui, sans-serif; margin: 0 auto; max-width: 70rem; padding: 1.5rem 1.25rem 3rem;
+  color: var(--ink); background: var(--paper); overflow-wrap: break-word; -webkit-text-size-adjust: 100%; }
+header { margin-bottom: 1.25rem; } h1 { font-size: 1.55rem; line-height: 1.25; margin: 0; overflow-wrap: anywhere; }
+section { margin-top: 2rem; padding-top: 1rem; border-top: 1px solid var(--line); }
+h2 { font-size: 1.15rem; margin: 0 0 .6rem; } h3 { font-size: 1rem; margin: 1.4rem 0 0; overflow-wrap: anywhere; }
+p { margin: .4rem 0; } .faint, figcaption { color: var(--faint); } code { font-size: .9em; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 1rem 0; }
+.figures div { background: var(--panel); border-radius: .5rem; padding: .7rem .9rem; }
+.figures b { font-size: 1.5rem; line-height: 1.3; display: block; font-variant-numeric: tabular-nums; }
+.figures small { display: block; color: var(--faint); }
+.banner { border-left: .4rem solid; border-radius: .4rem; padding: .7rem 1rem; margin: 1rem 0; }
+.banner b { font-size: 1.3rem; display: block; line-height: 1.3; } .banner p { color: var(--ink); }
+.badge { border-radius: .6em; padding: .05em .5em; font-weight: 600; font-size: .92em; white-space: nowrap; }
+.good { color: var(--good); background: var(--good-paper); border-color: currentColor; }
+.bad { color: var(--bad); background: var(--bad-paper); border-color: currentColor; }
+.neutral { color: var(--neutral); background: var(--neutral-paper); border-color: currentColor; }
+.blue { color: var(--blue); background: var(--blue-paper); }
+.orange { color: var(--orange); background: var(--orange-paper); }
+.note { background: var(--note); border-left: .25rem solid var(--note-edge); border-radius: .3rem;
+  padding: .5rem .9rem; margin: .6rem 0; overflow-wrap: anywhere; }
+.wide { overflow-x: auto; margin: .6rem 0; background-repeat: no-repeat;
+  background-attachment: local, local, scroll, scroll; background-position: left, right, left, right;
+  background-size: 2.5rem 100%, 2.5rem 100%, .7rem 100%, .7rem 100%;
+  background-image: linear-gradient(90deg, var(--paper) 30%, transparent),
+    linear-gradient(270deg, var(--paper) 30%, transparent), linear-gradient(90deg, #8885, transparent),
+    linear-gradient(270deg, #8885, transparent); }
+.wide > svg { min-width: 42rem; width: 100%; max-width: 60rem; height: auto; }
+svg { display: block; } svg text { fill: var(--ink); }
+svg text.faint { fill: var(--faint); } svg text.limit { fill: var(--bad); }
+svg .grid { stroke: var(--line); } svg .shade { fill: var(--shade); } svg .halo { stroke: var(--paper); }
+svg text.on { fill: #fff; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+td, th { padding: .3rem .75rem; text-align: right; vertical-align: top; white-space: nowrap; }
+th { color: var(--faint); font-weight: 600; } thead th { vertical-align: bottom; white-space: normal; }
+tbody td, .facts td, .facts th { border-top: 1px solid var(--line); }
+td:first-child, th:first-child, td.text, th.text, td.word, th.word, .facts td { text-align: left; }
+td.number, th.number { text-align: right; }
+td.text { white-space: normal; overflow-wrap: anywhere; min-width: 10rem; } td.text:first-child { min-width: 18rem; }
+.facts td, .facts th { white-space: normal; overflow-wrap: anywhere; } .facts th { min-width: 6.5rem; width: 13rem; }
+.dense { font-size: .9em; } .dense td, .dense th { padding: .2rem .55rem; }
+td.bars { padding-top: .5rem; padding-bottom: 0; } tr.sum td { font-weight: 600; border-top: 2px solid var(--faint); }
+tbody tr:hover { background: var(--panel); }
+.pictures { display: grid; gap: .9rem; margin: .6rem 0; }
+.of-2 { grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
+.of-3 { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
+figure { margin: 0; } img { width: 100%; height: auto; border-radius: .4rem; display: block; }
+figcaption { font-size: .92em; margin-top: .25rem; overflow-wrap: anywhere; }
+.legend span { display: inline-block; margin: 0 .9rem .1rem 0; white-space: nowrap; }
+.key { display: inline-block; width: .85em; height: .85em; margin-right: .35em; border-radius: .15em;
+  border: 1px solid #8886; vertical-align: -.08em; }
+@media (max-width: 40rem) { body { padding: 1rem .9rem 2rem; } h1 { font-size: 1.3rem; }
+  td, th { padding: .3rem .5rem; } .figures b { font-size: 1.25rem; } }
+@media print { .wide { overflow: visible; } section, figure, tr { break-inside: avoid; } }
+"""
+
+
+def document(title: str, subtitle: str, parts: Iterable[str]) -> str:
+    """Return a whole page.
+
+    Args:
+        title: the page's title, which stands above it too.
+        subtitle: a line below the title.
+        parts: of the body, in their order; text is escaped, HTML is not.
+    """
+    header = element("header", element("h1", title), element("p", subtitle, class_="faint"))
+    body = Html("\n").join(map(as_html, [header, *parts]))
+    return joined(
+        Html('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'),
+        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        element("title", title),
+        Html(f"<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"),
+    )

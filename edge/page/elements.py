@@ -1,0 +1,111 @@
+"""What a page is made of: sections, notes, headline figures, verdicts, badges and keys of colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterable, Sequence
+
+from edge.page.markup import Html, element, joined
+
+GOOD, BAD, NEUTRAL = "good", "bad", "neutral"
+"""Kinds of banners and badges: a demand is met, a demand is missed, or nothing was demanded."""
+
+INT8_BADGE, FLOAT_BADGE = "blue", "orange"
+"""Kinds of badges that tell the two precisions apart, in the colours of the charts."""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One large figure at the top of a page.
+
+    Attributes:
+        value: the figure with its unit.
+        name: what the figure is.
+        remark: a smaller line below; "" shows none.
+    """
+
+    value: str
+    name: str
+    remark: str = ""
+
+
+def section(title: str, *parts: str) -> Html:
+    """Return a section with its title; an empty text where none of the parts has any content."""
+    content = joined(*parts)
+    return element("section", element("h2", title), content) if content else Html()
+
+
+def paragraph(text: str, is_faint: bool = False) -> Html:
+    """Return a paragraph, in a faint colour where it is an aside."""
+    return element("p", text, class_="faint" if is_faint else "")
+
+
+def note(text: str) -> Html:
+    """Return a paragraph that stands out, for what a reader must not miss."""
+    return element("p", text, class_="note")
+
+
+def headlines(figures: Iterable[Headline]) -> Html:
+    """Return large figures side by side; on a narrow screen they wrap."""
+    cells = (
+        element(
+            "div",
+            element("b", figure.value),
+            figure.name,
+            element("small", figure.remark) if figure.remark else "",
+        )
+        for figure in figures
+    )
+    return element("div", *cells, class_="figures")
+
+
+def banner(kind: str, title: str, sentences: Iterable[str]) -> Html:
+    """Return the banner that says the verdict.
+
+    Args:
+        kind: GOOD, BAD or NEUTRAL.
+        title: the verdict in a few words.
+        sentences: what it rests on.
+    """
+    return element("div", element("b", title), *map(paragraph, sentences), class_=f"banner {kind}")
+
+
+def badge(text: str, kind: str) -> Html:
+    """Return a word on a coloured ground: GOOD, BAD, NEUTRAL, INT8_BADGE or FLOAT_BADGE."""
+    return element("span", text, class_=f"badge {kind}")
+
+
+def faint(text: str) -> Html:
+    """Return text within a line in a faint colour."""
+    return element("span", text, class_="faint")
+
+
+def code(text: str, whole: str = "") -> Html:
+    """Return text in a fixed pitch; `whole` is shown when it is pointed at."""
+    return element("code", text, title=whole)
+
+
+def color_key(color: str) -> Html:
+    """Return a square of a CSS color, as it stands before the name of what the color means."""
+    return element("i", class_="key", style=f"background:{color}")
+
+
+def legend(entries: Sequence[tuple[str, str]], title: str = "") -> Html:
+    """Return what colours mean.
+
+    Args:
+        entries: pairs of a CSS color and its meaning.
+        title: a word before them; "" shows none.
+    """
+    named = (joined(element("span", color_key(color), meaning), " ") for color, meaning in entries)
+    return element("p", joined(element("b", title), " ") if title else "", *named, class_="legend")
+
+
+def scrollable(content: Html) -> Html:
+    """Return content that may be wider than the screen, in a box that scrolls by itself."""
+    return element("div", content, class_="wide") if content else Html()
+
+
+def breakable(name: str) -> Html:
+    """Return a long name of parts, with a slash between each two, that may break behind a slash."""
+    return Html(joined(name).replace("/", "/<wbr>"))
