@@ -198,7 +198,7 @@ def test_every_output_is_drawn_and_training_heads_are_dashed(drawn_model):
     picture, model = drawn_model
     spec = model_spec(picture.model)
     kinds = {block.key: block.kind for block in picture.blocks}
-    outputs = set(model.output) - set(spec.decisions)
+    outputs = set(model.output) - set(spec.pooling_indices)
     assert {key for key, kind in kinds.items() if kind in (DIAGRAM.ENDS, DIAGRAM.TRAINING)} - {"frame"} == outputs
     assert {key for key, kind in kinds.items() if kind == DIAGRAM.TRAINING} == set(spec.auxiliary_weights)
 
@@ -253,7 +253,7 @@ def test_page_has_every_output_with_its_stride_and_kind(drawn_model):
     picture, model = drawn_model
     spec = model_spec(picture.model)
     rows = dict(rows_of(picture.model, "output"))
-    assert set(rows) == set(model.output) - set(spec.decisions)
+    assert set(rows) == set(model.output) - set(spec.pooling_indices)
     for name, (channels, stride, _) in rows.items():
         shape = model.output[name].shape
         assert shape[-1] == (DIAGRAM.CLASS_COUNT if channels == "classes" else int(channels)), name
@@ -353,11 +353,11 @@ def test_options_that_the_page_names_can_be_set(model):
 
 
 def test_normalisations_on_the_page_are_those_of_the_code():
-    from train.models.base import NORMALISATIONS
+    from train.models.base import NORMALIZATIONS
 
     rows = dict(rows_of("Options", "value"))
-    assert set(rows) == set(NORMALISATIONS)
+    assert set(rows) == set(NORMALIZATIONS)
     for name, parts in rows.items():
-        for cells, numbers in zip(parts, NORMALISATIONS[name]):
+        for cells, numbers in zip(parts, NORMALIZATIONS[name]):
             values = [float(cell) for cell in cells.split(",")]
             assert (values * 3 if len(values) == 1 else values) == list(numbers), name
