@@ -29,7 +29,7 @@ class CalibrationNote:
         image_count: images that ranges were collected on.
         images_from: dataset and split, or "synthetic scenes".
         ranges_sha256: of ranges.json; "" where TensorRT collected them.
-        recipe: everything that was chosen, in words.
+        recipe: quantisation config as text; the field keeps its earlier name on disk.
         budget: what INT8 was allowed to cost, in words; "none" where nothing was enforced.
     """
 

@@ -1,4 +1,4 @@
-"""What a search has found out so far, kept so that one that was stopped goes on."""
+"""State of a search on disk (int8-search-*.json), so that a search that was stopped can be resumed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edge.records import read_record, record
 
 @record(schema=1, what="search state")
 class SearchState:
-    """What a search has found out so far.
+    """Results of a search so far.
 
     Attributes:
         key: digest of all that the results depend on.
-        steps: evaluated recipes.
-        sensitivities: digest of the recipe and name of the layer, joined by a blank -> result.
+        steps: evaluated quantisation configs. Their field `recipe_sha256` keeps its earlier name on disk.
+        sensitivities: digest of the config and name of the layer, joined by a blank -> sensitivity of the layer.
     """
 
     key: str
@@ -27,7 +27,7 @@ class SearchState:
 
 
 def stored_state(store: Path, key: str) -> SearchState:
-    """Return what is kept under a key; an empty state where there is nothing, or it is of other inputs."""
+    """Return the state that was stored under a key; an empty state where there is none, or one of other inputs."""
     try:
         state = read_record(SearchState, store)
     except (InputError, ContractError):
