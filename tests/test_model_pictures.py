@@ -287,7 +287,7 @@ def test_page_has_every_source_of_weights(model):
         # The whole networks' repositories are linked once, in the table of all sources.
         row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{name}` | "))
         assert (
-            not CHECKPOINT_FAMILIES[name].whole
+            not CHECKPOINT_FAMILIES[name].has_classifier
             or f"](https://github.com/{CHECKPOINT_FAMILIES[name].title}) | `{model}`, whole |" in row
         )
 

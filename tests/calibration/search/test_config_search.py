@@ -224,7 +224,7 @@ def test_as_few_layers_go_back_to_float_as_the_budget_needs(tmp_path, form):
 def test_layer_that_turns_out_not_to_be_needed_is_taken_back(tmp_path, monkeypatch):
     # An order that starts with a harmless layer: the two that are needed come third and fourth.
     order = ["logits", "stem", "narrow", "side"]
-    monkeypatch.setattr(ConfigSearch, "_order_of_return", lambda self, config: order)
+    monkeypatch.setattr(ConfigSearch, "_return_order", lambda self, config: order)
     outcome = Case(tmp_path, "tensorrt").search(LABELS, equalised=False)
     assert outcome.is_met and set(outcome.config.float_layers) == {"narrow", "side"}
 
@@ -233,14 +233,14 @@ def test_layer_that_turns_out_not_to_be_needed_is_taken_back(tmp_path, monkeypat
 def test_number_of_float_layers_is_found_in_a_few_tries_however_many_there_are(tmp_path, monkeypatch, needed):
     order, tries = [f"layer_{index}" for index in range(40)], []
     monkeypatch.setattr(ConfigSearch, "_measure_layers", lambda self, config: None)
-    monkeypatch.setattr(ConfigSearch, "_order_of_return", lambda self, config: order)
+    monkeypatch.setattr(ConfigSearch, "_return_order", lambda self, config: order)
     monkeypatch.setattr(ConfigSearch, "quantized", lambda self, config: SimpleNamespace(int8_mac_share=0.5))
     monkeypatch.setattr(ConfigSearch, "_prune", lambda self, config, floats: None)
     monkeypatch.setattr(ConfigSearch, "_with_float", lambda self, config, floats: tuple(floats))
     monkeypatch.setattr(ConfigSearch, "_holds", lambda self, _, floats: tries.append(1) or len(floats) >= needed)
     search = ConfigSearch(None, None, None, "tensorrt", 255, None, None, LABELS, "", tmp_path / "none", 1.0, print)
     with pytest.raises(search_module._SearchEndedError):
-        search._give_back()
+        search._return_layers_to_float()
     assert search._met == tuple(order[:needed])
     assert len(tries) <= 12  # doubling to 64, and halving 32
 
