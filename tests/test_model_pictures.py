@@ -324,11 +324,11 @@ _KERAS_RESNET = ("conv1_conv/kernel", *(f"conv4_block{block}_1_conv/kernel" for 
     ],
 )
 def test_page_has_the_options_that_an_import_sets(model, source, tensors):
-    from train.checkpoint_import.mappings import SUGGESTED, make_mapping
+    from train.checkpoint_import.mappings import ASSUMED_OPTIONS, make_mapping
 
     # A plan is made from the names of the tensors and the shape of the classifier.
     checkpoint = dict.fromkeys(tensors, np.zeros((19, 1, 1, 1), np.float32))
-    suggested = SUGGESTED.get(source, {})
+    suggested = ASSUMED_OPTIONS.get(source, {})
     wanted = {**make_mapping(source, model, checkpoint, resolve_options(model, suggested)).options, **suggested}
     found = []
     for name, (*_, cell) in rows_of(model, "import"):
