@@ -30,7 +30,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from calibration.ranges.collector import collect_ranges
-from calibration.ranges.thresholds import METHODS
+from calibration.ranges.thresholds import CALIBRATION_METHODS
 from edge.console import CommandParser, Progress, positive_int, run_command
 from edge.contract import GRAPH_FILE, read_contract
 from edge.errors import MissingDependencyError, SegEdgeError
@@ -169,7 +169,7 @@ def run(arguments: argparse.Namespace) -> int:
         "network": f"{contract.model} {size[0]}x{size[1]}",
         "images": count,
         "images_from": source.description,
-        "methods": list(METHODS),
+        "methods": list(CALIBRATION_METHODS),
         **sides,
         "ratio": ratio,
         "goal_ratio": GOAL_RATIO,
@@ -179,7 +179,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(f"{machine.cpu}, {machine.cpu_count} cores, load {load:.1f}; onnxruntime {result['onnxruntime']}")
         print(f"{result['network']}, {count} images, {source.description}")
-        for side, what in (("ours", f"{len(METHODS)} methods"), ("peer", "percentile")):
+        for side, what in (("ours", f"{len(CALIBRATION_METHODS)} methods"), ("peer", "percentile")):
             measured = sides[side]
             print(
                 f"{side}: {measured['seconds_per_image']:.2f} s per image "

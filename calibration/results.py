@@ -41,7 +41,7 @@ class SearchStep:
 
     Attributes:
         what: what was tried, in words.
-        recipe_sha256: digest of its recipe.
+        recipe_sha256: digest of its quantisation config; the field keeps its earlier name on disk.
         int8_mac_share: share of multiply-adds in INT8, 0 to 1.
         label_agreement: share of pixels with the label of the float graph, 0 to 1.
         drop_points: mIoU lost, in points; None without labels.
@@ -108,7 +108,7 @@ class Int8Report:
         simulated: of the quantised graph, simulated exactly.
         engine: of the engine itself; None where it was not built.
         int8_mac_share: share of multiply-adds in INT8, 0 to 1.
-        recipe: how it was quantised, in words.
+        recipe: quantisation config as text; the field keeps its earlier name on disk.
         steps: what was tried, in order.
         layers: every layer that has multiply-adds or could be quantised, in graph order.
         worst_images: those with the least label agreement, worst first.

@@ -15,7 +15,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from calibration.images.manifest import HELD_OUT, TRAIN, manifest_note, manifest_warnings
-from calibration.images.selection import DEFAULT_IMAGE_COUNT, METHODS, calibration_frames, describe
+from calibration.images.selection import DEFAULT_IMAGE_COUNT, SELECTION_METHODS, calibration_frames, describe
 from edge.console import CommandParser, positive_int, print_status, print_warning, run_command
 from edge.datasets import LAYOUTS
 from edge.records import record_to_json, write_record
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", type=positive_int, default=DEFAULT_IMAGE_COUNT, help="how many")
     parser.add_argument(
         "--method",
-        choices=sorted(METHODS),
+        choices=sorted(SELECTION_METHODS),
         default="cover",
         help="cover: greedily by class pixels, place and light; even: by place alone, without looking at images",
     )

@@ -32,7 +32,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from calibration.ranges.thresholds import METHODS
+from calibration.ranges.thresholds import CALIBRATION_METHODS
 from calibration.trt.cache import cache_of_artifact
 from edge.console import CommandParser, run_command
 
@@ -45,7 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("artefact", type=Path, help="its folder, with model.onnx and ranges.json")
     parser.add_argument("--tensorrt", required=True, metavar="VERSION", help="of the device, such as 8.5.2 or 10.3.0")
-    parser.add_argument("--method", choices=sorted(METHODS), default="percentile", help="how a range follows")
+    parser.add_argument(
+        "--method", choices=sorted(CALIBRATION_METHODS), default="percentile", help="how a range follows"
+    )
     return parser
 
 

@@ -90,7 +90,7 @@ def _bayesian_segnet() -> Picture:
         for key, x, width, kind, what, layer, width_out, place, once in (
             ("down", 20, 170, BACKBONE, title, f"conv{stage}_{count}_relu", channels, stride, not sampled),
             ("pool", 225, 150, BACKBONE, "max pool 2x2", f"pool{stage}", channels, 2 * stride, not sampled),
-            ("unpool", 500, 165, DECODER, "unpool to places", f"unpool{stage}", channels, stride, False),
+            ("unpool", 500, 165, DECODER, "unpool by indices", f"unpool{stage}", channels, stride, False),
         ):
             blocks.append(Block(f"{key}{stage}", x, y, width, kind, what, layer, width_out, place, sampled=not once))
         title, last = ("conv 3x3", 2) if stage == 1 else (title, 1)
@@ -98,7 +98,7 @@ def _bayesian_segnet() -> Picture:
         blocks.append(Block(f"up{stage}", 705, y, 170, DECODER, title, layer, outward, stride, sampled=True))
         arrows += [
             f"down{stage} -> pool{stage}",
-            f"pool{stage} -> unpool{stage}: places",
+            f"pool{stage} -> unpool{stage}: indices",
             f"unpool{stage} -> up{stage}",
         ]
         if stage < 3:

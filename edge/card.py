@@ -30,7 +30,8 @@ class CalibrationNote:
         image_count: Number of images on which the ranges were collected.
         images_from: Dataset and split of these images, or "synthetic scenes".
         ranges_sha256: SHA-256 of ranges.json; "" where TensorRT collected the ranges.
-        recipe: Sentence that describes which layers are quantised and how; "" in records without one.
+        recipe: Sentence that describes the quantisation config; "" in records without one. The field keeps its
+            earlier name on disk.
         budget: Accuracy that INT8 was allowed to cost as a text; "none" where no limit was set.
     """
 

@@ -21,7 +21,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from calibration.images.selection import DEFAULT_IMAGE_COUNT, RANDOM_WEIGHTS_IMAGE_COUNT
 from calibration.qdq.quantization_config import FLOAT, INT8, WEIGHT_METHODS
-from calibration.ranges.thresholds import METHODS
+from calibration.ranges.thresholds import CALIBRATION_METHODS
 from calibration.report.text import summary_lines
 from calibration.results import PAGE_FILE
 from calibration.trt.calibrator import TENSORRT_ENTROPY
@@ -157,7 +157,7 @@ def _add_calibration_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--calibrator",
-        choices=(*sorted(METHODS), TENSORRT_ENTROPY),
+        choices=(*sorted(CALIBRATION_METHODS), TENSORRT_ENTROPY),
         help="how a range follows from what was seen; tensorrt-entropy is TensorRT's own (up to 10), without Q/DQ "
         "(default: percentile)",
     )

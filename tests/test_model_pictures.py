@@ -198,7 +198,7 @@ def test_every_output_is_drawn_and_training_heads_are_dashed(drawn_model):
     picture, model = drawn_model
     spec = model_spec(picture.model)
     kinds = {block.key: block.kind for block in picture.blocks}
-    outputs = set(model.output) - set(spec.decisions)
+    outputs = set(model.output) - set(spec.pooling_indices)
     assert {key for key, kind in kinds.items() if kind in (DIAGRAM.ENDS, DIAGRAM.TRAINING)} - {"frame"} == outputs
     assert {key for key, kind in kinds.items() if kind == DIAGRAM.TRAINING} == set(spec.auxiliary_weights)
 
@@ -253,7 +253,7 @@ def test_page_has_every_output_with_its_stride_and_kind(drawn_model):
     picture, model = drawn_model
     spec = model_spec(picture.model)
     rows = dict(rows_of(picture.model, "output"))
-    assert set(rows) == set(model.output) - set(spec.decisions)
+    assert set(rows) == set(model.output) - set(spec.pooling_indices)
     for name, (channels, stride, _) in rows.items():
         shape = model.output[name].shape
         assert shape[-1] == (DIAGRAM.CLASS_COUNT if channels == "classes" else int(channels)), name
@@ -287,7 +287,7 @@ def test_page_has_every_source_of_weights(model):
         # The whole networks' repositories are linked once, in the table of all sources.
         row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{name}` | "))
         assert (
-            not CHECKPOINT_FAMILIES[name].whole
+            not CHECKPOINT_FAMILIES[name].has_classifier
             or f"](https://github.com/{CHECKPOINT_FAMILIES[name].title}) | `{model}`, whole |" in row
         )
 
@@ -324,11 +324,11 @@ _KERAS_RESNET = ("conv1_conv/kernel", *(f"conv4_block{block}_1_conv/kernel" for 
     ],
 )
 def test_page_has_the_options_that_an_import_sets(model, source, tensors):
-    from train.checkpoint_import.mappings import SUGGESTED, make_mapping
+    from train.checkpoint_import.mappings import ASSUMED_OPTIONS, make_mapping
 
     # A plan is made from the names of the tensors and the shape of the classifier.
     checkpoint = dict.fromkeys(tensors, np.zeros((19, 1, 1, 1), np.float32))
-    suggested = SUGGESTED.get(source, {})
+    suggested = ASSUMED_OPTIONS.get(source, {})
     wanted = {**make_mapping(source, model, checkpoint, resolve_options(model, suggested)).options, **suggested}
     found = []
     for name, (*_, cell) in rows_of(model, "import"):
@@ -353,11 +353,11 @@ def test_options_that_the_page_names_can_be_set(model):
 
 
 def test_normalisations_on_the_page_are_those_of_the_code():
-    from train.models.base import NORMALISATIONS
+    from train.models.base import NORMALIZATIONS
 
     rows = dict(rows_of("Options", "value"))
-    assert set(rows) == set(NORMALISATIONS)
+    assert set(rows) == set(NORMALIZATIONS)
     for name, parts in rows.items():
-        for cells, numbers in zip(parts, NORMALISATIONS[name]):
+        for cells, numbers in zip(parts, NORMALIZATIONS[name]):
             values = [float(cell) for cell in cells.split(",")]
             assert (values * 3 if len(values) == 1 else values) == list(numbers), name

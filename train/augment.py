@@ -15,7 +15,7 @@ from edge.labels import IGNORE_ID
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is varied, and how far.
+    """Ranges of the random variations of a training pair.
 
     Attributes:
         scale_min: smallest random zoom; 1 is the size at which the network will see whole frames.
@@ -42,7 +42,7 @@ def augment_pair(
         labels: (h, w) uint8 train ids.
         height: rows of the result.
         width: columns of the result.
-        settings: what is varied.
+        settings: ranges of the random variations.
         seed: (2,) int64; equal seeds give equal results.
         network_size: (height, width) of frames at zoom 1.
 

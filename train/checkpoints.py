@@ -1,4 +1,4 @@
-"""Reading published weight files into arrays by name, whatever they were saved with.
+"""Reading published weight files of PyTorch, safetensors and Keras into arrays by name.
 
     format          told by                                       read with
     PyTorch         a zip archive with data.pkl, or a pickle      torch, weights_only=True
@@ -39,7 +39,7 @@ WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model", "net")
 """Keys under which training scripts put the weights beside their epoch and optimiser."""
 
 PARALLEL_PREFIX = "module."
-"""What torch.nn.DataParallel puts before every name."""
+"""Prefix that torch.nn.DataParallel puts before every name."""
 
 TORCH_FLOOR = (2, 6)
 """Before 2.6 a file could run code although weights_only was set (CVE-2025-32434)."""
@@ -50,15 +50,15 @@ _ZIP_SIGNATURE = b"PK\x03\x04"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a published weight file holds.
+    """Contents of a published weight file.
 
     Attributes:
-        tensors: by name, in the file's order and layout. PyTorch's names are those of the
+        tensors: arrays by name, in the file's order and layout. PyTorch's names are those of the
             state_dict; Keras' are "layer/variable". float16 and bfloat16 are widened to float32,
             other types stay; every number is finite.
         format: PYTORCH, SAFETENSORS or KERAS.
-        sha256: of the file.
-        left_out: entries that are no weights (an epoch, the optimiser's state), by name.
+        sha256: SHA-256 of the file.
+        left_out: names of the entries that are no weights, such as an epoch or the optimiser's state.
     """
 
     tensors: dict[str, np.ndarray]

@@ -1,6 +1,6 @@
-"""Convolutions with their normalisation, as most architectures here have them.
+"""Convolutions with BatchNorm, which most architectures here are built from.
 
-Constants are those that the published weights were trained with.
+The constants are those that the published weights were trained with.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def separable_norm_relu(features: keras.KerasTensor, channels: int, kernel_size:
         features: (N, h, w, C).
         channels: output channels.
         kernel_size: odd side of the depthwise kernel.
-        name: of the pair; its layers are `<name>_depthwise` and `<name>_pointwise`.
+        name: name of the pair; its layers are `<name>_depthwise` and `<name>_pointwise`.
 
     Returns:
         (N, h, w, channels).

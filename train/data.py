@@ -1,4 +1,4 @@
-"""tf.data pipelines over edge.datasets: one reader, so training sees what evaluation sees."""
+"""tf.data pipelines of training pairs; they read through edge.datasets, as evaluation does."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class TrainingPipeline:
         height: rows of a crop.
         width: columns of a crop.
         batch_size: pairs in a batch.
-        augmentation: what is varied.
-        seed: of the order and of the augmentation.
-        network_size: (height, width) of frames at zoom 1; None for the crop's.
+        augmentation: ranges of the random variations.
+        seed: seed of the order of pairs and of the augmentation.
+        network_size: (height, width) of whole frames at zoom 1; None for the size of the crop.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ from train.tensorflow_import import import_tensorflow
 from train.weights_file import VOC, VOC_CLASS_COUNT, WEIGHTS_SUFFIX, ImportRecord, import_record_path
 
 DATASETS_OF_COUNTS = {19: "cityscapes", 11: "camvid", VOC_CLASS_COUNT: VOC}
-"""Classes of a classifier -> whose they most likely are."""
+"""Number of classes of a classifier -> the dataset that most likely has them."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="train/import_weights.py",
         description="Import published weights (PyTorch, safetensors or Keras HDF5) for a network of this project.",
-        epilog="Sources: " + "; ".join(f"{name} = {source.title}" for name, source in CHECKPOINT_FAMILIES.items()),
+        epilog="Sources: " + "; ".join(f"{name} = {family.title}" for name, family in CHECKPOINT_FAMILIES.items()),
     )
     parser.add_argument(
         "checkpoint", metavar="FILE", type=Path, help="published weights: .pth, .pt, .safetensors or .h5"
@@ -66,11 +66,11 @@ def main(argv: list[str] | None = None) -> int:
 def _import(arguments: argparse.Namespace) -> int:
     given = parse_assignments(arguments.option)
     refuse_export_options(arguments.model, given)
-    source = arguments.source or _only_source(arguments.model)
+    family = arguments.source or _only_family(arguments.model)
     if not arguments.output.name.endswith(WEIGHTS_SUFFIX):
         raise InputError(f"--output is {arguments.output}, expected a name that ends in {WEIGHTS_SUFFIX}")
     import_tensorflow("importing weights", "pip install -e '.[train]'")
-    record = import_weights(arguments.checkpoint, arguments.model, source, given, arguments.output, arguments.dataset)
+    record = import_weights(arguments.checkpoint, arguments.model, family, given, arguments.output, arguments.dataset)
     if arguments.json:
         print(json.dumps({"weights": str(arguments.output), "record": record_to_json(record)}, indent=2))
     else:
@@ -78,35 +78,35 @@ def _import(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _only_source(model: str) -> str:
-    whole = [name for name in families_of(model) if CHECKPOINT_FAMILIES[name].whole]
-    if len(whole) != 1:
+def _only_family(model: str) -> str:
+    families = [name for name in families_of(model) if CHECKPOINT_FAMILIES[name].has_classifier]
+    if len(families) != 1:
         raise InputError(
             f"{model} has weights of several sources: {', '.join(families_of(model))}. Next: --source NAME"
         )
-    return whole[0]
+    return families[0]
 
 
 def import_weights(
-    path: Path, model: str, source: str, given: dict[str, Any], output: Path, dataset: str | None = None
+    path: Path, model: str, family: str, given: dict[str, Any], output: Path, dataset: str | None = None
 ) -> ImportRecord:
-    """Read a checkpoint, and write weights and their record.
+    """Read a checkpoint, and write a weights file with the record that describes it.
 
     Args:
-        path: the checkpoint.
-        model: architecture that it is for.
-        source: key in train.checkpoint_import.CHECKPOINT_FAMILIES.
-        given: options that the user set.
-        output: weights file, *.weights.h5; its record lies beside it, *.weights.json.
-        dataset: whose classes the classifier has; None to tell by their number.
+        path: file of the checkpoint.
+        model: architecture that gets the weights.
+        family: key in train.checkpoint_import.CHECKPOINT_FAMILIES.
+        given: options of the architecture that the user set.
+        output: weights file to write, *.weights.h5; its record is written beside it as *.weights.json.
+        dataset: dataset whose classes the classifier has; None to conclude it from their number.
 
     Returns:
         The record.
 
     Raises:
-        InputError: no file, no such source for this architecture, or an unknown option.
-        WeightsError: the file is not a checkpoint of that source for that architecture.
-        MissingDependencyError: what reads the format is not installed.
+        InputError: no file, no such family for this architecture, or an unknown option.
+        WeightsError: the file is not a checkpoint of that family for that architecture.
+        MissingDependencyError: the package that reads the format is not installed.
         StorageError: the result cannot be written.
     """
     import keras
@@ -114,7 +114,7 @@ def import_weights(
 
     from train.checkpoint_import.importer import load_published
 
-    published = load_published(path, model, source, given)
+    published = load_published(path, model, family, given)
     if published.class_count is None and dataset is not None:
         raise WeightsError(f"{path} holds a backbone without a classifier, so it has no classes of {dataset}")
     count = published.class_count
@@ -128,7 +128,7 @@ def import_weights(
         published.model.save_weights(temporary, overwrite=True)
     record = ImportRecord(
         model=model,
-        source=source,
+        source=family,
         file=path.name,
         file_sha256=sha256_file(path),
         dataset=dataset,

@@ -1,7 +1,7 @@
-"""What training starts from: random weights, a backbone's of ImageNet, a whole network's of VOC, an earlier run's.
+"""Initial weights of a training: random, of a backbone on ImageNet, of a network on PASCAL VOC, or of an earlier run.
 
-Weights are taken layer by layer, by name. What depends on the number of classes is made anew where
-that number differs; nothing else may be of another shape.
+Weights are transferred layer by layer, by name. Layers whose shape depends on the number of classes keep
+random weights where that number differs; any other difference of shapes is an error.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from train.weights_file import VOC, VOC_CLASS_COUNT, WEIGHTS_SUFFIX, ImportRecor
 INITS = ("random", "imagenet", VOC)
 
 WEIGHTS_ROOT = Path("weights")
-"""Folder where imported weights are looked for."""
+"""Folder that is searched for imported weights."""
 
 _VGG, _RESNET50, _RESNET101, _MOBILENET = "VGG16", "ResNet50", "ResNet101", "MobileNetV3Large"
 
@@ -43,10 +43,10 @@ class InitialWeights:
     """Weights that a network can start from.
 
     Attributes:
-        origin: where they come from, for people and for the run's record.
-        options: of the architecture, every one, as the weights need them.
-        class_count: of the classifier among them; None where there is none.
-        layers: name of a layer -> its weights.
+        origin: text that says where the weights come from, for people and for the record of the run.
+        options: every option of the architecture, with the values that the weights need.
+        class_count: number of classes of their classifier; None where they have none.
+        layers: name of a layer -> its weights, in the order of Keras.
     """
 
     origin: str
@@ -57,13 +57,13 @@ class InitialWeights:
 
 @dataclass(frozen=True)
 class Transfer:
-    """What a network took, and what it did not.
+    """Result of a transfer: the layers of a network that got initial weights, and those that did not.
 
     Attributes:
         taken: names of the layers that have the initial weights.
-        taken_parameters: numbers in them.
-        classifiers: layers that are random because the number of classes differs.
-        fresh: further layers that are random, since the initial weights have nothing for them.
+        taken_parameters: number of weights in those layers.
+        classifiers: names of the layers that stay random because the number of classes differs.
+        fresh: names of the other layers that stay random, since the initial weights have nothing for them.
     """
 
     taken: tuple[str, ...]
@@ -72,7 +72,7 @@ class Transfer:
     fresh: tuple[str, ...]
 
     def lines(self, origin: str) -> list[str]:
-        """Say it in a few lines."""
+        """Return a few lines of text that say which layers were taken from `origin`."""
         told = [f"taken from {origin}: {len(self.taken)} layers, {self.taken_parameters / 1e6:.2f} M weights"]
         if self.classifiers:
             told.append(f"made anew for other classes: {', '.join(self.classifiers)}")
@@ -85,12 +85,12 @@ class Transfer:
 def find_initial_weights(
     model: str, init: str | None, path: Path | None, given: Mapping[str, Any]
 ) -> InitialWeights | None:
-    """Return what the user asked to start from.
+    """Return the weights that the user asked to start from.
 
     Args:
-        model: architecture.
+        model: architecture of the network.
         init: "random", "imagenet" or "voc"; None for random weights, or those of `path`.
-        path: weights of an earlier run, imported ones, or a published checkpoint.
+        path: file with weights of an earlier run, imported weights, or a published checkpoint.
         given: options of the architecture that the user set.
 
     Returns:
@@ -99,7 +99,7 @@ def find_initial_weights(
     Raises:
         InputError: nothing of that kind is there, or an unknown option.
         WeightsError: the file does not fit.
-        MissingDependencyError: what reads it is not installed.
+        MissingDependencyError: the package that reads the file is not installed.
     """
     if init == "random" or (init is None and path is None):
         if path is not None:
@@ -108,21 +108,21 @@ def find_initial_weights(
     if path is None:
         return _download_imagenet(model, given) if init == "imagenet" else _imported_voc(model, given)
     if path.name.endswith(WEIGHTS_SUFFIX) and path.is_file():
-        return _own(model, init, path, given)
-    source = _backbone_source(path, model) if init == "imagenet" else _whole_source(model)
-    published = load_published(path, model, source, given)
+        return _project_weights(model, init, path, given)
+    family = _backbone_family(path, model) if init == "imagenet" else _whole_network_family(model)
+    published = load_published(path, model, family, given)
     if init == VOC and published.class_count != VOC_CLASS_COUNT:
         raise WeightsError(f"{path} has {published.class_count} classes, expected the {VOC_CLASS_COUNT} of PASCAL VOC")
     return _published(str(path), published)
 
 
 def transfer(initial: InitialWeights, network: keras.Model, class_count: int) -> Transfer:
-    """Give a network the weights that fit it.
+    """Give a network the initial weights that fit it.
 
     Args:
-        initial: what to take.
-        network: built with `initial.options` and any number of classes.
-        class_count: that number.
+        initial: the weights to transfer.
+        network: model built with `initial.options`, for any number of classes.
+        class_count: number of classes of the network.
 
     Raises:
         WeightsError: a layer has another shape for another reason than the number of classes.
@@ -157,7 +157,7 @@ def _differs_in_classes(arrays: list[np.ndarray], shapes: list[tuple], theirs: i
     )
 
 
-def _own(model: str, init: str | None, path: Path, given: Mapping[str, Any]) -> InitialWeights:
+def _project_weights(model: str, init: str | None, path: Path, given: Mapping[str, Any]) -> InitialWeights:
     weights = read_weights(path, model)
     if init == VOC and weights.dataset != VOC:
         raise WeightsError(f"{path} has classes of {weights.dataset or 'no dataset'}, expected those of PASCAL VOC")
@@ -190,14 +190,13 @@ def _published(origin: str, published: PublishedWeights) -> InitialWeights:
     return InitialWeights(origin, published.options, published.class_count, layers)
 
 
-def _whole_source(model: str) -> str:
-    whole = [name for name in families_of(model) if CHECKPOINT_FAMILIES[name].whole]
-    return whole[0]
+def _whole_network_family(model: str) -> str:
+    return next(name for name in families_of(model) if CHECKPOINT_FAMILIES[name].has_classifier)
 
 
-def _backbone_source(path: Path, model: str) -> str:
-    sources = [name for name in families_of(model) if not CHECKPOINT_FAMILIES[name].whole]
-    if not sources:
+def _backbone_family(path: Path, model: str) -> str:
+    families = [name for name in families_of(model) if not CHECKPOINT_FAMILIES[name].has_classifier]
+    if not families:
         raise InputError(f"{model} has no backbone that was published with ImageNet weights. Next: leave --init out")
     return "keras-applications" if path.suffix in (".h5", ".hdf5") else "torchvision"
 
@@ -218,10 +217,10 @@ def _imported_voc(model: str, given: Mapping[str, Any]) -> InitialWeights:
         if all(options[name] == wanted[name] for name in shaping):
             fitting.append(found[-1])
     if found:
-        return _own(model, VOC, (fitting or found)[0], given)
-    source = CHECKPOINT_FAMILIES[_whole_source(model)].title
+        return _project_weights(model, VOC, (fitting or found)[0], given)
+    title = CHECKPOINT_FAMILIES[_whole_network_family(model)].title
     raise InputError(
-        f"no weights of {model} on PASCAL VOC under {WEIGHTS_ROOT}/. Next: get a checkpoint of {source} and "
+        f"no weights of {model} on PASCAL VOC under {WEIGHTS_ROOT}/. Next: get a checkpoint of {title} and "
         f"python train/import_weights.py FILE --model {model} --output {WEIGHTS_ROOT}/{model}-voc{WEIGHTS_SUFFIX}"
     )
 

@@ -31,13 +31,13 @@ from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
 
 
 def keras_labeller(model: keras.Model, height: int, width: int, coordinates: str = HALF_PIXEL):
-    """Return a function that labels frames by a Keras model, as edge.accuracy wants it.
+    """Return a function that labels frames with a Keras model, in the form that edge.accuracy calls.
 
     Args:
         model: an inference model for (height, width).
-        height: network rows.
-        width: network columns.
-        coordinates: rule by which the logits are upsampled, the one of the network's contract.
+        height: rows of the model's input.
+        width: columns of the model's input.
+        coordinates: coordinate rule of the upsampling of the logits, as in the network's contract.
     """
     # One traced graph: predict() builds a data pipeline around every single frame.
     forward = tf.function(lambda frames: model(frames, training=False))
@@ -56,14 +56,14 @@ def _optimizer(recipe: Recipe, steps: int, model: keras.Model) -> keras.optimize
     else:
         optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
     # Decay pulls norms and depthwise filters, which have few weights each, off their scale.
-    spared = [
+    undecayed = [
         variable
         for layer in model.layers
         if isinstance(layer, (keras.layers.BatchNormalization, keras.layers.DepthwiseConv2D))
         for variable in layer.trainable_variables
     ]
-    if spared:
-        optimizer.exclude_from_weight_decay(var_list=spared)
+    if undecayed:
+        optimizer.exclude_from_weight_decay(var_list=undecayed)
     return optimizer
 
 
@@ -159,10 +159,11 @@ def train(
         model_name: key in train.models.MODELS.
         training: labelled split to learn from.
         validation: labelled split that decides which epoch is best.
-        recipe: how.
-        folder: run folder; made here.
-        seed: of initialisation, order and augmentation.
-        options: of the architecture, those that the user or the recipe set; `initial` brings its own.
+        recipe: settings of the training.
+        folder: run folder, which is created here.
+        seed: seed of the initial weights, of the order of frames and of the augmentation.
+        options: options of the architecture that the user or the recipe set; ignored with `initial`, which has its
+            own.
         initial: weights to start from; None for random ones.
 
     Returns:

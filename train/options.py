@@ -1,7 +1,7 @@
-"""Options of the architectures: what can be varied, by name, and what each means.
+"""Options of the architectures: their names, values and meanings.
 
-Kept apart from the models, because a device that has no Keras reads them too: an artefact folder is
-named after the options that differ from their defaults.
+This table stands apart from the models, because a device that has no Keras reads it too: an artefact
+folder is named after the options that differ from their defaults.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ HALF_PIXEL, ALIGN_CORNERS = "half_pixel", "align_corners"
 
 @dataclass(frozen=True)
 class Option:
-    """One thing that can be varied.
+    """One option of an architecture.
 
     Attributes:
-        default: its value where nobody says otherwise; its type is the option's.
-        choices: the values that it can take; empty for any number from `least` to `most`.
-        help: what it does, in a line.
+        default: value that holds unless the user says otherwise; its type is the type of the option.
+        choices: the values that the option can take; empty for any number from `least` to `most`.
+        help: one line that says what the option does.
         least: smallest number, where there are no choices.
-        most: largest number, likewise.
-        shapes_weights: weights trained with one value fit no other. Options that do not shape the
+        most: largest number, where there are no choices.
+        shapes_weights: True where weights trained with one value fit no other. Options that do not shape the
             weights can be set anew at export.
     """
 
@@ -42,8 +42,8 @@ class Option:
         """Return a value of the option's type.
 
         Args:
-            name: of the option, for the message.
-            value: of that type, or its text as a user types it.
+            name: name of the option, for the message.
+            value: a value of that type, or its text as a user types it.
 
         Raises:
             InputError: it is none of the choices, or no number.
@@ -172,7 +172,7 @@ def resolve_options(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         model: architecture.
-        given: those that the user set, as values or as text.
+        given: options that the user set, as values or as text.
 
     Raises:
         InputError: an unknown option, or a value that it cannot take.

@@ -21,17 +21,17 @@ class Recipe:
         epochs: passes over the training split.
         batch_size: crops in a step, over all devices.
         height: rows of frames in validation, and of crops unless crop_height says otherwise.
-        width: columns, likewise.
+        width: columns of frames in validation, and of crops unless crop_width says otherwise.
         optimizer: "sgd" (momentum 0.9) or "adamw".
-        learning_rate: at the start; it falls to 0 as (1 - step / steps) ** power.
-        power: of the polynomial.
-        weight_decay: decoupled; not applied to BatchNorm and depthwise kernels.
-        balanced: weight classes by 1 / ln(1.02 + share).
+        learning_rate: learning rate at the first step; it falls to 0 as (1 - step / steps) ** power.
+        power: exponent of the polynomial by which the learning rate falls.
+        weight_decay: decoupled weight decay; it is not applied to BatchNorm and depthwise kernels.
+        balanced: True to weight each class by 1 / ln(1.02 + its share of pixels).
         crop_height: rows of a training crop; None for height.
         crop_width: columns of a training crop; None for width.
         scale_min: smallest random zoom, relative to frames of height x width.
-        scale_max: largest random zoom, likewise.
-        options: of the architecture, where they differ from its defaults.
+        scale_max: largest random zoom, relative to frames of height x width.
+        options: options of the architecture that differ from its defaults.
     """
 
     epochs: int
@@ -50,7 +50,7 @@ class Recipe:
     options: dict[str, Any] = field(default_factory=dict)
 
     def changed(self, **changes: object) -> Recipe:
-        """Return the recipe with the given settings, those that are None left alone."""
+        """Return a recipe with the given settings; a setting of None keeps the value of this recipe."""
         return dataclasses.replace(self, **{name: value for name, value in changes.items() if value is not None})
 
 

@@ -1,4 +1,4 @@
-"""Run folders: what a training leaves behind, readable without TensorFlow.
+"""Run folders, which a training writes and which can be read without TensorFlow.
 
 runs/<model>-<dataset>-<UTC time>/
     best.weights.h5   weights of the epoch with the highest validation mIoU
@@ -33,17 +33,17 @@ class RunRecord:
         class_count: classes of the classifier.
         height: rows that validation ran at.
         width: columns that validation ran at.
-        options: of the model's build function.
-        recipe: train.recipes.Recipe, as JSON.
-        init: what training started from ("random", or a weights file).
-        seed: of initialisation, order and augmentation.
-        started_utc: ISO 8601.
+        options: every option of the architecture, as its build function took it.
+        recipe: the settings of the training, train.recipes.Recipe as JSON.
+        init: weights that the training started from, "random" or a description of a weights file.
+        seed: seed of the initial weights, of the order of frames and of the augmentation.
+        started_utc: time when the training started, ISO 8601.
         status: "running", "finished", "interrupted" or "failed".
-        history: per epoch: loss, learning rate, mIoU (0 to 1), class IoU, seconds.
-        best_epoch: epoch (from 1) of best.weights.h5.
+        history: for each epoch its loss, learning rate, mIoU (0 to 1), class IoU and seconds.
+        best_epoch: number of the epoch, from 1, whose weights best.weights.h5 holds.
         best_miou: its validation mIoU, 0 to 1.
-        weights_sha256: of best.weights.h5.
-        versions: packages that matter.
+        weights_sha256: SHA-256 of best.weights.h5.
+        versions: package -> its version at the training.
     """
 
     model: str
@@ -80,7 +80,7 @@ def newest_run(
         model: key in train.models.MODELS.
         dataset: only runs on this dataset; None for any.
         root: folder of the runs.
-        options: only runs whose architecture has these, as far as they shape the weights.
+        options: only runs whose architecture has these options; those that do not shape the weights are ignored.
     """
     pattern = f"{model}-{dataset or '*'}-*/{BEST_WEIGHTS}"
     paths = [path for path in root.glob(pattern) if (path.parent / RUN_RECORD).is_file()]

@@ -1,4 +1,4 @@
-"""Importing TensorFlow when it is needed, and without its start-up lines."""
+"""Import of TensorFlow at the moment when it is needed, without the lines that it prints at its start."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def import_tensorflow(purpose: str, install: str, packages: tuple[str, ...] = ("
     """Import TensorFlow and what else is needed, so that later imports find them loaded.
 
     Args:
-        purpose: what they are needed for, for the message.
+        purpose: work that needs the packages, for the message.
         install: the command that installs them.
-        packages: what is imported, in this order.
+        packages: packages to import, in this order.
 
     Raises:
         MissingDependencyError: one of them is not installed.

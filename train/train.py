@@ -44,7 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
         "or a published checkpoint",
     )
     add_option_argument(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the initial weights, the order of frames and the augmentation"
+    )
     parser.add_argument("--limit", type=positive_int, help="use at most this many frames of each split")
     parser.add_argument("--json", action="store_true", help="print the run record as JSON")
     recipe = parser.add_argument_group("recipe", "settings that differ from the recipe of train/recipes.py")
@@ -96,8 +98,8 @@ def _train(arguments: argparse.Namespace) -> int:
     from train.loop import train
 
     # Weights of a whole network bring their options, before those of the recipe.
-    whole = arguments.init_weights is not None or arguments.init == "voc"
-    wanted = explicit if whole else given
+    brings_options = arguments.init_weights is not None or arguments.init == "voc"
+    wanted = explicit if brings_options else given
     initial = find_initial_weights(arguments.model, arguments.init, arguments.init_weights, wanted)
     run = train(
         arguments.model, training, validation, recipe, folder, seed=arguments.seed, options=given, initial=initial

@@ -1,4 +1,4 @@
-"""What is in a weights file: those of a training run, and those imported from published checkpoints.
+"""Weights files and their records: weights of a training run, and weights imported from a published checkpoint.
 
 runs/<run>/best.weights.h5      run.json beside it says what it is (train/runs.py)
 <name>.weights.h5               <name>.weights.json says it (train/import_weights.py)
@@ -28,19 +28,20 @@ class ImportRecord:
     """Weights that came from a published checkpoint.
 
     Attributes:
-        model: architecture.
-        source: whose naming the checkpoint follows, key in train.checkpoint_import.CHECKPOINT_FAMILIES.
-        file: name of the checkpoint.
-        file_sha256: of the checkpoint.
-        dataset: whose classes the classifier has; None where that is unknown.
-        class_count: classes of the classifier; None for a backbone alone.
-        options: of the architecture, every one.
-        tensors_used: how many tensors of the checkpoint are in the weights.
-        left_out: tensors of the checkpoint that the network has no use for, as patterns with the reason.
-        fresh: layers that the checkpoint has nothing for, which keep random weights.
-        weights_sha256: of the weights file.
-        imported_utc: ISO 8601.
-        versions: packages that matter.
+        model: architecture that has the weights.
+        source: family of the checkpoint, key in train.checkpoint_import.CHECKPOINT_FAMILIES. The field is named
+            after the option `--source`, and keeps that name on disk.
+        file: name of the checkpoint's file.
+        file_sha256: SHA-256 of the checkpoint's file.
+        dataset: dataset whose classes the classifier has; None where that is unknown.
+        class_count: number of classes of the classifier; None for a backbone alone.
+        options: every option of the architecture, with its value.
+        tensors_used: number of tensors of the checkpoint that are in the weights.
+        left_out: reasons why tensors of the checkpoint were not used, each with the number of tensors.
+        fresh: names of the layers that keep random weights, since the checkpoint has nothing for them.
+        weights_sha256: SHA-256 of the weights file.
+        imported_utc: time of the import, ISO 8601.
+        versions: package -> its version at the import.
     """
 
     model: str
@@ -64,13 +65,13 @@ class WeightsFile:
 
     Attributes:
         path: the file.
-        model: architecture.
-        dataset: whose classes it has; None where that is unknown.
-        class_count: of the classifier; None for a backbone alone.
-        options: of the architecture, every one.
-        data_dir: the dataset's folder at training time; None where there was none.
-        provenance: where the weights come from.
-        fresh: layers that never were trained or imported, and are random.
+        model: architecture that has the weights.
+        dataset: dataset whose classes the classifier has; None where that is unknown.
+        class_count: number of classes of the classifier; None for a backbone alone.
+        options: every option of the architecture, with its value.
+        data_dir: folder of the dataset at training time; None where there was none.
+        provenance: origin of the weights, for an engine's card.
+        fresh: names of the layers that were neither trained nor imported, and are random.
     """
 
     path: Path
@@ -137,10 +138,10 @@ def read_weights(path: Path, model: str) -> WeightsFile:
 
 
 def agreed_options(weights: WeightsFile, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a network with these weights: theirs, and the user's where those are free.
+    """Return the options of a network with these weights: theirs, and the user's where the weights allow any value.
 
     Args:
-        weights: the weights.
+        weights: the weights file, as read_weights returns it.
         given: options that the user set.
 
     Raises:

@@ -1,1 +1,1 @@
-"""Which images calibrate, what they cover, and the record of it."""
+"""Selection of calibration images, statistics of what they show, and the manifest that records them."""

@@ -1,16 +1,18 @@
-"""Choosing images that cover classes, places and light, one greedy step after another.
+"""Selecting calibration images that cover classes, places and brightness, by greedy submodular maximisation.
 
-The score of a set of images is a sum of four parts, each a mean of ln(1 + amount):
+The score of a set of images is a sum of four terms, each a mean of ln(1 + amount):
 
-    classes    over the classes: its share of pixels, summed over the set, in units of an average image's share
-    groups     over the cities or sequences: images from there, in units of an even share of one image
-    stretches  the same over stretches of a drive, 1/16 of a group each: neighbouring frames show the same street
-    light      the same over thirds of the split by mean luma: dark, middle, bright
+    classes     mean over the classes; the amount is the share of pixels of the class, summed over the set, in
+                units of the share in an average image
+    groups      mean over the cities or sequences; the amount is the number of images from there, in units of an
+                even share of one image
+    stretches   the same over stretches of a drive, 1/16 of a group each: neighbouring frames show the same street
+    brightness  the same over thirds of the split by mean luma: dark, middle, bright
 
-So a rare class counts for as much as road, however few its pixels, and by the logarithm a second helping of
-anything is worth less than the first. Such a score is monotone and submodular, for which greedy steps reach at
-least 1 - 1/e of the best score of any set as large (Nemhauser, Wolsey and Fisher, "An analysis of approximations
-for maximizing submodular set functions", 1978).
+So a rare class counts for as much as road, however few its pixels, and because of the logarithm each further
+image that shows the same is worth less than the one before. Such a score is monotone and submodular, for which
+greedy steps reach at least 1 - 1/e of the best score of any set as large (Nemhauser, Wolsey and Fisher, "An
+analysis of approximations for maximizing submodular set functions", 1978).
 
 Nothing depends on the order of the input, nor on a machine's arithmetic: images are taken in the order of their
 names, and gains are compared to nine decimals, far coarser than what another build of NumPy makes of a sum or a
@@ -24,24 +26,26 @@ from typing import Hashable, Sequence
 
 import numpy as np
 
-LIGHT_BINS = ("dark", "middle", "bright")
-"""Thirds of a split by mean luma."""
+BRIGHTNESS_BINS = ("dark", "middle", "bright")
+"""Names of the thirds of a split by mean luma."""
 
 STRETCHES_PER_GROUP = 16
+"""Number of stretches that the drive of a city or sequence is divided into."""
 
 _DECIMALS = 9
+"""Decimals to which gains are compared."""
 
 
 @dataclass(frozen=True)
-class ImageFacts:
-    """What a choice needs to know of an image.
+class ImageStatistics:
+    """Statistics of one image that the selection of calibration images needs.
 
     Attributes:
-        name: unique in its split; names are in the order of the drive.
-        group: city or sequence.
+        name: name that is unique in the split; the order of names is the order of the drive.
+        group: city or sequence that the image belongs to.
         luma: mean luma, 0 to 255, rounded.
-        class_pixels: pixels of each class, by train id; None without a label map.
-        pixel_count: pixels of the label map, those that count for nothing too; 0 without one.
+        class_pixels: number of pixels of each class, by train id; None without a label map.
+        pixel_count: number of pixels of the label map, ignored ones among them; 0 without a label map.
     """
 
     name: str
@@ -51,74 +55,77 @@ class ImageFacts:
     pixel_count: int = 0
 
 
-def light_of(facts: Sequence[ImageFacts]) -> list[str]:
-    """Return which third of a split each image belongs to by its mean luma.
+def brightness_bins(statistics: Sequence[ImageStatistics]) -> list[str]:
+    """Return the third of a split that each image belongs to by its mean luma.
 
-    Images of equal luma are in the same third, that of the middle of their ranks.
-
-    Returns:
-        One of LIGHT_BINS per image.
-    """
-    lumas = np.sort(np.array([image.luma for image in facts], np.int64))
-    ranks = {
-        luma: int(np.searchsorted(lumas, luma, "left") + np.searchsorted(lumas, luma, "right"))
-        for luma in {image.luma for image in facts}
-    }
-    return [LIGHT_BINS[ranks[image.luma] * len(LIGHT_BINS) // (2 * len(facts))] for image in facts]
-
-
-def choose_images(facts: Sequence[ImageFacts], count: int) -> list[int]:
-    """Choose the images that cover most; a smaller choice is always part of a larger one.
+    Images of equal luma are in the same third: the one that the middle of their ranks is in.
 
     Args:
-        facts: of all images of a split, in any order.
-        count: how many; all where there are fewer.
+        statistics: statistics of all images of a split, in any order.
 
     Returns:
-        Indices into `facts`, in the order of their choice.
+        One of BRIGHTNESS_BINS for each image, in the order of `statistics`.
     """
-    by_name = sorted(range(len(facts)), key=lambda index: facts[index].name)
-    ordered = [facts[index] for index in by_name]
-    shares = _class_shares(ordered)
-    facets = [
+    lumas = np.sort(np.array([image.luma for image in statistics], np.int64))
+    ranks = {
+        luma: int(np.searchsorted(lumas, luma, "left") + np.searchsorted(lumas, luma, "right"))
+        for luma in {image.luma for image in statistics}
+    }
+    return [BRIGHTNESS_BINS[ranks[image.luma] * len(BRIGHTNESS_BINS) // (2 * len(statistics))] for image in statistics]
+
+
+def choose_images(statistics: Sequence[ImageStatistics], count: int) -> list[int]:
+    """Select the images that cover most; a smaller selection is always part of a larger one.
+
+    Args:
+        statistics: statistics of all images of a split, in any order.
+        count: number of images to select; all where there are fewer.
+
+    Returns:
+        Indices into `statistics`, in the order of selection.
+    """
+    by_name = sorted(range(len(statistics)), key=lambda index: statistics[index].name)
+    ordered = [statistics[index] for index in by_name]
+    shares = _relative_class_shares(ordered)
+    partitions = [
         _bin_numbers([image.group for image in ordered]),
         _bin_numbers(_stretches(ordered)),
-        _bin_numbers(light_of(ordered)),
+        _bin_numbers(brightness_bins(ordered)),
     ]
     class_amounts = np.zeros(shares.shape[1])
-    facet_amounts = [np.zeros(bin_numbers.max(initial=0) + 1) for bin_numbers in facets]
+    partition_amounts = [np.zeros(bin_numbers.max(initial=0) + 1) for bin_numbers in partitions]
     is_free = np.ones(len(ordered), bool)
     chosen: list[int] = []
     for _ in range(min(count, len(ordered))):
         gains = np.log1p(shares / (1.0 + class_amounts)).sum(1) / max(1, shares.shape[1])
-        for bin_numbers, amounts in zip(facets, facet_amounts):
+        for bin_numbers, amounts in zip(partitions, partition_amounts):
             # An even share of one image is 1 / bins, so an image is worth `bins` of them where it lies.
             gains += (np.log1p(amounts.size / (1.0 + amounts)) / amounts.size)[bin_numbers]
         # argmax takes the first of equals: the one whose name comes first.
         best = int(np.argmax(np.where(is_free, np.round(gains, _DECIMALS), -1.0)))
         is_free[best] = False
         class_amounts += shares[best]
-        for bin_numbers, amounts in zip(facets, facet_amounts):
+        for bin_numbers, amounts in zip(partitions, partition_amounts):
             amounts[bin_numbers[best]] += amounts.size
         chosen.append(by_name[best])
     return chosen
 
 
-def _class_shares(facts: list[ImageFacts]) -> np.ndarray:
-    """Return (images, classes) float64: the share of pixels, in units of that of an average image.
+def _relative_class_shares(statistics: list[ImageStatistics]) -> np.ndarray:
+    """Return (images, classes) float64: the share of pixels of a class, in units of its share in an average image.
 
-    Classes that no image has are left out, and an image without a label map has none of any.
+    Classes that no image shows are left out; an image without a label map has a share of 0 of every class.
     """
-    labelled = [image for image in facts if image.class_pixels is not None and image.pixel_count]
+    labelled = [image for image in statistics if image.class_pixels is not None and image.pixel_count]
     if not labelled:
-        return np.zeros((len(facts), 0))
+        return np.zeros((len(statistics), 0))
     classes = len(labelled[0].class_pixels)
     shares = np.array(
         [
             np.array(image.class_pixels, np.float64) / image.pixel_count
             if image.class_pixels is not None and image.pixel_count
             else np.zeros(classes)
-            for image in facts
+            for image in statistics
         ]
     )
     averages = shares.sum(0) / len(labelled)
@@ -126,31 +133,31 @@ def _class_shares(facts: list[ImageFacts]) -> np.ndarray:
     return shares[:, seen] / averages[seen]
 
 
-def _stretches(facts: list[ImageFacts]) -> list[tuple[str, int]]:
-    """Return the stretch of a drive that each image lies in, of images in the order of their names."""
+def _stretches(statistics: list[ImageStatistics]) -> list[tuple[str, int]]:
+    """Return the stretch of a drive that each image lies in; the images are in the order of their names."""
     members: dict[str, int] = {}
-    places = []
-    for image in facts:
-        places.append(members.setdefault(image.group, 0))
+    positions = []
+    for image in statistics:
+        positions.append(members.setdefault(image.group, 0))
         members[image.group] += 1
     return [
-        (image.group, place * min(STRETCHES_PER_GROUP, members[image.group]) // members[image.group])
-        for image, place in zip(facts, places)
+        (image.group, position * min(STRETCHES_PER_GROUP, members[image.group]) // members[image.group])
+        for image, position in zip(statistics, positions)
     ]
 
 
 def _bin_numbers(keys: Sequence[Hashable]) -> np.ndarray:
-    """Return (images,) int64: the number of each key among the different ones, in their sorted order."""
+    """Return (images,) int64: the position of each key in the sorted list of different keys."""
     numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
     return np.array([numbers[key] for key in keys], np.int64)
 
 
 def spread_evenly(groups: Sequence[str], count: int) -> list[int]:
-    """Choose images by their place alone: evenly over groups, and evenly within each.
+    """Select images by their position alone: evenly over groups, and evenly within each group.
 
     Args:
-        groups: city or sequence of each image, images in the order of the drive.
-        count: how many; all where there are fewer.
+        groups: city or sequence of each image, for images in the order of the drive.
+        count: number of images to select; all where there are fewer.
 
     Returns:
         Indices in rising order.

@@ -1,4 +1,4 @@
-"""Calibration images by a manifest file: found in the dataset, checked by their hashes, and no validation images."""
+"""Calibration images that a manifest file names: found in the dataset and checked by hash; none of validation."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def read_manifest_frames(
     split, by its name or, where names do not decide, by its content, is refused.
 
     Args:
-        path: the manifest.
+        path: path of the manifest file.
         dataset: key in edge.datasets.LAYOUTS.
-        data_dir: its folder; None for the default one.
+        data_dir: folder of the dataset; None for the default one.
         allow_validation: take images of a split that accuracy is measured on; the manifest says so.
 
     Returns:
@@ -114,7 +114,7 @@ class _HeldOutImages:
 
 
 class _ImageFinder:
-    """Says which image of which split a line of a manifest means."""
+    """Finds the image, and its split, that an entry of a manifest means."""
 
     def __init__(self, training: Dataset, held_out: _HeldOutImages) -> None:
         self._training = {sample.name: sample for sample in training.samples}

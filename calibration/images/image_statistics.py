@@ -1,4 +1,4 @@
-"""Reading what the choice of calibration images needs to know of a split: class pixels, place and light.
+"""Statistics of the images of a split, for the selection of calibration images: class pixels, group and luma.
 
 Every picture is decoded whole: a PNG cannot be read at a reduced size for less, and a mean over all
 pixels of a lossless picture is the same number on every machine.
@@ -12,56 +12,58 @@ from typing import Sequence
 
 import cv2
 
-from calibration.images.coverage import ImageFacts
+from calibration.images.coverage import ImageStatistics
 from edge.console import Progress
 from edge.datasets import Dataset
 from edge.labels import IGNORE_ID
 
 MOST_THREADS = 8
-"""OpenCV decodes outside the interpreter, so pictures are read side by side; a disk serves no more than these."""
+"""Largest number of reading threads: OpenCV decodes outside the interpreter, and a disk serves no more than these."""
 
 
-def read_facts(dataset: Dataset, indices: Sequence[int] | None = None, show_progress: bool = True) -> list[ImageFacts]:
-    """Read the facts of some or all images of a split.
+def read_image_statistics(
+    dataset: Dataset, indices: Sequence[int] | None = None, show_progress: bool = True
+) -> list[ImageStatistics]:
+    """Read some or all images of a split, and return statistics of them.
 
     Args:
         dataset: the split; images without a label map have no class pixels.
-        indices: which images; None for all.
+        indices: positions of the images in the split; None for all.
         show_progress: print progress with the time left on stderr.
 
     Returns:
-        One per image, in the order of `indices`.
+        Statistics of each image, in the order of `indices`.
 
     Raises:
         DatasetError: a label map holds ids that the dataset does not have.
         ImageError: a picture or a label map is damaged.
     """
     wanted = range(len(dataset)) if indices is None else indices
-    facts = []
+    statistics = []
     with Progress("look at images", len(wanted), "image") as progress, ThreadPoolExecutor(_threads()) as pool:
-        jobs = [pool.submit(_facts_of, dataset, index) for index in wanted]
+        jobs = [pool.submit(_image_statistics, dataset, index) for index in wanted]
         try:
             for job in jobs:
-                facts.append(job.result())
+                statistics.append(job.result())
                 if show_progress:
                     progress.step()
         finally:
             # After an error or Ctrl-C nobody waits for the rest; once all are done this does nothing.
             for job in jobs:
                 job.cancel()
-    return facts
+    return statistics
 
 
 def _threads() -> int:
     return min(MOST_THREADS, os.cpu_count() or 1)
 
 
-def _facts_of(dataset: Dataset, index: int) -> ImageFacts:
+def _image_statistics(dataset: Dataset, index: int) -> ImageStatistics:
     sample = dataset.samples[index]
     red, green, blue, _ = cv2.mean(dataset.read_frame(index))
     luma = round(0.299 * red + 0.587 * green + 0.114 * blue)  # ITU-R BT.601
     if sample.label_path is None:
-        return ImageFacts(sample.name, sample.group, luma)
+        return ImageStatistics(sample.name, sample.group, luma)
     counts = dataset.count_labels(index)
     classes = tuple(int(count) for count in counts[: dataset.table.class_count])
-    return ImageFacts(sample.name, sample.group, luma, classes, sum(classes) + int(counts[IGNORE_ID]))
+    return ImageStatistics(sample.name, sample.group, luma, classes, sum(classes) + int(counts[IGNORE_ID]))

@@ -1,4 +1,4 @@
-"""calibration.json: which images ranges are collected on, how they were chosen, and what they show."""
+"""calibration.json, the calibration manifest: which images ranges are collected on, and what these show."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Sequence
 
 import numpy as np
 
-from calibration.images.coverage import ImageFacts
+from calibration.images.coverage import ImageStatistics
 from edge.artifacts import sha256_json
 from edge.records import record
 
 TRAIN = "train"
 DRAWN = "drawn"
 HELD_OUT = {"val": "validation", "test": "test"}
-"""Splits that accuracy is measured on, as a person calls them."""
+"""Splits that accuracy is measured on -> the word for them in messages."""
 
 FORCE_HINT = "or add --force-validation-images, which the engine's card will say"
 
 
 @record(schema=1, what="class cover")
-class ClassCover:
-    """What the chosen images show of one class.
+class ClassCoverage:
+    """Coverage of one class by the calibration images.
 
     Attributes:
-        images: how many show it; None where there are no label maps.
-        pixel_share: its share of their pixels, 0 to 1; None where there are no label maps.
-        images_in_split: how many of the whole split show it; None where not all were looked at.
+        images: number of calibration images that show the class; None where there are no label maps.
+        pixel_share: share of the class in their pixels, 0 to 1; None where there are no label maps.
+        images_in_split: number of images of the whole split that show the class; None where not all were read.
     """
 
     images: int | None = None
@@ -35,19 +35,20 @@ class ClassCover:
 
 @record(schema=2, what="calibration manifest")
 class CalibrationManifest:
-    """Which images ranges are collected on.
+    """Record of the images that ranges are collected on.
 
     Attributes:
         images_from: dataset and split, or "synthetic scenes".
         split: "train"; "val" or "test" where that was forced; "drawn" for synthetic scenes.
-        method: how they were chosen.
-        names: one per image.
-        sha256: of each image file, in the same order.
-        classes: class name -> what the images show of it, every class of the dataset; empty for drawn scenes.
-        groups: city or sequence -> images from there, every one of the split; empty for drawn scenes.
-        lights: third of the split by mean luma -> images of it; empty where the split was not looked at.
-        split_files_sha256: of the names and sizes of all files that were chosen from; None for drawn scenes.
-        code_sha256: digest of the code that chose them; None for drawn scenes, and where nobody noted it.
+        method: text that says how the images were selected.
+        names: name of each image.
+        sha256: SHA-256 of each image file, in the order of `names`.
+        classes: name of each class of the dataset -> how the images cover it; empty for drawn scenes.
+        groups: each city or sequence of the split -> number of images from there; empty for drawn scenes.
+        lights: third of the split by mean luma -> number of images of it; empty where the split was not read. The
+            field keeps its earlier name on disk; in the code these thirds are brightness bins.
+        split_files_sha256: SHA-256 of names and sizes of all files of the split; None for drawn scenes.
+        code_sha256: digest of the code that chose the images; None for drawn scenes, and in older files.
     """
 
     images_from: str
@@ -55,7 +56,7 @@ class CalibrationManifest:
     method: str
     names: tuple[str, ...]
     sha256: tuple[str, ...]
-    classes: dict[str, ClassCover]
+    classes: dict[str, ClassCoverage]
     groups: dict[str, int]
     lights: dict[str, int]
     split_files_sha256: str | None = None
@@ -66,19 +67,22 @@ class CalibrationManifest:
         return sha256_json({"split": self.split, "names": self.names, "sha256": self.sha256})
 
 
-def class_covers(
-    class_names: Sequence[str], chosen: Sequence[ImageFacts], split: Sequence[ImageFacts] | None
-) -> dict[str, ClassCover]:
-    """Return what images show of every class.
+def class_coverage(
+    class_names: Sequence[str], chosen: Sequence[ImageStatistics], split: Sequence[ImageStatistics] | None
+) -> dict[str, ClassCoverage]:
+    """Return how well images cover every class.
 
     Args:
-        class_names: of the dataset.
-        chosen: facts of the chosen images.
-        split: facts of all images; None where not all were looked at.
+        class_names: names of the classes of the dataset.
+        chosen: statistics of the calibration images.
+        split: statistics of all images of the split; None where not all were read.
+
+    Returns:
+        Class name -> coverage, for every class.
     """
     labelled = [image for image in chosen if image.class_pixels is not None]
     if not labelled:
-        return {name: ClassCover() for name in class_names}
+        return {name: ClassCoverage() for name in class_names}
     pixels = np.array([image.class_pixels for image in labelled], np.int64)  # (images, classes)
     shares = pixels.sum(0) / max(1, sum(image.pixel_count for image in labelled))
     in_split: list[int | None] = [None] * len(class_names)
@@ -86,15 +90,15 @@ def class_covers(
         there = [np.array(image.class_pixels) > 0 for image in split if image.class_pixels is not None]
         in_split = [int(count) for count in np.sum(there, axis=0)]
     return {
-        name: ClassCover(int((pixels[:, index] > 0).sum()), float(shares[index]), in_split[index])
+        name: ClassCoverage(int((pixels[:, index] > 0).sum()), float(shares[index]), in_split[index])
         for index, name in enumerate(class_names)
     }
 
 
 def manifest_warnings(manifest: CalibrationManifest) -> tuple[str, ...]:
-    """Return what a user should know about the images before ranges are collected on them, a sentence each.
+    """Return warnings about the calibration images, a sentence each.
 
-    Drawn scenes get none: that they are drawn says more.
+    There is none for drawn scenes: every command says that they are drawn.
     """
     if manifest.split == DRAWN or not manifest.classes:
         return ()
@@ -127,8 +131,8 @@ def manifest_warnings(manifest: CalibrationManifest) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _by_reason(covers: dict[str, ClassCover], missing: Sequence[str]) -> dict[str, list[str]]:
-    """Sort classes that no image shows by whether the split could have shown them."""
+def _by_reason(covers: dict[str, ClassCoverage], missing: Sequence[str]) -> dict[str, list[str]]:
+    """Group the classes that no calibration image shows by the reason, a part of a sentence."""
     could, nobody, unknown = (
         ", although some of the split do. Next: take more images",
         ", and none of the split does",
@@ -142,12 +146,12 @@ def _by_reason(covers: dict[str, ClassCover], missing: Sequence[str]) -> dict[st
 
 
 def held_out_refusal(split: str) -> str:
-    """Say why images of a split may not calibrate."""
+    """Return the sentence that says why images of a split may not calibrate."""
     return f"{HELD_OUT.get(split, split)} images are what accuracy is measured on, so they do not calibrate"
 
 
 def manifest_note(manifest: CalibrationManifest) -> str | None:
-    """Return what an engine's card has to say about the images; None where they are training images or drawn."""
+    """Return the note about the images for an engine's card; None for training images and for drawn scenes."""
     if manifest.split in (TRAIN, DRAWN):
         return None
     return (

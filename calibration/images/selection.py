@@ -1,7 +1,7 @@
-"""Choosing calibration images: `python calibration/select_images.py --dataset camvid --data-dir DIR`.
+"""Selection of calibration images: `python calibration/select_images.py --dataset camvid --data-dir DIR`.
 
-Images of the training split alone, so that validation stays unseen; chosen so that every class, city
-and light is covered (calibration/images/coverage.py), always the same ones.
+The images are of the training split alone, so that validation stays unseen. They are selected so that every
+class, city and brightness is covered (calibration/images/coverage.py); the selection is always the same.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from calibration.images.coverage import LIGHT_BINS, choose_images, light_of, spread_evenly
+from calibration.images.coverage import BRIGHTNESS_BINS, brightness_bins, choose_images, spread_evenly
 from calibration.images.frames import read_manifest_frames
-from calibration.images.image_statistics import read_facts
+from calibration.images.image_statistics import read_image_statistics
 from calibration.images.manifest import (
     DRAWN,
     FORCE_HINT,
     TRAIN,
     CalibrationManifest,
-    class_covers,
+    class_coverage,
     held_out_refusal,
 )
 from edge.artifacts import sha256_json
@@ -32,8 +32,8 @@ from edge.records import read_record
 __all__ = [
     "DEFAULT_IMAGE_COUNT",
     "MANIFEST_FILE",
-    "METHODS",
     "RANDOM_WEIGHTS_IMAGE_COUNT",
+    "SELECTION_METHODS",
     "SYNTHETIC_SEED",
     "CalibrationManifest",
     "calibration_frames",
@@ -44,16 +44,19 @@ MANIFEST_FILE = "calibration.json"
 
 DEFAULT_IMAGE_COUNT = 64
 RANDOM_WEIGHTS_IMAGE_COUNT = 8
-"""Enough for weights whose ranges mean nothing anyway."""
+"""Number of images for a network with random weights, whose ranges mean nothing anyway."""
 
 SYNTHETIC_SEED = 8_000_000
 """Seed of the scenes that are drawn where there is no dataset; nothing trains on them."""
 
-METHODS = {
+SELECTION_METHODS = {
     "cover": "greedy cover of classes, groups, stretches and light, version 1",
     "even": "even spread over groups",
 }
-"""--method -> what a manifest says. "even" looks at no image; the version grows when a rule of the choice changes."""
+"""Value of `--method` -> its description in a manifest. "even" reads no image to select.
+
+The version in a description grows when a rule of the selection changes.
+"""
 
 
 def calibration_frames(
@@ -72,15 +75,15 @@ def calibration_frames(
 
     Args:
         dataset: key in edge.datasets.LAYOUTS.
-        data_dir: its folder; None where there is none, and scenes are drawn instead.
-        count: how many images.
+        data_dir: folder of the dataset; None where there is none, and scenes are drawn instead.
+        count: number of images.
         height: rows of drawn scenes.
         width: columns of drawn scenes.
         split: "train"; another one only with `allow_validation`.
         allow_validation: take images of a split that accuracy is measured on; the manifest says so.
-        method: key in METHODS.
-        earlier: manifest of an earlier choice, which need not exist; where it is what this call would
-            choose, the split is not looked at again.
+        method: key in SELECTION_METHODS.
+        earlier: path of the manifest of an earlier selection, which need not exist; where this call would select
+            the same images, the split is not read again.
         show_progress: print progress with the time left on stderr.
 
     Raises:
@@ -88,8 +91,8 @@ def calibration_frames(
         ImageError: a picture or a label map is damaged.
         InputError: another split than "train" without `allow_validation`, or an unknown method.
     """
-    if method not in METHODS:
-        raise InputError(f"method of choosing images is '{method}', expected one of: {', '.join(METHODS)}")
+    if method not in SELECTION_METHODS:
+        raise InputError(f"method of choosing images is '{method}', expected one of: {', '.join(SELECTION_METHODS)}")
     if split != TRAIN and not allow_validation:
         raise InputError(f"{dataset} {held_out_refusal(split)}. Next: leave --split at train, {FORCE_HINT}")
     if data_dir is None:
@@ -97,28 +100,30 @@ def calibration_frames(
         return drawn, _manifest(drawn, DRAWN, DRAWN)
     opened = open_dataset(dataset, data_dir, split, labelled=False)
     files_sha256 = _files_sha256(opened)
-    known = _known_choice(earlier, opened, count, METHODS[method], files_sha256, show_progress)
+    known = _earlier_selection(earlier, opened, count, SELECTION_METHODS[method], files_sha256, show_progress)
     if known is not None:
         return known
     groups = [sample.group for sample in opened.samples]
-    lights: dict[str, int] = {}
+    brightness_counts: dict[str, int] = {}
     if method == "even":
         indices = spread_evenly(groups, count)
-        covers = class_covers(opened.table.class_names, read_facts(opened, indices, show_progress=False), None)
+        covers = class_coverage(
+            opened.table.class_names, read_image_statistics(opened, indices, show_progress=False), None
+        )
     else:
-        facts = read_facts(opened, show_progress=show_progress)
-        indices = sorted(choose_images(facts, count))
-        covers = class_covers(opened.table.class_names, [facts[index] for index in indices], facts)
-        of_split = light_of(facts)
-        chosen_lights = Counter(of_split[index] for index in indices)
-        lights = {light: chosen_lights[light] for light in LIGHT_BINS if light in of_split}
+        statistics = read_image_statistics(opened, show_progress=show_progress)
+        indices = sorted(choose_images(statistics, count))
+        covers = class_coverage(opened.table.class_names, [statistics[index] for index in indices], statistics)
+        bins = brightness_bins(statistics)
+        chosen_bins = Counter(bins[index] for index in indices)
+        brightness_counts = {name: chosen_bins[name] for name in BRIGHTNESS_BINS if name in bins}
     frames = DatasetFrames(opened, indices)
     chosen_groups = Counter(groups[index] for index in indices)
     return frames, dataclasses.replace(
-        _manifest(frames, split, METHODS[method]),
+        _manifest(frames, split, SELECTION_METHODS[method]),
         classes=covers,
         groups={group: chosen_groups[group] for group in sorted(set(groups))},
-        lights=lights,
+        lights=brightness_counts,
         split_files_sha256=files_sha256,
         code_sha256=code_digest(__name__),
     )
@@ -130,10 +135,10 @@ def _manifest(frames: FrameSet, split: str, method: str) -> CalibrationManifest:
 
 
 def _files_sha256(dataset: Dataset) -> str:
-    """Return a hash of names and sizes of a split's files, which takes no reading of them.
+    """Return the SHA-256 of names and sizes of a split's files, without reading them.
 
-    A file that changed and kept its size to the byte goes unseen. That may leave a choice that another
-    look would make otherwise, never ranges of other images than the manifest names.
+    A file that changed and kept its size to the byte goes unseen. Then an earlier selection is kept that would
+    come out otherwise now; the ranges are still of the images that the manifest names.
     """
     rows = []
     for sample in dataset.samples:
@@ -145,10 +150,10 @@ def _files_sha256(dataset: Dataset) -> str:
     return sha256_json(rows)
 
 
-def _known_choice(
+def _earlier_selection(
     path: Path | None, dataset: Dataset, count: int, method: str, files_sha256: str, says: bool
 ) -> tuple[FrameSet, CalibrationManifest] | None:
-    """Return the images of an earlier manifest, if choosing again would choose them."""
+    """Return the images of an earlier manifest, if a new selection would give the same ones; else None."""
     if path is None:
         return None
     try:
@@ -174,7 +179,7 @@ def _known_choice(
 
 
 def describe(manifest: CalibrationManifest) -> str:
-    """Return a manifest as a person reads it: classes in a table, places, light, then the images."""
+    """Return a manifest as text for people: classes in a table, groups, brightness, then the names of the images."""
     lines = [f"{len(manifest.names)} images of {manifest.images_from}: {manifest.method}", ""]
     width = max(map(len, [*manifest.classes, "class"]))
     lines.append(f"{'class':{width}}  {'images':>6}  {'of':>6}  {'pixels':>8}")

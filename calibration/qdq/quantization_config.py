@@ -20,7 +20,7 @@ class QuantizationConfig:
     """Choices that turn a float graph and its ranges into one quantised graph.
 
     Attributes:
-        method: of activation ranges, one of calibration.ranges.thresholds.METHODS.
+        method: of activation ranges, one of calibration.ranges.thresholds.CALIBRATION_METHODS.
         tensor_methods: tensor -> method, for those that differ.
         weight_method: of weight ranges per output channel, "max" or "mse" (clipped where that lowers the error).
         float_layers: node name -> reason, of layers that stay in float.

@@ -1,1 +1,1 @@
-"""Ranges of activations: collected as histograms, cut by a threshold, kept in ranges.json."""
+"""Ranges of activations: histograms, calibration methods that turn them into thresholds, and ranges.json."""

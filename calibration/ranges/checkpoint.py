@@ -1,4 +1,4 @@
-"""collection.partial.npz: what an interrupted collection has counted, for the next run to go on from.
+"""collection.partial.npz, the checkpoint of an interrupted collection: the next run resumes from its counts.
 
 It is written beside ranges.json, whole or not at all, and is used only for the same graph, images,
 preprocessing and code. Whoever has written ranges.json deletes it (`discard_state`).
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.ranges.histogram import BINS, ChannelFigures, TensorCounter
+from calibration.ranges.histogram import BINS, ChannelStatistics, TensorCounter
 from edge.artifacts import sha256_json, write_bytes
 
 STATE_FILE = "collection.partial.npz"
@@ -25,15 +25,15 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class CollectionInputs:
-    """What a collection counts: a state of others is not used.
+    """Inputs of a collection: a checkpoint with other inputs is not used.
 
     Attributes:
-        graph_sha256: of the float graph.
-        manifest_sha256: of the calibration manifest.
-        image_count: of the calibration images.
-        preprocessing: what a frame goes through before the graph.
+        graph_sha256: SHA-256 of the float graph.
+        manifest_sha256: SHA-256 of the calibration manifest.
+        image_count: number of calibration images.
+        preprocessing: text that names the preprocessing of a frame.
         code_sha256: digest of the code that counts, and so of the form of the histograms.
-        tensors: names, in the graph's order.
+        tensors: names of the counted tensors, in the graph's order.
     """
 
     graph_sha256: str
@@ -44,24 +44,24 @@ class CollectionInputs:
     tensors: tuple[str, ...]
 
     def digest(self) -> str:
-        """Return the SHA-256 that stands for all of it."""
+        """Return one SHA-256 that changes with any of the inputs."""
         return sha256_json({"format": _FORMAT, **asdict(self)})
 
 
 def write_state(folder: Path, inputs: CollectionInputs, counters: list[TensorCounter], images_done: int) -> None:
-    """Keep what was counted.
+    """Write the counts of a collection to its checkpoint.
 
     Args:
         folder: the artefact folder.
-        inputs: what is counted.
-        counters: one per tensor of inputs.
-        images_done: images that they have seen, from the first on.
+        inputs: inputs of the collection.
+        counters: one counter for each tensor of `inputs`.
+        images_done: number of images that the counters have seen, from the first on.
 
     Raises:
         StorageError: the file cannot be written.
     """
     histograms = [counter.histogram for counter in counters]
-    channels = [counter.channels or ChannelFigures(0) for counter in counters]
+    channels = [counter.channels or ChannelStatistics(0) for counter in counters]
     arrays = {
         "inputs": np.array(inputs.digest()),
         "images_done": np.array(images_done, np.int64),
@@ -79,15 +79,16 @@ def write_state(folder: Path, inputs: CollectionInputs, counters: list[TensorCou
 
 
 def read_state(folder: Path, inputs: CollectionInputs, counters: list[TensorCounter]) -> int:
-    """Put what was kept into counters that have counted nothing yet.
+    """Read the checkpoint of a collection into counters that have counted nothing yet.
 
     Args:
         folder: the artefact folder.
-        inputs: what will be counted.
-        counters: one per tensor of inputs; left as they are if there is no state of these inputs.
+        inputs: inputs of the collection.
+        counters: one counter for each tensor of `inputs`; unchanged where no checkpoint of these inputs exists.
 
     Returns:
-        Images that the counters have now seen; 0 where there is no state, or a damaged one, or one of other inputs.
+        Number of images that the counters have now seen; 0 where there is no checkpoint, a damaged one, or one of
+        other inputs.
     """
     try:
         with open(folder / STATE_FILE, "rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -106,13 +107,13 @@ def read_state(folder: Path, inputs: CollectionInputs, counters: list[TensorCoun
         histogram.zero_count = int(arrays["zero_counts"][index])
         histogram.limit, histogram.minimum, histogram.maximum = arrays["limits"][index].tolist()
         if arrays["channels"][index]:
-            counter.channels = figures = ChannelFigures(int(arrays["channels"][index]))
+            counter.channels = figures = ChannelStatistics(int(arrays["channels"][index]))
             figures.maxima[:], figures.sums[:] = maxima[index], sums[index]
             figures.positions = int(arrays["positions"][index])
     return int(arrays["images_done"])
 
 
 def discard_state(folder: Path) -> None:
-    """Delete what an interrupted collection left in an artefact folder, once ranges.json is written."""
+    """Delete the checkpoint in an artefact folder; to be called once ranges.json is written."""
     with contextlib.suppress(FileNotFoundError):
         (folder / STATE_FILE).unlink()

@@ -1,8 +1,8 @@
-"""Collecting ranges: images stream through the float graph, and only counts are kept.
+"""Collection of ranges: images stream through the float graph, and only histograms are kept.
 
-A collection that is interrupted keeps what it has counted (calibration.ranges.checkpoint), and the
-next one of the same graph, images, preprocessing and code goes on behind the last whole image,
-with the same result, bit for bit. Whoever writes the ranges calls `discard_state` then.
+An interrupted collection writes a checkpoint (calibration.ranges.checkpoint). The next collection with the
+same graph, images, preprocessing and code resumes behind the last whole image, and its result is the
+same bit for bit. The caller that writes the ranges to disk then calls `discard_state`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from calibration.ranges.checkpoint import STATE_FILE, CollectionInputs, read_state, write_state
 from calibration.ranges.histogram import TensorCounter
 from calibration.ranges.record import PREPROCESSING, Ranges, TensorRange, ranges_code
-from calibration.ranges.thresholds import METHODS
+from calibration.ranges.thresholds import CALIBRATION_METHODS
 from edge.console import Progress, print_status
 from edge.contract import GRAPH_FILE, read_contract
 from edge.errors import BackendError, GraphError, InputError
@@ -30,11 +30,11 @@ CHANNEL_READERS = ("Conv", "ConvTranspose", "Gemm")
 """Operators with a weight per input channel: what they read is also counted by channel."""
 
 SAVE_EVERY_S = 30.0
-"""A crash loses at most this much counting."""
+"""Seconds between two checkpoints: a crash loses at most this much counting."""
 
 _MOST_THREADS = 8  # memory is the bottleneck by then
 
-_PREPARES = (
+_PREPROCESSING_OPS = (
     "Cast",
     "Mul",
     "Add",
@@ -50,9 +50,9 @@ _PREPARES = (
     "Split",
     "Concat",
 )
-"""Operators that scale a frame, order its channels or lay it out."""
+"""Operators that scale a frame, order its channels or change its layout, in front of the network proper."""
 
-_RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
+_RANDOM_OPS = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 
 _LARGE = 1024  # elements from which on an initializer is weights, and no shape
 
@@ -81,7 +81,7 @@ def activation_tensors(graph: Any) -> list[str]:
     preparing = set()
     for node in graph.node:
         data = {name for name in node.input if name and name not in constants}
-        if data and data <= before_network and node.op_type in _PREPARES:
+        if data and data <= before_network and node.op_type in _PREPROCESSING_OPS:
             before_network.update(node.output)
             preparing.add(id(node))
         candidates.extend(name for name in node.output if name and name not in constants)
@@ -105,7 +105,7 @@ def _constant_tensors(graph: Any) -> set[str]:
     constants.update(tensor.values.name for tensor in graph.sparse_initializer)
     for node in graph.node:
         inputs = [name for name in node.input if name]
-        is_random = node.op_type in _RANDOM
+        is_random = node.op_type in _RANDOM_OPS
         has_body = any(attribute.HasField("g") for attribute in node.attribute)  # which may read anything
         # Sizes are static, so what is computed from them is constant too.
         follows = bool(inputs) and constants.issuperset(inputs) and not (is_random or has_body)
@@ -155,9 +155,9 @@ def collect_ranges(
     Args:
         artifact: artefact folder with model.onnx and contract.json.
         frames: the calibration images.
-        manifest_sha256: of their manifest.
+        manifest_sha256: SHA-256 of the manifest of the images.
         show_progress: print progress with the time left on stderr.
-        resume: go on from what an interrupted collection kept in the folder, and keep what is counted there.
+        resume: True to resume from a checkpoint in the folder, and to write checkpoints there.
 
     Raises:
         GraphError: the graph is damaged.
@@ -199,20 +199,20 @@ def collect_ranges(
 
 
 class _Collection:
-    """Counters of all tensors, whole image by whole image, kept in a file when the block ends early.
+    """Counters of all tensors; a context manager that writes a checkpoint when its block ends with an error.
 
     Args:
-        folder: of the file; None to keep nothing.
-        inputs: what is counted.
-        by_channel: tensors that are counted by channel too.
-        says: print what an interruption kept.
+        folder: folder of the checkpoint; None to write none.
+        inputs: inputs of the collection.
+        by_channel: names of the tensors that are also counted by channel.
+        prints: True to print how many images a checkpoint holds.
 
     Attributes:
-        images_done: images that all counters have seen.
+        images_done: number of images that all counters have seen.
     """
 
-    def __init__(self, folder: Path | None, inputs: CollectionInputs, by_channel: set[str], says: bool) -> None:
-        self._folder, self._inputs, self._says = folder, inputs, says
+    def __init__(self, folder: Path | None, inputs: CollectionInputs, by_channel: set[str], prints: bool) -> None:
+        self._folder, self._inputs, self._prints = folder, inputs, prints
         self._counters = [TensorCounter(name in by_channel) for name in inputs.tensors]
         self.images_done = read_state(folder, inputs, self._counters) if folder is not None else 0
         self._kept = self.images_done
@@ -231,7 +231,7 @@ class _Collection:
         self._tensor_threads.shutdown(wait=True)
         if kind is not None:
             self._keep()
-            if self._kept and self._says:
+            if self._kept and self._prints:
                 print_status(f"collect ranges: {self._kept} images are kept, the next call goes on there")
 
     def count(self, values: list[np.ndarray], image: str) -> None:
@@ -262,14 +262,14 @@ class _Collection:
             self._kept = self.images_done
 
     def tensor_ranges(self) -> dict[str, TensorRange]:
-        """Return tensor -> range from all that was counted."""
+        """Return the range of each tensor, by name, from the counts."""
         return dict(zip(self._inputs.tensors, self._tensor_threads.map(tensor_range, self._counters)))
 
 
 def tensor_range(counter: TensorCounter) -> TensorRange:
-    """Return the range of one tensor by every method, from what was counted of it."""
+    """Return the range of one tensor, with a threshold by every calibration method."""
     histogram, channels = counter.histogram, counter.channels
-    thresholds = {name: float(method(histogram)) for name, method in METHODS.items()}
+    thresholds = {name: float(method(histogram)) for name, method in CALIBRATION_METHODS.items()}
     return TensorRange(
         histogram.minimum,
         histogram.maximum,
@@ -291,7 +291,11 @@ def _activations(session: Any, tensors: list[str], feeds: dict[str, np.ndarray],
 
 
 def _open_exposed(path: Path) -> tuple[Any, list[str], set[str]]:
-    """Return a session with every counted activation as an output, their names, and which are counted by channel."""
+    """Open a session whose outputs are the activations to count.
+
+    Returns:
+        The session, the names of these activations, and those that are also counted by channel.
+    """
     import onnx
 
     from calibration.onnx_graph.file import load_graph

@@ -1,6 +1,6 @@
-"""What is kept of one tensor's values: a histogram that grows with what it sees, and figures per channel.
+"""Streaming statistics of a tensor's values: a histogram whose range grows, and statistics of each channel.
 
-All of it stays the same size in memory, however many images are counted, and nothing of a tensor is kept.
+The memory does not depend on the number of images, and no values of a tensor are kept.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import numpy as np
 from edge.errors import InputError
 
 BINS = 4096
-"""Bins of magnitude over (0, limit]; at least half of them lie within the largest magnitude seen."""
+"""Number of histogram bins over (0, limit]; at least half of them lie below the largest magnitude seen."""
 
 _BLOCK = 1 << 16
-"""Values looked at at a time: with what is computed from them, they fit into a core's cache."""
+"""Values that are processed at a time: with what is computed from them, they fit into the cache of a core."""
 
 _BATCH = 1 << 18
 """Bin numbers that OpenCV counts at a time; it counts in float32 in the end, which is exact up to 2^24."""
 
 _LANES = np.tile(np.array([0, BINS + 1], np.uint16), _BATCH // 2)
-"""Every other value is counted in bins of its own: a processor that counts one bin, zero say, in a row has to wait."""
+"""Offsets of bin numbers: every other value has bins of its own, since a processor that increments the same bin
+twice in a row, such as that of zero, has to wait."""
 
 _SMALLEST_LIMIT = 2.0**-100
 """Below it, the factor from a value to its bin would leave float32; no scale of INT8 is that small."""
@@ -54,18 +55,18 @@ class RangeHistogram:
         Args:
             values: float32, any shape.
             tensor: its name, for messages.
-            image: name of the image that it is of, for messages.
+            image: name of the image that the tensor was computed from, for messages.
 
         Raises:
             InputError: a value is NaN or infinite; the tensor is then counted in part.
         """
-        counting = _Counting(self, values.size)
+        counter = _BlockCounter(self, values.size)
         for start in range(0, values.size, _BLOCK):
             block = values.reshape(-1)[start : start + _BLOCK]
             low, high = float(block.min()), float(block.max())
             _require_finite(low, high, tensor, image)
-            counting.add(block, low, high)
-        counting.finish()
+            counter.add(block, low, high)
+        counter.finish()
 
     def grow(self, magnitude: float) -> None:
         """Double the limit until it covers a magnitude."""
@@ -86,12 +87,12 @@ class RangeHistogram:
         return self.counts, self.limit / BINS
 
 
-class _Counting:
+class _BlockCounter:
     """Counts the blocks of one tensor: gathers bin numbers, and has OpenCV count many of them at once.
 
     Args:
-        histogram: takes the counts.
-        size: values that will come.
+        histogram: histogram that gets the counts.
+        size: number of values that will be added.
     """
 
     def __init__(self, histogram: RangeHistogram, size: int) -> None:
@@ -130,7 +131,7 @@ class _Counting:
         self._filled += block.size
 
     def finish(self) -> None:
-        """Put what was gathered into the histogram."""
+        """Add the gathered bin numbers to the histogram."""
         if not self._filled:
             return
         bins = self._bins[: self._filled]
@@ -144,13 +145,13 @@ class _Counting:
         self._filled = 0
 
 
-class ChannelFigures:
+class ChannelStatistics:
     """Largest magnitude and mean of each channel of an NCHW tensor, over all images.
 
     Attributes:
-        maxima: (channels,) float64, largest magnitudes.
-        sums: (channels,) float64, sums of all values.
-        positions: values that a channel has had.
+        maxima: (channels,) float64, largest magnitude of each channel.
+        sums: (channels,) float64, sum of all values of each channel.
+        positions: number of values that were counted in each channel.
     """
 
     def __init__(self, channels: int) -> None:
@@ -162,15 +163,15 @@ class ChannelFigures:
 
         Args:
             values: (batch, channels, height, width) float32.
-            histogram: of the same tensor.
+            histogram: histogram of the same tensor, which is updated too.
             tensor: its name, for messages.
-            image: name of the image that it is of, for messages.
+            image: name of the image that the tensor was computed from, for messages.
 
         Raises:
             InputError: a value is NaN or infinite; the tensor is then counted in part.
         """
         batch, channels, height, width = values.shape
-        counting = _Counting(histogram, values.size)
+        counter = _BlockCounter(histogram, values.size)
         at_once = max(1, _BLOCK // (height * width))
         for planes in values.reshape(batch, channels, -1):
             for first in range(0, channels, at_once):
@@ -183,8 +184,8 @@ class ChannelFigures:
                     np.maximum(self.maxima[some], np.maximum(-low, high), out=self.maxima[some])
                     # NumPy adds float32 pairwise: the error of a sum is some 1e-7 of it, the figures have six digits.
                     self.sums[some] += block.sum(axis=1)
-                    counting.add(block, smallest, largest)
-        counting.finish()
+                    counter.add(block, smallest, largest)
+        counter.finish()
         self.positions += batch * height * width
 
     def means(self) -> np.ndarray:
@@ -193,19 +194,19 @@ class ChannelFigures:
 
 
 class TensorCounter:
-    """All that is counted of one tensor.
+    """Histogram and channel statistics of one tensor.
 
     Args:
-        by_channel: also keep figures per channel, if the tensor turns out to be NCHW.
+        by_channel: True to keep statistics of each channel as well, if the tensor has the axes NCHW.
 
     Attributes:
-        histogram: of all its values.
-        channels: figures per channel; None where there are none.
+        histogram: histogram of all values.
+        channels: statistics of each channel; None where there are none.
     """
 
     def __init__(self, by_channel: bool = False) -> None:
         self.histogram = RangeHistogram()
-        self.channels: ChannelFigures | None = None
+        self.channels: ChannelStatistics | None = None
         self._by_channel = by_channel
 
     def update(self, values: np.ndarray, tensor: str, image: str | None = None) -> None:
@@ -214,14 +215,14 @@ class TensorCounter:
         Args:
             values: float32, any shape.
             tensor: its name, for messages.
-            image: name of the image that it is of, for messages.
+            image: name of the image that the tensor was computed from, for messages.
 
         Raises:
             InputError: a value is NaN or infinite; the tensor is then counted in part.
         """
         if self._by_channel and values.ndim == 4 and values.size:
             if self.channels is None:
-                self.channels = ChannelFigures(values.shape[1])
+                self.channels = ChannelStatistics(values.shape[1])
             self.channels.update(values, self.histogram, tensor, image)
         else:
             self.histogram.update(values, tensor, image)

@@ -1,4 +1,4 @@
-"""ranges.json: the range of every activation of one graph, collected once, for any backend."""
+"""ranges.json: the range of every activation of one graph. It is collected once and serves any backend."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.ranges.thresholds import METHODS
+from calibration.ranges.thresholds import CALIBRATION_METHODS
 from edge.artifacts import read_json, sha256_file
 from edge.code_digest import code_digest, other_code
 from edge.errors import ContractError, InputError
@@ -15,7 +15,7 @@ from edge.records import record, record_from_json
 RANGES_FILE = "ranges.json"
 
 PREPROCESSING = "bilinear, half-pixel, no antialiasing; uint8 RGB"
-"""What a frame goes through before the graph (edge.preprocess): ranges of another one do not fit."""
+"""The preprocessing of a frame (edge.preprocess); ranges that were collected with another one are not used."""
 
 
 @record(schema=2, what="tensor range")
@@ -23,12 +23,12 @@ class TensorRange:
     """Range of one activation.
 
     Attributes:
-        minimum: smallest value seen.
-        maximum: largest value seen.
-        thresholds: method -> largest magnitude that INT8 represents.
+        minimum: smallest value over all images.
+        maximum: largest value over all images.
+        thresholds: calibration method -> largest magnitude that INT8 represents.
         channel_maxima: largest magnitude of each channel of an NCHW tensor that a weighted node reads, to six
             digits; None for others.
-        channel_means: mean of each of these channels, likewise.
+        channel_means: mean of each of these channels, to six digits; None for others.
     """
 
     minimum: float
@@ -48,13 +48,13 @@ class Ranges:
     """Ranges of all activations of a graph, and what they were collected from.
 
     Attributes:
-        graph_sha256: of the float graph.
-        manifest_sha256: of the calibration manifest, which names the images by hash.
-        image_count: images counted.
-        images_from: where they come from.
-        preprocessing: PREPROCESSING at the time.
-        code_sha256: digest of the code that collected them (`ranges_code`).
-        tensors: tensor name -> range.
+        graph_sha256: SHA-256 of the float graph.
+        manifest_sha256: SHA-256 of the calibration manifest, which names the images by hash.
+        image_count: number of calibration images.
+        images_from: dataset and split of the images, or "synthetic scenes".
+        preprocessing: value of PREPROCESSING at the time of the collection.
+        code_sha256: digest of the code that collected the ranges (`ranges_code`).
+        tensors: name of a tensor -> its range.
     """
 
     graph_sha256: str
@@ -72,8 +72,8 @@ class Ranges:
             InputError: the tensor was not counted, or the method is unknown.
             ContractError: the file was written without that method.
         """
-        if method not in METHODS:
-            raise InputError(f"calibration method is '{method}', expected one of: {', '.join(METHODS)}")
+        if method not in CALIBRATION_METHODS:
+            raise InputError(f"calibration method is '{method}', expected one of: {', '.join(CALIBRATION_METHODS)}")
         if tensor not in self.tensors:
             raise InputError(f"no range was collected for tensor {tensor}")
         value = self.tensors[tensor].thresholds.get(method)
@@ -115,9 +115,9 @@ def current_ranges(
 
     Args:
         folder: the artefact folder.
-        graph_sha256: of the float graph.
-        manifest_sha256: of the calibration manifest; None to take any images.
-        any_code: take ranges that other code collected: where the images to collect them anew are not here.
+        graph_sha256: SHA-256 of the float graph.
+        manifest_sha256: SHA-256 of the calibration manifest; None to accept any images.
+        any_code: whether ranges that other code collected are accepted, for a machine without the images.
 
     Returns:
         None if there are none, or something that they were made from has changed; `why_not_current` says what.
@@ -131,7 +131,7 @@ def current_ranges(
 
 
 def why_not_current(folder: Path, graph_sha256: str, manifest_sha256: str | None) -> str | None:
-    """Say in one line why the ranges of an artefact cannot be used; None if they can. See `current_ranges`."""
+    """Return one line that says why the ranges of an artefact cannot be used; None if `current_ranges` takes them."""
     try:
         ranges = read_ranges(folder)
     except (InputError, ContractError) as error:
@@ -142,13 +142,13 @@ def why_not_current(folder: Path, graph_sha256: str, manifest_sha256: str | None
 def ranges_mismatch(
     ranges: Ranges, graph_sha256: str, manifest_sha256: str | None, any_code: bool = False
 ) -> str | None:
-    """Say in one line why ranges do not fit: what they are of, and what was expected.
+    """Return one line that says why ranges do not fit: what they were collected on, and what was expected.
 
     Args:
-        ranges: as they were read.
-        graph_sha256: of the float graph.
-        manifest_sha256: of the calibration manifest; None to take any images.
-        any_code: do not ask which code collected them.
+        ranges: ranges as they were read from a file.
+        graph_sha256: SHA-256 of the float graph.
+        manifest_sha256: SHA-256 of the calibration manifest; None to accept any images.
+        any_code: whether ranges that other code collected are accepted, for a machine without the images.
 
     Returns:
         None if they fit.
@@ -176,10 +176,10 @@ def ranges_of_other_code(ranges: Ranges) -> str | None:
 
 
 def range_warnings(ranges: Ranges) -> tuple[str, ...]:
-    """Say what is suspicious about the activations that ranges were collected on, a sentence each.
+    """Return warnings about the activations that ranges were collected on.
 
     Returns:
-        Tensors that have one value in all images, and tensors of which some channels are always zero.
+        A sentence for each tensor that has one value in all images, or of which some channels are always zero.
     """
     images = f"all {ranges.image_count} images" if ranges.image_count > 1 else "the one image"
     warnings = []

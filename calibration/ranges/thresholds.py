@@ -1,6 +1,6 @@
-"""How a range follows from statistics: the threshold beyond which values are clipped.
+"""Calibration methods: each computes from a histogram the threshold beyond which values are clipped.
 
-Each method takes a RangeHistogram and gives the largest magnitude that INT8 will represent.
+A method takes a RangeHistogram and returns the largest magnitude that INT8 will represent.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ PERCENTILE = 99.99
 """Share of values, in percent, that the percentile method keeps unclipped."""
 
 LEVELS = 128
-"""Magnitudes that symmetric int8 tells apart, zero among them."""
+"""Number of magnitudes that symmetric int8 can represent, zero among them."""
 
 STEPS = LEVELS - 1
-"""Steps of symmetric int8 from zero to its threshold."""
+"""Number of quantisation steps of symmetric int8 from zero to its threshold."""
 
 MSE_RATIO = 0.98
-"""From one threshold that the squared-error method tries to the next; the error is flat around its minimum."""
+"""Ratio of each threshold that the "mse" method tries to the one before; the error is flat around its minimum."""
 
 
 def min_max(histogram: RangeHistogram) -> float:
@@ -134,10 +134,10 @@ def squared_errors(counts: np.ndarray, width: float, largest: float, thresholds:
     the borders between steps.
 
     Args:
-        counts: (bins,) of magnitudes.
-        width: of a bin.
-        largest: largest magnitude, within the last bin, which ends there.
-        thresholds: (n,) positive, at most `largest`.
+        counts: (bins,) number of magnitudes in each bin.
+        width: width of a bin.
+        largest: largest magnitude, which lies within the last bin; that bin ends there.
+        thresholds: (n,) thresholds, positive and at most `largest`.
 
     Returns:
         (n,) float64, the mean over all counts.
@@ -151,7 +151,7 @@ def squared_errors(counts: np.ndarray, width: float, largest: float, thresholds:
     step = thresholds[:, None] / STEPS
     borders = (
         np.arange(STEPS) + 0.5
-    ) * step  # (n, STEPS): below the first one is zero, above the last one the threshold
+    ) * step  # (n, STEPS); values below the first round to zero, above the last to the threshold
     index = np.minimum((borders / width).astype(np.int64), len(counts) - 1)
     # Of the bin that a border is in, the part below it counts.
     part = (borders - low[index]) * density[index]
@@ -171,4 +171,5 @@ def _used_bins(largest: float, width: float) -> int:
     return min(int(np.ceil(largest / width)), BINS) if width else 0
 
 
-METHODS = {"min-max": min_max, "percentile": percentile, "entropy": entropy, "mse": mse}
+CALIBRATION_METHODS = {"min-max": min_max, "percentile": percentile, "entropy": entropy, "mse": mse}
+"""Name of a calibration method, as commands and records spell it -> function from a histogram to a threshold."""

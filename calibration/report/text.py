@@ -1,4 +1,4 @@
-"""What an INT8 report says in words: the verdict, and the lines that a command prints."""
+"""Sentences of an INT8 report: the verdict, and the lines that a command prints."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from calibration.results import Int8Report, LayerReport, SearchStep
 from edge.provenance import RANDOM
 
 MOST_SENSITIVE = 5
-"""Layers that the summary names."""
+"""Number of sensitive layers that the summary lists."""
 
 MOST_FLOAT = 12
-"""Float layers that the summary lists with their reasons."""
+"""Number of float layers that the summary lists with their reasons."""
 
 MET, MISSED, OPEN = "met", "missed", "open"
 
@@ -23,7 +23,7 @@ def verdict(report: Int8Report) -> str:
 
 
 def verdict_words(report: Int8Report) -> str:
-    """Say whether the budget holds, as a headline."""
+    """Return the headline that says whether the budget holds."""
     if report.is_met is not None:
         return f"Accuracy budget {verdict(report)}"
     if is_random(report):
@@ -37,7 +37,7 @@ def is_random(report: Int8Report) -> bool:
 
 
 def result_sentence(report: Int8Report) -> str:
-    """Say what was lost and what was allowed, in one sentence."""
+    """Return one sentence that says how much accuracy was lost and how much was allowed."""
     if report.drop_points is None:
         lost = f"{percent(report.simulated.label_agreement)} of pixels keep the label of the float network"
         allowed = f"; the budget asks for {percent(report.min_agreement)}" if report.min_agreement is not None else ""
@@ -56,7 +56,7 @@ def interval_words(report: Int8Report) -> str:
 
 
 def doubt_sentence(report: Int8Report) -> str:
-    """Say that the interval lies on both sides of the budget; "" where it does not."""
+    """Return a sentence if the interval lies on both sides of the budget; else ""."""
     if None in (report.drop_low, report.drop_high, report.max_drop_points, report.is_met):
         return ""
     if not report.drop_low <= report.max_drop_points < report.drop_high:
@@ -68,7 +68,7 @@ def doubt_sentence(report: Int8Report) -> str:
 
 
 def engine_sentence(report: Int8Report) -> str:
-    """Say that the engine itself is over a budget that the simulation holds; "" where it is not so."""
+    """Return a sentence if the engine exceeds a budget that the simulation holds; else ""."""
     if report.engine is None:
         return ""
     drop, budget = engine_drop(report), report.max_drop_points
@@ -96,7 +96,7 @@ def slower_layers(report: Int8Report) -> list[LayerReport]:
 
 
 def slower_sentence(report: Int8Report) -> str:
-    """Say where INT8 is slower than float, as a whole and layer by layer; "" where it is nowhere."""
+    """Return sentences that say where INT8 is slower than float, in total and by layer; "" where it is not."""
     timed = [layer for layer in report.layers if layer.int8_ms is not None and layer.float_ms is not None]
     here, in_float = sum(layer.int8_ms for layer in timed), sum(layer.float_ms for layer in timed)
     sentences = []
@@ -125,13 +125,13 @@ def ranked_layers(report: Int8Report) -> list[LayerReport]:
 
 
 def layer_names(layers: list[LayerReport], most: int = 5) -> str:
-    """List layers in a sentence: the first few by name, and how many more there are."""
+    """Return a list of layers as text: the names of the first few, and the number of the others."""
     named = ", ".join(layer.name for layer in layers[:most])
     return f"{named} and {len(layers) - most} more" if len(layers) > most else named
 
 
 def summary_lines(report: Int8Report) -> list[str]:
-    """Say in a few lines what INT8 cost, for the output of a command.
+    """Return a summary of an INT8 report in a few lines, for the output of a command.
 
     Returns:
         Verdict, figures, the most sensitive layers, and the float layers with their reasons.
@@ -155,7 +155,7 @@ def summary_lines(report: Int8Report) -> list[str]:
 
 
 def curve_lines(report: Int8Report) -> list[str]:
-    """Show what accuracy each share of INT8 cost, as a table in plain text.
+    """Return a table in plain text: the accuracy that each evaluated share of INT8 costs.
 
     Returns:
         One line a step, the largest share first, under a head; then the step that came closest to the budget.
@@ -189,19 +189,19 @@ def budget_word(report: Int8Report, step: SearchStep) -> str:
 
 
 def step_cost(report: Int8Report, step: SearchStep) -> float:
-    """Return what a step costs: points of mIoU where the report has labels, else changed labels in percent."""
+    """Return the cost of a step: points of mIoU where the report has labels, else changed labels in percent."""
     if report.drop_points is None:
         return 100 * (1 - step.label_agreement)
     return math.inf if step.drop_points is None else step.drop_points
 
 
 def drop_words(drop_points: float, budget_points: float | None = None) -> str:
-    """Return "0.31 points of mIoU lost", or gained."""
+    """Return a drop as text, such as "0.31 points of mIoU lost"; a negative drop is a gain."""
     return f"{points(abs(drop_points), budget_points)} points of mIoU {'lost' if drop_points >= 0 else 'gained'}"
 
 
 def points(value: float, budget: float | None = None) -> str:
-    """Spell points with two digits, or with as many as it takes to differ from a budget that they do not equal."""
+    """Format points with two decimals, or more where a value that differs from the budget would look equal to it."""
     digits = 2
     while budget is not None and value != budget and digits < 6 and f"{value:.{digits}f}" == f"{budget:.{digits}f}":
         digits += 1
@@ -210,7 +210,7 @@ def points(value: float, budget: float | None = None) -> str:
 
 
 def percent(share: float, digits: int = 2) -> str:
-    """Spell a share of 0 to 1 in percent; one that is not quite none or all is not rounded to it."""
+    """Format a share of 0 to 1 in percent; a share that is not exactly 0 or 1 is never shown as 0 % or 100 %."""
     smallest = 10.0**-digits
     text = f"{100 * share:.{digits}f}"
     if share > 0 and float(text) == 0:

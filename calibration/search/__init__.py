@@ -1,1 +1,1 @@
-"""The search for a quantisation within the accuracy budget, and what it measures."""
+"""Search for a quantisation config within the accuracy budget, and the measurements that it makes."""

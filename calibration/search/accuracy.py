@@ -1,4 +1,4 @@
-"""What quantisation costs on a set of images: labels against the truth, and against those of the float graph."""
+"""Accuracy cost of quantisation on a set of images: labels compared with the truth and with the float graph."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ BOOTSTRAP_SEED = 2026
 
 @dataclass(frozen=True)
 class Budget:
-    """What INT8 may cost; None where a limit is not enforced.
+    """Accuracy that INT8 may cost; None where a limit is not enforced.
 
     Attributes:
-        max_drop_points: points of mIoU, counted over labelled images.
-        min_agreement: share of pixels with the label of the float graph, 0 to 1; for images without labels.
+        max_drop_points: largest drop of mIoU in points, counted over labelled images.
+        min_agreement: smallest share of pixels that keep the label of the float graph, 0 to 1; for images without
+            labels.
     """
 
     max_drop_points: float | None
@@ -36,17 +37,17 @@ class Budget:
 
     @property
     def is_enforced(self) -> bool:
-        """Whether anything is limited."""
+        """Return whether anything is limited."""
         return self.max_drop_points is not None or self.min_agreement is not None
 
     def holds(self, drop_points: float | None, agreement: float) -> bool:
-        """Say whether figures are within the budget; always True where nothing is enforced."""
+        """Return whether figures are within the budget; always True where nothing is enforced."""
         if self.max_drop_points is not None and (drop_points is None or drop_points > self.max_drop_points):
             return False
         return self.min_agreement is None or agreement >= self.min_agreement
 
     def sentence(self) -> str:
-        """Say it in words."""
+        """Return the budget as a phrase, such as "at most 0.5 points of mIoU"."""
         if self.max_drop_points is not None:
             return f"at most {self.max_drop_points:g} points of mIoU"
         if self.min_agreement is not None:
@@ -56,10 +57,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class SetLabels:
-    """What one network said on every image of a set.
+    """Labels of one network on a set of images, as figures.
 
     Attributes:
-        agreements: (images,) share of pixels with the label of the float graph, 0 to 1.
+        agreements: (images,) share of pixels with the same label as the float graph, 0 to 1.
         matrices: (images, classes, classes) int64 confusion matrices; None without labels.
     """
 
@@ -88,17 +89,17 @@ class SetLabels:
 
 
 class AccuracySet:
-    """Images that a network's quantised forms are judged on, and the float graph's labels of them.
+    """Images that the accuracy of quantised graphs is measured on, with the float graph's labels of them.
 
     The float labels are kept as PNG: label maps shrink to some 2 % of their size, so hundreds fit.
 
     Args:
-        frames: the images; none of them calibrates.
-        labelled: the dataset behind them, for its label maps; None without.
-        reference: runner of the float graph, not active.
+        frames: the images; none of them is a calibration image.
+        labelled: dataset of the images, for its label maps; None where there are none.
+        reference: runner of the float graph, not active yet.
 
     Attributes:
-        float_labels: what the float graph says, as SetLabels (agreement 1).
+        float_labels: labels of the float graph, as SetLabels with an agreement of 1.
 
     Raises:
         InputError: there are no images.
@@ -113,7 +114,7 @@ class AccuracySet:
 
     @property
     def has_truth(self) -> bool:
-        """Whether there are label maps."""
+        """Return whether there are label maps."""
         return self._labelled is not None
 
     def digests(self) -> list[str]:
@@ -127,9 +128,9 @@ class AccuracySet:
         """Label the images, or some of them, with another form of the network.
 
         Args:
-            runner: not active.
-            what: for the progress line.
-            indices: which images; None for all.
+            runner: runner of that form, not active yet.
+            what: text of the progress line.
+            indices: positions of the images; None for all.
         """
         return self._run(runner, what, indices if indices is not None else range(len(self.frames)))
 
@@ -142,7 +143,7 @@ class AccuracySet:
         return self._labelled.read_labels(index) if self._labelled is not None else None
 
     def labels_of(self, runner: Runner, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return an image at the size of its labels and what an active runner says of it.
+        """Return an image at the size of its label map, and the labels that an active runner gives it.
 
         Returns:
             (height, width, 3) uint8 RGB, and (height, width) uint8.
@@ -209,7 +210,7 @@ def _mious(draws: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 
 
 def without_frames(frames: FrameSet, digests: frozenset[str]) -> list[int]:
-    """Return the indices of frames whose content is not among those digests: what calibrated must not judge."""
+    """Return the indices of the frames whose digest is not in a set, so that no calibration image measures accuracy."""
     return [index for index in range(len(frames)) if frames.digest(index) not in digests]
 
 

@@ -1,4 +1,4 @@
-"""Which layers INT8 hurts most: each layer alone in INT8, everything else in float, against the float graph."""
+"""Sensitivity of layers to INT8: each layer alone in INT8, all others in float, compared with the float graph."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from calibration.search.accuracy import graph_runner
 from edge.contract import Contract
 from edge.records import record
 
-_FOLLOWS = (*KEEPS_RANGE, "Relu")
-"""Operators that add no rounding of their own: they go with what gives them their values."""
+_NO_ROUNDING = (*KEEPS_RANGE, "Relu")
+"""Operators that add no rounding of their own: they have the precision of the layer that gives their input."""
 
 
 @record(schema=1, what="layer sensitivity")
 class Sensitivity:
-    """What one layer alone in INT8 does to the network.
+    """Change of the network's output that one layer alone in INT8 causes.
 
     Attributes:
         output_error: RMS of the change of the logits over the RMS of the logits.
@@ -34,20 +34,20 @@ class Sensitivity:
     label_change: float
 
 
-def quantized_nodes(model: Any, ranges: Ranges, recipe: QuantizationConfig, form: str) -> tuple[list[str], list[str]]:
-    """Return the nodes that a recipe quantises.
+def quantized_nodes(model: Any, ranges: Ranges, config: QuantizationConfig, form: str) -> tuple[list[str], list[str]]:
+    """Return the nodes that a config quantises.
 
     Returns:
-        Those with a rounding of their own, in graph order, and those that only pass rounded values on.
+        Names of the nodes that round, in graph order, and of those that only pass rounded values on.
     """
     copy = import_onnx().ModelProto()
     copy.CopyFrom(model)
     view = GraphView(copy.graph)
-    reading = {name for name, _ in Placement(view, ranges, recipe, form).reads}
+    reading = {name for name, _ in Placement(view, ranges, config, form).reads}
     nodes = [node for node in view.nodes if node.name in reading]
     return (
-        [node.name for node in nodes if node.op_type not in _FOLLOWS],
-        [node.name for node in nodes if node.op_type in _FOLLOWS],
+        [node.name for node in nodes if node.op_type not in _NO_ROUNDING],
+        [node.name for node in nodes if node.op_type in _NO_ROUNDING],
     )
 
 
@@ -56,11 +56,11 @@ class SensitivityMeter:
 
     Args:
         model: float graph (onnx.ModelProto).
-        ranges: of its activations.
-        form: "tensorrt" or "onnxruntime".
-        unsigned_levels: see calibration.qdq.insert.
-        contract: of the graph.
-        frames: prepared, (1, height, width, 3) uint8 each.
+        ranges: ranges of its activations.
+        form: form of the quantised graph, "tensorrt" or "onnxruntime".
+        unsigned_levels: largest level of unsigned activations, see calibration.qdq.insert.
+        contract: input and output of the graph.
+        frames: prepared frames, (1, height, width, 3) uint8 each.
     """
 
     def __init__(
@@ -71,15 +71,15 @@ class SensitivityMeter:
         self._float_logits = self._logits(model.SerializeToString())
         self._float_labels = [logits.argmax(-3) for logits in self._float_logits]
 
-    def measure(self, recipe: QuantizationConfig, node: str, others: list[str]) -> Sensitivity:
+    def measure(self, config: QuantizationConfig, node: str, others: list[str]) -> Sensitivity:
         """Measure one layer.
 
         Args:
-            recipe: methods and weight ranges.
-            node: the layer that stays in INT8.
-            others: all other quantised nodes, which go to float.
+            config: calibration methods and weight ranges.
+            node: name of the layer that stays in INT8.
+            others: names of all other quantised nodes, which are put into float.
         """
-        alone = dataclasses.replace(recipe, float_layers={name: MEASURED_APART for name in others if name != node})
+        alone = dataclasses.replace(config, float_layers={name: MEASURED_APART for name in others if name != node})
         quantized = quantize(self._model, self._ranges, alone, self._form, self._levels)
         noise = signal = changed = positions = 0.0
         for logits, reference, labels in zip(self._logits(quantized.data), self._float_logits, self._float_labels):
@@ -96,7 +96,7 @@ class SensitivityMeter:
 
 def measure_all(
     meter: SensitivityMeter,
-    recipe: QuantizationConfig,
+    config: QuantizationConfig,
     nodes: tuple[list[str], list[str]],
     known: dict[str, Sensitivity],
     each: Callable[[str, Sensitivity], None],
@@ -104,16 +104,16 @@ def measure_all(
     """Measure every layer that is not known yet.
 
     Args:
-        meter: of the graph.
-        recipe: methods and weight ranges.
-        nodes: what quantized_nodes gives.
-        known: earlier results, which are kept.
-        each: called after each measurement with the layer and its result; may raise to stop.
+        meter: meter of the graph.
+        config: calibration methods and weight ranges.
+        nodes: names of nodes, as quantized_nodes returns them.
+        known: earlier results, which are not measured again.
+        each: function that is called after each measurement with the layer and its result; it may raise to stop.
     """
     own, passing = nodes
     results = dict(known)
     for node in own:
         if node not in results:
-            results[node] = meter.measure(recipe, node, [*own, *passing])
+            results[node] = meter.measure(config, node, [*own, *passing])
             each(node, results[node])
     return results

@@ -1,4 +1,4 @@
-"""What a search has found out so far, kept so that one that was stopped goes on."""
+"""State of a search on disk (int8-search-*.json), so that a search that was stopped can be resumed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from edge.records import read_record, record
 
 @record(schema=1, what="search state")
 class SearchState:
-    """What a search has found out so far.
+    """Results of a search so far.
 
     Attributes:
         key: digest of all that the results depend on.
-        steps: evaluated recipes.
-        sensitivities: digest of the recipe and name of the layer, joined by a blank -> result.
+        steps: evaluated quantisation configs. Their field `recipe_sha256` keeps its earlier name on disk.
+        sensitivities: digest of the config and name of the layer, joined by a blank -> sensitivity of the layer.
     """
 
     key: str

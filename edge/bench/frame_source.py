@@ -9,7 +9,6 @@ from edge.bench.measure import MAX_DISTINCT_FRAMES
 from edge.console import size_argument
 from edge.datasets import LAYOUTS, open_dataset
 from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
-from edge.synthetic.scene import check_size
 
 SYNTHETIC_SEED = 9_000_000
 """Seed of the scenes that are drawn for a measurement without images."""
@@ -45,6 +44,9 @@ def chosen_frames(arguments: argparse.Namespace, dataset: str | None, size: tupl
         split = open_dataset(dataset, arguments.data_dir, "val", labelled=False, limit=MAX_DISTINCT_FRAMES)
         return DatasetFrames(split)
     if arguments.frame_size:  # what was asked for is measured, or refused; the network's size may be any
+        # Imported here: a measurement on pictures does not load the modules that draw.
+        from edge.synthetic.scene import check_size
+
         check_size(*arguments.frame_size)
     height, width = arguments.frame_size or size
     return SyntheticFrames(16, height, width, SYNTHETIC_SEED)

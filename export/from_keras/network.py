@@ -90,7 +90,7 @@ class KerasNetwork:
             except (ValueError, OSError, KeyError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise WeightsError(f"{weights_path} does not fit {model}: {reason}") from None
-        self.decisions = self.spec.decisions
+        self.decisions = self.spec.pooling_indices
         names = (*(output.name for output in self.extra_outputs), *self.decisions)
         self._model = inference_model(whole, names)
         self.coordinates = self.spec.coordinates(options)
@@ -102,7 +102,7 @@ class KerasNetwork:
         self.noise = {value.name: generator.random(value.shape, np.float32) for value in noise}
         self._compared = self._model
         if self.decisions:
-            led = self.spec.build(height, width, class_count, **options, given_places=True)
+            led = self.spec.build(height, width, class_count, **options, given_pooling_indices=True)
             led.set_weights(whole.get_weights())
             self._compared = inference_model(led, names)
         # As one graph: called layer by layer, a Keras model keeps every activation until its end.

@@ -60,7 +60,7 @@ class KeptConfig:
         ranges_sha256: of ranges.json.
         code_sha256: digest of the code that made the quantised graph and measured it.
         form: whose placement was evaluated.
-        recipe: what it is.
+        recipe: the quantisation config; the field keeps its earlier name on disk.
         drop_points: mIoU lost by simulation, in points; None without labels.
         label_agreement: share of pixels with the label of the float graph, 0 to 1.
         images_from: where the images come from.
@@ -201,11 +201,11 @@ def find_int8(
         require_clean(load_bytes(outcome.quantized.data), form, "the graph for ONNX Runtime")
         if is_judged:
             say(f"{QDQ_GRAPH_FILE}, which is for TensorRT:")
-            portable = search_of("tensorrt").run(outcome.recipe, first="the same recipe")
+            portable = search_of("tensorrt").run(outcome.config, first="the same recipe")
             notes += (_portable_note(portable, accuracy, budget),)
     graph = portable.quantized
     if form != "tensorrt" and not is_judged:
-        graph = quantize(*search.source(outcome.recipe), outcome.recipe, "tensorrt")
+        graph = quantize(*search.source(outcome.config), outcome.config, "tensorrt")
     findings = require_clean(load_bytes(graph.data), "tensorrt", QDQ_GRAPH_FILE)
     say(f"linter: 0 errors and {len(findings)} warnings in {QDQ_GRAPH_FILE}")
     if portable.is_met or not budget.is_enforced:  # one over the budget is no graph to hand out
@@ -217,14 +217,14 @@ def find_int8(
             ranges_sha256,
             code_digest(*_EVALUATION),
             "tensorrt",
-            portable.recipe,
+            portable.config,
             drop,
             portable.labels.agreement,
             accuracy.frames.description,
             len(accuracy.frames),
         )
         write_record(plan.artifact / RECIPE_FILE, held)
-    return Int8Graph(outcome, form, ranges, search.source(outcome.recipe)[1], ranges_sha256, notes)
+    return Int8Graph(outcome, form, ranges, search.source(outcome.config)[1], ranges_sha256, notes)
 
 
 def _require_int8(outcome: SearchOutcome, contract: Contract, form: str) -> None:
@@ -252,7 +252,7 @@ def _portable_note(portable: SearchOutcome, accuracy: AccuracySet, budget: Budge
     )
     return (
         f"{QDQ_GRAPH_FILE}, the form for TensorRT, {verdict} when simulated exactly: {cost}, "
-        f"{100 * portable.quantized.int8_mac_share:.1f} % of multiply-adds in INT8; {portable.recipe.sentence()}"
+        f"{100 * portable.quantized.int8_mac_share:.1f} % of multiply-adds in INT8; {portable.config.sentence()}"
     )
 
 

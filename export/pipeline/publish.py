@@ -152,7 +152,7 @@ def _build(job: Job) -> tuple[bytes, BuiltEngine]:
     path = plan.artifact / GRAPH_FILE
     if found is not None and is_implicit:
         # Implicit INT8 takes the float graph and a scale for each tensor.
-        recipe = found.outcome.recipe
+        recipe = found.outcome.config
         path = plan.artifact / EQUALISED_FOLDER / GRAPH_FILE if recipe.equalised else path
         calibration = scale_calibration(source, path, found.source_ranges, recipe)
         float_layers = tuple(recipe.float_layers)
@@ -208,7 +208,7 @@ def _calibration_note(job: Job) -> CalibrationNote:
     if found is None:
         count, source = len(job.manifest.names), job.manifest.images_from
         return CalibrationNote(TENSORRT_ENTROPY, count, source, "", TENSORRT_ENTROPY, budget)
-    recipe, ranges = found.outcome.recipe, found.ranges
+    recipe, ranges = found.outcome.config, found.ranges
     return CalibrationNote(
         recipe.method, ranges.image_count, ranges.images_from, found.ranges_sha256, recipe.sentence(), budget
     )

@@ -28,7 +28,8 @@ class Int8Request:
         calibration_images: how many; None for 64, or 8 with random weights, whose ranges mean nothing.
         manifest_path: a manifest that names them; None to select them.
         force_validation_images: calibrate on validation images all the same, if the manifest names such.
-        calibrator: one of calibration.ranges.thresholds.METHODS, or "tensorrt-entropy", which is TensorRT's own.
+        calibrator: one of calibration.ranges.thresholds.CALIBRATION_METHODS, or "tensorrt-entropy", which is
+            TensorRT's own.
         weight_method: of weight ranges, "max" or "mse".
         classifier: "int8" or "float".
         resize: "int8" or "float".

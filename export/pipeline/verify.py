@@ -221,7 +221,7 @@ def write_int8_report(
         simulated=outcome.labels.figures(contract.class_names),
         engine=engine.figures(contract.class_names) if engine is not None else None,
         int8_mac_share=outcome.quantized.int8_mac_share,
-        recipe=outcome.recipe.sentence(),
+        recipe=outcome.config.sentence(),
         steps=outcome.steps,
         layers=_layers(plan, found, layer_ms),
         worst_images=tuple(
@@ -296,7 +296,7 @@ def _layers(plan: BuildPlan, found: Int8Graph, layer_ms: dict[str, tuple[float, 
         if layer is None:
             if sensitivity is None:
                 continue
-            reason = outcome.recipe.float_layers.get(name, "")
+            reason = outcome.config.float_layers.get(name, "")
             layer = LayerReport(name, node.op_type, 0, FLOAT if reason else INT8, reason)
         int8_ms, float_ms = layer_ms.get(name, (None, None))
         layers.append(

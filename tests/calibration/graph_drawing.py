@@ -10,7 +10,7 @@ from calibration.ranges.collector import activation_tensors, channel_tensors, te
 from calibration.ranges.histogram import TensorCounter
 from calibration.ranges.record import PREPROCESSING, Ranges, ranges_code
 from calibration.ranges.record import TensorRange as TensorRange
-from calibration.ranges.thresholds import METHODS as METHODS
+from calibration.ranges.thresholds import CALIBRATION_METHODS as CALIBRATION_METHODS
 from edge.runtime.onnxruntime import import_onnxruntime
 
 IR_VERSION = 8

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.imaging import write_image
 from edge.labels import CAMVID
-from train.models.base import LOGITS, ModelSpec, normalise
+from train.models.base import LOGITS, ModelSpec, normalize
 
 HEIGHT, WIDTH = 32, 64
 
@@ -39,7 +39,7 @@ def spoil(path: Path, value: int = 77) -> None:
 def build_tiny(height: int, width: int, class_count: int) -> keras.Model:
     TINY.check_size(height, width)
     frame = keras.Input((height, width, 3), name="frame")
-    x = keras.layers.Conv2D(8, 8, 8, name="stem")(normalise(frame))
+    x = keras.layers.Conv2D(8, 8, 8, name="stem")(normalize(frame))
     x = keras.layers.ReLU(name="stem_relu")(keras.layers.BatchNormalization(momentum=0.5, name="stem_bn")(x))
     return keras.Model(frame, {LOGITS: keras.layers.Conv2D(class_count, 1, name=LOGITS)(x)}, name="tiny")
 

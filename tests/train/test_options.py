@@ -46,8 +46,8 @@ def test_options_are_the_keywords_of_build_with_the_same_defaults(model):
     parameters = list(inspect.signature(MODELS[model].build).parameters.values())
     assert [parameter.name for parameter in parameters[:3]] == ["height", "width", "class_count"]
     keywords = {parameter.name: parameter.default for parameter in parameters[3:]}
-    if MODELS[model].decisions:
-        assert keywords.pop("given_places") is False  # no option: the export alone asks for it
+    if MODELS[model].pooling_indices:
+        assert keywords.pop("given_pooling_indices") is False  # no option: the export alone asks for it
     assert keywords == {name: option.default for name, option in OPTIONS[model].items()}
     assert {name: type(default) for name, default in keywords.items()} == {
         name: type(option.default) for name, option in OPTIONS[model].items()

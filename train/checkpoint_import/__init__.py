@@ -1,6 +1,7 @@
-"""Published weights: whose checkpoints can be read, and for which architectures.
+"""Import of published weights: which families of checkpoints can be read, and for which architectures.
 
-Keras is not needed to read this table; train/checkpoint_import/mappings.py says how each is read.
+A family is a public repository or package whose checkpoints share the names of their tensors. This
+table can be read without Keras; train/checkpoint_import/mappings.py says how each family is read.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CheckpointFamily:
-    """Whose checkpoints.
+    """Published checkpoints that name their tensors alike.
 
     Attributes:
-        title: repository or package.
-        models: architectures that its checkpoints fit.
-        whole: they hold the whole network with its classifier; else a backbone trained on ImageNet.
+        title: name of the repository or package, for people.
+        models: architectures that the checkpoints fit.
+        has_classifier: True where a checkpoint holds a whole segmentation network with its classifier; False
+            where it holds a backbone that was trained on ImageNet.
     """
 
     title: str
     models: tuple[str, ...]
-    whole: bool
+    has_classifier: bool
 
 
 _WITH_RESNET = ("deeplabv3plus", "fastfcn", "panoptic_deeplab")
@@ -41,9 +43,9 @@ CHECKPOINT_FAMILIES: dict[str, CheckpointFamily] = {
         False,
     ),
 }
-"""Name behind `--source` -> source."""
+"""Value of the option `--source` of train/import_weights.py -> family of checkpoints."""
 
 
 def families_of(model: str) -> list[str]:
-    """Return the names of the sources whose checkpoints fit an architecture."""
-    return [name for name, source in CHECKPOINT_FAMILIES.items() if model in source.models]
+    """Return the names of the families whose checkpoints fit an architecture."""
+    return [name for name, family in CHECKPOINT_FAMILIES.items() if model in family.models]

@@ -1,7 +1,7 @@
-"""Plans: what a checkpoint of each source is read as.
+"""Import mappings: how a checkpoint of each family becomes weights of a network here.
 
-A mapping is made from the names and shapes of the tensors: the depth of a ResNet, the head, the number of
-classes. What the tensors do not tell (an output stride, say) is the user's to say, or the default.
+A mapping follows from the names and shapes of the tensors, which tell the depth of a ResNet, the head and the
+number of classes. The user says what the tensors do not tell, such as the output stride; else the default holds.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Any, Callable, Mapping
 
 from edge.errors import WeightsError
 from train.checkpoint_import import backbone_names, model_names
-from train.checkpoint_import.layer_weights import EPSILON, Entry, Tensors
+from train.checkpoint_import.layer_weights import EPSILON, LayerMapping, Tensors
 from train.models.deeplabv3plus import RATES as DEEPLAB_RATES
 from train.models.panoptic_deeplab import RATES as PANOPTIC_RATES
 from train.options import OPTIONS
 
 NOT_WEIGHTS = {r"(^|\.)num_batches_tracked$": "counters of training steps"}
-CLASSIFIERS = {r"^(pretrained\.|backbone\.)?fc\.(weight|bias)$": "ResNet's ImageNet classifier"}
+IMAGENET_CLASSIFIER = {r"^(pretrained\.|backbone\.)?fc\.(weight|bias)$": "ResNet's ImageNet classifier"}
+"""Pattern of tensor names -> why no network here takes them."""
 
-
-SUGGESTED = {"pytorch-semseg": {"normalisation": "caffe_unit"}}
-"""Source -> options that its tensors do not tell, and that hold where the user says nothing else.
+ASSUMED_OPTIONS = {"pytorch-semseg": {"normalisation": "caffe_unit"}}
+"""Family -> options that its tensors do not tell, with the values that hold unless the user says otherwise.
 
 The loaders of meetps/pytorch-semseg differ: Cityscapes in its version "pascal" takes blue, green and red
 with Caffe's means over 255 (caffe_unit), VOC takes red, green and blue with ImageNet's statistics (imagenet).
@@ -30,44 +30,45 @@ with Caffe's means over 255 (caffe_unit), VOC takes red, green and blue with Ima
 
 @dataclass(frozen=True)
 class ImportMapping:
-    """How a checkpoint becomes weights of a network here.
+    """Description of how one checkpoint becomes weights of a network here.
 
     Attributes:
-        options: of the architecture, those that the checkpoint decides.
-        entries: what has to be there.
-        optional: groups that are there whole or not at all: heads that only training uses.
-        class_count: of the classifier; None for a backbone.
-        left_out: pattern of tensor names -> why nothing is made of them.
-        naming: "torch" or "keras".
-        epsilon: of the checkpoint's BatchNorms.
+        options: options of the architecture that the checkpoint decides.
+        layers: layers whose tensors the checkpoint must have.
+        optional: groups of layers, the heads that only training uses; the checkpoint has all tensors of a group
+            or none.
+        class_count: number of classes of the classifier; None for a backbone.
+        left_out: pattern of tensor names -> why the network does not need them.
+        naming: "torch" or "keras", see LayerWeightsReader.
+        epsilon: epsilon of the BatchNorms in the checkpoint's network.
     """
 
     options: dict[str, Any]
-    entries: list[Entry]
-    optional: list[list[Entry]] = field(default_factory=list)
+    layers: list[LayerMapping]
+    optional: list[list[LayerMapping]] = field(default_factory=list)
     class_count: int | None = None
     left_out: dict[str, str] = field(default_factory=lambda: dict(NOT_WEIGHTS))
     naming: str = "torch"
     epsilon: float = 1e-5
 
 
-def make_mapping(source: str, model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
+def make_mapping(family: str, model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
     """Return the mapping of a checkpoint.
 
     Args:
-        source: key in train.checkpoint_import.CHECKPOINT_FAMILIES.
-        model: the architecture that it is for.
-        tensors: of the checkpoint.
+        family: key in train.checkpoint_import.CHECKPOINT_FAMILIES.
+        model: the architecture that gets the weights.
+        tensors: tensors of the checkpoint, by name.
         given: every option of the architecture, as the user wants it.
 
     Raises:
-        WeightsError: the tensors are not such a network's.
+        WeightsError: the tensors do not belong to such a network.
     """
-    return _MAPPINGS[source](model, tensors, given)
+    return _MAPPINGS[family](model, tensors, given)
 
 
 def is_mobilenet(tensors: Tensors) -> bool:
-    """Tell Keras Applications' MobileNets by their blocks, which all versions call so."""
+    """Return whether tensors are those of a MobileNet of Keras Applications, whose blocks all versions name alike."""
     return any(name.startswith("expanded_conv") for name in tensors)
 
 
@@ -76,8 +77,8 @@ def _require(tensors: Tensors, name: str, what: str) -> None:
         raise WeightsError(f"the checkpoint has no tensor {name}, so it is no {what}")
 
 
-def _classes(tensors: Tensors, name: str, what: str) -> int:
-    """Return the classes of a classifier's kernel, whose first axis they are."""
+def _class_count(tensors: Tensors, name: str, what: str) -> int:
+    """Return the number of classes of a classifier: the size of the first axis of its kernel."""
     _require(tensors, name, what)
     shape = tensors[name].shape
     if not shape or not shape[0]:
@@ -114,15 +115,15 @@ def _fastfcn(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMa
         options["encoding_positions"] = 0
     return ImportMapping(
         options=options,
-        entries=list(model_names.fastfcn(depth, head, deep)),
+        layers=list(model_names.fastfcn(depth, head, deep)),
         optional=optional,
-        class_count=_classes(tensors, classifier, what),
-        left_out={**NOT_WEIGHTS, **CLASSIFIERS},
+        class_count=_class_count(tensors, classifier, what),
+        left_out={**NOT_WEIGHTS, **IMAGENET_CLASSIFIER},
     )
 
 
 def _fast_scnn(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
-    class_count = _classes(tensors, "classifier.conv.1.weight", "Fast-SCNN")
+    class_count = _class_count(tensors, "classifier.conv.1.weight", "Fast-SCNN")
     options = {
         "separable_relu": True,
         "padding": "symmetric",
@@ -136,35 +137,35 @@ def _fast_scnn(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Import
 
 def _deeplabv3plus(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
     what = "DeepLabV3+ on ResNet-50 or ResNet-101"
-    class_count = _classes(tensors, "classifier.classifier.3.weight", what)
+    class_count = _class_count(tensors, "classifier.classifier.3.weight", what)
     depth = _depth(tensors, "backbone.", what)
-    entries = list(model_names.deeplabv3plus(depth, DEEPLAB_RATES[given["output_stride"]]))
-    return ImportMapping({"depth": depth, "decoder_convs": 1}, entries, class_count=class_count)
+    layers = list(model_names.deeplabv3plus(depth, DEEPLAB_RATES[given["output_stride"]]))
+    return ImportMapping({"depth": depth, "decoder_convs": 1}, layers, class_count=class_count)
 
 
 def _segnet(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
-    class_count = _classes(tensors, "up1.conv2.cbr_unit.0.weight", "SegNet")
+    class_count = _class_count(tensors, "up1.conv2.cbr_unit.0.weight", "SegNet")
     # The tensors do not tell what frames the network saw; the statistics of Caffe are those of blue, green and red.
     reversed_input = given["normalisation"].startswith("caffe")
-    entries = list(model_names.segnet(reversed_input))
-    return ImportMapping({"classifier": "norm_relu"}, entries, class_count=class_count)
+    layers = list(model_names.segnet(reversed_input))
+    return ImportMapping({"classifier": "norm_relu"}, layers, class_count=class_count)
 
 
 def _panoptic_deeplab(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
     what = "Panoptic-DeepLab on ResNet-50"
-    class_count = _classes(tensors, "decoder.semantic_head.classifier.semantic.1.weight", what)
+    class_count = _class_count(tensors, "decoder.semantic_head.classifier.semantic.1.weight", what)
     if _depth(tensors, "backbone.", what) != 50:
         raise WeightsError(f"the checkpoint has the backbone ResNet-101, expected {what}")
     options = {"backbone": "resnet50", "pooling_norm": False, "coordinates": "align_corners"}
-    entries = list(model_names.panoptic_deeplab(PANOPTIC_RATES[given["output_stride"]]))
+    layers = list(model_names.panoptic_deeplab(PANOPTIC_RATES[given["output_stride"]]))
     return ImportMapping(
-        options, entries, class_count=class_count, left_out={**NOT_WEIGHTS, r"^backbone\.fc\.": "its classifier"}
+        options, layers, class_count=class_count, left_out={**NOT_WEIGHTS, r"^backbone\.fc\.": "its classifier"}
     )
 
 
 def _unet(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
     what = "U-Net with transposed convolutions"
-    class_count = _classes(tensors, "outc.conv.weight", what)
+    class_count = _class_count(tensors, "outc.conv.weight", what)
     _require(tensors, "up1.up.weight", what)
     return ImportMapping(
         {"batch_norm": True, "normalisation": "unit"}, list(model_names.unet()), class_count=class_count
@@ -181,8 +182,10 @@ def _torchvision(model: str, tensors: Tensors, given: Mapping[str, Any]) -> Impo
         )
     depth, deep = _depth(tensors, "", "ResNet"), "conv1.0.weight" in tensors
     options = _resnet_options(model, depth, deep)
-    entries = list(backbone_names.torch_resnet("", depth, deep))
-    return ImportMapping({**options, "normalisation": "imagenet"}, entries, left_out={**NOT_WEIGHTS, **CLASSIFIERS})
+    layers = list(backbone_names.torch_resnet("", depth, deep))
+    return ImportMapping(
+        {**options, "normalisation": "imagenet"}, layers, left_out={**NOT_WEIGHTS, **IMAGENET_CLASSIFIER}
+    )
 
 
 def _keras_applications(model: str, tensors: Tensors, given: Mapping[str, Any]) -> ImportMapping:
@@ -201,8 +204,8 @@ def _keras_applications(model: str, tensors: Tensors, given: Mapping[str, Any]) 
     depth = backbone_names.DEPTH_OF_BLOCKS[blocks]
     options = {**_resnet_options(model, depth, deep=False), "stride_on": "1x1", "normalisation": "caffe"}
     left_out = {r"^(predictions|probs|fc1000)/": "ResNet's ImageNet classifier"}
-    entries = list(backbone_names.keras_resnet(depth))
-    return ImportMapping(options, entries, left_out=left_out, naming="keras", epsilon=1.001e-5)
+    layers = list(backbone_names.keras_resnet(depth))
+    return ImportMapping(options, layers, left_out=left_out, naming="keras", epsilon=1.001e-5)
 
 
 def _keras_mobilenet(model: str, tensors: Tensors) -> ImportMapping:
@@ -210,16 +213,16 @@ def _keras_mobilenet(model: str, tensors: Tensors) -> ImportMapping:
         raise WeightsError(f"the checkpoint is a MobileNetV3, which {model} does not take")
     left_out = {r"^(conv_1|conv_1_bn|conv_2|logits|predictions)/": "what follows its last feature map"}
     skipped = ("conv_1/", "conv_1_bn/", "conv_2/", "logits/")
-    layers = dict.fromkeys(name.split("/")[0] for name in tensors if not name.startswith(skipped))
-    entries = []
-    for layer in layers:
+    names = dict.fromkeys(name.split("/")[0] for name in tensors if not name.startswith(skipped))
+    mappings = []
+    for layer in names:
         kind = (
             "norm" if f"{layer}/gamma" in tensors else "depthwise" if f"{layer}/depthwise_kernel" in tensors else "conv"
         )
-        entries.append(Entry(layer, kind, layer))
+        mappings.append(LayerMapping(layer, kind, layer))
     # The layers here are Keras Applications' own, with their epsilon.
     options = {"backbone": "mobilenet_v3_large", "normalisation": "symmetric"}
-    return ImportMapping(options, entries, left_out=left_out, naming="keras", epsilon=EPSILON)
+    return ImportMapping(options, mappings, left_out=left_out, naming="keras", epsilon=EPSILON)
 
 
 def _resnet_options(model: str, depth: int, deep: bool) -> dict[str, Any]:

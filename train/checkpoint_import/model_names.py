@@ -1,24 +1,24 @@
-"""Whole networks by the names that public PyTorch implementations give their tensors."""
+"""Layer mappings of whole networks: the names that public PyTorch implementations give their tensors."""
 
 from __future__ import annotations
 
 from typing import Iterator
 
 from train.checkpoint_import.backbone_names import torch_resnet
-from train.checkpoint_import.layer_weights import Entry, conv_and_norm
+from train.checkpoint_import.layer_weights import LayerMapping, conv_and_norm
 from train.models.context import PYRAMID_BINS
 
 LOGITS = "logits"
 
 
-def _pyramid(name: str, prefix: str, rates: tuple[int, ...], pool: tuple[str, str | None]) -> Iterator[Entry]:
-    """Give the entries of an atrous pyramid whose branches are numbered `convs.N`, as torchvision's."""
+def _pyramid(name: str, prefix: str, rates: tuple[int, ...], pool: tuple[str, str | None]) -> Iterator[LayerMapping]:
+    """Yield the layer mappings of an atrous pyramid whose branches are numbered `convs.N`, as torchvision's."""
     yield from conv_and_norm(f"{name}_point", f"{prefix}.convs.0.0", f"{prefix}.convs.0.1")
     for index, rate in enumerate(rates, start=1):
         yield from conv_and_norm(f"{name}_rate{rate}", f"{prefix}.convs.{index}.0", f"{prefix}.convs.{index}.1")
     conv, norm = (f"{prefix}.convs.{len(rates) + 1}.{part}" if part else None for part in pool)
     if norm is None:
-        yield Entry(f"{name}_pool", "conv", conv)
+        yield LayerMapping(f"{name}_pool", "conv", conv)
     else:
         yield from conv_and_norm(f"{name}_pool", conv, norm)
     yield from conv_and_norm(f"{name}_project", f"{prefix}.project.0", f"{prefix}.project.1")
@@ -27,8 +27,8 @@ def _pyramid(name: str, prefix: str, rates: tuple[int, ...], pool: tuple[str, st
 # wuhuikai/FastFCN
 
 
-def fastfcn(depth: int, head: str, deep_stem: bool) -> Iterator[Entry]:
-    """Give the entries of FastFCN for inference."""
+def fastfcn(depth: int, head: str, deep_stem: bool) -> Iterator[LayerMapping]:
+    """Yield the layer mappings of FastFCN for inference."""
     yield from torch_resnet("pretrained.", depth, deep_stem)
     for level in (5, 4, 3):
         name, prefix = f"jpu_conv{level}", f"jpu.conv{level}"
@@ -42,57 +42,57 @@ def fastfcn(depth: int, head: str, deep_stem: bool) -> Iterator[Entry]:
     yield from {"encnet": _encnet, "psp": _psp, "deeplab": _deeplab, "fcn": _fcn}[head]()
 
 
-def fastfcn_auxiliary() -> list[Entry]:
-    """Return the entries of the head that only training uses."""
+def fastfcn_auxiliary() -> list[LayerMapping]:
+    """Return the layer mappings of the head that only training uses."""
     return [
         *conv_and_norm("auxiliary_conv", "auxlayer.conv5.0", "auxlayer.conv5.1"),
-        Entry("auxiliary", "conv", "auxlayer.conv5.4"),
+        LayerMapping("auxiliary", "conv", "auxlayer.conv5.4"),
     ]
 
 
-def fastfcn_presence() -> list[Entry]:
-    """Return the entry of EncNet's semantic encoding loss, which only training uses."""
-    return [Entry("presence", "dense", "head.encmodule.selayer")]
+def fastfcn_presence() -> list[LayerMapping]:
+    """Return the layer mapping of EncNet's semantic encoding loss, which only training uses."""
+    return [LayerMapping("presence", "dense", "head.encmodule.selayer")]
 
 
-def _encnet() -> Iterator[Entry]:
+def _encnet() -> Iterator[LayerMapping]:
     encoding = "head.encmodule.encoding"
     yield from conv_and_norm("head_conv5_0", "head.conv5.0", "head.conv5.1", norm_layer="head_conv5_1")
     yield from conv_and_norm("head_encoding_0", f"{encoding}.0", f"{encoding}.1", norm_layer="head_encoding_1")
-    yield Entry("head_encoding_3", "encoding", f"{encoding}.3")
-    yield Entry("head_encoding_4", "norm", f"{encoding}.4")
-    yield Entry("head_fc_0", "dense", "head.encmodule.fc.0")
-    yield Entry(LOGITS, "conv", "head.conv6.1")
+    yield LayerMapping("head_encoding_3", "encoding", f"{encoding}.3")
+    yield LayerMapping("head_encoding_4", "norm", f"{encoding}.4")
+    yield LayerMapping("head_fc_0", "dense", "head.encmodule.fc.0")
+    yield LayerMapping(LOGITS, "conv", "head.conv6.1")
 
 
-def _psp() -> Iterator[Entry]:
+def _psp() -> Iterator[LayerMapping]:
     for index, bins in enumerate(PYRAMID_BINS, start=1):
         prefix = f"head.conv5.0.conv{index}"
         yield from conv_and_norm(f"head_pyramid_{bins}_conv", f"{prefix}.0", f"{prefix}.1")
     yield from conv_and_norm("head_conv", "head.conv5.1", "head.conv5.2")
-    yield Entry(LOGITS, "conv", "head.conv5.5")
+    yield LayerMapping(LOGITS, "conv", "head.conv5.5")
 
 
-def _deeplab() -> Iterator[Entry]:
+def _deeplab() -> Iterator[LayerMapping]:
     yield from conv_and_norm("head_aspp_point", "head.aspp.b0.0", "head.aspp.b0.1")
     for index, rate in enumerate((12, 24, 36), start=1):
         yield from conv_and_norm(f"head_aspp_rate{rate}", f"head.aspp.b{index}.0", f"head.aspp.b{index}.1")
     yield from conv_and_norm("head_aspp_pool", "head.aspp.b4.gap.1", "head.aspp.b4.gap.2")
     yield from conv_and_norm("head_aspp_project", "head.aspp.project.0", "head.aspp.project.1")
     yield from conv_and_norm("head_conv", "head.block.0", "head.block.1")
-    yield Entry(LOGITS, "conv", "head.block.4")
+    yield LayerMapping(LOGITS, "conv", "head.block.4")
 
 
-def _fcn() -> Iterator[Entry]:
+def _fcn() -> Iterator[LayerMapping]:
     yield from conv_and_norm("head_conv", "head.conv5.0", "head.conv5.1")
-    yield Entry(LOGITS, "conv", "head.conv5.4")
+    yield LayerMapping(LOGITS, "conv", "head.conv5.4")
 
 
 # Tramac/Fast-SCNN-pytorch
 
 
-def fast_scnn() -> Iterator[Entry]:
-    """Give the entries of Fast-SCNN for inference."""
+def fast_scnn() -> Iterator[LayerMapping]:
+    """Yield the layer mappings of Fast-SCNN for inference."""
     yield from conv_and_norm("downsample_conv", *_pair("learning_to_downsample.conv.conv", 0))
     yield from _separable("downsample_sep1", "learning_to_downsample.dsconv1.conv")
     yield from _separable("downsample_sep2", "learning_to_downsample.dsconv2.conv")
@@ -112,14 +112,14 @@ def fast_scnn() -> Iterator[Entry]:
     yield from conv_and_norm("fusion_high_pointwise", *_pair(f"{fusion}.conv_higher_res", 0), bias=True)
     yield from _separable("classifier_sep1", "classifier.dsconv1.conv")
     yield from _separable("classifier_sep2", "classifier.dsconv2.conv")
-    yield Entry(LOGITS, "conv", "classifier.conv.1")
+    yield LayerMapping(LOGITS, "conv", "classifier.conv.1")
 
 
-def fast_scnn_auxiliary() -> list[Entry]:
-    """Return the entries of the one auxiliary head that the implementation has, on the high resolution."""
+def fast_scnn_auxiliary() -> list[LayerMapping]:
+    """Return the layer mappings of the one auxiliary head that the implementation has, on the high resolution."""
     return [
         *conv_and_norm("auxiliary_high_conv", *_pair("auxlayer", 0)),
-        Entry("auxiliary_high", "conv", "auxlayer.4"),
+        LayerMapping("auxiliary_high", "conv", "auxlayer.4"),
     ]
 
 
@@ -127,7 +127,7 @@ def _pair(prefix: str, index: int) -> tuple[str, str]:
     return f"{prefix}.{index}", f"{prefix}.{index + 1}"
 
 
-def _separable(name: str, prefix: str) -> Iterator[Entry]:
+def _separable(name: str, prefix: str) -> Iterator[LayerMapping]:
     yield from conv_and_norm(f"{name}_depthwise", *_pair(prefix, 0), kind="depthwise")
     yield from conv_and_norm(f"{name}_pointwise", *_pair(prefix, 3))
 
@@ -135,23 +135,23 @@ def _separable(name: str, prefix: str) -> Iterator[Entry]:
 # VainF/DeepLabV3Plus-Pytorch
 
 
-def deeplabv3plus(depth: int, rates: tuple[int, ...]) -> Iterator[Entry]:
-    """Give the entries of DeepLabV3+."""
+def deeplabv3plus(depth: int, rates: tuple[int, ...]) -> Iterator[LayerMapping]:
+    """Yield the layer mappings of DeepLabV3+."""
     yield from torch_resnet("backbone.", depth, deep_stem=False)
     yield from conv_and_norm("decoder_low", "classifier.project.0", "classifier.project.1")
     yield from _pyramid("aspp", "classifier.aspp", rates, ("1", "2"))
     yield from conv_and_norm("decoder_conv1", "classifier.classifier.0", "classifier.classifier.1")
-    yield Entry(LOGITS, "conv", "classifier.classifier.3")
+    yield LayerMapping(LOGITS, "conv", "classifier.classifier.3")
 
 
 # meetps/pytorch-semseg
 
 
-def segnet(reversed_input: bool = True) -> Iterator[Entry]:
-    """Give the entries of SegNet, whose last convolution has BatchNorm and ReLU.
+def segnet(reversed_input: bool = True) -> Iterator[LayerMapping]:
+    """Yield the layer mappings of SegNet, whose last convolution has BatchNorm and ReLU.
 
     Args:
-        reversed_input: it was trained on blue, green and red.
+        reversed_input: True where the checkpoint was trained on frames in the channel order blue, green, red.
     """
     widths = (2, 2, 3, 3, 3)
     for stage, count in enumerate(widths, start=1):
@@ -169,8 +169,8 @@ def segnet(reversed_input: bool = True) -> Iterator[Entry]:
 # bowenc0221/panoptic-deeplab
 
 
-def panoptic_deeplab(rates: tuple[int, ...]) -> Iterator[Entry]:
-    """Give the entries of Panoptic-DeepLab with a ResNet-50."""
+def panoptic_deeplab(rates: tuple[int, ...]) -> Iterator[LayerMapping]:
+    """Yield the layer mappings of Panoptic-DeepLab with a ResNet-50."""
     yield from torch_resnet("backbone.", 50, deep_stem=False)
     for branch in ("semantic", "instance"):
         decoder = f"decoder.{branch}_decoder"
@@ -185,10 +185,10 @@ def panoptic_deeplab(rates: tuple[int, ...]) -> Iterator[Entry]:
     ):
         classifier = f"decoder.{branch}_head.classifier.{key}"
         yield from _fusion(f"{layer}_head", f"{classifier}.0")
-        yield Entry(layer, "conv", f"{classifier}.1")
+        yield LayerMapping(layer, "conv", f"{classifier}.1")
 
 
-def _fusion(name: str, prefix: str) -> Iterator[Entry]:
+def _fusion(name: str, prefix: str) -> Iterator[LayerMapping]:
     yield from conv_and_norm(f"{name}_depthwise", *_pair(f"{prefix}.0.0", 0), kind="depthwise")
     yield from conv_and_norm(f"{name}_pointwise", *_pair(f"{prefix}.0", 1))
 
@@ -196,8 +196,8 @@ def _fusion(name: str, prefix: str) -> Iterator[Entry]:
 # milesial/Pytorch-UNet
 
 
-def unet() -> Iterator[Entry]:
-    """Give the entries of U-Net with BatchNorm and transposed convolutions."""
+def unet() -> Iterator[LayerMapping]:
+    """Yield the layer mappings of U-Net with BatchNorm and transposed convolutions."""
     for level in range(1, 10):
         if level == 1:
             pair = "inc.double_conv"
@@ -205,7 +205,7 @@ def unet() -> Iterator[Entry]:
             pair = f"down{level - 1}.maxpool_conv.1.double_conv"
         else:
             pair = f"up{level - 5}.conv.double_conv"
-            yield Entry(f"up{level}", "transposed", f"up{level - 5}.up")
+            yield LayerMapping(f"up{level}", "transposed", f"up{level - 5}.up")
         yield from conv_and_norm(f"conv{level}_1", *_pair(pair, 0))
         yield from conv_and_norm(f"conv{level}_2", *_pair(pair, 3))
-    yield Entry(LOGITS, "conv", "outc.conv")
+    yield LayerMapping(LOGITS, "conv", "outc.conv")

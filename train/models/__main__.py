@@ -1,4 +1,4 @@
-"""`python -m train.models --summary`: what every architecture costs and sees."""
+"""`python -m train.models --summary`: size, work, stride and receptive field of every architecture."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--summary", action="store_true", required=True, help="print the table")
     parser.add_argument("--model", choices=sorted(OPTIONS), help="this architecture alone (default: all)")
     parser.add_argument(
-        "--option", action="append", metavar="NAME=VALUE", help="of --model; may be given several times"
+        "--option", action="append", metavar="NAME=VALUE", help="option of --model; may be given several times"
     )
     parser.add_argument(
         "--size", type=size_argument, default=f"{HEIGHT}x{WIDTH}", metavar="HxW", help="pixels of the frame"

@@ -1,4 +1,4 @@
-"""What every architecture file gives: a ModelSpec.
+"""ModelSpec: what every file of an architecture defines.
 
 A model is a Keras functional model over one frame size, in Keras 3 layers and ops alone. Its input
 is the frame as a camera gives it, (batch, height, width, 3) RGB in 0..255; scaling and
@@ -31,14 +31,14 @@ FRAME = "frame"
 
 _CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
 
-NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     "caffe": (_CAFFE_MEAN_RGB, (1.0, 1.0, 1.0)),
     "caffe_unit": (_CAFFE_MEAN_RGB, (255.0, 255.0, 255.0)),
     "unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
     "symmetric": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
 }
-"""Name -> what is subtracted from red, green and blue in 0..255, and what that is divided by.
+"""Name -> means to subtract from red, green and blue in 0..255, and standard deviations to divide by.
 
     imagenet     statistics of ImageNet's pixels, as torchvision and most papers' code use them
     caffe        means alone, as the Caffe models and Keras Applications' ResNet and VGG (in RGB here:
@@ -55,20 +55,21 @@ def _no_outputs(class_count: int, options: Mapping[str, Any]) -> tuple[OutputTen
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One architecture.
+    """One architecture, with what training and export need to know of it.
 
     Attributes:
         name: key in train.models.MODELS, and the first part of an artefact folder's name.
-        title: how the paper writes it.
+        title: name of the architecture as its paper writes it.
         paper: arXiv number or DOI.
         build: (height, width, class_count, **options) -> keras.Model with a dict of outputs.
         stride: logits are (height / stride, width / stride).
         size_multiple: height and width must be multiples of this.
         smallest_side: height and width must be at least this, so that every pooling has something to pool.
         auxiliary_weights: loss weight of each auxiliary output that an option may bring, as in the paper.
-        extra_outputs: (class_count, options) -> what inference gives beside the logits.
-        decisions: outputs of 0 and 1, channels first, that say what the network chose where two
-            numbers were compared; `build(..., given_places=True)` takes them as inputs instead.
+        extra_outputs: function (class_count, options) -> outputs that inference gives beside the logits.
+        pooling_indices: names of outputs, channels first, that hold pooling indices as masks of 0 and 1: which
+            value of its window each max pooling chose. `build(..., given_pooling_indices=True)` takes them as
+            inputs instead. Two runtimes may choose differently between values that are equal but for rounding.
     """
 
     name: str
@@ -79,7 +80,7 @@ class ModelSpec:
     size_multiple: int
     auxiliary_weights: dict[str, float]
     extra_outputs: Callable[[int, Mapping[str, Any]], tuple[OutputTensor, ...]] = _no_outputs
-    decisions: tuple[str, ...] = ()
+    pooling_indices: tuple[str, ...] = ()
     smallest_side: int = 1
 
     def coordinates(self, options: Mapping[str, Any]) -> str:
@@ -103,17 +104,17 @@ class ModelSpec:
             )
 
 
-def normalise(frame: keras.KerasTensor, statistics: str = "imagenet") -> keras.KerasTensor:
-    """Bring a frame in 0..255 to the range that weights were trained with.
+def normalize(frame: keras.KerasTensor, statistics: str = "imagenet") -> keras.KerasTensor:
+    """Add the layer that brings a frame in 0..255 to the range that the weights were trained with.
 
     Args:
         frame: (batch, height, width, 3) RGB, uint8 or float32 in 0..255.
-        statistics: key in NORMALISATIONS.
+        statistics: key in NORMALIZATIONS.
 
     Returns:
         (batch, height, width, 3) float32.
     """
-    mean, std = NORMALISATIONS[statistics]
+    mean, std = NORMALIZATIONS[statistics]
     scale = [1.0 / part for part in std]
     offset = [-middle / part for middle, part in zip(mean, std)]
     return keras.layers.Rescaling(scale, offset, name="normalise")(frame)
@@ -123,11 +124,11 @@ def inference_model(model: keras.Model, also: tuple[str, ...] = ()) -> keras.Mod
     """Return the part of a model that inference needs: from the frame to the logits.
 
     Args:
-        model: as ModelSpec.build gives it.
-        also: names of further outputs that are wanted.
+        model: a model that ModelSpec.build returned.
+        also: names of further outputs that the result has.
 
     Returns:
-        A model that gives the logits; with `also` a dict of them all, the logits first.
+        A model that gives the logits; with `also` a dict of all these outputs, the logits first.
     """
     outputs = {name: model.output[name] for name in (LOGITS, *also)} if also else model.output[LOGITS]
     return keras.Model(model.input, outputs, name=model.name)

@@ -15,8 +15,8 @@ from keras import layers, ops
 
 from edge.contract import UNCERTAINTY, OutputTensor
 from train.conv_blocks import conv_norm_relu
-from train.models.base import FRAME, LOGITS, ModelSpec, normalise
-from train.models.unpooling import PHASES, PhaseMaxPooling, PhaseUnpooling
+from train.models.base import FRAME, LOGITS, ModelSpec, normalize
+from train.models.unpooling import PHASES, MaxPoolingWithIndices, MaxUnpooling
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """Channels of VGG16's convolutions, stage by stage (Simonyan, Zisserman, arXiv 1409.1556, table 1, D)."""
@@ -26,17 +26,17 @@ DROPOUT_STAGES = (3, 4, 5)
 """Stages with dropout behind their pooling, and behind their decoder: the central six of the paper's section 4."""
 
 SMALLEST_PROBABILITY = 1e-6
-"""Below it a class's mean probability is cut off, so that its logarithm stays a number, in float16 too."""
+"""Smallest mean probability of a class: a smaller one is raised to it, so that its logarithm is finite in float16."""
 
 UNCERTAINTY_OUTPUT = "uncertainty"
 
 
 @keras.saving.register_keras_serializable("segedge")
 class DropoutByNoise(layers.Layer):
-    """Dropout whose random numbers come from outside, so that two runtimes can be given the same.
+    """Dropout whose random numbers are an input, so that two runtimes can be given the same ones.
 
     Args:
-        rate: share that is dropped.
+        rate: share of the values that is set to zero, 0 to 1.
     """
 
     receptive_field = "position"
@@ -124,7 +124,7 @@ def build_bayesian_segnet(
     normalisation: str = "imagenet",
     monte_carlo: int = 0,
     uncertainty: str = "entropy",
-    given_places: bool = False,
+    given_pooling_indices: bool = False,
 ) -> keras.Model:
     """Build Bayesian SegNet: VGG16's convolutions with BatchNorm, mirrored, 29.4 M parameters.
 
@@ -147,18 +147,20 @@ def build_bayesian_segnet(
         height: rows of the frame, a multiple of 8, at least 32.
         width: columns of the frame, a multiple of 8, at least 32.
         class_count: number of classes.
-        classifier: "plain" or "norm_relu".
-        normalisation: key in train.models.base.NORMALISATIONS.
-        monte_carlo: samples with dropout on; 0 for the plain network.
-        uncertainty: "entropy" or "variance".
-        given_places: unpool to places that come as further inputs, `DECISIONS`, instead of the model's
-            own: of two values that are equal but for rounding, two runtimes choose different ones, and
-            only with the same choices can the rest of their numbers be compared.
+        classifier: what follows the last convolution: nothing ("plain") or BatchNorm and ReLU ("norm_relu").
+        normalisation: key in train.models.base.NORMALIZATIONS.
+        monte_carlo: number of samples with dropout on; 0 for the network without dropout.
+        uncertainty: measure of the uncertainty output, "entropy" or "variance".
+        given_pooling_indices: True to unpool by pooling indices that are further inputs, named "given_" and a
+            name of `POOLING_INDICES`, instead of the model's own. Of two values that are equal but for rounding,
+            two runtimes choose different ones, and the rest of their numbers can be compared only where both
+            follow the same choices.
 
     Returns:
         A model from frames (N, height, width, 3), RGB in 0..255, to {"logits": (N, height, width,
         class_count)} float32; with `monte_carlo` N is 1, and there is "uncertainty" (1, height, width, 1).
-        The masks of the five poolings, (N, channels, rows, columns), are there as `DECISIONS`.
+        The pooling indices of the five poolings, masks of (N, channels, rows, columns), have the names
+        `POOLING_INDICES`.
 
     Raises:
         SizeError: a side is no multiple of 8, or less than 32.
@@ -168,26 +170,27 @@ def build_bayesian_segnet(
     """
     BAYESIAN_SEGNET.check_size(height, width)
     frame = layers.Input((height, width, 3), batch_size=1 if monte_carlo else None, name=FRAME)
-    features = normalise(frame, normalisation)
+    features = normalize(frame, normalisation)
     dropouts = _Dropouts(monte_carlo)
-    encoded, outputs, place_inputs = [], {}, []
+    encoded, outputs, index_inputs = [], {}, []
     for stage, widths in enumerate(STAGES, start=1):
         for index, channels in enumerate(widths, start=1):
             features = conv_norm_relu(features, channels, 3, f"conv{stage}_{index}")
         size = features.shape[1:3]
-        features, *masks = PhaseMaxPooling(name=f"pool{stage}")(features)
-        outputs.update(zip(_place_names(stage), masks))
-        if given_places:
+        features, *masks = MaxPoolingWithIndices(name=f"pool{stage}")(features)
+        outputs.update(zip(_pooling_index_names(stage), masks))
+        if given_pooling_indices:
             masks = [
-                layers.Input(mask.shape[1:], name=f"given_{name}") for name, mask in zip(_place_names(stage), masks)
+                layers.Input(mask.shape[1:], name=f"given_{name}")
+                for name, mask in zip(_pooling_index_names(stage), masks)
             ]
-            place_inputs += masks
+            index_inputs += masks
         encoded.append((size, masks))
         if stage in DROPOUT_STAGES:
             features = dropouts.add(features, f"pool{stage}_drop")
     for stage, widths in reversed(list(enumerate(STAGES, start=1))):
         size, masks = encoded.pop()
-        features = PhaseUnpooling(*size, name=f"unpool{stage}")(features, *masks)
+        features = MaxUnpooling(*size, name=f"unpool{stage}")(features, *masks)
         # The mirror image: the last convolution of a stage leads to the channels of the stage before.
         outward = (*widths[:0:-1], STAGES[stage - 2][-1]) if stage > 1 else widths[:0:-1]
         for index, channels in zip(range(len(widths), 0, -1), outward):
@@ -201,16 +204,17 @@ def build_bayesian_segnet(
         )(logits)
     else:
         outputs[LOGITS] = logits
-    further_inputs = [*dropouts.noise_inputs, *place_inputs]
+    further_inputs = [*dropouts.noise_inputs, *index_inputs]
     return keras.Model([frame, *further_inputs] if further_inputs else frame, outputs, name="bayesian_segnet")
 
 
-def _place_names(stage: int) -> list[str]:
+def _pooling_index_names(stage: int) -> list[str]:
+    # "place" is the name in graphs that were exported before, and in the ranges of their tensors.
     return [f"pool{stage}_place{index}" for index in range(len(PHASES))]
 
 
-DECISIONS = tuple(name for stage in range(1, len(STAGES) + 1) for name in _place_names(stage))
-"""Outputs that say where each pooling found its maxima."""
+POOLING_INDICES = tuple(name for stage in range(1, len(STAGES) + 1) for name in _pooling_index_names(stage))
+"""Names of the outputs that hold the pooling indices: four masks for each of the five poolings."""
 
 
 def _classify(features: keras.KerasTensor, class_count: int, classifier: str, sampled: bool) -> keras.KerasTensor:
@@ -239,6 +243,6 @@ BAYESIAN_SEGNET = ModelSpec(
     size_multiple=8,
     auxiliary_weights={},
     extra_outputs=_extra_outputs,
-    decisions=DECISIONS,
+    pooling_indices=POOLING_INDICES,
     smallest_side=32,
 )

@@ -31,12 +31,12 @@ def atrous_pyramid(
 
     Args:
         features: (N, h, w, C).
-        channels: of each branch and of the result.
+        channels: number of channels of each branch and of the result.
         rates: dilations of the 3x3 convolutions.
-        name: in front of the layers' names.
-        coordinates: rule of the resize.
-        dropout: layer behind the result.
-        pooling_norm: BatchNorm in the branch of the mean; one published implementation has none there.
+        name: prefix of the names of all layers.
+        coordinates: coordinate rule of the resize.
+        dropout: dropout layer that is put behind the result.
+        pooling_norm: True for BatchNorm in the branch of the mean; one published implementation has none there.
 
     Returns:
         (N, h, w, channels).
@@ -68,9 +68,9 @@ def pyramid_pooling(
 
     Args:
         features: (N, h, w, C).
-        name: in front of the layers' names.
+        name: prefix of the names of all layers.
         add_conv: (features, channels, name) -> features; the 1x1 convolution behind each mean.
-        coordinates: rule of the resize.
+        coordinates: coordinate rule of the resize.
 
     Returns:
         (N, h, w, 2 C).

@@ -11,7 +11,7 @@ from keras import layers
 
 from train.backbones.resnet import resnet
 from train.conv_blocks import conv_norm_relu
-from train.models.base import FRAME, LOGITS, ModelSpec, normalise
+from train.models.base import FRAME, LOGITS, ModelSpec, normalize
 from train.models.context import atrous_pyramid
 from train.models.layers import BilinearResize
 from train.options import HALF_PIXEL
@@ -51,12 +51,12 @@ def build_deeplabv3plus(
         height: rows of the frame, a multiple of 8.
         width: columns of the frame, a multiple of 8.
         class_count: number of classes.
-        depth: of the ResNet, 50 or 101.
-        output_stride: of the backbone, 16 or 8.
-        decoder_convs: 3x3 convolutions of the decoder, 1 or 2.
-        coordinates: rule of the resizes.
-        stride_on: convolution of a ResNet block that has its stride.
-        normalisation: key in train.models.base.NORMALISATIONS.
+        depth: number of layers of the ResNet, 50 or 101.
+        output_stride: stride of the backbone's last stage, 16 or 8.
+        decoder_convs: number of 3x3 convolutions of the decoder, 1 or 2.
+        coordinates: coordinate rule of the resizes, "half_pixel" or "align_corners".
+        stride_on: convolution of a ResNet block that has its stride, "3x3" or "1x1".
+        normalisation: key in train.models.base.NORMALIZATIONS.
 
     Returns:
         A model from frames (N, height, width, 3), RGB in 0..255, to {"logits": (N, height/4, width/4,
@@ -70,7 +70,7 @@ def build_deeplabv3plus(
     """
     DEEPLABV3PLUS.check_size(height, width)
     frame = layers.Input((height, width, 3), name=FRAME)
-    stages = resnet(normalise(frame, normalisation), depth, False, output_stride, stride_on)
+    stages = resnet(normalize(frame, normalisation), depth, False, output_stride, stride_on)
     dropout = layers.Dropout(0.1, name="aspp_dropout")
     high = atrous_pyramid(stages.c4, WIDTH, RATES[output_stride], "aspp", coordinates=coordinates, dropout=dropout)
     low = conv_norm_relu(stages.c1, LOW_LEVEL_WIDTH, 1, "decoder_low")

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from train.conv_blocks import batch_norm
-from train.models.base import FRAME, LOGITS, ModelSpec, normalise
+from train.models.base import FRAME, LOGITS, ModelSpec, normalize
 from train.models.context import pyramid_pooling
 from train.models.layers import BilinearResize
 from train.options import HALF_PIXEL
@@ -19,13 +19,13 @@ BOTTLENECKS = ((6, 64, 3, 2), (6, 96, 3, 2), (6, 128, 3, 1))
 
 @dataclass(frozen=True)
 class _Variant:
-    """What the paper leaves open, or a published implementation does otherwise.
+    """Choices that the paper leaves open, or that a published implementation makes otherwise.
 
     Attributes:
-        separable_relu: ReLU between the halves of a separable convolution.
-        symmetric: strided convolutions are padded on both sides, as PyTorch does.
-        fusion_dilation: of the feature fusion's depthwise convolution.
-        coordinates: rule of the resizes.
+        separable_relu: True for a ReLU between the halves of a separable convolution.
+        symmetric: True where strided convolutions are padded on both sides, as PyTorch does.
+        fusion_dilation: dilation of the depthwise convolution in the feature fusion.
+        coordinates: coordinate rule of the resizes.
     """
 
     separable_relu: bool
@@ -34,7 +34,7 @@ class _Variant:
     coordinates: str
 
     def pad(self, x, strides: int, name: str) -> tuple[keras.KerasTensor, str]:
-        """Return what a 3x3 convolution reads, and its own padding."""
+        """Return the input of a 3x3 convolution, padded if need be, and the `padding` argument of its layer."""
         if not self.symmetric or strides == 1:
             return x, "same"
         return layers.ZeroPadding2D(1, name=f"{name}_pad")(x), "valid"
@@ -48,7 +48,7 @@ class _Variant:
         return layers.ReLU(name=f"{name}_depthwise_relu")(x) if activate else x
 
     def separable(self, x, filters: int, name: str, strides: int = 1):
-        """Depthwise-separable convolution, without ReLU between its halves in section 3.2.1 of the paper."""
+        """Add a depthwise separable convolution; section 3.2.1 of the paper has no ReLU between its halves."""
         x = self.depthwise(x, name, strides, activate=self.separable_relu)
         return _conv(x, filters, 1, f"{name}_pointwise")
 
@@ -60,7 +60,7 @@ def _conv(x, filters: int, kernel: int, name: str, strides: int = 1, activate: b
 
 
 def _bottleneck(x, variant: _Variant, expansion: int, filters: int, strides: int, name: str):
-    """MobileNetV2's inverted residual (Table 2 of the paper): the last pointwise has no ReLU."""
+    """Add MobileNetV2's inverted residual (table 2 of the paper), whose last pointwise convolution has no ReLU."""
     channels = x.shape[-1]
     y = _conv(x, channels * expansion, 1, f"{name}_expand")
     y = variant.depthwise(y, name, strides)
@@ -155,13 +155,13 @@ def build_fast_scnn(
         height: frame rows, a multiple of 32.
         width: frame columns, a multiple of 32.
         class_count: classes of the data set.
-        separable_relu: ReLU between the halves of a separable convolution.
-        padding: of strided 3x3 convolutions, "same" (TensorFlow's: at the end alone) or "symmetric".
-        first_padding: of the first convolution, "same" (as `padding` says) or "valid" (none).
-        fusion_dilation: of the feature fusion's depthwise convolution, 4 or 1.
-        coordinates: rule of the resizes.
+        separable_relu: True for a ReLU between the halves of a separable convolution.
+        padding: padding of strided 3x3 convolutions, "same" (TensorFlow's, at the end alone) or "symmetric".
+        first_padding: padding of the first convolution, "same" (as `padding` says) or "valid" (none).
+        fusion_dilation: dilation of the depthwise convolution in the feature fusion, 4 or 1.
+        coordinates: coordinate rule of the resizes, "half_pixel" or "align_corners".
         dropout: rate before the classifier, 0 to 1.
-        normalisation: key in train.models.base.NORMALISATIONS.
+        normalisation: key in train.models.base.NORMALIZATIONS.
 
     Returns:
         Model from (N, height, width, 3) RGB 0..255 to a dict of float32 logits, each
@@ -174,7 +174,7 @@ def build_fast_scnn(
     FAST_SCNN.check_size(height, width)
     variant = _Variant(separable_relu, padding == "symmetric", fusion_dilation, coordinates)
     frame = keras.Input((height, width, 3), name=FRAME)
-    high = _learning_to_downsample(normalise(frame, normalisation), variant, first_padding)
+    high = _learning_to_downsample(normalize(frame, normalisation), variant, first_padding)
     low = _global_features(high, variant)
     fused = _feature_fusion(high, low, variant)
     outputs = {

@@ -12,7 +12,7 @@ from keras import layers, ops
 
 from train.backbones.resnet import resnet
 from train.conv_blocks import batch_norm, conv_norm, conv_norm_relu, kernel_initializer
-from train.models.base import FRAME, LOGITS, PRESENCE, ModelSpec, normalise
+from train.models.base import FRAME, LOGITS, PRESENCE, ModelSpec, normalize
 from train.models.context import atrous_pyramid, pyramid_pooling
 from train.models.layers import BilinearResize
 from train.options import HALF_PIXEL
@@ -136,7 +136,7 @@ def joint_pyramid_upsampling(
         c2: (N, h, w, C2).
         c3: (N, h/2, w/2, C3).
         c4: (N, h/4, w/4, C4).
-        coordinates: rule of the resizes.
+        coordinates: coordinate rule of the resizes.
 
     Returns:
         (N, h, w, 2048).
@@ -175,7 +175,7 @@ def encoding_head(
     Args:
         features: (N, h, w, C).
         class_count: number of classes.
-        reference_positions: of the ContextEncoding.
+        reference_positions: number of positions that ContextEncoding scales its sums to; 0 for plain sums.
 
     Returns:
         Logits (N, h, w, class_count) and the logits of each class being somewhere in the frame
@@ -208,7 +208,7 @@ def fcn_head(features: keras.KerasTensor, width: int, class_count: int, name: st
         features: (N, h, w, C).
         width: channels of the 3x3 convolution.
         class_count: number of classes.
-        name: in front of the layers' names.
+        name: prefix of the names of all layers but the classifier.
         output: name of the classifier.
 
     Returns:
@@ -276,13 +276,13 @@ def build_fastfcn(
         height: rows of the frame, a multiple of 8.
         width: columns of the frame, a multiple of 8.
         class_count: number of classes.
-        depth: of the ResNet, 50 or 101.
+        depth: number of layers of the ResNet, 50 or 101.
         head: "encnet", "psp", "deeplab" or "fcn", as in the paper's table 2.
         stem: "deep", three 3x3 convolutions, or "plain", one 7x7, for which Keras Applications has weights.
-        coordinates: rule of the resizes.
+        coordinates: coordinate rule of the resizes, "half_pixel" or "align_corners".
         encoding_positions: positions that EncNet's sums are scaled to; 0 for plain sums.
-        stride_on: convolution of a ResNet block that has its stride.
-        normalisation: key in train.models.base.NORMALISATIONS.
+        stride_on: convolution of a ResNet block that has its stride, "3x3" or "1x1".
+        normalisation: key in train.models.base.NORMALIZATIONS.
 
     Returns:
         A model from frames (N, height, width, 3), RGB in 0..255, to a dict of float32 logits:
@@ -298,7 +298,7 @@ def build_fastfcn(
     """
     FASTFCN.check_size(height, width)
     frame = layers.Input((height, width, 3), name=FRAME)
-    stages = resnet(normalise(frame, normalisation), depth, stem == "deep", stride_on=stride_on)
+    stages = resnet(normalize(frame, normalisation), depth, stem == "deep", stride_on=stride_on)
     features = joint_pyramid_upsampling(stages.c2, stages.c3, stages.c4, coordinates)
     outputs = {}
     if head == "encnet":

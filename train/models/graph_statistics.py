@@ -1,4 +1,4 @@
-"""What a network costs and sees, counted from the graph of a built Keras model.
+"""Parameters, multiply-adds, strides and receptive fields, counted from the graph of a built Keras model.
 
 Multiply-adds are those of convolutions, dense layers and matrix products for one frame, products with
 padding included. Biases, normalisation (which an export folds away), activations, pooling and resizing
@@ -8,16 +8,20 @@ A layer of a kind that Keras does not have, and that multiplies matrices, offers
 
     multiply_adds(*input_shapes) -> int     for one entry of the batch
 
-with a shape (N, h, w, C) for each of its inputs, as `compute_output_shape` takes them. Layers inside a
-layer are counted by what they are called with. A layer of an unknown kind with weights of two or more
-axes and without that method is an error, never a zero.
+with a shape (N, h, w, C) for each of its inputs, as `compute_output_shape` takes them. A layer of an
+unknown kind with weights of two or more axes and without that method is an error, never a zero; so is a
+layer that holds such layers, unless it is a model.
+
+A graph in ONNX is counted by calibration/onnx_graph/mac_count.py, which cannot serve here: a network would
+have to be exported first, which takes some ten times as long, and training knows nothing of the export.
+Both counts are equal for every architecture (tests/export/from_keras/test_multiply_adds.py).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Callable, Iterable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping
 
 import keras
 from keras import layers
@@ -33,12 +37,12 @@ class OutputStatistics:
     """One output of a network.
 
     Attributes:
-        name: of the output.
+        name: name of the output.
         native_stride: rows of the frame for one row of the output; None where it has no rows.
-        receptive_field_height: pixels of the frame that one position depends on, without branches that
-            look at the whole frame; None where there is no other.
-        receptive_field_width: likewise.
-        sees_whole_frame: such a branch leads to it.
+        receptive_field_height: rows of the frame that one position depends on, without branches that look at
+            the whole frame; None where all branches do.
+        receptive_field_width: columns of that receptive field.
+        sees_whole_frame: True where a branch that looks at the whole frame leads to this output.
     """
 
     name: str
@@ -54,11 +58,11 @@ class GraphStatistics:
 
     Attributes:
         parameters: trainable weights of the network, scales and offsets of BatchNorm among them.
-        convolution_parameters: those of its convolutions and dense layers alone, with their biases.
-        normalisation_statistics: weights that are not trained: means and variances of BatchNorm.
+        convolution_parameters: weights of its convolutions and dense layers alone, with their biases.
+        normalisation_statistics: weights that are not trained, the means and variances of BatchNorm.
         training_only_parameters: trainable weights of heads that only training has.
-        multiply_adds: for one frame.
-        outputs: the logits first.
+        multiply_adds: multiply-adds for one frame.
+        outputs: statistics of each output, the logits first.
     """
 
     parameters: int
@@ -79,7 +83,7 @@ def count_model(
         height: rows of the frame.
         width: columns of the frame.
         class_count: number of classes.
-        options: for its `build`.
+        options: options for the architecture's build function.
 
     Raises:
         SizeError: the architecture cannot take the size.
@@ -96,7 +100,7 @@ def graph_statistics(network: keras.Model, training_model: keras.Model | None = 
     Args:
         network: functional model for inference; its input named "frame", or its only one, is
             (N, height, width, 3). A single output that is not in a dict is taken for the logits.
-        training_model: the model that it is a part of; None if there is no more.
+        training_model: the model that the network is a part of; None if it is the whole model.
 
     Returns:
         The statistics at the size that the model was built for.
@@ -185,86 +189,21 @@ _PRODUCTS: dict[type, Callable[[Any, Shape, Shape], int]] = {
 }
 
 
-# Multiply-adds of a call
-
-
 def _work_of_call(call: Call) -> int:
-    if not isinstance(call.operation, layers.Layer):
+    layer = call.operation
+    if not isinstance(layer, layers.Layer):
         return 0  # elementwise, or receptive_field refuses it
-    if _is_counted_whole(call.operation):
-        return _work(call.operation, [tensor.shape for tensor in call.inputs], call.outputs[0].shape)
-    return _work_inside(call)
-
-
-def _is_counted_whole(layer: layers.Layer) -> bool:
-    """Return whether a layer is known as it is, or has no layers inside."""
-    return type(layer) in _PRODUCTS or hasattr(layer, "multiply_adds") or not _children(layer)
-
-
-def _work(layer: layers.Layer, input_shapes: Sequence[Shape], output_shape: Shape) -> int:
+    shapes = [tensor.shape for tensor in call.inputs]
     if hasattr(layer, "multiply_adds"):
-        return input_shapes[0][0] * layer.multiply_adds(*input_shapes)
+        return shapes[0][0] * layer.multiply_adds(*shapes)
     if type(layer) in _PRODUCTS:
-        return _PRODUCTS[type(layer)](layer, input_shapes[0], output_shape)
-    _refuse_kernels(layer)
-    return 0
-
-
-def _refuse_kernels(layer: layers.Layer) -> None:
-    """Refuse a layer of an unknown kind that has something to multiply matrices with."""
-    inside = _unique(weight for child in _children(layer) for weight in child.weights)
+        return _PRODUCTS[type(layer)](layer, shapes[0], call.outputs[0].shape)
     for weight in layer.weights:
-        if len(weight.shape) > 1 and id(weight) not in inside:
+        if len(weight.shape) > 1:
             kind = type(layer).__name__
             raise SegEdgeError(
                 f"layer '{layer.name}' is of the kind {kind}, has a weight of shape {tuple(weight.shape)}, and "
                 f"nobody knows what that multiplies. Next: a method multiply_adds in {kind}, "
                 "see train/models/graph_statistics.py"
             )
-
-
-def _work_inside(call: Call) -> int:
-    """Return the work of a layer that is made of layers, by listening to how it calls them."""
-    inner_layers, containers = _inside(call.operation)
-    for container in containers:
-        _refuse_kernels(container)
-    heard: list[tuple[layers.Layer, list[Shape], Shape]] = []
-
-    def listening(layer: layers.Layer, run: Callable) -> Callable:
-        def run_and_note(*arguments: Any, **keywords: Any) -> Any:
-            result = run(*arguments, **keywords)
-            heard.append((layer, _shapes((arguments, keywords)), _shapes(result)[0]))
-            return result
-
-        return run_and_note
-
-    for layer in inner_layers:
-        vars(layer)["call"] = listening(layer, layer.call)
-    try:
-        # The layer's own compute_output_spec may know the shape without calling anything.
-        keras.Operation.compute_output_spec(call.operation, *call.arguments, **call.keywords)
-    finally:
-        for layer in inner_layers:
-            del vars(layer)["call"]
-    return sum(_work(*each) for each in heard)
-
-
-def _inside(layer: layers.Layer) -> tuple[list[layers.Layer], list[layers.Layer]]:
-    """Return the layers inside a layer that are counted as they are, and those that only hold others, itself too."""
-    counted, containers, waiting = [], [], [layer]
-    while waiting:
-        each = waiting.pop()
-        if _is_counted_whole(each):
-            counted.append(each)
-        else:
-            containers.append(each)
-            waiting += _children(each)
-    return list({id(each): each for each in counted}.values()), containers
-
-
-def _children(layer: layers.Layer) -> list[layers.Layer]:
-    return list(layer._flatten_layers(include_self=False, recursive=False))
-
-
-def _shapes(arguments: Any) -> list[Shape]:
-    return [tuple(leaf.shape) for leaf in keras.tree.flatten(arguments) if hasattr(leaf, "shape")]
+    return 0

@@ -15,7 +15,7 @@ from edge.contract import CENTRE_HEATMAP, OFFSETS, OutputTensor
 from train.backbones.mobilenet_v3 import mobilenet_v3_large
 from train.backbones.resnet import resnet
 from train.conv_blocks import conv_norm_relu, separable_norm_relu
-from train.models.base import FRAME, LOGITS, ModelSpec, normalise
+from train.models.base import FRAME, LOGITS, ModelSpec, normalize
 from train.models.context import atrous_pyramid
 from train.models.layers import BilinearResize
 from train.options import HALF_PIXEL
@@ -43,12 +43,12 @@ def _decoder(
 
     Args:
         stages: feature maps of the backbone, from the largest to the smallest.
-        low_widths: channels that the others are projected to, from the smallest to the largest.
+        low_widths: channels that the other feature maps are projected to, from the smallest map to the largest.
         width: channels of the fusions.
         rates: dilations of the pyramid.
-        name: in front of the layers' names.
-        coordinates: rule of the resizes.
-        pooling_norm: BatchNorm in the pyramid's image pooling.
+        name: prefix of the names of all layers.
+        coordinates: coordinate rule of the resizes.
+        pooling_norm: True for BatchNorm in the image pooling of the pyramid.
 
     Returns:
         (N, height/4, width/4, `width`).
@@ -101,14 +101,14 @@ def build_panoptic_deeplab(
 
     Args:
         height: rows of the frame, a multiple of 8.
-        width: columns of the frame, likewise.
+        width: columns of the frame, a multiple of 8.
         class_count: number of classes.
         backbone: "resnet50" or "mobilenet_v3_large".
-        output_stride: of the ResNet, 32 or 16.
-        pooling_norm: BatchNorm in the pyramids' image pooling.
-        coordinates: rule of the resizes.
-        stride_on: convolution of a ResNet block that has its stride.
-        normalisation: key in train.models.base.NORMALISATIONS.
+        output_stride: stride of the ResNet's last stage, 32 or 16.
+        pooling_norm: True for BatchNorm in the image pooling of the pyramids.
+        coordinates: coordinate rule of the resizes, "half_pixel" or "align_corners".
+        stride_on: convolution of a ResNet block that has its stride, "3x3" or "1x1".
+        normalisation: key in train.models.base.NORMALIZATIONS.
 
     Returns:
         A model from frames (N, height, width, 3), RGB in 0..255, to a dict at stride 4, float32:
@@ -123,7 +123,7 @@ def build_panoptic_deeplab(
     """
     PANOPTIC_DEEPLAB.check_size(height, width)
     frame = layers.Input((height, width, 3), name=FRAME)
-    normalised = normalise(frame, normalisation)
+    normalised = normalize(frame, normalisation)
     if backbone == "resnet50":
         stages = resnet(normalised, 50, False, output_stride, stride_on)
         rates = RATES[output_stride]

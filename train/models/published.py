@@ -23,11 +23,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class PublishedFigures:
-    """What is known of an architecture with certain options.
+    """Published size and work of an architecture with certain options.
 
     Attributes:
-        parameters: weights that are trained.
-        multiply_adds: for a frame of 1024x2048.
+        parameters: number of trainable weights.
+        multiply_adds: multiply-adds for one frame of 1024x2048.
     """
 
     parameters: Figure
@@ -99,8 +99,8 @@ def published_figures(
     """Return what is published of a network.
 
     Args:
-        model: architecture.
-        options: those that differ from their defaults.
+        model: key in train.models.MODELS.
+        options: options that differ from their defaults.
         height: rows of the frame.
         width: columns of the frame.
         class_count: number of classes.

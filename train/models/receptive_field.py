@@ -1,4 +1,4 @@
-"""How much of the frame one position of a network's output depends on: its theoretical receptive field.
+"""Theoretical receptive field: how much of the frame one position of a network's output depends on.
 
 From the output back to the frame, layer by layer: a window of k positions with stride s and p positions
 of padding in front makes of the positions u to v
@@ -40,12 +40,12 @@ from train.options import ALIGN_CORNERS, HALF_PIXEL
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What one position of an output sees of the frame.
+    """Receptive field of one position of an output.
 
     Attributes:
         height: rows of the frame, without branches that look at all of it; None where there is no other.
-        width: columns, likewise.
-        whole_frame: a branch looks at all of it.
+        width: columns of the frame, without branches that look at all of it; None where there is no other.
+        whole_frame: True where a branch looks at the whole frame.
     """
 
     height: int | None
@@ -55,7 +55,7 @@ class ReceptiveField:
 
 @dataclass(frozen=True)
 class Reach:
-    """Which positions of its input a layer reads along one axis.
+    """The positions of its input that a layer reads along one axis.
 
     For outputs `first` to `last` those from floor((step x first + before) / unit) to
     floor((step x last + behind) / unit).
@@ -73,7 +73,7 @@ class Reach:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the positions of the network's output see of a tensor.
+    """The positions of a tensor that each position of the network's output depends on.
 
     Attributes:
         axes: first and last row, first and last column; None where nothing but the whole frame is seen.
@@ -110,7 +110,7 @@ def receptive_field(run: SymbolicRun, output: Tensor, frame: Tensor) -> Receptiv
     """Follow an output back to the frame.
 
     Args:
-        run: of the network.
+        run: symbolic run of the network.
         output: one of its outputs, (N, h, w, C) or without rows and columns.
         frame: its input (N, height, width, 3).
 

@@ -14,13 +14,13 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """A tensor of a run; two are the same only if they are one."""
+    """A tensor of a symbolic run, compared by identity: two tensors of equal shapes differ."""
 
     spec: keras.KerasTensor
 
     @property
     def shape(self) -> Shape:
-        """Every side, the batch first."""
+        """Return the size of every axis, the batch first."""
         return tuple(self.spec.shape)
 
 
@@ -29,11 +29,11 @@ class Call:
     """One call of a layer, or of an operation of keras.ops.
 
     Attributes:
-        operation: keras.layers.Layer or another node of a functional model.
+        operation: layer (keras.layers.Layer), or another node of a functional model.
         inputs: tensors among the arguments, in their order.
-        outputs: what came out.
+        outputs: tensors that the call returned.
         arguments: positional arguments, with symbolic tensors for tensors.
-        keywords: keyword arguments, likewise.
+        keywords: keyword arguments, with symbolic tensors for tensors.
     """
 
     operation: Any

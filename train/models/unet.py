@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from train import conv_blocks
-from train.models.base import FRAME, LOGITS, ModelSpec, normalise
+from train.models.base import FRAME, LOGITS, ModelSpec, normalize
 
 LEVELS = 5
 DROPOUT_LEVELS = (4, 5)
@@ -68,7 +68,7 @@ def build_unet(
         class_count: number of classes.
         batch_norm: BatchNorm behind each 3x3 convolution.
         base_width: channels at full resolution.
-        normalisation: key in train.models.base.NORMALISATIONS.
+        normalisation: key in train.models.base.NORMALIZATIONS.
 
     Returns:
         A model from frames (N, height, width, 3), RGB in 0..255, to {"logits": (N, height, width,
@@ -82,7 +82,7 @@ def build_unet(
     """
     UNET.check_size(height, width)
     frame = layers.Input((height, width, 3), name=FRAME)
-    features = normalise(frame, normalisation)
+    features = normalize(frame, normalisation)
     skips = []
     for level in range(1, LEVELS + 1):
         features = _conv_pair(features, base_width << (level - 1), level, batch_norm)

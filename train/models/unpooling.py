@@ -1,11 +1,12 @@
-"""Max pooling that remembers where its maxima were, and the unpooling that puts values back there.
+"""Max pooling with pooling indices, and max unpooling by them, as SegNet has them.
 
-TensorRT has no pooling indices. Here the four phases of a 2x2 window (its upper left, upper right,
-lower left and lower right pixels) are four tensors; comparisons tell which of them holds the first
-maximum, and unpooling multiplies by those four masks and interleaves the products. Slices,
-comparisons, Concat and Reshape are all that it takes. The result equals
-tf.nn.max_pool_with_argmax and a scatter to its indices, ties included: of equal values the first in
-the order of rows wins, and behind a ReLU windows of four zeros are common.
+TensorRT has no operator that gives pooling indices. Here the four phases of a 2x2 window (its upper
+left, upper right, lower left and lower right pixels) are four tensors. Comparisons tell which of them
+holds the first maximum; the pooling indices are four masks of 0 and 1, one for each phase. Unpooling
+multiplies by those masks and interleaves the products. Slices, comparisons, Concat and Reshape are all
+that it takes. The result equals tf.nn.max_pool_with_argmax and a scatter to its indices, ties
+included: of equal values the first in the order of rows wins, and behind a ReLU windows of four zeros
+are common.
 
 The masks follow from comparisons among the phases alone, never from "phase equals maximum": each
 window has exactly one mask set whatever the precision that the maximum itself is computed in.
@@ -20,12 +21,12 @@ import keras
 from keras import layers, ops
 
 PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
-"""(row, column) within the 2x2 window, in the order in which ties are decided."""
+"""Position (row, column) of each phase within the 2x2 window, in the order in which ties are decided."""
 
 
 @keras.saving.register_keras_serializable("segedge")
-class PhaseMaxPooling(layers.Layer):
-    """Max pooling over 2x2 windows, and the place of the first maximum of each.
+class MaxPoolingWithIndices(layers.Layer):
+    """Max pooling over 2x2 windows that also returns pooling indices, as masks.
 
     An odd last row or column belongs to no window, as in PyTorch's and Keras' pooling.
     """
@@ -33,7 +34,10 @@ class PhaseMaxPooling(layers.Layer):
     receptive_field = ((2, 2), (2, 2))
 
     def call(self, features):
-        """Map (N, h, w, C) to the maxima (N, h//2, w//2, C), and four masks (N, C, h//2, w//2) of 0 and 1."""
+        """Map (N, h, w, C) to the maxima (N, h//2, w//2, C) and four masks (N, C, h//2, w//2) of 0 and 1.
+
+        The masks are the pooling indices: one for each of PHASES, in that order, and 1 where it holds the maximum.
+        """
         channels_first = ops.transpose(features, (0, 3, 1, 2))
         height, width = (size // 2 * 2 for size in channels_first.shape[2:])
         first, second, third, fourth = (channels_first[:, :, row:height:2, column:width:2] for row, column in PHASES)
@@ -41,14 +45,14 @@ class PhaseMaxPooling(layers.Layer):
         in_upper = ops.greater_equal(upper, lower)
         left_of_upper, left_of_lower = ops.greater_equal(first, second), ops.greater_equal(third, fourth)
         in_lower = ops.logical_not(in_upper)
-        places = (
+        masks = (
             ops.logical_and(in_upper, left_of_upper),
             ops.logical_and(in_upper, ops.logical_not(left_of_upper)),
             ops.logical_and(in_lower, left_of_lower),
             ops.logical_and(in_lower, ops.logical_not(left_of_lower)),
         )
         maxima = ops.transpose(ops.maximum(upper, lower), (0, 2, 3, 1))
-        return (maxima, *(ops.cast(place, features.dtype) for place in places))
+        return (maxima, *(ops.cast(mask, features.dtype) for mask in masks))
 
     def compute_output_shape(self, input_shape):
         """Return the shapes of maxima and masks."""
@@ -58,12 +62,12 @@ class PhaseMaxPooling(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("segedge")
-class PhaseUnpooling(layers.Layer):
-    """Put each value where its window had its first maximum, and zeros around it.
+class MaxUnpooling(layers.Layer):
+    """Max unpooling: put each value where the pooling found the maximum of its window, and zeros around it.
 
     Args:
         height: output rows, 2 h or 2 h + 1; the odd row is zero.
-        width: output columns, likewise.
+        width: output columns, 2 w or 2 w + 1; the odd column is zero.
     """
 
     receptive_field = ((1, 1), (0.5, 0.5))
@@ -73,7 +77,10 @@ class PhaseUnpooling(layers.Layer):
         self.height, self.width = height, width
 
     def call(self, features, *masks):
-        """Map (N, h, w, C) and four masks (M, C, h, w), M being N or 1, to (N, height, width, C)."""
+        """Map (N, h, w, C) and the four masks of MaxPoolingWithIndices to (N, height, width, C).
+
+        The masks have the shape (M, C, h, w), with M being N, or 1 where all frames share them.
+        """
         channels_first = ops.transpose(features, (0, 3, 1, 2))
         _, channels, height, width = channels_first.shape
         phases = [channels_first * mask for mask in masks]

@@ -9,14 +9,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from calibration.images.coverage import ImageFacts, choose_images, light_of, spread_evenly
+from calibration.images.coverage import ImageStatistics, brightness_bins, choose_images, spread_evenly
 
 PIXELS = 1000
 
 
 def image(name, group="a", luma=100, **pixels):
     classes = tuple(pixels.get(key, 0) for key in ("road", "car", "train")) if pixels else None
-    return ImageFacts(name, group, luma, classes, PIXELS if pixels else 0)
+    return ImageStatistics(name, group, luma, classes, PIXELS if pixels else 0)
 
 
 def random_split(seed, count=120, classes=7, groups=4):
@@ -28,7 +28,7 @@ def random_split(seed, count=120, classes=7, groups=4):
         shares[rng.random(classes) < np.linspace(0.0, 0.9, classes)] = 0.0
         pixels = tuple(int(value) for value in shares * PIXELS)
         group = f"city{index * groups // count}"
-        facts.append(ImageFacts(f"{index:05d}", group, int(rng.integers(40, 160)), pixels, PIXELS))
+        facts.append(ImageStatistics(f"{index:05d}", group, int(rng.integers(40, 160)), pixels, PIXELS))
     return facts
 
 
@@ -50,7 +50,7 @@ def score(facts, indices):
         stretches.append((one.name, (one.group, places[one.group] * parts_of_group // sizes[one.group])))
         places[one.group] += 1
     stretch_of = dict(stretches)
-    for keys in ([one.group for one in facts], [stretch_of[one.name] for one in facts], light_of(facts)):
+    for keys in ([one.group for one in facts], [stretch_of[one.name] for one in facts], brightness_bins(facts)):
         counts, bins = Counter(keys[index] for index in indices), len(set(keys))
         parts.append(np.mean([math.log(1 + bins * counts[key]) for key in set(keys)]))
     return sum(parts)
@@ -95,7 +95,7 @@ def test_every_group_and_light_is_covered_without_label_maps():
     ]
     chosen = choose_images(facts, 9)
     assert set(Counter(facts[index].group for index in chosen)) == set(sizes)
-    lights = light_of(facts)
+    lights = brightness_bins(facts)
     counts = Counter(lights[index] for index in chosen)
     assert set(counts) == {"dark", "middle", "bright"}
     assert min(counts.values()) >= 2
@@ -115,7 +115,7 @@ def test_images_without_label_maps_count_beside_those_with():
 
 
 def test_labels_that_are_all_ignored_are_no_reason_to_fail():
-    facts = [ImageFacts(f"{index}", "a", 10 * index, (0, 0), PIXELS) for index in range(5)]
+    facts = [ImageStatistics(f"{index}", "a", 10 * index, (0, 0), PIXELS) for index in range(5)]
     assert len(choose_images(facts, 3)) == 3
 
 
@@ -159,12 +159,12 @@ def test_choice_has_as_many_different_images_as_wanted_and_there(size, count, ex
 
 def test_light_is_the_third_of_the_split():
     facts = [image(f"{luma}", luma=luma) for luma in (90, 10, 50, 20, 60, 80)]
-    assert light_of(facts) == ["bright", "dark", "middle", "dark", "middle", "bright"]
+    assert brightness_bins(facts) == ["bright", "dark", "middle", "dark", "middle", "bright"]
 
 
 def test_equally_bright_images_share_a_light():
-    assert light_of([image(f"{index}", luma=7) for index in range(4)]) == ["middle"] * 4
-    assert light_of([image(f"{index}", luma=luma) for index, luma in enumerate((1, 1, 1, 5))])[3] == "bright"
+    assert brightness_bins([image(f"{index}", luma=7) for index in range(4)]) == ["middle"] * 4
+    assert brightness_bins([image(f"{index}", luma=luma) for index, luma in enumerate((1, 1, 1, 5))])[3] == "bright"
 
 
 def test_even_spread_gives_each_group_as_many():

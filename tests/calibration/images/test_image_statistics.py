@@ -1,4 +1,4 @@
-"""What the choice of images knows: pixels of each class, light and place, read from a split on disk."""
+"""Statistics of images that a split on disk holds: pixels of each class, luma and group."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from calibration.images import image_statistics as image_facts
-from calibration.images.coverage import ImageFacts
-from calibration.images.image_statistics import read_facts
+from calibration.images import image_statistics
+from calibration.images.coverage import ImageStatistics
+from calibration.images.image_statistics import read_image_statistics
 from edge.datasets import Dataset, Sample, open_dataset
 from edge.errors import DatasetError, ImageError
 from edge.imaging import write_image
@@ -29,55 +29,55 @@ def camvid(tmp_path):
     return root
 
 
-def test_facts_are_what_pictures_and_label_maps_hold(camvid):
-    facts = read_facts(open_dataset("camvid", camvid, "train", labelled=False))
+def test_statistics_are_what_pictures_and_label_maps_hold(camvid):
+    read = read_image_statistics(open_dataset("camvid", camvid, "train", labelled=False))
     road = (0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0)
-    assert facts == [
-        ImageFacts("s1_0", "s1", 80, tuple(5 * one for one in road), 24),
-        ImageFacts("s1_1", "s1", 117, tuple(24 * one for one in road), 24),  # 0.587 * 200, by ITU-R BT.601
-        ImageFacts("s2_0", "s2", 0),
+    assert read == [
+        ImageStatistics("s1_0", "s1", 80, tuple(5 * one for one in road), 24),
+        ImageStatistics("s1_1", "s1", 117, tuple(24 * one for one in road), 24),  # 0.587 * 200, by ITU-R BT.601
+        ImageStatistics("s2_0", "s2", 0),
     ]
 
 
 def test_some_images_alone_are_read_in_the_wanted_order(camvid):
     (camvid / "train" / "s1_1.png").write_bytes(b"damaged")
-    facts = read_facts(open_dataset("camvid", camvid, "train", labelled=False), [2, 0])
-    assert [one.name for one in facts] == ["s2_0", "s1_0"]
+    read = read_image_statistics(open_dataset("camvid", camvid, "train", labelled=False), [2, 0])
+    assert [one.name for one in read] == ["s2_0", "s1_0"]
 
 
 def test_progress_shows_the_time_left_unless_it_is_not_wanted(camvid, capsys):
     dataset = open_dataset("camvid", camvid, "train", labelled=False)
-    read_facts(dataset, show_progress=False)
+    read_image_statistics(dataset, show_progress=False)
     assert capsys.readouterr() == ("", "")
-    read_facts(dataset)
+    read_image_statistics(dataset)
     assert "3/3 image" in capsys.readouterr().err
 
 
 def test_damaged_picture_is_named(camvid):
     (camvid / "train" / "s1_1.png").write_bytes(b"damaged")
     with pytest.raises(ImageError, match=r"s1_1\.png cannot be decoded"):
-        read_facts(open_dataset("camvid", camvid, "train", labelled=False))
+        read_image_statistics(open_dataset("camvid", camvid, "train", labelled=False))
 
 
 def test_label_map_of_another_dataset_is_named(camvid):
     write_image(camvid / "trainannot" / "s1_1.png", np.full((4, 6), 33, np.uint8))
     with pytest.raises(DatasetError, match=r"s1_1\.png has unknown ids \[33\]"):
-        read_facts(open_dataset("camvid", camvid, "train", labelled=False))
+        read_image_statistics(open_dataset("camvid", camvid, "train", labelled=False))
 
 
 def test_nobody_waits_for_the_other_images_after_an_error(tmp_path, monkeypatch):
     read = []
 
-    def facts_of(dataset, index):
+    def statistics_of(dataset, index):
         if index == 0:
             raise ImageError("damaged")
         read.append(index)
         time.sleep(0.02)
 
     samples = tuple(Sample(f"{index}", "a", tmp_path / f"{index}.png", None) for index in range(200))
-    monkeypatch.setattr(image_facts, "_facts_of", facts_of)
-    monkeypatch.setattr(image_facts, "MOST_THREADS", 1)
+    monkeypatch.setattr(image_statistics, "_image_statistics", statistics_of)
+    monkeypatch.setattr(image_statistics, "MOST_THREADS", 1)
     with pytest.raises(ImageError, match="damaged"):
-        read_facts(Dataset("camvid", "train", tmp_path, CAMVID, samples))
+        read_image_statistics(Dataset("camvid", "train", tmp_path, CAMVID, samples))
     # All others would take 4 s; the few that were begun before the error was seen are done.
     assert len(read) < 100

@@ -6,8 +6,14 @@ import dataclasses
 
 import pytest
 
-from calibration.images.coverage import ImageFacts
-from calibration.images.manifest import CalibrationManifest, ClassCover, class_covers, manifest_note, manifest_warnings
+from calibration.images.coverage import ImageStatistics
+from calibration.images.manifest import (
+    CalibrationManifest,
+    ClassCoverage,
+    class_coverage,
+    manifest_note,
+    manifest_warnings,
+)
 from edge.errors import ContractError
 from edge.records import read_record, write_record
 
@@ -21,7 +27,7 @@ def manifest():
         method="by hand",
         names=("a", "b", "c", "d"),
         sha256=("1" * 64, "2" * 64, "3" * 64, "4" * 64),
-        classes={"road": ClassCover(4, 0.5, 9), "car": ClassCover(2, 0.1, 5), "train": ClassCover(1, 0.01, 1)},
+        classes={"road": ClassCoverage(4, 0.5, 9), "car": ClassCoverage(2, 0.1, 5), "train": ClassCoverage(1, 0.01, 1)},
         groups={"a": 4},
         lights={"dark": 4},
     )
@@ -30,7 +36,7 @@ def manifest():
 def with_images(manifest, **images):
     """Return the manifest with other numbers of images per class, of 5 each in the split."""
     return dataclasses.replace(
-        manifest, classes={name: ClassCover(count, 0.1 if count else 0.0, 5) for name, count in images.items()}
+        manifest, classes={name: ClassCoverage(count, 0.1 if count else 0.0, 5) for name, count in images.items()}
     )
 
 
@@ -60,19 +66,23 @@ def test_digest_does_not_follow_what_is_said_of_the_images(manifest):
 
 def test_cover_counts_images_and_pixels_of_each_class():
     split = [
-        ImageFacts("a", "s", 1, (60, 20, 0), 100),
-        ImageFacts("b", "s", 1, (90, 0, 0), 100),
-        ImageFacts("c", "s", 1, (0, 0, 7), 100),
-        ImageFacts("d", "s", 1),
+        ImageStatistics("a", "s", 1, (60, 20, 0), 100),
+        ImageStatistics("b", "s", 1, (90, 0, 0), 100),
+        ImageStatistics("c", "s", 1, (0, 0, 7), 100),
+        ImageStatistics("d", "s", 1),
     ]
-    covers = class_covers(("road", "car", "train"), [split[0], split[1], split[3]], split)
-    assert covers == {"road": ClassCover(2, 0.75, 2), "car": ClassCover(1, 0.1, 1), "train": ClassCover(0, 0.0, 1)}
-    unseen = class_covers(("road", "car", "train"), split[:1], None)
-    assert unseen["road"] == ClassCover(1, 0.6, None)
+    covers = class_coverage(("road", "car", "train"), [split[0], split[1], split[3]], split)
+    assert covers == {
+        "road": ClassCoverage(2, 0.75, 2),
+        "car": ClassCoverage(1, 0.1, 1),
+        "train": ClassCoverage(0, 0.0, 1),
+    }
+    unseen = class_coverage(("road", "car", "train"), split[:1], None)
+    assert unseen["road"] == ClassCoverage(1, 0.6, None)
 
 
 def test_cover_without_label_maps_is_unmeasured_not_zero():
-    assert class_covers(("road",), [ImageFacts("a", "s", 1)], None) == {"road": ClassCover(None, None, None)}
+    assert class_coverage(("road",), [ImageStatistics("a", "s", 1)], None) == {"road": ClassCoverage(None, None, None)}
 
 
 def test_good_set_has_no_warning(manifest):
@@ -85,7 +95,7 @@ def test_classes_that_no_image_shows_are_named(manifest):
 
 
 def test_class_that_the_split_lacks_is_told_from_one_that_was_missed(manifest):
-    classes = {**manifest.classes, "car": ClassCover(0, 0.0, 5), "bus": ClassCover(0, 0.0, 0)}
+    classes = {**manifest.classes, "car": ClassCoverage(0, 0.0, 5), "bus": ClassCoverage(0, 0.0, 0)}
     assert manifest_warnings(dataclasses.replace(manifest, classes=classes)) == (
         "no calibration image shows car, although some of the split do. Next: take more images",
         "no calibration image shows bus, and none of the split does",
@@ -93,7 +103,7 @@ def test_class_that_the_split_lacks_is_told_from_one_that_was_missed(manifest):
 
 
 def test_missing_class_of_a_split_that_nobody_looked_at_is_named_alone(manifest):
-    classes = {**manifest.classes, "train": ClassCover(0, 0.0, None)}
+    classes = {**manifest.classes, "train": ClassCoverage(0, 0.0, None)}
     (sentence,) = manifest_warnings(dataclasses.replace(manifest, classes=classes))
     assert sentence == "no calibration image shows train"
 
@@ -117,7 +127,7 @@ def test_fewer_images_than_classes_are_warned_of(manifest, count, words):
 
 
 def test_split_without_label_maps_is_said_to_be_so(manifest):
-    bare = dataclasses.replace(manifest, classes={name: ClassCover() for name in manifest.classes})
+    bare = dataclasses.replace(manifest, classes={name: ClassCoverage() for name in manifest.classes})
     (sentence,) = manifest_warnings(bare)
     assert "camvid train has no label maps" in sentence
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calibration.images import selection
-from calibration.images.manifest import HELD_OUT, CalibrationManifest, ClassCover
+from calibration.images.manifest import HELD_OUT, CalibrationManifest, ClassCoverage
 from calibration.images.selection import SYNTHETIC_SEED, calibration_frames, read_manifest_frames
 from calibration.select_images import main
 from edge.artifacts import sha256_file
@@ -52,12 +52,12 @@ def count_looks(monkeypatch):
     """Return a list that grows by one with every look at a split."""
     looks = []
 
-    def read_facts(*arguments, **options):
+    def read_image_statistics(*arguments, **options):
         looks.append(arguments)
         return original(*arguments, **options)
 
-    original = selection.read_facts
-    monkeypatch.setattr(selection, "read_facts", read_facts)
+    original = selection.read_image_statistics
+    monkeypatch.setattr(selection, "read_image_statistics", read_image_statistics)
     return looks
 
 
@@ -74,15 +74,15 @@ def test_few_images_show_every_class_sequence_and_light(camvid):
     assert "b_2" in manifest.names
     assert manifest.groups == {"a": 1, "b": 1}
     assert sum(count > 0 for count in manifest.lights.values()) == 2
-    assert manifest.classes["car"] == ClassCover(1, 1 / 128, 1)
+    assert manifest.classes["car"] == ClassCoverage(1, 1 / 128, 1)
     assert manifest.classes["road"].images_in_split == 8
-    assert manifest.classes["bicyclist"] == ClassCover(0, 0.0, 0)
+    assert manifest.classes["bicyclist"] == ClassCoverage(0, 0.0, 0)
 
 
 def test_images_without_label_maps_are_chosen_by_place_and_light(without_labels):
     manifest = calibration_frames("camvid", without_labels, 2, 8, 8)[1]
     assert manifest.groups == {"a": 1, "b": 1}
-    assert manifest.classes == {name: ClassCover() for name in CAMVID.class_names}
+    assert manifest.classes == {name: ClassCoverage() for name in CAMVID.class_names}
 
 
 def test_even_spread_looks_at_the_chosen_images_alone(camvid):

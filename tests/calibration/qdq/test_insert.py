@@ -229,7 +229,7 @@ def add_graph(first, second):
     model = drawing.make_model(nodes, constants, {"x": (shape, FLOAT)}, {"y": (shape, FLOAT)})
     generator = np.random.default_rng(0)
     ranges = drawing.ranges_of(model, [{"x": generator.normal(0, 1, shape).astype(np.float32)}])
-    tensors = {**ranges.tensors, "x": drawing.TensorRange(-3.0, 3.0, dict.fromkeys(drawing.METHODS, 3.0))}
+    tensors = {**ranges.tensors, "x": drawing.TensorRange(-3.0, 3.0, dict.fromkeys(drawing.CALIBRATION_METHODS, 3.0))}
     return model, dataclasses.replace(ranges, tensors=tensors)
 
 
@@ -368,7 +368,7 @@ def read_by(reader, first="Conv", output=None):
     model = drawing.make_model(nodes, constants, {"x": (shape, FLOAT)}, outputs)
     inputs = [{"x": generator.normal(0, 1, shape).astype(np.float32)} for _ in range(3)]
     ranges = drawing.ranges_of(model, inputs)
-    tensors = {**ranges.tensors, "x": drawing.TensorRange(-4.0, 4.0, dict.fromkeys(drawing.METHODS, 4.0))}
+    tensors = {**ranges.tensors, "x": drawing.TensorRange(-4.0, 4.0, dict.fromkeys(drawing.CALIBRATION_METHODS, 4.0))}
     return model, dataclasses.replace(ranges, tensors=tensors), inputs
 
 

@@ -29,7 +29,8 @@ def weights(out=4, channels=4, size=1):
 def ranges(**thresholds):
     """Return Ranges of tensors, by the largest magnitude of each, the same for every method."""
     tensors = {
-        name: TensorRange(0.0, value, dict.fromkeys(drawing.METHODS, value)) for name, value in thresholds.items()
+        name: TensorRange(0.0, value, dict.fromkeys(drawing.CALIBRATION_METHODS, value))
+        for name, value in thresholds.items()
     }
     return Ranges("0" * 64, "1" * 64, 1, "test frames", "none", "2" * 64, tensors)
 

@@ -18,7 +18,7 @@ from onnx import TensorProto
 import calibration.ranges.collector as collect_module
 from calibration.ranges.collector import activation_tensors, collect_ranges
 from calibration.ranges.record import PREPROCESSING, range_warnings, ranges_code
-from calibration.ranges.thresholds import METHODS
+from calibration.ranges.thresholds import CALIBRATION_METHODS
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract
 from edge.errors import GraphError, InputError
 from edge.frames import FolderFrames, FrameSet
@@ -203,7 +203,7 @@ def test_ranges_are_those_of_the_activations(artifact):
         assert seen.minimum == pytest.approx(expected.tensors[name].minimum, rel=1e-4, abs=1e-5), name
         assert seen.maximum == pytest.approx(expected.tensors[name].maximum, rel=1e-4, abs=1e-5), name
         assert seen.thresholds["min-max"] == max(abs(seen.minimum), abs(seen.maximum))
-        assert set(seen.thresholds) == set(METHODS)
+        assert set(seen.thresholds) == set(CALIBRATION_METHODS)
 
 
 def test_channels_are_those_of_the_activations_that_weighted_layers_read(artifact):
@@ -298,7 +298,9 @@ def test_constant_activation_is_warned_of_and_has_a_usable_range(tmp_path):
     warnings = [warning for warning in range_warnings(ranges) if "tensor deep_relu" in warning]
     assert len(warnings) == 1
     assert "is 0.75 everywhere in all 4 images" in warnings[0]
-    assert [ranges.threshold("deep_relu", method) for method in METHODS] == [0.75] * len(METHODS)
+    assert [ranges.threshold("deep_relu", method) for method in CALIBRATION_METHODS] == [0.75] * len(
+        CALIBRATION_METHODS
+    )
 
 
 def test_dead_channels_are_warned_of(tmp_path):

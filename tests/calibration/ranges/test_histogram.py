@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.ranges.histogram import BINS, ChannelFigures, RangeHistogram, TensorCounter
+from calibration.ranges.histogram import BINS, ChannelStatistics, RangeHistogram, TensorCounter
 from edge.errors import InputError
 
 GENERATOR = np.random.default_rng(5)
@@ -142,7 +142,7 @@ PLANES = GENERATOR.normal(0.5, 2, (3, 2, 5, 40, 30)).astype(np.float32)  # image
 
 
 def test_channels_have_their_largest_magnitude_and_mean():
-    figures = ChannelFigures(5)
+    figures = ChannelStatistics(5)
     for values in PLANES:
         figures.update(values, RangeHistogram(), "features")
     by_channel = PLANES.astype(np.float64).transpose(2, 0, 1, 3, 4).reshape(5, -1)

@@ -21,7 +21,7 @@ from calibration.ranges.record import (
     read_ranges,
     why_not_current,
 )
-from calibration.ranges.thresholds import METHODS
+from calibration.ranges.thresholds import CALIBRATION_METHODS
 from edge.artifacts import sha256_file
 from edge.errors import ContractError, InputError
 from edge.records import read_record, write_record
@@ -54,7 +54,7 @@ def test_threshold_is_that_of_the_method(method, threshold):
 
 
 def test_every_method_is_accepted():
-    assert set(THRESHOLDS) == set(METHODS)
+    assert set(THRESHOLDS) == set(CALIBRATION_METHODS)
 
 
 def test_tensor_that_is_always_zero_gets_a_usable_threshold():
@@ -179,7 +179,7 @@ def test_constant_tensor_is_warned_of_and_has_a_usable_range():
         "tensor gate is 0.5 everywhere in all 3 images",
         "tensor dead/Relu is 0 everywhere in all 3 images",
     ]
-    assert all(ranges.threshold(name, method) > 0 for name in ranges.tensors for method in METHODS)
+    assert all(ranges.threshold(name, method) > 0 for name in ranges.tensors for method in CALIBRATION_METHODS)
 
 
 def test_dead_channels_are_counted_in_a_warning():

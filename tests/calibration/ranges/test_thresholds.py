@@ -7,8 +7,8 @@ import pytest
 
 from calibration.ranges.histogram import BINS, RangeHistogram
 from calibration.ranges.thresholds import (
+    CALIBRATION_METHODS,
     LEVELS,
-    METHODS,
     STEPS,
     clipped_divergences,
     entropy,
@@ -141,18 +141,18 @@ def test_mse_keeps_an_outlier_whose_clipping_would_cost_more_than_all_rounding()
     assert mse(histogram_of(values)) == 1000.0
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(CALIBRATION_METHODS))
 @pytest.mark.parametrize("value", [0.3, -0.3, 1.0, -64.0, 1e-20])
 def test_constant_tensor_has_its_value_as_threshold(method, value):
     values = np.full(1000, value, np.float32)
-    assert METHODS[method](histogram_of(values)) == abs(np.float32(value))
+    assert CALIBRATION_METHODS[method](histogram_of(values)) == abs(np.float32(value))
 
 
 @pytest.mark.parametrize("method", ["entropy", "mse"])
 def test_many_values_on_the_edge_of_a_bin_are_not_overlooked(method):
     # A saturated sigmoid: a quarter of all values is exactly 1, which is a power of two.
     values = np.minimum(GENERATOR.uniform(0, 1.33, 200_000), 1).astype(np.float32)
-    assert METHODS[method](histogram_of(values)) == 1.0
+    assert CALIBRATION_METHODS[method](histogram_of(values)) == 1.0
 
 
 def test_entropy_of_few_distinct_values_keeps_them_all():
@@ -161,19 +161,21 @@ def test_entropy_of_few_distinct_values_keeps_them_all():
     assert entropy(histogram_of(values)) == 0.5
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(CALIBRATION_METHODS))
 def test_tensor_of_zeros_has_threshold_zero(method):
-    assert METHODS[method](histogram_of(np.zeros(1000, np.float32))) == 0.0
+    assert CALIBRATION_METHODS[method](histogram_of(np.zeros(1000, np.float32))) == 0.0
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(CALIBRATION_METHODS))
 @pytest.mark.parametrize("values", [HEAVY_TAILED, UNIFORM, BEHIND_RELU])
 def test_threshold_is_within_what_was_seen(method, values):
-    threshold = METHODS[method](histogram_of(values))
+    threshold = CALIBRATION_METHODS[method](histogram_of(values))
     assert 0 < threshold <= np.abs(values).max()
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(CALIBRATION_METHODS))
 def test_zeros_behind_a_relu_do_not_move_the_threshold(method):
     many_zeros = np.concatenate([BEHIND_RELU, np.zeros(1_000_000, np.float32)])
-    assert METHODS[method](histogram_of(many_zeros)) == METHODS[method](histogram_of(BEHIND_RELU))
+    assert CALIBRATION_METHODS[method](histogram_of(many_zeros)) == CALIBRATION_METHODS[method](
+        histogram_of(BEHIND_RELU)
+    )

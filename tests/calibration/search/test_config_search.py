@@ -1,4 +1,4 @@
-"""The search for a recipe within the budget: cheap cures first, then as few layers in float as it takes."""
+"""The search for a config within the budget: cheap cures first, then as few layers in float as it takes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Case:
         balanced, pairs = equalize_cross_layer(self.model, self.ranges)
         return (balanced, drawing.ranges_of(balanced, CALIBRATION)) if pairs else None
 
-    def search(self, budget, recipe=PLAIN, key="key", seconds=1e9, measure_layers=False, equalised=True):
+    def search(self, budget, config=PLAIN, key="key", seconds=1e9, measure_layers=False, equalised=True):
         for kept in (self.evaluated, self.measured, self.lines):
             kept.clear()
         balanced = self.balanced if equalised else lambda: None
@@ -82,19 +82,19 @@ class Case:
             self.evaluated.append(what)
             return evaluate(accuracy, runner, what, indices)
 
-        def noted_measure(meter, recipe, node, others):
+        def noted_measure(meter, config, node, others):
             self.measured.append(node)
-            return measure(meter, recipe, node, others)
+            return measure(meter, config, node, others)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(AccuracySet, "evaluate", noted_evaluate)
             patch.setattr(SensitivityMeter, "measure", noted_measure)
-            return made.run(recipe, measure_layers)
+            return made.run(config, measure_layers)
 
-    def agreement(self, recipe):
-        """Return what a recipe keeps of the labels, worked out without any search."""
-        assert not recipe.equalised
-        data = quantize(self.model, self.ranges, recipe, self.form).data
+    def agreement(self, config):
+        """Return what a config keeps of the labels, worked out without any search."""
+        assert not config.equalised
+        data = quantize(self.model, self.ranges, config, self.form).data
         return self.accuracy.evaluate(graph_runner(data, self.contract, exact=True), "").agreement
 
 
@@ -106,10 +106,10 @@ def form(request):
 # Within the budget
 
 
-def test_plain_recipe_within_the_budget_ends_the_search_at_once(tmp_path, form):
+def test_plain_config_within_the_budget_ends_the_search_at_once(tmp_path, form):
     case = Case(tmp_path, form, ratio=1.0)
     outcome = case.search(LABELS)
-    assert (outcome.recipe, outcome.is_met, outcome.is_out_of_time) == (PLAIN, True, False)
+    assert (outcome.config, outcome.is_met, outcome.is_out_of_time) == (PLAIN, True, False)
     assert [step.what for step in outcome.steps] == ["plain"]
     assert outcome.quantized.int8_mac_share == 1.0
     assert outcome.labels.agreement == case.agreement(PLAIN) == outcome.steps[0].label_agreement
@@ -120,7 +120,7 @@ def test_plain_recipe_within_the_budget_ends_the_search_at_once(tmp_path, form):
 def test_without_a_budget_one_evaluation_gives_the_figures(tmp_path):
     case = Case(tmp_path, "tensorrt")
     outcome = case.search(NONE)
-    assert (case.evaluated, outcome.recipe, outcome.is_met) == (["plain"], PLAIN, True)
+    assert (case.evaluated, outcome.config, outcome.is_met) == (["plain"], PLAIN, True)
     assert outcome.labels.agreement < 0.6
 
 
@@ -128,7 +128,7 @@ def test_layers_are_measured_when_asked_although_the_budget_holds(tmp_path):
     case = Case(tmp_path, "tensorrt", ratio=1.0)
     outcome = case.search(LABELS, seconds=0, measure_layers=True)
     assert {"stem", "wide", "narrow", "side", "logits"} <= set(outcome.sensitivities)
-    assert outcome.is_met and outcome.recipe == PLAIN
+    assert outcome.is_met and outcome.config == PLAIN
     assert case.measured == list(outcome.sensitivities)
 
 
@@ -149,7 +149,7 @@ def test_cures_are_tried_before_any_layer_goes_to_float(tmp_path, form):
     case = Case(tmp_path, form, readers=1)
     outcome = case.search(LABELS)
     assert outcome.is_met and outcome.labels.agreement >= 0.97 > case.agreement(PLAIN)
-    assert (outcome.recipe.equalised, outcome.recipe.float_layers) == (True, {})
+    assert (outcome.config.equalised, outcome.config.float_layers) == (True, {})
     assert outcome.quantized.int8_mac_share == 1.0
     assert [step.what for step in outcome.steps] == [
         "plain",
@@ -169,18 +169,18 @@ def test_cure_that_does_not_help_is_left_out_of_what_follows(tmp_path):
     outcome = case.search(LABELS)
     tried = {step.what: step.label_agreement for step in outcome.steps}
     before = max(tried[name] for name in ("plain", "percentile ranges", "entropy ranges", "mse ranges"))
-    assert (outcome.recipe.weight_method == "mse") == (tried["clipped weights"] > before)
+    assert (outcome.config.weight_method == "mse") == (tried["clipped weights"] > before)
     before = max(before, tried["clipped weights"])
-    assert outcome.recipe.bias_correction == (tried["corrected biases"] > before)
+    assert outcome.config.bias_correction == (tried["corrected biases"] > before)
     before = max(before, tried["corrected biases"])
-    assert outcome.recipe.equalised == (tried["equalised channels"] > before)
+    assert outcome.config.equalised == (tried["equalised channels"] > before)
 
 
 def test_channels_that_nobody_can_equalise_are_said(tmp_path):
     case = Case(tmp_path, "tensorrt")
     outcome = case.search(LABELS, equalised=False)
     assert "equalised channels: there are none to balance" in case.lines
-    assert outcome.is_met and not outcome.recipe.equalised
+    assert outcome.is_met and not outcome.config.equalised
 
 
 def test_tensors_get_the_method_that_suits_each(tmp_path):
@@ -192,9 +192,9 @@ def test_tensors_get_the_method_that_suits_each(tmp_path):
         tensors[name] = dataclasses.replace(tensors[name], thresholds=thresholds)
     case.ranges = dataclasses.replace(case.ranges, tensors=tensors)
     outcome = case.search(LABELS, equalised=False)
-    assert outcome.is_met and outcome.recipe.float_layers == {}
-    assert outcome.recipe.method_of("joined") == "mse"
-    assert outcome.recipe.method_of("wide_relu") == "entropy"
+    assert outcome.is_met and outcome.config.float_layers == {}
+    assert outcome.config.method_of("joined") == "mse"
+    assert outcome.config.method_of("wide_relu") == "entropy"
     assert outcome.steps[-1].what.startswith("another method for")
 
 
@@ -204,12 +204,12 @@ def test_tensors_get_the_method_that_suits_each(tmp_path):
 def test_as_few_layers_go_back_to_float_as_the_budget_needs(tmp_path, form):
     case = Case(tmp_path, form)
     outcome = case.search(LABELS, equalised=False)
-    recipe = outcome.recipe
-    assert outcome.is_met and set(recipe.float_layers) == {"narrow", "side"}
-    assert case.agreement(recipe) == outcome.labels.agreement >= 0.97
-    for name in recipe.float_layers:
-        fewer = {other: reason for other, reason in recipe.float_layers.items() if other != name}
-        assert case.agreement(dataclasses.replace(recipe, float_layers=fewer)) < 0.97
+    config = outcome.config
+    assert outcome.is_met and set(config.float_layers) == {"narrow", "side"}
+    assert case.agreement(config) == outcome.labels.agreement >= 0.97
+    for name in config.float_layers:
+        fewer = {other: reason for other, reason in config.float_layers.items() if other != name}
+        assert case.agreement(dataclasses.replace(config, float_layers=fewer)) < 0.97
     precisions = {layer.name: layer.precision for layer in outcome.quantized.layers}
     assert precisions == {"stem": "int8", "wide": "int8", "narrow": "float", "side": "float", "logits": "int8"}
     reasons = {layer.name: layer.reason for layer in outcome.quantized.layers if layer.reason}
@@ -224,23 +224,23 @@ def test_as_few_layers_go_back_to_float_as_the_budget_needs(tmp_path, form):
 def test_layer_that_turns_out_not_to_be_needed_is_taken_back(tmp_path, monkeypatch):
     # An order that starts with a harmless layer: the two that are needed come third and fourth.
     order = ["logits", "stem", "narrow", "side"]
-    monkeypatch.setattr(ConfigSearch, "_order_of_return", lambda self, recipe: order)
+    monkeypatch.setattr(ConfigSearch, "_return_order", lambda self, config: order)
     outcome = Case(tmp_path, "tensorrt").search(LABELS, equalised=False)
-    assert outcome.is_met and set(outcome.recipe.float_layers) == {"narrow", "side"}
+    assert outcome.is_met and set(outcome.config.float_layers) == {"narrow", "side"}
 
 
 @pytest.mark.parametrize("needed", [1, 2, 21, 32, 33, 40])
 def test_number_of_float_layers_is_found_in_a_few_tries_however_many_there_are(tmp_path, monkeypatch, needed):
     order, tries = [f"layer_{index}" for index in range(40)], []
-    monkeypatch.setattr(ConfigSearch, "_measure_layers", lambda self, recipe: None)
-    monkeypatch.setattr(ConfigSearch, "_order_of_return", lambda self, recipe: order)
-    monkeypatch.setattr(ConfigSearch, "quantized", lambda self, recipe: SimpleNamespace(int8_mac_share=0.5))
-    monkeypatch.setattr(ConfigSearch, "_prune", lambda self, recipe, floats: None)
-    monkeypatch.setattr(ConfigSearch, "_with_float", lambda self, recipe, floats: tuple(floats))
+    monkeypatch.setattr(ConfigSearch, "_measure_layers", lambda self, config: None)
+    monkeypatch.setattr(ConfigSearch, "_return_order", lambda self, config: order)
+    monkeypatch.setattr(ConfigSearch, "quantized", lambda self, config: SimpleNamespace(int8_mac_share=0.5))
+    monkeypatch.setattr(ConfigSearch, "_prune", lambda self, config, floats: None)
+    monkeypatch.setattr(ConfigSearch, "_with_float", lambda self, config, floats: tuple(floats))
     monkeypatch.setattr(ConfigSearch, "_holds", lambda self, _, floats: tries.append(1) or len(floats) >= needed)
     search = ConfigSearch(None, None, None, "tensorrt", 255, None, None, LABELS, "", tmp_path / "none", 1.0, print)
     with pytest.raises(search_module._SearchEndedError):
-        search._give_back()
+        search._return_layers_to_float()
     assert search._met == tuple(order[:needed])
     assert len(tries) <= 12  # doubling to 64, and halving 32
 
@@ -276,9 +276,9 @@ def test_layers_that_are_in_float_from_the_start_stay_there_and_are_not_measured
     case = Case(tmp_path, "tensorrt")
     start = QuantizationConfig("min-max", float_layers={"narrow": "held the budget elsewhere"})
     outcome = case.search(LABELS, start, equalised=False)
-    assert outcome.is_met and set(outcome.recipe.float_layers) == {"narrow", "side"}
-    assert outcome.recipe.float_layers["narrow"] == "held the budget elsewhere"
-    assert outcome.recipe.float_layers["side"].startswith("over the budget")
+    assert outcome.is_met and set(outcome.config.float_layers) == {"narrow", "side"}
+    assert outcome.config.float_layers["narrow"] == "held the budget elsewhere"
+    assert outcome.config.float_layers["side"].startswith("over the budget")
     # `stem` alone in INT8 is harmless: nothing else was in INT8 when it was measured.
     assert outcome.sensitivities["stem"].output_error < 0.02
     steps = [step.what for step in outcome.steps]
@@ -294,7 +294,7 @@ def test_search_that_is_done_evaluates_nothing_again_but_what_it_returns(tmp_pat
     assert len(case.evaluated) == len(first.steps) and case.measured
     second = case.search(LABELS)
     assert (case.evaluated, case.measured) == (["accuracy in INT8"], [])
-    assert (second.recipe, second.steps, second.sensitivities) == (first.recipe, first.steps, first.sensitivities)
+    assert (second.config, second.steps, second.sensitivities) == (first.config, first.steps, first.sensitivities)
     assert second.labels.agreement == first.labels.agreement
 
 
@@ -315,12 +315,12 @@ def test_what_was_evaluated_is_judged_by_the_budget_of_today(tmp_path):
     strict = case.search(IMPOSSIBLE)
     assert not strict.steps[0].within_budget
     loose = case.search(LABELS)
-    assert (loose.recipe, loose.is_met, [step.within_budget for step in loose.steps]) == (PLAIN, True, [True])
+    assert (loose.config, loose.is_met, [step.within_budget for step in loose.steps]) == (PLAIN, True, [True])
     assert case.evaluated == ["accuracy in INT8"]
     assert not case.search(IMPOSSIBLE).steps[0].within_budget
 
 
-def test_time_limit_ends_the_search_after_the_plain_recipe_at_the_earliest(tmp_path):
+def test_time_limit_ends_the_search_after_the_plain_config_at_the_earliest(tmp_path):
     case = Case(tmp_path, "tensorrt")
     outcome = case.search(LABELS, seconds=-1)
     assert (outcome.is_met, outcome.is_out_of_time) == (False, True)
@@ -339,7 +339,7 @@ def test_later_calls_go_on_until_the_budget_holds(tmp_path, monkeypatch):
         measured += case.measured
     outcome = outcomes.pop()
     assert len(outcomes) > 3 and all(earlier.is_out_of_time for earlier in outcomes)
-    assert (outcome.recipe, outcome.quantized) == (uninterrupted.recipe, uninterrupted.quantized)
+    assert (outcome.config, outcome.quantized) == (uninterrupted.config, uninterrupted.quantized)
     assert (evaluated, measured) == ([step.what for step in uninterrupted.steps], measured_at_once)
 
 

@@ -124,7 +124,7 @@ def test_nodes_that_only_pass_values_on_are_not_measured(form):
     assert passing == ["resized"]
 
 
-def test_layer_that_the_recipe_keeps_in_float_is_not_quantised():
+def test_layer_that_the_config_keeps_in_float_is_not_quantised():
     model = drawing.make_network()
     ranges = drawing.ranges_of(model, drawing.frames(2))
     kept = QuantizationConfig("min-max", float_layers={"deep": "asked for"}, classifier="float")
@@ -137,7 +137,7 @@ def test_known_results_are_kept_and_new_ones_are_told_one_by_one():
     kept = Sensitivity(12.0, 0.5)
     asked = []
     measure = case.meter.measure
-    case.meter.measure = lambda recipe, node, others: asked.append(node) or measure(recipe, node, others)
+    case.meter.measure = lambda config, node, others: asked.append(node) or measure(config, node, others)
     results = case.measured({"narrow": kept}, lambda name, value: told.append((name, value)))
     assert results["narrow"] == kept
     assert asked == [name for name in case.nodes[0] if name != "narrow"]

@@ -18,9 +18,9 @@ from edge.contract import UNCERTAINTY, OutputTensor
 from edge.errors import SegEdgeError, SizeError, WeightsError
 from edge.runtime.onnxruntime import open_session
 from export.from_keras.network import IR_VERSION, OPSET, RANDOM_SEED, UNUSED_PASSES, KerasNetwork, converter_versions
-from train.models.base import FRAME, LOGITS, ModelSpec, normalise
+from train.models.base import FRAME, LOGITS, ModelSpec, normalize
 from train.models.bayesian_segnet import DropoutByNoise, SampleStatistics
-from train.models.unpooling import PHASES, PhaseMaxPooling, PhaseUnpooling
+from train.models.unpooling import PHASES, MaxPoolingWithIndices, MaxUnpooling
 from train.options import resolve_options
 
 HEIGHT, WIDTH, CLASSES, STRIDE = 32, 48, 5, 4
@@ -29,25 +29,25 @@ FRAMES = np.random.default_rng(0).integers(0, 256, (2, HEIGHT, WIDTH, 3)).astype
 
 
 def build_tiny(
-    height: int, width: int, class_count: int, monte_carlo: int = 0, given_places: bool = False, **options
+    height: int, width: int, class_count: int, monte_carlo: int = 0, given_pooling_indices: bool = False, **options
 ) -> keras.Model:
     """All that an export has to deal with, in a few channels: decisions, noise, a second output."""
     TINY.check_size(height, width)
     frame = layers.Input((height, width, 3), batch_size=1 if monte_carlo else None, name=FRAME)
     inputs, outputs = [frame], {}
-    features = layers.Conv2D(6, STRIDE, STRIDE, use_bias=False, name="stem")(normalise(frame))
+    features = layers.Conv2D(6, STRIDE, STRIDE, use_bias=False, name="stem")(normalize(frame))
     features = layers.ReLU(name="stem_relu")(layers.BatchNormalization(name="stem_bn")(features))
     size = features.shape[1:3]
-    features, *masks = PhaseMaxPooling(name="pool")(features)
+    features, *masks = MaxPoolingWithIndices(name="pool")(features)
     outputs.update(zip(PLACES, masks))
     if monte_carlo:
         _, rows, columns, channels = features.shape
         inputs.append(layers.Input(batch_shape=(monte_carlo, channels, rows, columns), name="drop_noise"))
         features = DropoutByNoise(0.5, name="drop")(features, inputs[-1])
-    if given_places:
+    if given_pooling_indices:
         masks = [layers.Input(mask.shape[1:], name=f"given_{name}") for name, mask in zip(PLACES, masks)]
         inputs += masks
-    features = PhaseUnpooling(*size, name="unpool")(features, *masks)
+    features = MaxUnpooling(*size, name="unpool")(features, *masks)
     logits = layers.Conv2D(class_count, 3, padding="same", name="classifier")(features)
     if monte_carlo:
         outputs[LOGITS], outputs["uncertainty"] = SampleStatistics("entropy", name="statistics")(logits)
@@ -62,7 +62,7 @@ def extra_outputs(class_count, options):
 
 # Named like an architecture, whose options it has.
 TINY = ModelSpec(
-    "bayesian_segnet", "Tiny", "none", build_tiny, STRIDE, 8, {}, extra_outputs=extra_outputs, decisions=PLACES
+    "bayesian_segnet", "Tiny", "none", build_tiny, STRIDE, 8, {}, extra_outputs=extra_outputs, pooling_indices=PLACES
 )
 
 
@@ -248,7 +248,7 @@ def test_scalar_that_is_added_behind_a_convolution_without_bias_is_exported(monk
     # MobileNetV3's hard sigmoid, behind convolutions whose biases are still zeros.
     def build(height, width, class_count, **options):
         frame = layers.Input((height, width, 3), name=FRAME)
-        features = layers.Conv2D(class_count, STRIDE, STRIDE, name="stem")(normalise(frame))
+        features = layers.Conv2D(class_count, STRIDE, STRIDE, name="stem")(normalize(frame))
         gate = layers.ReLU(6.0, name="gate")(features + 3.0) * (1.0 / 6.0)
         return keras.Model(frame, {LOGITS: gate}, name="scalar")
 

@@ -18,7 +18,7 @@ import export.pipeline.int8 as int8_steps
 from calibration.images.selection import MANIFEST_FILE
 from calibration.qdq.insert import QDQ_GRAPH_FILE
 from calibration.ranges.record import RANGES_FILE, Ranges
-from calibration.ranges.thresholds import METHODS, min_max
+from calibration.ranges.thresholds import CALIBRATION_METHODS, min_max
 from calibration.results import PAGE_FILE, REPORT_FILE, Int8Report
 from edge.artifacts import sha256_file
 from edge.card import CARD_FILE, read_card
@@ -83,7 +83,7 @@ def device(tmp_path, monkeypatch):
     monkeypatch.setattr(graph_step, "can_export", lambda: False)
     monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", lambda: "no GPU")
     # The search for it takes most of a build's time here, and has its own tests.
-    monkeypatch.setitem(METHODS, "entropy", lambda histogram: 0.7 * min_max(histogram))
+    monkeypatch.setitem(CALIBRATION_METHODS, "entropy", lambda histogram: 0.7 * min_max(histogram))
     write_camvid(tmp_path / "data" / "camvid")
     write_artifact(tmp_path / "artifacts" / f"fast_scnn-camvid-{SIZE}x{SIZE}", TRAINED)
     return tmp_path

@@ -16,7 +16,7 @@ import edge.runtime.tensorrt as runtime_module
 import export.backends.trt_builder as builder_module
 from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.ranges.record import PREPROCESSING, Ranges, TensorRange
-from calibration.ranges.thresholds import METHODS
+from calibration.ranges.thresholds import CALIBRATION_METHODS
 from calibration.trt.cache import first_line, parse_cache
 from calibration.trt.calibrator import CacheCalibration
 from calibration.trt.scales import constant_scales
@@ -86,7 +86,7 @@ def test_calibration_of_ranges_builds_with_the_scales_of_the_recipe(gpu, version
         images_from="test frames",
         preprocessing=PREPROCESSING,
         code_sha256="2" * 64,
-        tensors={name: TensorRange(-1.0, 1.0, dict.fromkeys(METHODS, 1.0)) for name in names},
+        tensors={name: TensorRange(-1.0, 1.0, dict.fromkeys(CALIBRATION_METHODS, 1.0)) for name in names},
     )
     recipe = QuantizationConfig(method="entropy")
     build_tensorrt(GRAPH, "int8", calibration=CacheCalibration.of_ranges(model, ranges, recipe, version))

@@ -13,7 +13,7 @@ import numpy as np
 from tests.train.seeded_weights import seeded_tensor
 from train.checkpoint_import import model_names
 from train.checkpoint_import.importer import BUILD_SIZE
-from train.checkpoint_import.layer_weights import Entry
+from train.checkpoint_import.layer_weights import LayerMapping
 from train.models import model_spec
 from train.options import training_options
 
@@ -30,8 +30,8 @@ class Published:
         model: architecture here.
         source: key in train.checkpoint_import.CHECKPOINT_FAMILIES.
         options: those that the import has to find.
-        entries: gives the entries of all its layers.
-        others: shapes of its tensors that are in no entry.
+        layers: gives the mappings of all its layers.
+        others: shapes of its tensors that are in no mapping.
         given: options that the tensors do not tell.
         outputs: name in the fixture -> name here, where they differ.
     """
@@ -39,14 +39,14 @@ class Published:
     model: str
     source: str
     options: dict[str, Any]
-    entries: Callable[[], Iterable[Entry]]
+    layers: Callable[[], Iterable[LayerMapping]]
     others: dict[str, tuple[int, ...]] = field(default_factory=dict)
     given: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
 
 
 def _fastfcn(depth: int, head: str) -> Published:
-    def entries():
+    def layers():
         yield from model_names.fastfcn(depth, head, deep_stem=True)
         yield from model_names.fastfcn_auxiliary()
         if head == "encnet":
@@ -56,7 +56,7 @@ def _fastfcn(depth: int, head: str) -> Published:
     if head == "encnet":
         options["encoding_positions"] = 0
     others = {f"pretrained.{name}": shape for name, shape in RESNET_CLASSIFIER.items()}
-    return Published("fastfcn", "fastfcn", options, entries, others)
+    return Published("fastfcn", "fastfcn", options, layers, others)
 
 
 def _deeplab(depth: int, output_stride: int) -> Published:
@@ -127,20 +127,20 @@ def checkpoint_shapes(published: Published, class_count: int) -> dict[str, tuple
     options = training_options(published.model, published.options)
     network = model_spec(published.model).build(*BUILD_SIZE, class_count, **options)
     shapes: dict[str, tuple[int, ...]] = dict(published.others)
-    for entry in published.entries():
-        weights = [tuple(weight.shape) for weight in network.get_layer(entry.layer).weights]
-        if entry.kind == "norm":
+    for mapping in published.layers():
+        weights = [tuple(weight.shape) for weight in network.get_layer(mapping.layer).weights]
+        if mapping.kind == "norm":
             parts = ("weight", "bias", "running_mean", "running_var")
-            shapes.update((f"{entry.prefix}.{part}", weights[0]) for part in parts)
-            shapes[f"{entry.prefix}.num_batches_tracked"] = ()
-            if entry.bias_of is not None:
-                shapes[f"{entry.bias_of}.bias"] = weights[0]
-        elif entry.kind == "encoding":
-            shapes[f"{entry.prefix}.codewords"], shapes[f"{entry.prefix}.scale"] = weights
+            shapes.update((f"{mapping.prefix}.{part}", weights[0]) for part in parts)
+            shapes[f"{mapping.prefix}.num_batches_tracked"] = ()
+            if mapping.bias_of is not None:
+                shapes[f"{mapping.bias_of}.bias"] = weights[0]
+        elif mapping.kind == "encoding":
+            shapes[f"{mapping.prefix}.codewords"], shapes[f"{mapping.prefix}.scale"] = weights
         else:
-            shapes[f"{entry.prefix}.weight"] = _torch_kernel(entry.kind, weights[0])
+            shapes[f"{mapping.prefix}.weight"] = _torch_kernel(mapping.kind, weights[0])
             if len(weights) > 1:
-                shapes[f"{entry.prefix}.bias"] = weights[1]
+                shapes[f"{mapping.prefix}.bias"] = weights[1]
     return shapes
 
 

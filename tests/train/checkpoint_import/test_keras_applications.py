@@ -21,7 +21,7 @@ from tests.train.seeded_weights import seeded_image
 from train.backbones.mobilenet_v3 import mobilenet_v3_large
 from train.backbones.resnet import resnet
 from train.checkpoint_import.importer import keras_tensors, load_published, load_tensors
-from train.models.base import NORMALISATIONS, normalise
+from train.models.base import NORMALIZATIONS, normalize
 from train.options import changed_options
 
 HEIGHT, WIDTH = 96, 128
@@ -72,7 +72,7 @@ def run(features: dict[str, keras.KerasTensor], inputs: keras.KerasTensor, loade
 def resnet_features(loaded, frame, output_stride: int = 32) -> dict[str, np.ndarray]:
     """Run a ResNet as the loaded network has it, in another size and output stride."""
     inputs, options = keras.Input((HEIGHT, WIDTH, 3)), loaded.options
-    normalised = normalise(inputs, options["normalisation"])
+    normalised = normalize(inputs, options["normalisation"])
     stages = resnet(normalised, options["depth"], False, output_stride, options["stride_on"])
     return run(stages._asdict(), inputs, loaded.model, frame)
 
@@ -211,7 +211,7 @@ def torchvision_resnet(application: keras.Model, blocks=(3, 4, 6, 3)) -> dict[st
 
 
 def imagenet_normalised(frame):
-    mean, std = NORMALISATIONS["imagenet"]
+    mean, std = NORMALIZATIONS["imagenet"]
     return ((frame - np.float32(mean)) / np.float32(std)).astype(np.float32)
 
 
@@ -283,7 +283,7 @@ def pools_of_vgg16(network: keras.Model, inputs) -> list[np.ndarray]:
 def pools_of_segnet(loaded, frame) -> list[np.ndarray]:
     """Run bayesian_segnet's encoder alone, as the loaded network has it."""
     inputs = keras.Input((HEIGHT, WIDTH, 3))
-    features, outputs, weighted = normalise(inputs, loaded.options["normalisation"]), [], []
+    features, outputs, weighted = normalize(inputs, loaded.options["normalisation"]), [], []
     for stage, count in enumerate((2, 2, 3, 3, 3), start=1):
         for index in range(1, count + 1):
             for suffix in ("", "_bn", "_relu"):
@@ -381,7 +381,7 @@ def assert_features_of_mobilenet(loaded, mobilenet, frame):
         "normalisation": "symmetric",
     }
     inputs = keras.Input((HEIGHT, WIDTH, 3))
-    stages = mobilenet_v3_large(normalise(inputs, "symmetric"))
+    stages = mobilenet_v3_large(normalize(inputs, "symmetric"))
     ours = run({str(stage): features for stage, features in enumerate(stages)}, inputs, loaded.model, frame)
     names = ("expanded_conv_2_add", "expanded_conv_5_add", "expanded_conv_11_add", "expanded_conv_14_add")
     theirs = keras.Model(mobilenet.input, [mobilenet.get_layer(name).output for name in names])

@@ -14,7 +14,7 @@ from tests.train.checkpoint_import.checkpoint_files import fast_scnn_checkpoint,
 from tests.train.checkpoint_import.published_networks import PUBLISHED, seeded_checkpoint
 from train.checkpoint_import import CHECKPOINT_FAMILIES, backbone_names, families_of, model_names
 from train.checkpoint_import.importer import load_published, load_tensors
-from train.checkpoint_import.layer_weights import Entry
+from train.checkpoint_import.layer_weights import LayerMapping
 from train.options import changed_options
 
 AUXILIARY = ("auxiliary_high_conv", "auxiliary_high_conv_bn", "auxiliary_high")
@@ -45,10 +45,12 @@ def refusal(tensors, model: str = "fast_scnn", source: str = "fast-scnn-pytorch"
     return message
 
 
-def named(entries: list[Entry], **shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Return tensors of one number each, by the names that entries ask for; `shapes` are of what has to have one."""
+def named(mappings: list[LayerMapping], **shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Return tensors of one number each, by the names that mappings ask for; `shapes` are of what has to have one."""
     parts = ("weight", "bias", "running_mean", "running_var")
-    names = [f"{entry.prefix}.{part}" for entry in entries for part in (parts if entry.kind == "norm" else parts[:1])]
+    names = [
+        f"{mapping.prefix}.{part}" for mapping in mappings for part in (parts if mapping.kind == "norm" else parts[:1])
+    ]
     return {name: np.zeros(1, np.float32) for name in names}
 
 
@@ -220,7 +222,7 @@ def test_checkpoint_of_another_network_is_refused_by_name(tmp_path, model, sourc
 
 def test_each_architecture_has_one_source_of_whole_networks():
     for model in PUBLISHED.values():
-        assert [name for name in families_of(model.model) if CHECKPOINT_FAMILIES[name].whole] == [model.source]
+        assert [name for name in families_of(model.model) if CHECKPOINT_FAMILIES[name].has_classifier] == [model.source]
 
 
 def test_resnet_101_is_not_for_panoptic_deeplab():
@@ -282,9 +284,9 @@ def test_biases_of_segnet_move_into_its_norms():
     loaded = load_tensors(tensors, "bayesian_segnet", "pytorch-semseg", {})
     assert (loaded.class_count, loaded.fresh) == (12, ())
     means = {
-        entry.layer: (tensors[f"{entry.prefix}.running_mean"], tensors[f"{entry.bias_of}.bias"])
-        for entry in model_names.segnet()
-        if entry.kind == "norm"
+        mapping.layer: (tensors[f"{mapping.prefix}.running_mean"], tensors[f"{mapping.bias_of}.bias"])
+        for mapping in model_names.segnet()
+        if mapping.kind == "norm"
     }
     assert len(means) == 26 and "classifier_bn" in means
     for layer, (mean, bias) in means.items():

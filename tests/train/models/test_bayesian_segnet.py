@@ -15,7 +15,7 @@ from edge.errors import SizeError
 from train.models.base import LOGITS, inference_model
 from train.models.bayesian_segnet import (
     BAYESIAN_SEGNET,
-    DECISIONS,
+    POOLING_INDICES,
     SMALLEST_PROBABILITY,
     UNCERTAINTY_OUTPUT,
     DropoutByNoise,
@@ -62,9 +62,9 @@ def weights_file(plain, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sampled(weights_file, structure_alone) -> keras.Model:
-    """Samples of a network whose weights were trained without them, unpooled to places that are given."""
+    """Samples of a network whose weights were trained without them, unpooled by pooling indices that are given."""
     with structure_alone():
-        model = BAYESIAN_SEGNET.build(HEIGHT, WIDTH, CLASSES, monte_carlo=SAMPLES, given_places=True)
+        model = BAYESIAN_SEGNET.build(HEIGHT, WIDTH, CLASSES, monte_carlo=SAMPLES, given_pooling_indices=True)
     model.load_weights(weights_file)
     return model
 
@@ -102,7 +102,7 @@ def by_hand(plain: keras.Model, frame: np.ndarray, kept: dict[str, np.ndarray]) 
         kept: dropout -> (channels, rows, columns), true where a value is kept; the others are dropped.
 
     Returns:
-        Logits (1, height, width, classes), and the masks of the poolings by the names of DECISIONS.
+        Logits (1, height, width, classes), and the masks of the poolings by the names of POOLING_INDICES.
     """
 
     def conv(name, features):
@@ -113,20 +113,20 @@ def by_hand(plain: keras.Model, frame: np.ndarray, kept: dict[str, np.ndarray]) 
     def drop(name, features):
         return features * (kept[name].transpose(1, 2, 0) / 0.5) if name in kept else features
 
-    features, places, masks = plain.get_layer("normalise")(frame), {}, {}
+    features, indices_of, masks = plain.get_layer("normalise")(frame), {}, {}
     for stage, widths in ENCODER.items():
         for index in range(1, len(widths) + 1):
             features = conv(f"conv{stage}_{index}", features)
         shape = tuple(features.shape)
         width, channels = shape[2:]
         features, indices = tf.nn.max_pool_with_argmax(features, 2, 2, "VALID")
-        places[stage] = (indices.numpy().reshape(-1), shape)
+        indices_of[stage] = (indices.numpy().reshape(-1), shape)
         phase = 2 * (indices.numpy() // channels // width % 2) + indices.numpy() // channels % width % 2
         for index in range(4):
             masks[f"pool{stage}_place{index}"] = (phase == index).transpose(0, 3, 1, 2).astype(np.float32)
         features = drop(f"pool{stage}_drop", features)
     for stage, widths in DECODER.items():
-        indices, shape = places[stage]
+        indices, shape = indices_of[stage]
         unpooled = np.zeros(math.prod(shape), np.float32)
         unpooled[indices] = np.asarray(features).reshape(-1)
         features = unpooled.reshape(shape)
@@ -155,13 +155,15 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(-1, keepdims=True)
 
 
-def places_of_inputs(masks: dict[str, np.ndarray]) -> list[np.ndarray]:
+def masks_of_inputs(masks: dict[str, np.ndarray]) -> list[np.ndarray]:
     """The first three stages are computed once, so that their masks are of one frame."""
-    return [masks[name][:1] if name.startswith(("pool1", "pool2", "pool3")) else masks[name] for name in DECISIONS]
+    return [
+        masks[name][:1] if name.startswith(("pool1", "pool2", "pool3")) else masks[name] for name in POOLING_INDICES
+    ]
 
 
 def run(model: keras.Model, frame, noise, masks=None) -> dict[str, np.ndarray]:
-    further = [*(noise[name] for name in DROPOUTS), *(places_of_inputs(masks) if masks else ())]
+    further = [*(noise[name] for name in DROPOUTS), *(masks_of_inputs(masks) if masks else ())]
     return {name: np.asarray(value) for name, value in model([frame, *further], training=False).items()}
 
 
@@ -170,7 +172,7 @@ def test_plain_network_equals_the_one_by_hand(plain, frame):
     outputs = plain(frame, training=False)
     # The same layers in the same order: rounding alone, of sums over up to 4608 products.
     np.testing.assert_allclose(np.asarray(outputs[LOGITS]), logits, atol=1e-4 * np.ptp(logits))
-    for name in DECISIONS:
+    for name in POOLING_INDICES:
         np.testing.assert_array_equal(np.asarray(outputs[name]), masks[name])
 
 
@@ -186,7 +188,7 @@ def test_samples_equal_the_network_by_hand(sampled, frame, noise, expected):
     np.testing.assert_allclose(outputs[UNCERTAINTY_OUTPUT][0, ..., 0], entropy, atol=1e-3)
     assert (outputs[LOGITS].shape, outputs[LOGITS].dtype) == ((1, HEIGHT, WIDTH, CLASSES), np.float32)
     assert (outputs[UNCERTAINTY_OUTPUT].shape, outputs[UNCERTAINTY_OUTPUT].dtype) == ((1, HEIGHT, WIDTH, 1), np.float32)
-    for name in DECISIONS:
+    for name in POOLING_INDICES:
         # Windows whose two largest values are equal but for rounding may be decided either way.
         assert np.mean(outputs[name] == masks[name][: len(outputs[name])]) > 0.999
 
@@ -213,13 +215,13 @@ def test_noise_that_drops_nothing_gives_equal_samples(sampled, plain, frame, noi
     np.testing.assert_allclose(outputs[UNCERTAINTY_OUTPUT][..., 0], entropy, atol=1e-3)
 
 
-def test_samples_unpool_to_places_of_their_own(weights_file, sampled, frame, noise, structure_alone):
+def test_samples_unpool_by_pooling_indices_of_their_own(weights_file, sampled, frame, noise, structure_alone):
     with structure_alone():
         model = BAYESIAN_SEGNET.build(HEIGHT, WIDTH, CLASSES, monte_carlo=SAMPLES, uncertainty="variance")
     model.load_weights(weights_file)
     outputs = run(model, frame, noise)
-    assert {name: len(outputs[name]) for name in DECISIONS[8:]} == {
-        name: 1 if name.startswith("pool3") else SAMPLES for name in DECISIONS[8:]
+    assert {name: len(outputs[name]) for name in POOLING_INDICES[8:]} == {
+        name: 1 if name.startswith("pool3") else SAMPLES for name in POOLING_INDICES[8:]
     }
     led = run(sampled, frame, noise, outputs)
     np.testing.assert_allclose(softmax(outputs[LOGITS]), softmax(led[LOGITS]), atol=1e-5)
@@ -284,7 +286,7 @@ def test_what_lies_in_front_of_the_first_dropout_is_computed_once(sampled):
     once = {f"conv{stage}_{index + 1}" for stage in (1, 2, 3) for index in range(len(ENCODER[stage]))}
     assert {name for name, batch in batches.items() if batch == 1} == once
     assert {name for name, batch in batches.items() if batch == SAMPLES} == set(batches) - once
-    assert {output.shape[0] for name, output in sampled.output.items() if name not in DECISIONS} == {1}
+    assert {output.shape[0] for name, output in sampled.output.items() if name not in POOLING_INDICES} == {1}
 
 
 def test_logits_are_float32_at_the_size_of_the_frame(plain):
@@ -314,13 +316,13 @@ def test_classifier_can_have_normalisation_and_relu(structure_alone):
 # Places that are given
 
 
-def test_network_that_is_given_its_own_places_is_the_same(plain, frame, structure_alone):
+def test_network_that_is_given_its_own_pooling_indices_is_the_same(plain, frame, structure_alone):
     with structure_alone():
-        led = BAYESIAN_SEGNET.build(HEIGHT, WIDTH, CLASSES, given_places=True)
+        led = BAYESIAN_SEGNET.build(HEIGHT, WIDTH, CLASSES, given_pooling_indices=True)
     led.set_weights(plain.get_weights())
-    assert [value.name for value in led.inputs] == ["frame", *(f"given_{name}" for name in DECISIONS)]
+    assert [value.name for value in led.inputs] == ["frame", *(f"given_{name}" for name in POOLING_INDICES)]
     outputs = {name: np.asarray(value) for name, value in plain(frame, training=False).items()}
-    own = [outputs[name] for name in DECISIONS]
+    own = [outputs[name] for name in POOLING_INDICES]
     again = {name: np.asarray(value) for name, value in led([frame, *own], training=False).items()}
     for name, value in outputs.items():
         np.testing.assert_allclose(again[name], value, atol=1e-5 * np.ptp(value), err_msg=name)
@@ -329,18 +331,18 @@ def test_network_that_is_given_its_own_places_is_the_same(plain, frame, structur
     swapped = [own[index + 1 - 2 * (index % 2)] for index in range(len(own))]
     elsewhere = {name: np.asarray(value) for name, value in led([frame, *swapped], training=False).items()}
     assert np.abs(elsewhere[LOGITS] - outputs[LOGITS]).max() > 0.01 * np.ptp(outputs[LOGITS])
-    for name in DECISIONS:
+    for name in POOLING_INDICES:
         np.testing.assert_array_equal(elsewhere[name], outputs[name])
 
 
-def test_decisions_are_the_masks_of_the_five_poolings(plain):
-    assert BAYESIAN_SEGNET.decisions == DECISIONS and len(DECISIONS) == 20
+def test_pooling_indices_are_the_masks_of_the_five_poolings(plain):
+    assert BAYESIAN_SEGNET.pooling_indices == POOLING_INDICES and len(POOLING_INDICES) == 20
     for stage in ENCODER:
         masks = plain.get_layer(f"pool{stage}").output[1:]
         assert [plain.output[f"pool{stage}_place{index}"] is mask for index, mask in enumerate(masks)] == [True] * 4
 
 
-def test_inference_leaves_the_decisions_out(plain):
+def test_inference_leaves_the_pooling_indices_out(plain):
     assert tuple(inference_model(plain).output.shape) == (None, HEIGHT, WIDTH, CLASSES)
 
 
@@ -398,7 +400,7 @@ def test_largest_uncertainty_is_the_maximum_that_is_promised(measure, class_coun
 def test_without_samples_there_is_no_uncertainty(plain):
     assert BAYESIAN_SEGNET.extra_outputs(CLASSES, {}) == ()
     assert BAYESIAN_SEGNET.extra_outputs(CLASSES, {"monte_carlo": 0, "uncertainty": "variance"}) == ()
-    assert set(plain.output) == {LOGITS, *DECISIONS}
+    assert set(plain.output) == {LOGITS, *POOLING_INDICES}
 
 
 def test_dropout_keeps_what_noise_of_one_half_and_more_says_and_doubles_it():

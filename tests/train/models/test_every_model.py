@@ -11,7 +11,7 @@ import pytest
 
 from train.backbones import resnet
 from train.models import MODELS
-from train.models.base import FRAME, LOGITS, NORMALISATIONS, inference_model
+from train.models.base import FRAME, LOGITS, NORMALIZATIONS, inference_model
 from train.options import HALF_PIXEL, OPTIONS, resolve_options
 
 HEIGHT, WIDTH, CLASSES = 64, 96, 5
@@ -88,10 +88,10 @@ def check(model: str, network: keras.Model, options: dict[str, Any]) -> None:
     given = inference.output if extra else {LOGITS: inference.output}
     assert list(given) == [LOGITS, *(output.name for output in extra)]
     # Whatever else there is has a loss of its own, or is a decision.
-    assert set(network.output) - set(given) - set(spec.decisions) <= set(spec.auxiliary_weights)
-    assert set(spec.decisions) <= set(network.output)
+    assert set(network.output) - set(given) - set(spec.pooling_indices) <= set(spec.auxiliary_weights)
+    assert set(spec.pooling_indices) <= set(network.output)
     assert nameless(network) == []
-    mean, std = NORMALISATIONS[resolved["normalisation"]]
+    mean, std = NORMALIZATIONS[resolved["normalisation"]]
     normalise = network.get_layer("normalise")
     np.testing.assert_allclose(normalise.scale, 1 / np.array(std), rtol=1e-6)
     np.testing.assert_allclose(normalise.offset, -np.array(mean) / std, rtol=1e-6)

@@ -11,7 +11,7 @@ from keras import layers
 
 from edge.errors import InputError, SizeError
 from train.models import MODELS, model_spec
-from train.models.base import LOGITS, NORMALISATIONS, inference_model, normalise
+from train.models.base import LOGITS, NORMALIZATIONS, inference_model, normalize
 from train.models.fast_scnn import FAST_SCNN
 
 CLASSES = 19
@@ -225,12 +225,12 @@ def test_option_changes_no_weights(options, full):
 # Numbers
 
 
-@pytest.mark.parametrize("statistics", sorted(NORMALISATIONS))
+@pytest.mark.parametrize("statistics", sorted(NORMALIZATIONS))
 def test_frames_are_normalised_with_the_statistics_named(statistics):
     frame = keras.Input((4, 4, 3))
-    model = keras.Model(frame, normalise(frame, statistics))
+    model = keras.Model(frame, normalize(frame, statistics))
     pixels = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3)).astype(np.float32)
-    mean, std = (np.array(part) for part in NORMALISATIONS[statistics])
+    mean, std = (np.array(part) for part in NORMALIZATIONS[statistics])
     np.testing.assert_allclose(np.asarray(model(pixels)), (pixels - mean) / std, atol=1e-4)
 
 
