@@ -27,9 +27,10 @@ from edge.runtime import open_engine
 from edge.runtime.calls import call
 from edge.runtime.cuda.context import CudaContext
 from edge.segmenter import Segmenter
-from export.build_inputs import held_out_frames
-from export.pipeline.build import BuildRequest, Int8Request, build, plan_build
-from export.pipeline.float_graph import float_graph
+from export.pipeline.build import build
+from export.pipeline.float_graph import make_float_graph
+from export.pipeline.plan import plan_build
+from export.pipeline.request import BuildRequest, Int8Request
 from export.pipeline.verify import LEAST_FLOAT_AGREEMENT, LEAST_LOOSE_AGREEMENT
 
 FRAMES_SEED = 8_000_000
@@ -106,12 +107,11 @@ def build_check(
 def _with_int8(request: BuildRequest, calibration_images: int | None) -> BuildRequest:
     """Give INT8 all freedom: the limit on mIoU is refused where there are no labels to count it by."""
     plan = plan_build(request)
-    contract, sources = float_graph(request, plan), plan.sources
-    frames = held_out_frames(sources.dataset, sources.data_dir, request.height, request.width, request.accuracy_images)
+    graph, frames = make_float_graph(plan), plan.images().held_out()
     has_labels = isinstance(frames, DatasetFrames) and all(
         one.label_path is not None for one in frames.chosen().samples
     )
-    has_truth = has_labels and contract.weights.kind != RANDOM
+    has_truth = has_labels and not graph.has_random_weights
     freedom = {"max_drop_points": ANYTHING_GOES} if has_truth else {"max_label_change_percent": ANYTHING_GOES}
     int8 = Int8Request(calibration_images=calibration_images, search_minutes=0.0, **freedom)
     return dataclasses.replace(request, int8=int8)

@@ -21,7 +21,7 @@ from edge.runtime.base import Runner
 from export.backends.options import EngineOptions
 from export.build_engine import main
 from export.pipeline.batched_runner import BatchedRunner
-from export.pipeline.build import plan_build
+from export.pipeline.plan import plan_build
 from tests.export import small_device as device
 from tests.export.small_device import ARTIFACT, WrappedRunner, built, hostile
 
@@ -202,7 +202,7 @@ def test_network_that_works_across_frames_is_refused_before_its_ranges_are_colle
     def refuse(graph, batch):
         raise GraphError("the graph cannot take several frames in a call")
 
-    monkeypatch.setattr("export.pipeline.build.with_batch", refuse)
+    monkeypatch.setattr("export.pipeline.float_graph.with_batch", refuse)
     with pytest.raises(GraphError, match="several frames"):
         built(**LOOSE, engine=EngineOptions(batch=2))
     assert not (ARTIFACT / "ranges.json").exists() and not ENGINES.exists()

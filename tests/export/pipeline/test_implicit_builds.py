@@ -11,7 +11,7 @@ from calibration.trt.cache import parse_cache
 from edge.card import read_card
 from edge.errors import AccuracyBudgetError, BackendError, InputError
 from export.build_engine import main
-from export.pipeline.build import plan_build
+from export.pipeline.plan import plan_build
 from tests.export import small_device as device
 from tests.export.small_device import ARTIFACT, built, hostile
 
@@ -179,7 +179,7 @@ def test_engine_of_tensorrts_calibrator_over_its_budget_is_not_kept(install, fol
         return card, labels
 
     check = engine_check.check_engine
-    monkeypatch.setattr("export.pipeline.publish.check_engine", missed)
+    monkeypatch.setattr("export.pipeline.verify.check_engine", missed)
     with pytest.raises(AccuracyBudgetError, match=r"INT8 by tensorrt-entropy gives labels .* no engine was kept"):
         built(backend="tensorrt", calibrator="tensorrt-entropy", max_drop_points=1.0)
     assert read_card(ENGINE) == first.card

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-import export.pipeline.int8 as int8_steps
+import export.pipeline.calibrate as calibrate
 from calibration.images.selection import MANIFEST_FILE
 from calibration.lint import main as lint
 from calibration.qdq.insert import QDQ_GRAPH_FILE
@@ -284,7 +284,7 @@ def test_equalised_graph_and_its_ranges_are_kept_in_a_folder_of_their_own(networ
         maxima = ranges.tensors["wide_relu"].channel_maxima
         assert (min(maxima) > 0.2 * max(maxima)) == is_even
     assert first.card.calibration.ranges_sha256 == sha256_file(ARTIFACT / RANGES_FILE)
-    monkeypatch.setattr(int8_steps, "collect_ranges", None)
+    monkeypatch.setattr(calibrate, "collect_ranges", None)
     assert built(max_drop_points=10.0)[0].card.engine_sha256 == first.card.engine_sha256
 
 
