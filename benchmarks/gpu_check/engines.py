@@ -68,7 +68,7 @@ def build_check(
         precision: "float32", "float16" or "int8".
         dataset: key in edge.datasets.LAYOUTS; None to follow weights and artefacts.
         data_dir: its folder; None for the default one.
-        options: of the architecture.
+        options: options of the architecture.
         images: that the engine is compared on.
         calibration_images: None for the default.
 
@@ -148,7 +148,7 @@ def latency_check(folder: str, frames: int, seconds: float, warmup_seconds: floa
     time, not for a number of frames. How many those are, a first measurement tells, which is thrown away.
 
     Args:
-        folder: of the engine.
+        folder: the engine's folder.
         frames: at least this many are measured, in each way.
         seconds: at least this long.
         warmup_seconds: at least this long before each measurement.
@@ -212,7 +212,7 @@ def soak_check(folder: str, opens: int, seconds: float) -> SoakCheck:
     """Open an engine, run a frame and close it, again and again.
 
     Args:
-        folder: of the engine.
+        folder: the engine's folder.
         opens: how often, after SETTLING_OPENS.
         seconds: after which it ends with those that there were.
 

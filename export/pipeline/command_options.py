@@ -151,13 +151,13 @@ def _add_calibration_arguments(group: argparse._ArgumentGroup) -> None:
 def _add_accuracy_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--max-miou-drop",
-        type=points,
+        type=non_negative,
         metavar="POINTS",
         help=f"points of mIoU that INT8 may lose on labelled images (default: {DEFAULT_DROP_POINTS:g})",
     )
     group.add_argument(
         "--max-label-change",
-        type=points,
+        type=non_negative,
         metavar="PERCENT",
         help="pixels whose label INT8 may change on images without labels, in percent "
         f"(default: {DEFAULT_LABEL_CHANGE_PERCENT:g})",
@@ -172,7 +172,7 @@ def _add_accuracy_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--search-minutes",
-        type=points,
+        type=non_negative,
         metavar="MINUTES",
         help="time to find a way into the budget when plain INT8 is over it; a later call goes on "
         f"(default: {DEFAULT_SEARCH_MINUTES:g})",
@@ -182,7 +182,7 @@ def _add_accuracy_arguments(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def points(text: str) -> float:
+def non_negative(text: str) -> float:
     """Read a number of at least 0 for argparse."""
     try:
         value = float(text)

@@ -41,18 +41,20 @@ EQUALISED_FOLDER = "equalised"
 
 @record(schema=2, what="kept recipe")
 class KeptConfig:
-    """A recipe that held its budget on real images, for machines that have none.
+    """A quantisation that held its budget on real images, for machines that have none.
+
+    `find_int8` writes it as int8-recipe.json, and a later build reads it by `kept_config`.
 
     Attributes:
-        graph_sha256: of the float graph.
-        ranges_sha256: of ranges.json.
-        code_sha256: of the code that made the quantised graph.
-        form: whose placement was evaluated.
-        recipe: what it is.
+        graph_sha256: digest of the float graph.
+        ranges_sha256: digest of ranges.json.
+        code_sha256: digest of the code that made the quantised graph.
+        form: whose Q/DQ graph was evaluated, one of calibration.qdq.insert.FORMS.
+        recipe: the quantisation.
         drop_points: mIoU lost by simulation, in points; None without labels.
         label_agreement: share of pixels with the label of the float graph, 0 to 1.
         images_from: where the images come from.
-        image_count: how many there were.
+        image_count: number of these images.
     """
 
     graph_sha256: str
