@@ -171,14 +171,14 @@ def test_what_tensorrt_found_is_used_again_for_the_same_images_alone(install):
 def test_engine_of_tensorrts_calibrator_over_its_budget_is_not_kept(install, folder, monkeypatch):
     install("8.6.1")
     first, _ = built(backend="tensorrt", calibrator="tensorrt-entropy", **LOOSE)
-    import export.pipeline.verify as engine_check
+    import export.pipeline.verify as verify
 
     def missed(*arguments):
         card, labels = check(*arguments)
         labels.matrices[:] = labels.matrices[:, ::-1]
         return card, labels
 
-    check = engine_check.check_engine
+    check = verify.check_engine
     monkeypatch.setattr("export.pipeline.verify.check_engine", missed)
     with pytest.raises(AccuracyBudgetError, match=r"INT8 by tensorrt-entropy gives labels .* no engine was kept"):
         built(backend="tensorrt", calibrator="tensorrt-entropy", max_drop_points=1.0)
