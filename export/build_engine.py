@@ -10,41 +10,17 @@ With --onnx FILE --contract FILE it does the same for a graph that this project 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import sys
 from pathlib import Path
-from typing import Iterable
 
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from calibration.images.selection import DEFAULT_IMAGE_COUNT, RANDOM_WEIGHTS_IMAGE_COUNT
-from calibration.qdq.quantization_config import FLOAT, INT8, WEIGHT_METHODS
-from calibration.ranges.thresholds import CALIBRATION_METHODS
-from calibration.report.text import summary_lines
-from calibration.results import PAGE_FILE
-from calibration.trt.calibrator import TENSORRT_ENTROPY
-from edge.artifacts import spell_option
-from edge.card import SCALE_SOURCES, EngineCard
-from edge.console import CommandParser, format_seconds, parse_size, positive_int, run_command, size_argument
-from edge.datasets import LAYOUTS
-from edge.records import record_to_json
-from export.backends import BACKEND_CHOICES
-from export.backends.options import OPTIMIZATION_LEVELS, EngineOptions, batch_argument
-from export.backends.trt_layer_info import LAYERS_FILE
-from export.pipeline.build import BuildResult, build, plan_build
-from export.pipeline.request import (
-    DEFAULT_DROP_POINTS,
-    DEFAULT_LABEL_CHANGE_PERCENT,
-    DEFAULT_SEARCH_MINUTES,
-    BuildPlan,
-    BuildRequest,
-    Int8Request,
-)
-from train.options import add_option_argument, parse_assignments
-
-DEFAULT_SIZE = "512x1024"
+from edge.console import CommandParser, run_command
+from export.pipeline.build import build
+from export.pipeline.command_options import add_build_arguments, build_request, contradiction
+from export.pipeline.plan import plan_build
+from export.pipeline.summary import plan_json, plan_text, result_json, result_text
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,370 +29,31 @@ def build_parser() -> argparse.ArgumentParser:
         prog="export/build_engine.py",
         description="Build an engine of a model, measured on held-out images.",
     )
-    network = parser.add_argument_group("network", "a model of this project, or any segmentation graph")
-    network.add_argument("--model", help="architecture, such as fast_scnn or fastfcn")
-    network.add_argument("--weights", type=Path, help="a run's weights (default: the newest run's, else random)")
-    add_option_argument(network)
-    network.add_argument("--onnx", type=Path, metavar="FILE", help="a graph that takes NCHW float and gives logits")
-    network.add_argument("--contract", type=Path, metavar="FILE", help="what it takes and gives (docs/any-network.md)")
-    network.add_argument(
-        "--size", type=size_argument, metavar="HxW", help=f"input pixels (default: {DEFAULT_SIZE}, or the graph's own)"
-    )
-    images = parser.add_argument_group("images")
-    images.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes and images (default: the weights')")
-    images.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
-    images.add_argument(
-        "--images",
-        type=Path,
-        metavar="FOLDER",
-        help="pictures of your own, without labels: some calibrate, others judge (default: those of the dataset)",
-    )
-    precision = parser.add_argument_group("precision", "float32 without either; --int8 --fp16 is --int8")
-    precision.add_argument("--fp16", action="store_true", help="float16")
-    precision.add_argument("--int8", action="store_true", help="int8, the rest in float16 where the backend has it")
-    parser.add_argument("--backend", choices=BACKEND_CHOICES, default="auto", help="what builds and runs the engine")
-    parser.add_argument(
-        "--dla",
-        type=int,
-        choices=(0, 1),
-        metavar="0|1",
-        help="DLA core of a Jetson, the GPU for what it cannot compute (TensorRT up to 10; default: the GPU)",
-    )
-    _add_engine_arguments(parser.add_argument_group("engine", "how TensorRT builds it, and what it takes"))
-    _add_calibration_arguments(parser.add_argument_group("calibration", "how ranges of INT8 are found"))
-    _add_accuracy_arguments(
-        parser.add_argument_group("accuracy", "what INT8 may cost; beyond it: exit code 3, no engine")
-    )
-    parser.add_argument("--output", type=Path, help="engine folder (default: in the artefact folder)")
+    add_build_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and build nothing")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
-
-
-def _add_engine_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--batch",
-        type=batch_argument,
-        default=(1, None),
-        metavar="N|MIN:BEST:MAX",
-        help="frames of every call, or from 1 to MAX of them, fastest at BEST (TensorRT alone) (default: 1)",
-    )
-    group.add_argument(
-        "--workspace",
-        type=positive_int,
-        metavar="MIB",
-        help="most scratch memory of a layer, in MiB (default: all of the GPU's)",
-    )
-    group.add_argument(
-        "--optimization-level",
-        type=int,
-        choices=OPTIMIZATION_LEVELS,
-        metavar="0..5",
-        help="how long to look for fast kernels: 0 the shortest, 5 the longest (TensorRT 8.6 on; default: its own, 3)",
-    )
-    group.add_argument(
-        "--tf32",
-        action="store_true",
-        help="let layers in float32 multiply with 10 bits of mantissa: faster from Ampere on (default: all 23)",
-    )
-    group.add_argument(
-        "--version-compatible",
-        action="store_true",
-        help="an engine that later TensorRT versions of the same major one load too (8.6 on, not with --dla)",
-    )
-    group.add_argument(
-        "--hardware-compatible",
-        action="store_true",
-        help="an engine that other GPUs from Ampere on load too, and that may be slower (8.6 on, not with --dla)",
-    )
-    group.add_argument(
-        "--verbose-layers",
-        action="store_true",
-        help="keep what TensorRT's engine inspector says of every layer as layers.json beside the engine",
-    )
-
-
-def _add_calibration_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--calibration-images",
-        type=positive_int,
-        metavar="N",
-        help=f"training images that ranges are collected on (default: {DEFAULT_IMAGE_COUNT}, or "
-        f"{RANDOM_WEIGHTS_IMAGE_COUNT} for random weights)",
-    )
-    group.add_argument(
-        "--calibration-manifest",
-        type=Path,
-        metavar="FILE",
-        help="a manifest of calibration/select_images.py that names them (default: they are selected)",
-    )
-    group.add_argument(
-        "--force-validation-images",
-        action="store_true",
-        help="take validation images that the manifest names; the card will say so",
-    )
-    group.add_argument(
-        "--calibrator",
-        choices=(*sorted(CALIBRATION_METHODS), TENSORRT_ENTROPY),
-        help="how a range follows from what was seen; tensorrt-entropy is TensorRT's own (up to 10), without Q/DQ "
-        "(default: percentile)",
-    )
-    group.add_argument(
-        "--scales",
-        choices=SCALE_SOURCES,
-        help="how TensorRT is given the scales: Q/DQ pairs in the graph, or up to 10 a calibration cache or dynamic "
-        "ranges, with which it chooses per layer between int8 and float16 (default: qdq; cache with --dla)",
-    )
-    group.add_argument(
-        "--weight-ranges", choices=WEIGHT_METHODS, help="of each output channel; mse may clip (default: max)"
-    )
-    group.add_argument("--classifier", choices=(INT8, FLOAT), help="the layers that give the outputs (default: int8)")
-    group.add_argument("--resize", choices=(INT8, FLOAT), help="interpolations (default: int8)")
-
-
-def _add_accuracy_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--max-miou-drop",
-        type=points,
-        metavar="POINTS",
-        help=f"points of mIoU that INT8 may lose on labelled images (default: {DEFAULT_DROP_POINTS:g})",
-    )
-    group.add_argument(
-        "--max-label-change",
-        type=points,
-        metavar="PERCENT",
-        help="pixels whose label INT8 may change on images without labels, in percent "
-        f"(default: {DEFAULT_LABEL_CHANGE_PERCENT:g})",
-    )
-    group.add_argument(
-        "--accuracy-images",
-        "--check-images",
-        type=positive_int,
-        default=50,
-        metavar="N",
-        help="validation images that accuracy is measured on",
-    )
-    group.add_argument(
-        "--search-minutes",
-        type=points,
-        metavar="MINUTES",
-        help="time to find a way into the budget when plain INT8 is over it; a later call goes on "
-        f"(default: {DEFAULT_SEARCH_MINUTES:g})",
-    )
-    group.add_argument(
-        "--sensitivity", action="store_true", help="measure every layer alone in INT8, even if the budget holds at once"
-    )
-
-
-def points(text: str) -> float:
-    """Read a number of at least 0 for argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"got '{text}', expected a number") from None
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"got {text}, expected at least 0")
-    return value
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    if (arguments.model is None) == (arguments.onnx is None):
-        parser.error("expected --model NAME, or --onnx FILE --contract FILE")
-    if (arguments.onnx is None) != (arguments.contract is None):
-        parser.error("--onnx and --contract go together")
-    if arguments.onnx is not None and (arguments.weights is not None or arguments.option):
-        parser.error("--weights and --option belong to --model; a graph of --onnx has its weights in it")
-    contradiction = _contradiction(arguments)
-    if contradiction is not None:
-        parser.error(contradiction)
+    problem = contradiction(arguments)
+    if problem is not None:
+        parser.error(problem)
     return run_command(lambda: _build(arguments))
 
 
-_INT8_OPTIONS = {
-    "calibration_images": "calibration_images",
-    "calibration_manifest": "manifest_path",
-    "force_validation_images": "force_validation_images",
-    "calibrator": "calibrator",
-    "scales": "scale_source",
-    "weight_ranges": "weight_method",
-    "classifier": "classifier",
-    "resize": "resize",
-    "max_miou_drop": "max_drop_points",
-    "max_label_change": "max_label_change_percent",
-    "search_minutes": "search_minutes",
-    "sensitivity": "measure_layers",
-}
-"""Option -> field of Int8Request; one that was not given is None or False, and the field has its default."""
-
-_NOT_FOR_TENSORRT_ENTROPY = ("scales", "weight_ranges", "classifier", "resize", "search_minutes", "sensitivity")
-
-
-def _given(arguments: argparse.Namespace, options: Iterable[str]) -> list[str]:
-    # Not by `in`, which takes a limit of 0 for False.
-    values = {name: getattr(arguments, name) for name in options}
-    return [name for name, value in values.items() if value is not None and value is not False]
-
-
-def _spelled(names: Iterable[str]) -> str:
-    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
-
-
-def _contradiction(arguments: argparse.Namespace) -> str | None:
-    """Return what of the options for INT8 would do nothing, in words; None if all do something."""
-    given = _given(arguments, _INT8_OPTIONS)
-    if given and not arguments.int8:
-        return f"{_spelled(given)}: for INT8 alone, expected --int8 beside it"
-    if arguments.calibrator == TENSORRT_ENTROPY:
-        idle = _given(arguments, _NOT_FOR_TENSORRT_ENTROPY)
-        if idle:
-            return f"{_spelled(idle)}: TensorRT decides that itself with --calibrator {TENSORRT_ENTROPY}"
-    if arguments.scales == "qdq" and arguments.dla is not None:
-        return "--scales qdq: a DLA takes no Q/DQ pairs, expected cache or dynamic-ranges"
-    excluded = dataclasses.replace(_engine_options(arguments), dla_core=arguments.dla).contradiction()
-    if excluded is not None:
-        return excluded
-    if arguments.images is not None and arguments.calibration_manifest is not None:
-        return "--images and --calibration-manifest both name the calibration images, expected one of them"
-    if arguments.force_validation_images and arguments.calibration_manifest is None:
-        return "--force-validation-images is for images of a --calibration-manifest"
-    return None
-
-
-def _int8_request(arguments: argparse.Namespace) -> Int8Request:
-    return Int8Request(**{_INT8_OPTIONS[name]: getattr(arguments, name) for name in _given(arguments, _INT8_OPTIONS)})
-
-
-def _engine_options(arguments: argparse.Namespace) -> EngineOptions:
-    batch, profile = arguments.batch
-    return EngineOptions(
-        batch=batch,
-        batch_profile=profile,
-        workspace_mib=arguments.workspace,
-        optimization_level=arguments.optimization_level,
-        is_version_compatible=arguments.version_compatible,
-        is_hardware_compatible=arguments.hardware_compatible,
-        has_layer_details=arguments.verbose_layers,
-        allows_tf32=arguments.tf32,
-    )
-
-
 def _build(arguments: argparse.Namespace) -> int:
-    height, width = arguments.size or parse_size(DEFAULT_SIZE)
-    request = BuildRequest(
-        model=arguments.model or "",
-        height=height,
-        width=width,
-        precision="int8" if arguments.int8 else "float16" if arguments.fp16 else "float32",
-        backend=arguments.backend,
-        dataset=arguments.dataset,
-        data_dir=arguments.data_dir,
-        weights_path=arguments.weights,
-        accuracy_images=arguments.accuracy_images,
-        int8=_int8_request(arguments),
-        options=parse_assignments(arguments.option),
-        output=arguments.output,
-        onnx_path=arguments.onnx,
-        contract_path=arguments.contract,
-        is_size_given=arguments.size is not None,
-        images_path=arguments.images,
-        dla_core=arguments.dla,
-        engine=_engine_options(arguments),
-    )
+    request = build_request(arguments)
     if arguments.dry_run:
-        _print_plan(request, plan_build(request), arguments.json)
-        return 0
-    result = build(request)
-    if arguments.json:
-        print(json.dumps({"output": str(result.plan.output), **_result_json(result)}, indent=2))
+        plan = plan_build(request)
+        print(plan_json(plan) if arguments.json else plan_text(plan))
     else:
-        _print_result(result)
+        result = build(request)
+        print(result_json(result) if arguments.json else result_text(result))
     return 0
-
-
-def _result_json(result: BuildResult) -> dict:
-    return {
-        "backend": result.plan.backend,
-        "backend_reason": result.plan.reason,
-        "card": record_to_json(result.card),
-        "parity": record_to_json(result.parity),
-        "int8_report": record_to_json(result.report),
-    }
-
-
-def _print_plan(request: BuildRequest, plan: BuildPlan, as_json: bool) -> None:
-    sources = plan.sources
-    facts = {
-        "backend": plan.backend,
-        "backend_reason": plan.reason,
-        "precision": request.precision,
-        "options": {name: spell_option(value) for name, value in sources.options.items()},
-        "weights": str(sources.weights_path or request.onnx_path or "random, or those of the artefact"),
-        "dataset": sources.dataset,
-        "images": str(request.images_path or sources.data_dir or "synthetic scenes (no dataset folder found)"),
-        "artifact": str(plan.artifact),
-        "output": str(plan.output),
-    }
-    if as_json:
-        print(json.dumps(facts, indent=2))
-        return
-    facts["options"] = " ".join(f"{name}={value}" for name, value in facts["options"].items()) or "defaults"
-    for name, value in facts.items():
-        print(f"{name.replace('_', ' '):15} {value}")
-    # Where a graph was given, its contract decides the folder, and only reading both tells whether they fit.
-    print("dry run: nothing was done" if request.onnx_path is None else "dry run: the graph was adopted, nothing else")
-
-
-def _print_result(result: BuildResult) -> None:
-    card = result.card
-    size = f"{card.contract.height}x{card.contract.width}{_batch_words(card)}"
-    print(
-        f"{card.contract.model} {card.precision} for {card.backend} {card.backend_version}, "
-        f"{size}, built in {format_seconds(card.build_seconds)}"
-    )
-    print(card.contract.weights.sentence())
-    if card.calibration is not None:
-        share = f", {100 * card.int8_mac_share:.1f} % of multiply-adds in INT8" if card.int8_mac_share else ""
-        print(
-            f"calibration: {card.calibration.method} over {card.calibration.image_count} images "
-            f"of {card.calibration.images_from}{share}"
-        )
-    if result.report is not None:
-        for line in summary_lines(result.report):
-            print(line)
-    print(f"check: {_check_sentence(card)}")
-    for note in card.notes:
-        if note != card.contract.weights.sentence():
-            print(f"note: {note}")
-    if result.report is not None:
-        print(f"report: {result.plan.output / PAGE_FILE}")
-    if (result.plan.output / LAYERS_FILE).is_file():
-        print(f"layers: {result.plan.output / LAYERS_FILE}")
-    print(f"engine: {result.plan.output / card.engine_file} ({card.engine_bytes / 1e6:.1f} MB)")
-    print(f"next: edge-bench run {result.plan.output}")
-
-
-def _batch_words(card: EngineCard) -> str:
-    if card.batch_profile is not None:
-        least, best, most = card.batch_profile
-        return f", {least} to {most} frames in a call, best {best}"
-    return f", {card.contract.batch} frames in a call" if card.contract.batch != 1 else ""
-
-
-def _check_sentence(card: EngineCard) -> str:
-    check = card.check
-    if check is None:
-        return "not done"
-    text = (
-        f"labels equal to the float graph's on {100 * check.label_agreement:.2f} % of pixels "
-        f"({check.image_count} images of {check.images_from})"
-    )
-    if check.miou_float is not None and check.miou_engine is not None:
-        drop = 100 * (check.miou_float - check.miou_engine)
-        text += f"; mIoU {100 * check.miou_float:.2f} % -> {100 * check.miou_engine:.2f} % (drop {drop:+.2f} points)"
-    return text
 
 
 if __name__ == "__main__":

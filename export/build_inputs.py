@@ -29,11 +29,13 @@ SYNTHETIC_HELD_OUT_SEED = 7_000_000
 class BuildInputs:
     """What a build is made from.
 
+    `choose_inputs` makes it; an export, and the plan of a build, use it.
+
     Attributes:
         dataset: key in edge.datasets.LAYOUTS.
-        data_dir: its folder; None where there is none, and scenes are drawn instead.
+        data_dir: the dataset's folder; None where there is none, and scenes are drawn instead.
         weights_path: a weights file; None for random ones, or those of the artefact.
-        options: of the architecture, those that differ from their defaults.
+        options: options of the architecture that differ from their defaults.
     """
 
     dataset: str
@@ -60,12 +62,12 @@ def choose_inputs(
     Cityscapes. Folder: the given one, else the default one, else the run's own.
 
     Args:
-        model: architecture.
-        dataset: key in edge.datasets.LAYOUTS, if the user gave one.
-        data_dir: its folder, if the user gave one.
-        weights_path: a weights file, if the user gave one.
-        size: (height, width) of the network.
-        options: of the architecture, those that the user set, as values or text.
+        model: name of the architecture.
+        dataset: key in edge.datasets.LAYOUTS; None if the user gave none.
+        data_dir: the dataset's folder; None if the user gave none.
+        weights_path: a weights file; None if the user gave none.
+        size: (height, width) of the network's input.
+        options: options of the architecture that the user set, as values or text.
         runs_root: folder of the runs.
         artifacts_root: folder of the artefacts.
 

@@ -16,6 +16,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from edge.console import CommandParser, positive_int, run_command
 from edge.records import record_to_json
+from export.from_keras.exporter import compare_artifact
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,9 +40,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _compare_again(arguments: argparse.Namespace) -> int:
-    # Here alone, since to_onnx imports this module for its own check.
-    from export.from_keras.exporter import compare_artifact
-
     report = compare_artifact(arguments.artifact, arguments.weights, arguments.data_dir, arguments.images)
     print(json.dumps(record_to_json(report), indent=2) if arguments.json else report.sentence())
     report.check()

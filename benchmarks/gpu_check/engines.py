@@ -27,9 +27,10 @@ from edge.runtime import open_engine
 from edge.runtime.calls import call
 from edge.runtime.cuda.context import CudaContext
 from edge.segmenter import Segmenter
-from export.build_inputs import held_out_frames
-from export.pipeline.build import BuildRequest, Int8Request, build, plan_build
-from export.pipeline.float_graph import float_graph
+from export.pipeline.build import build
+from export.pipeline.float_graph import make_float_graph
+from export.pipeline.plan import plan_build
+from export.pipeline.request import BuildRequest, Int8Request
 from export.pipeline.verify import LEAST_FLOAT_AGREEMENT, LEAST_LOOSE_AGREEMENT
 
 FRAMES_SEED = 8_000_000
@@ -67,7 +68,7 @@ def build_check(
         precision: "float32", "float16" or "int8".
         dataset: key in edge.datasets.LAYOUTS; None to follow weights and artefacts.
         data_dir: its folder; None for the default one.
-        options: of the architecture.
+        options: options of the architecture.
         images: that the engine is compared on.
         calibration_images: None for the default.
 
@@ -106,12 +107,11 @@ def build_check(
 def _with_int8(request: BuildRequest, calibration_images: int | None) -> BuildRequest:
     """Give INT8 all freedom: the limit on mIoU is refused where there are no labels to count it by."""
     plan = plan_build(request)
-    contract, sources = float_graph(request, plan), plan.sources
-    frames = held_out_frames(sources.dataset, sources.data_dir, request.height, request.width, request.accuracy_images)
+    graph, frames = make_float_graph(plan), plan.images().held_out()
     has_labels = isinstance(frames, DatasetFrames) and all(
         one.label_path is not None for one in frames.chosen().samples
     )
-    has_truth = has_labels and contract.weights.kind != RANDOM
+    has_truth = has_labels and not graph.has_random_weights
     freedom = {"max_drop_points": ANYTHING_GOES} if has_truth else {"max_label_change_percent": ANYTHING_GOES}
     int8 = Int8Request(calibration_images=calibration_images, search_minutes=0.0, **freedom)
     return dataclasses.replace(request, int8=int8)
@@ -148,7 +148,7 @@ def latency_check(folder: str, frames: int, seconds: float, warmup_seconds: floa
     time, not for a number of frames. How many those are, a first measurement tells, which is thrown away.
 
     Args:
-        folder: of the engine.
+        folder: the engine's folder.
         frames: at least this many are measured, in each way.
         seconds: at least this long.
         warmup_seconds: at least this long before each measurement.
@@ -212,7 +212,7 @@ def soak_check(folder: str, opens: int, seconds: float) -> SoakCheck:
     """Open an engine, run a frame and close it, again and again.
 
     Args:
-        folder: of the engine.
+        folder: the engine's folder.
         opens: how often, after SETTLING_OPENS.
         seconds: after which it ends with those that there were.
 

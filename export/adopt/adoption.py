@@ -243,11 +243,11 @@ def _adopted_graph(
     path: Path, model: Any, given: ForeignContract, interface: Interface, frames: FrameSet
 ) -> tuple[bytes, int, str, int, AdoptionReport]:
     """Return the adopted graph, its stride, rule of upsampling and opset, and what was done and measured."""
-    from export import tensorrt_rules
     from export.adopt import checks as foreign_graph
     from export.adopt import cleaning as foreign_cleaning
     from export.adopt import model_file as foreign_file
     from export.adopt.names import name_constants, name_for_people
+    from export.graph.trt_rules import check_graph
 
     height, width, output = interface.height, interface.width, interface.output_name
     classes = len(given.class_names)
@@ -291,7 +291,7 @@ def _adopted_graph(
     name_constants(work)
     foreign_file.finish(path, work, given.name, (1, classes, height // stride, width // stride))
     changes += foreign_cleaning.sentences(folded, fired)
-    findings = tuple(finding.line() for finding in tensorrt_rules.check_graph(work))
+    findings = tuple(finding.line() for finding in check_graph(work))
     data = work.SerializeToString(deterministic=True)
     figures = _compare(data, reference, (output, logits), coordinates, frames, height, width)
     report = AdoptionReport(

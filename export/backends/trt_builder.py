@@ -28,7 +28,7 @@ from edge.runtime.calls import call
 from edge.runtime.cuda.context import import_pycuda_driver
 from edge.runtime.cuda_driver import first_gpu
 from edge.runtime.tensorrt import import_tensorrt, message_logger
-from export.backends.engine import BuiltEngine
+from export.backends.engine import BuiltEngine, EngineBuilder
 from export.backends.options import EngineOptions, check_options, tensorrt_version
 from export.backends.trt_config import (
     add_batch_profile,
@@ -118,13 +118,13 @@ def build_tensorrt(
     elif precision == "int8" and not is_strongly_typed:
         graph = with_float_weights(graph)
     timing_cache = timing_cache_path(gpu.name, gpu.compute_capability, trt.__version__, power_mode())
-    job = _Job(trt, graph, precision, is_strongly_typed, options, timing_cache, tuple(float_layers))
+    settings = _NetworkSettings(trt, graph, precision, is_strongly_typed, options, timing_cache, tuple(float_layers))
     if calibration is None:
-        data, notes = _build(job, None)
+        data, notes = _build(settings, None)
     else:
-        # What the job makes of TensorRT is gone when its function returns, before the calibration leaves its context.
+        # What the build makes of TensorRT is gone when its function returns, before the calibration leaves its context.
         with calibration:
-            data, notes = _build(job, calibration)
+            data, notes = _build(settings, calibration)
             notes += calibration.notes
     seconds = (time.perf_counter_ns() - start_ns) / 1e9
     layers = None
@@ -136,8 +136,33 @@ def build_tensorrt(
     return BuiltEngine(data, SUFFIX, trt.__version__, seconds, tuple(notes), layers)
 
 
+class TensorRtBuilder(EngineBuilder):
+    """TensorRT as a backend, for the GPU of this machine or one of its DLA cores."""
+
+    title = "TensorRT"
+    reason = "a GPU and TensorRT are here"
+    qdq_form = "tensorrt"
+
+    def problem(self) -> str | None:
+        """Return in one line why TensorRT cannot build and run engines here; None if it can."""
+        return tensorrt_problem()
+
+    def build(
+        self,
+        graph: bytes,
+        precision: str,
+        options: EngineOptions,
+        calibration: Calibration | None = None,
+        float_layers: Collection[str] = (),
+    ) -> BuiltEngine:
+        """Build an engine; see `build_tensorrt`."""
+        return build_tensorrt(graph, precision, options, calibration, float_layers)
+
+
 @dataclass(frozen=True)
-class _Job:
+class _NetworkSettings:
+    """What one TensorRT build is made from; `build_tensorrt` makes it, `_build_network` uses it."""
+
     trt: Any
     graph: bytes
     precision: str
@@ -157,41 +182,41 @@ def _check_calibration(trt: Any, precision: str, calibration: Calibration | None
         raise InputError("a DLA takes no Q/DQ pairs, expected a calibration for int8")
 
 
-def _build(job: _Job, calibration: Calibration | None) -> tuple[bytes, list[str]]:
+def _build(settings: _NetworkSettings, calibration: Calibration | None) -> tuple[bytes, list[str]]:
     """Return the engine and what a user has to know of it."""
-    if job.options.dla_core is None:
-        return _build_network(job, calibration)
-    with dla_warnings(message_logger(job.trt)) as warnings:
-        data, notes = _build_network(job, calibration)
+    if settings.options.dla_core is None:
+        return _build_network(settings, calibration)
+    with dla_warnings(message_logger(settings.trt)) as warnings:
+        data, notes = _build_network(settings, calibration)
     return data, notes + warning_notes(warnings)
 
 
-def _build_network(job: _Job, calibration: Calibration | None) -> tuple[bytes, list[str]]:
-    trt, options, logger = job.trt, job.options, message_logger(job.trt)
+def _build_network(settings: _NetworkSettings, calibration: Calibration | None) -> tuple[bytes, list[str]]:
+    trt, options, logger = settings.trt, settings.options, message_logger(settings.trt)
     ask = functools.partial(call, refused=(None, False), logger=logger)
     builder = ask("tensorrt.Builder", trt.Builder, logger)
-    network = ask("Builder.create_network", builder.create_network, network_flags(trt, job.is_strongly_typed))
+    network = ask("Builder.create_network", builder.create_network, network_flags(trt, settings.is_strongly_typed))
     parser = ask("tensorrt.OnnxParser", trt.OnnxParser, network, logger)
-    _parse(trt, parser, job.graph)
+    _parse(trt, parser, settings.graph)
     config = ask("Builder.create_builder_config", builder.create_builder_config)
     set_options(trt, config, options)
     if not options.allows_tf32:
         forbid_tf32(trt, config)
     if options.batch_profile is not None:
         add_batch_profile(builder, network, config, options.batch_profile)
-    if not job.is_strongly_typed:
-        set_precision(trt, config, job.precision)
+    if not settings.is_strongly_typed:
+        set_precision(trt, config, settings.precision)
     notes = restrict_tactics(config)
     times = None  # kept to the end of the build, which writes into it
     if calibration is not None:
         calibrator = calibration.calibrator(trt, network)
         if calibrator is not None:
             config.int8_calibrator = calibrator
-        notes += keep_in_float(trt, network, config, job.float_layers)
+        notes += keep_in_float(trt, network, config, settings.float_layers)
     if options.dla_core is not None:
         notes += use_dla(trt, builder, network, config, options.dla_core)
-    if job.timing_cache is not None:
-        times, of_times = load_timing_cache(config, job.timing_cache)
+    if settings.timing_cache is not None:
+        times, of_times = load_timing_cache(config, settings.timing_cache)
         notes += of_times
     interrupt = calibration.interrupt if calibration is not None else lambda: None
     with BuildProgress(trt, on_interrupt=interrupt) as progress:
@@ -207,8 +232,8 @@ def _build_network(job: _Job, calibration: Calibration | None) -> tuple[bytes, l
     if calibration is not None:
         calibration.check()
     data = bytes(plan)
-    if times is not None and job.timing_cache is not None:
-        notes += save_timing_cache(config, job.timing_cache)
+    if times is not None and settings.timing_cache is not None:
+        notes += save_timing_cache(config, settings.timing_cache)
     return data, notes
 
 

@@ -161,7 +161,7 @@ def dla_warnings(logger: Any) -> Iterator[list[str]]:
     """Listen to what TensorRT warns of the DLA while it looks at layers and builds: it logs reasons, and gives none.
 
     Args:
-        logger: of edge.runtime.tensorrt.message_logger.
+        logger: what edge.runtime.tensorrt.message_logger returns.
 
     Yields:
         Its warnings, which become more; each line once.

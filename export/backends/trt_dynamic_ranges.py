@@ -16,8 +16,8 @@ class DynamicRanges(Calibration):
     """Scales that are set on the tensors of the network.
 
     Args:
-        scales: of calibration.trt.scales.tensor_scales.
-        constants: of calibration.trt.scales.constant_scales, for tensors that the parser makes.
+        scales: name of a tensor -> its scale, as calibration.trt.scales.tensor_scales returns them.
+        constants: scales of tensors that the parser makes, as calibration.trt.scales.constant_scales returns them.
     """
 
     def __init__(self, scales: Mapping[str, float], constants: Mapping[str, float]) -> None:

@@ -26,7 +26,7 @@ def layer_information(trt: Any, engine_data: bytes, dla_core: int | None, allows
     Args:
         trt: the tensorrt module.
         engine_data: a serialised engine of this TensorRT.
-        dla_core: of a Jetson that it was built for; None for the GPU.
+        dla_core: the DLA core of a Jetson that the engine was built for; None for the GPU.
         allows_host_code: whether the engine may hold code for the host, as a version-compatible one does.
 
     Raises:

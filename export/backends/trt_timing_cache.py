@@ -42,10 +42,10 @@ def timing_cache_path(
     """Return the file of this machine's times; None where no folder can be written.
 
     Args:
-        gpu: its name.
-        compute_capability: such as "8.7".
-        version: of TensorRT.
-        mode: of power, of a Jetson; None elsewhere.
+        gpu: name of the GPU.
+        compute_capability: compute capability of the GPU, such as "8.7".
+        version: version of TensorRT.
+        mode: power mode of a Jetson; None elsewhere.
     """
     try:
         folder = cache_folder()

@@ -4,63 +4,77 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge.artifacts import ARTIFACTS_ROOT
 from edge.card import build_command
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.errors import ContractError, InputError
-from edge.frames import FrameSet
 from edge.provenance import RANDOM
 from edge.records import read_record
-from export.build_inputs import PARITY_IMAGES, held_out_frames
+from export.graph.batching import with_batch
 from export.graph.parity import PARITY_FILE, ParityReport
-from export.pipeline.request import BuildPlan, BuildRequest, Say
+from export.pipeline.plan import BuildPlan
+from export.pipeline.request import BuildRequest, Say
 from train.options import MODEL_NAMES
 
 
-def float_graph(
-    request: BuildRequest, plan: BuildPlan, say: Say = lambda line: print(line, file=sys.stderr)
-) -> Contract:
+@dataclass(frozen=True)
+class FloatGraph:
+    """The network of a build in float32, with its contract, in its artefact folder.
+
+    `make_float_graph` makes it. Calibration and the search quantise it, every engine is measured against it, and a
+    float engine is built of it.
+
+    Attributes:
+        folder: artefact folder, or the folder inside it of a graph with equalised channels.
+        contract: what the graph takes and gives.
+        parity: how the graph was compared with its model when it was exported; None if nobody knows.
+        is_of_other_code: whether other code than this exported the graph, although it would be exported here.
+    """
+
+    folder: Path
+    contract: Contract
+    parity: ParityReport | None = None
+    is_of_other_code: bool = False
+
+    @property
+    def path(self) -> Path:
+        """The ONNX file."""
+        return self.folder / GRAPH_FILE
+
+    @property
+    def has_random_weights(self) -> bool:
+        """Whether labels of this network mean nothing."""
+        return self.contract.weights.kind == RANDOM
+
+
+def make_float_graph(plan: BuildPlan, say: Say = lambda line: None) -> FloatGraph:
     """Make model.onnx and its contract, or take them from the artefact if they are current.
+
+    Args:
+        plan: what was decided.
+        say: takes a line on the weights, and one on the comparison with the model.
 
     Raises:
         ContractError: the artefact is another network than asked for.
+        GraphError: engines for batches were asked for, and a node of the graph works across frames.
         InputError: nothing can be exported here, and no artefact is here.
     """
-    if request.onnx_path is not None:
-        return read_contract(plan.artifact)  # adopted when the build was planned
-    if plan.sources.weights_path is None:
-        # No weights here: an artefact that was made elsewhere, on the workstation say, is used as it is.
-        try:
-            contract = read_contract(plan.artifact)
-        except InputError:
-            if (plan.artifact / GRAPH_FILE).exists() and not (can_export() and _is_worthless(plan.artifact)):
-                raise
-            if not can_export():
-                _name_others(request)
-        else:
-            if contract.weights.kind != RANDOM or not can_export():
-                _check_artifact(contract, request, plan)
-                return contract
-    from export.from_keras.exporter import ExportRequest, export_model, export_of_any_code, export_of_other_code
-
-    sources = plan.sources
-    export_request = ExportRequest(
-        request.model, sources.dataset, request.height, request.width, sources.weights_path, sources.options
-    )
-    if not can_export():
-        came = export_of_any_code(plan.artifact, export_request, *export_request.provenance())
-        if came is not None:
-            other = export_of_other_code(came)
-            if other is not None:
-                say(f"without TensorFlow the graph that came with the artefact is used: {other}")
-            return came
-    return export_model(export_request, plan.artifact, parity_frames(request, plan), say)
+    contract = _current_contract(plan, say)
+    parity = _export_parity(plan.artifact, contract)
+    graph = FloatGraph(plan.artifact, contract, parity, _is_of_other_code(plan, contract))
+    say(contract.weights.sentence())
+    engine = plan.request.engine
+    if engine.batch != 1 or engine.batch_profile is not None:  # refused here, before ranges are collected
+        with_batch(graph.path.read_bytes(), None if engine.batch_profile is not None else engine.batch)
+    if graph.parity is not None:
+        say(graph.parity.sentence())
+    return graph
 
 
-def is_of_other_sources(plan: BuildPlan, contract: Contract) -> bool:
+def _is_of_other_code(plan: BuildPlan, contract: Contract) -> bool:
     """Say whether other code than this exported a graph; where it is not to be exported, that does not matter.
 
     It is to be exported where TensorFlow is, and where its weights are, though TensorFlow may be missing.
@@ -72,13 +86,45 @@ def is_of_other_sources(plan: BuildPlan, contract: Contract) -> bool:
     return contract.model not in MODEL_NAMES or export_of_other_code(contract) is not None
 
 
-def parity_frames(request: BuildRequest, plan: BuildPlan) -> FrameSet:
-    """Return the few frames that show that a network runs."""
-    sources = plan.sources
-    return held_out_frames(sources.dataset, sources.data_dir, request.height, request.width, PARITY_IMAGES)
+def can_export() -> bool:
+    """Say whether TensorFlow is here."""
+    return importlib.util.find_spec("tensorflow") is not None
 
 
-def export_parity(artifact: Path, contract: Contract) -> ParityReport | None:
+def _current_contract(plan: BuildPlan, say: Say) -> Contract:
+    """Return the contract of the graph in the artefact folder, which is exported first where that is due."""
+    request, sources = plan.request, plan.sources
+    if request.onnx_path is not None:
+        return read_contract(plan.artifact)  # adopted when the build was planned
+    if sources.weights_path is None:
+        # No weights here: an artefact that was made elsewhere, on the workstation say, is used as it is.
+        try:
+            contract = read_contract(plan.artifact)
+        except InputError:
+            if (plan.artifact / GRAPH_FILE).exists() and not (can_export() and _is_worthless(plan.artifact)):
+                raise
+            if not can_export():
+                _name_others(request)
+        else:
+            if contract.weights.kind != RANDOM or not can_export():
+                _check_artifact(contract, plan)
+                return contract
+    from export.from_keras.exporter import ExportRequest, export_model, export_of_any_code, export_of_other_code
+
+    export_request = ExportRequest(
+        request.model, sources.dataset, request.height, request.width, sources.weights_path, sources.options
+    )
+    if not can_export():
+        came = export_of_any_code(plan.artifact, export_request, *export_request.provenance())
+        if came is not None:
+            other = export_of_other_code(came)
+            if other is not None:
+                say(f"without TensorFlow the graph that came with the artefact is used: {other}")
+            return came
+    return export_model(export_request, plan.artifact, plan.images().few(), say)
+
+
+def _export_parity(artifact: Path, contract: Contract) -> ParityReport | None:
     """Return how the graph was compared when it was made; None if nobody knows."""
     try:
         report = read_record(ParityReport, artifact / PARITY_FILE)
@@ -87,18 +133,13 @@ def export_parity(artifact: Path, contract: Contract) -> ParityReport | None:
     return report if report.graph_sha256 == contract.graph_sha256 else None
 
 
-def can_export() -> bool:
-    """Say whether TensorFlow is here."""
-    return importlib.util.find_spec("tensorflow") is not None
-
-
-def _check_artifact(contract: Contract, request: BuildRequest, plan: BuildPlan) -> None:
+def _check_artifact(contract: Contract, plan: BuildPlan) -> None:
     """Refuse an artefact that is not what is asked for: its folder was renamed or copied.
 
     Raises:
         ContractError: the message names the command for what it is.
     """
-    sources = plan.sources
+    request, sources = plan.request, plan.sources
     wanted = (request.model, sources.dataset, request.height, request.width, 1, sources.options)
     here = (contract.model, contract.dataset, contract.height, contract.width, contract.batch, contract.options)
     if here != wanted:

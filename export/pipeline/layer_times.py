@@ -43,8 +43,8 @@ def layer_times(
     Args:
         int8_graph: ONNX file of the quantised graph.
         float_graph: ONNX file of the float graph, whose names the quantised one keeps.
-        contract: of both.
-        frames: what they are run on.
+        contract: the contract of both graphs.
+        frames: the images that the graphs are run on.
         runs: frames timed in each graph.
 
     Returns:
@@ -68,8 +68,8 @@ def total_times(
     Args:
         int8_graph: ONNX file of the quantised graph.
         float_graph: ONNX file of the float graph.
-        contract: of both.
-        frames: what they are run on.
+        contract: the contract of both graphs.
+        frames: the images that the graphs are run on.
         runs: frames timed in each of ROUNDS rounds.
 
     Returns:

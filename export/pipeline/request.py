@@ -1,4 +1,4 @@
-"""What a build is asked for, and what it decided to do, before any work."""
+"""What a user asks of a build."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from calibration.qdq.quantization_config import INT8, QuantizationConfig
 from calibration.trt.calibrator import TENSORRT_ENTROPY
 from edge.card import default_scale_source
 from export.backends.options import EngineOptions
-from export.build_inputs import BuildInputs
 
 DEFAULT_DROP_POINTS = 0.5
 DEFAULT_LABEL_CHANGE_PERCENT = 5.0
 DEFAULT_SEARCH_MINUTES = 30.0
 
 Say = Callable[[str], None]
+"""What takes a line for each step of a build: progress and warnings, not results."""
 
 
 @dataclass(frozen=True)
 class Int8Request:
     """How INT8 is to come about, and what it may cost.
 
+    The command's options make it, as part of a BuildRequest; calibration and the search for a quantised graph use it.
+
     Attributes:
-        calibration_images: how many; None for 64, or 8 with random weights, whose ranges mean nothing.
-        manifest_path: a manifest that names them; None to select them.
+        calibration_images: how many images calibrate; None for 64, or 8 with random weights, whose ranges mean nothing.
+        manifest_path: a manifest that names the calibration images; None to select them.
         force_validation_images: calibrate on validation images all the same, if the manifest names such.
-        calibrator: one of calibration.ranges.thresholds.CALIBRATION_METHODS, or "tensorrt-entropy", which is
-            TensorRT's own.
-        weight_method: of weight ranges, "max" or "mse".
+        calibrator: one of calibration.ranges.thresholds.CALIBRATION_METHODS, or "tensorrt-entropy",
+            which is TensorRT's own.
+        weight_method: how the range of a weight is found, "max" or "mse".
         classifier: "int8" or "float".
         resize: "int8" or "float".
         max_drop_points: points of mIoU that may be lost on labelled images; None for the default.
@@ -55,7 +57,7 @@ class Int8Request:
     scale_source: str | None = None
 
     def recipe(self) -> QuantizationConfig:
-        """Return where a search starts."""
+        """Return the quantisation that a search starts from."""
         return QuantizationConfig(
             method=self.calibrator, weight_method=self.weight_method, classifier=self.classifier, resize=self.resize
         )
@@ -64,6 +66,8 @@ class Int8Request:
 @dataclass(frozen=True)
 class BuildRequest:
     """What the user asked for.
+
+    The command's options make it; `plan_build` decides what it leaves open, and keeps it in the BuildPlan.
 
     Attributes:
         model: architecture; "" where a graph is given.
@@ -76,14 +80,14 @@ class BuildRequest:
         weights_path: a run's weights; None for the newest, else random ones.
         accuracy_images: held-out frames that the engine is measured on.
         int8: how INT8 is to come about.
-        options: of the architecture, those that the user set, as values or text.
+        options: options of the architecture that the user set, as values or text.
         output: engine folder; None for the artefact's.
         onnx_path: a graph that this project did not make; None for a model.
-        contract_path: what it takes and gives.
+        contract_path: the file that says what that graph takes and gives.
         is_size_given: whether height and width are the user's; else a given graph's own size wins.
         images_path: a folder of the user's own pictures, without labels, to calibrate and to measure on; None for
             those of the dataset.
-        dla_core: of a Jetson, 0 or 1; None for the GPU.
+        dla_core: the DLA core of a Jetson that computes, 0 or 1; None for the GPU.
         engine: batches, limits of the build, compatibility; its DLA core is the one above.
     """
 
@@ -111,27 +115,8 @@ class BuildRequest:
         return dataclasses.replace(self.engine, dla_core=self.dla_core)
 
     def scale_source(self, backend: str) -> str | None:
-        """Return where the scales of an int8 engine come from; None where TensorRT has none of ours."""
+        """Return the source of an int8 engine's scales, one of SCALE_SOURCES; None where TensorRT has none of ours."""
         is_ours = self.precision == INT8 and self.int8.calibrator != TENSORRT_ENTROPY
         if backend != "tensorrt" or not is_ours:
             return None
         return self.int8.scale_source or default_scale_source(self.dla_core)
-
-
-@dataclass(frozen=True)
-class BuildPlan:
-    """What a build will do, known before any work.
-
-    Attributes:
-        backend: "tensorrt" or "onnxruntime".
-        reason: why that one.
-        sources: weights, dataset and its folder.
-        artifact: artefact folder.
-        output: engine folder.
-    """
-
-    backend: str
-    reason: str
-    sources: BuildInputs
-    artifact: Path
-    output: Path

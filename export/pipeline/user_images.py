@@ -15,8 +15,8 @@ def split_pictures(folder: Path, accuracy_count: int) -> tuple[FrameSet, FrameSe
     """Return the pictures that calibrate and those that judge, spread evenly over the names; none does both.
 
     Args:
-        folder: of the pictures.
-        accuracy_count: most that judge; never more than half.
+        folder: the folder of the pictures.
+        accuracy_count: the most pictures that judge; never more than half of them do.
 
     Raises:
         ImageError: there is no such folder, or it holds fewer than two pictures.

@@ -1,109 +1,95 @@
-"""What an engine costs in accuracy, measured before it is kept, and the report of it."""
+"""An engine is measured before it is kept: its labels against the float graph's, and the times of its layers."""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from calibration.onnx_graph.file import load_graph
-from calibration.qdq.quantization_config import FLOAT, INT8
-from calibration.report.page import write_page
-from calibration.report.pictures import WorstPicture
-from calibration.report.text import curve_lines, points
-from calibration.results import PAGE_FILE, REPORT_FILE, ImageReport, Int8Report, LayerReport
-from calibration.search.accuracy import (
-    AccuracySet,
-    Budget,
-    SetLabels,
-    drop_interval,
-    drop_points,
-    graph_runner,
-    without_frames,
-    worst_images,
-)
-from edge.card import BuildCheck, EngineCard, LayerPrecision
-from edge.contract import GRAPH_FILE, Contract
-from edge.datasets import Dataset
-from edge.errors import AccuracyBudgetError, DatasetError, InputError, ParityError
-from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
-from edge.labels import palette_for
+from calibration.qdq.quantization_config import INT8
+from calibration.search.accuracy import AccuracySet, Budget, SetLabels, drop_interval, graph_runner
+from edge.artifacts import write_bytes
+from edge.card import CARD_FILE, BuildCheck, EngineCard
+from edge.errors import ParityError
+from edge.machine import this_machine
 from edge.provenance import RANDOM
 from edge.records import write_record
 from edge.runtime import open_engine
 from edge.segmenter import uncertainty_output
+from export.backends.engine import BuiltEngine
+from export.pipeline.accuracy_target import AccuracyTarget
 from export.pipeline.batched_runner import BatchedRunner
-from export.pipeline.int8 import Int8Graph
-from export.pipeline.request import DEFAULT_DROP_POINTS, DEFAULT_LABEL_CHANGE_PERCENT, BuildPlan, BuildRequest, Say
+from export.pipeline.engine_graph import EngineGraph
+from export.pipeline.layer_times import RUNS, layer_times, total_times
 
-WORST_IMAGES = 4
 LEAST_FLOAT_AGREEMENT = 0.9
 LEAST_LOOSE_AGREEMENT = 0.5
 
+_HEAVY_MULTIPLY_ADDS = 50_000_000_000
+"""Multiply-adds of a network that takes seconds for a frame on a CPU: fewer runs time it well enough."""
 
-def open_accuracy_set(plan: BuildPlan, contract: Contract, frames: FrameSet, calibrated: frozenset[str]) -> AccuracySet:
-    """Return the images that accuracy is measured on, with the float graph's labels.
+
+@dataclass(frozen=True)
+class MeasuredEngine:
+    """An engine with what it said on the accuracy images.
+
+    `measure_engine` makes it. `publish` keeps it, or refuses it with a report.
+
+    Attributes:
+        folder: the folder that the engine was measured in, which is gone after the build.
+        engine: the engine.
+        card: its card, with the figures.
+        labels: what the engine said on the accuracy images.
+        layer_ms: layer -> its milliseconds in the INT8 and in the float engine, as far as they are known.
+        notes: sentences on the times, for the report.
+    """
+
+    folder: Path
+    engine: BuiltEngine
+    card: EngineCard
+    labels: SetLabels
+    layer_ms: dict[str, tuple[float, float]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def measure_engine(
+    engine: BuiltEngine, card: EngineCard, source: EngineGraph, target: AccuracyTarget, folder: Path
+) -> MeasuredEngine:
+    """Write an engine with its card to a folder, run it there, and measure it.
 
     Args:
-        plan: what is built.
-        contract: of the float graph.
-        frames: held-out frames.
-        calibrated: hashes of the images that ranges were collected on; those judge nothing.
+        engine: the engine.
+        card: its card, without figures.
+        source: the graph that the engine was built of.
+        target: the images that it is measured on, and what INT8 may cost.
+        folder: an empty folder.
 
     Raises:
-        DatasetError: every image calibrates, or the classes are not the network's.
+        ParityError: the engine computes something else than its graph.
     """
-    if calibrated and isinstance(frames, DatasetFrames):
-        unseen = without_frames(frames, calibrated)
-        if not unseen:
-            raise DatasetError(
-                f"all {len(frames)} accuracy images of {frames.description} calibrate, expected others. "
-                "Next: fewer calibration images, or those of the training split"
-            )
-        frames = DatasetFrames(frames.dataset, unseen) if len(unseen) < len(frames) else frames
-    reference = graph_runner(plan.artifact / GRAPH_FILE, contract)
-    return AccuracySet(frames, _labelled(frames, contract), reference)
-
-
-def budget_of(request: BuildRequest, contract: Contract, accuracy: AccuracySet, has_kept_recipe: bool) -> Budget:
-    """Return what INT8 is held to: nothing with random weights, mIoU with labels, agreement without.
-
-    Drawn scenes are not what a network was trained for: a recipe that held its budget on real images elsewhere is not
-    judged by them, unless the user gives a limit.
-
-    Raises:
-        InputError: the user limits the drop in mIoU, and there are no labels to count it by.
-    """
-    wanted = request.int8
-    if request.precision != INT8 or contract.weights.kind == RANDOM:
-        return Budget(None, None)
-    if accuracy.has_truth:
-        return Budget(DEFAULT_DROP_POINTS if wanted.max_drop_points is None else wanted.max_drop_points, None)
-    if wanted.max_drop_points is not None:
-        raise InputError(
-            f"--max-miou-drop needs label maps, {accuracy.frames.description} have none. Next: --data-dir FOLDER of "
-            "labelled images, or --max-label-change PERCENT"
-        )
-    percent = wanted.max_label_change_percent
-    if percent is None and has_kept_recipe and isinstance(accuracy.frames, SyntheticFrames):
-        return Budget(None, None)
-    return Budget(None, 1.0 - (DEFAULT_LABEL_CHANGE_PERCENT if percent is None else percent) / 100.0)
+    write_bytes(folder / card.engine_file, engine.data)
+    write_record(folder / CARD_FILE, card)
+    card, labels = check_engine(folder, card, source, target.images)
+    require_agreement(card, target.budget)
+    if source.simulated is None or card.backend != "onnxruntime":
+        return MeasuredEngine(folder, engine, card, labels)
+    layer_ms, note = _times(source, target.images)
+    return MeasuredEngine(folder, engine, card, labels, layer_ms, (note,))
 
 
 def check_engine(
-    folder: Path, plan: BuildPlan, card: EngineCard, accuracy: AccuracySet, found: Int8Graph | None
+    folder: Path, card: EngineCard, source: EngineGraph, images: AccuracySet
 ) -> tuple[EngineCard, SetLabels]:
     """Run an engine on the accuracy images, and put the figures on its card.
 
     Args:
-        folder: of the engine.
-        plan: what is built.
-        card: of the engine.
-        accuracy: the images.
-        found: of an INT8 engine with Q/DQ, what was simulated.
+        folder: the engine's folder.
+        card: the engine's card.
+        source: the graph that the engine was built of.
+        images: the accuracy images.
 
     Returns:
-        The card, and what the engine said.
+        The card with the figures, and what the engine said.
     """
     runner, _ = open_engine(folder)
     notes, batch = card.notes, runner.contract.batch
@@ -114,14 +100,13 @@ def check_engine(
                 f"checked in full batches of {batch} frames that the CPU prepares and labels: the CUDA kernels had no "
                 "part in it",
             )
-    labels = accuracy.evaluate(runner, "check the engine")
-    interval = drop_interval(accuracy.float_labels, labels)
-    simulated = found.outcome.labels if found is not None else None
+    labels = images.evaluate(runner, "check the engine")
+    interval, simulated = drop_interval(images.float_labels, labels), source.simulated
     check = BuildCheck(
-        image_count=len(accuracy.frames),
-        images_from=accuracy.frames.description,
+        image_count=len(images.frames),
+        images_from=images.frames.description,
         label_agreement=labels.agreement,
-        miou_float=accuracy.float_labels.miou(),
+        miou_float=images.float_labels.miou(),
         miou_engine=labels.miou(),
         drop_low=interval[0] if interval else None,
         drop_high=interval[1] if interval else None,
@@ -129,7 +114,7 @@ def check_engine(
         label_agreement_simulated=simulated.agreement if simulated is not None else None,
     )
     if uncertainty_output(card.contract) is not None:
-        again = accuracy.evaluate(graph_runner(plan.artifact / GRAPH_FILE, card.contract), "float graph, drawn anew")
+        again = images.evaluate(graph_runner(source.graph.path, card.contract), "float graph, drawn anew")
         notes += (
             "samples are drawn anew in every call: the float graph agrees with itself on "
             f"{100 * again.agreement:.2f} % of pixels",
@@ -162,169 +147,19 @@ def require_agreement(card: EngineCard, budget: Budget) -> None:
     )
 
 
-def layer_precisions(found: Int8Graph) -> tuple[LayerPrecision, ...]:
-    """Return what the card says of every layer with multiply-adds."""
-    return tuple(
-        LayerPrecision(layer.name, layer.operator, layer.multiply_adds, layer.precision, layer.reason)
-        for layer in found.outcome.quantized.layers
-    )
-
-
-def write_int8_report(
-    folder: Path,
-    plan: BuildPlan,
-    contract: Contract,
-    accuracy: AccuracySet,
-    found: Int8Graph,
-    budget: Budget,
-    engine: SetLabels | None,
-    warnings: tuple[str, ...],
-    layer_ms: dict[str, tuple[float, float]],
-) -> Int8Report:
-    """Write int8-report.json and its page.
-
-    Args:
-        folder: where to.
-        plan: what is built.
-        contract: of the float graph.
-        accuracy: the images.
-        found: the quantised graph, and how it was found.
-        budget: what it was held to.
-        engine: what the engine said; None if there is none.
-        warnings: about ranges and images.
-        layer_ms: layer -> its milliseconds in the INT8 and in the float engine, as far as they are known.
+def _times(source: EngineGraph, images: AccuracySet) -> tuple[dict[str, tuple[float, float]], str]:
+    """Time every layer in INT8 and in float, and both networks as a whole; ONNX Runtime runs both.
 
     Returns:
-        The report.
+        Layer -> its milliseconds in INT8 and in float, and a sentence on the whole.
     """
-    outcome, before = found.outcome, accuracy.float_labels
-    interval = drop_interval(before, outcome.labels)
-    is_met = None
-    if budget.is_enforced:
-        is_met = outcome.is_met and (engine is None or budget.holds(drop_points(before, engine), engine.agreement))
-    worst = worst_images(outcome.labels, WORST_IMAGES)
-    report = Int8Report(
-        network=f"{contract.model} ({contract.dataset}, {contract.height}x{contract.width})",
-        backend=plan.backend,
-        weights=contract.weights.sentence(),
-        graph_sha256=contract.graph_sha256,
-        ranges_sha256=found.ranges_sha256,
-        images_from=accuracy.frames.description,
-        image_count=len(accuracy.frames),
-        max_drop_points=budget.max_drop_points,
-        min_agreement=budget.min_agreement,
-        is_met=is_met,
-        drop_points=drop_points(before, outcome.labels),
-        drop_low=interval[0] if interval else None,
-        drop_high=interval[1] if interval else None,
-        float_figures=before.figures(contract.class_names),
-        simulated=outcome.labels.figures(contract.class_names),
-        engine=engine.figures(contract.class_names) if engine is not None else None,
-        int8_mac_share=outcome.quantized.int8_mac_share,
-        recipe=outcome.config.sentence(),
-        steps=outcome.steps,
-        layers=_layers(plan, found, layer_ms),
-        worst_images=tuple(
-            ImageReport(accuracy.frames.names[index], index, float(outcome.labels.agreements[index])) for index in worst
-        ),
-        warnings=warnings,
-        notes=found.notes,
+    contract, float_graph = source.graph.contract, source.graph.path.read_bytes()
+    work = sum(layer.multiply_adds for layer in source.layers)
+    runs = RUNS if work < _HEAVY_MULTIPLY_ADDS else 2
+    layer_ms = layer_times(source.data, float_graph, contract, images.frames, runs)
+    int8_ms, float_ms = total_times(source.data, float_graph, contract, images.frames, runs)
+    comparison = f"{float_ms / int8_ms:.2f} times faster" if int8_ms < float_ms else "slower"
+    return layer_ms, (
+        f"the network takes {int8_ms:.1f} ms in INT8 and {float_ms:.1f} ms in float32 on this CPU "
+        f"({this_machine().cpu}, ONNX Runtime): {comparison}"
     )
-    write_record(folder / REPORT_FILE, report)
-    write_page(folder / PAGE_FILE, report, _pictures(contract, accuracy, found, worst))
-    return report
-
-
-def require_budget(report: Int8Report, budget: Budget, found: Int8Graph, folder: Path, say: Say) -> None:
-    """Refuse what is over the budget, with the curve of cost against share of INT8.
-
-    Raises:
-        AccuracyBudgetError: it is.
-    """
-    if report.is_met is not False:
-        return
-    for line in curve_lines(report):
-        say(line)
-    has_truth = report.drop_points is not None
-    cost = (
-        f"costs {points(report.drop_points, budget.max_drop_points)} points of mIoU"
-        if has_truth
-        else f"changes {100 * (1 - report.simulated.label_agreement):.2f} % of labels"
-    )
-    if found.outcome.is_met:
-        cost = f"holds the budget when simulated exactly, but the engine itself does not ({_engine_cost(report)})"
-    time = ", and time ended the search" if found.outcome.is_out_of_time else ""
-    option = "--max-miou-drop" if has_truth else "--max-label-change"
-    next_step = f"--search-minutes for a longer search, {option} for a larger budget, or --fp16"
-    if report.images_from == SyntheticFrames.DESCRIPTION:
-        next_step = "--data-dir FOLDER or --images FOLDER: drawn scenes say little of a trained network; or --fp16"
-    raise AccuracyBudgetError(
-        f"INT8 of {report.network} {cost} on {report.image_count} images of {report.images_from}, the budget is "
-        f"{budget.sentence()}{time}; no engine was kept, see {folder / PAGE_FILE}. Next: {next_step}"
-    )
-
-
-def _engine_cost(report: Int8Report) -> str:
-    if report.engine.miou is None or report.float_figures.miou is None:
-        return f"{100 * (1 - report.engine.label_agreement):.2f} % of labels changed"
-    return f"{100 * (report.float_figures.miou - report.engine.miou):.3f} points of mIoU lost"
-
-
-def _labelled(frames: FrameSet, contract: Contract) -> Dataset | None:
-    """Return the dataset behind frames if its labels say something about the network."""
-    if not isinstance(frames, DatasetFrames) or contract.weights.kind == RANDOM:
-        return None
-    chosen = frames.chosen()
-    if any(sample.label_path is None for sample in chosen.samples):
-        return None
-    if chosen.table.class_names != contract.class_names:
-        raise DatasetError(
-            f"{chosen.name} has {chosen.table.class_count} classes, the network has "
-            f"{len(contract.class_names)} of {contract.dataset}, expected the same"
-        )
-    return chosen
-
-
-def _layers(plan: BuildPlan, found: Int8Graph, layer_ms: dict[str, tuple[float, float]]) -> tuple[LayerReport, ...]:
-    outcome = found.outcome
-    weighted = {layer.name: layer for layer in outcome.quantized.layers}
-    layers = []
-    for node in load_graph(plan.artifact / GRAPH_FILE).graph.node:
-        name = node.name or node.output[0]
-        sensitivity = outcome.sensitivities.get(name)
-        layer = weighted.get(name)
-        if layer is None:
-            if sensitivity is None:
-                continue
-            reason = outcome.config.float_layers.get(name, "")
-            layer = LayerReport(name, node.op_type, 0, FLOAT if reason else INT8, reason)
-        int8_ms, float_ms = layer_ms.get(name, (None, None))
-        layers.append(
-            dataclasses.replace(
-                layer,
-                output_error=sensitivity.output_error if sensitivity else None,
-                label_change=sensitivity.label_change if sensitivity else None,
-                int8_ms=int8_ms,
-                float_ms=float_ms,
-            )
-        )
-    return tuple(layers)
-
-
-def _pictures(contract: Contract, accuracy: AccuracySet, found: Int8Graph, worst: list[int]) -> tuple[Any, ...]:
-    pictures = []
-    with graph_runner(found.outcome.quantized.data, contract, exact=True) as runner:
-        for index in worst:
-            frame_rgb, labels = accuracy.labels_of(runner, index)
-            pictures.append(
-                WorstPicture(
-                    name=accuracy.frames.names[index],
-                    frame_rgb=frame_rgb,
-                    float_labels=accuracy.float_of(index),
-                    int8_labels=labels,
-                    truth=accuracy.truth_of(index),
-                    class_names=contract.class_names,
-                    palette_rgb=palette_for(contract.class_names),
-                )
-            )
-    return tuple(pictures)

@@ -14,7 +14,7 @@ import edge.runtime.cuda_driver as cuda_driver
 import edge.runtime.tensorrt as runtime_module
 import edge.synthetic
 import export.backends.trt_builder as tensorrt_builder
-import export.pipeline.float_graph as graph_step
+import export.pipeline.float_graph as float_graph
 from calibration.ranges.record import RANGES_FILE, Ranges
 from calibration.search.accuracy import graph_runner
 from edge.artifacts import sha256_file as sha256_file
@@ -27,7 +27,8 @@ from edge.records import read_record, write_record
 from edge.runtime.base import Runner
 from edge.runtime.cuda_driver import Gpu
 from edge.segmenter import Segmenter
-from export.pipeline.build import BuildRequest, Int8Request, build
+from export.pipeline.build import build
+from export.pipeline.request import BuildRequest, Int8Request
 from tests.calibration import hostile_graphs as hostile
 from tests.edge.runtime import tensorrt_stand_in as stand_in
 
@@ -73,7 +74,7 @@ def prepare(folder, monkeypatch):
     """Make a folder the working directory of a device; nothing is in it yet."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv(DATA_ROOT_VARIABLE, str(folder / "data"))
-    monkeypatch.setattr(graph_step, "can_export", lambda: False)
+    monkeypatch.setattr(float_graph, "can_export", lambda: False)
     monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", lambda: "no GPU")
     monkeypatch.setattr(edge.synthetic, "draw_scene", draw_scene)
     return folder

@@ -14,7 +14,7 @@ pytest.importorskip("onnxruntime")
 
 import export.backends.trt_builder as tensorrt_builder
 import export.build_engine as command
-import export.pipeline.int8 as int8_steps
+import export.pipeline.calibrate as calibrate
 from edge.card import read_card
 from edge.contract import read_contract
 from edge.datasets import DATA_ROOT_VARIABLE
@@ -383,7 +383,7 @@ def test_second_command_reuses_all_and_prints_the_card(built, capsys, monkeypatc
     monkeypatch.delenv(DATA_ROOT_VARIABLE, raising=False)
     monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", lambda: "no GPU")
     monkeypatch.setattr("export.from_keras.exporter._keras_network", None)
-    monkeypatch.setattr(int8_steps, "collect_ranges", None)
+    monkeypatch.setattr(calibrate, "collect_ranges", None)
     assert main([*COMMAND, "--json"]) == 0
     output = capsys.readouterr()
     printed = json.loads(output.out)

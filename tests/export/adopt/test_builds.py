@@ -15,11 +15,14 @@ pytest.importorskip("onnxruntime")
 import onnx
 from onnx import helper, numpy_helper
 
-import export.pipeline.build as build_module
+import export.pipeline.calibrate as calibrate
+import export.pipeline.images as images_module
+import export.pipeline.plan as plan_module
 from calibration.results import Int8Report
 from edge.artifacts import sha256_file
 from edge.card import read_card
 from edge.contract import OWN_CLASSES, read_contract
+from edge.errors import GraphError
 from edge.imaging import read_rgb, write_image
 from edge.records import read_record
 from edge.runtime import open_engine
@@ -137,9 +140,7 @@ def test_rebuild_command_of_the_card_builds_the_same_engine(capsys):
 
 def test_second_build_adopts_and_collects_nothing(monkeypatch):
     first = build(request()).card
-    import export.pipeline.int8 as int8_steps
-
-    monkeypatch.setattr(int8_steps, "collect_ranges", None)
+    monkeypatch.setattr(calibrate, "collect_ranges", None)
     lines = []
     assert build(request(), lines.append).card.engine_sha256 == first.engine_sha256
     assert f"{ARTIFACT} is adopted from my net.onnx and current" in lines
@@ -170,13 +171,13 @@ def test_own_classes_need_no_dataset_of_ours():
 
 
 def test_frames_that_judge_have_the_size_of_the_given_graph(monkeypatch):
-    held_out_frames, sizes = build_module.held_out_frames, []
+    held_out_frames, sizes = images_module.held_out_frames, []
 
     def noted(dataset, data_dir, height, width, count):
         sizes.append((height, width))
         return held_out_frames(dataset, data_dir, height, width, count)
 
-    monkeypatch.setattr(build_module, "held_out_frames", noted)
+    monkeypatch.setattr(images_module, "held_out_frames", noted)
     build(request(precision="float32"))
     assert sizes == [(HEIGHT, WIDTH)]
 
@@ -247,7 +248,7 @@ def test_dry_run_adopts_and_says_so(capsys):
 
 
 def test_finding_of_tensorrt_is_an_error_for_it_and_a_note_elsewhere(monkeypatch):
-    adopt = build_module.adopt
+    adopt = plan_module.adopt
 
     def with_finding(*arguments):
         import dataclasses
@@ -256,10 +257,10 @@ def test_finding_of_tensorrt_is_an_error_for_it_and_a_note_elsewhere(monkeypatch
         report = dataclasses.replace(adoption.report, tensorrt_findings=("net/odd: TensorRT has no Odd",))
         return dataclasses.replace(adoption, report=report)
 
-    monkeypatch.setattr(build_module, "adopt", with_finding)
+    monkeypatch.setattr(plan_module, "adopt", with_finding)
     lines = []
-    build_module.plan_build(request(), lines.append)
+    plan_module.plan_build(request(), lines.append)
     assert "note: TensorRT would not run this graph: net/odd: TensorRT has no Odd" in lines
-    monkeypatch.setattr(build_module, "choose_backend", lambda requested: ("tensorrt", "asked for"))
-    with pytest.raises(build_module.GraphError, match=r"TensorRT 8\.5 does not run my net\.onnx: net/odd"):
-        build_module.plan_build(request())
+    monkeypatch.setattr(plan_module, "choose_backend", lambda requested: ("tensorrt", "asked for"))
+    with pytest.raises(GraphError, match=r"TensorRT 8\.5 does not run my net\.onnx: net/odd"):
+        plan_module.plan_build(request())

@@ -16,8 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 import export.backends.trt_builder as tensorrt_builder
 from edge.errors import BackendError, GraphError, InputError, MissingDependencyError
 from edge.runtime.onnxruntime import open_session
-from export.backends import EMULATED_FLOAT16, build_engine, choose_backend
+from export.backends.choice import build_engine, choose_backend
 from export.backends.options import EngineOptions
+from export.backends.ort_builder import EMULATED_FLOAT16
 
 
 @pytest.fixture

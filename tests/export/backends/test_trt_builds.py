@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-import export.pipeline.verify as engine_check
+import export.pipeline.verify as verify
 from calibration.trt.cache import parse_cache
 from edge.card import read_card
 from edge.errors import BackendError, GraphError, InputError, ParityError
@@ -21,7 +21,7 @@ from edge.runtime.base import Runner
 from export.backends.options import EngineOptions
 from export.build_engine import main
 from export.pipeline.batched_runner import BatchedRunner
-from export.pipeline.build import plan_build
+from export.pipeline.plan import plan_build
 from tests.export import small_device as device
 from tests.export.small_device import ARTIFACT, WrappedRunner, built, hostile
 
@@ -202,7 +202,7 @@ def test_network_that_works_across_frames_is_refused_before_its_ranges_are_colle
     def refuse(graph, batch):
         raise GraphError("the graph cannot take several frames in a call")
 
-    monkeypatch.setattr("export.pipeline.build.with_batch", refuse)
+    monkeypatch.setattr("export.pipeline.float_graph.with_batch", refuse)
     with pytest.raises(GraphError, match="several frames"):
         built(**LOOSE, engine=EngineOptions(batch=2))
     assert not (ARTIFACT / "ranges.json").exists() and not ENGINES.exists()
@@ -246,7 +246,7 @@ def test_full_batches_give_each_frame_its_own_place():
             self.calls.append(frame[:, 0, 0, 0].tolist())
             return {"logits": frame[:, 0, 0, 0].astype(np.float32).reshape(-1, 1, 1, 1)}
 
-    contract = engine_check.dataclasses.replace(hostile.contract_of(BENIGN), batch=3)
+    contract = verify.dataclasses.replace(hostile.contract_of(BENIGN), batch=3)
     with BatchedRunner(Echo(contract)) as runner:
         for value in (1, 2, 3, 4):
             frame = np.full((1, contract.height, contract.width, 3), value, np.uint8)
@@ -267,8 +267,8 @@ def test_full_batches_give_each_frame_its_own_place():
 )
 def test_float_engine_that_computes_something_else_is_not_kept(install, folder, monkeypatch, wrong, request_of):
     install()
-    opened = engine_check.open_engine
-    monkeypatch.setattr(engine_check, "open_engine", lambda where: (wrong(opened(where)[0]), None))
+    opened = verify.open_engine
+    monkeypatch.setattr(verify, "open_engine", lambda where: (wrong(opened(where)[0]), None))
     with pytest.raises(ParityError, match=r"by tensorrt 10\.3\.0 gives the float graph's labels on .* expected at"):
         built(backend="tensorrt", **request_of)
     assert not ENGINES.exists()
@@ -278,7 +278,7 @@ def test_float_engine_that_computes_something_else_is_not_kept(install, folder, 
 def test_labels_of_random_weights_refuse_nothing(install, monkeypatch):
     install()
     device.write_artifact(BENIGN, device.RANDOM)
-    opened = engine_check.open_engine
-    monkeypatch.setattr(engine_check, "open_engine", lambda where: (Negating(opened(where)[0]), None))
+    opened = verify.open_engine
+    monkeypatch.setattr(verify, "open_engine", lambda where: (Negating(opened(where)[0]), None))
     card = built(backend="tensorrt", precision="float16")[0].card
     assert card.check.label_agreement < 0.5

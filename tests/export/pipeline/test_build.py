@@ -13,8 +13,8 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import export.backends.trt_builder as tensorrt_builder
-import export.pipeline.float_graph as graph_step
-import export.pipeline.int8 as int8_steps
+import export.pipeline.calibrate as calibrate
+import export.pipeline.float_graph as float_graph
 from calibration.images.selection import MANIFEST_FILE
 from calibration.qdq.insert import QDQ_GRAPH_FILE
 from calibration.ranges.record import RANGES_FILE, Ranges
@@ -31,8 +31,10 @@ from edge.provenance import WeightsProvenance
 from edge.records import read_record, write_record
 from edge.runtime import open_engine
 from export.graph.parity import PARITY_FILE, ParityReport
-from export.pipeline.build import BuildRequest, Int8Request, build, plan_build
+from export.pipeline.build import build
 from export.pipeline.int8 import RECIPE_FILE
+from export.pipeline.plan import plan_build
+from export.pipeline.request import BuildRequest, Int8Request
 from tests.calibration import graph_drawing as drawing
 
 SIZE = 16
@@ -80,7 +82,7 @@ def device(tmp_path, monkeypatch):
     """A device: a dataset, an artefact from elsewhere, no TensorFlow, no TensorRT."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(DATA_ROOT_VARIABLE, str(tmp_path / "data"))
-    monkeypatch.setattr(graph_step, "can_export", lambda: False)
+    monkeypatch.setattr(float_graph, "can_export", lambda: False)
     monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", lambda: "no GPU")
     # The search for it takes most of a build's time here, and has its own tests.
     monkeypatch.setitem(CALIBRATION_METHODS, "entropy", lambda histogram: 0.7 * min_max(histogram))
@@ -232,7 +234,7 @@ def test_without_a_dataset_scenes_are_drawn_and_the_card_says_so(device, monkeyp
 
 def test_second_build_uses_the_ranges_again(device, monkeypatch):
     first, _ = built()
-    monkeypatch.setattr(int8_steps, "collect_ranges", None)
+    monkeypatch.setattr(calibrate, "collect_ranges", None)
     second, lines = built()
     assert any("ranges of 3 images of camvid train are there and current" in line for line in lines)
     assert second.card.engine_sha256 == first.card.engine_sha256
@@ -240,7 +242,7 @@ def test_second_build_uses_the_ranges_again(device, monkeypatch):
 
 def test_other_method_uses_the_same_ranges(device, monkeypatch):
     first, _ = built()
-    monkeypatch.setattr(int8_steps, "collect_ranges", None)
+    monkeypatch.setattr(calibrate, "collect_ranges", None)
     second, _ = built(calibrator="entropy")
     assert second.card.calibration.ranges_sha256 == first.card.calibration.ranges_sha256
     assert second.card.engine_sha256 != first.card.engine_sha256
@@ -301,7 +303,7 @@ def test_output_may_be_elsewhere(device):
 
 def test_artefact_from_elsewhere_is_used_as_it_is(device, monkeypatch):
     # Also where TensorFlow is: trained weights that are in no run here must not make way for random ones.
-    monkeypatch.setattr(graph_step, "can_export", lambda: True)
+    monkeypatch.setattr(float_graph, "can_export", lambda: True)
     before = sha256_file(device / "artifacts" / f"fast_scnn-camvid-{SIZE}x{SIZE}" / GRAPH_FILE)
     result, _ = built(precision="float32")
     assert sha256_file(device / result.plan.artifact / GRAPH_FILE) == before
@@ -339,7 +341,7 @@ def test_random_artefact_is_exported_again_where_that_is_possible_and_it_is_stal
     monkeypatch.setattr(exporter, "export_model", export_model)
     built(precision="float32")
     assert asked == []
-    monkeypatch.setattr(graph_step, "can_export", lambda: True)
+    monkeypatch.setattr(float_graph, "can_export", lambda: True)
     built(precision="float32")
     assert [(request.model, request.height, request.weights_path) for request in asked] == [("fast_scnn", SIZE, None)]
 
@@ -353,7 +355,7 @@ def test_graph_of_other_code_is_used_without_tensorflow_and_a_line_and_the_card_
     report = ParityReport(contract.graph_sha256, 1, "camvid val", 0.0, 1.0, 1.0)
     write_record(folder / PARITY_FILE, report)
     sources = dataclasses.replace(plan_build(REQUEST).sources, weights_path=device / "best.weights.h5")
-    monkeypatch.setattr("export.pipeline.build.choose_inputs", lambda *_, **__: sources)
+    monkeypatch.setattr("export.pipeline.plan.choose_inputs", lambda *_, **__: sources)
     monkeypatch.setattr(exporter.ExportRequest, "provenance", lambda request: (contract.weights, {}))
     monkeypatch.setattr(exporter, "changed_options", lambda model, options: {})
     result, lines = built(precision="float32")
@@ -367,7 +369,7 @@ def test_graph_of_other_code_is_used_without_tensorflow_and_a_line_and_the_card_
 @pytest.mark.parametrize(("name", "error"), [(GRAPH_FILE, GraphError), (CONTRACT_FILE, ContractError)])
 @pytest.mark.parametrize("can_export", [False, True])
 def test_damaged_artefact_of_trained_weights_is_an_error_and_is_kept(device, monkeypatch, name, error, can_export):
-    monkeypatch.setattr(graph_step, "can_export", lambda: can_export)
+    monkeypatch.setattr(float_graph, "can_export", lambda: can_export)
     artifact = device / "artifacts" / f"fast_scnn-camvid-{SIZE}x{SIZE}"
     (artifact / name).write_bytes((artifact / name).read_bytes()[:-30])
     before = files_below(device)
@@ -412,7 +414,7 @@ def test_interruption_while_collecting_leaves_what_was_there(device, monkeypatch
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(int8_steps, "collect_ranges", interrupt)
+    monkeypatch.setattr(calibrate, "collect_ranges", interrupt)
     with pytest.raises(KeyboardInterrupt):
         built(calibration_images=4)
     assert files_below(device) == before

@@ -11,7 +11,7 @@ from calibration.trt.cache import parse_cache
 from edge.card import read_card
 from edge.errors import AccuracyBudgetError, BackendError, InputError
 from export.build_engine import main
-from export.pipeline.build import plan_build
+from export.pipeline.plan import plan_build
 from tests.export import small_device as device
 from tests.export.small_device import ARTIFACT, built, hostile
 
@@ -171,15 +171,15 @@ def test_what_tensorrt_found_is_used_again_for_the_same_images_alone(install):
 def test_engine_of_tensorrts_calibrator_over_its_budget_is_not_kept(install, folder, monkeypatch):
     install("8.6.1")
     first, _ = built(backend="tensorrt", calibrator="tensorrt-entropy", **LOOSE)
-    import export.pipeline.verify as engine_check
+    import export.pipeline.verify as verify
 
     def missed(*arguments):
         card, labels = check(*arguments)
         labels.matrices[:] = labels.matrices[:, ::-1]
         return card, labels
 
-    check = engine_check.check_engine
-    monkeypatch.setattr("export.pipeline.publish.check_engine", missed)
+    check = verify.check_engine
+    monkeypatch.setattr("export.pipeline.verify.check_engine", missed)
     with pytest.raises(AccuracyBudgetError, match=r"INT8 by tensorrt-entropy gives labels .* no engine was kept"):
         built(backend="tensorrt", calibrator="tensorrt-entropy", max_drop_points=1.0)
     assert read_card(ENGINE) == first.card

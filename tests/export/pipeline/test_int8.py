@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-import export.pipeline.int8 as int8_steps
+import export.pipeline.calibrate as calibrate
 from calibration.images.selection import MANIFEST_FILE
 from calibration.lint import main as lint
 from calibration.qdq.insert import QDQ_GRAPH_FILE
@@ -253,7 +253,7 @@ def test_ranges_of_real_images_are_used_whatever_collected_them_where_no_images_
     built(**LOOSE)
     moved_away()
     ranges = with_other_code(ARTIFACT)
-    monkeypatch.setattr(int8_steps, "collect_ranges", None)
+    monkeypatch.setattr("export.pipeline.calibrate.collect_ranges", None)
     result, lines = built(**BLIND)
     other = "ranges.json is of other code: got 555555555555"
     assert any(line.startswith("no dataset here") and f"although {other}" in line for line in lines)
@@ -340,7 +340,7 @@ def test_equalised_graph_and_its_ranges_are_kept_in_a_folder_of_their_own(networ
         maxima = ranges.tensors["wide_relu"].channel_maxima
         assert (min(maxima) > 0.2 * max(maxima)) == is_even
     assert first.card.calibration.ranges_sha256 == sha256_file(ARTIFACT / RANGES_FILE)
-    monkeypatch.setattr(int8_steps, "collect_ranges", None)
+    monkeypatch.setattr(calibrate, "collect_ranges", None)
     assert built(max_drop_points=10.0)[0].card.engine_sha256 == first.card.engine_sha256
 
 

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-import export.pipeline.verify as engine_check
+import export.pipeline.verify as verify
 from calibration.results import PAGE_FILE, REPORT_FILE, Int8Report
 from edge.artifacts import sha256_file
 from edge.card import read_card
@@ -101,8 +101,8 @@ class Confused(WrappedRunner):
 def test_engine_that_misses_what_the_simulation_holds_is_not_kept(folder, network, monkeypatch):
     network(BENIGN)
     first, _ = built(max_drop_points=100.0)
-    opened = engine_check.open_engine
-    monkeypatch.setattr(engine_check, "open_engine", lambda folder: (Confused(opened(folder)[0]), None))
+    opened = verify.open_engine
+    monkeypatch.setattr(verify, "open_engine", lambda folder: (Confused(opened(folder)[0]), None))
     with pytest.raises(AccuracyBudgetError, match="simulated exactly, but the engine itself does not"):
         built(max_drop_points=30.0)
     assert read_card(ENGINE) == first.card
@@ -117,7 +117,7 @@ def test_interruption_while_the_engine_is_measured_leaves_nothing(folder, networ
     def interrupted(folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine_check, "open_engine", interrupted)
+    monkeypatch.setattr(verify, "open_engine", interrupted)
     with pytest.raises(KeyboardInterrupt):
         built(max_drop_points=100.0)
     assert not ENGINE.exists()
@@ -217,14 +217,14 @@ def test_float_engine_has_no_report_and_no_layers(network):
 def test_old_engine_makes_way_only_when_the_new_card_is_written(network, monkeypatch):
     network(BENIGN)
     first, _ = built(max_drop_points=100.0)
-    import export.pipeline.publish as engine_card
+    import export.pipeline.publish as publish
 
     def full_disk(path, value):
         if path.parent == ENGINE:
             raise OSError(28, "No space left on device")
         write_record(path, value)
 
-    monkeypatch.setattr(engine_card, "write_record", full_disk)
+    monkeypatch.setattr(publish, "write_record", full_disk)
     with pytest.raises(OSError, match="No space"):
         built(max_drop_points=100.0, calibrator="mse")
     assert read_card(ENGINE) == first.card

@@ -1,0 +1,54 @@
+"""The card of an engine that was built, before it is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+
+from edge.card import EngineCard
+from edge.machine import this_machine
+from export.backends.engine import BuiltEngine
+from export.backends.options import EngineOptions
+from export.pipeline.engine_graph import EngineGraph
+
+
+def engine_card(
+    source: EngineGraph, engine: BuiltEngine, backend: str, precision: str, options: EngineOptions
+) -> EngineCard:
+    """Return what an engine is; measuring adds what it costs.
+
+    Args:
+        source: the graph that the engine was built of.
+        engine: the engine.
+        backend: name of the backend that built it.
+        precision: "float32", "float16" or "int8".
+        options: what else the engine was to be.
+    """
+    digest = hashlib.sha256(engine.data).hexdigest()
+    return EngineCard(
+        contract=dataclasses.replace(source.graph.contract, batch=options.batch),
+        backend=backend,
+        backend_version=engine.version,
+        precision=precision,
+        engine_file=f"engine-{digest[:12]}{engine.suffix}",
+        engine_sha256=digest,
+        engine_bytes=len(engine.data),
+        built_from_sha256=hashlib.sha256(source.data).hexdigest(),
+        machine=this_machine(),
+        built_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        build_seconds=round(engine.seconds, 3),
+        int8_mac_share=source.int8_mac_share,
+        calibration=source.calibration_note,
+        notes=(*engine.notes, *source.notes),
+        layers=source.layers,
+        dla_core=options.dla_core,
+        is_version_compatible=options.is_version_compatible,
+        is_hardware_compatible=options.is_hardware_compatible,
+        batch_profile=options.batch_profile,
+        workspace_mib=options.workspace_mib,
+        optimization_level=options.optimization_level,
+        has_layer_details=options.has_layer_details,
+        allows_tf32=options.allows_tf32,
+        scale_source=source.scale_source,
+    )

@@ -1,0 +1,130 @@
+"""The graph that an engine is built of, and what the card says of it, in every precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calibration.images.manifest import CalibrationManifest, manifest_note
+from calibration.ranges.record import ranges_of_other_code
+from calibration.search.accuracy import Budget, SetLabels
+from calibration.trt.calibrator import TENSORRT_ENTROPY, Calibration
+from edge.card import CalibrationNote, LayerPrecision
+from edge.contract import GRAPH_FILE
+from edge.frames import SyntheticFrames
+from export.pipeline.calibrate import CalibratedGraph
+from export.pipeline.float_graph import FloatGraph
+from export.pipeline.implicit_int8 import scale_calibration
+from export.pipeline.int8 import EQUALISED_FOLDER, Int8Graph
+from export.pipeline.tensorrt_options import QDQ
+
+
+@dataclass(frozen=True)
+class EngineGraph:
+    """The graph that an engine is built of, with the scales that do not stand in it.
+
+    `engine_graph` makes it: of a float graph, of a quantised one, or of one that TensorRT calibrates by itself. The
+    backend builds an engine of it, the card describes it, and the engine is measured against `graph`.
+
+    Attributes:
+        graph: the float graph.
+        data: the ONNX file that the backend is given.
+        calibration: scales that TensorRT is given beside the file; None where they stand in it, and for float engines.
+        float_layers: nodes that an engine with a calibration does not compute in INT8.
+        scale_source: source of the scales of an int8 engine on TensorRT; None for all others.
+        calibration_note: what the card says of the calibration; None for float engines.
+        int8_mac_share: share of the multiply-adds that are in INT8, 0 to 1; None where nobody knows.
+        layers: precision of every layer with multiply-adds; empty where nobody knows.
+        simulated: what an exact simulation said on the accuracy images; None where there was none.
+        notes: sentences for the card.
+    """
+
+    graph: FloatGraph
+    data: bytes
+    calibration: Calibration | None = None
+    float_layers: tuple[str, ...] = ()
+    scale_source: str | None = None
+    calibration_note: CalibrationNote | None = None
+    int8_mac_share: float | None = None
+    layers: tuple[LayerPrecision, ...] = ()
+    simulated: SetLabels | None = None
+    notes: tuple[str, ...] = ()
+
+
+def engine_graph(
+    graph: FloatGraph,
+    calibrated: CalibratedGraph | None,
+    int8: Int8Graph | None,
+    budget: Budget,
+    scale_source: str | None,
+) -> EngineGraph:
+    """Return what an engine is built of.
+
+    Args:
+        graph: the float graph.
+        calibrated: the same with what calibration found; None for an engine in float32 or float16.
+        int8: the quantised graph; None for a float engine, and where TensorRT calibrates by itself.
+        budget: what INT8 may cost, for the card.
+        scale_source: how the backend gets scales of ours, one of edge.card.SCALE_SOURCES; None for Q/DQ pairs.
+    """
+    if int8 is not None:
+        return _of_int8(int8, budget, scale_source)
+    data = graph.path.read_bytes()
+    if calibrated is None:
+        return EngineGraph(graph, data, notes=_notes(graph, "", None))
+    manifest, method = calibrated.manifest, TENSORRT_ENTROPY
+    images_from = manifest.images_from
+    note = CalibrationNote(method, len(manifest.names), images_from, "", method, budget.sentence())
+    notes = _notes(graph, images_from, manifest)
+    return EngineGraph(graph, data, calibrated.calibrator, calibration_note=note, notes=notes)
+
+
+def _of_int8(int8: Int8Graph, budget: Budget, scale_source: str | None) -> EngineGraph:
+    """Return what an INT8 engine is built of whose scales are ours."""
+    calibrated, outcome, config = int8.calibrated, int8.outcome, int8.outcome.config
+    graph, ranges = calibrated.graph, calibrated.ranges
+    data, calibration, float_layers = outcome.quantized.data, None, ()
+    if scale_source not in (None, QDQ):
+        # Implicit INT8 takes the float graph and a scale for each tensor.
+        path = graph.folder / EQUALISED_FOLDER / GRAPH_FILE if config.equalised else graph.path
+        calibration = scale_calibration(scale_source, path, int8.source_ranges, config)
+        data, float_layers = path.read_bytes(), tuple(config.float_layers)
+    return EngineGraph(
+        graph,
+        data,
+        calibration,
+        float_layers,
+        scale_source,
+        CalibrationNote(
+            config.method,
+            ranges.image_count,
+            ranges.images_from,
+            calibrated.ranges_sha256,
+            config.sentence(),
+            budget.sentence(),
+        ),
+        outcome.quantized.int8_mac_share,
+        tuple(
+            LayerPrecision(layer.name, layer.operator, layer.multiply_adds, layer.precision, layer.reason)
+            for layer in outcome.quantized.layers
+        ),
+        outcome.labels,
+        (*int8.notes, *_notes(graph, ranges.images_from, calibrated.manifest, ranges_of_other_code(ranges))),
+    )
+
+
+def _notes(
+    graph: FloatGraph, images_from: str, manifest: CalibrationManifest | None, other_code: str | None = None
+) -> tuple[str, ...]:
+    """Return what a user has to know of the graph and of the images that calibrated it."""
+    notes = []
+    if graph.is_of_other_code:
+        notes.append("the graph was exported by other sources than these; --weights FILE exports it again")
+    if graph.has_random_weights:
+        notes.append(graph.contract.weights.sentence())
+    if other_code is not None:
+        notes.append(f"{other_code}; the images to collect them anew are not here")
+    if images_from == SyntheticFrames.DESCRIPTION:
+        notes.append("ranges come from synthetic scenes, since no dataset was found")
+    if manifest is not None and manifest_note(manifest):
+        notes.append(manifest_note(manifest))
+    return tuple(notes)

@@ -1,0 +1,113 @@
+"""The first step of a build: everything that can be decided without work is decided."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibration.images.manifest import CalibrationManifest
+from calibration.qdq.quantization_config import INT8
+from edge.artifacts import ARTIFACTS_ROOT, artifact_folder
+from edge.card import engine_folder
+from edge.datasets import LAYOUTS, default_data_dir
+from edge.errors import GraphError
+from edge.records import read_record
+from export.adopt.adoption import adopt
+from export.backends.choice import choose_backend
+from export.build_inputs import BuildInputs, choose_inputs
+from export.pipeline.images import ImageSources
+from export.pipeline.request import BuildRequest, Say
+from export.pipeline.tensorrt_options import check_tensorrt_options
+from export.pipeline.user_images import split_pictures
+from train.options import resolve_options
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """A request of which nothing is open any more.
+
+    `plan_build` makes it. `build` takes from it the settings that each step needs, and a dry run prints it.
+
+    Attributes:
+        request: what the user asked for; its height and width are those of the network.
+        backend: name of the backend, a key in export.backends.choice.BUILDERS.
+        reason: why that backend was chosen, in words.
+        sources: weights, dataset and the dataset's folder.
+        artifact: artefact folder.
+        output: engine folder.
+    """
+
+    request: BuildRequest
+    backend: str
+    reason: str
+    sources: BuildInputs
+    artifact: Path
+    output: Path
+
+    def images(self) -> ImageSources:
+        """Return where the images of the build come from."""
+        return ImageSources(
+            dataset=self.sources.dataset,
+            data_dir=self.sources.data_dir,
+            pictures_path=self.request.images_path,
+            height=self.request.height,
+            width=self.request.width,
+            accuracy_images=self.request.accuracy_images,
+        )
+
+    def scale_source(self) -> str | None:
+        """Return the source of an int8 engine's scales; None where they are not given to TensorRT."""
+        return self.request.scale_source(self.backend)
+
+
+def plan_build(request: BuildRequest, say: Say = lambda line: None) -> BuildPlan:
+    """Decide everything that can be decided without work; a given graph is adopted, since its contract names all else.
+
+    Args:
+        request: what the user asked for.
+        say: takes a line for each thing that a user has to know.
+
+    Raises:
+        BackendError: the backend that was asked for cannot build here.
+        InputError: weights, dataset, pictures or manifest are not there.
+    """
+    backend, reason = choose_backend(request.backend)
+    check_tensorrt_options(request, backend)
+    if request.images_path is not None:
+        split_pictures(request.images_path, request.accuracy_images)
+    if request.precision == INT8 and request.int8.manifest_path is not None:
+        read_record(CalibrationManifest, request.int8.manifest_path)
+    if request.onnx_path is not None:
+        return _plan_adoption(request, backend, reason, say)
+    resolve_options(request.model, request.options)
+    size = (request.height, request.width)
+    sources = choose_inputs(
+        request.model, request.dataset, request.data_dir, request.weights_path, size, request.options
+    )
+    artifact = artifact_folder(request.model, sources.dataset, *size, ARTIFACTS_ROOT, sources.options)
+    return BuildPlan(request, backend, reason, sources, artifact, _output(request, artifact, backend))
+
+
+def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -> BuildPlan:
+    size = (request.height, request.width) if request.is_size_given else None
+    adoption = adopt(request.onnx_path, request.contract_path, ARTIFACTS_ROOT, size, request.data_dir, say)
+    contract, findings = adoption.contract, adoption.report.tensorrt_findings
+    if findings and backend == "tensorrt":
+        raise GraphError(f"TensorRT 8.5 does not run {request.onnx_path}: {'; '.join(findings[:3])}")
+    for finding in findings:
+        say(f"note: TensorRT would not run this graph: {finding}")
+    dataset = request.dataset or contract.dataset
+    data_dir = request.data_dir
+    if data_dir is None and dataset in LAYOUTS and default_data_dir(dataset).is_dir():
+        data_dir = default_data_dir(dataset)
+    sources = BuildInputs(dataset, data_dir if dataset in LAYOUTS else None, None, {})
+    output = _output(request, adoption.folder, backend)
+    request = dataclasses.replace(request, height=contract.height, width=contract.width)
+    return BuildPlan(request, backend, reason, sources, adoption.folder, output)
+
+
+def _output(request: BuildRequest, artifact: Path, backend: str) -> Path:
+    """Return the engine's folder; engines for batches lie beside the one for single frames."""
+    folder = engine_folder(artifact, backend, request.precision)
+    return request.output or folder.with_name(folder.name + request.engine.folder_suffix())

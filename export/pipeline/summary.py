@@ -1,0 +1,107 @@
+"""What the command prints of a plan and of a finished build: lines for people, or JSON for programs."""
+
+from __future__ import annotations
+
+import json
+
+from calibration.report.text import summary_lines
+from calibration.results import PAGE_FILE
+from edge.artifacts import spell_option
+from edge.card import EngineCard
+from edge.console import format_seconds
+from edge.records import record_to_json
+from export.backends.trt_layer_info import LAYERS_FILE
+from export.pipeline.build import BuildResult
+from export.pipeline.plan import BuildPlan
+
+
+def plan_text(plan: BuildPlan) -> str:
+    """Return what a build would do, one fact a line."""
+    facts = _plan_facts(plan)
+    facts["options"] = " ".join(f"{name}={value}" for name, value in facts["options"].items()) or "defaults"
+    # Where a graph was given, its contract decides the folder, and only reading both tells whether they fit.
+    is_adopted = plan.request.onnx_path is not None
+    end = "dry run: the graph was adopted, nothing else" if is_adopted else "dry run: nothing was done"
+    return "\n".join([*(f"{name.replace('_', ' '):15} {value}" for name, value in facts.items()), end])
+
+
+def plan_json(plan: BuildPlan) -> str:
+    """Return what a build would do, as JSON."""
+    return json.dumps(_plan_facts(plan), indent=2)
+
+
+def result_text(result: BuildResult) -> str:
+    """Return what was built, what it costs, where it lies, and what to do next."""
+    card, output = result.card, result.plan.output
+    size = f"{card.contract.height}x{card.contract.width}{_batch_words(card)}"
+    lines = [
+        f"{card.contract.model} {card.precision} for {card.backend} {card.backend_version}, "
+        f"{size}, built in {format_seconds(card.build_seconds)}",
+        card.contract.weights.sentence(),
+    ]
+    if card.calibration is not None:
+        share = f", {100 * card.int8_mac_share:.1f} % of multiply-adds in INT8" if card.int8_mac_share else ""
+        lines.append(
+            f"calibration: {card.calibration.method} over {card.calibration.image_count} images "
+            f"of {card.calibration.images_from}{share}"
+        )
+    if result.report is not None:
+        lines += summary_lines(result.report)
+    lines.append(f"check: {_check_sentence(card)}")
+    lines += [f"note: {note}" for note in card.notes if note != card.contract.weights.sentence()]
+    if result.report is not None:
+        lines.append(f"report: {output / PAGE_FILE}")
+    if (output / LAYERS_FILE).is_file():
+        lines.append(f"layers: {output / LAYERS_FILE}")
+    lines.append(f"engine: {output / card.engine_file} ({card.engine_bytes / 1e6:.1f} MB)")
+    lines.append(f"next: edge-bench run {output}")
+    return "\n".join(lines)
+
+
+def result_json(result: BuildResult) -> str:
+    """Return what was built, with its card, its comparison at export and its INT8 report, as JSON."""
+    facts = {
+        "output": str(result.plan.output),
+        "backend": result.plan.backend,
+        "backend_reason": result.plan.reason,
+        "card": record_to_json(result.card),
+        "parity": record_to_json(result.parity),
+        "int8_report": record_to_json(result.report),
+    }
+    return json.dumps(facts, indent=2)
+
+
+def _plan_facts(plan: BuildPlan) -> dict:
+    sources, request = plan.sources, plan.request
+    return {
+        "backend": plan.backend,
+        "backend_reason": plan.reason,
+        "precision": request.precision,
+        "options": {name: spell_option(value) for name, value in sources.options.items()},
+        "weights": str(sources.weights_path or request.onnx_path or "random, or those of the artefact"),
+        "dataset": sources.dataset,
+        "images": str(request.images_path or sources.data_dir or "synthetic scenes (no dataset folder found)"),
+        "artifact": str(plan.artifact),
+        "output": str(plan.output),
+    }
+
+
+def _batch_words(card: EngineCard) -> str:
+    if card.batch_profile is not None:
+        least, best, most = card.batch_profile
+        return f", {least} to {most} frames in a call, best {best}"
+    return f", {card.contract.batch} frames in a call" if card.contract.batch != 1 else ""
+
+
+def _check_sentence(card: EngineCard) -> str:
+    check = card.check
+    if check is None:
+        return "not done"
+    text = (
+        f"labels equal to the float graph's on {100 * check.label_agreement:.2f} % of pixels "
+        f"({check.image_count} images of {check.images_from})"
+    )
+    if check.miou_float is not None and check.miou_engine is not None:
+        drop = 100 * (check.miou_float - check.miou_engine)
+        text += f"; mIoU {100 * check.miou_float:.2f} % -> {100 * check.miou_engine:.2f} % (drop {drop:+.2f} points)"
+    return text
