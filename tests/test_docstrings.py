@@ -11,7 +11,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-ROOMS = ("edge", "train")
+ROOMS = ("benchmarks", "edge", "train")
 """Folders whose docstrings hold; a folder is added here once its own do."""
 
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises")
