@@ -247,7 +247,7 @@ def application_name(model: str, given: Mapping[str, Any]) -> str:
     """Return the name of the network of Keras Applications that is the backbone of an architecture.
 
     Raises:
-        InputError: there is none.
+        InputError: no network of Keras Applications is the backbone of the architecture.
     """
     options = resolve_options(model, given)
     if model == "bayesian_segnet":

@@ -161,7 +161,7 @@ def check_model_name(model: str) -> None:
     """Refuse a name that is no architecture.
 
     Raises:
-        InputError: the message lists those that are.
+        InputError: there is no such architecture; the message lists those that there are.
     """
     if model not in OPTIONS:
         raise InputError(f"model is '{model}', expected one of: {', '.join(MODEL_NAMES)}")

@@ -310,7 +310,7 @@ def find_recipe(model: str, dataset: str) -> Recipe:
     """Return the recipe of a model on a dataset.
 
     Raises:
-        InputError: there is none; the message lists those that are.
+        InputError: there is no such recipe; the message lists the recipes that there are.
     """
     if (model, dataset) not in RECIPES:
         known = ", ".join(f"{name} on {data}" for name, data in RECIPES)

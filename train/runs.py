@@ -108,7 +108,7 @@ def read_run(weights_path: Path, model: str) -> tuple[RunRecord, WeightsProvenan
 
     Raises:
         InputError: the weights or their run.json are missing.
-        WeightsError: they belong to another model, or are not the file that run.json describes.
+        WeightsError: the weights belong to another model, or are not the file that run.json describes.
     """
     if not weights_path.is_file():
         raise InputError(f"weights not found: {weights_path}")

@@ -105,7 +105,7 @@ def build_check(
 
 
 def _with_int8(request: BuildRequest, calibration_images: int | None) -> BuildRequest:
-    """Return a request of an INT8 build that passes whatever INT8 costs: in mIoU, or in labels where mIoU is unknown."""
+    """Return a request of an INT8 build that passes whatever it costs: in mIoU, or in labels where mIoU is unknown."""
     plan = plan_build(request)
     graph, frames = make_float_graph(plan), plan.images().held_out()
     has_labels = isinstance(frames, DatasetFrames) and all(

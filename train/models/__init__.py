@@ -28,7 +28,7 @@ def model_spec(name: str) -> ModelSpec:
     """Return the architecture with a name, as its ModelSpec.
 
     Raises:
-        InputError: there is none; the message lists those that are.
+        InputError: there is no such architecture; the message lists those that there are.
     """
     check_model_name(name)
     from train.models import MODELS
