@@ -103,12 +103,12 @@ def run(model, feeds, outputs=None, optimised_path=None):
 
 def ranges_of(model, feeds_list, **changes):
     """Return the Ranges of a model over some inputs."""
-    tensors = activation_tensors(model.graph)
+    tensors = activation_tensors(model)
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
     present = {value.name for value in model.graph.output}
     exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in present)
-    by_channel = channel_tensors(model.graph)
+    by_channel = channel_tensors(model)
     counters = {name: TensorCounter(name in by_channel) for name in tensors}
     for feeds in feeds_list:
         for name, value in zip(tensors, run(exposed, feeds, tensors)):

@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime")
 import onnx
 from onnx import TensorProto
 
-from calibration.onnx_graph.mac_count import multiply_adds
+from calibration.onnx_graph.mac_count import count_macs
 from calibration.qdq.insert import quantize
 from calibration.qdq.quantization_config import QuantizationConfig
 from tests.calibration import graph_drawing as drawing
@@ -37,8 +37,8 @@ def with_operator(name, domain, behind="deep_relu"):
 
 @pytest.mark.parametrize(("operator", "point"), [("Gelu", 64 * 8 * 8), ("SampleOp", 0)])
 def test_operator_of_onnxruntime_is_counted_past_where_its_size_is_known(operator, point):
-    counts = multiply_adds(onnx, with_operator(operator, "com.microsoft"))
-    assert counts == {**multiply_adds(onnx, NETWORK), "point": point}
+    counts = count_macs(with_operator(operator, "com.microsoft"))
+    assert counts == {**count_macs(NETWORK), "point": point}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -54,11 +54,11 @@ def test_graph_with_an_operator_of_onnxruntime_is_quantised_around_it(form, oper
 
 
 def test_operator_that_nobody_knows_leaves_sizes_out_and_no_traceback():
-    counts = multiply_adds(onnx, with_operator("Wobble", "my.domain"))
+    counts = count_macs(with_operator("Wobble", "my.domain"))
     assert counts["deep"] and not counts["point"]
     model = with_operator("Wobble", "my.domain")
     del model.opset_import[:]  # inference refuses such a graph altogether
-    assert set(multiply_adds(onnx, model)) == {"stem", "deep", "point", "logits"}
+    assert set(count_macs(model)) == {"stem", "deep", "point", "logits"}
 
 
 def test_product_of_a_transposed_matrix_counts_its_rows():
@@ -66,7 +66,7 @@ def test_product_of_a_transposed_matrix_counts_its_rows():
     model = drawing.make_model(
         nodes, {"w": np.ones((7, 5), np.float32)}, {"x": ((7, 3), FLOAT)}, {"y": ((3, 5), FLOAT)}
     )
-    assert multiply_adds(onnx, model) == {"y": 3 * 7 * 5}
+    assert count_macs(model) == {"y": 3 * 7 * 5}
 
 
 @pytest.mark.parametrize("form", FORMS)
