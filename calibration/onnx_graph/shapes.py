@@ -1,10 +1,11 @@
 """The one inference of types and shapes. It copies no weights, and has one rule for where ONNX is at a loss.
 
-strictly    as a backend that trusts nothing would: what the file says of tensors in between, and of the shapes of
-            its outputs, is left out, and types that contradict each other are refused. Behind an operator that ONNX
-            does not know, nothing is known; on request such an operator is refused too.
-leniently   for graphs that ONNX Runtime runs although this inference is at a loss: what the file says counts, some
-            operators of ONNX Runtime's own keep sizes, and where inference fails, what the file says is left.
+Strict inference works as a backend does that trusts nothing: what the file says of tensors in between, and of the
+shapes of its outputs, is left out, and types that contradict each other are refused. Sizes that contradict each other
+are refused on request; else they are not known, like those behind an operator that ONNX does not know.
+
+Lenient inference is for graphs that ONNX Runtime runs although ONNX is at a loss: what the file says counts, some
+operators of ONNX Runtime's own keep sizes, and where inference fails, what the file says is left.
 """
 
 from __future__ import annotations
@@ -45,18 +46,18 @@ class InferredTensors:
     shapes: Dict[str, Shape]
 
 
-def infer_shapes(model: Any, lenient: bool = False, refuses_unknown_operators: bool = False) -> InferredTensors:
+def infer_shapes(model: Any, lenient: bool = False, checks_shapes: bool = False) -> InferredTensors:
     """Infer the types and shapes of a graph's tensors.
 
     Args:
         model: onnx.ModelProto; left as it is.
         lenient: says what counts where ONNX is at a loss; see the head of this file.
-        refuses_unknown_operators: refuse operators that ONNX does not know. Only for strict inference.
+        checks_shapes: refuse nodes whose inputs have sizes that do not fit together. Only for strict inference.
 
     Raises:
-        GraphError: types contradict each other, or an operator is refused; never if `lenient`.
+        GraphError: types contradict each other, or sizes that are checked; never if `lenient`.
     """
-    known = _inferred(model, lenient, refuses_unknown_operators)
+    known = _inferred(model, lenient, checks_shapes)
     constants = {tensor.name for tensor in model.graph.initializer}
     constants.update(node.output[0] for node in model.graph.node if _is_large_constant(node))
     types: Dict[str, int] = {}
@@ -78,9 +79,9 @@ def describe_tensors(model: Any) -> None:
         model: onnx.ModelProto, changed in place. What it said of the tensors in between is left out.
 
     Raises:
-        GraphError: types contradict each other, or ONNX does not know an operator.
+        GraphError: types or sizes contradict each other.
     """
-    known, graph = _inferred(model, lenient=False, refuses_unknown_operators=True), model.graph
+    known, graph = _inferred(model, lenient=False, checks_shapes=True), model.graph
     del graph.value_info[:]
     graph.value_info.extend(known.value_info)
     outputs = {value.name: value for value in known.output}
@@ -89,13 +90,13 @@ def describe_tensors(model: Any) -> None:
             value.type.CopyFrom(outputs[value.name].type)
 
 
-def _inferred(model: Any, lenient: bool, refuses_unknown_operators: bool) -> Any:
+def _inferred(model: Any, lenient: bool, checks_shapes: bool) -> Any:
     """Return onnx.GraphProto with what is known, and with inputs in the place of large constants."""
     onnx = import_onnx()
     light = _without_weights(onnx, model, lenient)
     try:
         return onnx.shape_inference.infer_shapes(
-            light, check_type=not lenient, strict_mode=refuses_unknown_operators, data_prop=True
+            light, check_type=not lenient, strict_mode=checks_shapes, data_prop=True
         ).graph
     except Exception as error:  # onnx raises errors of several unrelated types here
         if lenient:

@@ -91,7 +91,7 @@ def to_float16(graph: bytes) -> bytes:
     try:
         if opsets.get("", 0) < QUANTIZED_OPSET and any(node.op_type in _QUANTIZERS for node in model.graph.node):
             model = import_onnx().version_converter.convert_version(model, QUANTIZED_OPSET)
-        types = infer_shapes(model, refuses_unknown_operators=True).types
+        types = infer_shapes(model, checks_shapes=True).types
     except (RuntimeError, GraphError) as error:
         raise GraphError(f"the graph cannot become float16: {' '.join(str(error).split())[:200]}") from None
     _Conversion(OnnxGraph(model), types).run()

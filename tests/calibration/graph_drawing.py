@@ -85,6 +85,33 @@ def make_network(size=16, zero_channel=False, classes=5):
     )
 
 
+def with_constant_nodes(model):
+    """Return a model whose constants are Constant nodes, as some exporters write them, and no initializers."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    nodes = [
+        helper.make_node("Constant", [], [tensor.name], name=f"{tensor.name}/node", value=tensor)
+        for tensor in model.graph.initializer
+    ]
+    del changed.graph.node[:], changed.graph.initializer[:]
+    changed.graph.node.extend([*nodes, *model.graph.node])
+    onnx.checker.check_model(changed, full_check=True)
+    return changed
+
+
+def with_operator(network, name, domain, behind="deep_relu"):
+    """Return a network with a node of another operator set behind one of its tensors."""
+    model = onnx.ModelProto()
+    model.CopyFrom(network)
+    nodes = list(model.graph.node)
+    for node in nodes:
+        node.input[:] = [f"{behind}/other" if source == behind else source for source in node.input]
+    place = next(index for index, node in enumerate(nodes) if node.output[0] == behind) + 1
+    model.graph.node.insert(place, helper.make_node(name, [behind], [f"{behind}/other"], name, domain=domain))
+    model.opset_import.append(helper.make_opsetid(domain, 1))
+    return model
+
+
 def run(model, feeds, outputs=None, optimised_path=None):
     """Run a ModelProto or bytes in ONNX Runtime; optimised_path keeps the graph that it makes of it."""
     onnxruntime = import_onnxruntime()
