@@ -85,6 +85,11 @@ def bodies_of(node: Any) -> Iterator[Any]:
         yield from attribute.graphs
 
 
+def has_bodies(node: Any) -> bool:
+    """Say whether a node is control flow: it has graphs among its attributes."""
+    return next(bodies_of(node), None) is not None
+
+
 def reads_in_bodies(node: Any) -> Iterator[str]:
     """Yield the names that the bodies of a node read or give, tensors of the graph around them among these."""
     for body in bodies_of(node):

@@ -13,7 +13,6 @@ from typing import Any, Iterator
 import numpy as np
 
 from calibration.onnx_graph.editable import EditableGraph
-from calibration.onnx_graph.graph import IN_BODY
 from calibration.onnx_graph.node import group_of
 from calibration.qdq.weights import largest_magnitudes
 from calibration.ranges.record import Ranges
@@ -111,11 +110,7 @@ class _Constants:
 
     def __init__(self, model: Any) -> None:
         self.view = EditableGraph(model)
-        readers = self.view.readers
-        # What the body of an If or Loop reads by name, or the graph gives as it is, is nobody's alone.
-        in_bodies = {name for name, found in readers.items() if any(index == IN_BODY for _, index in found)}
-        self.shared = self.view.outputs | in_bodies
-        self._reads = {name: len(found) for name, found in readers.items()}
+        self._reads = {name: len(readers) for name, readers in self.view.readers.items()}
 
     def is_float32(self, node: Any, index: int) -> bool:
         """Say whether an input is a constant of float32, so that it can be scaled."""
@@ -129,7 +124,7 @@ class _Constants:
     def replace(self, node: Any, index: int, value: np.ndarray) -> None:
         """Give one node another value of a constant; other readers keep theirs."""
         name = node.input[index]
-        if self._reads[name] == 1 and name not in self.shared:
+        if self._reads[name] == 1 and name not in self.view.outputs:
             self.view.set_constant(name, value)
             return
         copy = self.view.add_constant(f"{name}/{node.name}", value)
@@ -145,7 +140,7 @@ def _pairs(constants: _Constants) -> Iterator[tuple[Any, str, Any]]:
         if first.op_type != "Conv" or not constants.is_float32(first, 1) or has_other_bias:
             continue
         tensor = first.output[0]
-        while tensor not in constants.shared:
+        while tensor not in constants.view.outputs:
             readers = constants.view.readers.get(tensor, [])
             reader = readers[0][0] if len(readers) == 1 and readers[0][1] == 0 else None
             if reader is not None and reader.op_type in HOMOGENEOUS:

@@ -17,7 +17,7 @@ import numpy as np
 
 from calibration.onnx_graph.file import import_onnx, load_graph
 from calibration.onnx_graph.graph import OnnxGraph
-from calibration.onnx_graph.node import bodies_of
+from calibration.onnx_graph.node import has_bodies
 from calibration.ranges.checkpoint import STATE_FILE, CollectionInputs, read_state, write_state
 from calibration.ranges.histogram import TensorCounter
 from calibration.ranges.record import PREPROCESSING, Ranges, TensorRange
@@ -100,7 +100,7 @@ def _frame_independent(graph: OnnxGraph) -> set[str]:
     names = {*graph.constants, *(tensor.values.name for tensor in graph.proto.sparse_initializer)}
     for node in graph.nodes:
         inputs = [name for name in node.input if name]
-        has_body = any(True for _ in bodies_of(node))  # which may read anything
+        has_body = has_bodies(node)  # which may read anything
         # Sizes are static, so what is computed from them is constant too.
         follows = bool(inputs) and names.issuperset(inputs) and node.op_type not in _RANDOM and not has_body
         if follows or node.op_type in ("Constant", "Shape", "Size"):

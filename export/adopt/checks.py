@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto
 
 from calibration.onnx_graph.graph import OnnxGraph
-from calibration.onnx_graph.node import STANDARD_DOMAINS, bodies_of, name_of
+from calibration.onnx_graph.node import STANDARD_DOMAINS, has_bodies, name_of
 from edge.errors import GraphError, SizeError
 from edge.runtime.onnxruntime import open_session
 from export.adopt.contract import ForeignContract
@@ -135,7 +135,7 @@ def select(path: Path, model: Any, interface: Interface, outputs: tuple[str, ...
             waiting.extend(producers[name].input if name in producers else ())
     kept = [node for node in graph.node if needed.intersection(node.output)]
     for node in kept:
-        if any(True for _ in bodies_of(node)):
+        if has_bodies(node):
             raise GraphError(
                 f"{path}: {name_of(node)} is a {node.op_type}, which is control flow, expected none. "
                 "Next: export it for one size, or simplify it with onnxsim"

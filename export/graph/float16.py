@@ -14,7 +14,7 @@ import numpy as np
 
 from calibration.onnx_graph.file import import_onnx, parse_graph
 from calibration.onnx_graph.graph import OnnxGraph
-from calibration.onnx_graph.node import attribute_of, bodies_of
+from calibration.onnx_graph.node import attribute_of, has_bodies
 from calibration.onnx_graph.shapes import infer_shapes
 from edge.errors import GraphError
 
@@ -125,7 +125,7 @@ class _Conversion:
             if self._types.get(value.name) == self._float:
                 self._float_form[value.name] = value.name
         for node in nodes:
-            if any(True for _ in bodies_of(node)):
+            if has_bodies(node):
                 raise GraphError(f"the graph cannot become float16: node {node.name} ({node.op_type}) is control flow")
             if node.op_type in _QUANTIZERS:
                 self._convert_quantizer(node)

@@ -24,12 +24,13 @@ def view(nodes, constants=None, outputs=("y",), shape=SHAPE):
     return OnnxGraph(make_model(nodes, constants or {}, {"x": (shape, FLOAT)}, dict.fromkeys(outputs, (shape, FLOAT))))
 
 
+def body(nodes, output):
+    return helper.make_graph(nodes, "branch", [], [helper.make_tensor_value_info(output, FLOAT, SHAPE)])
+
+
 def branching(inner, behind=()):
     """Return a graph with an If whose branches are given as (nodes, name of the output)."""
-    branches = [
-        helper.make_graph(nodes, "branch", [], [helper.make_tensor_value_info(name, FLOAT, SHAPE)])
-        for nodes, name in inner
-    ]
+    branches = [body(nodes, name) for nodes, name in inner]
     condition = helper.make_node("Constant", [], ["is"], value=numpy_helper.from_array(np.array(True)))
     chosen = node("If", ["is"], "y", then_branch=branches[0], else_branch=branches[1])
     # Not checked: a body that gives a tensor of the graph around it is a matter of opinion.
@@ -115,6 +116,11 @@ def test_what_bodies_read_or_give_has_the_node_around_them_as_its_reader():
     graph = branching([(inside, "negated"), ([node("Identity", ["x"], "same")], "same")])
     assert [(reader.op_type, index) for reader, index in graph.readers["relu"]] == [("If", IN_BODY)]
     assert [(reader.op_type, index) for reader, index in graph.readers["x"]] == [("Relu", 0), ("If", IN_BODY)]
+    around = helper.make_node(
+        "If", ["is"], ["chosen"], then_branch=body(inside, "negated"), else_branch=body([], "relu")
+    )
+    nested = branching([([around], "chosen"), ([node("Identity", ["x"], "same")], "same")])
+    assert [index for _, index in nested.readers["relu"]] == [IN_BODY, IN_BODY]
     given = branching([([], "relu"), (inside, "negated")])
     assert [index for _, index in given.readers["relu"]] == [IN_BODY, IN_BODY]
 

@@ -59,3 +59,10 @@ def test_weight_of_a_constant_node_counts_like_an_initializer():
     ]
     model = drawing.make_model(nodes, {}, {"x": ((1, 4, 6, 6), FLOAT)}, {"y": ((1, 2, 4, 4), FLOAT)})
     assert count_macs(model) == {"y": 16 * weight.size}
+
+
+def test_size_that_is_free_counts_nothing():
+    model = drawing.with_operator(NETWORK, "Relu", "")
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    assert set(count_macs(model).values()) == {0}

@@ -204,8 +204,9 @@ def test_more_bins_than_pay_off_stay():
     same(model, result)
 
 
-def test_onnxruntime_form_pools_by_products_and_tensorrt_form_by_means():
-    """Behind a convolution, with the pool read by a convolution, as in a network."""
+@pytest.mark.parametrize("activation", ["Relu", "Gelu"])
+def test_onnxruntime_form_pools_by_products_and_tensorrt_form_by_means(activation):
+    """Behind a convolution, with the pool read by a convolution, as in a network; Gelu is ONNX Runtime's own."""
     model = pyramid()
     weight = np.random.default_rng(2).normal(0, 1, (3, 3, 1, 1)).astype(np.float32)
     for node in model.graph.node:
@@ -221,6 +222,8 @@ def test_onnxruntime_form_pools_by_products_and_tensorrt_form_by_means():
     network = drawing.make_model(
         nodes, {**constants, "w": weight}, {"x": (SHAPE, FLOAT)}, {"logits": ((1, 3, 3, 2), FLOAT)}
     )
+    if activation == "Gelu":
+        network = drawing.with_operator(network, "Gelu", "com.microsoft", behind="relu")
     generator = np.random.default_rng(3)
     feeds = [{"x": generator.normal(0, 1, SHAPE).astype(np.float32)} for _ in range(2)]
     ranges = drawing.ranges_of(network, feeds)
