@@ -52,7 +52,7 @@ def test_options_choose_one_network():
     assert {name for name, _ in choose_variants("fastfcn", {})} == {"fastfcn"}
 
 
-@pytest.mark.parametrize("variant", PUBLISHED, ids=str)
+@pytest.mark.parametrize("variant", PUBLISHED, ids=lambda variant: f"{variant[0]} {dict(sorted(variant[1]))}")
 def test_published_variants_are_options_that_differ_from_the_defaults(variant):
     model, options = variant
     assert changed_options(model, dict(options)) == dict(options)
