@@ -98,6 +98,7 @@ def assert_same_logits(actual, expected):
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
 @pytest.mark.parametrize("constants_are_nodes", [True, False])
+@pytest.mark.any_python
 def test_adopted_graph_gives_the_logits_of_the_given_one(adopted, order, constants_are_nodes):
     model = street_network("logits", constants_are_nodes=constants_are_nodes)
     adoption = adopted(model, channel_order=order, coordinates="half_pixel")
@@ -110,6 +111,7 @@ def test_adopted_graph_gives_the_logits_of_the_given_one(adopted, order, constan
 
 @pytest.mark.parametrize("end", ["resize", "softmax"])
 @pytest.mark.parametrize("coordinates", ["half_pixel", "pytorch_half_pixel", "align_corners"])
+@pytest.mark.any_python
 def test_upsampling_at_the_end_is_cut_off_and_labels_stay(adopted, end, coordinates):
     model = street_network(end, coordinates)
     adoption = adopted(model)

@@ -123,6 +123,7 @@ class TestCache:
         assert build.load_image("8.7").startswith(b"pretended")
         assert len(compiler.calls) == 2
 
+    @pytest.mark.any_python
     def test_two_processes_at_once_leave_one_whole_file(self, kept):
         script = (
             "from edge.runtime.cuda import build\n"
@@ -287,6 +288,7 @@ class TestNvrtc:
         assert nvrtc.find_nvrtc() is None
 
 
+@pytest.mark.any_python
 class TestRealCompilers:
     @pytest.mark.parametrize("architecture", ARCHITECTURES)
     def test_nvcc_takes_the_source_and_contracts_no_label(self, architecture, tmp_path):
