@@ -19,6 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Processes that run tests at a time; each has the tests of whole files, and libraries in it take one thread.
 export JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
+# One thread each: two processes on two cores gain nothing from more.
 test test-fast: export OMP_NUM_THREADS := 1
 test test-fast: export TF_NUM_INTRAOP_THREADS := 1
 test test-fast: export TF_NUM_INTEROP_THREADS := 1
