@@ -111,7 +111,6 @@ def test_adopted_graph_gives_the_logits_of_the_given_one(adopted, order, constan
 
 @pytest.mark.parametrize("end", ["resize", "softmax"])
 @pytest.mark.parametrize("coordinates", ["half_pixel", "pytorch_half_pixel", "align_corners"])
-@pytest.mark.any_python
 def test_upsampling_at_the_end_is_cut_off_and_labels_stay(adopted, end, coordinates):
     model = street_network(end, coordinates)
     adoption = adopted(model)
