@@ -37,5 +37,5 @@ if [ ! -f .venv38/installed ] || [ setup.cfg -nt .venv38/installed ]; then
 fi
 [ "${1:-}" != --prepare ] || exit 0
 echo "device set on $(.venv38/bin/python --version)"
-.venv38/bin/python -m pytest -q --leave-out any_python ${JOBS:+-n "$JOBS" --dist worksteal} \
+.venv38/bin/python -m pytest -q --leave-out any_python ${JOBS:+-n "$JOBS" --dist loadfile} \
     tests/edge tests/calibration tests/export tests/test_house.py -k "not test_house or bare_machine"
