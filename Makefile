@@ -1,5 +1,7 @@
 # make demo   set-up, then the main job on drawn scenes (at most 10 minutes on 2 cores)
-# make test   set-up, then tests and linters (at most 15 minutes on 2 cores)
+# make test   set-up, then tests and linters (at most 6 minutes on 2 cores; JOBS=4 for four processes)
+# make test-fast   the tests of the rooms that you changed, without the long ones (at most 1 minute);
+#                  ROOM=calibration/qdq for those of a room
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -11,14 +13,25 @@ PYTHON := $(BIN)/python
 # Progress and results, without TensorFlow's start-up lines.
 export TF_CPP_MIN_LOG_LEVEL := 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The tests start a hundred processes. Without bytecode each compiles the project anew, and pytest all tests.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Processes that run tests at a time; each has the tests of whole files, and libraries in it take one thread.
+export JOBS ?= 2
+PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
+# One thread each: two processes on two cores gain nothing from more.
+test test-fast: export OMP_NUM_THREADS := 1
+test test-fast: export TF_NUM_INTRAOP_THREADS := 1
+test test-fast: export TF_NUM_INTEROP_THREADS := 1
 
 DEMO := out/demo
 ARTIFACT := artifacts/fast_scnn-synthetic-512x1024
 
-.PHONY: help demo test lint python38 slow tensorrt-binding clean
+.PHONY: help demo test test-fast lint python38 slow tensorrt-binding clean
+.PHONY: environments jtop-environments python38-environment host-cuda-environment
 
 help:
-	@sed -n 's/^# make/make/p' Makefile
+	@sed -n 's/^# \(make\|      *\)/\1/p' Makefile
 
 # The file says with which setup.cfg the environment was made; it is written last.
 $(VENV)/installed: setup.cfg setup.py .ci/find-python
@@ -36,11 +49,26 @@ demo: $(VENV)/installed
 	@echo
 	@$(BIN)/edge-bench show $(DEMO)
 
-test: $(VENV)/installed lint
-	./tests/edge/telemetry/jtop_environments.sh $(PYTHON)
-	$(PYTHON) -m pytest -q --durations=10
+test: environments
+	$(PYTHON) -m pytest -q --durations=10 $(PARALLEL)
 	./tests/python38.sh
 	./tests/host_cuda/run.sh
+
+test-fast: $(VENV)/installed
+	$(PYTHON) tests/fast.py $(ROOM)
+
+# What tests need besides this environment is made once. Much of it is waiting for the package index: so together.
+environments: $(VENV)/installed
+	@$(MAKE) --no-print-directory -j 4 --output-sync lint jtop-environments python38-environment host-cuda-environment
+
+jtop-environments:
+	@./tests/edge/telemetry/jtop_environments.sh $(PYTHON)
+
+python38-environment:
+	@./tests/python38.sh --prepare
+
+host-cuda-environment:
+	@./tests/host_cuda/run.sh --prepare
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

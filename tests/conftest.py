@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
+import math
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,32 @@ from edge.provenance import WeightsProvenance
 from edge.records import write_record
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+LONGEST_FIRST = ("tests/export/from_keras", "tests/train", "tests/export", "tests/benchmarks")
+"""Folders whose files take longest; they are begun first, so that several workers end at about the same time."""
+
+
+def pytest_addoption(parser):
+    parser.addoption("--leave-out", metavar="MARKER", help="leave out the tests with this marker, beside those of -m")
+
+
+def pytest_collection_modifyitems(config, items):
+    def place(item):
+        path = Path(str(item.fspath)).relative_to(REPOSITORY).as_posix()
+        return next((i for i, folder in enumerate(LONGEST_FIRST) if path.startswith(folder)), len(LONGEST_FIRST))
+
+    items.sort(key=place)
+    marker = config.getoption("--leave-out")
+    if marker:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(marker)])
+        items[:] = [item for item in items if not item.get_closest_marker(marker)]
+
+
+def pytest_collection_finish():
+    # What is imported by now stays to the end. Without it a collection is short, and networks of tests go soon.
+    gc.collect()
+    gc.freeze()
 
 
 def _tiny_graph(contract: Contract) -> bytes:
@@ -71,6 +100,33 @@ def _tiny_graph(contract: Contract) -> bytes:
     model.ir_version = 8
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def quick_weights():
+    """Give Keras' kernels their initial weights from one table of random numbers.
+
+    Drawing them anew is half of the time in which a network is built. A kernel keeps the mean 0 and the variance that
+    its initialiser asks for, and an equal seed gives equal numbers.
+    """
+    keras = pytest.importorskip("keras")
+    table = np.random.default_rng(0).standard_normal(1 << 20).astype(np.float32)
+
+    def look_up(initializer, shape, dtype=None):
+        fan_in, fan_out = keras.src.initializers.random_initializers.compute_fans(shape)
+        fan = {"fan_in": fan_in, "fan_out": fan_out}.get(initializer.mode, (fan_in + fan_out) / 2)
+        deviation = np.float32(math.sqrt(initializer.scale / max(1.0, fan)))
+        drawn, done = np.empty(math.prod(shape), np.float32), 0
+        start = zlib.crc32(str(initializer.seed).encode()) % len(table)
+        while done < len(drawn):
+            piece = table[start : start + len(drawn) - done]
+            np.multiply(piece, deviation, out=drawn[done : done + len(piece)])
+            done, start = done + len(piece), 0
+        return keras.ops.convert_to_tensor(drawn.reshape(shape), dtype)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.initializers.VarianceScaling, "__call__", look_up)
+        yield
 
 
 @pytest.fixture

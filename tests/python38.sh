@@ -1,5 +1,15 @@
 #!/usr/bin/env bash
 # Runs the tests of the device set on a real Python 3.8, the one of JetPack 5, where there is one.
+#   tests/python38.sh
+#   tests/python38.sh --prepare    makes the environment, and runs nothing
+# The variable JOBS says how many processes run tests.
+#
+# What depends on the version is run: the syntax and the imports of every module, and what each does with the standard
+# library and NumPy of that Python. The marker `any_python` leaves out a test if one of these holds, and if other tests
+# on 3.8 run the same functions of the device set:
+#   - it compiles C++ or CUDA with the machine's compilers, or runs many shapes through what was compiled;
+#   - it starts a command in a process of its own that another test runs in the process of the tests;
+#   - it repeats the arithmetic of a graph or a drawing at more sizes, seeds or forms than the first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,8 +32,10 @@ fi
 if [ ! -f .venv38/installed ] || [ setup.cfg -nt .venv38/installed ]; then
     "$python38" -m venv --clear .venv38
     .venv38/bin/python -m pip install --quiet --disable-pip-version-check \
-        'numpy>=1.19' 'opencv-python-headless>=4.5' 'onnxruntime>=1.16' 'onnx>=1.16' 'pytest>=8'
+        'numpy>=1.19' 'opencv-python-headless>=4.5' 'onnxruntime>=1.16' 'onnx>=1.16' 'pytest>=8' 'pytest-xdist>=3'
     touch .venv38/installed
 fi
+[ "${1:-}" != --prepare ] || exit 0
 echo "device set on $(.venv38/bin/python --version)"
-.venv38/bin/python -m pytest -q tests/edge tests/calibration tests/export
+.venv38/bin/python -m pytest -q --leave-out any_python ${JOBS:+-n "$JOBS" --dist loadfile} \
+    tests/edge tests/calibration tests/export tests/test_house.py -k "not test_house or bare_machine"

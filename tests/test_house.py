@@ -141,6 +141,34 @@ print("\\n".join(names))
     assert set(result.stdout.split()) == packages
 
 
+def test_every_module_that_build_engine_needs_can_be_imported_on_a_bare_machine(run_python, tmp_path):
+    # On Python 3.8 too, by tests/python38.sh: what is written there for a later Python fails here.
+    reached = reached_from(REPOSITORY / "export" / "build_engine.py")
+    names = sorted({dotted(path) for path in [*reached, *modules("calibration")]})
+    script = "import importlib, sys; sys.modules.update(dict.fromkeys(sys.argv[1].split(',')))\n"
+    script += "for name in sys.argv[2:]: importlib.import_module(name)"
+    result = run_python("-W", "error", "-c", script, ",".join(sorted(HEAVY)), *names, cwd=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+
+
+def test_no_file_of_tests_is_left_out_on_python38_as_a_whole():
+    def is_left_out(definition):
+        return any("any_python" in ast.dump(decorator) for decorator in definition.decorator_list)
+
+    def kept(definitions):
+        for each in definitions:
+            if isinstance(each, ast.ClassDef) and not is_left_out(each):
+                yield from kept(each.body)
+            elif isinstance(each, ast.FunctionDef) and each.name.startswith("test_") and not is_left_out(each):
+                yield each.name
+
+    paths = [path for room in ("edge", "calibration", "export") for path in (REPOSITORY / "tests" / room).rglob("*.py")]
+    for path in (path for path in paths if path.name.startswith("test_")):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"^pytestmark\b.*any_python", text, re.MULTILINE), name_of(path)
+        assert list(kept(ast.parse(text).body)), f"{name_of(path)} has no test on Python 3.8"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_explains_itself_without_loading_tensorflow(command, run_python, tmp_path):
     target, *arguments = COMMANDS[command].split()
@@ -218,6 +246,8 @@ def text_files() -> list[Path]:
     folders = (*ROOMS, "tests", "docs", "docker", ".ci")
     inside = [path for folder in folders for path in (REPOSITORY / folder).rglob("*")]
     files = [path for path in [*REPOSITORY.iterdir(), *inside] if path.is_file() and "__pycache__" not in path.parts]
+    # In a working tree beside the first one, .git is a file with the path of that one.
+    files = [path for path in files if path.name != ".git"]
     return sorted(path for path in files if path.suffix not in {".png", ".jpg", ".npz", ".npy", ".pyc", ".onnx"})
 
 

@@ -16,6 +16,8 @@ from train.checkpoint_import import CHECKPOINT_FAMILIES, families_of
 from train.options import MODEL_NAMES, OPTIONS, Option, resolve_options
 from train.tensorflow_import import import_tensorflow
 
+pytestmark = pytest.mark.usefixtures("quick_weights")
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = (DOCS / "models.md").read_text(encoding="utf-8")
 

@@ -196,7 +196,10 @@ def train(
         losses, loss_weights = training_losses(spec, whole.output, class_count, weights, coordinates)
         # Without the outputs that no loss is for: no gradient would reach the layers behind them.
         model = keras.Model(whole.input, {name: whole.output[name] for name in losses}, name=whole.name)
-        model.compile(_optimizer(recipe, steps * recipe.epochs, model), losses, loss_weights=loss_weights)
+        optimizer = _optimizer(recipe, steps * recipe.epochs, model)
+        # Its variables exist before the first step is traced: a step that makes variables is traced twice.
+        optimizer.build(model.trainable_variables)
+        model.compile(optimizer, losses, loss_weights=loss_weights)
     evaluator = spec.build(recipe.height, recipe.width, class_count, **options)
 
     run = RunRecord(

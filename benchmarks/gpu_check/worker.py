@@ -173,6 +173,8 @@ def run_step(kind: str, arguments: dict[str, Any]) -> tuple[Any, list[str]]:
 
 def serve() -> None:
     """Read requests from stdin and answer them until stdin ends."""
+    # A shell lets what it starts in the background ignore the signal, and a build could not be interrupted then.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print is no answer
     for line in sys.stdin:

@@ -379,6 +379,7 @@ class TestBudget:
 
 ECHO = """
 import json, os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as the real process has it
 for line in sys.stdin:
     kind = json.loads(line)["kind"]
     if kind == "crash":

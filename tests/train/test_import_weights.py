@@ -25,6 +25,8 @@ from train.models import model_spec
 from train.options import changed_options
 from train.weights_file import ImportRecord, import_record_path, read_weights
 
+pytestmark = pytest.mark.usefixtures("quick_weights")
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 FAST_SCNN = PUBLISHED["fast_scnn"]
 

@@ -39,6 +39,8 @@ from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
 from train.train import main
 from train.weights_file import ImportRecord, import_record_path
 
+pytestmark = pytest.mark.usefixtures("quick_weights")
+
 SMALL_UNET = {"base_width": 4, "batch_norm": True}
 """The smallest network with options that shape the weights."""
 
@@ -459,6 +461,7 @@ def fine_tuned(tmp_path_factory):
     return SimpleNamespace(code=code, folder=folder, weights=weights, told=stderr.getvalue().splitlines())
 
 
+@pytest.mark.long
 def test_training_says_what_was_taken_and_what_is_fresh(fine_tuned):
     assert fine_tuned.code == 0
     network = build("fast_scnn", 19)
@@ -474,12 +477,14 @@ def test_training_says_what_was_taken_and_what_is_fresh(fine_tuned):
     ]
 
 
+@pytest.mark.long
 def test_run_has_the_options_of_its_initial_weights_and_names_them(fine_tuned):
     run = read_record(RunRecord, fine_tuned.folder / "run" / RUN_RECORD)
     assert (run.status, run.class_count, run.init) == ("finished", 11, "imported.weights.h5")
     assert changed_options("fast_scnn", run.options) == PUBLISHED["fast_scnn"].options
 
 
+@pytest.mark.long
 def test_trained_weights_are_near_the_imported_ones(fine_tuned):
     imported, trained = build("fast_scnn", 19), build("fast_scnn", 11)
     imported.load_weights(fine_tuned.weights)
@@ -490,6 +495,7 @@ def test_trained_weights_are_near_the_imported_ones(fine_tuned):
         assert 0 < np.abs(after - before).max() < 1e-2
 
 
+@pytest.mark.long
 def test_model_of_the_initial_weights_has_to_be_the_same(fine_tuned):
     message = refusal(WeightsError, "unet", None, fine_tuned.weights, {})
     assert re.search(r"are weights of fast_scnn, expected unet\. Next: --model fast_scnn$", message)

@@ -70,12 +70,14 @@ def test_kept_weights_give_the_miou_of_the_record(camvid, tmp_path):
     assert accuracy.miou == pytest.approx(run.best_miou, abs=1e-6)
 
 
+@pytest.mark.long
 def test_equal_seeds_train_alike(camvid, tmp_path):
     first, again, other = (train(camvid, tmp_path / str(index), seed=seed) for index, seed in enumerate((4, 4, 5)))
     assert [entry["loss"] for entry in first.history] == [entry["loss"] for entry in again.history]
     assert [entry["loss"] for entry in first.history] != [entry["loss"] for entry in other.history]
 
 
+@pytest.mark.long
 def test_training_goes_on_from_given_weights(camvid, tmp_path):
     before = train(camvid, tmp_path / "first", RECIPE.changed(epochs=6))
     recipe = RECIPE.changed(epochs=1, learning_rate=1e-6)

@@ -50,6 +50,7 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_command_trains_and_leaves_a_run(trained):
     weights = newest_run("fast_scnn", "synthetic", trained / "runs")
     run = read_record(RunRecord, weights.parent / RUN_RECORD)
@@ -60,6 +61,7 @@ def test_command_trains_and_leaves_a_run(trained):
     assert run.weights_sha256 == sha256_file(weights)
 
 
+@pytest.mark.long
 def test_trained_weights_export_with_parity(trained, tmp_path):
     weights = newest_run("fast_scnn", "synthetic", trained / "runs")
     request = ExportRequest("fast_scnn", "synthetic", 64, 128, weights)

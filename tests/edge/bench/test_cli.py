@@ -78,6 +78,7 @@ def test_artefact_folder_and_drawn_frames_do(bench, make_engine):
     assert "3 frames of 64x128 (synthetic scenes) after 1 to warm up" in out
 
 
+@pytest.mark.any_python
 def test_frame_size_of_drawn_frames_is_the_users(bench, engine):
     code, out, _ = bench("run", engine, *QUICK, "--frame-size", "64x192")
     assert (code, "3 frames of 64x192" in out) == (0, True)
@@ -328,6 +329,7 @@ def test_interrupt_in_the_middle_is_130_and_nothing_is_written(bench, engine, im
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.any_python
 def test_ctrl_c_in_a_terminal_is_130_without_a_traceback(engine, images, tmp_path):
     # The default handler is asked for, since a shell starts what runs in the background without it.
     script = (
@@ -357,6 +359,7 @@ def test_ctrl_c_in_a_terminal_is_130_without_a_traceback(engine, images, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.any_python
 def test_errors_stay_one_line_in_a_process_of_its_own(run_python, one_line, engine, images):
     truncate(images / "frame_0.png", 0.6)
     result = run_python("-m", "edge.bench.cli", "run", engine, "--images", images, *QUICK)

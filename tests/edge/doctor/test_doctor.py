@@ -396,6 +396,7 @@ runpy.run_module(MODULE, run_name="__main__")
     assert report["can_run_engines"] is (result.returncode == 0)
 
 
+@pytest.mark.any_python
 def test_doctor_is_a_subcommand_that_edge_bench_lists(run_python, tmp_path):
     result = run_python("-m", "edge.bench.cli", "--help", cwd=str(tmp_path))
     assert "doctor" in result.stdout

@@ -209,6 +209,7 @@ def test_numbers_out_of_range_are_refused(capsys, engine, option):
     assert caught.value.code == 2
 
 
+@pytest.mark.any_python
 def test_ctrl_c_ends_with_130_and_whole_files(engine, tmp_path):
     output = tmp_path / "out"
     command = [sys.executable, "-m", "edge.stream.cli", str(engine), "--source", "synthetic:64x128"]

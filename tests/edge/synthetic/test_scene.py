@@ -41,6 +41,7 @@ def test_other_seed_or_index_draws_another_picture():
 
 
 @pytest.mark.parametrize("size", [(64, 128), (65, 129), (720, 960), (512, 512), (64, 2048), (1024, 128), (1024, 2048)])
+@pytest.mark.any_python
 def test_every_size_from_smallest_to_largest_is_drawn(size):
     scene = draw_scene(0, 3, *size)
     assert scene.frame_rgb.shape == (*size, 3) and scene.frame_rgb.dtype == np.uint8
@@ -60,6 +61,7 @@ def test_small_and_large_show_the_same_street():
     assert agree.mean() > 0.93
 
 
+@pytest.mark.any_python
 def test_instances_agree_with_labels(scenes):
     for scene in scenes:
         is_thing = scene.instance_ids >= 1000
@@ -69,22 +71,26 @@ def test_instances_agree_with_labels(scenes):
         assert not set(np.unique(scene.label_ids[~is_thing]).tolist()) & THING_IDS
 
 
+@pytest.mark.any_python
 def test_cars_of_one_picture_are_told_apart(scenes):
     counts = [len(np.unique(s.instance_ids[s.label_ids == CITYSCAPES_RAW_IDS["car"]])) for s in scenes]
     assert np.mean(counts) > 4
 
 
+@pytest.mark.any_python
 def test_every_evaluated_class_is_seen_often_enough(scenes):
     for name in CITYSCAPES.class_names:
         seen_in = sum(bool((scene.label_ids == CITYSCAPES_RAW_IDS[name]).any()) for scene in scenes)
         assert seen_in >= 6, f"{name} is in {seen_in} of {len(scenes)} pictures"
 
 
+@pytest.mark.any_python
 def test_no_pixel_is_left_unlabelled(scenes):
     for scene in scenes:
         assert (scene.label_ids != CITYSCAPES_RAW_IDS["unlabeled"]).all()
 
 
+@pytest.mark.any_python
 def test_colour_alone_does_not_tell_the_class(scenes):
     train_of = CITYSCAPES.raw_lookup()
     pixels = np.concatenate([scene.frame_rgb.reshape(-1, 3)[::7] for scene in scenes]).astype(np.float32)
@@ -97,6 +103,7 @@ def test_colour_alone_does_not_tell_the_class(scenes):
     assert np.mean(overlap) < 0.15
 
 
+@pytest.mark.any_python
 def test_light_varies_from_night_to_day(scenes):
     brightness = [scene.frame_rgb.mean() for scene in scenes]
     assert min(brightness) < 60 and max(brightness) > 120

@@ -28,6 +28,7 @@ def test_iterating_gives_consecutive_frames():
 
 
 @pytest.mark.parametrize("seed", [1, 4, 8])
+@pytest.mark.any_python
 def test_consecutive_frames_differ_a_little_and_distant_ones_much(seed):
     video = SyntheticVideo(128, 256, seed=seed)
     now, soon, later = video.frame(0), video.frame(1), video.frame(60)

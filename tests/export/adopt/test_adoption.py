@@ -100,6 +100,7 @@ def assert_same_logits(actual, expected):
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
 @pytest.mark.parametrize("constants_are_nodes", [True, False])
+@pytest.mark.any_python
 def test_adopted_graph_gives_the_logits_of_the_given_one(adopted, order, constants_are_nodes):
     model = street_network("logits", constants_are_nodes=constants_are_nodes)
     adoption = adopted(model, channel_order=order, coordinates="half_pixel")

@@ -24,6 +24,8 @@ from export.graph.trt_rules import check_graph
 from train.models import MODELS
 from train.options import MODEL_NAMES
 
+pytestmark = pytest.mark.long
+
 STRIDES = {
     "unet": 1,
     "bayesian_segnet": 1,

@@ -61,6 +61,7 @@ def write_guest(operator, domain, behind, end="resize"):
         ("Gelu", "logits4", "resize"),
     ],
 )
+@pytest.mark.any_python
 def test_graph_with_an_operator_of_onnxruntime_becomes_an_int8_engine(operator, behind, end, capsys):
     write_guest(operator, "com.microsoft", behind, end)
     assert main(COMMAND) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -122,13 +123,19 @@ def read_fixture(name: str) -> dict[str, Any]:
     return json.loads((PARITY_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 
+@functools.lru_cache(maxsize=None)
+def _layer_shapes(model: str, options: tuple[tuple[str, Any], ...], class_count: int) -> dict[str, list[tuple]]:
+    """Return the shapes of the weights of each layer of a network, which is built once a process."""
+    network = model_spec(model).build(*BUILD_SIZE, class_count, **training_options(model, dict(options)))
+    return {layer.name: [tuple(weight.shape) for weight in layer.weights] for layer in network.layers}
+
+
 def checkpoint_shapes(published: Published, class_count: int) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor of the network's state_dict, in PyTorch's layout."""
-    options = training_options(published.model, published.options)
-    network = model_spec(published.model).build(*BUILD_SIZE, class_count, **options)
+    layers = _layer_shapes(published.model, tuple(sorted(published.options.items())), class_count)
     shapes: dict[str, tuple[int, ...]] = dict(published.others)
     for mapping in published.layers():
-        weights = [tuple(weight.shape) for weight in network.get_layer(mapping.layer).weights]
+        weights = layers[mapping.layer]
         if mapping.kind == "norm":
             parts = ("weight", "bias", "running_mean", "running_var")
             shapes.update((f"{mapping.prefix}.{part}", weights[0]) for part in parts)

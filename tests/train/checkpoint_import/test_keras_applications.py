@@ -155,6 +155,7 @@ def test_file_as_it_is_downloaded_gives_the_same_network(resnet50, plain_fastfcn
         ("panoptic_deeplab", {"output_stride": 16}),
     ],
 )
+@pytest.mark.long
 def test_dilated_networks_take_the_same_weights(resnet50, plain_fastfcn, model, given):
     loaded = load_tensors(keras_tensors(resnet50), model, "keras-applications", given)
     assert (loaded.options["stride_on"], loaded.options["normalisation"]) == ("1x1", "caffe")
@@ -226,6 +227,7 @@ def test_resnet_in_torchvision_naming_gives_the_same_features(resnet50, frame):
     assert_equal_features(resnet_features(loaded, frame)["c4"], expected)
 
 
+@pytest.mark.long
 def test_dilated_resnet_of_torchvision_keeps_its_features(resnet50, frame):
     loaded = load_tensors(torchvision_resnet(resnet50), "deeplabv3plus", "torchvision", {})
     assert changed_options("deeplabv3plus", loaded.options) == {"depth": 50}
@@ -397,6 +399,7 @@ def test_mobilenet_gives_its_features_at_each_stage(mobilenet, frame):
     assert_features_of_mobilenet(loaded, mobilenet, frame)
 
 
+@pytest.mark.long
 def test_mobilenet_file_with_older_names_is_told_and_read_by_order(mobilenet, frame, tmp_path):
     # Keras 2 called them expanded_conv/depthwise/BatchNorm, where it is expanded_conv_depthwise_bn now.
     def older(name: str) -> str:

@@ -42,6 +42,7 @@ def test_names_and_shapes_of_the_checkpoint_are_those_of_the_original(name):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in sorted(PUBLISHED)]
 )
+@pytest.mark.long
 def test_logits_equal_those_of_the_original(name):
     fixture, published = read_fixture(name), PUBLISHED[name]
     tensors = seeded_checkpoint(published, fixture["class_count"])

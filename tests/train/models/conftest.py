@@ -23,3 +23,8 @@ def structure_alone():
             yield
 
     return zeros
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_weights(quick_weights):
+    """Build every network here without drawing its weights anew."""

@@ -52,13 +52,14 @@ def test_options_choose_one_network():
     assert {name for name, _ in choose_variants("fastfcn", {})} == {"fastfcn"}
 
 
-@pytest.mark.parametrize("variant", PUBLISHED, ids=str)
+@pytest.mark.parametrize("variant", PUBLISHED, ids=lambda variant: f"{variant[0]} {dict(sorted(variant[1]))}")
 def test_published_variants_are_options_that_differ_from_the_defaults(variant):
     model, options = variant
     assert changed_options(model, dict(options)) == dict(options)
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.long
 def test_every_architecture_can_be_counted(name):
     spec = model_spec(name)
     counted = count_model(spec, 64, 128, 3, {})
@@ -94,6 +95,7 @@ def test_samples_of_a_bayesian_network_are_all_counted():
         ("panoptic_deeplab", {}, -2 * 2 * 256, 0),
     ],
 )
+@pytest.mark.long
 def test_public_implementation_has_the_same_size(name, options, more_parameters, more_multiply_adds):
     counted = count_model(model_spec(name), HEIGHT, WIDTH, CLASS_COUNT, options)
     published = published_figures(name, options, HEIGHT, WIDTH, CLASS_COUNT)
@@ -211,6 +213,7 @@ def test_wrong_usage_is_code_2(capsys, one_line, arguments, message):
     assert message in one_line(capsys.readouterr().err)
 
 
+@pytest.mark.long
 def test_stdout_of_the_command_is_json_alone(run_python):
     result = run_python("-W", "error", "-m", "train.models", "--summary", *SMALL, "--json")
     assert result.returncode == 0, result.stderr

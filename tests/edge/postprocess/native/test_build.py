@@ -143,6 +143,7 @@ class TestCache:
         assert build.load_library().answer() == 42
         assert not list(cache.iterdir())
 
+    @pytest.mark.any_python
     def test_two_processes_at_once(self, cache):
         script = (
             "import numpy as np; from edge.postprocess import *; "

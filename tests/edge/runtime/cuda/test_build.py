@@ -123,6 +123,7 @@ class TestCache:
         assert build.load_image("8.7").startswith(b"pretended")
         assert len(compiler.calls) == 2
 
+    @pytest.mark.any_python
     def test_two_processes_at_once_leave_one_whole_file(self, kept):
         script = (
             "from edge.runtime.cuda import build\n"
@@ -289,6 +290,7 @@ class TestNvrtc:
 
 class TestRealCompilers:
     @pytest.mark.parametrize("architecture", ARCHITECTURES)
+    @pytest.mark.any_python
     def test_nvcc_takes_the_source_and_contracts_no_label(self, architecture, tmp_path):
         program = build.find_nvcc()
         if program is None:
@@ -315,6 +317,7 @@ class TestRealCompilers:
         assert {name: count for name, count in fused.items() if count} == {"segedge_paint": 3}
         assert re.search(r"\bmul\.(?:rn\.)?f64", bodies["segedge_label_pixels"])
 
+    @pytest.mark.any_python
     def test_image_of_a_real_compiler_is_a_cubin_and_is_kept(self, kept):
         if not list(build.find_compilers()):
             pytest.skip("neither nvcc nor NVRTC here")

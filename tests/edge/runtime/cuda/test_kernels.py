@@ -88,6 +88,7 @@ LABEL_SHAPES = [
 class TestLabels:
     @pytest.mark.parametrize("shape", LABEL_SHAPES, ids=str)
     @pytest.mark.parametrize("kind", ["noise", "street", "quantised"])
+    @pytest.mark.any_python
     def test_any_shape_and_stride(self, host_gpu, shape, kind, coordinates):
         classes, (h, w), (height, width) = shape
         generator = np.random.default_rng(classes * h + w)
@@ -100,6 +101,7 @@ class TestLabels:
         assert_as_defined(host_gpu, logits, height, width, coordinates)
 
     @pytest.mark.parametrize("seed", range(25))
+    @pytest.mark.any_python
     def test_random_cases(self, host_gpu, seed, coordinates):
         generator = np.random.default_rng(1000 + seed)
         classes = int(generator.integers(1, 40))
