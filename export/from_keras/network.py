@@ -17,6 +17,7 @@ from typing import Any, Callable, Iterator, Mapping
 import numpy as np
 
 from edge.errors import SegEdgeError, WeightsError
+from export.from_keras.stand_ins import LEAST_BYTES, StandInError, restore, stand_ins
 from train.tensorflow_import import import_tensorflow
 
 OPSET = 17
@@ -72,13 +73,12 @@ class KerasNetwork:
             ("tensorflow", "keras", "onnx", "tf2onnx"),
         )
         import keras
-        import tensorflow
 
         from train.models import model_spec
         from train.models.base import inference_model
 
         keras.utils.set_random_seed(RANDOM_SEED)
-        self.name, self._shape = model, (batch, height, width, 3)
+        self.name, self.shape = model, (batch, height, width, 3)
         self.spec = model_spec(model)
         self.extra_outputs = self.spec.extra_outputs(class_count, options)
         whole = self.spec.build(height, width, class_count, **options)
@@ -100,13 +100,15 @@ class KerasNetwork:
         # Drawn once, so that every frame of a comparison sees the same, in both forms of the network.
         generator = np.random.default_rng(NOISE_SEED)
         self.noise = {value.name: generator.random(value.shape, np.float32) for value in noise}
-        self._compared = self._model
-        if self.decisions:
-            led = self.spec.build(height, width, class_count, **options, given_places=True)
-            led.set_weights(whole.get_weights())
-            self._compared = inference_model(led, names)
-        # As one graph: called layer by layer, a Keras model keeps every activation until its end.
-        self._forward = tensorflow.function(lambda inputs: self._compared(inputs, training=False))
+        self._whole, self._build = whole, (height, width, class_count, options)
+        self._forward: Any = None
+
+    def forget_model(self) -> None:
+        """Give the Keras model's memory back; what describes the network stays."""
+        import keras
+
+        self._model = self._whole = self._forward = None
+        keras.backend.clear_session()
 
     def __call__(self, tensor: np.ndarray, decided: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the network on one batch.
@@ -118,10 +120,27 @@ class KerasNetwork:
         Returns:
             Every output by name, (batch, channels, h, w) float32; the network's own decisions too.
         """
+        if self._forward is None:
+            self._forward = self._compared_form()
         frames = tensor.astype("float32")
         further = [*self.noise.values(), *(decided[name] for name in self.decisions)]
         outputs = self._forward([frames, *further] if further else frames)
         return {name: np.asarray(value) for name, value in self._channels_first(outputs, np.transpose).items()}
+
+    def _compared_form(self) -> Callable[[Any], Any]:
+        """Return the network as a function, such that it takes decisions where it has any."""
+        import tensorflow
+
+        from train.models.base import inference_model
+
+        model = self._model
+        if self.decisions:
+            height, width, class_count, options = self._build
+            led = self.spec.build(height, width, class_count, **options, given_places=True)
+            led.set_weights(self._whole.get_weights())
+            model = inference_model(led, (*(output.name for output in self.extra_outputs), *self.decisions))
+        # As one graph: called layer by layer, a Keras model keeps every activation until its end.
+        return tensorflow.function(lambda inputs: model(inputs, training=False))
 
     def _channels_first(self, outputs: Any, transpose: Callable[..., Any]) -> dict[str, Any]:
         """Return the outputs by name, channels first; decisions are already."""
@@ -143,7 +162,7 @@ class KerasNetwork:
         # Otherwise the converter copies the whole graph, weights included, before each of some forty
         # passes, to go on after one that fails: minutes and 12 GB for FastFCN. Here a failure is an error.
         os.environ["TF2ONNX_CATCH_ERRORS"] = "FALSE"
-        signature = [tf.TensorSpec(self._shape, tf.uint8, name="frame")]
+        signature = [tf.TensorSpec(self.shape, tf.uint8, name="frame")]
         signature += [tf.TensorSpec(value.shape, tf.float32, name=name) for name, value in self.noise.items()]
 
         @tf.function(input_signature=signature)
@@ -153,8 +172,10 @@ class KerasNetwork:
             # The converter works in NCHW, so these transposes and its own cancel.
             return self._channels_first(outputs, tf.transpose)
 
-        with _useful_passes_alone(), _scalars_added_as_they_are():
-            proto, _ = tf2onnx.convert.from_function(network, input_signature=signature, opset=OPSET)
+        with _useful_passes_alone(), _scalars_added_as_they_are(), _nodes_in_their_order():
+            proto = _converted(
+                lambda: tf2onnx.convert.from_function(network, input_signature=signature, opset=OPSET)[0]
+            )
         proto.ir_version = IR_VERSION
         simplify(proto)
         name_after_layers(proto, [layer.name for layer in self._model.layers])
@@ -164,11 +185,50 @@ class KerasNetwork:
         proto.graph.name = self.name
         proto.producer_name, proto.producer_version = "segedge", ""
         try:
-            proto = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
-            onnx.checker.check_model(proto, full_check=True)
+            light = onnx.shape_inference.infer_shapes(_without_weights(proto), check_type=True, strict_mode=True)
+            onnx.checker.check_model(light, full_check=True)
         except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
             raise SegEdgeError(f"the exported graph of {self.name} is not valid ONNX: {error}") from error
+        for values, inferred in (
+            (proto.graph.value_info, light.graph.value_info),
+            (proto.graph.output, light.graph.output),
+        ):
+            del values[:]
+            values.extend(inferred)
         return proto
+
+
+def _without_weights(model: Any) -> Any:
+    """Return a model with inputs in the place of its large constants, since shape inference and checker copy them."""
+    import onnx
+
+    graph = model.graph
+    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    light.graph.name = graph.name
+    light.graph.node.extend(graph.node)
+    light.graph.input.extend(graph.input)
+    light.graph.output.extend(graph.output)
+    for tensor in graph.initializer:
+        if len(tensor.raw_data) < LEAST_BYTES:
+            light.graph.initializer.append(tensor)
+        else:
+            light.graph.input.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            )
+    return light
+
+
+def _converted(convert: Callable[[], Any]) -> Any:
+    """Return what a conversion gives; while it runs, stand-ins take the place of the weights if it can be done."""
+    import tf2onnx
+
+    try:
+        with stand_ins(tf2onnx) as table:
+            proto = convert()
+        restore(proto, table)
+        return proto
+    except StandInError:
+        return convert()
 
 
 def converter_versions() -> dict[str, str]:
@@ -227,3 +287,25 @@ def _scalars_added_as_they_are() -> Iterator[None]:
         yield
     finally:
         TransposeOptimizer._add_handler = add_handler
+
+
+@contextlib.contextmanager
+def _nodes_in_their_order() -> Iterator[None]:
+    """Keep the converter from shuffling the nodes when it drops the unused ones.
+
+    It keeps them in a set, whose order follows from where the objects lie in memory; then which of several
+    equal constants stays, and so the bytes of the file, differs from one export to the next.
+    """
+    from tf2onnx.graph import Graph
+
+    extract = Graph.extract_sub_graph_nodes
+
+    def extract_in_order(self, *arguments, **options):
+        used = set(extract(self, *arguments, **options))
+        return [node for node in self.get_nodes() if node in used]
+
+    Graph.extract_sub_graph_nodes = extract_in_order
+    try:
+        yield
+    finally:
+        Graph.extract_sub_graph_nodes = extract
