@@ -1,8 +1,8 @@
 """The comparison of a graph with its Keras model, in this process or in one of its own.
 
-For large frames it has its own: what TensorFlow holds of the conversion and of the model's
+A large network on large frames has its own: what TensorFlow holds of the conversion and of the
 activations would otherwise add up, and while one core converts, the other already runs the Keras
-model. For small ones a second start of TensorFlow costs more than both.
+model. For others a second start of TensorFlow (6 s of a core, 0.6 GB) costs more than both.
 """
 
 from __future__ import annotations
@@ -30,15 +30,21 @@ from export.graph.parity import ParityReport, compare
 from export.graph.random_inputs import noise_as_inputs
 
 OWN_PROCESS_PIXELS = 256 * 512
-"""Pixels of a call from which on the comparison has its own process: below, a second TensorFlow takes more than it."""
+OWN_PROCESS_PARAMETERS = 5_000_000
+"""Pixels of a call and parameters of a network from which on its comparison has a process of its own."""
 
 _END_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of Linux's prctl: the signal that a process gets when its parent dies."""
 
 
-def has_own_process(batch: int, height: int, width: int) -> bool:
-    """Say whether frames are so large that their comparison has a process of its own."""
-    return batch * height * width >= OWN_PROCESS_PIXELS
+def has_own_process(pixels: int, network: KerasNetwork) -> bool:
+    """Say whether network and frames are so large that a second start of TensorFlow pays.
+
+    Args:
+        pixels: of all frames of a call.
+        network: what is compared.
+    """
+    return pixels >= OWN_PROCESS_PIXELS and network.parameter_count >= OWN_PROCESS_PARAMETERS
 
 
 def compare_graph(

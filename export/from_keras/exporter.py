@@ -8,7 +8,6 @@ the Keras model on images (export/parity.py) and held against TensorRT's rules
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,18 +139,8 @@ def export_model(request: ExportRequest, folder: Path, frames: FrameSet) -> Cont
     existing = current_export(folder, request, provenance, options)
     if existing is not None:
         return existing
-    with contextlib.ExitStack() as processes:
-        other = None
-        if has_own_process(request.batch, request.height, request.width):
-            other = processes.enter_context(ComparisonProcess(_network_arguments(request, options), frames))
-        network = _keras_network(request, options)
-        graph = _convert(network)
-        if other is None:
-            report = _compare(network, graph, frames)
-        else:
-            network.forget_model()
-            give_memory_back()
-            report = other.compare(graph)
+    network = _keras_network(request, options)
+    graph, report = _converted_and_compared(network, request, options, frames)
     report.check()
     contract = Contract(
         model=request.model,
@@ -216,6 +205,19 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
 
 def _keras_network(request: ExportRequest, options: dict[str, Any]) -> KerasNetwork:
     return KerasNetwork(*_network_arguments(request, options))
+
+
+def _converted_and_compared(
+    network: KerasNetwork, request: ExportRequest, options: dict[str, Any], frames: FrameSet
+) -> tuple[bytes, ParityReport]:
+    if not has_own_process(request.batch * request.height * request.width, network):
+        graph = _convert(network)
+        return graph, _compare(network, graph, frames)
+    with ComparisonProcess(_network_arguments(request, options), frames) as other:
+        graph = _convert(network)
+        network.forget_model()
+        give_memory_back()
+        return graph, other.compare(graph)
 
 
 def _network_arguments(request: ExportRequest, options: dict[str, Any]) -> tuple[Any, ...]:

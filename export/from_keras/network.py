@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import logging
 import os
@@ -93,6 +94,7 @@ class KerasNetwork:
         self.decisions = self.spec.decisions
         names = (*(output.name for output in self.extra_outputs), *self.decisions)
         self._model = inference_model(whole, names)
+        self.parameter_count = self._model.count_params()
         self.coordinates = self.spec.coordinates(options)
         _, *noise = self._model.inputs
         if noise and batch != 1:
@@ -101,13 +103,14 @@ class KerasNetwork:
         generator = np.random.default_rng(NOISE_SEED)
         self.noise = {value.name: generator.random(value.shape, np.float32) for value in noise}
         self._whole, self._build = whole, (height, width, class_count, options)
-        self._forward: Any = None
 
     def forget_model(self) -> None:
         """Give the Keras model's memory back; what describes the network stays."""
         import keras
 
-        self._model = self._whole = self._forward = None
+        self._model = self._whole = None
+        for built in ("_compared", "_forward"):
+            self.__dict__.pop(built, None)
         keras.backend.clear_session()
 
     def __call__(self, tensor: np.ndarray, decided: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -120,27 +123,29 @@ class KerasNetwork:
         Returns:
             Every output by name, (batch, channels, h, w) float32; the network's own decisions too.
         """
-        if self._forward is None:
-            self._forward = self._compared_form()
         frames = tensor.astype("float32")
         further = [*self.noise.values(), *(decided[name] for name in self.decisions)]
         outputs = self._forward([frames, *further] if further else frames)
         return {name: np.asarray(value) for name, value in self._channels_first(outputs, np.transpose).items()}
 
-    def _compared_form(self) -> Callable[[Any], Any]:
-        """Return the network as a function, such that it takes decisions where it has any."""
-        import tensorflow
-
+    @functools.cached_property
+    def _compared(self) -> Any:
+        """The Keras model that takes decisions where it has any, with the same weights."""
         from train.models.base import inference_model
 
-        model = self._model
-        if self.decisions:
-            height, width, class_count, options = self._build
-            led = self.spec.build(height, width, class_count, **options, given_places=True)
-            led.set_weights(self._whole.get_weights())
-            model = inference_model(led, (*(output.name for output in self.extra_outputs), *self.decisions))
+        if not self.decisions:
+            return self._model
+        height, width, class_count, options = self._build
+        led = self.spec.build(height, width, class_count, **options, given_places=True)
+        led.set_weights(self._whole.get_weights())
+        return inference_model(led, (*(output.name for output in self.extra_outputs), *self.decisions))
+
+    @functools.cached_property
+    def _forward(self) -> Callable[[Any], Any]:
+        import tensorflow
+
         # As one graph: called layer by layer, a Keras model keeps every activation until its end.
-        return tensorflow.function(lambda inputs: model(inputs, training=False))
+        return tensorflow.function(lambda inputs: self._compared(inputs, training=False))
 
     def _channels_first(self, outputs: Any, transpose: Callable[..., Any]) -> dict[str, Any]:
         """Return the outputs by name, channels first; decisions are already."""
