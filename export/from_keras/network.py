@@ -102,7 +102,8 @@ class KerasNetwork:
         # Drawn once, so that every frame of a comparison sees the same, in both forms of the network.
         generator = np.random.default_rng(NOISE_SEED)
         self.noise = {value.name: generator.random(value.shape, np.float32) for value in noise}
-        self._whole, self._build = whole, (height, width, class_count, options)
+        self._whole = whole if self.decisions else None
+        self._build = height, width, class_count, options
 
     def forget_model(self) -> None:
         """Give the Keras model's memory back; what describes the network stays."""
@@ -144,8 +145,9 @@ class KerasNetwork:
     def _forward(self) -> Callable[[Any], Any]:
         import tensorflow
 
+        model = self._compared
         # As one graph: called layer by layer, a Keras model keeps every activation until its end.
-        return tensorflow.function(lambda inputs: self._compared(inputs, training=False))
+        return tensorflow.function(lambda inputs: model(inputs, training=False))
 
     def _channels_first(self, outputs: Any, transpose: Callable[..., Any]) -> dict[str, Any]:
         """Return the outputs by name, channels first; decisions are already."""
