@@ -90,6 +90,25 @@ def describe_tensors(model: Any) -> None:
             value.type.CopyFrom(outputs[value.name].type)
 
 
+def check_model(model: Any) -> None:
+    """Hold a graph and its described sizes against ONNX's checker, without its large constants, which that would copy.
+
+    Args:
+        model: onnx.ModelProto, left as it is.
+
+    Raises:
+        GraphError: the graph is not valid ONNX.
+    """
+    onnx = import_onnx()
+    light = _without_weights(onnx, model, lenient=False)
+    del light.graph.output[:]
+    light.graph.output.extend(model.graph.output)
+    try:
+        onnx.checker.check_model(light, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise GraphError(f"the graph is not valid ONNX: {' '.join(str(error).split())[:200]}") from None
+
+
 def _inferred(model: Any, lenient: bool, checks_shapes: bool) -> Any:
     """Return onnx.GraphProto with what is known, and with inputs in the place of large constants."""
     onnx = import_onnx()

@@ -8,29 +8,24 @@ the Keras model on images (export/parity.py) and held against TensorRT's rules
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
-import numpy as np
-
-from calibration.onnx_graph.file import import_onnx
 from edge.artifacts import sha256_json, write_bytes
 from edge.code_digest import code_digest, other_code
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.datasets import LAYOUTS, class_table
 from edge.errors import InputError, WeightsError
 from edge.frames import FrameSet
-from edge.preprocess import prepare_rgb
 from edge.provenance import RANDOM, TRAINED, WeightsProvenance
 from edge.records import read_record, write_record
-from edge.runtime.onnxruntime import open_session
 from export.build_inputs import choose_inputs, held_out_frames
+from export.from_keras.comparison import ComparisonProcess, compare_graph, has_own_process
 from export.from_keras.network import OPSET, RANDOM_SEED, KerasNetwork, converter_versions, give_memory_back
-from export.graph.parity import PARITY_FILE, ParityReport, compare
-from export.graph.random_inputs import draw_noise, noise_as_inputs
+from export.graph.parity import PARITY_FILE, ParityReport
+from export.graph.random_inputs import draw_noise
 from export.graph.trt_rules import require
 from train.options import changed_options, resolve_options
 from train.runs import BEST_WEIGHTS, RUNS_ROOT
@@ -159,8 +154,7 @@ def export_model(
             return existing
         say(f"{request.model} is exported anew: {other}")
     network = _keras_network(request, options)
-    graph = _convert(network)
-    report = _compare(network, graph, request, frames)
+    graph, report = _converted_and_compared(network, request, options, frames)
     report.check()
     contract = Contract(
         model=request.model,
@@ -220,13 +214,29 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
         raise WeightsError(f"{weights_path or 'random weights'} are not what {folder / GRAPH_FILE} was made from")
     sources = choose_inputs(contract.model, contract.dataset, data_dir, weights_path, size, contract.options)
     frames = held_out_frames(contract.dataset, sources.data_dir, *size, image_count)
-    return _compare(_keras_network(request, options), (folder / GRAPH_FILE).read_bytes(), request, frames)
+    return _compare(_keras_network(request, options), (folder / GRAPH_FILE).read_bytes(), frames)
 
 
 def _keras_network(request: ExportRequest, options: dict[str, Any]) -> KerasNetwork:
+    return KerasNetwork(*_network_arguments(request, options))
+
+
+def _converted_and_compared(
+    network: KerasNetwork, request: ExportRequest, options: dict[str, Any], frames: FrameSet
+) -> tuple[bytes, ParityReport]:
+    if not has_own_process(request.batch * request.height * request.width, network):
+        graph = _convert(network)
+        return graph, _compare(network, graph, frames)
+    with ComparisonProcess(_network_arguments(request, options), frames) as other:
+        graph = _convert(network)
+        network.forget_model()
+        give_memory_back()
+        return graph, other.compare(graph)
+
+
+def _network_arguments(request: ExportRequest, options: dict[str, Any]) -> tuple[Any, ...]:
     class_count = class_table(request.dataset).class_count
-    size = (request.height, request.width)
-    return KerasNetwork(request.model, options, class_count, *size, request.batch, request.weights_path)
+    return (request.model, options, class_count, request.height, request.width, request.batch, request.weights_path)
 
 
 def _convert(network: KerasNetwork) -> bytes:
@@ -240,31 +250,8 @@ def _convert(network: KerasNetwork) -> bytes:
     return data
 
 
-def _compare(network: KerasNetwork, graph: bytes, request: ExportRequest, frames: FrameSet) -> ParityReport:
-    compared = graph
-    if network.noise or network.decisions:
-        onnx = import_onnx("comparing a graph with its Keras model")
-        model = onnx.load_model_from_string(graph)
-        noise_as_inputs(model)
-        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in network.decisions)
-        compared = model.SerializeToString()
-    session = open_session(compared)
-    names = [value.name for value in session.get_outputs()]
-    return compare(
-        network,
-        lambda tensor: dict(zip(names, session.run(names, {"frame": tensor, **network.noise}))),
-        _batches(request, frames),
-        frames.description,
-        hashlib.sha256(graph).hexdigest(),
-        network.decisions,
-    )
-
-
-def _batches(request: ExportRequest, frames: FrameSet) -> Iterator[np.ndarray]:
-    """Give every frame once, prepared, `request.batch` at a time; the first ones again to fill the last batch."""
-    for start in range(0, len(frames), request.batch):
-        indices = [index % len(frames) for index in range(start, start + request.batch)]
-        yield np.concatenate([prepare_rgb(frames.read(index), request.height, request.width) for index in indices])
+def _compare(network: KerasNetwork, graph: bytes, frames: FrameSet) -> ParityReport:
+    return compare_graph(network, graph, frames)
 
 
 def refuse_to_lose_weights(folder: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import logging
 import os
@@ -17,6 +18,7 @@ from typing import Any, Callable, Iterator, Mapping
 import numpy as np
 
 from edge.errors import GraphError, SegEdgeError, WeightsError
+from export.from_keras.stand_ins import StandInError, restore, stand_ins
 from train.tensorflow_import import import_tensorflow
 
 OPSET = 17
@@ -72,13 +74,12 @@ class KerasNetwork:
             ("tensorflow", "keras", "onnx", "tf2onnx"),
         )
         import keras
-        import tensorflow
 
         from train.models import model_spec
         from train.models.base import inference_model
 
         keras.utils.set_random_seed(RANDOM_SEED)
-        self.name, self._shape = model, (batch, height, width, 3)
+        self.name, self.shape = model, (batch, height, width, 3)
         self.spec = model_spec(model)
         self.extra_outputs = self.spec.extra_outputs(class_count, options)
         whole = self.spec.build(height, width, class_count, **options)
@@ -93,6 +94,7 @@ class KerasNetwork:
         self.decisions = self.spec.pooling_indices
         names = (*(output.name for output in self.extra_outputs), *self.decisions)
         self._model = inference_model(whole, names)
+        self.parameter_count = self._model.count_params()
         self.coordinates = self.spec.coordinates(options)
         _, *noise = self._model.inputs
         if noise and batch != 1:
@@ -100,13 +102,17 @@ class KerasNetwork:
         # Drawn once, so that every frame of a comparison sees the same, in both forms of the network.
         generator = np.random.default_rng(NOISE_SEED)
         self.noise = {value.name: generator.random(value.shape, np.float32) for value in noise}
-        self._compared = self._model
-        if self.decisions:
-            led = self.spec.build(height, width, class_count, **options, given_pooling_indices=True)
-            led.set_weights(whole.get_weights())
-            self._compared = inference_model(led, names)
-        # As one graph: called layer by layer, a Keras model keeps every activation until its end.
-        self._forward = tensorflow.function(lambda inputs: self._compared(inputs, training=False))
+        self._whole = whole if self.decisions else None
+        self._build = height, width, class_count, options
+
+    def forget_model(self) -> None:
+        """Give the Keras model's memory back; what describes the network stays."""
+        import keras
+
+        self._model = self._whole = None
+        for built in ("_compared", "_forward"):
+            self.__dict__.pop(built, None)
+        keras.backend.clear_session()
 
     def __call__(self, tensor: np.ndarray, decided: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the network on one batch.
@@ -123,6 +129,26 @@ class KerasNetwork:
         outputs = self._forward([frames, *further] if further else frames)
         return {name: np.asarray(value) for name, value in self._channels_first(outputs, np.transpose).items()}
 
+    @functools.cached_property
+    def _compared(self) -> Any:
+        """The Keras model that takes decisions where it has any, with the same weights."""
+        from train.models.base import inference_model
+
+        if not self.decisions:
+            return self._model
+        height, width, class_count, options = self._build
+        led = self.spec.build(height, width, class_count, **options, given_pooling_indices=True)
+        led.set_weights(self._whole.get_weights())
+        return inference_model(led, (*(output.name for output in self.extra_outputs), *self.decisions))
+
+    @functools.cached_property
+    def _forward(self) -> Callable[[Any], Any]:
+        import tensorflow
+
+        model = self._compared
+        # As one graph: called layer by layer, a Keras model keeps every activation until its end.
+        return tensorflow.function(lambda inputs: model(inputs, training=False))
+
     def _channels_first(self, outputs: Any, transpose: Callable[..., Any]) -> dict[str, Any]:
         """Return the outputs by name, channels first; decisions are already."""
         named = outputs if isinstance(outputs, dict) else {"logits": outputs}
@@ -132,11 +158,10 @@ class KerasNetwork:
 
     def to_onnx(self) -> Any:
         """Return the ONNX graph (onnx.ModelProto), simplified, named and checked; noise is still an input."""
-        import onnx
         import tensorflow as tf
         import tf2onnx
 
-        from calibration.onnx_graph.shapes import describe_tensors
+        from calibration.onnx_graph.shapes import check_model, describe_tensors
         from export.graph.fusions import simplify
         from export.graph.layer_names import forget_conversion, name_after_layers
 
@@ -144,7 +169,7 @@ class KerasNetwork:
         # Otherwise the converter copies the whole graph, weights included, before each of some forty
         # passes, to go on after one that fails: minutes and 12 GB for FastFCN. Here a failure is an error.
         os.environ["TF2ONNX_CATCH_ERRORS"] = "FALSE"
-        signature = [tf.TensorSpec(self._shape, tf.uint8, name="frame")]
+        signature = [tf.TensorSpec(self.shape, tf.uint8, name="frame")]
         signature += [tf.TensorSpec(value.shape, tf.float32, name=name) for name, value in self.noise.items()]
 
         @tf.function(input_signature=signature)
@@ -154,8 +179,10 @@ class KerasNetwork:
             # The converter works in NCHW, so these transposes and its own cancel.
             return self._channels_first(outputs, tf.transpose)
 
-        with _useful_passes_alone(), _scalars_added_as_they_are():
-            proto, _ = tf2onnx.convert.from_function(network, input_signature=signature, opset=OPSET)
+        with _useful_passes_alone(), _scalars_added_as_they_are(), _nodes_in_their_order():
+            proto = _converted(
+                lambda: tf2onnx.convert.from_function(network, input_signature=signature, opset=OPSET)[0]
+            )
         proto.ir_version = IR_VERSION
         simplify(proto)
         name_after_layers(proto, [layer.name for layer in self._model.layers])
@@ -166,10 +193,23 @@ class KerasNetwork:
         proto.producer_name, proto.producer_version = "segedge", ""
         try:
             describe_tensors(proto)
-            onnx.checker.check_model(proto, full_check=True)
-        except (GraphError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            check_model(proto)
+        except GraphError as error:
             raise SegEdgeError(f"the exported graph of {self.name} is not valid ONNX: {error}") from error
         return proto
+
+
+def _converted(convert: Callable[[], Any]) -> Any:
+    """Return what a conversion gives; while it runs, stand-ins take the place of the weights if it can be done."""
+    import tf2onnx
+
+    try:
+        with stand_ins(tf2onnx) as table:
+            proto = convert()
+        restore(proto, table)
+        return proto
+    except StandInError:
+        return convert()
 
 
 def converter_versions() -> dict[str, str]:
@@ -228,3 +268,25 @@ def _scalars_added_as_they_are() -> Iterator[None]:
         yield
     finally:
         TransposeOptimizer._add_handler = add_handler
+
+
+@contextlib.contextmanager
+def _nodes_in_their_order() -> Iterator[None]:
+    """Keep the converter from shuffling the nodes when it drops the unused ones.
+
+    It keeps them in a set, whose order follows from where the objects lie in memory; then which of several
+    equal constants stays, and so the bytes of the file, differs from one export to the next.
+    """
+    from tf2onnx.graph import Graph
+
+    extract = Graph.extract_sub_graph_nodes
+
+    def extract_in_order(self, *arguments, **options):
+        used = set(extract(self, *arguments, **options))
+        return [node for node in self.get_nodes() if node in used]
+
+    Graph.extract_sub_graph_nodes = extract_in_order
+    try:
+        yield
+    finally:
+        Graph.extract_sub_graph_nodes = extract

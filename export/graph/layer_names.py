@@ -14,9 +14,7 @@ def forget_conversion(model: Any) -> None:
         model: onnx.ModelProto, changed in place.
     """
     graph = model.graph
-    ordered = sorted(graph.initializer, key=lambda tensor: tensor.name)
-    del graph.initializer[:]
-    graph.initializer.extend(ordered)
+    graph.initializer.sort(key=lambda tensor: tensor.name)  # in place: a new list would be a copy of the weights
     graph.doc_string = model.doc_string = ""
     domains = {node.domain for node in graph.node}
     used = [opset for opset in model.opset_import if opset.domain in domains]
