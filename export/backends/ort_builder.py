@@ -1,7 +1,7 @@
 """Building engines with ONNX Runtime: the engine is the graph itself, in the requested precision and batch.
 
-ONNX Runtime optimises at load time, for the CPU that loads; so what is kept is the graph, and building it only says
-whether ONNX Runtime takes it.
+ONNX Runtime optimises a graph when it loads it, for the CPU of that machine. So the graph itself is kept, and a build
+only checks that ONNX Runtime accepts it.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def has_strong_types(trt: Any) -> bool:
 
 
 def network_flags(trt: Any, is_strongly_typed: bool) -> int:
-    """Return the creation flags as bits; 11 has nothing but explicit batch, and no flag for it."""
+    """Return the creation flags of a network as bits; TensorRT 11 needs none, since every batch is explicit."""
     if is_strongly_typed:
         return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     return 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)

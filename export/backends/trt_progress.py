@@ -104,7 +104,7 @@ class BuildProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the thread and the line; say how long it took, or raise that it was interrupted."""
+        """End the thread and the line; print the duration of the build, or raise KeyboardInterrupt if Ctrl-C came."""
         self._owned.close()
         done = f"{self._what}: done in {format_seconds(self._progress.gone_s)}"
         self._progress.end("" if kind or self.is_interrupted else done)

@@ -32,20 +32,20 @@ DYNAMIC_RANGES = SCALE_SOURCES[2]
 def entropy_calibration(
     graph: FloatGraph, frames: FrameSet, manifest: CalibrationManifest, batch: int = 1
 ) -> EntropyCalibration:
-    """Return TensorRT's calibrator over the calibration images; its cache lies in the artefact folder."""
+    """Return TensorRT's own calibrator over the calibration images; its cache lies in the artefact folder."""
     contract = dataclasses.replace(graph.contract, batch=batch)
     version = import_tensorrt().__version__
     return EntropyCalibration(graph.path.read_bytes(), contract, frames, manifest.digest(), graph.folder, version)
 
 
 def scale_calibration(source: str, graph: Path, ranges: Ranges, recipe: QuantizationConfig) -> Calibration:
-    """Return the scales of our ranges for a float graph.
+    """Return the calibration that gives TensorRT the scales of our ranges for a float graph.
 
     Args:
-        source: "cache" or "dynamic-ranges".
-        graph: file of the float graph.
-        ranges: the ranges of its tensors.
-        recipe: the quantisation that says which of the ranges count.
+        source: either "cache" or "dynamic-ranges".
+        graph: path of the float graph.
+        ranges: ranges of the graph's activations.
+        recipe: quantisation config, which chooses the range method of each tensor.
     """
     model = load_graph(graph)
     if source == DYNAMIC_RANGES:
