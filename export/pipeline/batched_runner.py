@@ -14,7 +14,7 @@ from edge.runtime.layer_time import LayerTime
 class BatchedRunner(Runner):
     """Gives an engine for batches one frame after the other, each at the next position of a full batch.
 
-    The other places hold the frames before it: an engine that mixes frames, or gives them back in another order, gives
+    The other positions hold the frames before it: an engine that mixes frames, or returns them in another order, gives
     other labels than the float graph and is found out.
 
     Args:

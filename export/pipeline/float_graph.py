@@ -77,7 +77,7 @@ def make_float_graph(plan: BuildPlan, say: Say = lambda line: None) -> FloatGrap
 def _is_of_other_code(plan: BuildPlan, contract: Contract) -> bool:
     """Return whether other code than this exported a graph; False where the graph is not to be exported here.
 
-    It is to be exported where TensorFlow is, and where its weights are, though TensorFlow may be missing.
+    A graph is to be exported where TensorFlow is installed, and also where its weights are and TensorFlow is missing.
     """
     from export.from_keras.exporter import export_of_other_code
 

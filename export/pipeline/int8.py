@@ -114,7 +114,7 @@ def find_int8(
     """
     graph, ranges, budget = calibrated.graph, calibrated.ranges, target.budget
     model = load_graph(graph.path)
-    start, notes = _first_recipe(settings, None if budget.is_enforced else kept)
+    start, notes = _first_config(settings, None if budget.is_enforced else kept)
     results_of = _results_sha256(graph.contract, calibrated.ranges_sha256, target.images)
     deadline_s = time.monotonic() + 60.0 * settings.search_minutes
 
@@ -221,7 +221,11 @@ def kept_config(calibrated: CalibratedGraph, settings: Int8Request, say: Say) ->
         The config. None where there is none, where the user asks for another config, with TensorRT's own calibrator,
         and with random weights, whose labels held no budget.
     """
-    if calibrated.ranges is None or calibrated.graph.has_random_weights or settings.recipe() != QuantizationConfig():
+    if (
+        calibrated.ranges is None
+        or calibrated.graph.has_random_weights
+        or settings.first_config() != QuantizationConfig()
+    ):
         return None
     try:
         kept = read_record(KeptConfig, calibrated.graph.folder / RECIPE_FILE)
@@ -248,10 +252,10 @@ def _config_of_other_code(kept: KeptConfig) -> str | None:
     return other_code(RECIPE_FILE, kept.code_sha256, code) if kept.code_sha256 != code else None
 
 
-def _first_recipe(settings: Int8Request, kept: KeptConfig | None) -> tuple[QuantizationConfig, tuple[str, ...]]:
+def _first_config(settings: Int8Request, kept: KeptConfig | None) -> tuple[QuantizationConfig, tuple[str, ...]]:
     """Return the config that the search starts from: the requested one, or one that held its budget; and notes."""
     if kept is None:
-        return settings.recipe(), ()
+        return settings.first_config(), ()
     other = _config_of_other_code(kept)
     drop = f"a drop of {kept.drop_points:+.2f} points" if kept.drop_points is not None else ""
     figures = drop or f"labels equal on {100 * kept.label_agreement:.2f} % of pixels"

@@ -58,8 +58,8 @@ class Int8Request:
     measure_layers: bool = False
     scale_source: str | None = None
 
-    def recipe(self) -> QuantizationConfig:
-        """Return the quantisation that a search starts from."""
+    def first_config(self) -> QuantizationConfig:
+        """Return the quantisation config that a search starts from."""
         return QuantizationConfig(
             method=self.calibrator, weight_method=self.weight_method, classifier=self.classifier, resize=self.resize
         )

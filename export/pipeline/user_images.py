@@ -12,7 +12,7 @@ METHOD = "even spread over the names, beside those that judge"
 
 
 def split_pictures(folder: Path, accuracy_count: int) -> tuple[FrameSet, FrameSet]:
-    """Return the pictures that calibrate and those that measure accuracy, both spread evenly over the names.
+    """Return calibration pictures and accuracy pictures, none in both sets, each spread evenly over the names.
 
     Args:
         folder: folder of the pictures.
