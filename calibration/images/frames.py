@@ -89,7 +89,7 @@ def _read_checked(path: Path) -> CalibrationManifest:
 
 
 class _HeldOutImages:
-    """The images of a dataset that accuracy is measured on, by name, and by hash once that is asked for."""
+    """The images of a dataset that accuracy is measured on, by name, and by hash once a hash is looked up."""
 
     def __init__(self, dataset: str, data_dir: Path | None) -> None:
         self.by_name: dict[str, tuple[Sample, str]] = {}

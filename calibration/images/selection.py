@@ -1,4 +1,4 @@
-"""Selection of calibration images: `python calibration/select_images.py --dataset camvid --data-dir DIR`.
+"""Selection of the calibration images of a dataset.
 
 The images are of the training split alone, so that validation stays unseen. They are selected so that every
 class, city and brightness is covered (calibration/images/coverage.py); the selection is always the same.
