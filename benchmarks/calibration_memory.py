@@ -46,13 +46,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class ShiftedScenes(FrameSet):
-    """A few drawn scenes, each time they come again shifted further to the side.
+    """A few drawn scenes that are used in turn, each time shifted further to the side.
 
     Args:
-        count: how many frames.
-        height: rows.
-        width: columns.
-        scenes: how many are drawn, and held in memory.
+        count: Number of frames.
+        height: Rows of a frame.
+        width: Columns of a frame.
+        scenes: Number of scenes that are drawn, and held in memory.
     """
 
     def __init__(self, count: int, height: int, width: int, scenes: int) -> None:
@@ -66,12 +66,12 @@ class ShiftedScenes(FrameSet):
         return np.roll(self._scenes[scene], 2 * again, axis=1)
 
     def digest(self, index: int) -> str:
-        """Return its number: these frames are not kept."""
+        """Return the number of a frame as its digest: these frames are not stored on disk."""
         return str(index)
 
 
 def collect(artifact: Path, count: int, scenes: int) -> int:
-    """Collect ranges in this process and print its peak memory."""
+    """Collect ranges in this process, print its peak memory as JSON, and return the exit code."""
     contract = read_contract(artifact)
     frames = ShiftedScenes(count, contract.height, contract.width, scenes)
     start_ns = time.perf_counter_ns()
@@ -83,7 +83,7 @@ def collect(artifact: Path, count: int, scenes: int) -> int:
 
 
 def measure(artifact: Path, count: int, scenes: int) -> dict:
-    """Collect ranges in a process of its own, which shows its progress."""
+    """Return the record of collecting ranges in a process of its own, which shows its progress."""
     command = [sys.executable, __file__, str(artifact), "--scenes", str(scenes), "--child", str(count)]
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if finished.returncode:
@@ -92,7 +92,7 @@ def measure(artifact: Path, count: int, scenes: int) -> dict:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure both counts and print; 1 if a goal is missed."""
+    """Measure both counts of images, print the result, and return the exit code: 1 if a goal is missed."""
     if arguments.child:
         return collect(arguments.artifact, arguments.child, arguments.scenes)
     few, many = (measure(arguments.artifact, count, arguments.scenes) for count in (arguments.few, arguments.many))

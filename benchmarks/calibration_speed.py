@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class FramesInMemory(FrameSet):
-    """Frames that were read before the clock started."""
+    """Frames in memory, read before the clock started."""
 
     def __init__(self, frames_rgb: np.ndarray) -> None:
         super().__init__("memory", [str(index) for index in range(len(frames_rgb))])
@@ -65,18 +65,18 @@ class FramesInMemory(FrameSet):
         return self._frames_rgb[index]
 
     def digest(self, index: int) -> str:
-        """Return its number: these frames are not kept."""
+        """Return the number of a frame as its digest: these frames are not stored on disk."""
         return str(index)
 
 
 def collect_ours(artifact: Path, frames_rgb: np.ndarray) -> int:
-    """Collect ranges with this project and return how many tensors were counted."""
+    """Collect ranges with this project and return the number of tensors that have ranges."""
     ranges = collect_ranges(artifact, FramesInMemory(frames_rgb), "not kept", show_progress=False, resume=False)
     return len(ranges.tensors)
 
 
 def collect_peer(artifact: Path, frames_rgb: np.ndarray, folder: Path) -> int:
-    """Collect ranges with onnxruntime.quantization and return how many tensors were counted."""
+    """Collect ranges with onnxruntime.quantization and return the number of tensors that have ranges."""
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, create_calibrator
 
     name = read_contract(artifact).input_name
@@ -98,7 +98,7 @@ def collect_peer(artifact: Path, frames_rgb: np.ndarray, folder: Path) -> int:
 
 
 def run_child(artifact: Path, side: str, frames_path: str) -> int:
-    """Time one side in this process and print its record."""
+    """Time one side in this process, print its record as JSON, and return the exit code."""
     frames_rgb = np.load(frames_path)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):  # the peer prints as it goes
         if side == "peer":
@@ -124,7 +124,7 @@ def run_child(artifact: Path, side: str, frames_path: str) -> int:
 
 
 def measure(artifact: Path, side: str, frames_path: Path) -> dict:
-    """Time one side in a process of its own."""
+    """Return the record of one side, timed in a process of its own."""
     command = [sys.executable, __file__, str(artifact), "--child", side, str(frames_path)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode:
@@ -134,7 +134,7 @@ def measure(artifact: Path, side: str, frames_path: Path) -> dict:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure both sides and print; 1 if the goal is missed."""
+    """Measure both sides, print the result, and return the exit code: 1 if the goal is missed."""
     if arguments.child:
         return run_child(arguments.artifact, *arguments.child)
     contract = read_contract(arguments.artifact)

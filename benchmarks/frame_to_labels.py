@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure and print; 1 if the goal is missed."""
+    """Measure, print the result, and return the exit code: 1 if the goal is missed."""
     runner, card = open_engine(arguments.engine, arguments.threads)
     size = (card.contract.height, card.contract.width)
     frames = FolderFrames(arguments.images) if arguments.images else SyntheticFrames(8, *size, seed=9_000_000)

@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def quantize_with_peer(artifact: Path, contract: Contract, frames: FrameSet, count: int, method: str) -> bytes:
-    """Return the graph that onnxruntime.quantization makes of model.onnx."""
+    """Return the INT8 graph, as bytes, that onnxruntime.quantization makes of model.onnx."""
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, quantize_static
 
     prepare = FramePreparer(contract.height, contract.width, "rgb")
@@ -77,7 +77,7 @@ def quantize_with_peer(artifact: Path, contract: Contract, frames: FrameSet, cou
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure and print; 1 if the goal is missed."""
+    """Measure, print the result, and return the exit code: 1 if the goal is missed."""
     contract = read_contract(arguments.artifact)
     engine = engine_folder(arguments.artifact, "onnxruntime", "int8")
     card = read_card(engine)

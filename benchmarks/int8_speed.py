@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def measure(runner: Runner, frames_bgr: list[np.ndarray], count: int) -> dict[str, list[float]]:
-    """Label frames and return the milliseconds of each stage."""
+    """Label frames and return stage -> latency of each frame, in ms."""
     samples_ms: dict[str, list[float]] = {stage: [] for stage in STAGES}
     with runner:
         segmenter = Segmenter(runner, "bgr")
@@ -75,18 +75,18 @@ def labels_of(runner: Runner, frames_bgr: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def summary(samples_ms: dict[str, list[float]]) -> dict[str, float]:
-    """Return the median of each stage and of the whole, in milliseconds."""
+    """Return the median latency of each stage and of a whole frame, in ms."""
     medians = {f"{stage}_ms": statistics.median(values) for stage, values in samples_ms.items()}
     return {**medians, "total_ms": statistics.median(map(sum, zip(*samples_ms.values())))}
 
 
 def agreement(first: list[np.ndarray], second: list[np.ndarray]) -> float:
-    """Return the mean share of pixels with the same label, 0 to 1."""
+    """Return the mean share of pixels with the same label in two lists of label maps, 0 to 1."""
     return statistics.mean(label_agreement(*pair) for pair in zip(first, second))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure both networks and print; 1 if the goal is missed."""
+    """Measure both networks, print the result, and return the exit code: 1 if the goal is missed."""
     folder = engine_folder(arguments.artifact, "onnxruntime", "int8")
     int8, card = open_engine(folder)
     contract, graph = card.contract, arguments.artifact / GRAPH_FILE
@@ -142,7 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def print_result(result: dict) -> None:
-    """Print the record for people."""
+    """Print the result as text for people."""
     print(f"{result['processor']}, {result['processors']} cores; onnxruntime {result['onnxruntime']}")
     print(f"{result['network']}, {result['weights']}; {result['frames']} frames of {result['images_from']}, medians")
     for side in ("float32", "int8"):

@@ -1,10 +1,10 @@
-"""Measure strided logits to labels, against cv2.resize of every class followed by numpy.argmax.
+"""Measure the time from strided logits to labels, against cv2.resize of every class followed by numpy.argmax.
 
     python benchmarks/postprocess.py
     python benchmarks/postprocess.py --logits logits.npy
     python benchmarks/postprocess.py --synthetic --json
 
-The peer is the line that is usually written,
+The peer is the usual line of code,
 `np.argmax(np.stack([cv2.resize(plane, size) for plane in logits]), axis=0)`, and, as a harder one, the
 same with all its memory made beforehand. Each repetition times ours and both peers one after the other,
 on one thread; ratios are taken within the repetition. The logits are written just before the clock
@@ -50,7 +50,7 @@ def trained_logits() -> tuple[np.ndarray, str]:
     The newest trained artefact at 1024x2048 is asked, on a drawn street that it was not trained on.
 
     Returns:
-        (classes, h, w) float32 logits, and a text that names the artefact and the image.
+        Logits (classes, h, w) float32, and a text that names the artefact and the image.
 
     Raises:
         InputError: there is no trained artefact.
@@ -73,7 +73,7 @@ def synthetic_logits(seed: int = 0) -> np.ndarray:
     """Return logits that resemble a trained street model's: smooth regions, sharp borders, a little noise.
 
     Returns:
-        (19, 128, 256) float32; about one cell in ten lies on a class boundary.
+        Logits (19, 128, 256) float32; about one cell in ten lies on a class boundary.
     """
     generator = np.random.default_rng(seed)
     coarse = generator.standard_normal((CLASSES, 5, 8)).astype(np.float32)
@@ -91,7 +91,7 @@ def read_logits(path: str) -> np.ndarray:
     """Read (classes, h, w) or (1, classes, h, w) float32 logits from an .npy file.
 
     Raises:
-        InputError: the file is missing, no .npy file, or holds something else.
+        InputError: the file is missing, is no .npy file, or holds something else.
     """
     try:
         logits = np.load(path, allow_pickle=False)
@@ -116,12 +116,12 @@ def boundary_share(logits: np.ndarray) -> float:
 
 
 def plain_labels(logits: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize each class with OpenCV and take the argmax, in the line that is usually written."""
+    """Return the labels by the usual line of code: resize each class with OpenCV, and take the argmax."""
     return np.argmax(np.stack([cv2.resize(plane, (width, height)) for plane in logits]), axis=0).astype(np.uint8)
 
 
 def peer_labels(logits: np.ndarray, upsampled: np.ndarray) -> np.ndarray:
-    """Do the same with all memory made beforehand: `upsampled` is (classes, height, width) float32."""
+    """Return the labels as plain_labels does, in the memory of `upsampled`, (classes, height, width) float32."""
     size_wh = (upsampled.shape[2], upsampled.shape[1])
     for plane, to in zip(logits, upsampled):
         cv2.resize(plane, size_wh, dst=to, interpolation=cv2.INTER_LINEAR)
@@ -131,10 +131,11 @@ def peer_labels(logits: np.ndarray, upsampled: np.ndarray) -> np.ndarray:
 def measure(
     logits: np.ndarray, height: int, width: int, coordinates: str, backend_name: str, repetitions: int
 ) -> dict[str, object]:
-    """Time one backend and the peer in turn.
+    """Time one backend of this project and the peers, in turn.
 
     Returns:
-        A record: times in ms and ratios as min, median and max; agreement with the definition and the peer.
+        A record with times in ms and ratios, each as minimum, median and maximum, and with the agreement of the
+        labels with the definition and with the peer.
     """
     upsampler = LabelUpsampler(*logits.shape, height, width, coordinates, backend=backend_name)
     out = np.empty((height, width), np.uint8)
@@ -177,7 +178,7 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure what the arguments ask for and print it; 1 if a label is unlike the definition."""
+    """Measure what the arguments ask for, print it, and return the exit code: 1 if a label is not the definition's."""
     if arguments.logits:
         kind, logits, source = "trained", read_logits(arguments.logits), arguments.logits
     elif arguments.synthetic:

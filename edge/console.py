@@ -1,4 +1,4 @@
-"""Running a command: one line for an error, an exit code, and progress with the time left."""
+"""What all commands share: one line for an error, an exit code, and a progress line with the time left."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run_command(command: Callable[[], int]) -> int:
     """Run a command and turn what goes wrong into one line on stderr and an exit code.
 
     Args:
-        command: what to run; returns its exit code.
+        command: Function that does the work and returns an exit code.
 
     Returns:
         The command's own code; 2 for an error of the SegEdgeError tree and for a full or read-only
@@ -72,22 +72,22 @@ def _one_line(text: str) -> str:
 
 
 def print_warning(text: str) -> None:
-    """Print a line on stderr on what may spoil the result; the command goes on."""
+    """Print a line on stderr that says what may spoil the result; the command goes on."""
     print(f"warning: {_one_line(text)}", file=sys.stderr, flush=True)
 
 
 def print_note(text: str) -> None:
-    """Print a line on stderr on what the user may not expect; nothing is wrong."""
+    """Print a line on stderr that says what the user may not expect; nothing is wrong."""
     print(f"note: {_one_line(text)}", file=sys.stderr, flush=True)
 
 
 def print_status(text: str) -> None:
-    """Print a line on stderr on what the command is doing or has done, as "what: how it is"."""
+    """Print a line on stderr that says what the command does or has done, in the form "work: state"."""
     print(text, file=sys.stderr, flush=True)
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the default of each option that has one, and leaves out "(default: None)"."""
+    """A formatter of help texts that shows the default of each option that has one, but no "(default: None)"."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, False, []) or "(default:" in (action.help or ""):
@@ -96,14 +96,14 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser whose errors are one line, like all others of the project."""
+    """A parser of command lines that reports an error in one line, as every command of the project does."""
 
     def __init__(self, *arguments: object, **options: object) -> None:
         options.setdefault("formatter_class", HelpFormatter)
         super().__init__(*arguments, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line and exit with 2."""
+        """Print in one line what is wrong with the command line, and exit with code 2."""
         self.exit(EXIT_BAD_INPUT, f"error: {_one_line(message)}. Next: {self.prog} --help\n")
 
 
@@ -123,7 +123,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def size_argument(text: str) -> tuple[int, int]:
-    """Read a size for argparse, which wants its own error type."""
+    """Read a size `HEIGHTxWIDTH` for argparse; a wrong one raises the error type that argparse expects."""
     try:
         return parse_size(text)
     except SizeError as error:
@@ -142,18 +142,18 @@ def positive_int(text: str) -> int:
 
 
 class Progress:
-    """One line on stderr that says how far a command is: what is done, how long it took, and what is left.
+    """A line on stderr that says how far a command is: the work done, the time taken, and the time left.
 
     On a terminal the line is redrawn at most ten times a second. Elsewhere a log stays short: a line is printed at
-    every tenth of the way, or, where nobody knows the way, after 10 s and whenever twice the time of the last line is
-    gone. Several threads may use one object.
+    every tenth of the work. Where the amount of work is unknown, a line is printed after 10 s, and then each time that
+    twice the time of the last line has passed. Several threads may use one object.
 
     Args:
-        what: the name of the work, at the beginning of the line.
-        total: how many steps there are; None where nobody knows.
-        unit: what a step is, in the singular.
-        stream: where the line goes; None for stderr.
-        log_every_s: in a log, print a line after so many seconds, and not at every tenth of the way.
+        what: Name of the work, with which the line begins.
+        total: Number of steps; None where it is unknown.
+        unit: Name of a step in the singular, such as "image".
+        stream: Stream that the line is written to; None for stderr.
+        log_every_s: Time in s between two lines of a log; None to print one at every tenth of the work.
 
     Example:
         >>> with Progress("collect ranges", total=len(paths), unit="image") as progress:
@@ -187,11 +187,11 @@ class Progress:
 
     @property
     def gone_s(self) -> float:
-        """Seconds since the work began."""
+        """The time since the work began, in s."""
         return (time.perf_counter_ns() - self._start_ns) / 1e9
 
     def step(self, note: str = "") -> None:
-        """Count one step; `note` is shown behind the count."""
+        """Count one finished step and draw the line, with `note` behind the count."""
         with self._lock:
             self._done += 1
             now_ns = time.perf_counter_ns()
@@ -206,12 +206,13 @@ class Progress:
             self._draw(now_ns, count, note, tenth, is_last=self._done >= self._total)
 
     def show(self, share: float | None = None, note: str = "", left_s: float | None = None) -> None:
-        """Draw the line of work that has no steps to count.
+        """Draw the line for work whose steps cannot be counted.
 
         Args:
-            share: how much is done, 0 to 1; it may fall where a new phase begins. None where nobody knows.
-            note: what is shown behind it.
-            left_s: the time that is left in s; None where nobody knows.
+            share: Share of the work that is done, 0 to 1; it may fall where a new phase begins. None where it is
+                unknown.
+            note: Text that is shown behind the share.
+            left_s: Time left in s; None where it is unknown.
         """
         with self._lock:
             now_ns = time.perf_counter_ns()
@@ -223,19 +224,19 @@ class Progress:
                 self._draw(now_ns, f"{100 * share:.0f} % ({gone}{left})", note, int(share * 10))
 
     def say(self, text: str) -> None:
-        """Write a line that stays."""
+        """Print a line of text that stays, above the progress line."""
         with self._lock:
             self._clear()
             print(text, file=self._stream, flush=True)
 
     def clear(self) -> None:
-        """Take the line off the terminal, so that another one can be printed in its place."""
+        """Remove the progress line from the terminal, so that another text can be printed in its place."""
         with self._lock:
             self._clear()
             self._stream.flush()
 
     def end(self, text: str = "") -> None:
-        """Leave the line, with a last text in its place where there is one."""
+        """Finish the progress line; a last text, where there is one, is printed in its place."""
         if text:
             self.say(text)
         elif self._is_terminal and self._last_draw_ns:
@@ -248,7 +249,7 @@ class Progress:
         self._last_draw_ns = 0
 
     def _draw(self, now_ns: int, state: str, note: str, tenth: int | None = None, is_last: bool = False) -> None:
-        """Draw or print the line, if it is time to; `tenth` is None where the way is not known."""
+        """Draw or print the line if it is due; `tenth` is None where the amount of work is unknown."""
         line = f"{self._what}: {state}{' ' if note else ''}{note}"
         if self._is_terminal:
             if is_last or now_ns - self._last_draw_ns > 100_000_000:

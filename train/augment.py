@@ -35,20 +35,20 @@ class Augmentation:
 def augment_pair(
     frame_rgb, labels, height: int, width: int, settings: Augmentation, seed, network_size: tuple[int, int]
 ):
-    """Zoom, crop, flip and recolour one pair.
+    """Zoom, crop, flip and recolour a frame with its labels.
 
     Args:
-        frame_rgb: (h, w, 3) uint8.
-        labels: (h, w) uint8 train ids.
+        frame_rgb: frame (h, w, 3) uint8.
+        labels: label map (h, w) uint8 of train ids.
         height: rows of the result.
         width: columns of the result.
         settings: ranges of the random variations.
-        seed: (2,) int64; equal seeds give equal results.
+        seed: seed (2,) int64; equal seeds give equal results.
         network_size: (height, width) of frames at zoom 1.
 
     Returns:
-        frame (height, width, 3) float32 in 0..255 and labels (height, width) uint8; what lies
-        beyond the frame is mean grey and IGNORE_ID.
+        Frame (height, width, 3) float32 in 0..255 and labels (height, width) uint8. Pixels beyond the
+        original frame are mean grey, with the label IGNORE_ID.
     """
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 7))
     # The zoom is relative to the network's size, whatever that of the crop, so that objects are as

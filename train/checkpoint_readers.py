@@ -56,12 +56,12 @@ _KERAS_1_VARIABLES = {
 
 
 def damaged(path: Path, what: str) -> WeightsError:
-    """Return the error of a file that is cut off or whose parts contradict each other."""
+    """Return the error for a file that is cut off, or whose parts contradict each other."""
     return WeightsError(f"{path} is damaged: {what}. Next: download it again")
 
 
 def listed(names: list[str], limit: int = 6) -> str:
-    """Say what a file holds instead of weights, in a message; "" for nothing."""
+    """Return the part of a message that lists what a file holds instead of weights; "" if it holds nothing."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return f"its entries are {', '.join(names[:limit])}{more}" if names else ""
 
@@ -73,8 +73,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """Read a safetensors file.
 
     Returns:
-        Tensors by name, float16 and bfloat16 as float32, the others as they are; and the names of
-        what else there is.
+        Tensors by name, where float16 and bfloat16 come as float32 and other types stay; and the names of the
+        entries that are no tensors.
 
     Raises:
         WeightsError: the file is damaged, or has numbers of a type that NumPy lacks.
@@ -110,7 +110,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _safetensors_layout(header: dict, data_size: int, path: Path) -> dict[str, tuple[str, tuple, int, int]]:
-    """Return dtype, shape, first byte and byte behind the last of each tensor, all of them checked."""
+    """Return dtype, shape, first byte and end (one byte behind the last) of each tensor, all of them checked."""
     layout = {}
     for name, entry in header.items():
         if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
@@ -197,7 +197,7 @@ def _native(values: np.ndarray) -> np.ndarray:
 
 
 def _legacy_variables(root: Any) -> Iterator[tuple[str, Any]]:
-    """Give name and dataset of each weight of Keras 1 and 2 (and of Keras Applications, to this day)."""
+    """Yield name and HDF5 dataset of each weight of Keras 1 and 2, whose format Keras Applications still has."""
     for layer in _names_in(root, "layer_names"):
         group = root[layer]
         for name in _names_in(group, "weight_names"):
@@ -219,7 +219,7 @@ def _keras_1_variable(layer: str, name: str) -> str:
 
 
 def _keras_3_variables(group: Any, parents: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    """Give name and dataset of each weight in a .weights.h5 of Keras 3, whose layers are numbered by class."""
+    """Yield name and HDF5 dataset of each weight in a .weights.h5 of Keras 3, which numbers layers by class."""
     for key in group:
         if key == "layers":
             yield from _keras_3_variables(group[key], parents)

@@ -71,12 +71,12 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     """Read a weight file.
 
     Args:
-        path: PyTorch (.pth, .pt, .tar), safetensors, or HDF5 of Keras (.h5, .weights.h5).
+        path: file of PyTorch (.pth, .pt, .tar), of safetensors, or of Keras in HDF5 (.h5, .weights.h5).
 
     Raises:
         InputError: the file is not there, or may not be read.
-        WeightsError: it is of no known format, damaged, without weights or with numbers that are
-            not finite, or holds objects that would have to be executed.
+        WeightsError: the file has no known format, is damaged, has no weights or numbers that are not finite, or
+            holds objects that would have to be executed.
         MissingDependencyError: the package that reads this format is not installed.
     """
     path = Path(path)
@@ -180,7 +180,7 @@ def _import_torch() -> Any:
 
 
 def _numpy_scalars() -> list[Any]:
-    """Return what a NumPy number in a checkpoint is made with, which is no code: many keep their best score as one."""
+    """Return the functions and types that rebuild a NumPy number, which many checkpoints have for their best score."""
     try:
         from numpy._core import multiarray
     except ImportError:  # NumPy 1
@@ -211,7 +211,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _unwrap(loaded: Any, tensor_type: type, path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return the tensors of what was pickled, and the names of everything else."""
+    """Return the tensors of a pickled object by name, and the names of everything else in it."""
     left_out: list[str] = []
     while isinstance(loaded, Mapping):
         wrapper = next((key for key in WRAPPERS if isinstance(loaded.get(key), Mapping)), None)

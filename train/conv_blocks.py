@@ -27,8 +27,8 @@ def conv_norm(
     shift the features of published weights by half a step.
 
     Args:
-        features: (N, h, w, C).
-        channels: output channels.
+        features: feature maps (N, h, w, C).
+        channels: number of output channels.
         kernel_size: odd side of the kernel.
         conv: name of the convolution.
         norm: name of the normalisation.
@@ -37,7 +37,7 @@ def conv_norm(
         first_gamma: scale of the normalisation before any training.
 
     Returns:
-        (N, h/stride, w/stride, channels), sides rounded up.
+        Feature maps (N, h/stride, w/stride, channels), sides rounded up.
     """
     pad = (kernel_size - 1) // 2 * dilation
     explicit = stride > 1 and pad > 0
@@ -84,13 +84,13 @@ def separable_norm_relu(features: keras.KerasTensor, channels: int, kernel_size:
     """Add a depthwise and a pointwise convolution, each with its normalisation and a ReLU.
 
     Args:
-        features: (N, h, w, C).
-        channels: output channels.
+        features: feature maps (N, h, w, C).
+        channels: number of output channels.
         kernel_size: odd side of the depthwise kernel.
         name: name of the pair; its layers are `<name>_depthwise` and `<name>_pointwise`.
 
     Returns:
-        (N, h, w, channels).
+        Feature maps (N, h, w, channels).
     """
     features = layers.DepthwiseConv2D(
         kernel_size,

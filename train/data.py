@@ -14,13 +14,13 @@ CACHE_LIMIT_BYTES = 2 << 30
 
 
 class TrainingPipeline:
-    """Batches of augmented pairs, without end.
+    """An endless sequence of batches of augmented training pairs.
 
     An error of the reader (an unknown id, a damaged file) passes through TensorFlow as text; the
     error itself is kept in `failure`, so that the user gets its one line.
 
     Args:
-        dataset: the training split.
+        dataset: training split that the pairs are read from.
         height: rows of a crop.
         width: columns of a crop.
         batch_size: pairs in a batch.
@@ -72,11 +72,11 @@ class TrainingPipeline:
 
 
 def class_shares(dataset: Dataset, sample_count: int = 64) -> np.ndarray:
-    """Return how much of a split each class covers.
+    """Return the share of the pixels of a split that each class covers.
 
     Args:
-        dataset: the split.
-        sample_count: frames that are counted, spread evenly over the split.
+        dataset: split to count.
+        sample_count: number of frames that are counted, spread evenly over the split.
 
     Returns:
         (classes,) float64, summing to 1; at least one pixel is assumed for every class.

@@ -33,7 +33,7 @@ DATASETS_OF_COUNTS = {19: "cityscapes", 11: "camvid", VOC_CLASS_COUNT: VOC}
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the command's parser."""
+    """Return the parser of the command line of an import."""
     parser = CommandParser(
         prog="train/import_weights.py",
         description="Import published weights (PyTorch, safetensors or Keras HDF5) for a network of this project.",
@@ -101,10 +101,10 @@ def import_weights(
         dataset: dataset whose classes the classifier has; None to conclude it from their number.
 
     Returns:
-        The record.
+        The record of the import, as written beside the weights.
 
     Raises:
-        InputError: no file, no such family for this architecture, or an unknown option.
+        InputError: the file is not there, the family has nothing for this architecture, or an option is unknown.
         WeightsError: the file is not a checkpoint of that family for that architecture.
         MissingDependencyError: the package that reads the format is not installed.
         StorageError: the result cannot be written.

@@ -97,7 +97,7 @@ def find_initial_weights(
         The weights; None for random ones.
 
     Raises:
-        InputError: nothing of that kind is there, or an unknown option.
+        InputError: there are no weights of that kind, or an option is unknown.
         WeightsError: the file does not fit.
         MissingDependencyError: the package that reads the file is not installed.
     """
@@ -226,7 +226,7 @@ def _imported_voc(model: str, given: Mapping[str, Any]) -> InitialWeights:
 
 
 def _download_imagenet(model: str, given: Mapping[str, Any]) -> InitialWeights:
-    """Let Keras Applications fetch its own file, which it keeps in its cache."""
+    """Return the ImageNet weights of a backbone; Keras Applications downloads them and keeps them in its cache."""
     name = application_name(model, given)
     arguments: dict[str, Any] = {"include_top": False, "weights": "imagenet"}
     if name == _MOBILENET:
@@ -244,10 +244,10 @@ def _download_imagenet(model: str, given: Mapping[str, Any]) -> InitialWeights:
 
 
 def application_name(model: str, given: Mapping[str, Any]) -> str:
-    """Return which network of Keras Applications is the backbone of an architecture.
+    """Return the name of the network of Keras Applications that is the backbone of an architecture.
 
     Raises:
-        InputError: there is none.
+        InputError: no network of Keras Applications is the backbone of the architecture.
     """
     options = resolve_options(model, given)
     if model == "bayesian_segnet":

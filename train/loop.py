@@ -34,7 +34,7 @@ def keras_labeller(model: keras.Model, height: int, width: int, coordinates: str
     """Return a function that labels frames with a Keras model, in the form that edge.accuracy calls.
 
     Args:
-        model: an inference model for (height, width).
+        model: inference model for frames of height x width.
         height: rows of the model's input.
         width: columns of the model's input.
         coordinates: coordinate rule of the upsampling of the logits, as in the network's contract.
@@ -68,7 +68,7 @@ def _optimizer(recipe: Recipe, steps: int, model: keras.Model) -> keras.optimize
 
 
 class _ValidateEachEpoch(keras.callbacks.Callback):
-    """Measures mIoU, keeps the best weights, writes run.json and says how long it will take."""
+    """A callback that, after each epoch, measures mIoU, keeps the best weights and writes run.json."""
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ def train(
 
     Raises:
         SizeError: the model cannot take the recipe's sizes.
-        DatasetError: an unreadable pair.
+        DatasetError: a pair cannot be read.
         SegEdgeError: the loss is not finite any more.
     """
     spec = model_spec(model_name)

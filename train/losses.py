@@ -21,10 +21,10 @@ class MaskedCrossEntropy(keras.losses.Loss):
     """Softmax cross entropy over the pixels that count, weighted by class.
 
     Args:
-        class_weights: (classes,) float; ones for plain cross entropy.
-        upsample: bring the logits to the labels' size first; otherwise the labels are sampled at
-            the logits' positions, which is cheaper and enough for an auxiliary head.
-        coordinates: rule of the upsampling, the one of the network's contract.
+        class_weights: weight of each class, (classes,) float; ones for plain cross entropy.
+        upsample: True to upsample the logits to the size of the labels; False to sample the labels at the
+            positions of the logits, which costs less and is enough for an auxiliary head.
+        coordinates: coordinate rule of the upsampling, as in the network's contract.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ def _centres(pixels: int, cells: int) -> np.ndarray:
 
 
 class PresenceLoss(keras.losses.Loss):
-    """Binary cross entropy on which classes a crop holds (Zhang et al., arXiv 1803.08904, section 3).
+    """Binary cross entropy that judges which classes a crop holds (Zhang et al., arXiv 1803.08904, section 3).
 
     Args:
-        class_count: classes of the data set.
+        class_count: number of classes of the dataset.
     """
 
     def __init__(self, class_count: int, name: str = "presence") -> None:
@@ -86,14 +86,14 @@ def training_losses(
     class_weights: np.ndarray,
     coordinates: str = HALF_PIXEL,
 ) -> tuple[dict[str, keras.losses.Loss], dict[str, float]]:
-    """Return the loss of each output that training has one for, and its weight, for keras.Model.compile.
+    """Return the loss and its weight for each output that training judges, as keras.Model.compile takes them.
 
     Args:
         spec: the architecture.
         outputs: names of the model's outputs; options decide which auxiliary heads it has.
-        class_count: classes of the data set.
-        class_weights: (classes,) float.
-        coordinates: rule by which the logits are upsampled.
+        class_count: number of classes of the dataset.
+        class_weights: weight of each class, (classes,) float.
+        coordinates: coordinate rule by which the logits are upsampled.
     """
     losses: dict[str, keras.losses.Loss] = {LOGITS: MaskedCrossEntropy(class_weights, True, coordinates)}
     weights = {name: weight for name, weight in spec.auxiliary_weights.items() if name in outputs}
@@ -111,9 +111,9 @@ def balanced_class_weights(shares: np.ndarray) -> np.ndarray:
     Source: ENet (Paszke et al., arXiv 1606.02147), section 5.2.
 
     Args:
-        shares: (classes,) share of pixels, 0 to 1.
+        shares: share of the pixels of each class, (classes,) float, 0 to 1.
 
     Returns:
-        (classes,) float32, between 1.4 and 50.5.
+        Weight of each class, (classes,) float32, between 1.4 and 50.5.
     """
     return (1.0 / np.log(1.02 + np.asarray(shares))).astype(np.float32)

@@ -46,7 +46,7 @@ class Option:
             value: a value of that type, or its text as a user types it.
 
         Raises:
-            InputError: it is none of the choices, or no number.
+            InputError: the value is none of the choices, or no number.
         """
         parsed = _parse_text(value, type(self.default)) if isinstance(value, str) else value
         if isinstance(self.default, float) and isinstance(parsed, int) and not isinstance(parsed, bool):
@@ -161,7 +161,7 @@ def check_model_name(model: str) -> None:
     """Refuse a name that is no architecture.
 
     Raises:
-        InputError: the message lists those that are.
+        InputError: there is no such architecture; the message lists those that there are.
     """
     if model not in OPTIONS:
         raise InputError(f"model is '{model}', expected one of: {', '.join(MODEL_NAMES)}")
@@ -171,11 +171,11 @@ def resolve_options(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return every option of an architecture with its value.
 
     Args:
-        model: architecture.
+        model: name of the architecture.
         given: options that the user set, as values or as text.
 
     Raises:
-        InputError: an unknown option, or a value that it cannot take.
+        InputError: an option is unknown, or cannot take its value.
     """
     check_model_name(model)
     known = OPTIONS[model]
@@ -188,13 +188,13 @@ def resolve_options(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed_options(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that differ from their defaults: what a variant is called by."""
+    """Return the options that differ from their defaults, by which a variant is named."""
     resolved = resolve_options(model, options)
     return {name: value for name, value in resolved.items() if value != OPTIONS[model][name].default}
 
 
 def training_options(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options with those that do not shape the weights at their defaults."""
+    """Return all options, where those that do not shape the weights have their default values."""
     resolved = resolve_options(model, options)
     return {
         name: value if OPTIONS[model][name].shapes_weights else OPTIONS[model][name].default
@@ -203,10 +203,10 @@ def training_options(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_export_options(model: str, given: Mapping[str, Any]) -> None:
-    """Refuse, where weights are made, what is set when they are exported.
+    """Refuse options that are set at export and not when weights are made.
 
     Raises:
-        InputError: such an option, an unknown one, or a value that it cannot take.
+        InputError: an option is set at export only, is unknown, or cannot take its value.
     """
     resolve_options(model, given)
     for name in given:
@@ -217,10 +217,10 @@ def refuse_export_options(model: str, given: Mapping[str, Any]) -> None:
 
 
 def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
-    """Return what `--option NAME=VALUE` says, given several times.
+    """Return name -> value of the option `--option NAME=VALUE`, which may be given several times.
 
     Raises:
-        InputError: one has no equals sign, or a name stands twice.
+        InputError: a text has no equals sign, or a name is given twice.
     """
     assignments: dict[str, str] = {}
     for text in texts:
@@ -234,7 +234,7 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
 
 
 def add_option_argument(parser: argparse.ArgumentParser) -> None:
-    """Add `--option NAME=VALUE`, which may be given several times."""
+    """Add the option `--option NAME=VALUE`, which may be given several times, to a parser."""
     parser.add_argument(
         "--option",
         action="append",

@@ -24,24 +24,24 @@ RUN_RECORD = "run.json"
 
 @record(schema=1, what="training run")
 class RunRecord:
-    """One training run.
+    """The record of one training run.
 
     Attributes:
         model: key in train.models.MODELS.
         dataset: key in edge.datasets.LAYOUTS.
-        data_dir: the dataset's folder at the time.
-        class_count: classes of the classifier.
+        data_dir: folder of the dataset at the time of the training.
+        class_count: number of classes of the classifier.
         height: rows that validation ran at.
         width: columns that validation ran at.
         options: every option of the architecture, as its build function took it.
-        recipe: the settings of the training, train.recipes.Recipe as JSON.
+        recipe: settings of the training, train.recipes.Recipe as JSON.
         init: weights that the training started from, "random" or a description of a weights file.
         seed: seed of the initial weights, of the order of frames and of the augmentation.
         started_utc: time when the training started, ISO 8601.
         status: "running", "finished", "interrupted" or "failed".
-        history: for each epoch its loss, learning rate, mIoU (0 to 1), class IoU and seconds.
+        history: record of each epoch: its loss, learning rate, mIoU (0 to 1), class IoU and seconds.
         best_epoch: number of the epoch, from 1, whose weights best.weights.h5 holds.
-        best_miou: its validation mIoU, 0 to 1.
+        best_miou: mIoU of the best epoch on the validation split, 0 to 1.
         weights_sha256: SHA-256 of best.weights.h5.
         versions: package -> its version at the training.
     """
@@ -78,9 +78,10 @@ def newest_run(
 
     Args:
         model: key in train.models.MODELS.
-        dataset: only runs on this dataset; None for any.
+        dataset: key in edge.datasets.LAYOUTS, to consider only the runs on this dataset; None for any.
         root: folder of the runs.
-        options: only runs whose architecture has these options; those that do not shape the weights are ignored.
+        options: options that the architecture of a run must have, apart from those that do not shape the weights;
+            None for any.
     """
     pattern = f"{model}-{dataset or '*'}-*/{BEST_WEIGHTS}"
     paths = [path for path in root.glob(pattern) if (path.parent / RUN_RECORD).is_file()]
@@ -107,7 +108,7 @@ def read_run(weights_path: Path, model: str) -> tuple[RunRecord, WeightsProvenan
 
     Raises:
         InputError: the weights or their run.json are missing.
-        WeightsError: they belong to another model, or are not the file that run.json describes.
+        WeightsError: the weights belong to another model, or are not the file that run.json describes.
     """
     if not weights_path.is_file():
         raise InputError(f"weights not found: {weights_path}")

@@ -1,4 +1,4 @@
-"""Import of TensorFlow at the moment when it is needed, without the lines that it prints at its start."""
+"""Import of TensorFlow when it is first needed, without the lines that it prints at its start."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def import_tensorflow(purpose: str, install: str, packages: tuple[str, ...] = ("
         packages: packages to import, in this order.
 
     Raises:
-        MissingDependencyError: one of them is not installed.
+        MissingDependencyError: one of the packages is not installed.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -37,7 +37,7 @@ def import_tensorflow(purpose: str, install: str, packages: tuple[str, ...] = ("
 
 @contextlib.contextmanager
 def _stderr_held_back() -> Iterator[None]:
-    """Keep what is written to file descriptor 2 to itself, unless the block fails.
+    """Hold back what a block writes to file descriptor 2 (stderr), and print it only if the block fails.
 
     TensorFlow logs a few lines from C++ before its own settings of what to log are read.
     """

@@ -21,7 +21,7 @@ from train.tensorflow_import import import_tensorflow
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the command's parser."""
+    """Return the parser of the command line of a training."""
     parser = CommandParser(
         prog="train/train.py",
         description="Train a segmentation model; the weights of the best epoch are kept in a run folder.",

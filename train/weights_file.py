@@ -25,7 +25,7 @@ VOC, VOC_CLASS_COUNT = "voc", 21
 
 @record(schema=1, what="record of imported weights")
 class ImportRecord:
-    """Weights that came from a published checkpoint.
+    """The record of weights that came from a published checkpoint.
 
     Attributes:
         model: architecture that has the weights.
@@ -64,7 +64,7 @@ class WeightsFile:
     """A weights file, and what its record says.
 
     Attributes:
-        path: the file.
+        path: path of the weights file.
         model: architecture that has the weights.
         dataset: dataset whose classes the classifier has; None where that is unknown.
         class_count: number of classes of the classifier; None for a backbone alone.
@@ -85,7 +85,7 @@ class WeightsFile:
 
 
 def import_record_path(path: Path) -> Path:
-    """Return where the record of imported weights lies."""
+    """Return the path of the record of imported weights."""
     return path.with_name(path.name[: -len(WEIGHTS_SUFFIX)] + ".weights.json")
 
 
@@ -98,7 +98,7 @@ def read_weights(path: Path, model: str) -> WeightsFile:
 
     Raises:
         InputError: the file or its record is missing.
-        WeightsError: they belong to another model, or are not the file that the record describes.
+        WeightsError: the weights belong to another model, or are not the file that the record describes.
     """
     if not path.is_file():
         raise InputError(f"weights not found: {path}")
@@ -138,7 +138,7 @@ def read_weights(path: Path, model: str) -> WeightsFile:
 
 
 def agreed_options(weights: WeightsFile, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a network with these weights: theirs, and the user's where the weights allow any value.
+    """Return the options of a network: those of its weights, and the user's where the weights allow any value.
 
     Args:
         weights: the weights file, as read_weights returns it.

@@ -1,1 +1,1 @@
-"""Everything that a machine with a first GPU is checked for; benchmarks/gpu_check.sh is the way in."""
+"""A check of everything that needs a GPU, for the first run on a machine; it is started by benchmarks/gpu_check.sh."""

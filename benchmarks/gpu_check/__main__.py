@@ -2,7 +2,7 @@
 
     benchmarks/gpu_check.sh [--artifacts FOLDER] [--camvid FOLDER] [--minutes 10] [--output gpu-check.json]
 
-What matters most comes first: the surroundings; the CUDA kernels against their reference on the host; Fast-SCNN at
+What matters most comes first: the environment; the CUDA kernels against their reference on the host; Fast-SCNN at
 1024x2048 in float16 and int8, by which the targets are judged: labels with one, two and three frames in flight,
 recorded and call by call, against the host's, then latency, and 200 opens and closes of an engine; then every other
 network. The JSON is written anew after each step, so an interruption loses nothing. When the time is spent, the step
@@ -168,7 +168,7 @@ def seconds_argument(text: str) -> float:
 
 
 def models_argument(text: str) -> list[str]:
-    """Read names of architectures for argparse: "fast_scnn,segnet"."""
+    """Read names of architectures for argparse, written like "fast_scnn,segnet"."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in MODEL_NAMES]
     if unknown or not names:
@@ -177,15 +177,15 @@ def models_argument(text: str) -> list[str]:
 
 
 class Check:
-    """A check under way: runs steps while there is time, and writes what is known after each.
+    """A check in progress, which runs steps while there is time, and writes what is known after each step.
 
     Args:
-        output: of the JSON.
-        minutes: for everything.
-        command: how it was called.
-        target: name of the network that speeds are judged by.
-        worker: that runs the steps.
-        start_s: time.monotonic() from which the minutes count.
+        output: Path of the JSON file.
+        minutes: Time in minutes for all steps together.
+        command: Command line by which the check was started.
+        target: Name of the network that speeds are judged by.
+        worker: Process that runs the steps.
+        start_s: Value of time.monotonic() from which the minutes count, in s.
     """
 
     def __init__(
@@ -198,11 +198,11 @@ class Check:
         self._steps: dict[str, Step] = {}
 
     def left_s(self) -> float:
-        """Return the seconds that are left."""
+        """Return the time left, in s."""
         return self._start_s + 60.0 * self._minutes - time.monotonic()
 
     def run(self, planned: PlannedStep) -> Step:
-        """Run a step, or say why not, and write the JSON."""
+        """Run a step or skip it, write the JSON, and return the record of the step, which says why it was skipped."""
         step = self._run(planned)
         self._steps[step.name] = step
         self.write(False)
@@ -240,7 +240,7 @@ class Check:
         return Step(planned.name, planned.kind, RAN, None, seconds, tuple(answer["problems"]), answer["result"])
 
     def record(self, is_finished: bool) -> GpuCheck:
-        """Return what is known so far."""
+        """Return the record of the check with what is known so far."""
         steps = tuple(self._steps.values())
         seen = self._steps.get("environment")
         surroundings = None
@@ -258,14 +258,14 @@ class Check:
         )
 
     def write(self, is_finished: bool) -> GpuCheck:
-        """Write what is known so far, and return it."""
+        """Write the record of the check with what is known so far, and return it."""
         known = self.record(is_finished)
         write_record(self._output, known)
         return known
 
 
 def summary_lines(check: GpuCheck) -> list[str]:
-    """Return what a person wants to know first."""
+    """Return the summary of a check as lines of text: the machine, the verdicts, and what is wrong."""
     lines = []
     surroundings = check.environment
     if surroundings is not None:
@@ -292,7 +292,7 @@ def _verdict_line(verdict: Verdict) -> str:
 
 
 def _prepare_folder(work: Path, artifacts: Path | None) -> None:
-    """Make the working directory of the steps: artefacts of its own, runs and weights of the checkout."""
+    """Make the working directory of the steps, with artefacts of its own, and the runs and weights of the checkout."""
     (work / "artifacts").mkdir(parents=True, exist_ok=True)
     for name in ("runs", "weights"):
         if (CHECKOUT / name).is_dir() and not (work / name).exists():
@@ -302,7 +302,7 @@ def _prepare_folder(work: Path, artifacts: Path | None) -> None:
 
 
 def _set_environment(data_root: Path) -> None:
-    """Set what steps are to see; their process has another working directory."""
+    """Set the environment variables of the steps, whose process has another working directory."""
     os.environ[DATA_ROOT_VARIABLE] = str(data_root)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # an export beside TensorRT must not take the whole GPU

@@ -1,4 +1,4 @@
-"""The peers: TensorRT's own trtexec, and execute_async_v3 in a loop with nothing around it."""
+"""The peers of the runtime: TensorRT's own trtexec, and execute_async_v3 in a loop with nothing around it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _GPU_COMPUTE = re.compile(r"GPU Compute Time:.*?\bmean = ([\d.]+) ms")
 
 
 def find_trtexec() -> str | None:
-    """Return the path of trtexec, None where it is not there."""
+    """Return the path of trtexec; None where it is not installed."""
     return next(filter(None, map(shutil.which, TRTEXEC_PLACES)), None)
 
 
@@ -41,10 +41,10 @@ def parse_trtexec(output: str) -> float | None:
 
 
 def time_trtexec(engine: Path, seconds: float, warmup_seconds: float) -> tuple[float | None, str | None]:
-    """Let trtexec run an engine.
+    """Let trtexec run an engine, and return the time that it measured.
 
     Returns:
-        Its mean GPU compute time in ms and None, or None and why there is none.
+        The mean GPU compute time in ms and None; or None and the reason why there is no time.
     """
     program = find_trtexec()
     if program is None:
@@ -63,19 +63,19 @@ def time_trtexec(engine: Path, seconds: float, warmup_seconds: float) -> tuple[f
 
 
 def time_bare(engine: Path, card: EngineCard, frame: np.ndarray, runs: int, warmup_seconds: float) -> list[float]:
-    """Run an engine with nothing around it: addresses set once, a frame that stays on the GPU.
+    """Time an engine with nothing around it: addresses are set once, and the frame stays on the GPU.
 
-    Nothing of edge.runtime.tensorrt's runner takes part.
+    The runner of edge.runtime.tensorrt takes no part.
 
     Args:
-        engine: the file.
-        card: of it; its contract names the tensors.
-        frame: what the network's input holds, (1, height, width, 3) uint8.
-        runs: how many are timed.
-        warmup_seconds: at least this long before, and WARMUP_RUNS.
+        engine: Path of the engine file.
+        card: Card of the engine, whose contract names the tensors.
+        frame: Input of the network, (1, height, width, 3) uint8.
+        runs: Number of timed runs.
+        warmup_seconds: Shortest time in s of the warm-up, which has WARMUP_RUNS runs at least.
 
     Returns:
-        Milliseconds of each run by CUDA events, the host waiting for each.
+        Time of each run in ms by CUDA events; the host waits for each run.
 
     Raises:
         BackendError: a call failed.
@@ -135,5 +135,5 @@ def _run_once(resources: ResourceStack) -> float:
 
 
 def mean_ms(samples: list[float]) -> float:
-    """Return the mean of some samples."""
+    """Return the mean of samples, in ms."""
     return statistics.fmean(samples)

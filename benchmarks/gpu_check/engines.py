@@ -1,4 +1,4 @@
-"""Engines of one network: built and compared with the float graph, timed, opened and closed again and again."""
+"""The steps for one engine: build it and compare it with the float graph, time it, open and close it many times."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def build_check(
     """Build one engine by export.pipeline.build, as export/build_engine.py does.
 
     Args:
-        model: architecture.
-        size: height and width.
-        precision: "float32", "float16" or "int8".
-        dataset: key in edge.datasets.LAYOUTS; None to follow weights and artefacts.
-        data_dir: its folder; None for the default one.
-        options: options of the architecture.
-        images: that the engine is compared on.
-        calibration_images: None for the default.
+        model: Name of the architecture.
+        size: Height and width of the network, in pixels.
+        precision: Precision of the engine, "float32", "float16" or "int8".
+        dataset: Key in edge.datasets.LAYOUTS; None to take the dataset of the weights or artefacts that are found.
+        data_dir: Folder of the dataset; None for the default one.
+        options: Options of the architecture.
+        images: Number of images that the engine is compared with the float graph on.
+        calibration_images: Number of images for calibration; None for the default of a build.
 
     Raises:
         SegEdgeError: whatever a build can raise.
@@ -105,7 +105,7 @@ def build_check(
 
 
 def _with_int8(request: BuildRequest, calibration_images: int | None) -> BuildRequest:
-    """Give INT8 all freedom: the limit on mIoU is refused where there are no labels to count it by."""
+    """Return a request of an INT8 build that passes whatever it costs: in mIoU, or in labels where mIoU is unknown."""
     plan = plan_build(request)
     graph, frames = make_float_graph(plan), plan.images().held_out()
     has_labels = isinstance(frames, DatasetFrames) and all(
@@ -118,7 +118,7 @@ def _with_int8(request: BuildRequest, calibration_images: int | None) -> BuildRe
 
 
 def build_problems(built: BuiltCheck) -> list[str]:
-    """Say what is wrong with an engine's labels; nothing can be said of random weights."""
+    """Return what is wrong with the labels of an engine, in sentences; with random weights nothing is judged."""
     if built.check is None or built.weights == RANDOM:
         return []
     least = LEAST_LOOSE_AGREEMENT if built.precision == "int8" else LEAST_FLOAT_AGREEMENT
@@ -129,10 +129,10 @@ def build_problems(built: BuiltCheck) -> list[str]:
 
 
 class DrawnFrames(SyntheticFrames):
-    """Drawn scenes that are kept: drawing one takes longer than all that is measured with it."""
+    """Drawn scenes that are kept in memory: drawing one takes longer than all that is measured with it."""
 
     def read(self, index: int) -> np.ndarray:
-        """Return frame `index` as (height, width, 3) uint8 RGB; not to be written to."""
+        """Return frame `index` as (height, width, 3) uint8 RGB; the caller must not write to it."""
         return _drawn(*self._size, index)
 
 
@@ -142,16 +142,16 @@ def _drawn(height: int, width: int, index: int) -> np.ndarray:
 
 
 def latency_check(folder: str, frames: int, seconds: float, warmup_seconds: float) -> LatencyCheck:
-    """Time an engine by edge-bench's own measurement, and alone.
+    """Time an engine from frame to labels, as edge-bench does, and by itself, without any host code around it.
 
-    A GPU raises its clocks over some hundred milliseconds, which is many frames; so each measurement warms up for a
-    time, not for a number of frames. How many those are, a first measurement tells, which is thrown away.
+    A GPU takes some hundred milliseconds to raise its clocks, which is the time of many frames. So each measurement
+    warms up for a time, not for a number of frames; a first measurement, which is thrown away, gives this number.
 
     Args:
-        folder: the engine's folder.
-        frames: at least this many are measured, in each way.
-        seconds: at least this long.
-        warmup_seconds: at least this long before each measurement.
+        folder: Folder of the engine.
+        frames: Least number of measured frames, for each number of frames in flight.
+        seconds: Least time of each measurement, in s.
+        warmup_seconds: Least time of the warm-up before each measurement, in s.
 
     Raises:
         BackendError: the engine cannot be run here.
@@ -191,7 +191,7 @@ def latency_check(folder: str, frames: int, seconds: float, warmup_seconds: floa
 
 
 def frames_that_take(seconds: float, measured: BenchRecord) -> int:
-    """Return how many frames, one at a time, take a time even at the quickest that was measured."""
+    """Return the number of frames, one at a time, that take `seconds` even if each is as quick as the quickest one."""
     return max(LEAST_WARMUP_FRAMES, math.ceil(1e3 * seconds / min(measured.samples_end_to_end_ms)))
 
 
@@ -209,12 +209,12 @@ def _slowest_layers(folder: str, tensor: np.ndarray) -> tuple[SlowLayer, ...]:
 
 
 def soak_check(folder: str, opens: int, seconds: float) -> SoakCheck:
-    """Open an engine, run a frame and close it, again and again.
+    """Open an engine, run a frame and close it, many times, and measure the memory before and after.
 
     Args:
-        folder: the engine's folder.
-        opens: how often, after SETTLING_OPENS.
-        seconds: after which it ends with those that there were.
+        folder: Folder of the engine.
+        opens: Number of opens, after the first SETTLING_OPENS, which are not counted.
+        seconds: Time in s after which the soak ends, even with fewer opens.
 
     Raises:
         BackendError: an open, a frame or a close failed.
@@ -244,7 +244,7 @@ def soak_check(folder: str, opens: int, seconds: float) -> SoakCheck:
 
 
 def soak_problems(soak: SoakCheck) -> list[str]:
-    """Say what is wrong with the memory: of an open that leaves nothing, none is gone."""
+    """Return what is wrong after a soak, in sentences: an open that is closed again must not keep GPU memory."""
     if soak.grown_bytes() <= LARGEST_GROWTH_BYTES:
         return []
     limit = f"expected at most {LARGEST_GROWTH_BYTES >> 20} MiB"

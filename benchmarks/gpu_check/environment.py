@@ -1,4 +1,4 @@
-"""What is here and what is missing, before and at the start of a check."""
+"""What a machine has and what it lacks, found out before and at the start of a check."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _CLOCK_FIELDS = (
 
 
 def missing_parts() -> dict[str, str]:
-    """Return part -> what to do about it, of everything that a whole check needs; nothing is imported for it."""
+    """Return missing part -> what to do about it, for all parts that a whole check needs; no part is imported."""
     parts = {}
     if first_gpu() is None:
         parts["an NVIDIA GPU"] = "install its driver; nvidia-smi, or on a Jetson tegrastats, has to see it"
@@ -63,19 +63,19 @@ def missing_parts() -> dict[str, str]:
 
 
 def is_fatal(parts: dict[str, str]) -> bool:
-    """Say whether what is missing leaves nothing to check."""
+    """Return whether nothing can be checked because of the missing parts."""
     return "an NVIDIA GPU" in parts or "pycuda" in parts
 
 
 def missing_sentence(parts: dict[str, str]) -> str:
-    """Return in one line what is missing, with the commands."""
+    """Return one line that lists the missing parts, with the commands that install them."""
     return "missing: " + "; ".join(f"{part} ({command})" for part, command in parts.items())
 
 
 def choose_tactics() -> None:
-    """Let builds of this process do without cuBLAS and cuDNN where one is not here and this TensorRT looks for them.
+    """Build without cuBLAS and cuDNN in this process where one is missing and this TensorRT would look for them.
 
-    From 10 on it does not, and is better left to itself.
+    TensorRT does not look for them from version 10 on, and needs no such setting then.
 
     Raises:
         MissingDependencyError: TensorRT is not installed.
@@ -85,7 +85,7 @@ def choose_tactics() -> None:
 
 
 def lacks_tactic_libraries() -> bool:
-    """Say whether cuBLAS or cuDNN is not here."""
+    """Return whether cuBLAS or cuDNN is missing."""
     return any(ctypes.util.find_library(name) is None and not _loads(name) for name in ("cublas", "cudnn"))
 
 
@@ -109,7 +109,7 @@ def _is_installed(package: str) -> bool:
 
 
 def environment_check() -> Environment:
-    """Import what is here, and ask driver and nvidia-smi; what fails is a problem in words."""
+    """Return what the packages, the driver and nvidia-smi say; whatever fails is listed in words under `problems`."""
     problems: list[str] = []
     clocks = _clocks(problems)
     memory_bytes, is_integrated, pycuda_version = None, None, None
@@ -151,7 +151,7 @@ def _version(package: str) -> str | None:
 
 
 def _cuda_version() -> str | None:
-    """Return the newest CUDA that the driver knows. Source: CUDA Driver API, cuDriverGetVersion."""
+    """Return the newest version of CUDA that the driver supports (CUDA Driver API, cuDriverGetVersion), or None."""
     version = ctypes.c_int()
     try:
         driver = ctypes.CDLL("libcuda.so.1")

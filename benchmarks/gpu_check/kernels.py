@@ -1,4 +1,4 @@
-"""The CUDA kernels on this GPU, against edge.preprocess, edge.postprocess and OpenCV on the host."""
+"""Comparison of the CUDA kernels on this GPU with edge.preprocess, edge.postprocess and OpenCV on the host."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ LABEL_SHAPES = (
 
 
 class KernelBench:
-    """The kernels in a context of their own; everything is given back at the end of a `with` block.
+    """The CUDA kernels, loaded in a context of their own; the end of a `with` block frees everything.
 
     Args:
-        image: the kernels' code, of edge.runtime.cuda.load_image.
+        image: Code of the kernels, as edge.runtime.cuda.load_image returns it.
     """
 
     def __init__(self, image: bytes) -> None:
@@ -67,16 +67,16 @@ class KernelBench:
         outputs: Mapping[str, tuple[tuple[int, ...], Any]],
         times_ms: list[float] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Upload arrays, start kernels, and download what they wrote.
+        """Upload arrays, start kernels, and return the arrays that they wrote.
 
         Args:
-            make: takes name -> address and returns the launches, in order.
-            inputs: name -> array.
-            outputs: name -> shape and dtype; filled with 0xA5 before.
-            times_ms: to which the time of every repetition is added; None to run once and time nothing.
+            make: Function that takes name -> address on the GPU and returns the launches, in order.
+            inputs: Name -> array to upload.
+            outputs: Name -> shape and dtype of an array that kernels write; each byte is 0xA5 before.
+            times_ms: List to which the time of each repetition is added, in ms; None to run once without timing.
 
         Returns:
-            Name -> array, of the outputs.
+            Name -> array of each output.
         """
         driver, memories = self._driver, {}
         hosts = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
@@ -118,9 +118,9 @@ def check_kernels(height: int, width: int, classes: int = 19) -> KernelCheck:
     """Compare every kernel with its reference, and time it.
 
     Args:
-        height: rows of frame, network input and labels while kernels are timed.
-        width: columns.
-        classes: of the logits while they are timed.
+        height: Rows of the frame, the network's input and the labels while kernels are timed.
+        width: Columns of the frame, the network's input and the labels while kernels are timed.
+        classes: Number of classes of the logits while kernels are timed.
 
     Raises:
         BackendError: there is no compiler for this GPU, or a call failed.
@@ -143,9 +143,9 @@ def _case(kernel: str, case: str, got: np.ndarray, expected: np.ndarray, allowed
 
 
 def opencv_resizes_in_fixed_point() -> bool:
-    """Say whether this OpenCV resizes bytes itself; a vendor's library may round a level otherwise.
+    """Return whether this OpenCV resizes uint8 pictures by its own code; a vendor's library may round otherwise.
 
-    One column of known weights: 2048 * (1/6, 5/6) rounds to (341, 1707), and the products lose their last bits.
+    One column with known weights tells: 2048 * (1/6, 5/6) rounds to (341, 1707), and the products lose their last bits.
     """
     column = cv2.resize(np.array([[0], [251]], np.uint8), (1, 6))
     weight = np.rint(2048 * np.clip((np.arange(6) + 0.5) / 3 - 0.5, 0, 1)).astype(int)
@@ -153,17 +153,17 @@ def opencv_resizes_in_fixed_point() -> bool:
 
 
 def noise_frame(height: int, width: int, seed: int = 3) -> np.ndarray:
-    """Return a frame of noise, (height, width, 3) uint8: every neighbour differs."""
+    """Return a frame of noise, (height, width, 3) uint8, in which neighbouring pixels differ."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def nv12_frame(height: int, width: int, seed: int = 4) -> np.ndarray:
-    """Return an NV12 frame of noise, (height * 3 / 2, width) uint8, all of its range."""
+    """Return an NV12 frame of noise, (height * 3 / 2, width) uint8, with values over the whole range 0 to 255."""
     return np.random.default_rng(seed).integers(0, 256, (height * 3 // 2, width), np.uint8)
 
 
 def street_logits(classes: int, height: int, width: int, seed: int = 5) -> np.ndarray:
-    """Return smooth logits, (classes, height, width) float32: most cells have one winner, as of a trained network."""
+    """Return smooth logits, (classes, height, width) float32; most cells have one winner, as with a trained network."""
     noise = np.random.default_rng(seed).normal(0, 4, (classes, height, width)).astype(np.float32)
     return np.stack([cv2.GaussianBlur(plane, (0, 0), 3) for plane in noise])
 
@@ -226,7 +226,7 @@ def _widen_cases(bench: KernelBench) -> Iterator[KernelCase]:
 def _labels(
     bench: KernelBench, logits: np.ndarray, size: tuple[int, int], coordinates: str, times=None
 ) -> tuple[np.ndarray, int]:
-    """Return the labels, and the flag that says that a logit was not finite."""
+    """Return the labels `size` uint8 that the kernels make, and a flag that is not 0 where a logit was not finite."""
     nodes = logits.shape[1:]
     inputs = {
         "logits": logits,

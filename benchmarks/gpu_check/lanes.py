@@ -1,6 +1,6 @@
-"""Labels of frames that go through an engine several at a time and recorded, against those of the host's way.
+"""Comparison of the labels of lanes, which have several frames in flight, with the labels made on the host.
 
-A lane that gives a frame another slot's labels is as quick as one that is right; only this comparison tells.
+A lane that gives a frame the labels of another slot is as quick as one that is right; only this comparison tells.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ NOT_ASKED = "call by call was asked for"
 
 
 def lanes_check(folder: str) -> LanesCheck:
-    """Label the same frames by every kind of lane, and by the network alone with everything else on the host.
+    """Label the same frames by every kind of lane, and by the network on the GPU with all other work on the host.
 
-    Frames are of the network's size, so that nothing is resized: all ways have to give the same labels.
+    The frames have the size of the network, so that nothing is resized and all ways have to give the same labels.
 
     Args:
-        folder: of the engine.
+        folder: Folder of the engine.
 
     Raises:
         BackendError: the engine cannot be run here.
@@ -77,7 +77,7 @@ def _labels_by_host(runner: Runner, tensors: list[np.ndarray]) -> list[np.ndarra
 def _run_lane(
     runner: Runner, frames_bgr: list[np.ndarray], expected: list[np.ndarray], depth: int, is_recorded: bool
 ) -> tuple[LaneRun | None, str]:
-    """Return what a lane did, and ""; None and the reason where the host does the work."""
+    """Return the record of a lane and ""; or None and the reason why the host does the work instead of a lane."""
     differing = count = 0
     with runner, contextlib.nullcontext() if is_recorded else _without_graphs():
         segmenter = Segmenter(runner, "bgr", depth)
@@ -100,7 +100,7 @@ def _run_lane(
 
 
 def _labels_in_turn(segmenter: Segmenter, frames_bgr: list[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the labels of every frame, with as many under way as there may be."""
+    """Yield the labels of each frame, with as many frames in flight as the segmenter allows."""
     scratch = np.empty_like(frames_bgr[0])
     for number in range(ROUNDS * len(frames_bgr)):
         if segmenter.is_full:
@@ -118,7 +118,7 @@ def _differing(labels: np.ndarray, expected: np.ndarray) -> int:
 
 @contextlib.contextmanager
 def _without_graphs() -> Iterator[None]:
-    """Let lanes record nothing; nothing but this check wants that, so lanes have no option for it."""
+    """Keep lanes from recording CUDA graphs; only this check needs that, so lanes have no option for it."""
     right = CudaLane._open_graphs
 
     def open_none(lane: CudaLane) -> None:
@@ -132,7 +132,7 @@ def _without_graphs() -> Iterator[None]:
 
 
 def lanes_problems(checked: LanesCheck) -> list[str]:
-    """Say which lanes give other labels; where the network itself does from run to run, nothing can be said of them."""
+    """Return which lanes give wrong labels, in sentences; lanes are not judged where the network itself varies."""
     if checked.host_differing:
         return [f"{checked.host_differing} pixels differ when the same frames go through the engine again, expected 0"]
     return [

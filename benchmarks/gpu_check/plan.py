@@ -1,4 +1,4 @@
-"""What a check goes through, in which order: what matters most comes first."""
+"""The steps of a check in their order, in which the most important come first."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ BUILD_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Network:
-    """One network to check.
+    """A network that the check builds engines of.
 
     Attributes:
-        model: architecture.
-        size: height and width.
-        dataset: key in edge.datasets.LAYOUTS; None to follow the weights.
-        data_dir: folder of CamVid where that is the dataset, else None.
-        options: of the architecture.
-        problem: why no engine of it can be built here; None if one can.
+        model: Name of the architecture.
+        size: Height and width of the network, in pixels.
+        dataset: Key in edge.datasets.LAYOUTS; None to take the dataset of the weights.
+        data_dir: Folder of CamVid where CamVid is the dataset, else None.
+        options: Options of the architecture.
+        problem: Reason why no engine of the network can be built here; None if one can.
     """
 
     model: str
@@ -42,7 +42,7 @@ class Network:
 
     @property
     def name(self) -> str:
-        """Return how it is called in the names of steps: "fast_scnn 1024x2048"."""
+        """Return the name of the network in the names of steps, such as "fast_scnn 1024x2048"."""
         options = "".join(f"+{name}={value}" for name, value in sorted(self.options.items()))
         return f"{self.model}{options} {self.size[0]}x{self.size[1]}"
 
@@ -52,13 +52,13 @@ class PlannedStep:
     """A step that is still to run.
 
     Attributes:
-        name: in the record.
-        kind: of the worker's functions.
-        arguments: of the function.
-        limit_s: that it may take at most, beside the time left; None for no limit of its own.
-        time_share: of the time left, that it may take at most.
-        engine_of: name of the build whose folder it takes; None if it takes none.
-        problem: why it cannot run; None if it can.
+        name: Name of the step in the record.
+        kind: Kind of the step, which names a function of the worker.
+        arguments: Arguments of the function, by name.
+        limit_s: Longest time of the step in s, beside the time left of the check; None for no limit of its own.
+        time_share: Largest share of the time left of the check that the step may take, 0 to 1.
+        engine_of: Name of the build step whose engine this step takes; None if it takes none.
+        problem: Reason why the step cannot run; None if it can.
     """
 
     name: str
@@ -72,15 +72,15 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much of everything.
+    """How much a check measures: numbers of frames, images and opens, and times.
 
     Attributes:
-        frames: least number of measured frames of a latency.
-        seconds: least time of a latency, each way.
-        warmup_seconds: least time of frames before each of them.
-        images: that engines are compared with their float graph on.
-        calibration_images: None for the default of a build.
-        opens: of the soak.
+        frames: Least number of measured frames of a latency.
+        seconds: Least time of each measurement of a latency, in s.
+        warmup_seconds: Least time of the warm-up before each measurement, in s.
+        images: Number of images that an engine is compared with its float graph on.
+        calibration_images: Number of images for calibration; None for the default of a build.
+        opens: Number of opens of an engine in the soak.
     """
 
     frames: int = 200
@@ -94,17 +94,18 @@ class Amounts:
 def find_networks(
     models: list[str], size: tuple[int, int], target_size: tuple[int, int], artifacts: Path | None, camvid: Path
 ) -> list[Network]:
-    """Return the networks to check, the one that the targets are judged by first.
+    """Return the networks to check, first of all the one that the targets are judged by.
 
-    Artefacts of a model are taken as they are. Of a model without one, a network is exported at `size`, where that is
-    possible: for CamVid's classes where CamVid is, else as weights and artefacts here say.
+    Artefacts of a model are taken as they are. For a model without artefacts a network is exported at `size`, where
+    that is possible: with the classes of CamVid where CamVid is there, else with those of the weights or artefacts that
+    are found.
 
     Args:
-        models: architectures.
-        size: of the networks.
-        target_size: of another Fast-SCNN, by which the targets are judged.
-        artifacts: folder of artefact folders made elsewhere; None for none.
-        camvid: its folder, which need not be there.
+        models: Names of the architectures.
+        size: Height and width of the networks, in pixels.
+        target_size: Height and width of a further Fast-SCNN, by which the targets are judged.
+        artifacts: Folder with artefact folders that were made elsewhere; None for none.
+        camvid: Folder of CamVid, which need not be there.
 
     Raises:
         InputError: `artifacts` is no folder, or holds no artefact.
@@ -151,7 +152,7 @@ def _contracts(artifacts: Path) -> list[Contract]:
 
 
 def copy_artifacts(artifacts: Path, folder: Path) -> None:
-    """Copy artefact folders, without their engines, to where builds may write; what is there already is kept."""
+    """Copy artefact folders, without their engines, into a folder; an artefact that is there already is kept."""
     for path in sorted(artifacts.glob(f"*/{CONTRACT_FILE}")):
         target = folder / path.parent.name
         shutil.rmtree(target, ignore_errors=True)
@@ -159,7 +160,7 @@ def copy_artifacts(artifacts: Path, folder: Path) -> None:
 
 
 def plan_steps(networks: list[Network], target_size: tuple[int, int], amounts: Amounts) -> Iterator[PlannedStep]:
-    """Yield the steps: surroundings, kernels, the targets' network with lanes and a soak, all others by precision."""
+    """Yield the steps: environment, kernels, the targets' network with lanes and a soak, then all other networks."""
     yield PlannedStep("environment", "environment")
     yield PlannedStep("kernels", "kernels", {"height": target_size[0], "width": target_size[1]})
     if not networks:

@@ -1,4 +1,4 @@
-"""What a check on a GPU found: the records that are written as one JSON."""
+"""The records of a check on a GPU, which are written as one JSON file."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ RAN, FAILED, SKIPPED = "ran", "failed", "skipped"
 
 @record(schema=1, what="check of the surroundings")
 class Environment:
-    """What everything ran on.
+    """The machine and the software that a check ran on.
 
     Attributes:
-        machine: with the GPU's name and compute capability.
-        driver: version of NVIDIA's driver; None where nothing tells.
-        cuda_driver: newest CUDA that the driver knows, "12.4".
-        tensorrt: version; None where it cannot be imported.
-        pycuda: version; None where it cannot be imported.
-        cuda_compiler: nvcc or NVRTC with its version; None where there is none.
-        trtexec: its path; None where there is none.
-        clocks: what nvidia-smi says of clocks, power and temperature; empty where it is not there.
-        is_integrated: whether the GPU shares the host's memory; None where pycuda is missing.
-        memory_bytes: of the GPU; None where pycuda is missing.
-        tactics: value of SEGEDGE_TENSORRT_TACTICS, "" where it is not set.
-        problems: what could not be found out, and why.
+        machine: Machine, with the name and the compute capability of the GPU.
+        driver: Version of NVIDIA's driver; None where it is unknown.
+        cuda_driver: Newest version of CUDA that the driver supports, such as "12.4"; None where it is unknown.
+        tensorrt: Version of TensorRT; None where it cannot be imported.
+        pycuda: Version of pycuda; None where it cannot be imported.
+        cuda_compiler: Name and version of the CUDA compiler, nvcc or NVRTC; None where there is none.
+        trtexec: Path of trtexec; None where it is not installed.
+        clocks: Name -> value of the clocks, power and temperature that nvidia-smi reports; empty without nvidia-smi.
+        is_integrated: Whether the GPU shares the host's memory; None where pycuda is missing.
+        memory_bytes: Memory of the GPU in bytes; None where pycuda is missing.
+        tactics: Value of SEGEDGE_TENSORRT_TACTICS; "" where it is not set.
+        problems: Sentences on what could not be found out, and why.
     """
 
     machine: Machine
@@ -46,15 +46,16 @@ class Environment:
 
 @record(schema=1, what="comparison of a kernel")
 class KernelCase:
-    """A kernel against its reference on the host.
+    """The comparison of a kernel with its reference on the host, in one case.
 
     Attributes:
-        kernel: its name in kernels.cu; of both label kernels, the second.
-        case: shape and rule, in words.
-        values: how many were compared.
-        differing: how many of them are not the reference's.
-        largest_difference: between a value and its reference, in levels; of labels it only says that they differ.
-        allowed: the largest difference that is right.
+        kernel: Name of the kernel in kernels.cu; for the pair of label kernels, the name of the second.
+        case: Shape and rule of the case, in words.
+        values: Number of compared values.
+        differing: Number of values that differ from the reference.
+        largest_difference: Largest difference between a value and its reference, in levels of 0 to 255; for labels it
+            has no meaning but that they differ.
+        allowed: Largest difference that counts as right.
     """
 
     kernel: str
@@ -65,20 +66,20 @@ class KernelCase:
     allowed: int
 
     def is_right(self) -> bool:
-        """Say whether no value is further off than allowed."""
+        """Return whether no value differs by more than allowed."""
         return self.largest_difference <= self.allowed
 
 
 @record(schema=1, what="kernel check")
 class KernelCheck:
-    """All comparisons, and the time of each kernel.
+    """The comparisons of all kernels, and the time of each kernel.
 
     Attributes:
-        cases: the comparisons.
-        timed_height: rows of frame, input and labels while kernels were timed.
-        timed_width: columns.
-        timed_classes: of the logits.
-        milliseconds: kernel -> median of its runs, by CUDA events.
+        cases: Comparison of a kernel in each case.
+        timed_height: Rows of the frame, the network's input and the labels while kernels were timed.
+        timed_width: Columns of the frame, the network's input and the labels while kernels were timed.
+        timed_classes: Number of classes of the logits while kernels were timed.
+        milliseconds: Kernel -> median time of its runs in ms, by CUDA events.
     """
 
     cases: tuple[KernelCase, ...]
@@ -93,14 +94,14 @@ class BuiltCheck:
     """An engine as its build left it.
 
     Attributes:
-        folder: of the engine.
-        precision: "float32", "float16" or "int8".
-        build_seconds: time that TensorRT took.
-        engine_bytes: size of the engine.
-        weights: "trained", "imported" or "random"; labels of random weights mean nothing.
-        int8_mac_share: share of multiply-adds in INT8; None for a float engine.
-        check: label agreement with the float graph, mIoU before and after.
-        notes: of the card.
+        folder: Folder of the engine.
+        precision: Precision of the engine, "float32", "float16" or "int8".
+        build_seconds: Time in s that TensorRT took.
+        engine_bytes: Size of the engine in bytes.
+        weights: Origin of the weights, "trained", "imported" or "random"; labels of random weights mean nothing.
+        int8_mac_share: Share of the multiply-adds that are computed in INT8, 0 to 1; None for a float engine.
+        check: Agreement of the labels with those of the float graph, and mIoU of both; None if not compared.
+        notes: Notes on the engine's card.
     """
 
     folder: str
@@ -115,7 +116,7 @@ class BuiltCheck:
 
 @record(schema=1, what="slow layer")
 class SlowLayer:
-    """A layer of an engine and its mean time."""
+    """A slow layer of an engine, with its mean time in ms."""
 
     name: str
     kind: str
@@ -125,16 +126,16 @@ class SlowLayer:
 
 @record(schema=1, what="run of a lane")
 class LaneRun:
-    """Frames that went through one lane, compared with the host's way.
+    """The result of one lane, whose labels were compared with those made on the host.
 
     Attributes:
-        depth: frames that were under way at once.
-        is_recorded: whether a frame was started as a CUDA graph.
-        cuda_graph: "yes", or why not.
-        memory: "mapped" or "copied".
-        frames: that were compared.
-        pixels: of all of them.
-        differing: pixels whose label is not the host's.
+        depth: Number of frames that were in flight at once.
+        is_recorded: Whether frames were started as CUDA graphs, or else call by call.
+        cuda_graph: Whether frames were started as CUDA graphs: "yes", or the reason why not.
+        memory: Memory of frames and labels, "mapped" or "copied".
+        frames: Number of compared frames.
+        pixels: Number of pixels of all compared frames.
+        differing: Number of pixels whose label differs from the host's.
     """
 
     depth: int
@@ -146,22 +147,23 @@ class LaneRun:
     differing: int
 
     def name(self) -> str:
-        """Return what it is in words."""
+        """Return the name of the lane, such as "depth 2, recorded"."""
         return f"depth {self.depth}, {'recorded' if self.is_recorded else 'call by call'}"
 
 
 @record(schema=1, what="check of lanes")
 class LanesCheck:
-    """The same frames by lanes of several depths, recorded and call by call.
+    """The comparison of lanes of several depths, recorded and call by call, on the same frames.
 
     Attributes:
-        folder: of the engine.
-        precision: of the engine.
-        different_frames: that went through, again and again.
-        different_labels: label maps of them that differ by the host's way; a wrong slot shows where all do.
-        host_differing: pixels in which the host's way differs from itself when it is gone again.
-        kernels: "cuda", or why there are no lanes.
-        runs: of each lane; empty without lanes.
+        folder: Folder of the engine.
+        precision: Precision of the engine, "float32", "float16" or "int8".
+        different_frames: Number of different frames, which were used in turn.
+        different_labels: Number of different label maps that the host makes of these frames; a lane that mixes up its
+            slots is certain to be seen only where all maps differ.
+        host_differing: Number of pixels whose label changes when the host labels the same frames again.
+        kernels: Backend of the labels: "cuda", or the reason why there are no lanes.
+        runs: Result of each lane; empty where there are no lanes.
     """
 
     folder: str
@@ -175,11 +177,11 @@ class LanesCheck:
 
 @record(schema=1, what="pipelined latency")
 class PipelinedLatency:
-    """Time per frame with several frames in flight.
+    """The time per frame with several frames in flight.
 
     Attributes:
-        frames_in_flight: that there really were.
-        frame_ms: time over frames.
+        frames_in_flight: Number of frames that really were in flight at once.
+        frame_ms: Time of the whole measurement divided by the number of frames, in ms.
     """
 
     frames_in_flight: int
@@ -188,25 +190,25 @@ class PipelinedLatency:
 
 @record(schema=2, what="latency check")
 class LatencyCheck:
-    """An engine end to end, against the engine alone.
+    """The latency of an engine from frame to labels, beside that of the engine alone.
 
     Attributes:
-        folder: of the engine.
-        precision: of the engine.
-        synchronous_ms: mean from a frame in host memory to its labels there, one frame at a time.
-        synchronous_p99_ms: its 99th percentile.
-        inference_ms: mean of the network within that, by CUDA events.
-        pipelined: time per frame with two and with three frames in flight.
-        warmup_frames: that went before each of these measurements, one at a time.
-        bare_ms: mean of execute_async_v3 alone on addresses set before, by CUDA events.
-        trtexec_ms: mean GPU compute time of trtexec; None where it is not there.
-        trtexec_problem: why there is no figure of trtexec.
-        cuda_graph: "yes", or why not.
-        memory: "mapped" where GPU and host share it, else "copied"; None without a lane.
-        kernels: "cuda" where labels are made on the GPU, else "native" or "numpy", with the reason in `runner`.
-        runner: what the runtime says of itself.
-        slowest_layers: by TensorRT's own profiler; empty where it could not be asked.
-        stages_ms: stage -> mean of the synchronous run.
+        folder: Folder of the engine.
+        precision: Precision of the engine, "float32", "float16" or "int8".
+        synchronous_ms: Mean time in ms from a frame in host memory to its labels there, one frame at a time.
+        synchronous_p99_ms: 99th percentile of that time, in ms.
+        inference_ms: Mean time of the network within that time, in ms, by CUDA events.
+        pipelined: Time per frame with two and with three frames in flight.
+        warmup_frames: Number of frames before each of these measurements, one at a time.
+        bare_ms: Mean time in ms of execute_async_v3 alone, on addresses that were set before, by CUDA events.
+        trtexec_ms: Mean GPU compute time that trtexec measured, in ms; None where there is no trtexec.
+        trtexec_problem: Reason why trtexec gave no time; None where it did.
+        cuda_graph: Whether frames were started as CUDA graphs: "yes", or the reason why not.
+        memory: Memory of frames and labels, "mapped" where GPU and host share it, else "copied"; None without a lane.
+        kernels: Backend of the labels: "cuda" on the GPU, else "native" or "numpy", with the reason in `runner`.
+        runner: Description of the runtime, as its runner gives it.
+        slowest_layers: Slowest layers by TensorRT's own profiler; empty where it could not be used.
+        stages_ms: Stage -> mean time in ms, with one frame at a time.
     """
 
     folder: str
@@ -227,16 +229,16 @@ class LatencyCheck:
     stages_ms: dict[str, float]
 
     def outside_share(self) -> float:
-        """Return the share of the end-to-end time of a frame alone that is not the network's, 0 to 1."""
+        """Return the share of the time from frame to labels that is spent outside the network, one frame at a time."""
         return 1.0 - self.inference_ms / self.synchronous_ms
 
     def best_pipelined(self) -> PipelinedLatency | None:
-        """Return the shortest time per frame with more than one in flight; None where there was never more than one."""
+        """Return the shortest time per frame with several frames in flight; None where several never were."""
         several = [one for one in self.pipelined if one.frames_in_flight > 1]
         return min(several, key=lambda one: one.frame_ms, default=None)
 
     def peer_ms(self) -> tuple[float, str]:
-        """Return the engine's own time, and who measured it."""
+        """Return the time of the engine alone in ms, and the name of the peer that measured it."""
         if self.trtexec_ms is not None:
             return self.trtexec_ms, "trtexec"
         return self.bare_ms, "execute_async_v3"
@@ -244,15 +246,16 @@ class LatencyCheck:
 
 @record(schema=1, what="soak")
 class SoakCheck:
-    """An engine that was opened, ran a frame and was closed again and again.
+    """The memory before and after an engine was opened, ran a frame and was closed, many times.
 
     Attributes:
-        folder: of the engine.
-        opens: how often; fewer than wanted where time ran out.
-        device_bytes_before: of the GPU that were free, after a few opens that take what is taken once.
-        device_bytes_after: that were free at the end.
-        host_bytes_before: resident memory of the process.
-        host_bytes_after: the same at the end; None where /proc is not there.
+        folder: Folder of the engine.
+        opens: Number of opens; fewer than wanted where the time was up.
+        device_bytes_before: Free memory of the GPU in bytes, after a few opens that allocate what is allocated once.
+        device_bytes_after: Free memory of the GPU in bytes at the end.
+        host_bytes_before: Resident memory of the process in bytes, at the same time as device_bytes_before; None where
+            /proc is not there.
+        host_bytes_after: Resident memory of the process in bytes at the end; None where /proc is not there.
     """
 
     folder: str
@@ -263,22 +266,22 @@ class SoakCheck:
     host_bytes_after: int | None
 
     def grown_bytes(self) -> int:
-        """Return how much less of the GPU's memory is free than before."""
+        """Return how much less memory of the GPU is free at the end than before, in bytes."""
         return self.device_bytes_before - self.device_bytes_after
 
 
 @record(schema=1, what="step of the GPU check")
 class Step:
-    """One step, whatever became of it.
+    """The record of one step, whether it ran, failed or was skipped.
 
     Attributes:
-        name: "build fast_scnn int8 1024x2048".
-        kind: "environment", "kernels", "build", "lanes", "latency" or "soak".
-        status: RAN, FAILED or SKIPPED.
-        reason: why it failed or was skipped; None for one that ran.
-        seconds: that it took; 0 for one that was skipped.
-        problems: what is wrong in what it found.
-        result: the record of its kind in JSON; None if it did not run.
+        name: Name of the step, such as "build fast_scnn int8 1024x2048".
+        kind: Kind of the step: "environment", "kernels", "build", "lanes", "latency" or "soak".
+        status: Outcome of the step: RAN, FAILED or SKIPPED.
+        reason: Reason why the step failed or was skipped; None for one that ran.
+        seconds: Time in s that the step took; 0 for one that was skipped.
+        problems: Sentences on what is wrong in the step's result.
+        result: Record of the step's kind as JSON; None if the step did not run.
     """
 
     name: str
@@ -292,15 +295,15 @@ class Step:
 
 @record(schema=1, what="verdict of the GPU check")
 class Verdict:
-    """A target, and whether it is met.
+    """The verdict on a target: whether it is met.
 
     Attributes:
-        target: what is judged.
-        wanted: the limit, in words.
-        measured: the figure; None where it was not measured.
-        unit: of the figure.
-        is_met: None where it was not measured.
-        reason: of an unmet or unmeasured target, in words; else what the figure comes from.
+        target: Name of what is judged.
+        wanted: Limit of the target, in words.
+        measured: Measured figure; None where it was not measured.
+        unit: Unit of the figure.
+        is_met: Whether the target is met; None where the figure was not measured.
+        reason: Reason why the target is unmet or was not measured, in words; else the source of the figure.
     """
 
     target: str
@@ -313,17 +316,17 @@ class Verdict:
 
 @record(schema=1, what="GPU check")
 class GpuCheck:
-    """Everything that a check on a GPU found; written anew after every step.
+    """The record of a whole check on a GPU, which is written anew after every step.
 
     Attributes:
-        started_utc: ISO 8601.
-        command: how it was called.
-        minutes: that it was given.
-        seconds: that it has taken so far.
-        is_finished: whether all steps have been gone through; False in what an interruption left.
-        environment: what it ran on; None until that is known.
-        steps: in the order in which they ran.
-        verdicts: targets, judged by the steps so far.
+        started_utc: Time in UTC when the check started, ISO 8601.
+        command: Command line by which the check was started.
+        minutes: Time in minutes that the check may take.
+        seconds: Time in s that the check has taken so far.
+        is_finished: Whether all steps have been run or skipped; False in a record that an interruption left.
+        environment: Machine and software that the check ran on; None until they are known.
+        steps: Steps in the order in which they ran.
+        verdicts: Verdicts on the targets, by the steps so far.
     """
 
     started_utc: str
@@ -336,6 +339,6 @@ class GpuCheck:
     verdicts: tuple[Verdict, ...]
 
     def wrongs(self) -> list[str]:
-        """Return everything that failed or is wrong, in words; skipped steps and unmet speeds are not."""
+        """Return everything that failed or is wrong, in sentences; skipped steps and unmet speeds are not wrong."""
         failed = [f"{step.name}: {step.reason}" for step in self.steps if step.status == FAILED]
         return failed + [f"{step.name}: {problem}" for step in self.steps for problem in step.problems]

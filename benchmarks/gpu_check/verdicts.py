@@ -1,4 +1,4 @@
-"""The targets of a first GPU, judged by what was measured; what was not measured is None."""
+"""The verdicts of a check: its targets, judged by what was measured; what was not measured is None."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _NOT_MEASURED = "not measured"
 
 
 def judge(steps: Sequence[Step], target: str) -> tuple[Verdict, ...]:
-    """Judge every target.
+    """Judge every target by the steps so far.
 
     Args:
-        steps: those so far.
-        target: the network that speeds are judged by, as it stands in the names of steps ("fast_scnn 1024x2048").
+        steps: Steps that have been run or skipped so far.
+        target: Name of the network that speeds are judged by, as in the names of steps ("fast_scnn 1024x2048").
 
     Returns:
-        A verdict each, in a fixed order, measured or not.
+        One verdict for each target, measured or not, in a fixed order.
     """
     found = {step.name: step for step in steps}
     latency = {
@@ -89,7 +89,7 @@ def _lanes(steps: Sequence[Step]) -> Verdict:
 
 
 def _lanes_doubt(checked: LanesCheck) -> str | None:
-    """Say why a comparison of lanes says nothing; None where it does."""
+    """Return the reason why a comparison of lanes proves nothing; None where it proves something."""
     if not checked.runs:
         return f"no lanes: {checked.kernels}"
     if checked.host_differing:

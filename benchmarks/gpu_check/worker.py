@@ -1,7 +1,7 @@
-"""Steps in a process of their own, so that one that hangs or crashes ends neither the check nor what it has found.
+"""The process that runs steps, so that a step that hangs or crashes ends neither the check nor what it has found.
 
-The worker reads a JSON line with a kind and arguments, and answers with a JSON line; whatever else is printed goes to
-stderr. `python benchmarks/gpu_check/worker.py` is that process; `Worker` is who starts it and asks.
+The process reads a JSON line with a kind and arguments, and answers with a JSON line; whatever else is printed goes to
+stderr. `python benchmarks/gpu_check/worker.py` is that process; the class `Worker` starts it and asks it.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ GRACE_S = 5.0
 
 
 class StepError(Exception):
-    """A step failed; the message says why."""
+    """The error of a step that failed; the message says why."""
 
 
 class StepTimeoutError(StepError):
-    """A step was ended because its time was up."""
+    """The error of a step that was ended because its time was up."""
 
 
 class Worker:
-    """The process that runs steps; started when it is needed, and again when it has died.
+    """The process that runs steps, which is started when it is needed, and again when it has died.
 
     Args:
-        command: of the process; None for this file in this Python.
-        folder: its working directory.
+        command: Command line of the process; None to run this file with this Python.
+        folder: Working directory of the process.
     """
 
     def __init__(self, folder: Path, command: list[str] | None = None) -> None:
@@ -57,19 +57,19 @@ class Worker:
         self.stop()
 
     def ask(self, kind: str, arguments: dict[str, Any], limit_s: float) -> dict[str, Any]:
-        """Run a step and return its answer.
+        """Run a step in the process and return the answer.
 
         Args:
-            kind: of the step.
-            arguments: of its function.
-            limit_s: after which it is ended.
+            kind: Kind of the step.
+            arguments: Arguments of the step's function, by name.
+            limit_s: Time in s after which the step is ended.
 
         Returns:
-            {"result": JSON of a record, "problems": [sentence, ...]}.
+            The answer {"result": record as JSON, "problems": [sentence, ...]}.
 
         Raises:
-            StepError: it failed, or its process ended.
-            StepTimeoutError: its time was up.
+            StepError: the step failed, or the process ended.
+            StepTimeoutError: the time of the step was up.
         """
         end_s = time.monotonic() + limit_s
         try:
@@ -114,7 +114,7 @@ class Worker:
         return line
 
     def stop(self) -> None:
-        """End the process, and what it started."""
+        """End the process, and all processes that it started."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -140,10 +140,10 @@ def _death(code: int) -> str:
 
 
 def run_step(kind: str, arguments: dict[str, Any]) -> tuple[Any, list[str]]:
-    """Run one step here; return its record and what is wrong in it.
+    """Run one step in this process, and return its record and what is wrong in it, in sentences.
 
     Raises:
-        SegEdgeError: it cannot be run.
+        SegEdgeError: the step cannot be run.
     """
     if kind == "environment":
         from benchmarks.gpu_check.environment import environment_check
@@ -172,7 +172,7 @@ def run_step(kind: str, arguments: dict[str, Any]) -> tuple[Any, list[str]]:
 
 
 def serve() -> None:
-    """Answer until stdin ends."""
+    """Read requests from stdin and answer them until stdin ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print is no answer
     for line in sys.stdin:

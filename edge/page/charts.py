@@ -33,10 +33,10 @@ class Bar:
     """One bar of a chart.
 
     Attributes:
-        name: in front of it; a long one is cut in the middle and shown whole when pointed at.
-        value: its length, not negative.
-        text: behind it.
-        color: "#rrggbb".
+        name: Text in front of the bar; a long one is cut in the middle, and shown whole when pointed at.
+        value: Value that the length of the bar shows, not negative.
+        text: Text behind the bar.
+        color: Colour of the bar, "#rrggbb".
     """
 
     name: str
@@ -50,10 +50,10 @@ class Segment:
     """One segment of a strip.
 
     Attributes:
-        value: its width, not negative.
-        mark: what stands in it where there is room, a few characters.
-        text: shown when it is pointed at.
-        color: "#rrggbb", on which white can be read.
+        value: Value that the width of the segment shows, not negative.
+        mark: Text of a few characters inside the segment, left out where there is no room.
+        text: Text that is shown when the segment is pointed at.
+        color: Colour "#rrggbb" on which white text can be read.
     """
 
     value: float
@@ -67,11 +67,11 @@ class Point:
     """One point of a scatter chart.
 
     Attributes:
-        x: across.
-        y: upwards.
-        mark: a character or two beside it.
-        text: shown when it is pointed at.
-        is_good: whether it is drawn as a green disc, or else as a red square.
+        x: Value on the horizontal axis.
+        y: Value on the vertical axis, which grows upwards.
+        mark: Text of one or two characters beside the point.
+        text: Text that is shown when the point is pointed at.
+        is_good: True to draw a green disc, False to draw a red square.
     """
 
     x: float
@@ -83,12 +83,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over time.
+    """A curve of values over time.
 
     Attributes:
-        name: in the legend, which a single curve does without.
-        times_s: of the values, in s.
-        values: None where nothing was measured.
+        name: Name in the legend; a chart with a single curve has no legend.
+        times_s: Time of each value, in s.
+        values: Value at each time; None where nothing was measured.
     """
 
     name: str
@@ -100,9 +100,9 @@ def bar_chart(values: dict[str, float], unit: str, caption: str) -> Html:
     """Draw horizontal bars, one per name.
 
     Args:
-        values: name -> value, not negative.
-        unit: behind each value.
-        caption: above the chart.
+        values: Name -> value, not negative.
+        unit: Unit that is written behind each value.
+        caption: Text above the chart.
     """
     return bars([Bar(name, value, f"{value:.2f} {unit}") for name, value in values.items()], caption)
 
@@ -111,8 +111,8 @@ def bars(shown: Sequence[Bar], caption: str) -> Html:
     """Draw horizontal bars in their order.
 
     Args:
-        shown: names need not differ; a value that is not finite gets no bar, only its text.
-        caption: above the chart.
+        shown: Bars from top to bottom. Names need not differ; a bar whose value is not finite has only its text.
+        caption: Text above the chart.
     """
     row, width, longest = 22, 760, 44
     names = [shortened(bar.name, longest) for bar in shown]
@@ -132,12 +132,12 @@ def bars(shown: Sequence[Bar], caption: str) -> Html:
 
 
 def bar_pair(first: float, second: float, largest: float) -> Html:
-    """Draw two bars, one on the other, for a cell of a table: the first in orange, the second in blue.
+    """Draw two bars, one above the other, for a cell of a table: the first in orange, the second in blue.
 
     Args:
-        first: value of the upper bar, 0 to `largest`.
-        second: of the lower one.
-        largest: value of a whole width.
+        first: Value of the upper bar, 0 to `largest`.
+        second: Value of the lower bar, 0 to `largest`.
+        largest: Value of a bar that fills the whole width.
     """
     width = 180
     upper, lower = (width * value / (largest or 1.0) for value in (first, second))
@@ -154,9 +154,9 @@ def strip_chart(segments: Sequence[Segment], unit: str, label: str) -> Html:
     """Draw segments side by side, each as wide as its share of their sum, with a scale below.
 
     Args:
-        segments: at least one; their values have a positive sum.
-        unit: of the values.
-        label: what is said of the chart to a reader who cannot see it.
+        segments: Segments from left to right, at least one; the sum of their values is positive.
+        unit: Unit of the values.
+        label: Description of the chart for a reader who cannot see it.
     """
     width, height = 960, 44
     total = sum(segment.value for segment in segments)
@@ -179,17 +179,18 @@ def strip_chart(segments: Sequence[Segment], unit: str, label: str) -> Html:
 
 
 def scatter_chart(points: Sequence[Point], x_name: str, y_name: str, caption: str, limit: float | None) -> Html:
-    """Draw points, the best that each x allows as a line of steps, and a limit that y should not pass.
+    """Draw points, a line of steps through the best of them, and a limit that y should not pass.
 
-    The best at x is the lowest y of all points at x or further right: x is something to have much of, y its price.
-    Points far above what matters are drawn as triangles at the upper edge, so that the others can be told apart.
+    A large x is a gain, and y is its price: at each x the line of steps shows the lowest y of all points with this x
+    or a larger one. Points far above the rest are drawn as triangles at the upper edge, so that the others can be told
+    apart.
 
     Args:
-        points: with finite coordinates, at least one.
-        x_name: of the axis, with its unit.
-        y_name: likewise.
-        caption: above the chart.
-        limit: of y; None draws none.
+        points: Points to draw, at least one, all with finite coordinates.
+        x_name: Name of the horizontal axis, with its unit.
+        y_name: Name of the vertical axis, with its unit.
+        caption: Text above the chart.
+        limit: Largest y that is allowed; None to draw no limit.
     """
     # A hopeless attempt must not press the limit and everything near it onto the axis.
     least = min(point.y for point in points)
@@ -225,9 +226,9 @@ def line_chart(values: Sequence[float], unit: str, caption: str) -> Html:
     """Draw values in their order as a line over a zero-based axis.
 
     Args:
-        values: at least one.
-        unit: of the axis.
-        caption: above the chart.
+        values: Values from left to right, at least one.
+        unit: Unit of the values, written at the axis.
+        caption: Text above the chart.
     """
     width, height, left, top, bottom = 760, 200, 60, 28, 22
     ticks = _ticks(0.0, max(values) or 1.0)
@@ -251,15 +252,16 @@ def line_chart(values: Sequence[float], unit: str, caption: str) -> Html:
 def time_chart(
     curves: Sequence[Curve], span_s: tuple[float, float], window_s: float, unit: str, caption: str, from_zero: bool
 ) -> Html:
-    """Draw values over time. Charts of one span lie exactly below each other, moment by moment.
+    """Draw curves over time; the time axes of charts with the same span are aligned when they stand in a column.
 
     Args:
-        curves: at least one value among them.
-        span_s: first and last moment in s.
-        window_s: the measured window goes from 0 to it; what is outside is shaded.
-        unit: of the values.
-        caption: above the chart.
-        from_zero: whether 0 is on the axis whatever the values: not where it means nothing, as of temperatures.
+        curves: Curves to draw; at least one value among them was measured.
+        span_s: First and last time of the chart, in s.
+        window_s: End of the measured window in s, which begins at 0; the chart is shaded outside it.
+        unit: Unit of the values.
+        caption: Text above the chart.
+        from_zero: True to have 0 on the axis whatever the values are; False where 0 has no meaning, as for
+            temperatures in degrees Celsius.
     """
     values = [value for curve in curves for value in curve.values if value is not None]
     low, high = min(values), max(values)
@@ -290,7 +292,7 @@ def time_chart(
 
 
 def _unbroken(curve: Curve) -> list[list[tuple[float, float]]]:
-    """Return the stretches of a curve in which every value was measured: a line over a hole would be invented."""
+    """Return the (time, value) pairs of a curve, divided where a value is missing, so that no line covers a gap."""
     runs: list[list[tuple[float, float]]] = [[]]
     for time_s, value in zip(curve.times_s, curve.values):
         if value is None:
@@ -334,7 +336,7 @@ class _Plot:
         return parts
 
     def limit(self, y: float, taken: list[_Box]) -> list[str]:
-        """Draw the limit, with its name at the end where it covers less, and take its place."""
+        """Draw the limit with its name at the end where it covers less, and add the box of the name to `taken`."""
         left, _, right, _ = self.frame
         name, base = f"budget {y:g}", self.down(y) - 5
         size = _GLYPH * len(name)
@@ -352,7 +354,7 @@ class _Plot:
 
 
 def _best_steps(points: Sequence[Point]) -> list[Point]:
-    """Return the points that no other beats in both, by falling x."""
+    """Return the points, by falling x, that no other point beats in both x and y."""
     best: list[Point] = []
     for point in sorted(points, key=lambda point: (-point.x, point.y)):
         if not best or point.y < best[-1].y:
@@ -387,7 +389,10 @@ def _symbol(x: float, y: float, point: Point, is_beyond: bool) -> str:
 
 
 def _free_place(x: float, y: float, text_width: float, taken: list[_Box], frame: _Box) -> tuple[float, float] | None:
-    """Return the baseline's start of a mark beside a point that covers nothing, and take it; None if there is none."""
+    """Return where to write a mark beside a point, as (x, y) of the text's baseline; None if there is no free place.
+
+    The box of the mark is added to `taken`.
+    """
     middle = -text_width / 2
     # First where the line of the best, which comes from the right and leaves downwards, does not run.
     for dx, dy in ((middle, -8), (-8 - text_width, 4), (8, 16), (8, -8), (8, 4), (middle, 18)):
@@ -427,7 +432,7 @@ def _text(
 
 
 def _class_of(color: str) -> str:
-    """Return the attribute by which a style sheet replaces a colour of the light page; "" where it does not."""
+    """Return the class attribute by which the style sheet replaces a colour on a dark page; "" where it keeps it."""
     name = {_FAINT: "faint", _GRID: "grid", RED: "limit"}.get(color, "")
     return f'class="{name}" ' if name else ""
 

@@ -77,12 +77,12 @@ figcaption { font-size: .92em; margin-top: .25rem; overflow-wrap: anywhere; }
 
 
 def document(title: str, subtitle: str, parts: Iterable[str]) -> str:
-    """Return a whole page.
+    """Return a whole HTML page.
 
     Args:
-        title: the page's title, which stands above it too.
-        subtitle: a line below the title.
-        parts: of the body, in their order; text is escaped, HTML is not.
+        title: Title of the page, which is also its first heading.
+        subtitle: Line below the title.
+        parts: Parts of the body from top to bottom; text is escaped, HTML is not.
     """
     header = element("header", element("h1", title), element("p", subtitle, class_="faint"))
     body = Html("\n").join(map(as_html, [header, *parts]))

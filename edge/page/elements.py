@@ -1,4 +1,4 @@
-"""What a page is made of: sections, notes, headline figures, verdicts, badges and keys of colours."""
+"""The elements of a page: sections, notes, headline figures, verdicts, badges and keys of colours."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Headline:
     """One large figure at the top of a page.
 
     Attributes:
-        value: the figure with its unit.
-        name: what the figure is.
-        remark: a smaller line below; "" shows none.
+        value: Figure with its unit.
+        name: Name of the figure.
+        remark: Smaller line below the figure; "" shows none.
     """
 
     value: str
@@ -30,7 +30,7 @@ class Headline:
 
 
 def section(title: str, *parts: str) -> Html:
-    """Return a section with its title; an empty text where none of the parts has any content."""
+    """Return a section with its title, or an empty text where none of the parts has any content."""
     content = joined(*parts)
     return element("section", element("h2", title), content) if content else Html()
 
@@ -60,18 +60,18 @@ def headlines(figures: Iterable[Headline]) -> Html:
 
 
 def banner(kind: str, title: str, sentences: Iterable[str]) -> Html:
-    """Return the banner that says the verdict.
+    """Return the banner that states the verdict of a page.
 
     Args:
-        kind: GOOD, BAD or NEUTRAL.
-        title: the verdict in a few words.
-        sentences: what it rests on.
+        kind: Kind of the verdict: GOOD, BAD or NEUTRAL.
+        title: Verdict in a few words.
+        sentences: Reasons for the verdict.
     """
     return element("div", element("b", title), *map(paragraph, sentences), class_=f"banner {kind}")
 
 
 def badge(text: str, kind: str) -> Html:
-    """Return a word on a coloured ground: GOOD, BAD, NEUTRAL, INT8_BADGE or FLOAT_BADGE."""
+    """Return a word on a coloured ground; `kind` is GOOD, BAD, NEUTRAL, INT8_BADGE or FLOAT_BADGE."""
     return element("span", text, class_=f"badge {kind}")
 
 
@@ -81,21 +81,21 @@ def faint(text: str) -> Html:
 
 
 def code(text: str, whole: str = "") -> Html:
-    """Return text in a fixed pitch; `whole` is shown when it is pointed at."""
+    """Return text in a monospaced font; the text `whole` is shown when it is pointed at."""
     return element("code", text, title=whole)
 
 
 def color_key(color: str) -> Html:
-    """Return a square of a CSS color, as it stands before the name of what the color means."""
+    """Return a small square in a CSS colour, which stands in front of the meaning of the colour."""
     return element("i", class_="key", style=f"background:{color}")
 
 
 def legend(entries: Sequence[tuple[str, str]], title: str = "") -> Html:
-    """Return what colours mean.
+    """Return a legend that says what colours mean.
 
     Args:
-        entries: pairs of a CSS color and its meaning.
-        title: a word before them; "" shows none.
+        entries: Pairs of a CSS colour and its meaning.
+        title: Word before the entries; "" shows none.
     """
     named = (joined(element("span", color_key(color), meaning), " ") for color, meaning in entries)
     return element("p", joined(element("b", title), " ") if title else "", *named, class_="legend")
@@ -107,5 +107,5 @@ def scrollable(content: Html) -> Html:
 
 
 def breakable(name: str) -> Html:
-    """Return a long name of parts, with a slash between each two, that may break behind a slash."""
+    """Return a long name whose line may break behind each slash."""
     return Html(joined(name).replace("/", "/<wbr>"))

@@ -6,7 +6,7 @@ import html
 
 
 class Html(str):
-    """Text that is HTML already. Every other text is escaped where it enters a page, so no caller can forget to."""
+    """A text that is HTML already; every other text is escaped where it enters a page, so no caller can forget it."""
 
     __slots__ = ()
 
@@ -25,10 +25,10 @@ def element(name: str, *contents: str, **attributes: str) -> Html:
     """Return an element with a start and an end tag.
 
     Args:
-        name: the name of the tag.
-        contents: what stands in the element; text is escaped, HTML is not.
-        attributes: name -> text, which is escaped. A trailing underscore is left out (`class_`), and an attribute
-            whose text is empty is left out too.
+        name: Name of the tag.
+        *contents: Contents of the element; text is escaped, HTML is not.
+        **attributes: Name -> text, which is escaped. A trailing underscore of a name is left out (`class_`), and so is
+            an attribute whose text is empty.
     """
     spelled = "".join(f' {key.rstrip("_")}="{html.escape(text)}"' for key, text in attributes.items() if text)
     return Html(f"<{name}{spelled}>{joined(*contents)}</{name}>")

@@ -17,8 +17,8 @@ def shrunk(picture: np.ndarray, width: int) -> np.ndarray:
     """Return a picture of at most `width` columns; one that has no more is returned as it is.
 
     Args:
-        picture: (height, width) or (height, width, 3), uint8 or float32.
-        width: most columns of the result, in pixels.
+        picture: Picture (height, width) or (height, width, 3), uint8 or float32.
+        width: Largest width of the result, in pixels.
     """
     rows, columns = picture.shape[:2]
     if columns <= width:
@@ -30,9 +30,9 @@ def picture_figure(picture_rgb: np.ndarray, alt: str, caption: str) -> Html:
     """Return a picture with its caption, as a JPEG inside the page.
 
     Args:
-        picture_rgb: (height, width, 3) uint8 RGB.
-        alt: what is said of it to a reader who cannot see it.
-        caption: what stands below it.
+        picture_rgb: Picture (height, width, 3) uint8 RGB.
+        alt: Description of the picture for a reader who cannot see it.
+        caption: Text below the picture.
     """
     _, data = cv2.imencode(
         ".jpg", cv2.cvtColor(picture_rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]

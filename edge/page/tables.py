@@ -1,4 +1,4 @@
-"""Tables: numbers to the right in digits of one width, text to the left, wider than the screen where they must be."""
+"""Tables of a page: numbers are aligned to the right, text to the left; a wide table scrolls by itself."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Column:
     """One column of a table.
 
     Attributes:
-        head: what stands above it.
-        kind: PLAIN, NUMBER, WORD, TEXT or BARS.
+        head: Text above the column.
+        kind: Kind of the cells: PLAIN, NUMBER, WORD, TEXT or BARS.
     """
 
     head: str
@@ -29,13 +29,13 @@ class Column:
 def table(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], last_is_sum: bool = False, is_dense: bool = False
 ) -> Html:
-    """Return a table with a head.
+    """Return a table with a row of headings.
 
     Args:
-        columns: from left to right.
-        rows: a cell for each column; text is escaped, HTML is not.
-        last_is_sum: whether the last row sums up the others.
-        is_dense: whether the rows stand close, for a table of many rows.
+        columns: Columns from left to right.
+        rows: Rows from top to bottom, each with a cell for every column; text is escaped, HTML is not.
+        last_is_sum: Whether the last row is the sum of the others.
+        is_dense: Whether the rows stand close together, for a table of many rows.
     """
     head = element("tr", *(element("th", column.head, scope="col", class_=column.kind) for column in columns))
     body = []
@@ -48,6 +48,6 @@ def table(
 
 
 def facts(values: Mapping[str, str]) -> Html:
-    """Return a table of two columns: what, and how it was. On a narrow screen both may break."""
+    """Return a table of two columns, names and values, whose lines may break on a narrow screen."""
     rows = (element("tr", element("th", name, scope="row"), element("td", text)) for name, text in values.items())
     return element("table", *rows, class_="facts")

@@ -50,12 +50,11 @@ class PowerSampler:
         self._thread.start()
         with self._sample_arrived:
             self._sample_arrived.wait_for(lambda: self._samples or self.failure, 2 * self.gap_limit_s)
-            failure = self.failure
-            if not failure and not self._samples:
-                failure = f"{self.source.name} gave no sample within {2 * self.gap_limit_s:.1f} s. Next: --power none"
-        if failure:
+            has_sample, failure = bool(self._samples), self.failure
+        if not has_sample:
             self.__exit__()
-            raise BackendError(failure)
+            late = f"{self.source.name} gave no sample within {2 * self.gap_limit_s:.1f} s. Next: --power none"
+            raise BackendError(failure or late)
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -145,9 +145,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "labels-read-before-they-are-there",
         "edge/runtime/cuda/lane.py",
-        'call("Event.synchronize", slot.events["done"].synchronize)\n\n    # ----',
-        "\n    # ----",
-        "the lane is warmed up without waiting for the end of the frame",
+        '        call("Event.synchronize", slot.events["done"].synchronize)\n        stage_ns',
+        "        stage_ns",
+        "the host reads a frame's labels without waiting for their download",
         ("tests/edge/runtime/test_lane.py",),
     ),
     Fault(

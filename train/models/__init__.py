@@ -1,6 +1,6 @@
-"""The architectures, by name.
+"""The architectures, found by name.
 
-They are imported when one is first asked for: `python -m train.models --help` needs no TensorFlow.
+An architecture is imported when it is first asked for: `python -m train.models --help` needs no TensorFlow.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def __getattr__(name: str) -> Any:
 
 
 def model_spec(name: str) -> ModelSpec:
-    """Return the architecture of that name.
+    """Return the architecture with a name, as its ModelSpec.
 
     Raises:
-        InputError: there is none; the message lists those that are.
+        InputError: there is no such architecture; the message lists those that there are.
     """
     check_model_name(name)
     from train.models import MODELS

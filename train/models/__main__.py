@@ -32,7 +32,7 @@ LEFT_ALIGNED = ("model", "options", "output", "receptive field", "published")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the command's parser."""
+    """Return the parser of the command line."""
     parser = CommandParser(
         prog="python -m train.models",
         description="Count parameters, multiply-adds, strides and receptive fields from the networks' graphs.",
@@ -80,7 +80,7 @@ def choose_variants(model: str | None, given: Mapping[str, str]) -> list[tuple[s
     """Return the networks to count, each an architecture and its options that differ from their defaults.
 
     Args:
-        model: architecture; None for all.
+        model: name of the architecture; None for all of them.
         given: options as text; with any, that network is the only one. Without, each architecture is
             counted with its defaults and with those options for which figures are published.
 
@@ -102,8 +102,8 @@ def count_variant(model: str, options: Mapping[str, Any], height: int, width: in
     """Build a network, count it and let go of it.
 
     Returns:
-        A record that JSON can hold; what it says of strides and receptive fields is of the logits, and
-        of every output under "outputs".
+        A record that JSON can hold. Its stride and receptive field are those of the logits; "outputs" has those
+        of every output.
 
     Raises:
         SizeError: the architecture cannot take the size.
@@ -137,7 +137,7 @@ def count_variant(model: str, options: Mapping[str, Any], height: int, width: in
 
 
 def text_table(records: list[dict[str, Any]]) -> str:
-    """Return an aligned table, and what its columns mean."""
+    """Return an aligned table of the networks, with an explanation of its columns below."""
     rows = [row for record in records for row in _rows(record)]
     widths = [max(len(heading), *(len(row[index]) for row in rows)) for index, heading in enumerate(HEADINGS)]
     lines = [_aligned(HEADINGS, widths), _aligned(["-" * width for width in widths], widths)]
@@ -145,7 +145,7 @@ def text_table(records: list[dict[str, Any]]) -> str:
 
 
 def markdown_table(records: list[dict[str, Any]]) -> str:
-    """Return a Markdown table with a column of published figures, whose sources are listed behind it."""
+    """Return a Markdown table of the networks with a column of published figures; their sources stand below it."""
     headings = (*HEADINGS, "published")
     sources: list[str] = []
     lines = [

@@ -61,10 +61,10 @@ class ModelSpec:
         name: key in train.models.MODELS, and the first part of an artefact folder's name.
         title: name of the architecture as its paper writes it.
         paper: arXiv number or DOI.
-        build: (height, width, class_count, **options) -> keras.Model with a dict of outputs.
-        stride: logits are (height / stride, width / stride).
-        size_multiple: height and width must be multiples of this.
-        smallest_side: height and width must be at least this, so that every pooling has something to pool.
+        build: function (height, width, class_count, **options) -> keras.Model with a dict of outputs.
+        stride: rows of the frame for one row of the logits, which are (height / stride, width / stride).
+        size_multiple: number of pixels that height and width must be multiples of.
+        smallest_side: smallest height and width in pixels, so that every pooling has something to pool.
         auxiliary_weights: loss weight of each auxiliary output that an option may bring, as in the paper.
         extra_outputs: function (class_count, options) -> outputs that inference gives beside the logits.
         pooling_indices: names of outputs, channels first, that hold pooling indices as masks of 0 and 1: which
@@ -84,7 +84,7 @@ class ModelSpec:
     smallest_side: int = 1
 
     def coordinates(self, options: Mapping[str, Any]) -> str:
-        """Return the rule by which the logits are upsampled, of a model built with every one of these options."""
+        """Return the coordinate rule by which the logits of a model with these options are upsampled."""
         return options.get("coordinates", HALF_PIXEL)
 
     def check_size(self, height: int, width: int) -> None:
@@ -108,11 +108,11 @@ def normalize(frame: keras.KerasTensor, statistics: str = "imagenet") -> keras.K
     """Add the layer that brings a frame in 0..255 to the range that the weights were trained with.
 
     Args:
-        frame: (batch, height, width, 3) RGB, uint8 or float32 in 0..255.
+        frame: frame (batch, height, width, 3) RGB, uint8 or float32 in 0..255.
         statistics: key in NORMALIZATIONS.
 
     Returns:
-        (batch, height, width, 3) float32.
+        Normalised frame (batch, height, width, 3) float32.
     """
     mean, std = NORMALIZATIONS[statistics]
     scale = [1.0 / part for part in std]
@@ -125,10 +125,10 @@ def inference_model(model: keras.Model, also: tuple[str, ...] = ()) -> keras.Mod
 
     Args:
         model: a model that ModelSpec.build returned.
-        also: names of further outputs that the result has.
+        also: names of further outputs that the result keeps.
 
     Returns:
-        A model that gives the logits; with `also` a dict of all these outputs, the logits first.
+        A model that gives the logits, or with `also` a dict of the logits and these outputs, in this order.
     """
     outputs = {name: model.output[name] for name in (LOGITS, *also)} if also else model.output[LOGITS]
     return keras.Model(model.input, outputs, name=model.name)

@@ -147,7 +147,7 @@ def build_bayesian_segnet(
         height: rows of the frame, a multiple of 8, at least 32.
         width: columns of the frame, a multiple of 8, at least 32.
         class_count: number of classes.
-        classifier: what follows the last convolution: nothing ("plain") or BatchNorm and ReLU ("norm_relu").
+        classifier: layers behind the last convolution: none ("plain") or BatchNorm and ReLU ("norm_relu").
         normalisation: key in train.models.base.NORMALIZATIONS.
         monte_carlo: number of samples with dropout on; 0 for the network without dropout.
         uncertainty: measure of the uncertainty output, "entropy" or "variance".

@@ -30,7 +30,7 @@ def atrous_pyramid(
     map, side by side; a 1x1 convolution joins them.
 
     Args:
-        features: (N, h, w, C).
+        features: feature maps (N, h, w, C).
         channels: number of channels of each branch and of the result.
         rates: dilations of the 3x3 convolutions.
         name: prefix of the names of all layers.
@@ -39,7 +39,7 @@ def atrous_pyramid(
         pooling_norm: True for BatchNorm in the branch of the mean; one published implementation has none there.
 
     Returns:
-        (N, h, w, channels).
+        Feature maps (N, h, w, channels).
     """
     height, width = features.shape[1:3]
     branches = [conv_norm_relu(features, channels, 1, f"{name}_point")]
@@ -67,13 +67,13 @@ def pyramid_pooling(
     """Add PSPNet's pyramid pooling: means over grids of 1, 2, 3 and 6 cells, beside the features.
 
     Args:
-        features: (N, h, w, C).
+        features: feature maps (N, h, w, C).
         name: prefix of the names of all layers.
         add_conv: (features, channels, name) -> features; the 1x1 convolution behind each mean.
         coordinates: coordinate rule of the resize.
 
     Returns:
-        (N, h, w, 2 C).
+        Feature maps (N, h, w, 2 C).
     """
     _, height, width, channels = features.shape
     branches = [features]

@@ -152,19 +152,19 @@ def build_fast_scnn(
     dilation in the fusion, and resizes with aligned corners.
 
     Args:
-        height: frame rows, a multiple of 32.
-        width: frame columns, a multiple of 32.
-        class_count: classes of the data set.
+        height: rows of the frame, a multiple of 32.
+        width: columns of the frame, a multiple of 32.
+        class_count: number of classes of the dataset.
         separable_relu: True for a ReLU between the halves of a separable convolution.
         padding: padding of strided 3x3 convolutions, "same" (TensorFlow's, at the end alone) or "symmetric".
         first_padding: padding of the first convolution, "same" (as `padding` says) or "valid" (none).
         fusion_dilation: dilation of the depthwise convolution in the feature fusion, 4 or 1.
         coordinates: coordinate rule of the resizes, "half_pixel" or "align_corners".
-        dropout: rate before the classifier, 0 to 1.
+        dropout: rate of the dropout before the classifier, 0 to 1.
         normalisation: key in train.models.base.NORMALIZATIONS.
 
     Returns:
-        Model from (N, height, width, 3) RGB 0..255 to a dict of float32 logits, each
+        A model from frames (N, height, width, 3), RGB in 0..255, to a dict of float32 logits, each
         (N, height / stride, width / stride, class_count): "logits" at stride 8, and the training
         heads "auxiliary_high" at stride 8 and "auxiliary_low" at stride 32.
 

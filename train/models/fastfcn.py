@@ -46,8 +46,8 @@ class ContextEncoding(layers.Layer):
     Channels come before positions, the order in which ONNX convolutions leave them.
 
     Args:
-        codeword_count: K.
-        reference_positions: the number of positions that the sum is scaled to; 0 leaves it as it is.
+        codeword_count: number of codewords, K.
+        reference_positions: number of positions that the sum is scaled to; 0 leaves it as it is.
     """
 
     receptive_field = "frame"
@@ -92,7 +92,7 @@ class ContextEncoding(layers.Layer):
         return 2 * height * width * channels * self.codeword_count
 
     def compute_output_shape(self, input_shape):
-        """Return (N, D, K)."""
+        """Return the shape of the result, (N, D, K)."""
         return (input_shape[0], input_shape[-1], self.codeword_count)
 
     def get_config(self) -> dict:
@@ -108,8 +108,8 @@ class ContextEncoding(layers.Layer):
 class ChannelGate(layers.Layer):
     """Scale each channel by 1 + its gate: x + x * gate in one multiplication of the feature maps.
 
-    Written channels first: next to ONNX convolutions, which are too, both transpositions vanish,
-    while a gate of shape (N, 1, 1, C) would keep three of them in the exported graph.
+    The product is computed channels first. ONNX convolutions have this order too, so both transpositions
+    vanish, while a gate of shape (N, 1, 1, C) would keep three of them in the exported graph.
     """
 
     receptive_field = "position"
@@ -133,13 +133,13 @@ def joint_pyramid_upsampling(
     """Join the last three stages of a backbone at the resolution of the first (FastFCN, section 3.3).
 
     Args:
-        c2: (N, h, w, C2).
-        c3: (N, h/2, w/2, C3).
-        c4: (N, h/4, w/4, C4).
+        c2: first of the three stages, (N, h, w, C2).
+        c3: second of the three stages, (N, h/2, w/2, C3).
+        c4: third of the three stages, (N, h/4, w/4, C4).
         coordinates: coordinate rule of the resizes.
 
     Returns:
-        (N, h, w, 2048).
+        Feature maps (N, h, w, 2048).
     """
     height, width = c2.shape[1:3]
     inputs = []
@@ -173,12 +173,12 @@ def encoding_head(
     """Add EncNet's head (EncNet, section 3).
 
     Args:
-        features: (N, h, w, C).
+        features: feature maps (N, h, w, C).
         class_count: number of classes.
         reference_positions: number of positions that ContextEncoding scales its sums to; 0 for plain sums.
 
     Returns:
-        Logits (N, h, w, class_count) and the logits of each class being somewhere in the frame
+        Logits (N, h, w, class_count), and for each class the logit of its presence somewhere in the frame
         (N, class_count), both float32.
     """
     features = conv_norm(features, HEAD_WIDTH, 1, conv="head_conv5_0", norm="head_conv5_1")
@@ -202,17 +202,17 @@ def encoding_head(
 
 
 def fcn_head(features: keras.KerasTensor, width: int, class_count: int, name: str, output: str) -> keras.KerasTensor:
-    """Add a 3x3 convolution, dropout and the classifier (the code's FCNHead, and the end of other heads).
+    """Add a 3x3 convolution, dropout and the classifier: FCNHead of the published code, and the end of other heads.
 
     Args:
-        features: (N, h, w, C).
+        features: feature maps (N, h, w, C).
         width: channels of the 3x3 convolution.
         class_count: number of classes.
         name: prefix of the names of all layers but the classifier.
         output: name of the classifier.
 
     Returns:
-        (N, h, w, class_count) float32 logits.
+        Logits (N, h, w, class_count) float32.
     """
     features = conv_norm_relu(features, width, 3, f"{name}_conv")
     features = layers.SpatialDropout2D(0.1, name=f"{name}_dropout")(features)

@@ -1,4 +1,4 @@
-"""Layers that several architectures share, each out of operators that TensorRT runs."""
+"""Layers that several architectures share, each made of operators that TensorRT runs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class BilinearResize(layers.Layer):
     """Resize feature maps bilinearly to a fixed size.
 
     Args:
-        height: output rows.
-        width: output columns.
-        coordinates: "half_pixel" or "align_corners".
+        height: rows of the result.
+        width: columns of the result.
+        coordinates: coordinate rule, "half_pixel" or "align_corners".
     """
 
     receptive_field = "resize"
@@ -38,13 +38,13 @@ def resize_bilinear(features, height: int, width: int, coordinates: str = HALF_P
     """Resize feature maps or logits by one of the two coordinate rules of contract.json.
 
     Args:
-        features: (N, h, w, C), any backend's tensor.
-        height: output rows.
-        width: output columns.
-        coordinates: "half_pixel" or "align_corners".
+        features: feature maps (N, h, w, C), a tensor of any backend.
+        height: rows of the result.
+        width: columns of the result.
+        coordinates: coordinate rule, "half_pixel" or "align_corners".
 
     Returns:
-        (N, height, width, C), same dtype.
+        Feature maps (N, height, width, C), same dtype.
     """
     size = (height, width)
     if tuple(features.shape[1:3]) == size:
@@ -81,11 +81,11 @@ class AdaptiveAveragePooling(layers.Layer):
     """Average feature maps into a grid of bins x bins cells, whatever their size.
 
     Cell i covers rows floor(i h / bins) to ceil((i + 1) h / bins), as in PSPNet's pyramid and
-    torch.nn.AdaptiveAvgPool2d. Written as slices, means and concatenations, because the sizes are
-    static and those are operators that every ONNX runtime has.
+    torch.nn.AdaptiveAvgPool2d. The layer consists of slices, means and concatenations: the sizes are
+    static, and every ONNX runtime has these operators.
 
     Args:
-        bins: cells on each side.
+        bins: number of cells on each side.
     """
 
     receptive_field = "frame"

@@ -51,7 +51,7 @@ def _decoder(
         pooling_norm: True for BatchNorm in the image pooling of the pyramid.
 
     Returns:
-        (N, height/4, width/4, `width`).
+        Feature maps (N, height/4, width/4, `width`).
     """
     *low_stages, top = stages
     dropout = layers.Dropout(0.5, name=f"{name}_aspp_dropout")

@@ -1,4 +1,4 @@
-"""Figures of the papers and of public implementations, for the column beside our own.
+"""Published sizes and work of the architectures, for the column beside our own figures.
 
 Unless its source is a paper, a figure was counted by running the implementation's modules on a frame of
 1024x2048 with 19 classes: parameters are all that the built model has, multiply-adds those of its
@@ -15,7 +15,7 @@ HEIGHT, WIDTH, CLASS_COUNT = 1024, 2048, 19
 
 @dataclass(frozen=True)
 class Figure:
-    """A number and where it is from."""
+    """A published number, and the source that it comes from."""
 
     value: int
     source: str
@@ -96,7 +96,7 @@ PUBLISHED: dict[Variant, PublishedFigures] = {
 def published_figures(
     model: str, options: Mapping[str, Any], height: int, width: int, class_count: int
 ) -> PublishedFigures | None:
-    """Return what is published of a network.
+    """Return the published figures of a network.
 
     Args:
         model: key in train.models.MODELS.

@@ -67,7 +67,7 @@ class Reach:
     behind: int = 0
 
     def positions(self, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return first and last position read, for (positions of the network's output,) int64 each."""
+        """Return the first and the last position that is read, each an int64 array with a value per output position."""
         return (self.step * first + self.before) // self.unit, (self.step * last + self.behind) // self.unit
 
 
@@ -76,8 +76,8 @@ class _Seen:
     """The positions of a tensor that each position of the network's output depends on.
 
     Attributes:
-        axes: first and last row, first and last column; None where nothing but the whole frame is seen.
-        whole_frame: a layer behind this tensor looks at all of it.
+        axes: first and last row, first and last column; None where only branches that see the whole frame lead here.
+        whole_frame: True where a layer behind this tensor looks at all of it.
     """
 
     axes: tuple[tuple[np.ndarray, np.ndarray], ...] | None
@@ -107,18 +107,18 @@ class _Seen:
 
 
 def receptive_field(run: SymbolicRun, output: Tensor, frame: Tensor) -> ReceptiveField:
-    """Follow an output back to the frame.
+    """Return the receptive field of an output, which is followed back to the frame.
 
     Args:
         run: symbolic run of the network.
-        output: one of its outputs, (N, h, w, C) or without rows and columns.
-        frame: its input (N, height, width, 3).
+        output: output of the network, (N, h, w, C) or without rows and columns.
+        frame: input of the network, (N, height, width, 3).
 
     Returns:
-        The largest field of any position; one of no pixels where nothing leads to the frame.
+        The largest field of any position; one without height, width and whole frame where nothing leads there.
 
     Raises:
-        SegEdgeError: nobody knows what a layer on the way reads; the message names it.
+        SegEdgeError: it is not known what a layer on the way reads; the message names the layer.
     """
     sides = output.shape[1:3] if len(output.shape) == len(frame.shape) else (1, 1)
     seen = {output: _Seen(tuple((np.arange(side), np.arange(side)) for side in sides))}
@@ -143,7 +143,7 @@ def receptive_field(run: SymbolicRun, output: Tensor, frame: Tensor) -> Receptiv
 
 
 def _reaches(call: Call) -> tuple[Reach, ...] | None:
-    """Return what a call reads along rows and columns; None for all of it."""
+    """Return what a call of a layer reads along rows and along columns; None where it reads all positions."""
     operation, kind = call.operation, type(call.operation)
     declared = getattr(operation, "receptive_field", None)
     if declared is not None:

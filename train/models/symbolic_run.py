@@ -1,4 +1,4 @@
-"""Running a Keras model without numbers: every call of a layer, with the shapes that go in and come out."""
+"""A symbolic run of a Keras model, without numbers: every call of a layer, with the shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Call:
 
 @dataclass(frozen=True)
 class SymbolicRun:
-    """A model's inputs, calls and outputs; each call stands behind those that it depends on."""
+    """The inputs, calls and outputs of a model; each call stands behind the calls that it depends on."""
 
     inputs: tuple[Tensor, ...]
     calls: tuple[Call, ...]
@@ -63,7 +63,7 @@ def run_symbolically(model: keras.Model) -> SymbolicRun:
         model: functional or sequential; inputs with a batch of their own keep it.
 
     Returns:
-        The run, `inputs` and `outputs` in the order of the model's.
+        The run, whose `inputs` and `outputs` have the order of the model's.
 
     Raises:
         SegEdgeError: a side of a tensor is not known.

@@ -66,8 +66,8 @@ def build_unet(
         height: rows of the frame, a multiple of 8, at least 16.
         width: columns of the frame, a multiple of 8, at least 16.
         class_count: number of classes.
-        batch_norm: BatchNorm behind each 3x3 convolution.
-        base_width: channels at full resolution.
+        batch_norm: True for BatchNorm behind each 3x3 convolution.
+        base_width: number of channels at full resolution.
         normalisation: key in train.models.base.NORMALIZATIONS.
 
     Returns:

@@ -55,7 +55,7 @@ class MaxPoolingWithIndices(layers.Layer):
         return (maxima, *(ops.cast(mask, features.dtype) for mask in masks))
 
     def compute_output_shape(self, input_shape):
-        """Return the shapes of maxima and masks."""
+        """Return the shapes of the maxima and of the four masks."""
         batch, height, width, channels = input_shape
         masks = ((batch, channels, height // 2, width // 2),) * len(PHASES)
         return ((batch, height // 2, width // 2, channels), *masks)
@@ -66,8 +66,8 @@ class MaxUnpooling(layers.Layer):
     """Max unpooling: put each value where the pooling found the maximum of its window, and zeros around it.
 
     Args:
-        height: output rows, 2 h or 2 h + 1; the odd row is zero.
-        width: output columns, 2 w or 2 w + 1; the odd column is zero.
+        height: rows of the result, 2 h or 2 h + 1; the odd row is zero.
+        width: columns of the result, 2 w or 2 w + 1; the odd column is zero.
     """
 
     receptive_field = ((1, 1), (0.5, 0.5))

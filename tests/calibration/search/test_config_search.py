@@ -229,6 +229,16 @@ def test_layer_that_turns_out_not_to_be_needed_is_taken_back(tmp_path, monkeypat
     assert outcome.is_met and set(outcome.config.float_layers) == {"narrow", "side"}
 
 
+def test_layers_that_help_least_go_back_into_int8_first(tmp_path, monkeypatch):
+    # Together they have to help by 2. Whoever starts with the last needs the first alone, else two would stay.
+    helps = {"most": 2, "less": 1, "least": 1}
+    monkeypatch.setattr(ConfigSearch, "_with_float", lambda self, config, floats: tuple(floats))
+    monkeypatch.setattr(ConfigSearch, "_holds", lambda self, _, floats: sum(helps[name] for name in floats) >= 2)
+    search = ConfigSearch(None, None, None, "tensorrt", 255, None, None, LABELS, "", tmp_path / "none", 1.0, print)
+    search._prune(None, list(helps))
+    assert search._met == ("most",)
+
+
 @pytest.mark.parametrize("needed", [1, 2, 21, 32, 33, 40])
 def test_number_of_float_layers_is_found_in_a_few_tries_however_many_there_are(tmp_path, monkeypatch, needed):
     order, tries = [f"layer_{index}" for index in range(40)], []

@@ -57,6 +57,16 @@ def test_source_that_ends_leaves_its_reason_and_its_samples(scripted_source):
     assert sampler.failure == "the script is at its end. Next: write more"
 
 
+def test_source_that_ends_before_the_caller_wakes_leaves_its_samples(scripted_source):
+    # A busy machine lets the thread run to the end of its source before the caller runs again.
+    sampler = PowerSampler(scripted_source(lasts=2))
+    wait_for = sampler._sample_arrived.wait_for
+    sampler._sample_arrived.wait_for = lambda predicate, timeout: wait_for(lambda: sampler.failure, timeout)
+    with sampler:
+        assert len(sampler.samples) == 2
+    assert sampler.failure.startswith("the script is at its end")
+
+
 def test_unpaced_source_is_read_at_its_interval(scripted_source):
     source = scripted_source()
     source.is_paced, source.interval_s = False, 0.05
