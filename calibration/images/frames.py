@@ -114,14 +114,14 @@ class _HeldOutImages:
 
 
 class _ImageFinder:
-    """Finds the image, and its split, that an entry of a manifest means."""
+    """Finds the image that an entry of a manifest means, and its split."""
 
     def __init__(self, training: Dataset, held_out: _HeldOutImages) -> None:
         self._training = {sample.name: sample for sample in training.samples}
         self._held_out = held_out
 
     def find(self, name: str, digest: str) -> tuple[Sample | None, str, bool]:
-        """Return the image, its split, and whether it has the hash; no image where there is none."""
+        """Return the image, its split, and whether it has the hash; None instead of the image where there is none."""
         sample = self._training.get(name)
         named = self._held_out.by_name.get(name)
         if sample is None and named is not None:

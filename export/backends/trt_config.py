@@ -27,7 +27,7 @@ _OF_EVERY_LAYER = ("Switching this layer's device type to GPU", "falling back to
 
 
 def has_strong_types(trt: Any) -> bool:
-    """Say whether this TensorRT builds networks whose types stand in the graph; 10 is the first."""
+    """Return whether this TensorRT builds networks whose types are part of the graph; 10 is the first."""
     return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
 
 
