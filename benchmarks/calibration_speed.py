@@ -29,11 +29,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from calibration.onnx_graph.file import import_onnx
 from calibration.ranges.collector import collect_ranges
 from calibration.ranges.thresholds import CALIBRATION_METHODS
 from edge.console import CommandParser, Progress, positive_int, run_command
 from edge.contract import GRAPH_FILE, read_contract
-from edge.errors import MissingDependencyError, SegEdgeError
+from edge.errors import SegEdgeError
 from edge.frames import FolderFrames, FrameSet, SyntheticFrames
 from edge.machine import this_machine
 from edge.preprocess import prepare_rgb
@@ -104,7 +105,7 @@ def run_child(artifact: Path, side: str, frames_path: str) -> int:
         if side == "peer":
             import onnxruntime.quantization  # noqa: F401  (importing is nobody's counting)
         else:
-            import onnx  # noqa: F401
+            import_onnx()
         start_ns, start_cpu_ns = time.perf_counter_ns(), time.process_time_ns()
         if side == "peer":
             tensors = collect_peer(artifact, frames_rgb, Path(folder))
@@ -138,10 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.child:
         return run_child(arguments.artifact, *arguments.child)
     contract = read_contract(arguments.artifact)
-    try:
-        import onnx  # noqa: F401
-    except ModuleNotFoundError:
-        raise MissingDependencyError("onnx", "comparing with onnxruntime.quantization", "pip install onnx") from None
+    import_onnx("comparing with onnxruntime.quantization")
     size = (contract.height, contract.width)
     source = (
         FolderFrames(arguments.pictures) if arguments.pictures else SyntheticFrames(arguments.images, *size, 8_000_000)

@@ -17,7 +17,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from calibration.lint_rules.graph import BOTH
 from calibration.lint_rules.linter import ERROR, EXIT_ERRORS, RULES, lint, summarize
-from calibration.onnx_graph.file import import_onnx, load_graph
+from calibration.onnx_graph.file import load_graph
 from edge.console import CommandParser, run_command
 
 
@@ -57,8 +57,7 @@ def _list_rules(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    import_onnx("checking a quantised graph")
-    model = load_graph(arguments.graph)
+    model = load_graph(arguments.graph, "checking a quantised graph")
     findings = lint(model, arguments.form)
     errors = sum(finding.severity == ERROR for finding in findings)
     if arguments.json:

@@ -16,7 +16,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from calibration.onnx_graph.file import import_onnx, load_graph
+from calibration.onnx_graph.file import load_graph
 from edge.console import CommandParser, run_command
 from export.graph.trt_rules import EXIT_FINDINGS, check_graph
 
@@ -41,8 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    import_onnx("checking a graph against TensorRT")
-    model = load_graph(arguments.graph)
+    model = load_graph(arguments.graph, "checking a graph against TensorRT")
     findings = check_graph(model, arguments.dynamic_batch)
     count = len(model.graph.node)
     if arguments.json:

@@ -7,7 +7,8 @@ from typing import Any, Callable, Iterator, Tuple
 
 import numpy as np
 
-from calibration.onnx_graph.view import KEEPS_RANGE, WEIGHTED, weight_axis
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import KEEPS_RANGE, WEIGHTED, attribute_of, input_of, weight_axis
 
 BOTH = ("tensorrt", "onnxruntime")
 """Forms in which a rule holds that holds in both."""
@@ -43,8 +44,6 @@ ACTIVATIONS = (
 QUANTIZABLE = ("Add", "Sub", "Mul", "Sum", "Max", "Min", "AveragePool", "GlobalAveragePool", "ReduceMean", "Softmax")
 """Further operators that run on integers where both sides are quantised."""
 
-_CONSTANT_KINDS = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
-
 Found = Iterator[Tuple[str, str]]
 """What a rule yields: the name of a node, and what is there and what was expected."""
 
@@ -77,72 +76,32 @@ def rule(severity: str, next_step: str, forms: tuple[str, ...] = ("tensorrt",)) 
     return lambda check: Rule(check, severity, next_step, forms)
 
 
-class QdqGraph:
-    """Producers, readers and constants of a graph with Q/DQ nodes.
+class QdqGraph(OnnxGraph):
+    """A graph with Q/DQ nodes, as the rules ask about it.
 
-    Shapes of activations are not inferred: the rules need those of constants alone, which the file has.
-
-    Args:
-        onnx: the onnx module.
-        model: onnx.ModelProto; left as it is.
-
-    Attributes:
-        nodes: all but Constant, and Identity of a constant.
-        constants: name -> TensorProto.
-        producers: tensor -> the node that gives it.
-        readers: tensor -> the (node, input index) pairs that read it; index -1 for a read within a body of If or Loop.
-        inputs: name -> element type, such as UINT8.
-        outputs: names.
+    An Identity of a constant is a constant here too, since the rules want to know what a scale is and not where it
+    stands. Nodes of other domains count like the standard ones: ONNX Runtime has Q/DQ and integer operators of its own.
+    The rules ask for the shapes of constants alone, which the file has, so no shapes are inferred.
     """
 
-    def __init__(self, onnx: Any, model: Any) -> None:
-        self._onnx = onnx
-        self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.nodes = []
-        for node in model.graph.node:
-            value = self._constant(node) if node.op_type == "Constant" else None
-            if value is not None:
-                self.constants[node.output[0]] = value
-            elif node.op_type == "Identity" and node.input[0] in self.constants:
-                self.constants[node.output[0]] = self.constants[node.input[0]]
-            else:
-                self.nodes.append(node)
-        kind_name = onnx.TensorProto.DataType.Name
-        self.inputs = {
-            value.name: kind_name(value.type.tensor_type.elem_type)
-            for value in model.graph.input
-            if value.name not in self.constants
-        }
-        self.outputs = {value.name for value in model.graph.output}
-        self.producers = {name: node for node in self.nodes for name in node.output if name}
-        self.readers: dict[str, list[tuple[Any, int]]] = {}
-        for node in self.nodes:
-            for index, name in enumerate(node.input):
-                self.readers.setdefault(name, []).append((node, index))
-            for name in _read_in_bodies(node):
-                self.readers.setdefault(name, []).append((node, -1))
+    _MAY_BE_CONSTANT = ("Constant", "Identity")
+
+    def _constant(self, node: Any) -> Any:
+        return self.constants.get(node.input[0]) if node.op_type == "Identity" else super()._constant(node)
 
     def of(self, *operators: str) -> Iterator[Any]:
-        """Yield the nodes of some operators, in the order of the graph."""
+        """Yield the nodes of some operators, of whatever domain, in the order of the graph."""
         return (node for node in self.nodes if node.op_type in operators)
-
-    def array(self, constant: str) -> np.ndarray | None:
-        """Return the value of a small constant; None if the tensor is none."""
-        if constant not in self.constants:
-            return None
-        return np.asarray(self._onnx.numpy_helper.to_array(self.constants[constant]))
 
     def constant_kind(self, constant: str) -> str:
         """Return the name of a constant's element type, such as INT8; "" if the tensor is no constant."""
-        if constant not in self.constants:
-            return ""
-        return self._onnx.TensorProto.DataType.Name(self.constants[constant].data_type)
+        return self.type_of(constant) if constant in self.constants else ""
 
     # Q/DQ nodes
 
     def scales(self, quantizer: Any) -> np.ndarray | None:
         """Return the scales of a Q or DQ node, (count,) float64; None if they are computed or no numbers."""
-        value = self.array(input_of(quantizer, 1))
+        value = self.value_of(input_of(quantizer, 1))
         return None if value is None else value.astype(np.float64).reshape(-1)
 
     def only_scale(self, quantizer: Any) -> float | None:
@@ -153,11 +112,6 @@ class QdqGraph:
     def zero_point_kind(self, quantizer: Any) -> str:
         """Return the element type of a zero point; "" if it is not given, or computed."""
         return self.constant_kind(input_of(quantizer, 2))
-
-    def producer(self, tensor: str, *operators: str) -> Any:
-        """Return the node that gives a tensor, if it is of one of some operators; else None."""
-        node = self.producers.get(tensor)
-        return node if node is not None and (not operators or node.op_type in operators) else None
 
     def constant_root(self, tensor: str) -> str:
         """Return the constant that a tensor is, behind Q, DQ and Transpose or not; "" if it is computed from data."""
@@ -209,25 +163,10 @@ class QdqGraph:
         """Return the QuantizeLinear nodes that read a tensor."""
         return [node for node, index in self.readers.get(tensor, ()) if node.op_type == "QuantizeLinear" and not index]
 
-    def only_reader(self, tensor: str) -> Any:
-        """Return the one node that reads a tensor which is no output of the graph, else None."""
-        readers = self.readers.get(tensor, ())
-        return readers[0][0] if len(readers) == 1 and tensor not in self.outputs else None
-
     def is_bias_dequantizer(self, node: Any) -> bool:
         """Say whether all that reads a DequantizeLinear reads it as a bias."""
         readers = self.readers.get(node.output[0], ())
         return bool(readers) and all(reader.op_type in WEIGHTED and index == 2 for reader, index in readers)
-
-    def _constant(self, node: Any) -> Any:
-        """Return the TensorProto of a Constant node; None if it holds no numbers."""
-        attribute = node.attribute[0]
-        if attribute.name == "value":
-            return attribute.t
-        if attribute.name not in _CONSTANT_KINDS:
-            return None
-        value = self._onnx.helper.get_attribute_value(attribute)
-        return self._onnx.numpy_helper.from_array(np.asarray(value, _CONSTANT_KINDS[attribute.name]))
 
     # Layers
 
@@ -286,38 +225,10 @@ class QdqGraph:
         return node if is_fused and self.only_reader(tensor) is not None else None
 
 
-def input_of(node: Any, index: int) -> str:
-    """Return the name of an input, "" if it is not given."""
-    return node.input[index] if len(node.input) > index else ""
-
-
-def name_of(node: Any) -> str:
-    """Return what to call a node: its name, or that of its output."""
-    return node.name or node.output[0]
-
-
 def first_not_zero(values: np.ndarray) -> int:
     """Return the first of some zero points that is not zero."""
     return int(values.reshape(-1)[np.flatnonzero(values)[0]])
 
 
-def attribute_of(node: Any, name: str, default: Any) -> Any:
-    """Return a whole number, a text or whole numbers among a node's attributes, or the default."""
-    for attribute in node.attribute:
-        if attribute.name == name:
-            if attribute.ints:
-                return list(attribute.ints)
-            return attribute.s.decode() if attribute.s else attribute.i
-    return default
-
-
 def _interpolates(resize: Any) -> bool:
     return attribute_of(resize, "mode", "nearest") != "nearest"
-
-
-def _read_in_bodies(node: Any) -> Iterator[str]:
-    for attribute in node.attribute:
-        for body in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
-            for inner in body.node:
-                yield from inner.input
-                yield from _read_in_bodies(inner)

@@ -14,7 +14,7 @@ from calibration.lint_rules.ort import ONNXRUNTIME_RULES
 from calibration.lint_rules.qdq_nodes import INTEGER_OPERATORS, NODE_RULES
 from calibration.lint_rules.trt_placement import PLACEMENT_RULES
 from calibration.onnx_graph.file import import_onnx
-from calibration.onnx_graph.view import WEIGHTED
+from calibration.onnx_graph.node import WEIGHTED
 from edge.errors import GraphError, InputError
 
 RULES = (*NODE_RULES, *PLACEMENT_RULES, *ONNXRUNTIME_RULES)
@@ -65,7 +65,7 @@ def lint(model: Any, form: str = "tensorrt") -> tuple[Finding, ...]:
         GraphError: the graph has no Q/DQ nodes.
         MissingDependencyError: onnx is not installed.
     """
-    onnx = import_onnx("checking a quantised graph")
+    import_onnx("checking a quantised graph")
     if form not in BOTH:
         raise InputError(f"form is '{form}', expected {' or '.join(BOTH)}")
     if not any(node.op_type in (*QUANTIZERS, *INTEGER_OPERATORS) for node in model.graph.node):
@@ -73,7 +73,7 @@ def lint(model: Any, form: str = "tensorrt") -> tuple[Finding, ...]:
             "the graph has no QuantizeLinear and no DequantizeLinear, expected a quantised graph; this one is float. "
             "Next: python export/build_engine.py --int8 quantises it"
         )
-    graph = QdqGraph(onnx, model)
+    graph = QdqGraph(model)
     found = [
         Finding(rule.severity, node, rule.name, message, rule.next_step)
         for rule in RULES
@@ -110,7 +110,8 @@ def require_clean(model: Any, form: str, what: str) -> tuple[Finding, ...]:
 
 def summarize(model: Any, findings: tuple[Finding, ...], form: str) -> str:
     """Return a line with the counts of findings, pairs and layers in INT8."""
-    graph = QdqGraph(import_onnx("checking a quantised graph"), model)
+    import_onnx("checking a quantised graph")
+    graph = QdqGraph(model)
     pairs = sum(1 for _ in graph.of("DequantizeLinear"))
     layers = [graph.is_quantized(node) for node in graph.of(*WEIGHTED)]
     errors = sum(finding.severity == ERROR for finding in findings)

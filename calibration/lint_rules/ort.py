@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibration.lint_rules.graph import MOVING, Found, QdqGraph, first_not_zero, input_of, name_of, rule
-from calibration.onnx_graph.view import WEIGHTED
+from calibration.lint_rules.graph import MOVING, Found, QdqGraph, first_not_zero, rule
+from calibration.onnx_graph.node import WEIGHTED, input_of, name_of
 
 ONLY = ("onnxruntime",)
 
@@ -30,7 +30,7 @@ def dequantizer_reads_integers(graph: QdqGraph) -> Found:
     """
     for node in graph.of("DequantizeLinear"):
         for source in graph.integer_sources(node.input[0]):
-            kind = graph.constant_kind(source) or graph.inputs.get(source, "")
+            kind = graph.type_of(source) if source in graph.constants or source in graph.inputs else ""
             is_bias = kind == "INT32" and graph.is_bias_dequantizer(node)
             if not is_bias and kind not in ("INT8", "UINT8") and graph.producer(source, "QuantizeLinear") is None:
                 yield (
@@ -110,7 +110,7 @@ def bias_is_int32(graph: QdqGraph) -> Found:
         dequantize = graph.producer(input_of(node, 2), "DequantizeLinear")
         if dequantize is None:
             continue
-        kind, zero_point = graph.constant_kind(dequantize.input[0]), graph.array(input_of(dequantize, 2))
+        kind, zero_point = graph.constant_kind(dequantize.input[0]), graph.value_of(input_of(dequantize, 2))
         if kind != "INT32" or (zero_point is not None and zero_point.any()):
             yield name_of(node), f"its bias is {kind or 'computed'} or has a zero point, expected INT32 and 0"
 
@@ -135,7 +135,7 @@ def activation_is_unsigned(graph: QdqGraph) -> Found:
     calibration/qdq/insert.py.
     """
     for node in graph.parameters(activations_only=True):
-        kind, zero_point = graph.zero_point_kind(node) or "UINT8", graph.array(input_of(node, 2))
+        kind, zero_point = graph.zero_point_kind(node) or "UINT8", graph.value_of(input_of(node, 2))
         values = np.zeros(1) if zero_point is None else zero_point
         if kind != "UINT8":
             yield name_of(node), f"zero point of an activation is {kind}, expected UINT8"
@@ -151,7 +151,7 @@ def weight_is_symmetric_int8(graph: QdqGraph) -> Found:
     """
     for layer in graph.of(*WEIGHTED):
         for node in graph.weight_quantizers(layer):
-            zero_point = graph.array(input_of(node, 2))
+            zero_point = graph.value_of(input_of(node, 2))
             kind = graph.zero_point_kind(node) or graph.constant_kind(node.input[0]) or "UINT8"
             if kind != "INT8":
                 yield name_of(layer), f"its weight is {kind}, expected INT8"

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibration.lint_rules.graph import BOTH, Found, QdqGraph, attribute_of, first_not_zero, input_of, name_of, rule
-from calibration.onnx_graph.view import WEIGHTED, group_of
+from calibration.lint_rules.graph import BOTH, Found, QdqGraph, first_not_zero, rule
+from calibration.onnx_graph.node import WEIGHTED, attribute_of, group_of, has_attribute, input_of, name_of
 
 INTEGER_OPERATORS = (
     "QLinearConv",
@@ -100,8 +100,8 @@ def zero_point_is_zero(graph: QdqGraph) -> Found:
             yield name_of(node), f"zero point {name} is computed, expected a constant 0"
         elif kind not in ("INT8", "UINT8") and not graph.is_bias_dequantizer(node):
             yield name_of(node), f"zero point is {kind}, expected INT8"
-        elif kind == "INT8" and graph.array(name).any():
-            yield name_of(node), f"zero point is {first_not_zero(graph.array(name))}, expected 0"
+        elif kind == "INT8" and graph.value_of(name).any():
+            yield name_of(node), f"zero point is {first_not_zero(graph.value_of(name))}, expected 0"
 
 
 @rule(
@@ -125,7 +125,7 @@ def zero_point_has_the_shape_of_the_scale(graph: QdqGraph) -> Found:
     Source: the importer ("The scale and zero-point must have the same size"); ONNX, QuantizeLinear.
     """
     for node in graph.parameters():
-        scales, zero_point = graph.scales(node), graph.array(input_of(node, 2))
+        scales, zero_point = graph.scales(node), graph.value_of(input_of(node, 2))
         if scales is not None and zero_point is not None and scales.size != zero_point.size:
             yield name_of(node), f"has {zero_point.size} zero points and {scales.size} scales, expected as many"
 
@@ -196,7 +196,7 @@ def pair_has_one_scale(graph: QdqGraph) -> Found:
                 f"has scale {second[at]:g} and {name_of(quantize)} has {first[at]:g}, expected one",
             )
             continue
-        zeros = [graph.array(input_of(node, 2)) for node in (quantize, dequantize)]
+        zeros = [graph.value_of(input_of(node, 2)) for node in (quantize, dequantize)]
         if all(zero is not None for zero in zeros) and not np.array_equal(*zeros):
             yield name_of(dequantize), f"and {name_of(quantize)} have different zero points, expected one"
         elif first.size > 1 and attribute_of(quantize, "axis", 1) != attribute_of(dequantize, "axis", 1):
@@ -278,7 +278,7 @@ def axis_is_given(graph: QdqGraph) -> Found:
     """
     for node in graph.quantizers():
         scales = graph.scales(node)
-        if scales is not None and scales.size > 1 and not any(item.name == "axis" for item in node.attribute):
+        if scales is not None and scales.size > 1 and not has_attribute(node, "axis"):
             yield name_of(node), f"has {scales.size} scales and no axis, which ONNX reads as 1 and TensorRT 8.5 as 0"
 
 

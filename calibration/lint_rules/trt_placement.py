@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Dict
 
-from calibration.lint_rules.graph import ACTIVATIONS, BOTH, PASSING, QUANTIZABLE, Found, QdqGraph, name_of, rule
-from calibration.onnx_graph.view import WEIGHTED
+from calibration.lint_rules.graph import ACTIVATIONS, BOTH, PASSING, QUANTIZABLE, Found, QdqGraph, rule
+from calibration.onnx_graph.node import WEIGHTED, name_of
 from calibration.qdq.placement import HOSTILE_RATIO
 
 # What belongs together
@@ -231,7 +231,7 @@ def network_output_is_float(graph: QdqGraph) -> Found:
                     where = "on the output" if not is_behind else "right behind the layer that gives the output"
                     yield name_of(node), f"stands {where} {output}, expected float"
                 break
-            computed = [name for name in node.input if name and name not in graph.constants]
+            computed = graph.computed_inputs(node)
             if node.op_type in WEIGHTED or len(computed) != 1:
                 break
             tensor, is_behind = computed[0], True

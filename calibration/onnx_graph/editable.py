@@ -2,77 +2,131 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Iterable
 
 import numpy as np
 
 from calibration.onnx_graph.file import import_onnx
-from calibration.onnx_graph.inferred import infer_without_weights
+from calibration.onnx_graph.graph import IN_BODY, OnnxGraph
+from calibration.onnx_graph.node import bodies_of, reads_in_bodies
 
 
-class GraphView:
-    """An ONNX graph with its constants, producers and consumers at hand.
+class EditableGraph(OnnxGraph):
+    """A graph whose nodes have names of their own, and whose nodes and constants can be changed.
+
+    After nodes were changed by hand or by `bypass` and `rename`, `refresh` looks at them again. Shapes that were
+    inferred are kept then, since a rewrite that keeps the numbers keeps the shape of every tensor that it leaves; what
+    changes one calls `forget_shapes`.
 
     Args:
-        model: its graph is changed in place.
+        model: onnx.ModelProto, changed in place. At once, nodes without a name, or with one that another node has, are
+            named after their output.
+        lenient: how shapes are inferred; see calibration/onnx_graph/shapes.py.
     """
 
-    def __init__(self, model: Any) -> None:
-        self.graph, self._model = model.graph, model
-        self.constants = {tensor.name: import_onnx().numpy_helper.to_array(tensor) for tensor in self.graph.initializer}
-        self.refresh()
+    def __init__(self, model: Any, lenient: bool = False) -> None:
+        _name_nodes(model.graph)
+        super().__init__(model, lenient)
 
     def refresh(self) -> None:
-        """Look again who produces and who consumes each tensor."""
-        self.producers = {output: node for node in self.graph.node for output in node.output}
-        self.consumers: dict[str, list[Any]] = {}
-        for node in self.graph.node:
-            for name in node.input:
-                self.consumers.setdefault(name, []).append(node)
-        self.outputs = {value.name for value in self.graph.output}
-        inferred = infer_without_weights(import_onnx(), self._model, self.graph).graph
-        self.shapes = {
-            value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-            for value in (*inferred.value_info, *inferred.input, *inferred.output)
-            if all(dim.HasField("dim_value") for dim in value.type.tensor_type.shape.dim)
-        }
+        """Look again who gives and who reads each tensor."""
+        self._look_at_nodes()
 
-    def only_consumer(self, tensor: str) -> Any | None:
-        """Return the one node that reads a tensor; None if there are several or it is an output."""
-        readers = self.consumers.get(tensor, [])
-        return readers[0] if len(readers) == 1 and tensor not in self.outputs else None
+    def forget_shapes(self) -> None:
+        """Infer shapes anew when they are next asked for, because a tensor has another one now."""
+        self._inferred = None
 
-    def add_constant(self, name: str, value: np.ndarray) -> str:
-        """Add an initializer under a free name, and return that name."""
-        free, number = name, 1
-        while free in self.constants:
-            free, number = f"{name}_{number}", number + 1
-        self.constants[free] = value
-        self.graph.initializer.append(import_onnx().numpy_helper.from_array(value, free))
-        return free
+    def replace_nodes(self, nodes: Iterable[Any]) -> None:
+        """Let the graph consist of other nodes, in their order; those that give constants stay, in front of them."""
+        rebuilt = [*self.constant_nodes, *nodes]
+        del self.proto.node[:]
+        self.proto.node.extend(rebuilt)
+        _name_nodes(self.proto)
+        self.refresh()
+        self.forget_shapes()
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a tensor that a node makes another name, there and wherever it is read."""
+        producer = self.producers[old]
+        producer.output[:] = [new if name == old else name for name in producer.output]
+        self._read_instead(old, new)
 
     def bypass(self, node: Any, source: str) -> None:
         """Remove a node whose output equals the tensor `source`."""
         target = node.output[0]
         if target in self.outputs:
-            producer = self.producers[source]
-            for reader in self.consumers.get(source, []):
-                _rename(reader.input, source, target)
-            _rename(producer.output, source, target)
+            self.rename(source, target)
         else:
-            for reader in self.consumers.get(target, []):
-                _rename(reader.input, target, source)
-        self.graph.node.remove(node)
+            self._read_instead(target, source)
+        self.proto.node.remove(node)
+
+    def _read_instead(self, old: str, new: str) -> None:
+        for node, index in self.readers.get(old, ()):
+            if index == IN_BODY:
+                _rename_in_bodies(node, old, new)
+            else:
+                node.input[index] = new
+
+    # Constants
+
+    def add_constant(self, name: str, value: np.ndarray) -> str:
+        """Add an initializer under a free name, and return that name."""
+        free, number = name, 1
+        while free in self.constants or free in self.producers or free in self.inputs:
+            free, number = f"{name}_{number}", number + 1
+        self.proto.initializer.append(import_onnx().numpy_helper.from_array(np.asarray(value), free))
+        self.constants[free] = self.proto.initializer[-1]
+        return free
+
+    def set_constant(self, name: str, value: np.ndarray) -> None:
+        """Give a constant another value, for all that read it."""
+        onnx = import_onnx()
+        tensor = onnx.numpy_helper.from_array(value, name)
+        node = next((node for node in self.constant_nodes if node.output[0] == name), None)
+        if node is None:
+            self.constants[name].CopyFrom(tensor)
+            return
+        del node.attribute[:]
+        node.attribute.append(onnx.helper.make_attribute("value", tensor))
+        self.constants[name] = node.attribute[0].t
+
+    def drop_unread_constants(self) -> None:
+        """Drop initializers and Constant nodes that nothing reads and the graph does not give."""
+        drop_unread_constants(self.proto)
+        self._look_at_initializers()
+        self._look_at_nodes()
 
 
-def _rename(names, old: str, new: str) -> None:
-    for index, name in enumerate(names):
-        if name == old:
-            names[index] = new
+def drop_unread_constants(graph: Any) -> None:
+    """Drop initializers and Constant nodes that nothing reads and the graph does not give.
 
-
-def _drop_unread_constants(graph: Any) -> None:
-    read = {name for node in graph.node for name in node.input}
+    Args:
+        graph: onnx.GraphProto, changed in place.
+    """
+    read = {value.name for value in graph.output}
+    for node in graph.node:
+        read.update(node.input)
+        read.update(reads_in_bodies(node))
+    for node in [node for node in graph.node if node.op_type == "Constant" and node.output[0] not in read]:
+        graph.node.remove(node)
     kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    if len(kept) < len(graph.initializer):
+        del graph.initializer[:]
+        graph.initializer.extend(kept)
+
+
+def _name_nodes(graph: Any) -> None:
+    seen: set[str] = set()
+    for node in graph.node:
+        if not node.name or node.name in seen:
+            node.name = node.output[0]
+        seen.add(node.name)
+
+
+def _rename_in_bodies(node: Any, old: str, new: str) -> None:
+    for body in bodies_of(node):
+        for inner in body.node:
+            inner.input[:] = [new if name == old else name for name in inner.input]
+            _rename_in_bodies(inner, old, new)
+        for value in body.output:
+            value.name = new if value.name == old else value.name

@@ -12,7 +12,7 @@ def import_onnx(purpose: str = "quantising a graph") -> Any:
     """Return the onnx module.
 
     Args:
-        purpose: what it is needed for, for the error.
+        purpose: says what it is needed for, as the error has it.
 
     Raises:
         MissingDependencyError: it is not installed.
@@ -24,16 +24,21 @@ def import_onnx(purpose: str = "quantising a graph") -> Any:
     return onnx
 
 
-def load_graph(path: Path) -> Any:
+def load_graph(path: Path, purpose: str = "quantising a graph") -> Any:
     """Read an ONNX file.
+
+    Args:
+        path: names the file.
+        purpose: says what the onnx package is needed for, as the error has it.
 
     Returns:
         onnx.ModelProto.
 
     Raises:
+        MissingDependencyError: onnx is not installed.
         GraphError: the file is missing, truncated or no ONNX.
     """
-    onnx = import_onnx()
+    onnx = import_onnx(purpose)
     if not path.is_file():
         raise GraphError(f"graph not found: {path}")
     try:
@@ -46,3 +51,26 @@ def load_graph(path: Path) -> Any:
             "Next: copy it again, or export it again"
         ) from None
     return model
+
+
+def parse_graph(data: bytes, purpose: str) -> Any:
+    """Read an ONNX file that is in memory; only its encoding is checked.
+
+    Args:
+        data: holds the file.
+        purpose: says what the onnx package is needed for, as the error has it.
+
+    Returns:
+        onnx.ModelProto.
+
+    Raises:
+        MissingDependencyError: onnx is not installed.
+        GraphError: the bytes are no ONNX file.
+    """
+    onnx = import_onnx(purpose)
+    from google.protobuf.message import DecodeError
+
+    try:
+        return onnx.load_model_from_string(data)
+    except DecodeError:
+        raise GraphError("the graph cannot be read: it is truncated or not ONNX. Next: export it again") from None

@@ -12,7 +12,8 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from calibration.onnx_graph.view import GraphView, group_of
+from calibration.onnx_graph.editable import EditableGraph
+from calibration.onnx_graph.node import group_of
 from calibration.qdq.weights import largest_magnitudes
 from calibration.ranges.record import Ranges
 from edge.errors import InputError
@@ -53,7 +54,7 @@ def equalize_cross_layer(model: Any, ranges: Ranges) -> tuple[Any, tuple[tuple[s
     """
     target = type(model)()
     target.CopyFrom(model)
-    constants = _Constants(target.graph)
+    constants = _Constants(target)
     changed = []
     for first, tensor, second in _pairs(constants):
         weight = constants.value(second, 1)
@@ -107,10 +108,8 @@ def balancing_factors(maxima: np.ndarray, weight: np.ndarray, group: int) -> np.
 class _Constants:
     """The constants of a graph, changed for one reader at a time."""
 
-    def __init__(self, graph: Any) -> None:
-        self._graph, self.view = graph, GraphView(graph)
-        # What the body of an If or Loop reads by name, or the graph gives as it is, is nobody's alone.
-        self.shared = self.view.outputs | _read_inside_bodies(graph)
+    def __init__(self, model: Any) -> None:
+        self.view = EditableGraph(model)
         self._reads = {name: len(readers) for name, readers in self.view.readers.items()}
 
     def is_float32(self, node: Any, index: int) -> bool:
@@ -119,30 +118,19 @@ class _Constants:
         return tensor is not None and tensor.data_type == type(tensor).FLOAT
 
     def value(self, node: Any, index: int) -> np.ndarray:
-        from onnx import numpy_helper
-
-        return numpy_helper.to_array(self.view.constants[node.input[index]])
+        """Return the constant that a node has at an input."""
+        return self.view.value_of(node.input[index])
 
     def replace(self, node: Any, index: int, value: np.ndarray) -> None:
         """Give one node another value of a constant; other readers keep theirs."""
-        from onnx import numpy_helper
-
         name = node.input[index]
-        if self._reads[name] == 1 and name not in self.shared:
-            self.view.constants[name].CopyFrom(numpy_helper.from_array(value, name))
+        if self._reads[name] == 1 and name not in self.view.outputs:
+            self.view.set_constant(name, value)
             return
-        copy = self._free_name(f"{name}/{node.name}")
-        self._graph.initializer.append(numpy_helper.from_array(value, copy))
-        self.view.constants[copy] = self._graph.initializer[-1]
+        copy = self.view.add_constant(f"{name}/{node.name}", value)
         self._reads[name] -= 1
         self._reads[copy] = 1
         node.input[index] = copy
-
-    def _free_name(self, wanted: str) -> str:
-        name, number = wanted, 1
-        while name in self.view.constants or name in self.view.producers or name in self.view.readers:
-            name, number = f"{wanted}/{number}", number + 1
-        return name
 
 
 def _pairs(constants: _Constants) -> Iterator[tuple[Any, str, Any]]:
@@ -152,7 +140,7 @@ def _pairs(constants: _Constants) -> Iterator[tuple[Any, str, Any]]:
         if first.op_type != "Conv" or not constants.is_float32(first, 1) or has_other_bias:
             continue
         tensor = first.output[0]
-        while tensor not in constants.shared:
+        while tensor not in constants.view.outputs:
             readers = constants.view.readers.get(tensor, [])
             reader = readers[0][0] if len(readers) == 1 and readers[0][1] == 0 else None
             if reader is not None and reader.op_type in HOMOGENEOUS:
@@ -165,19 +153,6 @@ def _pairs(constants: _Constants) -> Iterator[tuple[Any, str, Any]]:
 
 def _has_bias(node: Any) -> bool:
     return len(node.input) > 2 and bool(node.input[2])
-
-
-def _read_inside_bodies(graph: Any) -> set[str]:
-    """Return the names that nodes read inside the bodies of control flow, whatever they mean there."""
-    names, waiting = set(), [attribute for node in graph.node for attribute in node.attribute]
-    while waiting:
-        attribute = waiting.pop()
-        for body in [attribute.g, *attribute.graphs]:
-            names.update(value.name for value in body.output)
-            for node in body.node:
-                names.update(node.input)
-                waiting.extend(node.attribute)
-    return names
 
 
 def _channel_maxima(ranges: Ranges, tensor: str, channels: int) -> np.ndarray | None:

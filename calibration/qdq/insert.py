@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
+from calibration.onnx_graph.editable import EditableGraph
 from calibration.onnx_graph.file import import_onnx
-from calibration.onnx_graph.mac_count import multiply_adds
-from calibration.onnx_graph.view import WEIGHTED, GraphView, group_of, weight_axis
+from calibration.onnx_graph.mac_count import count_macs
+from calibration.onnx_graph.node import WEIGHTED, attribute_of, group_of, weight_axis
 from calibration.qdq.bias_correction import bias_shift
 from calibration.qdq.placement import Placement
 from calibration.qdq.quantization_config import FLOAT, INT8, QuantizationConfig
@@ -100,42 +101,34 @@ def quantize(
         )
     target = onnx.ModelProto()
     target.CopyFrom(model)
-    view = GraphView(target.graph)
+    view = EditableGraph(target, lenient=True)
     unknown = sorted(set(recipe.float_layers) - {node.name for node in view.nodes})
     if unknown:
         raise InputError(f"no layer is named {', '.join(unknown[:3])}, so it cannot stay in float")
     placement = Placement(view, ranges, recipe, form)
     if form == "onnxruntime":
-        tensors = take_integer_input(onnx, target.graph, ranges.tensors, placement.runs_in_int8)
+        tensors = take_integer_input(view, ranges.tensors, placement.runs_in_int8)
         if tensors is not None:
-            ranges, view = dataclasses.replace(ranges, tensors=tensors), GraphView(target.graph)
+            ranges = dataclasses.replace(ranges, tensors=tensors)
             placement = Placement(view, ranges, recipe, form)
-    layers = _layers(onnx, target, view, placement)
+    layers = _layers(view, placement)
     saturates = form == "onnxruntime" and unsigned_levels < ALL_LEVELS
     weight_levels = REDUCED_WEIGHT_LEVELS if saturates else LARGEST_INTEGER
-    _Writer(onnx, target.graph, view, placement, ranges, recipe, form, weight_levels).run()
+    _Writer(view, placement, ranges, recipe, form, weight_levels).run()
     if form == "onnxruntime":
-        pack_stem_columns(onnx, target.graph)
-        pointwise_as_matmul(onnx, target.graph)
-        pool_as_matmul(onnx, target)
-    _drop_unread(target.graph)
+        pack_stem_columns(view)
+        pointwise_as_matmul(view)
+        pool_as_matmul(view)
+    view.replace_nodes(
+        node for node in view.nodes if node.op_type != "DequantizeLinear" or view.is_read(node.output[0])
+    )
+    view.drop_unread_constants()
     onnx.checker.check_model(target)
     return QuantizedGraph(target.SerializeToString(deterministic=True), layers)
 
 
-def _drop_unread(graph: Any) -> None:
-    """Drop DequantizeLinear nodes and constants that nothing reads."""
-    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-    for node in [node for node in graph.node if node.op_type == "DequantizeLinear" and node.output[0] not in read]:
-        graph.node.remove(node)
-    read = {name for node in graph.node for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-
-
-def _layers(onnx: Any, model: Any, view: GraphView, placement: Placement) -> tuple[LayerReport, ...]:
-    counts = multiply_adds(onnx, model)
+def _layers(view: EditableGraph, placement: Placement) -> tuple[LayerReport, ...]:
+    counts = count_macs(view.model)
     return tuple(
         LayerReport(
             node.name,
@@ -154,16 +147,14 @@ class _Writer:
 
     def __init__(
         self,
-        onnx: Any,
-        graph: Any,
-        view: GraphView,
+        view: EditableGraph,
         placement: Placement,
         ranges: Ranges,
         recipe: QuantizationConfig,
         form: str,
         weight_levels: int,
     ) -> None:
-        self._onnx, self._graph, self._view, self._placement = onnx, graph, view, placement
+        self._onnx, self._view, self._placement = import_onnx(), view, placement
         self._ranges, self._recipe, self._form, self._weight_levels = ranges, recipe, form, weight_levels
         self._before: list = []  # Q/DQ nodes in front of the node at hand
         self._scales: dict[str, float] = {}
@@ -180,8 +171,7 @@ class _Writer:
             if node.op_type in WEIGHTED and self._placement.runs_in_int8(node):
                 self._quantize_weight(node, source)
             rebuilt.extend([*self._before, node])
-        del self._graph.node[:]
-        self._graph.node.extend(rebuilt)
+        self._view.replace_nodes(rebuilt)
 
     def _scale(self, tensor: str) -> tuple[float, str]:
         """Return the scale of an activation and the kind of its integers."""
@@ -196,14 +186,14 @@ class _Writer:
         """Return the name of a tensor behind its Q/DQ pair, which is made at the first call."""
         producer = self._view.producers.get(tensor)
         if producer is not None and producer.op_type == "DequantizeLinear":  # the frame is made of integers
-            scale = self._view.constants[producer.input[1]]
-            self._scales[tensor] = float(self._onnx.numpy_helper.to_array(scale))
+            self._scales[tensor] = float(self._view.value_of(producer.input[1]))
             return tensor
         if tensor not in self._dequantized:
             scale, kind = self._scale(tensor)
             self._scales[tensor] = scale
             zero_point = {"int8": np.int8(0), "uint8 middle": np.uint8(128), "uint8 zero": np.uint8(0)}[kind]
-            names = [self._add(f"{tensor}/scale", np.float32(scale)), self._add(f"{tensor}/zero_point", zero_point)]
+            values = {"scale": np.float32(scale), "zero_point": zero_point}
+            names = [self._view.add_constant(f"{tensor}/{what}", value) for what, value in values.items()]
             make = self._onnx.helper.make_node
             quantized, result = f"{tensor}/quantized", f"{tensor}/dequantized"
             self._before.append(make("QuantizeLinear", [tensor, *names], [quantized], name=f"{tensor}/QuantizeLinear"))
@@ -215,8 +205,7 @@ class _Writer:
 
     def _quantize_weight(self, node: Any, source: str) -> None:
         """Replace a float weight by int8 per output channel and its DequantizeLinear (and bias by int32)."""
-        axis, to_array = weight_axis(node), self._onnx.numpy_helper.to_array
-        weight = to_array(self._view.constants[node.input[1]]).astype(np.float32)
+        axis, weight = weight_axis(node), self._view.value_of(node.input[1]).astype(np.float32)
         bias = self._bias_of(node)
         try:
             scales = weight_scales(weight, axis, self._recipe.weight_method, self._weight_levels)
@@ -247,13 +236,13 @@ class _Writer:
                 self._dequantize_constant(f"{node.name}/bias", bias_integers, bias_scales.astype(np.float32), 0),
             )
         elif self._recipe.bias_correction:
-            self._set_bias(node, self._add(f"{node.name}/bias/corrected", bias.astype(np.float32)))
+            self._set_bias(node, self._view.add_constant(f"{node.name}/bias/corrected", bias.astype(np.float32)))
 
     def _bias_of(self, node: Any) -> np.ndarray | None:
         """Return the constant bias of a layer, (channels,) float64; None if it has none that is constant."""
         if node.op_type == "MatMul" or len(node.input) < 3 or node.input[2] not in self._view.constants:
             return None
-        bias = self._onnx.numpy_helper.to_array(self._view.constants[node.input[2]]).astype(np.float64)
+        bias = self._view.value_of(node.input[2]).astype(np.float64)
         # A Gemm may add a matrix, or a number for all channels.
         return bias.reshape(-1) if bias.size == max(bias.shape, default=0) and bias.size > 1 else None
 
@@ -270,7 +259,7 @@ class _Writer:
         has_other_bias = len(node.input) > 2 and node.input[2] and bias is None
         if means is None or node.op_type == "MatMul" or has_other_bias or _is_scaled(node):
             return bias
-        strides = next((tuple(attribute.ints) for attribute in node.attribute if attribute.name == "strides"), ())
+        strides = tuple(attribute_of(node, "strides", ()))
         shift = bias_shift(
             weight, integers, scales, weight_axis(node), np.asarray(means), group_of(node), strides=strides
         )
@@ -284,9 +273,9 @@ class _Writer:
 
     def _dequantize_constant(self, name: str, integers: np.ndarray, scales: np.ndarray, axis: int) -> str:
         inputs = [
-            self._add(f"{name}/integers", integers),
-            self._add(f"{name}/scale", scales),
-            self._add(f"{name}/zero_point", np.zeros(scales.shape, integers.dtype)),
+            self._view.add_constant(f"{name}/integers", integers),
+            self._view.add_constant(f"{name}/scale", scales),
+            self._view.add_constant(f"{name}/zero_point", np.zeros(scales.shape, integers.dtype)),
         ]
         result = f"{name}/dequantized"
         self._before.append(
@@ -296,11 +285,7 @@ class _Writer:
         )
         return result
 
-    def _add(self, name: str, value: Any) -> str:
-        self._graph.initializer.append(self._onnx.numpy_helper.from_array(np.asarray(value), name))
-        return name
-
 
 def _is_scaled(node: Any) -> bool:
     """Say whether a Gemm has an alpha or beta of its own."""
-    return any(attribute.name in ("alpha", "beta") and attribute.f != 1.0 for attribute in node.attribute)
+    return any(attribute_of(node, name, 1.0) != 1.0 for name in ("alpha", "beta"))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from calibration.onnx_graph.view import KEEPS_RANGE, WEIGHTED, GraphView, group_of
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import KEEPS_RANGE, WEIGHTED, group_of
 from calibration.qdq.quantization_config import FLOAT, MEASURED_APART, QuantizationConfig
 from calibration.qdq_ort.pointwise_matmul import is_pointwise
 from calibration.ranges.record import Ranges
@@ -38,7 +39,7 @@ class Placement:
     """Q/DQ pairs of one graph in one form.
 
     Args:
-        view: the float graph.
+        view: the float graph, whose nodes have names of their own.
         ranges: of its activations.
         recipe: which layers stay in float.
         form: "tensorrt" or "onnxruntime".
@@ -48,7 +49,7 @@ class Placement:
         float_reasons: name of a weighted node that stays in float -> why.
     """
 
-    def __init__(self, view: GraphView, ranges: Ranges, recipe: QuantizationConfig, form: str) -> None:
+    def __init__(self, view: OnnxGraph, ranges: Ranges, recipe: QuantizationConfig, form: str) -> None:
         self._view, self._ranges, self._recipe, self._form = view, ranges, recipe, form
         self.float_reasons = self._asked_float()
         self.reads = self._tensorrt_reads() if form == "tensorrt" else self._onnxruntime_reads()

@@ -19,7 +19,10 @@ from typing import Any, Callable
 
 import numpy as np
 
-from calibration.onnx_graph.view import GraphView, group_of
+from calibration.onnx_graph.editable import EditableGraph
+from calibration.onnx_graph.file import import_onnx
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import attribute_of, group_of, input_of, set_attribute
 from calibration.ranges.record import TensorRange
 
 FRAME_LEVELS = 255
@@ -63,24 +66,22 @@ class ScaledFrame:
         return levels
 
 
-def find_scaled_frame(onnx: Any, graph: Any, view: GraphView) -> ScaledFrame | None:
+def find_scaled_frame(view: OnnxGraph) -> ScaledFrame | None:
     """Find a uint8 frame that is cast, scaled by constants per channel and transposed, and then read by a convolution.
 
     Args:
-        onnx: the module.
-        graph: onnx.GraphProto, float.
-        view: of it.
+        view: a float graph.
 
     Returns:
         None where anything else happens to the frame, or anything else reads a step of it.
     """
-    frames = [value for value in graph.input if value.name not in view.constants]
-    if len(frames) != 1 or frames[0].type.tensor_type.elem_type != onnx.TensorProto.UINT8:
+    frames = list(view.inputs.values())
+    if len(frames) != 1 or view.type_of(frames[0].name) != "UINT8":
         return None
     shape = tuple(size.dim_value for size in frames[0].type.tensor_type.shape.dim)
     if len(shape) != 4 or min(shape) < 1 or shape[3] > _MOST_CHANNELS:
         return None
-    walk = _Walk(onnx, view, shape[3])
+    walk = _Walk(view, shape[3])
     tensor, between = frames[0].name, []
     while True:
         readers = view.readers.get(tensor, [])
@@ -96,11 +97,10 @@ def find_scaled_frame(onnx: Any, graph: Any, view: GraphView) -> ScaledFrame | N
 
 
 def _read_by(
-    node: Any, index: int, walk: _Walk, frame: str, shape: tuple[int, ...], between: tuple, view: GraphView
+    node: Any, index: int, walk: _Walk, frame: str, shape: tuple[int, ...], between: tuple, view: OnnxGraph
 ) -> ScaledFrame | None:
-    attributes = {attribute.name: attribute for attribute in node.attribute}
-    has_auto_pad = "auto_pad" in attributes and attributes["auto_pad"].s not in (b"", b"NOTSET")
-    bias = node.input[2] if len(node.input) > 2 else ""
+    has_auto_pad = attribute_of(node, "auto_pad", "") not in ("", "NOTSET")
+    bias = input_of(node, 2)
     if (
         index != 0
         or walk.axis != 1
@@ -119,8 +119,8 @@ def _read_by(
 class _Walk:
     """What has happened to a frame so far: a factor and an offset for each channel, their order, their axis."""
 
-    def __init__(self, onnx: Any, view: GraphView, channels: int) -> None:
-        self._onnx, self._view = onnx, view
+    def __init__(self, view: OnnxGraph, channels: int) -> None:
+        self._view = view
         self.axis, self.is_float = 3, False
         self.order = np.arange(channels)
         self.factor, self.offset = np.ones(channels), np.zeros(channels)
@@ -130,12 +130,10 @@ class _Walk:
         if node.op_type == "Identity":
             return True
         if node.op_type == "Cast":
-            to = next(attribute.i for attribute in node.attribute if attribute.name == "to")
-            self.is_float = to == self._onnx.TensorProto.FLOAT
+            self.is_float = attribute_of(node, "to", None) == import_onnx().TensorProto.FLOAT
             return self.is_float
         if node.op_type == "Transpose":
-            perm = next((list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"), [])
-            is_to_planes = perm == [0, 3, 1, 2] and self.axis == 3
+            is_to_planes = attribute_of(node, "perm", []) == [0, 3, 1, 2] and self.axis == 3
             self.axis = 1
             return is_to_planes
         if node.op_type == "Gather":
@@ -143,8 +141,7 @@ class _Walk:
         return self.is_float and self._scale(node, index)
 
     def _reorder(self, node: Any, index: int) -> bool:
-        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
-        chosen = self._constant(node.input[1])
+        axis, chosen = attribute_of(node, "axis", 0), self._view.value_of(node.input[1])
         if index != 0 or axis % 4 != self.axis or chosen is None or chosen.ndim != 1:
             return False
         if sorted(chosen.tolist()) != list(range(len(self.order))):
@@ -170,7 +167,7 @@ class _Walk:
 
     def _per_channel(self, name: str) -> np.ndarray | None:
         """Return a constant that broadcasts along the channels alone as (channels,) float64, None for another."""
-        value = self._constant(name)
+        value = self._view.value_of(name)
         channels = len(self.order)
         if value is None or value.ndim > 4:
             return None
@@ -180,30 +177,23 @@ class _Walk:
             return None
         return np.broadcast_to(value.reshape(-1).astype(np.float64), (channels,))
 
-    def _constant(self, name: str) -> np.ndarray | None:
-        tensor = self._view.constants.get(name)
-        return None if tensor is None else self._onnx.numpy_helper.to_array(tensor)
-
 
 def take_integer_input(
-    onnx: Any,
-    graph: Any,
+    view: EditableGraph,
     tensors: dict[str, TensorRange],
     runs_in_int8: Callable[[Any], bool],
 ) -> dict[str, TensorRange] | None:
     """Let the first convolution of a graph read the frame behind a DequantizeLinear, if only it does and in INT8.
 
     Args:
-        onnx: the module.
-        graph: onnx.GraphProto, float; changed in place where the frame can be read so.
+        view: a float graph; changed in place where the frame can be read so.
         tensors: ranges of its activations.
         runs_in_int8: says whether a weighted node is to be computed with integers.
 
     Returns:
         Ranges of the changed graph; None where the graph stays as it is.
     """
-    view = GraphView(graph)
-    scaled = find_scaled_frame(onnx, graph, view)
+    scaled = find_scaled_frame(view)
     if scaled is None or not runs_in_int8(scaled.convolution):
         return None
     levels, pads = scaled.zero_levels, _pads(scaled.convolution)
@@ -211,7 +201,7 @@ def take_integer_input(
     needs_borders = any(pads) and zero_point is None
     if needs_borders and (levels.min() < -_HALF_LEVEL or levels.max() > FRAME_LEVELS + _HALF_LEVEL):
         return None  # what the convolution pads with is darker or brighter than any pixel
-    writer = _FrontWriter(onnx, graph, view, scaled)
+    writer = _FrontWriter(view, scaled)
     source = scaled.frame
     if needs_borders:
         source = writer.add_borders(pads, np.clip(np.rint(levels), 0, FRAME_LEVELS).astype(np.uint8))
@@ -220,14 +210,14 @@ def take_integer_input(
 
 def _pads(node: Any) -> list[int]:
     """Return top, left, bottom and right padding of a convolution."""
-    return next((list(attribute.ints) for attribute in node.attribute if attribute.name == "pads"), [0, 0, 0, 0])
+    return attribute_of(node, "pads", [0, 0, 0, 0])
 
 
 class _FrontWriter:
     """Puts integer nodes in the place of float ones, in front of one convolution."""
 
-    def __init__(self, onnx: Any, graph: Any, view: GraphView, scaled: ScaledFrame) -> None:
-        self._onnx, self._graph, self._view, self._scaled = onnx, graph, view, scaled
+    def __init__(self, view: EditableGraph, scaled: ScaledFrame) -> None:
+        self._onnx, self._view, self._scaled = import_onnx(), view, scaled
         self._nodes: list = []
 
     def add_borders(self, pads: list[int], levels: np.ndarray) -> str:
@@ -241,15 +231,15 @@ class _FrontWriter:
 
         def border(name: str, rows: int, columns: int) -> list[str]:
             value = np.broadcast_to(levels, (batch, rows, columns, channels))
-            return [self._constant(f"{self._scaled.frame}/{name}", np.ascontiguousarray(value))] if value.size else []
+            if not value.size:
+                return []
+            return [self._view.add_constant(f"{self._scaled.frame}/{name}", np.ascontiguousarray(value))]
 
         columns = [*border("left", height, left), self._scaled.frame, *border("right", height, right)]
         name = self._joined("columns", columns, axis=2)
         whole_width = left + width + right
         name = self._joined("rows", [*border("top", top, whole_width), name, *border("bottom", bottom, whole_width)], 1)
-        for attribute in self._scaled.convolution.attribute:
-            if attribute.name == "pads":
-                attribute.ints[:] = [0, 0, 0, 0]
+        set_attribute(self._scaled.convolution, "pads", [0, 0, 0, 0])
         return name
 
     def connect(self, source: str, zero_point: int, tensors: dict[str, TensorRange]) -> dict[str, TensorRange]:
@@ -262,8 +252,8 @@ class _FrontWriter:
         planes, result = f"{scaled.frame}/planes", f"{scaled.frame}/dequantized"
         scale = np.float32(np.abs(scaled.factor).max())
         parameters = [
-            self._constant(f"{scaled.frame}/scale", scale),
-            self._constant(f"{scaled.frame}/zero_point", np.uint8(zero_point)),
+            self._view.add_constant(f"{scaled.frame}/scale", scale),
+            self._view.add_constant(f"{scaled.frame}/zero_point", np.uint8(zero_point)),
         ]
         self._nodes.append(make("Transpose", [source], [planes], name=f"{planes}/Transpose", perm=[0, 3, 1, 2]))
         self._nodes.append(
@@ -274,8 +264,7 @@ class _FrontWriter:
         node.input[0] = result
         dropped = {id(item) for item in scaled.between}
         rest = [item for item in self._view.nodes if id(item) not in dropped]
-        del self._graph.node[:]
-        self._graph.node.extend([*self._nodes, *rest])
+        self._view.replace_nodes([*self._nodes, *rest])
         ranges = {
             name: seen for name, seen in tensors.items() if all(name not in item.output for item in scaled.between)
         }
@@ -284,16 +273,16 @@ class _FrontWriter:
 
     def _fold(self, scale: float, zero_point: int) -> None:
         """Give the convolution the weights and the bias with which it does the scaling too."""
-        scaled, node, to_array = self._scaled, self._scaled.convolution, self._onnx.numpy_helper.to_array
-        weight = to_array(self._view.constants[node.input[1]]).astype(np.float64)  # (out, channels, kh, kw)
+        scaled, node = self._scaled, self._scaled.convolution
+        weight = self._view.value_of(node.input[1]).astype(np.float64)  # (out, channels, kh, kw)
         added = np.einsum("ochw,c->o", weight, scaled.offset + scaled.factor * zero_point)
         if len(node.input) > 2 and node.input[2]:
-            added = added + to_array(self._view.constants[node.input[2]]).astype(np.float64).reshape(-1)
+            added = added + self._view.value_of(node.input[2]).astype(np.float64).reshape(-1)
         folded = np.empty_like(weight)
         folded[:, scaled.order] = weight * (scaled.factor / scale).reshape(1, -1, 1, 1)
         names = [
-            self._constant(f"{node.name}/weight/of_frame", folded.astype(np.float32)),
-            self._constant(f"{node.name}/bias/of_frame", added.astype(np.float32)),
+            self._view.add_constant(f"{node.name}/weight/of_frame", folded.astype(np.float32)),
+            self._view.add_constant(f"{node.name}/bias/of_frame", added.astype(np.float32)),
         ]
         del node.input[1:]
         node.input.extend(names)
@@ -316,7 +305,3 @@ class _FrontWriter:
         result = f"{self._scaled.frame}/{name}"
         self._nodes.append(self._onnx.helper.make_node("Concat", parts, [result], name=f"{result}/Concat", axis=axis))
         return result
-
-    def _constant(self, name: str, value: Any) -> str:
-        self._graph.initializer.append(self._onnx.numpy_helper.from_array(np.asarray(value), name))
-        return name

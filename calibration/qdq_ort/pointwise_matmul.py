@@ -15,85 +15,81 @@ from typing import Any
 
 import numpy as np
 
-from calibration.onnx_graph.view import GraphView, group_of
+from calibration.onnx_graph.editable import EditableGraph
+from calibration.onnx_graph.file import import_onnx
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import attribute_of, group_of, has_attribute, input_of, set_attribute
 
 
-def is_pointwise(view: GraphView, node: Any) -> bool:
+def is_pointwise(view: OnnxGraph, node: Any) -> bool:
     """Say whether a node is a 1x1 convolution over all channels with a constant weight, without stride or padding."""
     weight = view.weight_of(node)
     return node.op_type == "Conv" and weight is not None and _is_pointwise(node, tuple(weight.dims))
 
 
 def _is_pointwise(node: Any, shape: tuple[int, ...]) -> bool:
-    attributes = {attribute.name: attribute for attribute in node.attribute}
     plain = {"strides": {1}, "pads": {0}}
     return (
         len(shape) == 4
         and shape[2:] == (1, 1)
         and group_of(node) == 1
-        and all(set(attributes[name].ints) <= values for name, values in plain.items() if name in attributes)
+        and all(set(attribute_of(node, name, ())) <= values for name, values in plain.items())
     )
 
 
-def pointwise_as_matmul(onnx: Any, graph: Any) -> tuple[str, ...]:
+def pointwise_as_matmul(view: EditableGraph) -> tuple[str, ...]:
     """Turn quantised 1x1 convolutions whose result something reads in float into matrix products.
 
     Args:
-        onnx: the module.
-        graph: onnx.GraphProto in ONNX Runtime's form; changed in place.
+        view: a graph in ONNX Runtime's form; changed in place.
 
     Returns:
         Names of the nodes that changed; a product has the name of its convolution.
     """
-    view = GraphView(graph)
     changed, rebuilt = [], []
     for node in view.nodes:
         weight = _weight_quantizer(view, node)
         if weight is None or _is_rounded(view, node):
             rebuilt.append(node)
             continue
-        rebuilt.extend(_product(onnx, graph, view, node, weight))
+        rebuilt.extend(_product(view, node, weight))
         changed.append(node.name)
     # The pair of the weight has to stand in front of its product; its place in the list stays the same.
-    del graph.node[:]
-    graph.node.extend(rebuilt)
+    view.replace_nodes(rebuilt)
     return tuple(changed)
 
 
-def _weight_quantizer(view: GraphView, node: Any) -> Any:
+def _weight_quantizer(view: OnnxGraph, node: Any) -> Any:
     """Return the DequantizeLinear of the weight of a quantised 1x1 convolution, None for other nodes."""
     if node.op_type != "Conv":
         return None
-    data, weight = (view.producers.get(name) for name in node.input[:2])
-    if any(found is None or found.op_type != "DequantizeLinear" for found in (data, weight)):
+    data, weight = (view.producer(name, "DequantizeLinear") for name in node.input[:2])
+    if data is None or weight is None:
         return None
     is_constant = weight.input[0] in view.constants and len(view.readers[weight.output[0]]) == 1
-    bias = node.input[2] if len(node.input) > 2 else ""
-    if bias and bias not in view.constants and getattr(view.producers.get(bias), "op_type", "") != "DequantizeLinear":
+    bias = input_of(node, 2)
+    if bias and bias not in view.constants and view.producer(bias, "DequantizeLinear") is None:
         return None
     if not is_constant or not _is_pointwise(node, tuple(view.constants[weight.input[0]].dims)):
         return None
     return weight
 
 
-def _is_rounded(view: GraphView, node: Any) -> bool:
+def _is_rounded(view: OnnxGraph, node: Any) -> bool:
     """Say whether all that reads the result of a convolution, or of its Relu, rounds it first."""
     result = view.stored_output(node)
     readers = view.readers.get(result, [])
     return result not in view.outputs and all(reader.op_type == "QuantizeLinear" for reader, _ in readers)
 
 
-def _product(onnx: Any, graph: Any, view: GraphView, node: Any, weight: Any) -> list:
+def _product(view: EditableGraph, node: Any, weight: Any) -> list:
     """Return the nodes that do the same as a convolution: transposed integers, product, bias, transposed back."""
-    make, name = onnx.helper.make_node, node.name
+    make, name = import_onnx().helper.make_node, node.name
     data = view.producers[node.input[0]]
-    integers = onnx.numpy_helper.to_array(view.constants[weight.input[0]])[:, :, 0, 0]
-    columns = f"{weight.input[0]}/columns"
-    graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(integers.T), columns))
-    weight.input[0] = columns
-    for attribute in weight.attribute:
-        if attribute.name == "axis":
-            attribute.i = 1
+    integers = view.value_of(weight.input[0])[:, :, 0, 0]
+    weight.input[0] = view.add_constant(f"{weight.input[0]}/columns", np.ascontiguousarray(integers.T))
+    if has_attribute(weight, "axis"):
+        set_attribute(weight, "axis", 1)
     pixels, result = f"{name}/pixels", f"{name}/product"
     nodes = [
         make("Transpose", [data.input[0]], [pixels], name=f"{pixels}/Transpose", perm=[0, 2, 3, 1]),
@@ -109,21 +105,17 @@ def _product(onnx: Any, graph: Any, view: GraphView, node: Any, weight: Any) -> 
         return [*nodes, make("Transpose", [result], [node.output[0]], name=f"{name}/Transpose", perm=[0, 3, 1, 2])]
     # Behind the Transpose: an Add right behind a product would be merged with it into a Gemm, which is float.
     planes = f"{name}/planes"
-    bias = _float_bias(onnx, graph, view, node)
+    bias = _float_bias(view, node)
     nodes.append(make("Transpose", [result], [planes], name=f"{name}/Transpose", perm=[0, 3, 1, 2]))
     nodes.append(make("Add", [planes, bias], [node.output[0]], name=f"{name}/bias/Add"))
     return nodes
 
 
-def _float_bias(onnx: Any, graph: Any, view: GraphView, node: Any) -> str:
+def _float_bias(view: EditableGraph, node: Any) -> str:
     """Return the name of the bias of a convolution as it is added to float planes, (channels, 1, 1) float32."""
-    dequantize = view.producers.get(node.input[2])
+    dequantize = view.producer(node.input[2])
     if dequantize is None:
-        value = onnx.numpy_helper.to_array(view.constants[node.input[2]])
+        value = view.value_of(node.input[2])
     else:
-        integers, scale = (onnx.numpy_helper.to_array(view.constants[name]) for name in dequantize.input[:2])
-        value = integers.astype(np.float64) * scale
-    name = f"{node.name}/bias/of_planes"
-    value = value.astype(np.float32).reshape(-1, 1, 1)
-    graph.initializer.append(onnx.numpy_helper.from_array(value, name))
-    return name
+        value = view.value_of(dequantize.input[0]).astype(np.float64) * view.value_of(dequantize.input[1])
+    return view.add_constant(f"{node.name}/bias/of_planes", value.astype(np.float32).reshape(-1, 1, 1))

@@ -15,7 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from calibration.onnx_graph.view import GraphView, with_sizes
+from calibration.onnx_graph.editable import EditableGraph
+from calibration.onnx_graph.file import import_onnx
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import attribute_of
 
 MOST_BINS = 16
 """Along an axis; with more, the products cost more than the means."""
@@ -56,55 +59,39 @@ class _Pooled:
         return _Pooled(self.source, rows, columns, self.nodes | {node.name}, self.has_means or takes_means)
 
 
-def pool_as_matmul(onnx: Any, model: Any) -> tuple[str, ...]:
+def pool_as_matmul(view: EditableGraph) -> tuple[str, ...]:
     """Replace chains of Slice, ReduceMean and Concat along rows and columns by matrix products.
 
     Args:
-        onnx: the module.
-        model: onnx.ModelProto; changed in place. What has no static size stays as it is.
+        view: a graph; changed in place. What has no static size stays as it is.
 
     Returns:
         Names of the tensors that products make now.
     """
-    graph = model.graph
-    if not any(node.op_type == "ReduceMean" for node in graph.node):
+    if not any(node.op_type == "ReduceMean" for node in view.nodes):
         return ()
-    view = GraphView(graph)
-    pooled = _Tracer(onnx, view, _sizes(onnx, model)).trace()
+    pooled = _Tracer(view).trace()
     replaced = {
         name: found
         for name, found in pooled.items()
         if found.has_means
         and len(found.nodes) >= LEAST_NODES
         and max(len(found.rows), len(found.columns)) <= MOST_BINS
-        and (name in view.outputs or any(reader.output[0] not in pooled for reader, _ in view.readers.get(name, [])))
+        and (name in view.outputs or any(reader.output[0] not in pooled for reader, _ in view.readers.get(name, ())))
     }
     rebuilt = []
     for node in view.nodes:
         found = replaced.get(node.output[0])
-        rebuilt.extend([node] if found is None else _products(onnx, graph, node.output[0], found))
-    del graph.node[:]
-    graph.node.extend(_without_unread(rebuilt, set(pooled), view.outputs))
+        rebuilt.extend([node] if found is None else _products(view, node.output[0], found))
+    view.replace_nodes(_without_unread(rebuilt, set(pooled), view.outputs))
     return tuple(replaced)
-
-
-def _sizes(onnx: Any, model: Any) -> dict[str, tuple[int, ...]]:
-    """Return the static sizes of 4-D float tensors, by shape inference."""
-    known = with_sizes(onnx, model)
-    sizes = {}
-    for value in (*known.input, *known.value_info, *known.output):
-        kind = value.type.tensor_type
-        shape = tuple(dim.dim_value for dim in kind.shape.dim)
-        if kind.elem_type == onnx.TensorProto.FLOAT and len(shape) == 4 and min(shape) > 0:
-            sizes[value.name] = shape
-    return sizes
 
 
 class _Tracer:
     """Follows what happens to the last two axes of tensors."""
 
-    def __init__(self, onnx: Any, view: GraphView, sizes: dict[str, tuple[int, ...]]) -> None:
-        self._onnx, self._view, self._sizes = onnx, view, sizes
+    def __init__(self, view: OnnxGraph) -> None:
+        self._view = view
         self._pooled: dict[str, _Pooled] = {}
 
     def trace(self) -> dict[str, _Pooled]:
@@ -120,13 +107,19 @@ class _Tracer:
     def _start(self, name: str) -> _Pooled | None:
         if name in self._pooled:
             return self._pooled[name]
-        shape = self._sizes.get(name)
+        shape = self._size_of(name)
         if shape is None or max(shape[2:]) > _LARGEST_SIDE:
             return None
         return _Pooled(name, np.eye(shape[2]), np.eye(shape[3]), frozenset(), False)
 
+    def _size_of(self, name: str) -> tuple[int, ...] | None:
+        """Return the static sizes of a 4-D float tensor, None for others."""
+        shape = self._view.static_shape_of(name)
+        is_map = shape is not None and len(shape) == 4 and min(shape) > 0 and self._view.type_of(name) == "FLOAT"
+        return shape if is_map else None
+
     def _slice(self, node: Any) -> _Pooled | None:
-        arrays = [self._constant(name) for name in node.input[1:]]
+        arrays = [self._view.value_of(name) for name in node.input[1:]]
         found = self._start(node.input[0])
         if found is None or len(arrays) < 3 or any(array is None for array in arrays):
             return None
@@ -134,7 +127,7 @@ class _Tracer:
         strides = arrays[3].tolist() if len(arrays) > 3 else [1] * len(axes)
         for start, end, axis, stride in zip(starts, ends, axes, strides):
             if axis % 4 not in (_ROWS, _COLUMNS):
-                if stride == 1 and start == 0 and end >= self._sizes[found.source][axis % 4]:
+                if stride == 1 and start == 0 and end >= self._size_of(found.source)[axis % 4]:
                     continue  # all of it
                 return None
             if stride < 1:
@@ -143,10 +136,9 @@ class _Tracer:
         return found
 
     def _reduce(self, node: Any) -> _Pooled | None:
-        attributes = {item.name: self._onnx.helper.get_attribute_value(item) for item in node.attribute}
-        given = self._constant(node.input[1]) if len(node.input) > 1 else attributes.get("axes")
+        given = self._view.value_of(node.input[1]) if len(node.input) > 1 else attribute_of(node, "axes", None)
         found = self._start(node.input[0])
-        if found is None or given is None or not attributes.get("keepdims", 1):
+        if found is None or given is None or not attribute_of(node, "keepdims", 1):
             return None
         axes = [int(axis) % 4 for axis in given]
         if not axes or not {_ROWS, _COLUMNS}.issuperset(axes):
@@ -156,7 +148,7 @@ class _Tracer:
         return found
 
     def _concat(self, node: Any) -> _Pooled | None:
-        axis = next(item.i for item in node.attribute if item.name == "axis") % 4
+        axis = attribute_of(node, "axis", 0) % 4
         parts = [self._pooled.get(name) for name in node.input]
         if axis not in (_ROWS, _COLUMNS) or any(part is None for part in parts):
             return None
@@ -167,27 +159,21 @@ class _Tracer:
         nodes = whole.nodes.union(*(part.nodes for part in parts))
         return _Pooled(first.source, whole.rows, whole.columns, nodes, any(part.has_means for part in parts))
 
-    def _constant(self, name: str) -> np.ndarray | None:
-        tensor = self._view.constants.get(name)
-        return None if tensor is None else self._onnx.numpy_helper.to_array(tensor)
-
 
 def _is_same(first: np.ndarray, second: np.ndarray) -> bool:
     return first.shape == second.shape and bool(np.array_equal(first, second))
 
 
-def _products(onnx: Any, graph: Any, name: str, pooled: _Pooled) -> list:
+def _products(view: EditableGraph, name: str, pooled: _Pooled) -> list:
     """Return the nodes that make a tensor by products: columns first, which is one product for all channels."""
     nodes, source = [], pooled.source
     matrices = {"columns": pooled.columns.T, "rows": pooled.rows}
     needed = [what for what, matrix in matrices.items() if not _is_same(matrix, np.eye(len(matrix)))]
     for what in needed:
-        constant = f"{name}/{what}"
-        value = np.ascontiguousarray(matrices[what], np.float32)
-        graph.initializer.append(onnx.numpy_helper.from_array(value, constant))
+        constant = view.add_constant(f"{name}/{what}", np.ascontiguousarray(matrices[what], np.float32))
         result = name if what == needed[-1] else f"{name}/by_{what}"
         inputs = [source, constant] if what == "columns" else [constant, source]
-        nodes.append(onnx.helper.make_node("MatMul", inputs, [result], name=f"{name}/by_{what}/MatMul"))
+        nodes.append(import_onnx().helper.make_node("MatMul", inputs, [result], name=f"{name}/by_{what}/MatMul"))
         source = result
     return nodes
 

@@ -20,7 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from calibration.onnx_graph.view import GraphView, group_of
+from calibration.onnx_graph.editable import EditableGraph
+from calibration.onnx_graph.file import import_onnx
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import attribute_of, group_of, set_attribute
 
 COLUMNS = 4
 """Columns of a frame that become channels of one."""
@@ -84,52 +87,47 @@ class _Stem:
         return wide.reshape(OUTPUTS * out, COLUMNS * channels, height, self.kernel_blocks)
 
 
-def pack_stem_columns(onnx: Any, graph: Any) -> bool:
+def pack_stem_columns(view: EditableGraph) -> bool:
     """Rewrite the first convolution of a quantised graph to make two columns at once, if it is one that gains.
 
     Args:
-        onnx: the module.
-        graph: onnx.GraphProto in ONNX Runtime's form; changed in place.
+        view: a graph in ONNX Runtime's form; changed in place.
 
     Returns:
         Whether it was rewritten: its stride is 2 along a row, its input the uint8 frame with few channels and a width
         that is a multiple of 4, its output half as wide, and rounded before anything else reads it.
     """
-    view = GraphView(graph)
-    stem = next(
-        filter(None, (_stem_at(onnx, graph, view, node) for node in view.nodes if node.op_type == "Conv")), None
-    )
+    stem = next(filter(None, (_stem_at(view, node) for node in view.nodes if node.op_type == "Conv")), None)
     if stem is None:
         return False
-    _StemWriter(onnx, graph, view, stem).run()
+    _StemWriter(view, stem).run()
     return True
 
 
-def _stem_at(onnx: Any, graph: Any, view: GraphView, node: Any) -> _Stem | None:
-    dequantize = _producer(view, node.input[0], "DequantizeLinear")
-    weight = _producer(view, node.input[1], "DequantizeLinear")
-    attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+def _stem_at(view: OnnxGraph, node: Any) -> _Stem | None:
+    dequantize = view.producer(node.input[0], "DequantizeLinear")
+    weight = view.producer(node.input[1], "DequantizeLinear")
     if dequantize is None or weight is None or weight.input[0] not in view.constants or group_of(node) != 1:
         return None
-    if len(node.input) > 2 and _producer(view, node.input[2], "DequantizeLinear") is None:
+    if len(node.input) > 2 and view.producer(node.input[2], "DequantizeLinear") is None:
         return None
-    if attributes.get("strides", [1, 1])[1:] != [2] or set(attributes.get("dilations", [1])) != {1}:
+    if attribute_of(node, "strides", [1, 1])[1:] != [2] or set(attribute_of(node, "dilations", [1])) != {1}:
         return None
-    if attributes.get("auto_pad", b"NOTSET") not in (b"", b"NOTSET"):
+    if attribute_of(node, "auto_pad", "NOTSET") not in ("", "NOTSET"):
         return None
-    transpose = _producer(view, dequantize.input[0], "Transpose")
-    if transpose is None or list(transpose.attribute[0].ints) != [0, 3, 1, 2]:
+    transpose = view.producer(dequantize.input[0], "Transpose")
+    if transpose is None or attribute_of(transpose, "perm", []) != [0, 3, 1, 2]:
         return None
     read_once = (*node.input, dequantize.input[0], transpose.input[0])
-    frame = _frame_behind(onnx, graph, view, transpose.input[0])
+    frame = _frame_behind(view, transpose.input[0])
     quantize = _rounded_by(view, node)
     if frame is None or quantize is None or any(len(view.readers[name]) != 1 for name in read_once):
         return None
     name, shape, borders, joined = frame
-    pads = attributes.get("pads", [0, 0, 0, 0])
+    pads = attribute_of(node, "pads", [0, 0, 0, 0])
     if borders and (pads[1] or pads[3]):
         return None  # two kinds of border would have to be kept apart
-    values = onnx.numpy_helper.to_array(view.constants[weight.input[0]])
+    values = view.value_of(weight.input[0])
     stem = _Stem(node, name, shape, borders, transpose, quantize, values, joined[0] + pads[1], joined[1] + pads[3])
     width = shape[2]
     outputs = (stem.left + width + stem.right - values.shape[3]) // 2 + 1
@@ -137,34 +135,26 @@ def _stem_at(onnx: Any, graph: Any, view: GraphView, node: Any) -> _Stem | None:
     return stem if fits else None
 
 
-def _producer(view: GraphView, tensor: str, operator: str) -> Any:
-    node = view.producers.get(tensor)
-    return node if node is not None and node.op_type == operator else None
-
-
-def _rounded_by(view: GraphView, node: Any) -> Any:
+def _rounded_by(view: OnnxGraph, node: Any) -> Any:
     """Return the QuantizeLinear that alone reads a convolution, or its Relu; None if something else does."""
     return view.only_reader(view.stored_output(node), "QuantizeLinear")
 
 
-def _frame_behind(
-    onnx: Any, graph: Any, view: GraphView, tensor: str
-) -> tuple[str, tuple[int, ...], tuple, tuple[int, int]] | None:
+def _frame_behind(view: OnnxGraph, tensor: str) -> tuple[str, tuple[int, ...], tuple, tuple[int, int]] | None:
     """Follow a tensor back over joined borders to the frame.
 
     Returns:
         Name and shape of the frame, the nodes that join borders, and how many columns are joined left and right.
     """
-    frames = {value.name: value for value in graph.input if value.name not in view.constants}
     borders, left, right = [], 0, 0
-    while tensor not in frames:
-        join = _producer(view, tensor, "Concat")
+    while tensor not in view.inputs:
+        join = view.producer(tensor, "Concat")
         if join is None:
             return None
-        inside = [name for name in join.input if name not in view.constants]
+        inside = view.computed_inputs(join)
         if len(inside) != 1 or len(view.readers[inside[0]]) != 1:
             return None
-        axis = next(attribute.i for attribute in join.attribute if attribute.name == "axis")
+        axis = attribute_of(join, "axis", 0)
         if axis == 2:
             middle = list(join.input).index(inside[0])
             left += sum(view.constants[name].dims[2] for name in list(join.input)[:middle])
@@ -173,17 +163,16 @@ def _frame_behind(
             return None
         borders.insert(0, join)
         tensor = inside[0]
-    value = frames[tensor].type.tensor_type
-    shape = tuple(size.dim_value for size in value.shape.dim)
-    is_frame = value.elem_type == onnx.TensorProto.UINT8 and len(shape) == 4 and min(shape) > 0
+    shape = tuple(size.dim_value for size in view.inputs[tensor].type.tensor_type.shape.dim)
+    is_frame = view.type_of(tensor) == "UINT8" and len(shape) == 4 and min(shape) > 0
     return (tensor, shape, tuple(borders), (left, right)) if is_frame else None
 
 
 class _StemWriter:
     """Rewrites one stem in place."""
 
-    def __init__(self, onnx: Any, graph: Any, view: GraphView, stem: _Stem) -> None:
-        self._onnx, self._graph, self._view, self._stem = onnx, graph, view, stem
+    def __init__(self, view: EditableGraph, stem: _Stem) -> None:
+        self._onnx, self._view, self._stem = import_onnx(), view, stem
         self._after: dict[int, list] = {}  # id of a node -> nodes that follow it
 
     def run(self) -> None:
@@ -194,23 +183,22 @@ class _StemWriter:
         if stem.borders:
             width += COLUMNS * (stem.blocks_left + stem.blocks_right)
         self._fold_columns(stem.transpose, (batch, rows, width // COLUMNS, COLUMNS * channels))
-        self._set(node, "kernel_shape", [stem.weight.shape[2], stem.kernel_blocks])
-        strides, pads = self._get(node, "strides", [1, 1]), self._get(node, "pads", [0, 0, 0, 0])
-        self._set(node, "strides", [strides[0], 1])
+        set_attribute(node, "kernel_shape", [stem.weight.shape[2], stem.kernel_blocks])
+        strides, pads = attribute_of(node, "strides", [1, 1]), attribute_of(node, "pads", [0, 0, 0, 0])
+        set_attribute(node, "strides", [strides[0], 1])
         sides = (0, 0) if stem.borders else (stem.blocks_left, stem.blocks_right)
-        self._set(node, "pads", [pads[0], sides[0], pads[2], sides[1]])
+        set_attribute(node, "pads", [pads[0], sides[0], pads[2], sides[1]])
         self._double(node.input[1], stem.wide_weight())
         if len(node.input) > 2:
             self._double(node.input[2])
         out_rows = (rows + pads[0] + pads[2] - stem.weight.shape[2]) // strides[0] + 1
         self._unfold_columns(stem.quantize, (batch, out_rows, stem.shape[2] // 2, out))
         changed = {node.output[0], stem.quantize.input[0]}
-        kept = [value for value in self._graph.value_info if value.name not in changed]
-        del self._graph.value_info[:]
-        self._graph.value_info.extend(kept)
-        rebuilt = [item for before in self._view.nodes for item in self._with_neighbours(before)]
-        del self._graph.node[:]
-        self._graph.node.extend(rebuilt)
+        described = self._view.proto.value_info
+        kept = [value for value in described if value.name not in changed]
+        del described[:]
+        described.extend(kept)
+        self._view.replace_nodes([item for before in self._view.nodes for item in self._with_neighbours(before)])
 
     def _with_neighbours(self, node: Any) -> list:
         return [*self._after.get(-id(node), []), node, *self._after.get(id(node), [])]
@@ -224,26 +212,26 @@ class _StemWriter:
         stem, rows = self._stem, 0
         extra = COLUMNS * (stem.blocks_left + stem.blocks_right)
         for join in stem.borders:
-            axis = self._get(join, "axis", None)
-            inside = next(name for name in join.input if name not in self._view.constants)
+            axis = attribute_of(join, "axis", None)
+            (inside,) = self._view.computed_inputs(join)
             middle = list(join.input).index(inside)
             for index, name in enumerate(join.input):
                 if name == inside:
                     continue
-                value = self._onnx.numpy_helper.to_array(self._view.constants[name])
+                value = self._view.value_of(name)
                 if axis == 1:
                     rows += value.shape[1]
                     columns = stem.shape[2] + extra
                 else:
                     columns = COLUMNS * (stem.blocks_left if index < middle else stem.blocks_right)
                 wide = np.repeat(value[:, :, :1], columns, axis=2)
-                join.input[index] = self._constant(f"{name}/blocks", wide)
+                join.input[index] = self._view.add_constant(f"{name}/blocks", wide)
         return rows
 
     def _fold_columns(self, transpose: Any, shape: tuple[int, ...]) -> None:
         """Let a Transpose read its input with blocks of columns as channels."""
         name = f"{self._stem.frame}/blocks"
-        sizes = self._constant(f"{name}/shape", np.array(shape, np.int64))
+        sizes = self._view.add_constant(f"{name}/shape", np.array(shape, np.int64))
         reshape = self._onnx.helper.make_node("Reshape", [transpose.input[0], sizes], [name], name=f"{name}/Reshape")
         transpose.input[0] = name
         self._after[-id(transpose)] = [reshape]
@@ -252,7 +240,7 @@ class _StemWriter:
         """Give the rounded result its columns back, under its own name."""
         make, result = self._onnx.helper.make_node, quantize.output[0]
         pairs, pixels, columns = (f"{result}/{what}" for what in ("pairs", "pixels", "columns"))
-        sizes = self._constant(f"{columns}/shape", np.array(shape, np.int64))
+        sizes = self._view.add_constant(f"{columns}/shape", np.array(shape, np.int64))
         quantize.output[0] = pairs
         self._after[id(quantize)] = [
             make("Transpose", [pairs], [pixels], name=f"{pixels}/Transpose", perm=[0, 2, 3, 1]),
@@ -264,22 +252,9 @@ class _StemWriter:
         """Give a dequantised constant its values once for each output, or other integers with its scales twice."""
         dequantize = self._view.producers[tensor]
         for index, name in enumerate(dequantize.input):
-            value = self._onnx.numpy_helper.to_array(self._view.constants[name])
+            value = self._view.value_of(name)
             if index == 0 and integers is not None:
                 value = integers
             elif value.ndim == 1:
                 value = np.tile(value, OUTPUTS)
-            dequantize.input[index] = self._constant(f"{name}/pairs", value)
-
-    def _constant(self, name: str, value: np.ndarray) -> str:
-        self._graph.initializer.append(self._onnx.numpy_helper.from_array(value, name))
-        return name
-
-    def _get(self, node: Any, name: str, default: Any) -> Any:
-        found = [item for item in node.attribute if item.name == name]
-        return self._onnx.helper.get_attribute_value(found[0]) if found else default
-
-    def _set(self, node: Any, name: str, value: Any) -> None:
-        kept = [item for item in node.attribute if item.name != name]
-        del node.attribute[:]
-        node.attribute.extend([*kept, self._onnx.helper.make_attribute(name, value)])
+            dequantize.input[index] = self._view.add_constant(f"{name}/pairs", value)

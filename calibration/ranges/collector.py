@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from calibration.onnx_graph.file import import_onnx, load_graph
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import has_bodies
 from calibration.ranges.checkpoint import STATE_FILE, CollectionInputs, read_state, write_state
 from calibration.ranges.histogram import TensorCounter
 from calibration.ranges.record import PREPROCESSING, Ranges, TensorRange, ranges_code
@@ -54,10 +57,8 @@ _PREPROCESSING_OPS = (
 
 _RANDOM_OPS = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 
-_LARGE = 1024  # elements from which on an initializer is weights, and no shape
 
-
-def activation_tensors(graph: Any) -> list[str]:
+def activation_tensors(model: Any) -> list[str]:
     """Return the float activations of an ONNX graph whose range may be asked for.
 
     Left out are the raw output of a node that only a Relu reads, which no backend stores; what
@@ -65,84 +66,50 @@ def activation_tensors(graph: Any) -> list[str]:
     what does not depend on the frame, such as shapes. Every input of a convolution is named.
 
     Args:
-        graph: onnx.GraphProto.
+        model: onnx.ModelProto; left as it is.
 
     Returns:
         Names, in the graph's order.
     """
-    constants = _constant_tensors(graph)
-    readers: dict[str, list] = {}
-    for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    outputs = {value.name for value in graph.output}
-    before_network = {value.name for value in graph.input} - constants
-    candidates = [value.name for value in graph.input if value.name in before_network]
+    graph = OnnxGraph(model, lenient=True)
+    same_for_all = _frame_independent(graph)
+    before_network = set(graph.inputs) - same_for_all
+    candidates = [name for name in graph.inputs if name in before_network]
     preparing = set()
-    for node in graph.node:
-        data = {name for name in node.input if name and name not in constants}
+    for node in graph.nodes:
+        data = {name for name in node.input if name and name not in same_for_all}
         if data and data <= before_network and node.op_type in _PREPROCESSING_OPS:
             before_network.update(node.output)
             preparing.add(id(node))
-        candidates.extend(name for name in node.output if name and name not in constants)
-    types = _element_types(graph)
+        candidates.extend(name for name in node.output if name and name not in same_for_all)
     tensors = []
     for name in candidates:
-        followers = readers.get(name, [])
-        if not types.get(name, "float").startswith("float"):
+        # What is not known here, ONNX Runtime will say.
+        if not graph.type_of(name).startswith(("FLOAT", "UNDEFINED")):
             continue
-        if name in before_network and all(id(follower) in preparing for follower in followers):
+        if name in before_network and all(id(reader) in preparing for reader, _ in graph.readers.get(name, ())):
             continue
-        if [follower.op_type for follower in followers] == ["Relu"] and name not in outputs:
-            continue
-        tensors.append(name)
+        if graph.only_reader(name, "Relu") is None:
+            tensors.append(name)
     return tensors
 
 
-def _constant_tensors(graph: Any) -> set[str]:
-    """Return the tensors of a graph that are the same for every frame."""
-    constants = {tensor.name for tensor in graph.initializer}
-    constants.update(tensor.values.name for tensor in graph.sparse_initializer)
-    for node in graph.node:
+def _frame_independent(graph: OnnxGraph) -> set[str]:
+    """Return the tensors of a graph that are the same for every frame: constants, and what follows from them."""
+    names = {*graph.constants, *(tensor.values.name for tensor in graph.proto.sparse_initializer)}
+    for node in graph.nodes:
         inputs = [name for name in node.input if name]
-        is_random = node.op_type in _RANDOM_OPS
-        has_body = any(attribute.HasField("g") for attribute in node.attribute)  # which may read anything
+        has_body = has_bodies(node)  # which may read anything
         # Sizes are static, so what is computed from them is constant too.
-        follows = bool(inputs) and constants.issuperset(inputs) and not (is_random or has_body)
+        follows = bool(inputs) and names.issuperset(inputs) and node.op_type not in _RANDOM_OPS and not has_body
         if follows or node.op_type in ("Constant", "Shape", "Size"):
-            constants.update(node.output)
-    return constants
+            names.update(node.output)
+    return names
 
 
-def _element_types(graph: Any) -> dict[str, str]:
-    """Return the element type of each tensor that type inference knows, as "float", "int64" and so on."""
-    from calibration.onnx_graph.file import import_onnx
-
-    onnx = import_onnx()
-    skeleton = onnx.GraphProto(name="types")
-    for field in ("node", "input", "output", "value_info"):
-        getattr(skeleton, field).extend(getattr(graph, field))
-    declared = {value.name for value in graph.input}
-    for tensor in graph.initializer:
-        if int(np.prod(tensor.dims)) <= _LARGE:
-            skeleton.initializer.append(tensor)
-        elif tensor.name not in declared:  # weights are not copied for their type
-            skeleton.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    domains = {node.domain for node in graph.node} - {"", "ai.onnx"}
-    opsets = [onnx.helper.make_opsetid("", 17), *(onnx.helper.make_opsetid(domain, 1) for domain in sorted(domains))]
-    try:
-        known = onnx.shape_inference.infer_shapes(onnx.helper.make_model(skeleton, opset_imports=opsets)).graph
-    except Exception:  # onnx raises several unrelated types; what is not known here, ONNX Runtime will say
-        known = graph
-    values = (*known.input, *known.value_info, *known.output)
-    kinds = {value.name: value.type.tensor_type.elem_type for value in values}
-    names = onnx.TensorProto.DataType
-    return {name: names.Name(kind).lower() for name, kind in kinds.items() if kind}
-
-
-def channel_tensors(graph: Any) -> set[str]:
-    """Return the tensors of an ONNX graph that a weighted node reads, and that are counted by channel too."""
-    return {node.input[0] for node in graph.node if node.op_type in CHANNEL_READERS}
+def channel_tensors(model: Any) -> set[str]:
+    """Return the tensors of an ONNX graph (onnx.ModelProto) that a weighted node reads: counted by channel too."""
+    return {node.input[0] for node in model.graph.node if node.op_type in CHANNEL_READERS}
 
 
 def collect_ranges(
@@ -296,15 +263,10 @@ def _open_exposed(path: Path) -> tuple[Any, list[str], set[str]]:
     Returns:
         The session, the names of these activations, and those that are also counted by channel.
     """
-    import onnx
-
-    from calibration.onnx_graph.file import load_graph
-
     model = load_graph(path)
-    candidates = activation_tensors(model.graph)
-    by_channel = channel_tensors(model.graph)
+    candidates, by_channel = activation_tensors(model), channel_tensors(model)
     present = {value.name for value in model.graph.output}
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in candidates if name not in present)
+    model.graph.output.extend(import_onnx().ValueInfoProto(name=name) for name in candidates if name not in present)
     session = open_session(model.SerializeToString(), lean=True)
     types = {value.name: value.type for value in session.get_outputs()}
     tensors = [name for name in candidates if types.get(name) in ("tensor(float)", "tensor(float16)")]

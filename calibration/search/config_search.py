@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
+from calibration.onnx_graph.node import name_of
 from calibration.qdq.insert import QuantizedGraph, quantize
 from calibration.qdq.quantization_config import QuantizationConfig, counted
 from calibration.ranges.record import Ranges
@@ -261,7 +262,7 @@ class ConfigSearch:
         model, ranges = self.source(config)
         meter = self._meter(config)
         nodes = quantized_nodes(model, ranges, dataclasses.replace(config, float_layers={}), self._form)
-        inputs = {node.name or node.output[0]: node.input[0] for node in model.graph.node}
+        inputs = {name_of(node): node.input[0] for node in model.graph.node}
         methods = dict(config.tensor_methods)
         in_int8 = [item for item in self._sensitivities.items() if item[0] not in config.float_layers]
         ranked = sorted(in_int8, key=lambda item: -item[1].output_error)

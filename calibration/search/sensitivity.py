@@ -7,8 +7,9 @@ from typing import Any, Callable
 
 import numpy as np
 
+from calibration.onnx_graph.editable import EditableGraph
 from calibration.onnx_graph.file import import_onnx
-from calibration.onnx_graph.view import KEEPS_RANGE, GraphView
+from calibration.onnx_graph.node import KEEPS_RANGE
 from calibration.qdq.insert import quantize
 from calibration.qdq.placement import Placement
 from calibration.qdq.quantization_config import MEASURED_APART, QuantizationConfig
@@ -42,7 +43,7 @@ def quantized_nodes(model: Any, ranges: Ranges, config: QuantizationConfig, form
     """
     copy = import_onnx().ModelProto()
     copy.CopyFrom(model)
-    view = GraphView(copy.graph)
+    view = EditableGraph(copy)
     reading = {name for name, _ in Placement(view, ranges, config, form).reads}
     nodes = [node for node in view.nodes if node.name in reading]
     return (

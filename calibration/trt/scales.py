@@ -24,8 +24,10 @@ from typing import Any, Mapping
 
 import numpy as np
 
+from calibration.onnx_graph.editable import EditableGraph
 from calibration.onnx_graph.file import import_onnx
-from calibration.onnx_graph.view import KEEPS_RANGE, GraphView
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import KEEPS_RANGE
 from calibration.qdq.placement import HOSTILE_RATIO, Placement
 from calibration.qdq.quantization_config import FLOAT, QuantizationConfig
 from calibration.ranges.record import Ranges
@@ -63,14 +65,13 @@ def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationConfig) 
     config = method if isinstance(method, QuantizationConfig) else QuantizationConfig(method=method)
     own = import_onnx().ModelProto()
     own.CopyFrom(model)
-    view = GraphView(own.graph)
+    view = EditableGraph(own)
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in view.nodes):
         raise GraphError(
             "the graph has Q/DQ pairs, expected a float graph: TensorRT takes its scales from either. "
             "Next: give the float graph that it was made from"
         )
-    names = [value.name for value in own.graph.input if value.name not in view.constants]
-    names += [name for node in view.nodes for name in node.output if name]
+    names = [*view.inputs, *(name for node in own.graph.node for name in node.output if name)]
     placement = Placement(view, ranges, config, "tensorrt")
     quantized = {
         name for node in view.nodes for at, name in enumerate(node.input) if (node.name, at) in placement.reads
@@ -93,7 +94,7 @@ def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationConfig) 
 
 
 def _shared(
-    view: GraphView, config: QuantizationConfig, thresholds: Mapping[str, float], activations: set[str]
+    view: OnnxGraph, config: QuantizationConfig, thresholds: Mapping[str, float], activations: set[str]
 ) -> list[list[str]]:
     """Return the groups of tensors whose integers have the same scale."""
     group_of: dict[str, list[str]] = {}

@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from calibration.onnx_graph.inferred import STANDARD_DOMAINS, name_of
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import STANDARD_DOMAINS, has_bodies, name_of
 from edge.errors import GraphError, SizeError
 from edge.runtime.onnxruntime import open_session
 from export.adopt.contract import ForeignContract
@@ -51,8 +52,7 @@ def choose_interface(
         GraphError: there is no such input or output, several and none is named, or the input is no NCHW float frame.
         SizeError: the graph has a size of its own and another is asked for, or it has none and none is.
     """
-    constants = {tensor.name for tensor in model.graph.initializer}
-    inputs = {value.name: value for value in model.graph.input if value.name not in constants}
+    inputs = OnnxGraph(model).inputs
     outputs = [value.name for value in model.graph.output]
     if contract.input_name is not None and contract.input_name not in inputs:
         raise GraphError(f"{path} has no input '{contract.input_name}', it has {', '.join(inputs) or 'none'}")
@@ -126,8 +126,7 @@ def select(path: Path, model: Any, interface: Interface, outputs: tuple[str, ...
     """
     selected = onnx.ModelProto()
     selected.CopyFrom(model)
-    graph = selected.graph
-    producers = {name: node for node in graph.node for name in node.output if name}
+    graph, producers = selected.graph, OnnxGraph(selected).producers
     needed, waiting = {""}, list(outputs)  # an input that is left out has an empty name
     while waiting:
         name = waiting.pop()
@@ -136,9 +135,7 @@ def select(path: Path, model: Any, interface: Interface, outputs: tuple[str, ...
             waiting.extend(producers[name].input if name in producers else ())
     kept = [node for node in graph.node if needed.intersection(node.output)]
     for node in kept:
-        if any(
-            attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in node.attribute
-        ):
+        if has_bodies(node):
             raise GraphError(
                 f"{path}: {name_of(node)} is a {node.op_type}, which is control flow, expected none. "
                 "Next: export it for one size, or simplify it with onnxsim"
@@ -258,7 +255,7 @@ def check_output(path: Path, model: Any, contract: ForeignContract, interface: I
 
 def _argmax_before(model: Any, tensor: str) -> Any:
     """Return the ArgMax whose result an output is; None if there is none."""
-    for node in walk_back(model, tensor):
+    for node in walk_back(OnnxGraph(model), tensor):
         if node.op_type == "ArgMax":
             return node
         if node.op_type not in PASSES_LABELS:
@@ -266,11 +263,9 @@ def _argmax_before(model: Any, tensor: str) -> Any:
     return None
 
 
-def walk_back(model: Any, tensor: str) -> Iterator[Any]:
+def walk_back(graph: OnnxGraph, tensor: str) -> Iterator[Any]:
     """Yield the standard node that gives a tensor, the one that gives its first input, and so on."""
-    producers = {name: node for node in model.graph.node for name in node.output if name}
-    while tensor in producers and producers[tensor].domain in STANDARD_DOMAINS:
-        yield producers[tensor]
-        if not producers[tensor].input:
-            return
-        tensor = producers[tensor].input[0]
+    node = graph.producer(tensor)
+    while node is not None and node.domain in STANDARD_DOMAINS:
+        yield node
+        node = graph.producer(node.input[0]) if node.input else None

@@ -13,8 +13,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.onnx_graph.editable import GraphView
-from calibration.onnx_graph.inferred import STANDARD_DOMAINS, attribute_of, infer_without_weights, name_of
+from calibration.onnx_graph.editable import EditableGraph, drop_unread_constants
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import STANDARD_DOMAINS, attribute_of, input_of, name_of
 from edge.runtime.onnxruntime import open_session
 from export.adopt.checks import walk_back
 from export.adopt.contract import ForeignContract
@@ -52,7 +53,7 @@ def fold_constants(model: Any) -> int:
     """
     graph, count = model.graph, 0
     while True:
-        shapes = _static_shapes(model)
+        shapes = {name: shape for name, shape in OnnxGraph(model).shapes.items() if None not in shape}
         known = {tensor.name for tensor in graph.initializer}
         folded, rest = [], []
         for node in graph.node:
@@ -74,16 +75,6 @@ def fold_constants(model: Any) -> int:
         graph.node.extend(rest)
         graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in zip(wanted, values))
         drop_unread_constants(graph)
-
-
-def _static_shapes(model: Any) -> dict[str, tuple[int, ...]]:
-    inferred = infer_without_weights(onnx, model, model.graph).graph
-    return {
-        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-        for value in (*inferred.value_info, *inferred.input, *inferred.output)
-        if value.type.tensor_type.HasField("shape")
-        and all(dim.HasField("dim_value") for dim in value.type.tensor_type.shape.dim)
-    }
 
 
 def _evaluate(model: Any, nodes: list, wanted: list[str], shapes: dict[str, tuple[int, ...]]) -> list[np.ndarray]:
@@ -115,14 +106,6 @@ def _evaluate(model: Any, nodes: list, wanted: list[str], shapes: dict[str, tupl
     return [np.asarray(ready[name]) for name in wanted]
 
 
-def drop_unread_constants(graph: Any) -> None:
-    """Drop initializers that no node reads."""
-    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-
-
 @dataclass(frozen=True)
 class Tail:
     """The end of a graph that edge.postprocess does better: it upsamples, and makes no full-size float tensor.
@@ -151,15 +134,15 @@ def find_tail(model: Any, output: str, height: int, width: int) -> Tail | None:
         None if the graph does not end so, or if edge.postprocess would not give the very same labels: another
         rule or mode, or no whole stride.
     """
-    shapes = _static_shapes(model)
+    graph = OnnxGraph(model)
     cut = []
-    for node in walk_back(model, output):
+    for node in walk_back(graph, output):
         cut.append(name_of(node))
         if node.op_type in ("Identity", "Dropout"):
             continue
         if node.op_type in SAME_ORDER and attribute_of(node, "axis", -1) in (1, -3):
             continue
-        before, after = shapes.get(node.input[0], ()), shapes.get(node.output[0], ())
+        before, after = (graph.static_shape_of(name) or () for name in (node.input[0], node.output[0]))
         rule = COORDINATES.get(attribute_of(node, "coordinate_transformation_mode", "half_pixel"))
         is_plain = (
             node.op_type == "Resize"
@@ -171,36 +154,22 @@ def find_tail(model: Any, output: str, height: int, width: int) -> Tail | None:
             and after[2:] == (height, width)
             and height % before[2] == width % before[3] == 0
             and height // before[2] == width // before[3]
-            and _scales_are_sizes(model, node, height // before[2])
+            and _scales_are_sizes(graph, node, height // before[2])
         )
         return Tail(node.input[0], str(rule), tuple(cut)) if is_plain else None
     return None
 
 
-def _scales_are_sizes(model: Any, resize: Any, stride: int) -> bool:
+def _scales_are_sizes(graph: OnnxGraph, resize: Any, stride: int) -> bool:
     """Say whether a Resize by scales steps by the quotient of the sizes, which is what edge.postprocess does."""
-    scales = resize.input[2] if len(resize.input) > 2 else ""
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    if not scales or (scales in constants and not np.prod(constants[scales].dims)):
+    name = input_of(resize, 2)
+    if not name:
         return True
-    return scales in constants and set(numpy_helper.to_array(constants[scales]).tolist()) <= {1.0, float(stride)}
+    scales = graph.value_of(name)
+    return scales is not None and (not scales.size or set(scales.tolist()) <= {1.0, float(stride)})
 
 
-class _View(GraphView):
-    """A graph whose shapes are inferred once: no rule here gives a known tensor another shape."""
-
-    def refresh(self) -> None:
-        if not hasattr(self, "shapes"):
-            super().refresh()
-            return
-        self.producers = {output: node for node in self.graph.node for output in node.output}
-        self.consumers = {}
-        for node in self.graph.node:
-            for name in node.input:
-                self.consumers.setdefault(name, []).append(node)
-
-
-def fold_batch_norm(view: GraphView, node: Any) -> bool:
+def fold_batch_norm(graph: EditableGraph, node: Any) -> bool:
     """Conv or ConvTranspose -> BatchNormalization: scale its weights and shift its bias.
 
     Not where something else reads the convolution's output, or weights are computed. In float64,
@@ -208,16 +177,16 @@ def fold_batch_norm(view: GraphView, node: Any) -> bool:
     """
     if node.op_type != "BatchNormalization" or any(node.output[1:]) or attribute_of(node, "training_mode", 0):
         return False
-    conv = view.producers.get(node.input[0])
-    if conv is None or conv.op_type not in ("Conv", "ConvTranspose") or view.only_consumer(node.input[0]) is not node:
+    conv = graph.producer(node.input[0], "Conv", "ConvTranspose")
+    if conv is None or graph.only_reader(node.input[0]) is not node:
         return False
-    bias_name = conv.input[2] if len(conv.input) > 2 else ""
-    if any(name and name not in view.constants for name in (conv.input[1], bias_name, *node.input[1:])):
+    bias_name = input_of(conv, 2)
+    if any(name and name not in graph.constants for name in (conv.input[1], bias_name, *node.input[1:])):
         return False
-    gamma, beta, mean, variance = (view.constants[name].astype(np.float64) for name in node.input[1:])
+    gamma, beta, mean, variance = (graph.value_of(name).astype(np.float64) for name in node.input[1:])
     factor = gamma / np.sqrt(variance + attribute_of(node, "epsilon", 1e-5))  # (channels,)
-    weight = view.constants[conv.input[1]].astype(np.float64)
-    bias = view.constants[bias_name] if bias_name else 0.0
+    weight = graph.value_of(conv.input[1]).astype(np.float64)
+    bias = graph.value_of(bias_name) if bias_name else 0.0
     if conv.op_type == "Conv":
         scaled = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
     else:
@@ -229,28 +198,28 @@ def fold_batch_norm(view: GraphView, node: Any) -> bool:
         f"{conv.name}_bias": ((bias - mean) * factor + beta).astype(np.float32),
     }
     del conv.input[1:]
-    conv.input.extend(view.add_constant(name, value) for name, value in values.items())
-    view.bypass(node, conv.output[0])
+    conv.input.extend(graph.add_constant(name, value) for name, value in values.items())
+    graph.bypass(node, conv.output[0])
     return True
 
 
-def drop_copy(view: GraphView, node: Any) -> bool:
+def drop_copy(graph: EditableGraph, node: Any) -> bool:
     """Identity, and Dropout after training: read its input directly, be it the graph's.
 
     Not where its mask is read, nor between the input and an output of the graph, which need two names.
     """
-    if node.op_type not in ("Identity", "Dropout") or any(name in view.consumers for name in node.output[1:]):
+    if node.op_type not in ("Identity", "Dropout") or any(name in graph.readers for name in node.output[1:]):
         return False
     source, target = node.input[0], node.output[0]
-    if target in view.outputs and (source in view.outputs or source not in view.producers):
+    if target in graph.outputs and (source in graph.outputs or source not in graph.producers):
         return False
-    view.bypass(node, source)
+    graph.bypass(node, source)
     return True
 
 
-def fold_pad_into_whole_pool(view: GraphView, node: Any) -> bool:
+def fold_pad_into_whole_pool(graph: EditableGraph, node: Any) -> bool:
     """fold_pad_into_pool, but not where the pool rounds its size up: what lies in its own padding may not count."""
-    return not attribute_of(node, "ceil_mode", 0) and fold_pad_into_pool(view, node)
+    return not attribute_of(node, "ceil_mode", 0) and fold_pad_into_pool(graph, node)
 
 
 RULES = (
@@ -272,9 +241,7 @@ def clean(model: Any) -> dict[str, int]:
     Returns:
         Rule name -> how often it fired.
     """
-    fired = apply_rules(model, _View(model), RULES)
-    drop_unread_constants(model.graph)
-    return fired
+    return apply_rules(EditableGraph(model), RULES)
 
 
 def put_frame_in_front(model: Any, contract: ForeignContract, height: int, width: int) -> None:

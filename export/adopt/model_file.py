@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from onnx import TensorProto, external_data_helper, numpy_helper
+from onnx import TensorProto, external_data_helper
 
-from calibration.onnx_graph.inferred import STANDARD_DOMAINS, attribute_of, name_of
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import STANDARD_DOMAINS, attribute_of, input_of, name_of
 from edge.artifacts import sha256_file, sha256_json
 from edge.errors import GraphError
 from export.graph.layer_names import forget_conversion
@@ -116,10 +117,10 @@ def refuse_training(path: Path, model: Any) -> None:
     Raises:
         GraphError: there is such a node.
     """
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        mode = node.input[2] if node.op_type == "Dropout" and len(node.input) > 2 else ""
-        trains = mode and (mode not in constants or numpy_helper.to_array(constants[mode]).any())
+    graph = OnnxGraph(model)
+    for node in graph.nodes:
+        mode = input_of(node, 2) if node.op_type == "Dropout" else ""
+        trains = mode and (mode not in graph.constants or graph.value_of(mode).any())
         if trains or (node.op_type == "BatchNormalization" and attribute_of(node, "training_mode", 0)):
             raise GraphError(
                 f"{path}: {name_of(node)} ({node.op_type}) is in training mode, expected inference. "

@@ -16,6 +16,7 @@ from typing import Any, Callable, Iterator
 
 import numpy as np
 
+from calibration.onnx_graph.file import import_onnx
 from edge.artifacts import sha256_json, write_bytes
 from edge.code_digest import code_digest, other_code
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
@@ -241,10 +242,9 @@ def _convert(network: KerasNetwork) -> bytes:
 
 
 def _compare(network: KerasNetwork, graph: bytes, request: ExportRequest, frames: FrameSet) -> ParityReport:
-    import onnx
-
     compared = graph
     if network.noise or network.decisions:
+        onnx = import_onnx("comparing a graph with its Keras model")
         model = onnx.load_model_from_string(graph)
         noise_as_inputs(model)
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in network.decisions)

@@ -16,7 +16,7 @@ from typing import Any, Callable, Iterator, Mapping
 
 import numpy as np
 
-from edge.errors import SegEdgeError, WeightsError
+from edge.errors import GraphError, SegEdgeError, WeightsError
 from train.tensorflow_import import import_tensorflow
 
 OPSET = 17
@@ -136,6 +136,7 @@ class KerasNetwork:
         import tensorflow as tf
         import tf2onnx
 
+        from calibration.onnx_graph.shapes import describe_tensors
         from export.graph.fusions import simplify
         from export.graph.layer_names import forget_conversion, name_after_layers
 
@@ -164,9 +165,9 @@ class KerasNetwork:
         proto.graph.name = self.name
         proto.producer_name, proto.producer_version = "segedge", ""
         try:
-            proto = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
+            describe_tensors(proto)
             onnx.checker.check_model(proto, full_check=True)
-        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        except (GraphError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
             raise SegEdgeError(f"the exported graph of {self.name} is not valid ONNX: {error}") from error
         return proto
 

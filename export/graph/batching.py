@@ -22,8 +22,10 @@ from typing import Any, Callable, Dict
 
 import numpy as np
 
-from calibration.onnx_graph.inferred import InferredGraph, name_of
-from edge.errors import GraphError, MissingDependencyError
+from calibration.onnx_graph.file import import_onnx, parse_graph
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import attribute_of, input_of, name_of
+from edge.errors import GraphError
 
 FREE_BATCH = "batch"
 """Name of the size that a profile bounds."""
@@ -115,41 +117,33 @@ def with_batch(graph: bytes, batch: int | None) -> bytes:
         MissingDependencyError: onnx is not installed.
         GraphError: the file is no ONNX graph, or a node of it works across frames; names the node.
     """
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ModuleNotFoundError:
-        raise MissingDependencyError("onnx", "an engine for several frames", "pip install onnx") from None
-    try:
-        model = onnx.load_model_from_string(graph)
-    except DecodeError:
-        raise GraphError("the graph cannot be read: it is truncated or not ONNX. Next: export it again") from None
-    rewrite = _Rewrite(onnx, model, batch)
-    rewrite.run()
+    model = parse_graph(graph, "an engine for several frames")
+    _Rewrite(model, batch).run()
     return model.SerializeToString()
 
 
 class _Rewrite:
-    def __init__(self, onnx: Any, model: Any, batch: int | None) -> None:
-        self._onnx, self._model, self._batch = onnx, model, batch
-        self._view = InferredGraph(onnx, model)
+    def __init__(self, model: Any, batch: int | None) -> None:
+        self._model, self._batch = model, batch
+        self._view = OnnxGraph(model)
+        self._shapes = self._view.shapes  # of single frames, whatever is rewritten
         self._per_frame: set[str] = set()
         self._made = 0
 
     def run(self) -> None:
         graph = self._model.graph
-        for value in self._view.inputs:
-            shape = self._view.shapes.get(value.name)
+        for name in self._view.inputs:
+            shape = self._shapes.get(name)
             if not shape or shape[0] != 1:
-                raise GraphError(f"input {value.name} has the shape {shape}, expected a first size of 1")
-            self._per_frame.add(value.name)
+                raise GraphError(f"input {name} has the shape {shape}, expected a first size of 1")
+            self._per_frame.add(name)
         for node in self._view.nodes:
             self._follow(node)
         lost = [value.name for value in graph.output if value.name not in self._per_frame]
         if lost:
             raise GraphError(f"output {lost[0]} does not depend on the input, expected one for each frame")
         del graph.value_info[:]
-        for value in (*self._view.inputs, *graph.output):
+        for value in (*self._view.inputs.values(), *graph.output):
             size = value.type.tensor_type.shape.dim[0]
             size.Clear()
             if self._batch is None:
@@ -172,7 +166,7 @@ class _Rewrite:
         if reason:
             raise self._refused(node, reason)
         for name in filter(None, node.output):
-            shape = self._view.shapes.get(name)
+            shape = self._shapes.get(name)
             if not shape or shape[0] != 1:
                 raise self._refused(node, f"gives the shape {shape}, expected a first size of 1")
             self._per_frame.add(name)
@@ -185,7 +179,7 @@ class _Rewrite:
 
     def _check_shapes(self) -> None:
         """Infer all shapes anew: each tensor has the batch in front, and the sizes of one frame behind it."""
-        before, after = self._view.shapes, InferredGraph(self._onnx, self._model).shapes
+        before, after = self._shapes, OnnxGraph(self._model).shapes
         for name in sorted(self._per_frame):
             found = after.get(name)
             # A size that follows from a shape tensor is not known before run time.
@@ -202,10 +196,9 @@ class _Rewrite:
     # Rules: each returns why a node cannot take several frames, None if it can.
 
     def by_element(self, node: Any) -> str | None:
-        ranks = [len(self._view.shapes[name]) for name in node.input if name in self._per_frame]
-        of_constants = [
-            len(shape) for name in node.input if name and (shape := self._shape(name)) and name not in self._per_frame
-        ]
+        ranks = [len(self._shapes[name]) for name in node.input if name in self._per_frame]
+        others = [self._view.shape_of(name) for name in node.input if name and name not in self._per_frame]
+        of_constants = [len(shape) for shape in others if shape]
         if len(set(ranks)) > 1 or max(of_constants, default=0) > ranks[0]:
             return "joins tensors of different ranks, which moves the frames' axis"
         return self._constant_in_front(node)
@@ -214,15 +207,13 @@ class _Rewrite:
         return None if node.input[0] in self._per_frame else "has frames as its weights"
 
     def quantizer(self, node: Any) -> str | None:
-        axis = self._attribute(node, "axis", 1)
-        scale = self._shape(node.input[1])
+        axis = attribute_of(node, "axis", 1)
+        scale = self._view.shape_of(node.input[1])
         return "has a scale along the first axis" if axis == 0 and scale and scale != (1,) else None
 
     def by_axis(self, node: Any) -> str | None:
-        axis = self._attribute(node, "axis", _AXIS_OPERATORS[node.op_type])
-        rank = len(
-            self._view.shapes[node.input[0]] if node.input[0] in self._per_frame else self._view.shapes[node.output[0]]
-        )
+        axis = attribute_of(node, "axis", _AXIS_OPERATORS[node.op_type])
+        rank = len(self._shapes[node.input[0]] if node.input[0] in self._per_frame else self._shapes[node.output[0]])
         if axis % rank == 0:
             return "works along the first axis"
         return self._repeat_constants(node) if node.op_type == "Concat" else None
@@ -232,38 +223,37 @@ class _Rewrite:
         for index, name in enumerate(node.input):
             if name in self._per_frame:
                 continue
-            value = self._constant(name)
+            value = self._view.value_of(name)
             if self._batch is None or value is None or value.shape[0] != 1:
                 return "joins frames with a constant"
             self._set_input(node, index, np.repeat(value, self._batch, axis=0))
         return None
 
     def reduction(self, node: Any) -> str | None:
-        axes = self._attribute(node, "axes", None)
-        if axes is None and len(node.input) > 1 and node.input[1]:
-            values = self._constant(node.input[1])
+        axes = attribute_of(node, "axes", None)
+        if axes is None:
+            values = self._view.value_of(input_of(node, 1))
             axes = None if values is None else values.tolist()
-        rank = len(self._view.shapes[node.input[0]])
+        rank = len(self._shapes[node.input[0]])
         return "works along the first axis" if not axes or 0 in [axis % rank for axis in axes] else None
 
     def moved_axes(self, node: Any) -> str | None:
         """Squeeze, Unsqueeze."""
-        axes = self._attribute(node, "axes", None)
+        axes = attribute_of(node, "axes", None)
         if axes is None:
-            values = self._constant(node.input[1]) if len(node.input) > 1 and node.input[1] else None
+            values = self._view.value_of(input_of(node, 1))
             axes = None if values is None else values.tolist()
-        rank = len(self._view.shapes[node.input[0]]) + (len(axes or ()) if node.op_type == "Unsqueeze" else 0)
+        rank = len(self._shapes[node.input[0]]) + (len(axes or ()) if node.op_type == "Unsqueeze" else 0)
         return "moves the first axis" if not axes or 0 in [axis % rank for axis in axes] else None
 
     def transpose(self, node: Any) -> str | None:
-        return None if self._attribute(node, "perm", [1])[0] == 0 else "moves the first axis"
+        return None if attribute_of(node, "perm", [1])[0] == 0 else "moves the first axis"
 
     def slice(self, node: Any) -> str | None:
-        names = [*node.input, "", "", ""]
-        starts, ends, axes, steps = (self._constant(name) if name else None for name in names[1:5])
+        starts, ends, axes, steps = (self._view.value_of(input_of(node, index)) for index in range(1, 5))
         if starts is None or ends is None:
             return "has bounds that are computed"
-        rank = len(self._view.shapes[node.input[0]])
+        rank = len(self._shapes[node.input[0]])
         for index, axis in enumerate(range(len(starts)) if axes is None else axes.tolist()):
             step = 1 if steps is None else int(steps[index])
             # Up to a bound that no batch reaches is all of them.
@@ -272,14 +262,14 @@ class _Rewrite:
         return None
 
     def pad(self, node: Any) -> str | None:
-        pads = self._constant(node.input[1])
+        pads = self._view.value_of(node.input[1])
         if pads is None or len(node.input) > 3:
             return "has pads that are computed, or of some axes"
         return "pads the first axis" if pads[0] or pads[len(pads) // 2] else None
 
     def matmul(self, node: Any) -> str | None:
-        first, second = (self._shape(name) for name in node.input[:2])
-        output = self._view.shapes[node.output[0]]
+        first, second = (self._view.shape_of(name) for name in node.input[:2])
+        output = self._shapes[node.output[0]]
         if first is None or second is None:
             return "has inputs of unknown shape"
         are_frames = [name in self._per_frame for name in node.input[:2]]
@@ -293,16 +283,16 @@ class _Rewrite:
         return self._constant_in_front(node)
 
     def gemm(self, node: Any) -> str | None:
-        is_plain = not self._attribute(node, "transA", 0)
+        is_plain = not attribute_of(node, "transA", 0)
         are_frames = [name in self._per_frame for name in node.input]
         return None if is_plain and are_frames[0] and not any(are_frames[1:]) else "sums or places frames across rows"
 
     def reshape(self, node: Any) -> str | None:
-        target = self._constant(node.input[1])
+        target = self._view.value_of(node.input[1])
         if target is None or not target.size:
             return "has a shape that is computed"
         sizes = target.tolist()
-        if self._attribute(node, "allowzero", 0) and 0 in sizes:
+        if attribute_of(node, "allowzero", 0) and 0 in sizes:
             return "has a size of 0"
         if sizes[0] == 1:
             sizes[0] = 0
@@ -311,10 +301,9 @@ class _Rewrite:
         return None if sizes[0] in (0, -1) else "gives the first axis another size"
 
     def resize(self, node: Any) -> str | None:
-        names = [*node.input, "", "", ""]
-        if self._attribute(node, "axes", None) is not None:
+        if attribute_of(node, "axes", None) is not None:
             return "names its axes"
-        scales, sizes = (self._constant(name) if name else None for name in names[2:4])
+        scales, sizes = (self._view.value_of(input_of(node, index)) for index in (2, 3))
         if sizes is None or not sizes.size:
             is_fixed = scales is not None and scales.size and scales[0] == 1
             return None if is_fixed else "resizes the first axis, or by sizes that are computed"
@@ -325,7 +314,7 @@ class _Rewrite:
             return None
         where = list(self._model.graph.node).index(node)
         shape, first, joined = (self._name(node, part) for part in ("shape", "frames", "sizes"))
-        helper = self._onnx.helper
+        helper = import_onnx().helper
         zero, one = self._store(node, np.array([0], np.int64)), self._store(node, np.array([1], np.int64))
         made = (
             helper.make_node("Shape", [node.input[0]], [shape], name=shape),
@@ -340,25 +329,12 @@ class _Rewrite:
     # What the rules look things up with.
 
     def _constant_in_front(self, node: Any) -> str | None:
-        rank = len(self._view.shapes[node.output[0]])
+        rank = len(self._shapes[node.output[0]])
         for name in node.input:
-            shape = self._shape(name) if name and name not in self._per_frame else None
+            shape = self._view.shape_of(name) if name and name not in self._per_frame else None
             if shape and len(shape) == rank and shape[0] != 1:
                 return f"joins frames with a constant of the shape {shape}"
         return None
-
-    def _shape(self, name: str) -> tuple | None:
-        if name in self._view.constants:
-            return tuple(self._view.constants[name].dims)
-        return self._view.shapes.get(name)
-
-    def _constant(self, name: str) -> np.ndarray | None:
-        stored = self._view.constants.get(name)
-        return None if stored is None else self._onnx.numpy_helper.to_array(stored)
-
-    def _attribute(self, node: Any, name: str, default: Any) -> Any:
-        found = next((attribute for attribute in node.attribute if attribute.name == name), None)
-        return default if found is None else self._onnx.helper.get_attribute_value(found)
 
     def _set_input(self, node: Any, index: int, value: np.ndarray) -> None:
         """Give a node a constant of its own, since others may read the old one."""
@@ -366,7 +342,7 @@ class _Rewrite:
 
     def _store(self, node: Any, value: np.ndarray) -> str:
         name = self._name(node, "constant")
-        self._model.graph.initializer.append(self._onnx.numpy_helper.from_array(value, name))
+        self._model.graph.initializer.append(import_onnx().numpy_helper.from_array(value, name))
         return name
 
     def _name(self, node: Any, what: str) -> str:

@@ -12,7 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from edge.errors import GraphError, MissingDependencyError
+from calibration.onnx_graph.file import import_onnx, parse_graph
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import attribute_of, has_bodies
+from calibration.onnx_graph.shapes import infer_shapes
+from edge.errors import GraphError
 
 # Sums over many elements lose digits or leave the range of float16; so do squares and exponentials.
 # MatMul is here because its products in an encoding or attention layer are sums of that kind.
@@ -82,29 +86,15 @@ def to_float16(graph: bytes) -> bytes:
         MissingDependencyError: onnx is not installed.
         GraphError: the file is no ONNX graph, or has what cannot be converted.
     """
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ModuleNotFoundError:
-        raise MissingDependencyError(
-            "onnx", "a float16 or int8 engine for TensorRT 10 or later", "pip install onnx"
-        ) from None
-    try:
-        model = onnx.load_model_from_string(graph)
-    except DecodeError:
-        raise GraphError("the graph cannot be read: it is truncated or not ONNX. Next: export it again") from None
+    model = parse_graph(graph, "a float16 or int8 engine for TensorRT 10 or later")
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     try:
         if opsets.get("", 0) < QUANTIZED_OPSET and any(node.op_type in _QUANTIZERS for node in model.graph.node):
-            model = onnx.version_converter.convert_version(model, QUANTIZED_OPSET)
-        inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True).graph
-    except (RuntimeError, onnx.shape_inference.InferenceError) as error:
+            model = import_onnx().version_converter.convert_version(model, QUANTIZED_OPSET)
+        types = infer_shapes(model, checks_shapes=True).types
+    except (RuntimeError, GraphError) as error:
         raise GraphError(f"the graph cannot become float16: {' '.join(str(error).split())[:200]}") from None
-    types = {
-        value.name: value.type.tensor_type.elem_type
-        for value in (*inferred.input, *inferred.value_info, *inferred.output)
-    }
-    _Conversion(onnx, model.graph, types).run()
+    _Conversion(OnnxGraph(model), types).run()
     return model.SerializeToString()
 
 
@@ -115,25 +105,27 @@ class _Conversion:
     by a Cast where it is first asked for.
     """
 
-    def __init__(self, onnx: Any, graph: Any, types: dict[str, int]) -> None:
-        self._onnx, self._graph, self._types = onnx, graph, types
+    def __init__(self, view: OnnxGraph, types: dict[str, int]) -> None:
+        onnx = import_onnx()
+        self._onnx, self._view, self._graph, self._types = onnx, view, view.proto, types
         self._float, self._half = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
         self._constants: dict[str, np.ndarray] = {}
         self._float_form: dict[str, str] = {}
         self._half_form: dict[str, str] = {}
         self._scales: dict[str, tuple[str, np.ndarray]] = {}
         self._nodes: list[Any] = []
-        self._outputs = {value.name for value in graph.output}
+        self._outputs = view.outputs
 
     def run(self) -> None:
         """Convert the graph in place."""
-        nodes = self._take_constants()
+        nodes = self._view.nodes
+        self._take_constants()
         float32_nodes = self._find_float32_nodes(nodes)
         for value in self._graph.input:
             if self._types.get(value.name) == self._float:
                 self._float_form[value.name] = value.name
         for node in nodes:
-            if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            if has_bodies(node):
                 raise GraphError(f"the graph cannot become float16: node {node.name} ({node.op_type}) is control flow")
             if node.op_type in _QUANTIZERS:
                 self._convert_quantizer(node)
@@ -146,22 +138,12 @@ class _Conversion:
                 self._cast(self._half_form[name], name, self._float)
         self._write()
 
-    def _take_constants(self) -> list[Any]:
-        """Collect initializers and Constant nodes; return the other nodes."""
-        to_array = self._onnx.numpy_helper.to_array
-        self._constants = {tensor.name: to_array(tensor) for tensor in self._graph.initializer}
-        others = []
-        for node in self._graph.node:
-            values = [attribute.t for attribute in node.attribute if attribute.name == "value"]
-            if node.op_type == "Constant" and values:
-                self._constants[node.output[0]] = to_array(values[0])
-            else:
-                others.append(node)
+    def _take_constants(self) -> None:
+        self._constants = {name: self._view.value_of(name) for name in self._view.constants}
         for name, value in self._constants.items():
             if value.dtype == np.float32:
                 self._types[name] = self._float
                 self._float_form[name] = name
-        return others
 
     def _is_float(self, name: str) -> bool:
         return self._types.get(name) == self._float
@@ -191,20 +173,16 @@ class _Conversion:
     def _find_float32_nodes(self, nodes: list[Any]) -> set[str]:
         """Return the first outputs of the nodes that float16 would spoil, and of those between them."""
         kept = {node.output[0] for node in nodes if node.op_type in FLOAT32_OPERATORS or self._has_unfit_constant(node)}
-        producer = {name: node.output[0] for node in nodes for name in node.output}
-        readers: dict[str, set[str]] = {name: set() for name in producer}
-        for node in nodes:
-            for name in node.input:
-                if name in readers:
-                    readers[name].add(node.output[0])
+        giver = {name: node.output[0] for name, node in self._view.producers.items()}
         followers = [node for node in nodes if node.op_type in FOLLOWING_OPERATORS]
         size = -1
         while size != len(kept):
             size = len(kept)
             for node in followers:
                 sources = [name for name in node.input if self._is_float(name) and name not in self._constants]
-                is_after = bool(sources) and all(producer.get(name) in kept for name in sources)
-                is_before = node.output[0] not in self._outputs and (readers[node.output[0]] or {""}) <= kept
+                is_after = bool(sources) and all(giver.get(name) in kept for name in sources)
+                readers = {reader.output[0] for reader, _ in self._view.readers.get(node.output[0], ())}
+                is_before = node.output[0] not in self._outputs and bool(readers) and readers <= kept
                 if is_after or is_before:
                     kept.add(node.output[0])
         return kept
@@ -265,8 +243,7 @@ class _Conversion:
         if self._is_float(data):
             node.input[0] = self._as_half(data)
         elif data in self._constants:
-            axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
-            node.input[0] = self._rounded_anew(data, ratio, axis)
+            node.input[0] = self._rounded_anew(data, ratio, attribute_of(node, "axis", 1))
         self._set_types(node)
         self._nodes.append(node)
         self._rename_outputs(node)

@@ -8,7 +8,9 @@ numbers, 0 to 255, as float32, and the Cast goes; the runner converts each frame
 
 from __future__ import annotations
 
-from edge.errors import GraphError, MissingDependencyError
+from calibration.onnx_graph.file import import_onnx, parse_graph
+from calibration.onnx_graph.node import attribute_of
+from edge.errors import GraphError
 
 
 def with_float_input(graph: bytes) -> bytes:
@@ -25,17 +27,10 @@ def with_float_input(graph: bytes) -> bytes:
         GraphError: the file is no ONNX graph, a uint8 input is read as such, or there are Q/DQ pairs, with which
             TensorRT takes no calibration.
     """
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ModuleNotFoundError:
-        raise MissingDependencyError("onnx", "an int8 engine from a calibration", "pip install onnx") from None
-    try:
-        model = onnx.load_model_from_string(graph)
-    except DecodeError:
-        raise GraphError("the graph cannot be read: it is truncated or not ONNX. Next: export it again") from None
+    model = parse_graph(graph, "an int8 engine from a calibration")
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node):
         raise GraphError("the graph has Q/DQ pairs, expected a float graph: TensorRT takes its scales from either")
+    onnx = import_onnx()
     kinds = onnx.TensorProto
     inputs = {value.name: value for value in model.graph.input if value.type.tensor_type.elem_type == kinds.UINT8}
     renamed: dict[str, str] = {}
@@ -45,8 +40,7 @@ def with_float_input(graph: bytes) -> bytes:
         if not read:
             kept.append(node)
             continue
-        target = next((attribute.i for attribute in node.attribute if attribute.name == "to"), None)
-        if node.op_type != "Cast" or target != kinds.FLOAT:
+        if node.op_type != "Cast" or attribute_of(node, "to", None) != kinds.FLOAT:
             raise GraphError(f"uint8 input {read[0]} is read by {node.op_type} {node.name}, expected a Cast to float32")
         renamed[node.output[0]] = read[0]
     for node in kept:

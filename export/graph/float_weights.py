@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.errors import GraphError, MissingDependencyError
+from calibration.onnx_graph.editable import drop_unread_constants
+from calibration.onnx_graph.file import import_onnx, parse_graph
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import attribute_of
 
 
 def with_float_weights(graph: bytes) -> bytes:
@@ -24,23 +27,14 @@ def with_float_weights(graph: bytes) -> bytes:
         MissingDependencyError: onnx is not installed.
         GraphError: the file is no ONNX graph.
     """
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ModuleNotFoundError:
-        raise MissingDependencyError("onnx", "an int8 engine for TensorRT 8", "pip install onnx") from None
-    try:
-        model = onnx.load_model_from_string(graph)
-    except DecodeError:
-        raise GraphError("the graph cannot be read: it is truncated or not ONNX. Next: export it again") from None
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    model = parse_graph(graph, "an int8 engine for TensorRT 8")
+    onnx, view = import_onnx(), OnnxGraph(model)
     nodes = []
     for node in model.graph.node:
-        stored = constants.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
-        if stored is not None and node.input[1] in constants:
-            integers = onnx.numpy_helper.to_array(stored).astype(np.float32)
-            scale = onnx.numpy_helper.to_array(constants[node.input[1]])
-            axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+        is_stored = node.op_type == "DequantizeLinear" and node.input[0] in view.constants
+        if is_stored and node.input[1] in view.constants:
+            integers = view.value_of(node.input[0]).astype(np.float32)
+            scale, axis = view.value_of(node.input[1]), attribute_of(node, "axis", 1)
             if scale.size > 1:
                 scale = scale.reshape([-1 if index == axis % integers.ndim else 1 for index in range(integers.ndim)])
             name = f"{node.output[0]}_float32"
@@ -54,9 +48,8 @@ def with_float_weights(graph: bytes) -> bytes:
         nodes.append(node)
     rewritten = onnx.GraphProto()
     rewritten.CopyFrom(model.graph)
-    del rewritten.node[:], rewritten.initializer[:]
+    del rewritten.node[:]
     rewritten.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
-    rewritten.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in used)
+    drop_unread_constants(rewritten)
     model.graph.CopyFrom(rewritten)
     return model.SerializeToString()

@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import Any, Callable, Sequence
 
 import numpy as np
-import onnx
 
-from calibration.onnx_graph.editable import GraphView, _drop_unread_constants
+from calibration.onnx_graph.editable import EditableGraph
+from calibration.onnx_graph.node import attribute_of, input_of, remove_attributes, set_attribute
 
 
-def _channel_constant(view: GraphView, node: onnx.NodeProto, channels: int) -> tuple[str, np.ndarray] | None:
+def _channel_constant(graph: EditableGraph, node: Any, channels: int) -> tuple[str, np.ndarray] | None:
     """Return (data input, constant (channels,)) of a node `tensor op constant`, None if it is no such node."""
     for data, constant in ((node.input[0], node.input[1]), (node.input[1], node.input[0])):
-        value = view.constants.get(constant)
-        if value is None or data in view.constants:
+        value = graph.value_of(constant)
+        if value is None or data in graph.constants:
             continue
         if value.size == 1:
             return data, np.full(channels, value.reshape(()), np.float32)
@@ -28,84 +28,88 @@ def _channel_constant(view: GraphView, node: onnx.NodeProto, channels: int) -> t
     return None
 
 
-def _conv_before(view: GraphView, node: onnx.NodeProto) -> tuple[onnx.NodeProto, np.ndarray] | None:
+def _conv_before(graph: EditableGraph, node: Any) -> tuple[Any, np.ndarray] | None:
     """Return the Conv whose output only this Mul or Add reads, and the constant."""
     for name in node.input:
-        conv = view.producers.get(name)
-        if conv is None or conv.op_type != "Conv" or view.only_consumer(name) is not node:
+        conv = graph.producer(name, "Conv")
+        if conv is None or graph.only_reader(name) is not node:
             continue
-        weights = view.constants.get(conv.input[1])
-        if weights is None or (len(conv.input) > 2 and conv.input[2] not in view.constants):
+        weight = graph.weight_of(conv)
+        if weight is None or any(constant not in graph.constants for constant in conv.input[1:]):
             return None
-        found = _channel_constant(view, node, weights.shape[0])
+        found = _channel_constant(graph, node, weight.dims[0])
         if found is not None and found[0] == name:
             return conv, found[1].astype(np.float32)
     return None
 
 
-def fold_scale_into_conv(view: GraphView, node: onnx.NodeProto) -> bool:
+def fold_scale_into_conv(graph: EditableGraph, node: Any) -> bool:
     """Conv -> Mul by a constant per channel: scale the Conv's weights and bias (depthwise BatchNorm).
 
     Not where something else reads the Conv's output.
     """
-    found = _conv_before(view, node) if node.op_type == "Mul" else None
+    found = _conv_before(graph, node) if node.op_type == "Mul" else None
     if found is None:
         return False
     conv, scale = found
-    weights = view.constants[conv.input[1]]
-    conv.input[1] = view.add_constant(f"{conv.name}_weight", weights * scale.reshape(-1, 1, 1, 1))
+    weight = graph.value_of(conv.input[1])
+    conv.input[1] = graph.add_constant(f"{conv.name}_weight", weight * scale.reshape(-1, 1, 1, 1))
     if len(conv.input) > 2:
-        conv.input[2] = view.add_constant(f"{conv.name}_bias", view.constants[conv.input[2]] * scale)
-    view.bypass(node, conv.output[0])
+        conv.input[2] = graph.add_constant(f"{conv.name}_bias", graph.value_of(conv.input[2]) * scale)
+    graph.bypass(node, conv.output[0])
     return True
 
 
-def fold_shift_into_conv(view: GraphView, node: onnx.NodeProto) -> bool:
+def fold_shift_into_conv(graph: EditableGraph, node: Any) -> bool:
     """Conv -> Add of a constant per channel: move it into the Conv's bias.
 
     Not where something else reads the Conv's output.
     """
-    found = _conv_before(view, node) if node.op_type == "Add" else None
+    found = _conv_before(graph, node) if node.op_type == "Add" else None
     if found is None:
         return False
     conv, shift = found
     if len(conv.input) > 2:
-        conv.input[2] = view.add_constant(f"{conv.name}_bias", view.constants[conv.input[2]] + shift)
+        conv.input[2] = graph.add_constant(f"{conv.name}_bias", graph.value_of(conv.input[2]) + shift)
     else:
-        conv.input.append(view.add_constant(f"{conv.name}_bias", shift))
-    view.bypass(node, conv.output[0])
+        conv.input.append(graph.add_constant(f"{conv.name}_bias", shift))
+    graph.bypass(node, conv.output[0])
     return True
 
 
-def drop_identity(view: GraphView, node: onnx.NodeProto) -> bool:
+def drop_identity(graph: EditableGraph, node: Any) -> bool:
     """Identity, and Reshape, Slice or Transpose that changes no shape: read its input directly.
 
     A Slice that keeps the whole shape keeps everything if its steps are positive; a Transpose only
     where its permutation is the identity.
     """
-    same_shape = len(node.input) and view.shapes.get(node.input[0]) == view.shapes.get(node.output[0])
-    known = view.shapes.get(node.input[0]) is not None if len(node.input) else False
     if node.op_type == "Identity":
-        fires = node.input[0] in view.producers
+        fires = True
     elif node.op_type == "Reshape":
-        fires = bool(same_shape and known)
+        fires = _keeps_shape(graph, node)
     elif node.op_type == "Slice":
-        steps = view.constants.get(node.input[4]) if len(node.input) > 4 else np.ones(1)
-        fires = bool(same_shape and known and steps is not None and (steps > 0).all())
+        steps = graph.value_of(node.input[4]) if len(node.input) > 4 else np.ones(1)
+        fires = steps is not None and bool((steps > 0).all()) and _keeps_shape(graph, node)
     elif node.op_type == "Transpose":
-        perm = list(next((attribute.ints for attribute in node.attribute if attribute.name == "perm"), []))
+        perm = attribute_of(node, "perm", [])
         fires = bool(perm) and perm == sorted(perm)
     else:
-        fires = False
-    # Two outputs of the graph need two names, and a graph input keeps its own.
-    between_outputs = node.output[0] in view.outputs and node.input[0] in view.outputs
-    if not fires or between_outputs or node.input[0] not in view.producers:
         return False
-    view.bypass(node, node.input[0])
+    # Two outputs of the graph need two names, and a graph input keeps its own.
+    between_outputs = node.output[0] in graph.outputs and node.input[0] in graph.outputs
+    if not fires or between_outputs or node.input[0] not in graph.producers:
+        return False
+    graph.bypass(node, node.input[0])
     return True
 
 
-def fold_pad_into_pool(view: GraphView, node: onnx.NodeProto) -> bool:
+def _keeps_shape(graph: EditableGraph, node: Any) -> bool:
+    """Say whether the output of a node is known to have the shape of its first input."""
+    shape = graph.static_shape_of(node.input[0])
+    return shape is not None and shape == graph.static_shape_of(node.output[0])
+
+
+def fold_pad_into_pool(graph: EditableGraph, node: Any) -> bool:
     """Relu -> Pad with zeros -> MaxPool: let the pool pad.
 
     A pool pads with minus infinity, which never wins; zeros never win either where all values are
@@ -113,19 +117,15 @@ def fold_pad_into_pool(view: GraphView, node: onnx.NodeProto) -> bool:
     """
     if node.op_type != "MaxPool":
         return False
-    pad = view.producers.get(node.input[0])
-    if pad is None or pad.op_type != "Pad" or view.only_consumer(pad.output[0]) is not node:
+    pad = graph.producer(node.input[0], "Pad")
+    if pad is None or graph.only_reader(pad.output[0]) is not node:
         return False
-    relu, amounts = view.producers.get(pad.input[0]), view.constants.get(pad.input[1])
-    mode = next((attribute.s for attribute in pad.attribute if attribute.name == "mode"), b"constant")
-    value = view.constants.get(pad.input[2]) if len(pad.input) > 2 and pad.input[2] else np.zeros(1)
-    own = next((attribute for attribute in node.attribute if attribute.name == "pads"), None)
-    automatic = next((attribute for attribute in node.attribute if attribute.name == "auto_pad"), None)
-    kernel = next((attribute.ints for attribute in node.attribute if attribute.name == "kernel_shape"), [])
+    amounts = graph.value_of(pad.input[1])
+    value = graph.value_of(pad.input[2]) if input_of(pad, 2) else np.zeros(1)
+    kernel = attribute_of(node, "kernel_shape", [])
     fires = (
-        relu is not None
-        and relu.op_type == "Relu"
-        and mode == b"constant"
+        graph.producer(pad.input[0], "Relu") is not None
+        and attribute_of(pad, "mode", "constant") == "constant"
         and value is not None
         and not value.any()
         and amounts is not None
@@ -133,19 +133,18 @@ def fold_pad_into_pool(view: GraphView, node: onnx.NodeProto) -> bool:
         and not amounts.reshape(2, 4)[:, :2].any()
         # A negative amount crops, and a window that lies in the padding alone has no largest value.
         and bool((amounts >= 0).all() and (amounts.reshape(2, 4)[:, 2:] < np.asarray(kernel)).all())
-        and (own is None or not any(own.ints))
-        and (automatic is None or automatic.s in (b"NOTSET", b"VALID"))
+        and not any(attribute_of(node, "pads", []))
+        and attribute_of(node, "auto_pad", "NOTSET") in ("NOTSET", "VALID")
     )
     if not fires:
         return False
-    for replaced in filter(None, (own, automatic)):
-        node.attribute.remove(replaced)
-    node.attribute.append(onnx.helper.make_attribute("pads", amounts.reshape(2, 4)[:, 2:].ravel().tolist()))
-    view.bypass(pad, pad.input[0])
+    remove_attributes(node, "auto_pad")
+    set_attribute(node, "pads", amounts.reshape(2, 4)[:, 2:].ravel().tolist())
+    graph.bypass(pad, pad.input[0])
     return True
 
 
-def resize_to_sizes(view: GraphView, node: onnx.NodeProto) -> bool:
+def resize_to_sizes(graph: EditableGraph, node: Any) -> bool:
     """Resize by scales: name the sizes instead.
 
     ONNX rounds size times scale down, and a scale is a rounded quotient: 6 times 5/6 becomes 4. Not
@@ -153,16 +152,17 @@ def resize_to_sizes(view: GraphView, node: onnx.NodeProto) -> bool:
     """
     if node.op_type != "Resize" or len(node.input) != 3:
         return False
-    scales, shape = view.constants.get(node.input[2]), view.shapes.get(node.input[0])
+    scales, shape = graph.value_of(node.input[2]), graph.static_shape_of(node.input[0])
     if scales is None or shape is None or scales.size != len(shape):
         return False
     sizes = np.rint(np.asarray(shape) * scales.astype(np.float64)).astype(np.int64)
     del node.input[1:]
-    node.input.extend(["", "", view.add_constant(f"{node.name}_sizes", sizes)])
+    node.input.extend(["", "", graph.add_constant(f"{node.name}_sizes", sizes)])
+    graph.forget_shapes()
     return True
 
 
-RULES: tuple[Callable[[GraphView, onnx.NodeProto], bool], ...] = (
+RULES: tuple[Callable[[EditableGraph, Any], bool], ...] = (
     fold_scale_into_conv,
     fold_shift_into_conv,
     fold_pad_into_pool,
@@ -171,27 +171,25 @@ RULES: tuple[Callable[[GraphView, onnx.NodeProto], bool], ...] = (
 )
 
 
-def simplify(model: onnx.ModelProto) -> dict[str, int]:
+def simplify(model: Any) -> dict[str, int]:
     """Apply all rules until none fires, then drop constants that nothing reads.
 
     Args:
-        model: changed in place.
+        model: onnx.ModelProto, changed in place.
 
     Returns:
         Rule name -> how often it fired.
     """
-    fired = apply_rules(model, GraphView(model), RULES)
-    _drop_unread_constants(model.graph)
-    return fired
+    return apply_rules(EditableGraph(model), RULES)
 
 
-def apply_rules(model: onnx.ModelProto, view: Any, rules: Sequence[Callable[[Any, Any], bool]]) -> dict[str, int]:
-    """Apply rules to every node until none fires.
+def apply_rules(graph: EditableGraph, rules: Sequence[Callable[[EditableGraph, Any], bool]]) -> dict[str, int]:
+    """Apply rules to every node until none fires, then drop constants that nothing reads.
 
     Args:
-        model: changed in place.
-        view: of the model, what the rules look at; refreshed after each that fired.
-        rules: each takes the view and a node, and says whether it changed the graph.
+        graph: changed in place, and refreshed after each rule that fired.
+        rules: each takes the graph and a node, and says whether it changed the graph. A rule that gives a tensor
+            another shape calls `graph.forget_shapes`.
 
     Returns:
         Rule name -> how often it fired.
@@ -200,11 +198,12 @@ def apply_rules(model: onnx.ModelProto, view: Any, rules: Sequence[Callable[[Any
     again = True
     while again:
         again = False
-        for node in list(model.graph.node):
+        for node in list(graph.proto.node):
             for rule in rules:
-                if rule(view, node):
+                if rule(graph, node):
                     fired[rule.__name__] += 1
-                    view.refresh()
+                    graph.refresh()
                     again = True
                     break
+    graph.drop_unread_constants()
     return fired

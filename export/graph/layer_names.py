@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import onnx
+from typing import Any
 
 
-def forget_conversion(model: onnx.ModelProto) -> None:
+def forget_conversion(model: Any) -> None:
     """Drop what says nothing of the network and differs between two exports of it.
 
     Namely the order of the constants, the converter's notes, and operator sets that no node uses.
 
     Args:
-        model: changed in place.
+        model: onnx.ModelProto, changed in place.
     """
     graph = model.graph
     ordered = sorted(graph.initializer, key=lambda tensor: tensor.name)
@@ -24,7 +24,7 @@ def forget_conversion(model: onnx.ModelProto) -> None:
     model.opset_import.extend(used)
 
 
-def name_after_layers(model: onnx.ModelProto, layer_names: list[str]) -> None:
+def name_after_layers(model: Any, layer_names: list[str]) -> None:
     """Give nodes, tensors and weights the names of the Keras layers that they come from.
 
     A converter's names (`fast_scnn_1/downsample_conv_bn_1/batchnorm/mul_1:0`) change with every
@@ -32,7 +32,7 @@ def name_after_layers(model: onnx.ModelProto, layer_names: list[str]) -> None:
     BatchNorm and bias folded in is named after the convolution.
 
     Args:
-        model: changed in place; names of graph inputs and outputs stay.
+        model: onnx.ModelProto, changed in place; names of graph inputs and outputs stay.
         layer_names: names of the Keras layers.
     """
     known = set(layer_names)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Iterable
 
+from calibration.onnx_graph.file import import_onnx
+from calibration.onnx_graph.node import attribute_of
 from edge.errors import GraphError
 
 
@@ -22,9 +24,7 @@ def draw_noise(model: Any, names: Iterable[str]) -> None:
     Raises:
         GraphError: there is no such input, or its shape is not static.
     """
-    import onnx
-
-    graph = model.graph
+    onnx, graph = import_onnx("drawing noise in a graph"), model.graph
     inputs = {value.name: value for value in graph.input}
     nodes = []
     for name in names:
@@ -60,12 +60,10 @@ def noise_as_inputs(model: Any) -> list[str]:
     Returns:
         Names of the new inputs.
     """
-    import onnx
-
-    graph = model.graph
+    onnx, graph = import_onnx("drawing noise in a graph"), model.graph
     names = []
     for node in [node for node in graph.node if node.op_type == "RandomUniform"]:
-        shape = next(list(attribute.ints) for attribute in node.attribute if attribute.name == "shape")
+        shape = attribute_of(node, "shape", [])
         graph.input.append(onnx.helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, shape))
         graph.node.remove(node)
         names.append(node.output[0])

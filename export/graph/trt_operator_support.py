@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Iterator, Tuple
 
-from calibration.onnx_graph.inferred import InferredGraph, attribute_of, name_of
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import attribute_of, has_attribute, input_of, name_of
 
 HIGHEST_OPSET = 17
 """The highest that the parser of 8.5 reads (the page, first line)."""
@@ -95,19 +96,19 @@ Found = Iterator[Tuple[str, str]]
 """What a rule yields: the name of a node or tensor, and a message."""
 
 
-def shapes_come_from_constants(graph: InferredGraph) -> Found:
+def shapes_come_from_constants(graph: OnnxGraph) -> Found:
     """What decides a shape is a constant, as the page wants of axes, and static shapes of the rest.
 
     The parser could run some of them as shape tensors; then sizes are computed anew for every frame.
     """
     for node in graph.of(*CONSTANT_INPUTS):
         for index, role in CONSTANT_INPUTS[node.op_type].items():
-            name = node.input[index] if index < len(node.input) else ""
+            name = input_of(node, index)
             if name and name not in graph.constants:
                 yield name_of(node), f"{role} of {node.op_type} is computed ({name}), expected a constant"
 
 
-def weights_are_constant(graph: InferredGraph) -> Found:
+def weights_are_constant(graph: OnnxGraph) -> Found:
     """Weights and biases of convolutions and of InstanceNormalization are constants, behind Q/DQ or not.
 
     The page demands it of the latter; computed ones of a convolution take another way through the
@@ -119,14 +120,14 @@ def weights_are_constant(graph: InferredGraph) -> Found:
                 yield name_of(node), f"{role} of {node.op_type} is computed ({name}), expected a constant"
 
 
-def _is_constant(graph: InferredGraph, tensor: str) -> bool:
+def _is_constant(graph: OnnxGraph, tensor: str) -> bool:
     """Say whether a tensor is a constant, or one behind Q/DQ nodes."""
     while tensor in graph.producers and graph.producers[tensor].op_type in QUANTIZERS:
         tensor = graph.producers[tensor].input[0]
     return tensor in graph.constants
 
 
-def resize_is_supported(graph: InferredGraph) -> Found:
+def resize_is_supported(graph: OnnxGraph) -> Found:
     """Resize has the page's modes, coordinates and roundings, and linear only on the last three axes (importer)."""
     for node in graph.of("Resize"):
         mode = attribute_of(node, "mode", "nearest")
@@ -146,7 +147,7 @@ def resize_is_supported(graph: InferredGraph) -> Found:
             yield name_of(node), f"linear Resize goes from {before} to {after}, expected changes on the last three axes"
 
 
-def pooling_is_supported(graph: InferredGraph) -> Found:
+def pooling_is_supported(graph: OnnxGraph) -> Found:
     """Pools are 2D or 3D and MaxPool gives no indices (the page); they have no dilations (importer)."""
     for node in graph.of(*POOLS):
         kernel, dilations = attribute_of(node, "kernel_shape", ()), attribute_of(node, "dilations", ())
@@ -158,7 +159,7 @@ def pooling_is_supported(graph: InferredGraph) -> Found:
             yield name_of(node), f"{node.op_type} has dilations {list(dilations)}, expected none"
 
 
-def pad_mode_is_supported(graph: InferredGraph) -> Found:
+def pad_mode_is_supported(graph: OnnxGraph) -> Found:
     """Pad fills, reflects or repeats the edge (importer)."""
     for node in graph.of("Pad"):
         mode = attribute_of(node, "mode", "constant")
@@ -166,7 +167,7 @@ def pad_mode_is_supported(graph: InferredGraph) -> Found:
             yield name_of(node), f"mode of Pad is {mode}, expected {' or '.join(PAD_MODES)}"
 
 
-def quantization_is_symmetric(graph: InferredGraph) -> Found:
+def quantization_is_symmetric(graph: OnnxGraph) -> Found:
     """Q and DQ have int8 zero points of 0 (the page), which are given, and constant positive scales (importer).
 
     Scales per channel are for weights alone (a comment of the importer). A DequantizeLinear that
@@ -186,7 +187,7 @@ def quantization_is_symmetric(graph: InferredGraph) -> Found:
             yield name_of(node), f"{node.op_type} has {scales.size} scales for an activation, expected 1"
 
 
-def noise_has_no_seed(graph: InferredGraph) -> Found:
+def noise_has_no_seed(graph: OnnxGraph) -> Found:
     """Random numbers come from RandomUniform without a seed, which TensorRT would ignore (the page).
 
     It is the form that random_inputs.py turns into inputs, so that a parity check can give both sides the same.
@@ -194,22 +195,22 @@ def noise_has_no_seed(graph: InferredGraph) -> Found:
     for node in graph.of(*RANDOM):
         if node.op_type != "RandomUniform":
             yield name_of(node), f"{node.op_type} draws random numbers, expected RandomUniform"
-        elif any(attribute.name == "seed" for attribute in node.attribute):
+        elif has_attribute(node, "seed"):
             yield name_of(node), "RandomUniform has a seed, which TensorRT ignores, expected none"
 
 
-def training_is_over(graph: InferredGraph) -> Found:
+def training_is_over(graph: OnnxGraph) -> Found:
     """BatchNormalization and Dropout do what they do after the training (importer)."""
     for node in graph.of("BatchNormalization"):
         if attribute_of(node, "training_mode", 0):
             yield name_of(node), "BatchNormalization is in training mode, expected inference"
     for node in graph.of("Dropout"):
-        mode = node.input[2] if len(node.input) > 2 else ""
+        mode = input_of(node, 2)
         if mode and (mode not in graph.constants or graph.value_of(mode).any()):
             yield name_of(node), "Dropout is in training mode, or that is computed, expected inference"
 
 
-def instance_norm_is_of_images(graph: InferredGraph) -> Found:
+def instance_norm_is_of_images(graph: OnnxGraph) -> Found:
     """InstanceNormalization takes ranks 3 to 5 (the page)."""
     for node in graph.of("InstanceNormalization"):
         rank = len(graph.shapes.get(node.input[0], (0, 0, 0)))
@@ -217,7 +218,7 @@ def instance_norm_is_of_images(graph: InferredGraph) -> Found:
             yield name_of(node), f"InstanceNormalization is of rank {rank}, expected 3 to 5"
 
 
-def einsum_is_plain(graph: InferredGraph) -> Found:
+def einsum_is_plain(graph: OnnxGraph) -> Found:
     """Einsum has small letters, no ellipsis, no diagonal and no broadcasting (the page and the importer)."""
     for node in graph.of("Einsum"):
         equation = attribute_of(node, "equation", "").replace(" ", "")
@@ -231,10 +232,10 @@ def einsum_is_plain(graph: InferredGraph) -> Found:
             yield name_of(node), f"Einsum is {equation}, expected no ellipsis, diagonal or broadcasting"
 
 
-def both_directions_are_alike(graph: InferredGraph) -> Found:
+def both_directions_are_alike(graph: OnnxGraph) -> Found:
     """Bidirectional GRU, LSTM and RNN have the same activations both ways (the page)."""
     for node in graph.of(*RECURRENT):
-        activations = [name.decode() for name in attribute_of(node, "activations", ())]
+        activations = attribute_of(node, "activations", ())
         half = len(activations) // 2
         if attribute_of(node, "direction", "forward") == "bidirectional" and activations[:half] != activations[half:]:
             yield name_of(node), f"activations of {node.op_type} are {activations}, expected the same both ways"

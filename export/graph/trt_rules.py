@@ -16,7 +16,8 @@ import dataclasses
 from typing import Any, Callable
 
 from calibration.onnx_graph.file import import_onnx
-from calibration.onnx_graph.inferred import STANDARD_DOMAINS, InferredGraph, name_of
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.node import STANDARD_DOMAINS, attribute_of, name_of
 from edge.errors import GraphError
 from export.graph.trt_operator_support import (
     CONTROL_FLOW,
@@ -82,7 +83,8 @@ def check_graph(model: Any, dynamic_batch: bool = False) -> list[Finding]:
         GraphError: the types of the graph contradict each other.
         MissingDependencyError: onnx is not installed.
     """
-    graph = InferredGraph(import_onnx("checking a graph against TensorRT"), model)
+    import_onnx("checking a graph against TensorRT")
+    graph = OnnxGraph(model)
     found = [(rule.__name__, *where_what) for rule in RULES for where_what in rule(graph)]
     found += [(shapes_are_static.__name__, *where_what) for where_what in shapes_are_static(graph, dynamic_batch)]
     return [Finding(*fields) for fields in found]
@@ -109,14 +111,14 @@ def require(model: Any, name: str, dynamic_batch: bool = False) -> None:
         )
 
 
-def opset_is_read(graph: InferredGraph) -> Found:
+def opset_is_read(graph: OnnxGraph) -> Found:
     """Opset 17 is the highest that the parser reads; a later one may mean something else (the page, first line)."""
     versions = [opset.version for opset in graph.model.opset_import if opset.domain in STANDARD_DOMAINS]
     if not versions or max(versions) > HIGHEST_OPSET:
         yield "graph", f"opset is {max(versions, default='missing')}, expected at most {HIGHEST_OPSET}"
 
 
-def operators_are_standard(graph: InferredGraph) -> Found:
+def operators_are_standard(graph: OnnxGraph) -> Found:
     """An operator of another domain, or a function of the file, needs a plugin, and no device here has one."""
     for node in graph.nodes:
         if node.domain not in STANDARD_DOMAINS:
@@ -125,7 +127,7 @@ def operators_are_standard(graph: InferredGraph) -> Found:
         yield function.name, "is a function of the file, expected standard operators"
 
 
-def control_flow_is_absent(graph: InferredGraph) -> Found:
+def control_flow_is_absent(graph: OnnxGraph) -> Found:
     """The parser runs If, Loop and Scan; a network for frames of one size has no need of them.
 
     They hide operators from these rules, and none of their bodies is quantised here.
@@ -134,22 +136,22 @@ def control_flow_is_absent(graph: InferredGraph) -> Found:
         yield name_of(node), f"{node.op_type} is control flow, expected none"
 
 
-def operators_are_supported(graph: InferredGraph) -> Found:
+def operators_are_supported(graph: OnnxGraph) -> Found:
     """Only operators with a Y in the page's table."""
     for node in graph.nodes:
         if node.domain in STANDARD_DOMAINS and node.op_type not in OPERATORS:
             yield name_of(node), f"TensorRT 8.5 has no {node.op_type}"
 
 
-def types_are_supported(graph: InferredGraph) -> Found:
+def types_are_supported(graph: OnnxGraph) -> Found:
     """What an operator computes on is of a type that the page's table has for it.
 
     The parser makes INT32 of INT64, clamped. That is no loss for shapes and indices, which are
     constants; INT64 that is computed would come out as another type. uint8 has a rule of its own.
     """
-    for value in graph.inputs:
-        if graph.type_of(value.name) not in (*TYPES, "UINT8"):
-            yield value.name, f"is an input of {graph.type_of(value.name)}, expected one of {', '.join(TYPES.values())}"
+    for name in graph.inputs:
+        if graph.type_of(name) not in (*TYPES, "UINT8"):
+            yield name, f"is an input of {graph.type_of(name)}, expected one of {', '.join(TYPES.values())}"
     for node in graph.nodes:
         if node.domain not in STANDARD_DOMAINS or node.op_type not in OPERATORS:
             continue
@@ -167,14 +169,14 @@ def types_are_supported(graph: InferredGraph) -> Found:
                 yield name_of(node), f"gives {graph.type_of(name)}, expected one of {', '.join(TYPES.values())}"
 
 
-def uint8_is_cast_at_once(graph: InferredGraph) -> Found:
+def uint8_is_cast_at_once(graph: OnnxGraph) -> Found:
     """A uint8 input is read by one Cast to float, and nothing else is uint8.
 
     Source: the importer of Cast, which takes uint8 to and from float alone, and those of other
     operators, which refuse it; docs/Changelog.md, 8.5: uint8 is for inputs and outputs.
     """
-    for name in (value.name for value in graph.inputs if graph.type_of(value.name) == "UINT8"):
-        readers = graph.readers.get(name, [])
+    for name in (name for name in graph.inputs if graph.type_of(name) == "UINT8"):
+        readers = [node for node, _ in graph.readers.get(name, ())]
         kinds = [node.op_type for node in readers]
         if kinds != ["Cast"] or name in graph.outputs:
             yield name, f"is a uint8 input read by {', '.join(kinds) or 'nothing'}, expected one Cast to float alone"
@@ -186,13 +188,13 @@ def uint8_is_cast_at_once(graph: InferredGraph) -> Found:
             yield where, f"{name} is uint8, expected uint8 in the graph's input alone"
 
 
-def shapes_are_static(graph: InferredGraph, dynamic_batch: bool) -> Found:
+def shapes_are_static(graph: OnnxGraph, dynamic_batch: bool) -> Found:
     """Every tensor has a known shape, so that an engine needs no optimisation profile and its memory is planned once.
 
     Named is the first tensor of a chain: what is unknown behind it follows from it.
     """
     unsettled = set()
-    tensors = [(value.name, value.name, []) for value in graph.inputs]
+    tensors = [(name, name, []) for name in graph.inputs]
     tensors += [
         (name, name_of(node), graph.computed_inputs(node)) for node in graph.nodes for name in filter(None, node.output)
     ]
@@ -208,15 +210,15 @@ def shapes_are_static(graph: InferredGraph, dynamic_batch: bool) -> Found:
             yield where, f"the shape of {name} is {sizes}, expected a fixed one{batch}"
 
 
-def layout_changes_once(graph: InferredGraph) -> Found:
+def layout_changes_once(graph: OnnxGraph) -> Found:
     """The one Transpose of rank 4 or more turns an input from NHWC to NCHW, before the first convolution.
 
     Each other one reads and writes a whole feature map, for each frame, only to reorder it, and
     splits what TensorRT would fuse. Matrices of an encoding layer (rank 3) may be transposed.
     """
-    inputs = {value.name for value in graph.inputs}
+    inputs = set(graph.inputs)
     for node in graph.of("Transpose"):
-        perm = graph.permutation(node)
+        perm = _permutation(graph, node)
         if perm is None or len(perm) < 4:
             continue
         source = _before_elementwise(graph, node.input[0])
@@ -226,15 +228,15 @@ def layout_changes_once(graph: InferredGraph) -> Found:
             yield name_of(node), f"is a stray Transpose {perm}, expected one of an input, from NHWC to NCHW"
 
 
-def transposes_do_not_cancel(graph: InferredGraph) -> Found:
+def transposes_do_not_cancel(graph: OnnxGraph) -> Found:
     """No Transpose keeps the order of axes, or restores what another one changed, at once or behind elementwise work.
 
     Such a pair is a remnant of a conversion between layouts, and costs two copies for nothing.
     """
     for node in graph.of("Transpose"):
-        perm = graph.permutation(node)
+        perm = _permutation(graph, node)
         first = graph.producers.get(_before_elementwise(graph, node.input[0]))
-        before = graph.permutation(first) if first is not None and first.op_type == "Transpose" else None
+        before = _permutation(graph, first) if first is not None and first.op_type == "Transpose" else None
         if perm is None:
             continue
         if perm == tuple(range(len(perm))):
@@ -243,7 +245,16 @@ def transposes_do_not_cancel(graph: InferredGraph) -> Found:
             yield name_of(node), f"is a Transpose {perm} that undoes {name_of(first)}, expected neither"
 
 
-def _before_elementwise(graph: InferredGraph, tensor: str) -> str:
+def _permutation(graph: OnnxGraph, transpose: Any) -> tuple[int, ...] | None:
+    """Return the permutation of a Transpose; None if it reverses a tensor of unknown rank."""
+    perm = attribute_of(transpose, "perm", None)
+    if perm is not None:
+        return tuple(perm)
+    shape = graph.shapes.get(transpose.input[0])
+    return None if shape is None else tuple(reversed(range(len(shape))))
+
+
+def _before_elementwise(graph: OnnxGraph, tensor: str) -> str:
     """Return the tensor from which elementwise nodes alone, each with one computed input, lead to this one."""
     while tensor in graph.producers:
         node = graph.producers[tensor]
@@ -254,7 +265,7 @@ def _before_elementwise(graph: InferredGraph, tensor: str) -> str:
     return tensor
 
 
-RULES: tuple[Callable[[InferredGraph], Found], ...] = (
+RULES: tuple[Callable[[OnnxGraph], Found], ...] = (
     opset_is_read,
     operators_are_standard,
     control_flow_is_absent,

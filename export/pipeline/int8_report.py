@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration.onnx_graph.file import load_graph
+from calibration.onnx_graph.node import name_of
 from calibration.qdq.quantization_config import FLOAT, INT8
 from calibration.report.page import write_page
 from calibration.report.pictures import WorstPicture
@@ -127,7 +128,7 @@ def _layers(int8: Int8Graph, layer_ms: dict[str, tuple[float, float]]) -> tuple[
     weighted = {layer.name: layer for layer in outcome.quantized.layers}
     layers = []
     for node in load_graph(int8.calibrated.graph.path).graph.node:
-        name = node.name or node.output[0]
+        name = name_of(node)
         sensitivity = outcome.sensitivities.get(name)
         layer = weighted.get(name)
         if layer is None:

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from calibration.onnx_graph.editable import EditableGraph
 from calibration.onnx_graph.file import import_onnx
-from calibration.onnx_graph.view import GraphView
+from calibration.onnx_graph.graph import OnnxGraph
 from edge.contract import Contract
 from edge.errors import InputError
 from edge.frames import FrameSet
@@ -132,7 +133,7 @@ class _LayerNames:
     """
 
     def __init__(self, float_graph: bytes) -> None:
-        view = GraphView(import_onnx().load_from_string(float_graph).graph)
+        view = EditableGraph(import_onnx().load_from_string(float_graph))  # whose nodes all have names
         self._layers: dict[str, str] = {}  # name of a node or of a tensor -> layer
         for node in view.nodes:
             layer = self._fused_into(view, node)
@@ -154,9 +155,9 @@ class _LayerNames:
         return None
 
     @staticmethod
-    def _fused_into(view: GraphView, node: Any) -> str:
+    def _fused_into(view: OnnxGraph, node: Any) -> str:
         """Return the layer that a node belongs to: the convolution in front of an activation, else the node itself."""
-        producer = view.producers.get(node.input[0]) if node.op_type == "Relu" else None
+        producer = view.producer(node.input[0]) if node.op_type == "Relu" else None
         if producer is not None and view.only_reader(producer.output[0], "Relu") is node:
             return producer.name
         return node.name

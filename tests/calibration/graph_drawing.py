@@ -84,6 +84,33 @@ def make_network(size=16, zero_channel=False, classes=5):
     )
 
 
+def with_constant_nodes(model):
+    """Return a model whose constants are Constant nodes, as some exporters write them, and no initializers."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    nodes = [
+        helper.make_node("Constant", [], [tensor.name], name=f"{tensor.name}/node", value=tensor)
+        for tensor in model.graph.initializer
+    ]
+    del changed.graph.node[:], changed.graph.initializer[:]
+    changed.graph.node.extend([*nodes, *model.graph.node])
+    onnx.checker.check_model(changed, full_check=True)
+    return changed
+
+
+def with_operator(network, name, domain, behind="deep_relu"):
+    """Return a network with a node of another operator set behind one of its tensors."""
+    model = onnx.ModelProto()
+    model.CopyFrom(network)
+    nodes = list(model.graph.node)
+    for node in nodes:
+        node.input[:] = [f"{behind}/other" if source == behind else source for source in node.input]
+    place = next(index for index, node in enumerate(nodes) if node.output[0] == behind) + 1
+    model.graph.node.insert(place, helper.make_node(name, [behind], [f"{behind}/other"], name, domain=domain))
+    model.opset_import.append(helper.make_opsetid(domain, 1))
+    return model
+
+
 def run(model, feeds, outputs=None, optimised_path=None):
     """Run a ModelProto or bytes in ONNX Runtime; optimised_path keeps the graph that it makes of it."""
     onnxruntime = import_onnxruntime()
@@ -102,12 +129,12 @@ def run(model, feeds, outputs=None, optimised_path=None):
 
 def ranges_of(model, feeds_list, **changes):
     """Return the Ranges of a model over some inputs."""
-    tensors = activation_tensors(model.graph)
+    tensors = activation_tensors(model)
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
     present = {value.name for value in model.graph.output}
     exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in present)
-    by_channel = channel_tensors(model.graph)
+    by_channel = channel_tensors(model)
     counters = {name: TensorCounter(name in by_channel) for name in tensors}
     for feeds in feeds_list:
         for name, value in zip(tensors, run(exposed, feeds, tensors)):

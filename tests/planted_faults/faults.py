@@ -294,8 +294,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "folded-scale-forgets-the-bias",
         "export/graph/fusions.py",
-        "view.constants[conv.input[2]] * scale)",
-        "view.constants[conv.input[2]])",
+        "graph.value_of(conv.input[2]) * scale)",
+        "graph.value_of(conv.input[2]))",
         "a folded BatchNorm leaves the convolution's bias unscaled",
         ("tests/export/graph/test_fusions.py",),
     ),

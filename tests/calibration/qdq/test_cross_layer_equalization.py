@@ -132,6 +132,17 @@ def test_function_stays_and_channels_become_alike(between, second):
     assert after.max() == pytest.approx(before.max(), rel=1e-5)
 
 
+def test_constants_of_nodes_are_balanced_like_initializers():
+    model, _ = draw_pair(next(iter(BETWEEN)), next(iter(SECOND)))
+    as_nodes = drawing.with_constant_nodes(model)
+    (expected, pairs), (balanced, same_pairs) = (
+        equalize_cross_layer(each, ranges_of(each)) for each in (model, as_nodes)
+    )
+    assert same_pairs == pairs
+    assert drawing.with_constant_nodes(expected) == balanced
+    assert_same_function(as_nodes, balanced)
+
+
 def test_convolution_without_bias_gets_none():
     nodes = [drawing.node("Conv", ["x", "a"], "first"), drawing.node("Conv", ["first", "b"], "y")]
     model = draw(nodes, {"a": normal(1, CHANNELS, 3, 1, 1) * SPREAD.reshape(-1, 1, 1, 1), "b": normal(2, 4, 8, 1, 1)})

@@ -10,7 +10,7 @@ pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto
 
-from calibration.onnx_graph.view import GraphView
+from calibration.onnx_graph.graph import OnnxGraph
 from calibration.qdq.placement import HOSTILE_RATIO, Placement
 from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.ranges.record import Ranges, TensorRange
@@ -44,7 +44,7 @@ def placed(nodes, constants, outputs, thresholds, form, **choices):
         {"x": (SHAPE, FLOAT)},
         {name: (shape, FLOAT) for name, shape in outputs.items()},
     )
-    return Placement(GraphView(model.graph), ranges(**thresholds), QuantizationConfig("min-max", **choices), form)
+    return Placement(OnnxGraph(model), ranges(**thresholds), QuantizationConfig("min-max", **choices), form)
 
 
 def three_layers(form, second_kernel=3, **choices):

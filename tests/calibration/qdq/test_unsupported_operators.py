@@ -11,7 +11,6 @@ pytest.importorskip("onnxruntime")
 import onnx
 from onnx import TensorProto
 
-from calibration.onnx_graph.mac_count import multiply_adds
 from calibration.qdq.insert import quantize
 from calibration.qdq.quantization_config import QuantizationConfig
 from tests.calibration import graph_drawing as drawing
@@ -22,51 +21,16 @@ NETWORK = drawing.make_network()
 FLOAT = TensorProto.FLOAT
 
 
-def with_operator(name, domain, behind="deep_relu"):
-    """Return NETWORK with a node of another operator set behind one of its tensors."""
-    model = onnx.ModelProto()
-    model.CopyFrom(NETWORK)
-    nodes = list(model.graph.node)
-    for node in nodes:
-        node.input[:] = [f"{behind}/other" if source == behind else source for source in node.input]
-    place = next(index for index, node in enumerate(nodes) if node.output[0] == behind) + 1
-    model.graph.node.insert(place, onnx.helper.make_node(name, [behind], [f"{behind}/other"], name, domain=domain))
-    model.opset_import.append(onnx.helper.make_opsetid(domain, 1))
-    return model
-
-
-@pytest.mark.parametrize(("operator", "point"), [("Gelu", 64 * 8 * 8), ("SampleOp", 0)])
-def test_operator_of_onnxruntime_is_counted_past_where_its_size_is_known(operator, point):
-    counts = multiply_adds(onnx, with_operator(operator, "com.microsoft"))
-    assert counts == {**multiply_adds(onnx, NETWORK), "point": point}
-
-
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("operator", ["Gelu", "SampleOp"])
 def test_graph_with_an_operator_of_onnxruntime_is_quantised_around_it(form, operator):
-    model = with_operator(operator, "com.microsoft")
+    model = drawing.with_operator(NETWORK, operator, "com.microsoft")
     data = quantize(model, drawing.ranges_of(model, FRAMES), QuantizationConfig("min-max"), form).data
     graph = onnx.load_model_from_string(data).graph
     assert [node.domain for node in graph.node if node.op_type == operator] == ["com.microsoft"]
     expected, actual = drawing.run(model, FRAMES[0])[0], drawing.run(data, FRAMES[0])[0]
     # As the network without it: 1 % of the spread of the logits.
     assert np.abs(actual - expected).max() < 0.03 * np.ptp(expected)
-
-
-def test_operator_that_nobody_knows_leaves_sizes_out_and_no_traceback():
-    counts = multiply_adds(onnx, with_operator("Wobble", "my.domain"))
-    assert counts["deep"] and not counts["point"]
-    model = with_operator("Wobble", "my.domain")
-    del model.opset_import[:]  # inference refuses such a graph altogether
-    assert set(multiply_adds(onnx, model)) == {"stem", "deep", "point", "logits"}
-
-
-def test_product_of_a_transposed_matrix_counts_its_rows():
-    nodes = [drawing.node("Gemm", ["x", "w"], "y", transA=1)]
-    model = drawing.make_model(
-        nodes, {"w": np.ones((7, 5), np.float32)}, {"x": ((7, 3), FLOAT)}, {"y": ((3, 5), FLOAT)}
-    )
-    assert multiply_adds(onnx, model) == {"y": 3 * 7 * 5}
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -11,6 +11,7 @@ pytest.importorskip("onnxruntime")
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from calibration.onnx_graph.editable import EditableGraph
 from calibration.qdq.insert import quantize
 from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.qdq_ort.integer_input import take_integer_input
@@ -80,7 +81,7 @@ def rewritten(model, runs_in_int8=lambda node: True):
     ranges = drawing.ranges_of(model, frames(channels=model.graph.input[0].type.tensor_type.shape.dim[3].dim_value))
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    tensors = take_integer_input(onnx, changed.graph, ranges.tensors, runs_in_int8)
+    tensors = take_integer_input(EditableGraph(changed), ranges.tensors, runs_in_int8)
     if tensors is None:
         assert changed == model
         return None

@@ -13,6 +13,7 @@ pytest.importorskip("onnxruntime")
 import onnx
 from onnx import TensorProto
 
+from calibration.onnx_graph.editable import EditableGraph
 from calibration.qdq.insert import quantize
 from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.qdq_ort.pooling_matmul import MOST_BINS, pool_as_matmul
@@ -67,7 +68,7 @@ def changed(model):
     """Return a copy after the rewrite, and the names of the tensors that products make."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    names = pool_as_matmul(onnx, copy)
+    names = pool_as_matmul(EditableGraph(copy, lenient=True))
     onnx.checker.check_model(copy, full_check=True)
     return copy, names
 
@@ -213,8 +214,9 @@ def test_more_bins_than_pay_off_stay():
     same(model, result)
 
 
-def test_onnxruntime_form_pools_by_products_and_tensorrt_form_by_means():
-    """Behind a convolution, with the pool read by a convolution, as in a network."""
+@pytest.mark.parametrize("activation", ["Relu", "Gelu"])
+def test_onnxruntime_form_pools_by_products_and_tensorrt_form_by_means(activation):
+    """Behind a convolution, with the pool read by a convolution, as in a network; Gelu is ONNX Runtime's own."""
     model = pyramid()
     weight = np.random.default_rng(2).normal(0, 1, (3, 3, 1, 1)).astype(np.float32)
     for node in model.graph.node:
@@ -230,6 +232,8 @@ def test_onnxruntime_form_pools_by_products_and_tensorrt_form_by_means():
     network = drawing.make_model(
         nodes, {**constants, "w": weight}, {"x": (SHAPE, FLOAT)}, {"logits": ((1, 3, 3, 2), FLOAT)}
     )
+    if activation == "Gelu":
+        network = drawing.with_operator(network, "Gelu", "com.microsoft", behind="relu")
     generator = np.random.default_rng(3)
     feeds = [{"x": generator.normal(0, 1, SHAPE).astype(np.float32)} for _ in range(2)]
     ranges = drawing.ranges_of(network, feeds)

@@ -80,7 +80,7 @@ def collect(artifact, arrays=FRAMES):
 
 def test_stored_activations_are_counted_and_no_others():
     # Not the frame's scaling, which no backend quantises, nor what lies between a Conv and its Relu.
-    assert set(activation_tensors(drawing.make_network(SIZE).graph)) == COUNTED
+    assert set(activation_tensors(drawing.make_network(SIZE))) == COUNTED
 
 
 def test_output_of_a_conv_that_two_nodes_read_is_counted():
@@ -94,7 +94,7 @@ def test_output_of_a_conv_that_two_nodes_read_is_counted():
         {"x": ((1, 1, 4, 4), TensorProto.FLOAT)},
         {"y": ((1, 1, 4, 4), TensorProto.FLOAT)},
     )
-    assert activation_tensors(model.graph) == ["x", "conv", "relu", "y"]
+    assert activation_tensors(model) == ["x", "conv", "relu", "y"]
 
 
 FLOAT = TensorProto.FLOAT
@@ -148,7 +148,7 @@ def foreign_network():
 def test_graph_of_another_project_has_all_its_activations_counted():
     # Of the preparation, only what the network reads; of the split, both outputs; of sizes and labels, nothing.
     expected = ["normalised", "up", "left", "right", "logits", "pooled", "flat", "score"]
-    assert activation_tensors(foreign_network().graph) == expected
+    assert activation_tensors(foreign_network()) == expected
 
 
 def test_weights_that_are_large_or_inputs_too_are_no_activations():
@@ -161,14 +161,14 @@ def test_weights_that_are_large_or_inputs_too_are_no_activations():
     next(t for t in model.graph.initializer if t.name == "head_w").CopyFrom(
         drawing.numpy_helper.from_array(large, "head_w")
     )
-    assert activation_tensors(model.graph)[:5] == ["normalised", "up", "left", "right", "logits"]
+    assert activation_tensors(model)[:5] == ["normalised", "up", "left", "right", "logits"]
 
 
 def test_operator_that_onnx_does_not_know_hides_nothing_behind_it():
     model = foreign_network()
     conv = next(node for node in model.graph.node if node.op_type == "Conv")
     conv.domain = "com.example"
-    assert {"right", "logits"} <= set(activation_tensors(model.graph))
+    assert {"right", "logits"} <= set(activation_tensors(model))
 
 
 def test_relu_input_that_is_an_output_of_the_graph_is_counted():
@@ -178,7 +178,7 @@ def test_relu_input_that_is_an_output_of_the_graph_is_counted():
         {"x": ((1, 1, 4, 4), FLOAT)},
         {"y": ((1, 1, 4, 4), FLOAT), "conv": ((1, 1, 4, 4), FLOAT)},
     )
-    assert activation_tensors(model.graph) == ["x", "conv", "y"]
+    assert activation_tensors(model) == ["x", "conv", "y"]
 
 
 def test_foreign_graph_is_collected(tmp_path):

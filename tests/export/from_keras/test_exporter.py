@@ -206,7 +206,7 @@ def test_export_of_other_code_is_made_anew_with_one_line(artifact, tmp_path, mon
         "train/models/layers.py",
         "train/models/fastfcn.py",
         "train/backbones/resnet.py",
-        "calibration/onnx_graph/inferred.py",
+        "calibration/onnx_graph/shapes.py",
         "export/graph/fusions.py",
         "export/from_keras/network.py",
         "export/from_keras/exporter.py",

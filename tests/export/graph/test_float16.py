@@ -138,9 +138,12 @@ def test_scales_of_resize_stay_float32():
     np.testing.assert_allclose(run(result), run(graph), atol=2**-9)
 
 
-def test_constant_nodes_and_shared_constants_are_converted():
+@pytest.mark.parametrize(
+    "form", [{"value": numpy_helper.from_array(np.float32(0.5))}, {"value_float": 0.5}], ids=["tensor", "number"]
+)
+def test_constant_nodes_and_shared_constants_are_converted(form):
     nodes = [
-        helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(np.float32(0.5))),
+        helper.make_node("Constant", [], ["c"], **form),
         helper.make_node("Mul", ["x", "c"], ["a"]),
         helper.make_node("Softmax", ["a"], ["b"], axis=1),
         helper.make_node("Pow", ["b", "c"], ["d"]),

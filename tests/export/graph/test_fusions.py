@@ -110,6 +110,18 @@ def test_quotient_that_was_rounded_down_still_means_its_size():
     assert run(model)["y"].shape == (1, 4, 6, 5)
 
 
+def test_size_that_a_rewrite_corrects_is_known_to_the_others():
+    # Of the 5 columns that the scales mean 4 are kept; by the scales themselves there would be 4, and nothing to cut.
+    nodes = [
+        node("Resize", ["x", "", "scales"], "resized", mode="linear"),
+        node("Slice", ["resized", "starts", "ends", "axes"], "y"),
+    ]
+    constants = {"starts": np.array([0]), "ends": np.array([4]), "axes": np.array([3])}
+    model = make_model(nodes, {"scales": np.float32([1, 1, 1, 5 / 6]), **constants})
+    assert simplify(model)["drop_identity"] == 0
+    assert run(model)["y"].shape == (1, 4, 6, 4)
+
+
 def test_sizes_that_are_named_already_are_left_alone():
     nodes = [node("Resize", ["x", "", "", "sizes"], "y", mode="linear")]
     assert simplified(nodes, {"sizes": np.array([1, 4, 9, 9])})[0] == {}
@@ -130,6 +142,18 @@ def test_constant_per_channel_is_folded(kind, rule, with_bias, swapped, constant
     fired, counts, _ = simplified(nodes, constants)
     assert fired == {rule: 1}
     assert counts == {"Conv": 1}
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("Mul", "fold_scale_into_conv"), ("Add", "fold_shift_into_conv")])
+def test_constant_of_a_constant_node_is_folded_too_and_the_node_is_gone(kind, rule):
+    nodes = [
+        node("Constant", [], "kernel", value=numpy_helper.from_array(KERNEL)),
+        node("Constant", [], "constant", value_float=2.5),
+        conv("x", "c"),
+        node(kind, ["c", "constant"], "y"),
+    ]
+    fired, counts, _ = simplified(nodes, {})
+    assert fired == {rule: 1} and counts["Conv"] == 1 and not counts[kind]
 
 
 def test_batch_norm_behind_a_depthwise_conv_is_folded_whole():

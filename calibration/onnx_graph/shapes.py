@@ -1,0 +1,154 @@
+"""The one inference of types and shapes. It copies no weights, and has one rule for where ONNX is at a loss.
+
+Strict inference works as a backend does that trusts nothing: what the file says of tensors in between, and of the
+shapes of its outputs, is left out, and types that contradict each other are refused. Sizes that contradict each other
+are refused on request; else they are not known, like those behind an operator that ONNX does not know.
+
+Lenient inference is for graphs that ONNX Runtime runs although ONNX is at a loss: what the file says counts, some
+operators of ONNX Runtime's own keep sizes, and where inference fails, what the file says is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Tuple
+
+import numpy as np
+
+from calibration.onnx_graph.file import import_onnx
+from calibration.onnx_graph.node import STANDARD_DOMAINS
+from edge.errors import GraphError
+
+LARGEST_SHAPE_CONSTANT = 1024
+"""Numbers in a constant that is handed to inference, which may have to read it: a target shape, bounds, indices.
+
+It errs on the side of reading: a constant that is left out leaves all sizes behind it unknown, and one too many costs
+8 kB. A weight of more numbers than these is no shape.
+"""
+
+SAME_SIZE = ("Gelu", "FastGelu", "QuickGelu", "BiasGelu")
+"""Operators of ONNX Runtime's own whose output has the type and size of their input."""
+
+Shape = Tuple[Optional[int], ...]
+"""The sizes of a tensor, None for one that is not known."""
+
+
+@dataclass(frozen=True)
+class InferredTensors:
+    """What is known of the inputs of a graph and of the tensors that its nodes give; initializers are left out.
+
+    Attributes:
+        types: tensor -> element type, a number of onnx.TensorProto.DataType.
+        shapes: tensor -> its sizes; without the tensors whose rank is not known.
+    """
+
+    types: Dict[str, int]
+    shapes: Dict[str, Shape]
+
+
+def infer_shapes(model: Any, lenient: bool = False, checks_shapes: bool = False) -> InferredTensors:
+    """Infer the types and shapes of a graph's tensors.
+
+    Args:
+        model: onnx.ModelProto; left as it is.
+        lenient: says what counts where ONNX is at a loss; see the head of this file.
+        checks_shapes: refuse nodes whose inputs have sizes that do not fit together. Only for strict inference.
+
+    Raises:
+        GraphError: types contradict each other, or sizes that are checked; never if `lenient`.
+    """
+    known = _inferred(model, lenient, checks_shapes)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    constants.update(node.output[0] for node in model.graph.node if _is_large_constant(node))
+    types: Dict[str, int] = {}
+    shapes: Dict[str, Shape] = {}
+    for value in (*known.input, *known.value_info, *known.output):
+        if value.name in constants or not value.type.HasField("tensor_type"):
+            continue
+        kind = value.type.tensor_type
+        types[value.name] = kind.elem_type
+        if kind.HasField("shape"):
+            shapes[value.name] = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
+    return InferredTensors(types, shapes)
+
+
+def describe_tensors(model: Any) -> None:
+    """Write into a graph what strict inference finds: the type and shape of each tensor, and of each output.
+
+    Args:
+        model: onnx.ModelProto, changed in place. What it said of the tensors in between is left out.
+
+    Raises:
+        GraphError: types or sizes contradict each other.
+    """
+    known, graph = _inferred(model, lenient=False, checks_shapes=True), model.graph
+    del graph.value_info[:]
+    graph.value_info.extend(known.value_info)
+    outputs = {value.name: value for value in known.output}
+    for value in graph.output:
+        if value.name in outputs and outputs[value.name].type.tensor_type.HasField("shape"):
+            value.type.CopyFrom(outputs[value.name].type)
+
+
+def _inferred(model: Any, lenient: bool, checks_shapes: bool) -> Any:
+    """Return onnx.GraphProto with what is known, and with inputs in the place of large constants."""
+    onnx = import_onnx()
+    light = _without_weights(onnx, model, lenient)
+    try:
+        return onnx.shape_inference.infer_shapes(
+            light, check_type=not lenient, strict_mode=checks_shapes, data_prop=True
+        ).graph
+    except Exception as error:  # onnx raises errors of several unrelated types here
+        if lenient:
+            return light.graph
+        reason = " ".join(str(error).split())[:200]
+        raise GraphError(f"the types of the graph cannot be inferred: {reason}") from None
+
+
+def _without_weights(onnx: Any, model: Any, lenient: bool) -> Any:
+    """Return a copy of a model for inference, which copies all that it gets: large constants are inputs there."""
+    graph, describe = model.graph, onnx.helper.make_tensor_value_info
+    light = onnx.ModelProto(ir_version=model.ir_version)
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    light.graph.name = graph.name
+    light.graph.input.extend(graph.input)
+    inputs = {value.name for value in graph.input}
+    for node in graph.node:
+        if _is_large_constant(node):
+            tensor = node.attribute[0].t
+            light.graph.input.append(describe(node.output[0], tensor.data_type, list(tensor.dims)))
+        else:
+            light.graph.node.append(node)
+    for tensor in graph.initializer:
+        if _count(tensor) <= LARGEST_SHAPE_CONSTANT:
+            light.graph.initializer.append(tensor)
+        elif tensor.name not in inputs:
+            light.graph.input.append(describe(tensor.name, tensor.data_type, list(tensor.dims)))
+    if lenient:
+        light.graph.output.extend(graph.output)
+        light.graph.value_info.extend(graph.value_info)
+    else:
+        light.graph.output.extend(
+            describe(value.name, value.type.tensor_type.elem_type, None)
+            for value in graph.output
+            if value.name not in inputs
+        )
+    for named in (*light.opset_import, *light.graph.node):
+        if named.domain in STANDARD_DOMAINS:
+            named.domain = ""  # of the two names, inference knows the short one
+    for node in light.graph.node:
+        if lenient and node.domain and node.op_type in SAME_SIZE:
+            node.CopyFrom(onnx.helper.make_node("Identity", node.input[:1], node.output[:1]))
+    return light
+
+
+def _is_large_constant(node: Any) -> bool:
+    """Say whether a node is a Constant with a tensor that is no shape."""
+    if node.op_type != "Constant" or node.domain not in STANDARD_DOMAINS or not node.attribute:
+        return False
+    return node.attribute[0].name == "value" and _count(node.attribute[0].t) > LARGEST_SHAPE_CONSTANT
+
+
+def _count(tensor: Any) -> int:
+    return int(np.prod(tensor.dims, dtype=np.int64))
