@@ -12,7 +12,7 @@ Two forms, from the same ranges:
                   paired_stem, pointwise_output and pooled_bins.
 
 Weights are symmetric int8 per output channel in both, of 127 steps on either side of zero, or of 63 for CPUs whose
-sums saturate. Where pairs stand is calibration.qdq.placement's affair.
+sums saturate. calibration.qdq.placement decides where pairs are.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ _BIAS_LIMIT = 2.0**30
 
 @dataclass(frozen=True)
 class QuantizedGraph:
-    """A Q/DQ graph, and what share of the work is in INT8.
+    """A Q/DQ graph, with the precision of its layers.
 
     Attributes:
-        data: the ONNX file.
-        layers: every layer with multiply-adds, in graph order, with its precision and the reason for it.
+        data: content of the ONNX file.
+        layers: precision of every layer with multiply-adds, and the reason for it, in graph order.
     """
 
     data: bytes
@@ -77,16 +77,16 @@ class QuantizedGraph:
 def quantize(
     model: Any, ranges: Ranges, recipe: QuantizationConfig, form: str, unsigned_levels: int = 255
 ) -> QuantizedGraph:
-    """Insert Q/DQ pairs.
+    """Return a graph with Q/DQ pairs, made from a float graph and its ranges.
 
     Args:
         model: float graph (onnx.ModelProto); left as it is.
-        ranges: of its activations.
+        ranges: ranges of the graph's activations.
         recipe: methods, and what stays in float.
-        form: "tensorrt" or "onnxruntime".
-        unsigned_levels: steps of uint8 that weights of 127 steps can be multiplied by and summed on the CPU: 255 (all),
-            or fewer where its 8-bit multiply-add saturates at 16 bits (x86 without VNNI). Then weights have
-            REDUCED_WEIGHT_LEVELS steps and are made for all 255; activations are the same.
+        form: form of the quantised graph, "tensorrt" or "onnxruntime".
+        unsigned_levels: largest uint8 that weights of 127 steps can be multiplied by and summed on the CPU: 255 (all),
+            or fewer where its 8-bit multiply-add saturates at 16 bits (x86 without VNNI). In that case weights have
+            REDUCED_WEIGHT_LEVELS steps and activations keep all 255.
 
     Raises:
         GraphError: the graph is quantised already.
@@ -287,5 +287,5 @@ class _Writer:
 
 
 def _is_scaled(node: Any) -> bool:
-    """Say whether a Gemm has an alpha or beta of its own."""
+    """Return whether a Gemm has an alpha or beta other than 1."""
     return any(attribute_of(node, name, 1.0) != 1.0 for name in ("alpha", "beta"))

@@ -43,12 +43,12 @@ class KerasNetwork:
 
     Args:
         model: key in train.models.MODELS.
-        options: of the architecture, every one.
-        class_count: classes of the classifier.
-        height: input rows.
-        width: input columns.
-        batch: frames in one call.
-        weights_path: a weights file; None for random weights.
+        options: all options of the architecture, by name.
+        class_count: number of classes of the classifier.
+        height: rows of the network's input.
+        width: columns of the network's input.
+        batch: number of frames in one call.
+        weights_path: path of a weights file; None for random weights.
 
     Raises:
         SizeError: the model cannot take the size.
@@ -112,7 +112,7 @@ class KerasNetwork:
         """Run the network on one batch.
 
         Args:
-            tensor: frames (batch, height, width, 3) uint8 RGB.
+            tensor: frames, (batch, height, width, 3) uint8 RGB.
             decided: what the ONNX graph decided on the same frames, by the names in `decisions`.
 
         Returns:
