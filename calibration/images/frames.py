@@ -26,7 +26,7 @@ def read_manifest_frames(
         path: path of the manifest file.
         dataset: key in edge.datasets.LAYOUTS.
         data_dir: folder of the dataset; None for the default one.
-        allow_validation: take images of a split that accuracy is measured on; the manifest says so.
+        allow_validation: True to take images of a split that accuracy is measured on; the manifest says so.
 
     Returns:
         The images in the order of the file, and the manifest; its split is "val" or "test" if any image

@@ -80,11 +80,11 @@ def calibration_frames(
         height: rows of drawn scenes.
         width: columns of drawn scenes.
         split: "train"; another one only with `allow_validation`.
-        allow_validation: take images of a split that accuracy is measured on; the manifest says so.
+        allow_validation: True to take images of a split that accuracy is measured on; the manifest says so.
         method: key in SELECTION_METHODS.
         earlier: path of the manifest of an earlier selection, which need not exist; where this call would select
             the same images, the split is not read again.
-        show_progress: print progress with the time left on stderr.
+        show_progress: True to print progress with the time left on stderr.
 
     Raises:
         DatasetError: the folder has another layout, no frames, or label maps with unknown ids.

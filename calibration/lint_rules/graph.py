@@ -114,7 +114,7 @@ class QdqGraph(OnnxGraph):
         return self.constant_kind(input_of(quantizer, 2))
 
     def constant_root(self, tensor: str) -> str:
-        """Return the constant that a tensor is, behind Q, DQ and Transpose or not; "" if it is computed from data."""
+        """Return the constant behind a tensor, also through Q, DQ and Transpose; "" if the tensor is computed."""
         node = self.producer(tensor, *QUANTIZERS, "Transpose")
         while node is not None:
             tensor = node.input[0]
@@ -135,7 +135,7 @@ class QdqGraph(OnnxGraph):
                 yield node
 
     def pairs(self) -> Iterator[tuple[Any, Any]]:
-        """Yield each DequantizeLinear with the QuantizeLinear in front of it; what moves integers may stand between."""
+        """Yield each DequantizeLinear with the QuantizeLinear in front; nodes that move integers may be between."""
         for node in self.of("DequantizeLinear"):
             for quantize in self.quantizers_behind(node.input[0]):
                 yield quantize, node

@@ -41,7 +41,7 @@ class Placement:
     Args:
         view: the float graph, whose nodes have names of their own.
         ranges: ranges of the graph's activations.
-        recipe: which layers stay in float.
+        config: quantisation config, which says which layers stay in float.
         form: form of the quantised graph, "tensorrt" or "onnxruntime".
 
     Attributes:
@@ -49,8 +49,8 @@ class Placement:
         float_reasons: name of a weighted node that stays in float -> reason.
     """
 
-    def __init__(self, view: OnnxGraph, ranges: Ranges, recipe: QuantizationConfig, form: str) -> None:
-        self._view, self._ranges, self._recipe, self._form = view, ranges, recipe, form
+    def __init__(self, view: OnnxGraph, ranges: Ranges, config: QuantizationConfig, form: str) -> None:
+        self._view, self._ranges, self._config, self._form = view, ranges, config, form
         self.float_reasons = self._asked_float()
         self.reads = self._tensorrt_reads() if form == "tensorrt" else self._onnxruntime_reads()
         self._add_reasons()
@@ -68,16 +68,16 @@ class Placement:
     def threshold(self, tensor: str) -> float:
         """Return the largest magnitude that the Q/DQ pair of a tensor represents."""
         source = self.range_source(tensor)
-        return self._ranges.threshold(source, self._recipe.method_of(source))
+        return self._ranges.threshold(source, self._config.method_of(source))
 
     def _passes(self, node: Any) -> bool:
-        if node.op_type == "Resize" and self._recipe.resize == FLOAT:
+        if node.op_type == "Resize" and self._config.resize == FLOAT:
             return False
         return node.op_type in KEEPS_RANGE
 
     def _asked_float(self) -> dict[str, str]:
-        reasons = dict(self._recipe.float_layers)
-        if self._recipe.classifier == FLOAT:
+        reasons = dict(self._config.float_layers)
+        if self._config.classifier == FLOAT:
             reasons.update({node.name: "classifier: asked for" for node in self._view.classifiers()})
         return {node.name: reasons[node.name] for node in self._view.nodes if node.name in reasons}
 
@@ -108,7 +108,7 @@ class Placement:
                 residual = self._residual_input(node)
                 if residual is not None:
                     reads.add((node.name, residual))
-        if self._recipe.resize != FLOAT:
+        if self._config.resize != FLOAT:
             reads |= self._resize_reads(reads)
         return reads
 
@@ -175,7 +175,7 @@ class Placement:
         return [index for index in range(len(node.input)) if (node.name, index) in self.reads]
 
     def _own_threshold(self, tensor: str) -> float:
-        return self._ranges.threshold(tensor, self._recipe.method_of(tensor))
+        return self._ranges.threshold(tensor, self._config.method_of(tensor))
 
     def _is_hostile(self, node: Any) -> bool:
         known = [self._own_threshold(name) for name in node.input if name in self._ranges.tensors]
@@ -223,10 +223,10 @@ class Placement:
         A convolution in front of it gives float then: by a product of matrices if it is pointwise, else it runs in
         float altogether, since its integer kernel would round.
         """
-        return node.name in self.float_reasons or (node.op_type == "Resize" and self._recipe.resize == FLOAT)
+        return node.name in self.float_reasons or (node.op_type == "Resize" and self._config.resize == FLOAT)
 
     def _starts(self) -> dict[str, str]:
-        """Return for each tensor that a value only passes through where it started: both ends share that scale."""
+        """Return for each tensor that nodes only pass on the tensor that it started as: both ends share a scale."""
         starts: dict[str, str] = {}
         for node in self._view.nodes:
             if self._passes(node) and node.input[0] in self._ranges.tensors:

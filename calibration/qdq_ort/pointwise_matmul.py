@@ -112,7 +112,7 @@ def _product(view: EditableGraph, node: Any, weight: Any) -> list:
 
 
 def _float_bias(view: EditableGraph, node: Any) -> str:
-    """Return the name of the bias of a convolution as it is added to float planes, (channels, 1, 1) float32."""
+    """Return the name of a convolution's bias in the form that is added to float planes, (channels, 1, 1) float32."""
     dequantize = view.producer(node.input[2])
     if dequantize is None:
         value = view.value_of(node.input[2])

@@ -67,7 +67,7 @@ class _Stem:
 
     @property
     def kernel_blocks(self) -> int:
-        """Width of the wide kernel: from the first column that the first output reads to the last of the last."""
+        """Return the width of the wide kernel, from the first column of the first output to the last of the second."""
         last_column = 2 * (OUTPUTS - 1) + self.weight.shape[3] - 1 - self.left
         return last_column // COLUMNS + self.blocks_left + 1
 
@@ -239,7 +239,7 @@ class _StemWriter:
         self._after[-id(transpose)] = [reshape]
 
     def _unfold_columns(self, quantize: Any, shape: tuple[int, ...]) -> None:
-        """Give the rounded result its columns back, under its own name."""
+        """Restore the columns of the rounded result, which keeps its name."""
         make, result = self._onnx.helper.make_node, quantize.output[0]
         pairs, pixels, columns = (f"{result}/{what}" for what in ("pairs", "pixels", "columns"))
         sizes = self._view.add_constant(f"{columns}/shape", np.array(shape, np.int64))
@@ -251,7 +251,7 @@ class _StemWriter:
         ]
 
     def _double(self, tensor: str, integers: np.ndarray | None = None) -> None:
-        """Give a dequantised constant its values once for each output, or other integers with its scales twice."""
+        """Repeat the scales of a dequantised constant for both outputs, and its integers unless others are given."""
         dequantize = self._view.producers[tensor]
         for index, name in enumerate(dequantize.input):
             value = self._view.value_of(name)

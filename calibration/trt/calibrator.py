@@ -234,7 +234,7 @@ class EntropyCalibration(Calibration):
         manifest_sha256: SHA-256 of the manifest of the images.
         folder: folder of calibration caches.
         tensorrt_version: version of the installed TensorRT.
-        show_progress: print progress with the time left on stderr.
+        show_progress: True to print progress with the time left on stderr.
 
     Raises:
         InputError: there are no images.

@@ -251,7 +251,7 @@ def put_frame_in_front(model: Any, contract: ForeignContract, height: int, width
     read it too, a Gather behind the transpose reorders the channels.
 
     Args:
-        model: its one input is (1, 3, height, width) float32; changed in place.
+        model: onnx.ModelProto whose one input is (1, 3, height, width) float32; changed in place.
         contract: contract, which says how the input is normalised.
         height: rows of the input.
         width: columns of the input.

@@ -94,7 +94,7 @@ def _safe(name: str) -> str:
 
 
 def _is_count(name: str, operator: str) -> bool:
-    """Say whether a name only counts: '', '41', 'Conv_41', 'node_conv2d_3', 'n4'; not '/Conv', a layer of its own."""
+    """Return whether a name only counts, as '', '41', 'Conv_41', 'node_conv2d_3' and 'n4' do and '/Conv' does not."""
     return not name or re.fullmatch(rf"(?i)(?:node_?|n)?(?:{operator}\d?d?)?_?\d*", name) is not None
 
 

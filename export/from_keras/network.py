@@ -113,10 +113,10 @@ class KerasNetwork:
 
         Args:
             tensor: frames, (batch, height, width, 3) uint8 RGB.
-            decided: what the ONNX graph decided on the same frames, by the names in `decisions`.
+            decided: decisions of the ONNX graph on the same frames, by the names in `decisions`.
 
         Returns:
-            Every output by name, (batch, channels, h, w) float32; the network's own decisions too.
+            Every output by name, (batch, channels, h, w) float32, and the network's own decisions.
         """
         frames = tensor.astype("float32")
         further = [*self.noise.values(), *(decided[name] for name in self.decisions)]

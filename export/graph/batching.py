@@ -219,7 +219,7 @@ class _Rewrite:
         return self._repeat_constants(node) if node.op_type == "Concat" else None
 
     def _repeat_constants(self, node: Any) -> str | None:
-        """Give each frame its own copy of what a Concat joins it with: it does not broadcast."""
+        """Give each frame its own copy of the constants that a Concat joins it with: a Concat does not broadcast."""
         for index, name in enumerate(node.input):
             if name in self._per_frame:
                 continue

@@ -104,7 +104,7 @@ def drop_identity(graph: EditableGraph, node: Any) -> bool:
 
 
 def _keeps_shape(graph: EditableGraph, node: Any) -> bool:
-    """Say whether the output of a node is known to have the shape of its first input."""
+    """Return whether the output of a node is known to have the shape of its first input."""
     shape = graph.static_shape_of(node.input[0])
     return shape is not None and shape == graph.static_shape_of(node.output[0])
 

@@ -1,10 +1,10 @@
 """The rules that an ONNX graph has to keep so that TensorRT 8.5 runs it.
 
-8.5 is the floor of the project (JetPack 5). A graph that only a newer TensorRT parses would fail on
-the device, long after the training; so every export is walked here, where no TensorRT is. Each rule
-is one function that yields what breaks it; those about single operators are with their tables in
-export/graph/trt_operator_support.py. Together they are stricter than the parser: they also keep out what
-costs time (stray transposes) and what has no place in a network of static shapes.
+TensorRT 8.5 is the oldest version that the project supports (JetPack 5). A graph that only a newer TensorRT
+parses would fail on the device, long after the training. So every export is checked by these rules, which need
+no TensorRT. Each rule is one function that yields what breaks it; the rules about single operators are in
+export/graph/trt_operator_support.py with their tables. Together the rules are stricter than the parser: they
+also refuse what costs time (stray transposes) and what a network of static shapes does not need.
 
 Sources: docs/operators.md of github.com/onnx/onnx-tensorrt, branch 8.5-GA ("the page" below), and
 for what it does not say, builtin_op_importers.cpp and onnx2trt_utils.cpp there ("the importer").
