@@ -67,7 +67,7 @@ class _Stem:
 
     @property
     def kernel_blocks(self) -> int:
-        """Return the width of the wide kernel, from the first column of the first output to the last of the second."""
+        """Return the width of the wide kernel in blocks of columns; it covers the columns that both outputs read."""
         last_column = 2 * (OUTPUTS - 1) + self.weight.shape[3] - 1 - self.left
         return last_column // COLUMNS + self.blocks_left + 1
 
