@@ -1,1 +1,1 @@
-"""INT8: image selection, range collection and Q/DQ insertion."""
+"""INT8 quantisation: selection of images, collection of ranges, and insertion of Q/DQ pairs."""

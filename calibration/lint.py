@@ -1,7 +1,7 @@
-"""Is a quantised ONNX graph as its backend wants it? `python calibration/lint.py model.int8.onnx` says.
+"""Check a quantised ONNX graph against its backend's rules: `python calibration/lint.py model.int8.onnx`.
 
-The linter and its rules are in calibration/lint_rules/. A build asks it too, so that what TensorRT would refuse on the
-device is known before.
+The linter and its rules are in calibration/lint_rules/. A build runs it too, so that a graph that TensorRT would refuse
+on the device is found before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""int8-report.json: what INT8 cost, layer by layer and class by class, and how that was found."""
+"""int8-report.json: the accuracy that INT8 cost, by layer and by class, and the search that led there."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ PAGE_FILE = "int8-report.html"
 
 @record(schema=1, what="layer report")
 class LayerReport:
-    """One layer: those with multiply-adds, and others whose inputs are quantised.
+    """Report on one layer: a node with multiply-adds, or another one whose inputs are quantised.
 
     Attributes:
-        name: of the node.
-        operator: of ONNX, such as Conv.
-        multiply_adds: for one frame; 0 of a layer without a weight, such as Add.
-        precision: "int8" or "float".
-        reason: why it is in float; "" for int8.
-        output_error: with this layer alone in INT8, RMS error of the logits over their RMS; None if not measured.
-        label_change: with this layer alone in INT8, share of pixels whose label changes, 0 to 1; None if not measured.
-        int8_ms: time of the layer in the engine; None where it is not known.
-        float_ms: time of the layer in the float engine on the same machine.
+        name: name of the ONNX node.
+        operator: ONNX operator of the node, such as "Conv".
+        multiply_adds: number of multiply-adds for one frame; 0 for a layer without a weight, such as Add.
+        precision: precision of the layer, "int8" or "float".
+        reason: reason why the layer is in float; "" for int8.
+        output_error: RMS error of the logits over their RMS, with this layer alone in INT8; None if not measured.
+        label_change: share of pixels whose label changes with this layer alone in INT8, 0 to 1; None if not measured.
+        int8_ms: milliseconds of the layer in the engine; None where the time is not known.
+        float_ms: milliseconds of the layer in the float engine on the same machine; None where the time is not known.
     """
 
     name: str
@@ -37,15 +37,15 @@ class LayerReport:
 
 @record(schema=1, what="search step")
 class SearchStep:
-    """One quantised graph that was evaluated.
+    """Figures of one quantised graph that was evaluated.
 
     Attributes:
-        what: what was tried, in words.
-        recipe_sha256: digest of its quantisation config; the field keeps its earlier name on disk.
+        what: text that says what was tried.
+        recipe_sha256: digest of the quantisation config; the field keeps its earlier name on disk.
         int8_mac_share: share of multiply-adds in INT8, 0 to 1.
         label_agreement: share of pixels with the label of the float graph, 0 to 1.
-        drop_points: mIoU lost, in points; None without labels.
-        within_budget: whether it holds the budget.
+        drop_points: points of mIoU that were lost; None without labels.
+        within_budget: True if the graph holds the budget.
     """
 
     what: str
@@ -58,11 +58,12 @@ class SearchStep:
 
 @record(schema=1, what="accuracy figures")
 class AccuracyFigures:
-    """One network on the accuracy images.
+    """Figures of one network on the accuracy images.
 
     Attributes:
-        miou: 0 to 1, counted over the set; None without labels.
-        class_iou: class name -> IoU, 0 to 1; None where the class is neither there nor predicted; empty without labels.
+        miou: mIoU counted over the set, 0 to 1; None without labels.
+        class_iou: name of a class -> IoU, 0 to 1, or None where the class is neither there nor predicted; empty without
+            labels.
         label_agreement: share of pixels with the label of the float graph, 0 to 1.
     """
 
@@ -73,11 +74,11 @@ class AccuracyFigures:
 
 @record(schema=1, what="image report")
 class ImageReport:
-    """One accuracy image.
+    """Agreement of INT8 with the float graph on one accuracy image.
 
     Attributes:
-        name: of the image.
-        index: in the accuracy set.
+        name: name of the image.
+        index: position of the image in the accuracy set, the first being 0.
         label_agreement: share of pixels with the label of the float graph, 0 to 1.
     """
 
@@ -88,30 +89,30 @@ class ImageReport:
 
 @record(schema=1, what="INT8 report")
 class Int8Report:
-    """What quantisation cost, and how the engine came to be.
+    """Report on the accuracy that quantisation cost, and on the search that led to the engine.
 
     Attributes:
-        network: model, dataset and size, in words.
-        backend: whose form was evaluated, "tensorrt" or "onnxruntime".
-        weights: their provenance, in words.
-        graph_sha256: of the float graph.
-        ranges_sha256: of ranges.json.
-        images_from: where the accuracy images come from.
-        image_count: how many there are.
+        network: text with model, dataset and size.
+        backend: backend whose form of the graph was evaluated, "tensorrt" or "onnxruntime".
+        weights: text that says where the weights come from.
+        graph_sha256: SHA-256 of the float graph.
+        ranges_sha256: SHA-256 of ranges.json.
+        images_from: dataset and split of the accuracy images, or "synthetic scenes".
+        image_count: number of accuracy images.
         max_drop_points: budget in points of mIoU; None where it was not enforced.
         min_agreement: budget in label agreement, 0 to 1, where there are no labels; None where it was not enforced.
-        is_met: whether the budget holds; None where none was enforced.
-        drop_points: mIoU lost by exact simulation, in points; None without labels.
-        drop_low: lower end of its 95 % bootstrap interval over images, in points.
-        drop_high: upper end.
-        float_figures: of the float graph.
-        simulated: of the quantised graph, simulated exactly.
-        engine: of the engine itself; None where it was not built.
+        is_met: True if the budget holds; None where no budget was enforced.
+        drop_points: points of mIoU that exact simulation lost; None without labels.
+        drop_low: lower end of the 95 % bootstrap interval of the drop over images, in points.
+        drop_high: upper end of the same interval, in points.
+        float_figures: figures of the float graph.
+        simulated: figures of the quantised graph, simulated exactly.
+        engine: figures of the engine itself; None where it was not built.
         int8_mac_share: share of multiply-adds in INT8, 0 to 1.
-        recipe: quantisation config as text; the field keeps its earlier name on disk.
-        steps: what was tried, in order.
-        layers: every layer that has multiply-adds or could be quantised, in graph order.
-        worst_images: those with the least label agreement, worst first.
+        recipe: text that describes the quantisation config; the field keeps its earlier name on disk.
+        steps: steps of the search, in the order in which they were tried.
+        layers: reports on every layer that has multiply-adds or could be quantised, in graph order.
+        worst_images: images with the least label agreement, worst first.
         warnings: sentences about ranges, images and the graph.
         notes: sentences about the result.
     """

@@ -1,7 +1,7 @@
-"""Choosing calibration images: `python calibration/select_images.py --dataset camvid --data-dir DIR`.
+"""Select calibration images: `python calibration/select_images.py --dataset camvid --data-dir DIR`.
 
-Images of the training split alone, so that validation stays unseen; chosen so that every class, city
-and light is covered (calibration/images/coverage.py), always the same ones.
+The images are of the training split alone, so that validation stays unseen. calibration/images/selection.py
+selects them.
 """
 
 from __future__ import annotations

@@ -1,26 +1,7 @@
-"""TensorRT's calibration cache, from our own ranges: for TensorRT up to 10, and for the DLA, which takes no Q/DQ.
+"""Write TensorRT's calibration cache: `python calibration/tensorrt_cache.py ARTEFACT --tensorrt 8.5.2`.
 
-`python calibration/tensorrt_cache.py ARTEFACT --tensorrt 8.5.2` writes one for a device that is not at hand; a build
-with a calibration writes its own.
-
-The format is text. The first line names version and algorithm, each other one a tensor and the hexadecimal digits of
-its scale's float32, as "%x" prints them:
-
-    TRT-8503-EntropyCalibration2
-    stem/conv: 3c010a14
-
-TensorRT compares the first line with itself and refuses the cache of any other version; the algorithm is always
-IInt8EntropyCalibrator2's, the one that the DLA takes. The version is 1000 * major + 100 * minor + patch up to 8.6,
-and 10000 * major + 100 * minor + patch from 10 on.
-
-Nothing in the text says which graph it is of, so a file lies beside a record of what it was made from, and is used only
-while all of that is the same.
-
-Sources: NV_TENSORRT_VERSION in NvInferRuntimeCommon.h (8.x) and NvInferRuntimeBase.h (10.x); caches in public
-repositories that start with TRT-8401-, TRT-8502-, TRT-8602-, TRT-100300- and TRT-101401-EntropyCalibration2;
-ReadDynamicRange in the TensorRT execution provider of github.com/microsoft/onnxruntime (range = 127 * scale); class
-IInt8EntropyCalibrator2 of the C++ API ("required for DLA"); "Calibration table does not match calibrator algorithm
-type" and "Could not parse the following line from the calibration cache" among the messages of libnvinfer 8.5.3.
+The cache is made from the ranges of an artefact, for a device that is not at hand; a build with a calibration writes
+its own. calibration/trt/cache.py describes the format.
 """
 
 from __future__ import annotations

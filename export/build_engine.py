@@ -1,10 +1,10 @@
 """Build an engine: `python export/build_engine.py --model fastfcn --int8`.
 
-Exports the model if there is no current artefact, selects calibration images, collects ranges, finds
-a quantised graph within the accuracy budget, builds the engine, measures it against the float graph
-and writes its card. INT8 that costs more than the budget gives no engine and exit code 3.
-On a device it needs an artefact folder from the workstation, numpy, OpenCV and the backend.
-With --onnx FILE --contract FILE it does the same for a graph that this project did not make.
+The command exports the model if there is no current artefact, selects calibration images, collects
+ranges, finds a quantised graph within the accuracy budget, builds the engine, measures it against the
+float graph and writes its card. INT8 that costs more than the budget gives no engine and exit code 3.
+On a device the command needs an artefact folder from the workstation, numpy, OpenCV and the backend.
+With --onnx FILE --contract FILE it builds a graph that this project did not make.
 """
 
 from __future__ import annotations

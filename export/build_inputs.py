@@ -1,6 +1,6 @@
-"""What a build is made from, when the user did not say: weights, dataset, frames.
+"""Inputs of a build that the user left open: weights, dataset, frames.
 
-Device set: nothing here needs TensorFlow.
+This module is part of the device set: nothing here needs TensorFlow.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ SYNTHETIC_HELD_OUT_SEED = 7_000_000
 
 @dataclass(frozen=True)
 class BuildInputs:
-    """What a build is made from.
+    """Weights, dataset and options that a build starts from.
 
     `choose_inputs` makes it; an export, and the plan of a build, use it.
 
     Attributes:
         dataset: key in edge.datasets.LAYOUTS.
-        data_dir: the dataset's folder; None where there is none, and scenes are drawn instead.
-        weights_path: a weights file; None for random ones, or those of the artefact.
+        data_dir: folder of the dataset; None where there is none, and scenes are drawn instead.
+        weights_path: path of a weights file; None for random weights, or those of the artefact.
         options: options of the architecture that differ from their defaults.
     """
 
@@ -54,27 +54,29 @@ def choose_inputs(
     runs_root: Path = RUNS_ROOT,
     artifacts_root: Path = ARTIFACTS_ROOT,
 ) -> BuildInputs:
-    """Fill in what the user left open.
+    """Choose the inputs of a build that the user left open.
 
-    Weights: those given, else the newest trained run of the model (on the dataset, if one was
-    given) that has the options given. Options: those given, else the weights'. Dataset: the given
-    one, else the weights', else that of an artefact of this model, options and size, else
-    Cityscapes. Folder: the given one, else the default one, else the run's own.
+    What the user gave is used. Else the choice is:
+
+    - weights: the newest trained run of the model that has the given options, and the given dataset;
+    - options: those of the weights;
+    - dataset: that of the weights, else that of an artefact of this model, options and size, else Cityscapes;
+    - folder of the dataset: the default one, else that of the run.
 
     Args:
         model: name of the architecture.
         dataset: key in edge.datasets.LAYOUTS; None if the user gave none.
-        data_dir: the dataset's folder; None if the user gave none.
-        weights_path: a weights file; None if the user gave none.
+        data_dir: folder of the dataset; None if the user gave none.
+        weights_path: path of a weights file; None if the user gave none.
         size: (height, width) of the network's input.
         options: options of the architecture that the user set, as values or text.
         runs_root: folder of the runs.
         artifacts_root: folder of the artefacts.
 
     Raises:
-        DatasetError: a folder was given and is not there.
-        InputError: an unknown model or option; weights were given and are not there, or are of another model.
-        WeightsError: the weights given have other options.
+        DatasetError: the given folder does not exist.
+        InputError: a model or option is unknown, or the given weights do not exist or are of another model.
+        WeightsError: the given weights have other options.
     """
     given = dict(options or {})
     resolved = resolve_options(model, given)
@@ -108,7 +110,7 @@ def _dataset_of_artifact(model: str, size: tuple[int, int], options: Mapping[str
 
 
 def held_out_frames(dataset: str, data_dir: Path | None, height: int, width: int, count: int) -> FrameSet:
-    """Return frames of the validation split, spread over it; drawn scenes where there is no dataset."""
+    """Return frames spread over the validation split; drawn scenes where there is no dataset."""
     folder = data_dir or default_data_dir(dataset)
     if data_dir is None and not folder.is_dir():
         return SyntheticFrames(count, height, width, SYNTHETIC_HELD_OUT_SEED)

@@ -1,7 +1,7 @@
-"""Are the Keras model and its ONNX graph the same network? On real images, in numbers.
+"""Compare a Keras model with its ONNX graph on real images: `python export/parity.py ARTIFACT`.
 
-Every export runs `compare` and keeps its figures in parity.json; `python export/parity.py ARTIFACT`
-compares again, on as many images as wanted.
+Every export runs `export.graph.parity.compare` and keeps its figures in parity.json; this command
+compares again, on any number of images.
 """
 
 from __future__ import annotations

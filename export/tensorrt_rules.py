@@ -1,13 +1,8 @@
-"""Does an ONNX graph use only what TensorRT 8.5 runs? `python export/tensorrt_rules.py model.onnx` says.
+"""Check that TensorRT 8.5 runs an ONNX graph: `python export/tensorrt_rules.py model.onnx`.
 
-8.5 is the floor of the project (JetPack 5). A graph that only a newer TensorRT parses would fail on
-the device, long after the training; so every export is walked here, where no TensorRT is. Each rule
-is one function that yields what breaks it; those about single operators are with their tables in
-export/graph/trt_operator_support.py. Together they are stricter than the parser: they also keep out what
-costs time (stray transposes) and what has no place in a network of static shapes.
-
-Sources: docs/operators.md of github.com/onnx/onnx-tensorrt, branch 8.5-GA ("the page" below), and
-for what it does not say, builtin_op_importers.cpp and onnx2trt_utils.cpp there ("the importer").
+TensorRT 8.5 is the oldest version that the project supports (JetPack 5). A graph that only a newer
+TensorRT parses would fail on the device, long after the training. So every export is held against the
+rules of export/graph/trt_rules.py, which need no TensorRT; this command does the same for one file.
 """
 
 from __future__ import annotations

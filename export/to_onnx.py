@@ -1,9 +1,8 @@
 """Write a model as an ONNX graph under the contract: `python export/to_onnx.py --model fast_scnn`.
 
 The graph takes uint8 NHWC frames and gives float logits NCHW at the model's stride; BatchNorm is
-folded, shapes are static, the opset is one that TensorRT 8.5 parses. Every export is compared with
-the Keras model on images (export/parity.py) and held against TensorRT's rules
-(export/tensorrt_rules.py) before anything is kept.
+folded, shapes are static, the opset is one that TensorRT 8.5 parses. export/from_keras/exporter.py
+does the work.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-ROOMS = ("benchmarks", "edge", "train")
+ROOMS = ("benchmarks", "calibration", "edge", "export", "train")
 """Folders whose docstrings hold; a folder is added here once its own do."""
 
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises")

@@ -75,7 +75,7 @@ def brightness_bins(statistics: Sequence[ImageStatistics]) -> list[str]:
 
 
 def choose_images(statistics: Sequence[ImageStatistics], count: int) -> list[int]:
-    """Select the images that cover most; a smaller selection is always part of a larger one.
+    """Select the images that cover the most; a smaller selection is always part of a larger one.
 
     Args:
         statistics: statistics of all images of a split, in any order.
@@ -112,7 +112,7 @@ def choose_images(statistics: Sequence[ImageStatistics], count: int) -> list[int
 
 
 def _relative_class_shares(statistics: list[ImageStatistics]) -> np.ndarray:
-    """Return (images, classes) float64: the share of pixels of a class, in units of its share in an average image.
+    """Return the pixel share of each class in units of its share in an average image, (images, classes) float64.
 
     Classes that no image shows are left out; an image without a label map has a share of 0 of every class.
     """
@@ -147,7 +147,7 @@ def _stretches(statistics: list[ImageStatistics]) -> list[tuple[str, int]]:
 
 
 def _bin_numbers(keys: Sequence[Hashable]) -> np.ndarray:
-    """Return (images,) int64: the position of each key in the sorted list of different keys."""
+    """Return the position of each key in the sorted list of different keys, (images,) int64."""
     numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
     return np.array([numbers[key] for key in keys], np.int64)
 

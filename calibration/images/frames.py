@@ -26,7 +26,7 @@ def read_manifest_frames(
         path: path of the manifest file.
         dataset: key in edge.datasets.LAYOUTS.
         data_dir: folder of the dataset; None for the default one.
-        allow_validation: take images of a split that accuracy is measured on; the manifest says so.
+        allow_validation: True to take images of a split that accuracy is measured on; the manifest says so.
 
     Returns:
         The images in the order of the file, and the manifest; its split is "val" or "test" if any image
@@ -89,7 +89,7 @@ def _read_checked(path: Path) -> CalibrationManifest:
 
 
 class _HeldOutImages:
-    """The images of a dataset that accuracy is measured on, by name, and by hash once that is asked for."""
+    """The images of a dataset that accuracy is measured on, by name, and by hash once a hash is looked up."""
 
     def __init__(self, dataset: str, data_dir: Path | None) -> None:
         self.by_name: dict[str, tuple[Sample, str]] = {}
@@ -114,14 +114,14 @@ class _HeldOutImages:
 
 
 class _ImageFinder:
-    """Finds the image, and its split, that an entry of a manifest means."""
+    """Finds the image that an entry of a manifest means, and its split."""
 
     def __init__(self, training: Dataset, held_out: _HeldOutImages) -> None:
         self._training = {sample.name: sample for sample in training.samples}
         self._held_out = held_out
 
     def find(self, name: str, digest: str) -> tuple[Sample | None, str, bool]:
-        """Return the image, its split, and whether it has the hash; no image where there is none."""
+        """Return the image, its split, and whether it has the hash; None instead of the image where there is none."""
         sample = self._training.get(name)
         named = self._held_out.by_name.get(name)
         if sample is None and named is not None:

@@ -29,7 +29,7 @@ def read_image_statistics(
     Args:
         dataset: the split; images without a label map have no class pixels.
         indices: positions of the images in the split; None for all.
-        show_progress: print progress with the time left on stderr.
+        show_progress: True to print progress with the time left on stderr.
 
     Returns:
         Statistics of each image, in the order of `indices`.

@@ -1,4 +1,4 @@
-"""Selection of calibration images: `python calibration/select_images.py --dataset camvid --data-dir DIR`.
+"""Selection of the calibration images of a dataset.
 
 The images are of the training split alone, so that validation stays unseen. They are selected so that every
 class, city and brightness is covered (calibration/images/coverage.py); the selection is always the same.
@@ -80,11 +80,11 @@ def calibration_frames(
         height: rows of drawn scenes.
         width: columns of drawn scenes.
         split: "train"; another one only with `allow_validation`.
-        allow_validation: take images of a split that accuracy is measured on; the manifest says so.
+        allow_validation: True to take images of a split that accuracy is measured on; the manifest says so.
         method: key in SELECTION_METHODS.
         earlier: path of the manifest of an earlier selection, which need not exist; where this call would select
             the same images, the split is not read again.
-        show_progress: print progress with the time left on stderr.
+        show_progress: True to print progress with the time left on stderr.
 
     Raises:
         DatasetError: the folder has another layout, no frames, or label maps with unknown ids.

@@ -1,1 +1,1 @@
-"""The rules that a Q/DQ graph is held against, and the linter that applies them."""
+"""The rules that a Q/DQ graph has to keep, and the linter that applies them."""

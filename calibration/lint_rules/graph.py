@@ -1,4 +1,4 @@
-"""A quantised graph as the linter's rules look at it, and what a rule is. Nothing here changes the graph."""
+"""A quantised graph with the questions that the linter's rules ask, and the class of a rule."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ Found = Iterator[Tuple[str, str]]
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing that a form demands of a quantised graph.
+    """A rule that a quantised graph of some forms has to keep.
 
     Attributes:
-        check: yields what breaks it; the rule is named like it.
-        severity: "error": the backend refuses the graph or computes something else. "warning": it
-            runs, but slower or less accurately than it could.
-        next_step: what to do about a finding, a sentence.
-        forms: in which it holds.
+        check: function that yields the findings in a graph; the rule has the name of the function.
+        severity: "error" if the backend refuses such a graph or computes something else, "warning" if it runs, but
+            slower or less accurately than it could.
+        next_step: sentence that says how to remove a finding.
+        forms: forms of graphs in which the rule holds, of calibration.qdq.insert.FORMS.
     """
 
     check: Callable[[QdqGraph], Found]
@@ -72,7 +72,7 @@ class Rule:
 
 
 def rule(severity: str, next_step: str, forms: tuple[str, ...] = ("tensorrt",)) -> Callable[[Callable], Rule]:
-    """Make a Rule of the function below."""
+    """Return a decorator that makes a Rule of a check function."""
     return lambda check: Rule(check, severity, next_step, forms)
 
 
@@ -114,7 +114,7 @@ class QdqGraph(OnnxGraph):
         return self.constant_kind(input_of(quantizer, 2))
 
     def constant_root(self, tensor: str) -> str:
-        """Return the constant that a tensor is, behind Q, DQ and Transpose or not; "" if it is computed from data."""
+        """Return the constant behind a tensor, also through Q, DQ and Transpose; "" if the tensor is computed."""
         node = self.producer(tensor, *QUANTIZERS, "Transpose")
         while node is not None:
             tensor = node.input[0]
@@ -122,7 +122,7 @@ class QdqGraph(OnnxGraph):
         return tensor if tensor in self.constants else ""
 
     def quantizers(self, activations_only: bool = False) -> Iterator[Any]:
-        """Yield the Q and DQ nodes; on request without those of constants."""
+        """Yield the Q and DQ nodes; without those of constants if `activations_only`."""
         for node in self.of(*QUANTIZERS):
             if not activations_only or not self.constant_root(node.input[0]):
                 yield node
@@ -135,13 +135,13 @@ class QdqGraph(OnnxGraph):
                 yield node
 
     def pairs(self) -> Iterator[tuple[Any, Any]]:
-        """Yield each DequantizeLinear with the QuantizeLinear in front of it; what moves integers may stand between."""
+        """Yield each DequantizeLinear with the QuantizeLinear in front; nodes that move integers may be between."""
         for node in self.of("DequantizeLinear"):
             for quantize in self.quantizers_behind(node.input[0]):
                 yield quantize, node
 
     def integer_sources(self, tensor: str) -> list[str]:
-        """Return where the integers of a tensor come from, behind the nodes that only move them."""
+        """Return the names of the tensors that the integers of a tensor come from, behind nodes that only move them."""
         found, waiting = [], [tensor]
         while waiting:
             name = waiting.pop()
@@ -164,14 +164,14 @@ class QdqGraph(OnnxGraph):
         return [node for node, index in self.readers.get(tensor, ()) if node.op_type == "QuantizeLinear" and not index]
 
     def is_bias_dequantizer(self, node: Any) -> bool:
-        """Say whether all that reads a DequantizeLinear reads it as a bias."""
+        """Return whether every reader of a DequantizeLinear reads it as a bias."""
         readers = self.readers.get(node.output[0], ())
         return bool(readers) and all(reader.op_type in WEIGHTED and index == 2 for reader, index in readers)
 
     # Layers
 
     def is_dequantized(self, tensor: str) -> bool:
-        """Say whether a tensor comes from integers: from a DQ node, at once or through what passes values on."""
+        """Return whether a tensor comes from a DQ node, directly or through nodes that pass values on."""
         while True:
             node = self.producers.get(tensor)
             is_linear = node is not None and node.op_type == "Resize" and _interpolates(node)
@@ -182,7 +182,7 @@ class QdqGraph(OnnxGraph):
             tensor = node.input[0]
 
     def passes(self, node: Any) -> bool:
-        """Say whether a node hands values on as they are; one that interpolates does so between Q/DQ pairs alone."""
+        """Return whether a node passes values on unchanged; one that interpolates does so between Q/DQ pairs alone."""
         if node.op_type == "Resize" and _interpolates(node):
             return self.producer(node.input[0], "DequantizeLinear") is not None
         return node.op_type in PASSING
@@ -208,7 +208,7 @@ class QdqGraph(OnnxGraph):
         return sizes, axis
 
     def is_quantized(self, layer: Any) -> bool:
-        """Say whether a layer with multiply-adds reads integers on both sides."""
+        """Return whether both operands of a layer with multiply-adds are dequantised."""
         if layer.op_type not in WEIGHTED:
             return False
         return self.is_dequantized(layer.input[0]) and bool(
@@ -226,7 +226,7 @@ class QdqGraph(OnnxGraph):
 
 
 def first_not_zero(values: np.ndarray) -> int:
-    """Return the first of some zero points that is not zero."""
+    """Return the first zero point that is not 0."""
     return int(values.reshape(-1)[np.flatnonzero(values)[0]])
 
 

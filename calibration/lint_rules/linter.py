@@ -1,4 +1,4 @@
-"""The linter: a Q/DQ graph is held against the rules of its form, and a build refuses one with errors.
+"""The linter: it applies the rules of a form to a Q/DQ graph, and a build refuses a graph with errors.
 
 It works on any graph with Q/DQ nodes, whoever made it. The rules are in qdq_nodes.py (nodes and layers),
 trt_placement.py (where pairs stand) and ort.py of this folder; each names the document that it comes from.
@@ -28,15 +28,15 @@ _MOST_IN_MESSAGE = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """One place where a graph breaks a rule.
+    """A node at which a graph breaks a rule.
 
     Attributes:
-        severity: "error" (the backend refuses the graph or computes something else) or "warning" (it
-            runs, but slower or less accurately).
-        node: its name, or that of its output if it has none.
-        rule: which rule.
-        message: what is there, and what was expected.
-        next_step: what to do about it.
+        severity: "error" if the backend refuses the graph or computes something else, "warning" if it runs, but slower
+            or less accurately.
+        node: name of the node, or of its output if it has none.
+        rule: name of the rule.
+        message: text that says what was found, and what was expected.
+        next_step: sentence that says how to remove the finding.
     """
 
     severity: str
@@ -46,7 +46,7 @@ class Finding:
     next_step: str
 
     def line(self) -> str:
-        """Say it in one line."""
+        """Return the finding as one line of text."""
         return f"{self.severity} {self.node}: {self.rule}: {self.message}. Next: {self.next_step}"
 
 
@@ -55,13 +55,13 @@ def lint(model: Any, form: str = "tensorrt") -> tuple[Finding, ...]:
 
     Args:
         model: onnx.ModelProto with Q/DQ nodes; left as it is.
-        form: "tensorrt" (8.5 is the floor) or "onnxruntime".
+        form: form of the graph: "tensorrt" (8.5 is the oldest version) or "onnxruntime".
 
     Returns:
-        What was found, errors first; empty if the graph is as the form wants it.
+        The findings, errors first; empty if the graph keeps all rules of the form.
 
     Raises:
-        InputError: there is no such form.
+        InputError: the form is unknown.
         GraphError: the graph has no Q/DQ nodes.
         MissingDependencyError: onnx is not installed.
     """
@@ -88,15 +88,16 @@ def require_clean(model: Any, form: str, what: str) -> tuple[Finding, ...]:
 
     Args:
         model: onnx.ModelProto with Q/DQ nodes.
-        form: "tensorrt" or "onnxruntime".
-        what: what the message calls the graph, such as its file's path.
+        form: form of the graph: "tensorrt" or "onnxruntime".
+        what: name of the graph in messages, such as the path of its file.
 
     Returns:
-        The warnings.
+        The findings that are warnings.
 
     Raises:
-        GraphError: the graph has no Q/DQ nodes, or breaks rules; with the first findings and the count of the others.
-        InputError: there is no such form.
+        GraphError: the graph has no Q/DQ nodes, or breaks rules; the message has the first findings and the count of
+            the others.
+        InputError: the form is unknown.
         MissingDependencyError: onnx is not installed.
     """
     findings = lint(model, form)

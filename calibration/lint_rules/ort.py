@@ -1,4 +1,4 @@
-"""The linter's rules that hold in ONNX Runtime's form alone: unsigned activations, int8 weights, int32 biases.
+"""The linter's rules for ONNX Runtime's form alone: unsigned activations, int8 weights, int32 biases.
 
 Sources, by the names that the rules use for them:
 

@@ -1,7 +1,7 @@
 """The linter's rules about Q/DQ nodes and the layers that read them: types, scales, zero points, axes, biases.
 
-Where pairs stand is the matter of calibration/lint_rules/trt_placement.py, and what ONNX Runtime's form demands beside
-this, of calibration/lint_rules/ort.py.
+calibration/lint_rules/trt_placement.py has the rules about the positions of pairs, and calibration/lint_rules/ort.py
+those of ONNX Runtime's form alone.
 
 Sources, by the names that the rules use for them:
 

@@ -1,7 +1,7 @@
-"""The linter's rules about where Q/DQ pairs stand: what they part, what shares a scale, what they are good for.
+"""The linter's rules about the positions of Q/DQ pairs: fusions, shared scales, and pairs that gain nothing.
 
-Sources, by the names that the rules use for them: see qdq_nodes.py beside this file. All of this is advice, so a
-graph that breaks it runs, but slower or less accurately.
+calibration/lint_rules/qdq_nodes.py lists the sources by the names that the rules use for them. All of these rules are
+advice: a graph that breaks one runs, but slower or less accurately.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def passed_on_values_keep_their_scale(graph: QdqGraph) -> Found:
 
 
 def _concat_scales(graph: QdqGraph, node: Any) -> Dict[str, float]:
-    """Return the scales at which inputs and output of a Concat are stored, as far as they are."""
+    """Return the known scales at which the inputs and the output of a Concat are stored, by tensor."""
     scales = {}
     for name in dict.fromkeys((*node.input, node.output[0])):
         scale, source = _stored_scale(graph, name), name
@@ -280,7 +280,7 @@ def pair_serves_integers(graph: QdqGraph) -> Found:
 
 
 def _reaches_integers(graph: QdqGraph, start: str, known: dict[str, bool]) -> bool:
-    """Say whether integers are computed with behind a dequantised tensor."""
+    """Return whether a node behind a dequantised tensor computes with integers."""
     waiting, seen = [start], set()
     while waiting:
         tensor = waiting.pop()

@@ -1,4 +1,4 @@
-"""One view of an ONNX graph, for everything that reads or changes one.
+"""One view of an ONNX graph, used by all code that reads or changes one.
 
 file.py        the onnx package when it is needed, and graphs from files and bytes
 node.py        a single node: its attributes, its name, what its operator is to quantisation

@@ -19,9 +19,9 @@ class EditableGraph(OnnxGraph):
     changes one calls `forget_shapes`.
 
     Args:
-        model: onnx.ModelProto, changed in place. At once, nodes without a name, or with one that another node has, are
-            named after their output.
-        lenient: how shapes are inferred; see calibration/onnx_graph/shapes.py.
+        model: onnx.ModelProto, changed in place. The constructor names each node that has no name, or that of another
+            node, after its output.
+        lenient: True to infer shapes leniently, as calibration/onnx_graph/shapes.py describes.
     """
 
     def __init__(self, model: Any, lenient: bool = False) -> None:
@@ -29,15 +29,15 @@ class EditableGraph(OnnxGraph):
         super().__init__(model, lenient)
 
     def refresh(self) -> None:
-        """Look again who gives and who reads each tensor."""
+        """Update the producers and readers of each tensor after nodes were changed."""
         self._look_at_nodes()
 
     def forget_shapes(self) -> None:
-        """Infer shapes anew when they are next asked for, because a tensor has another one now."""
+        """Let shapes be inferred anew when they are next needed, because a tensor has another shape now."""
         self._inferred = None
 
     def replace_nodes(self, nodes: Iterable[Any]) -> None:
-        """Let the graph consist of other nodes, in their order; those that give constants stay, in front of them."""
+        """Replace the nodes by others, in their order; nodes that give constants stay, in front of them."""
         rebuilt = [*self.constant_nodes, *nodes]
         del self.proto.node[:]
         self.proto.node.extend(rebuilt)
@@ -46,7 +46,7 @@ class EditableGraph(OnnxGraph):
         self.forget_shapes()
 
     def rename(self, old: str, new: str) -> None:
-        """Give a tensor that a node makes another name, there and wherever it is read."""
+        """Rename a tensor that a node gives, there and wherever it is read."""
         producer = self.producers[old]
         producer.output[:] = [new if name == old else name for name in producer.output]
         self._read_instead(old, new)
@@ -79,7 +79,7 @@ class EditableGraph(OnnxGraph):
         return free
 
     def set_constant(self, name: str, value: np.ndarray) -> None:
-        """Give a constant another value, for all that read it."""
+        """Replace the value of a constant, for all nodes that read it."""
         onnx = import_onnx()
         tensor = onnx.numpy_helper.from_array(value, name)
         node = next((node for node in self.constant_nodes if node.output[0] == name), None)
@@ -91,7 +91,7 @@ class EditableGraph(OnnxGraph):
         self.constants[name] = node.attribute[0].t
 
     def drop_unread_constants(self) -> None:
-        """Drop initializers and Constant nodes that nothing reads and the graph does not give."""
+        """Remove initializers and Constant nodes that nothing reads and that are no outputs of the graph."""
         drop_unread_constants(self.proto)
         self._look_at_initializers()
         self._look_at_nodes()

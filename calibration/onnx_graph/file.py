@@ -1,4 +1,4 @@
-"""Reading ONNX files: the package when it is needed, and the file with an error that names it."""
+"""Import of the onnx package when it is needed, and reading of ONNX files with errors that name the file."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def import_onnx(purpose: str = "quantising a graph") -> Any:
     """Return the onnx module.
 
     Args:
-        purpose: says what it is needed for, as the error has it.
+        purpose: work that the package is needed for, as part of the error's sentence.
 
     Raises:
-        MissingDependencyError: it is not installed.
+        MissingDependencyError: onnx is not installed.
     """
     try:
         import onnx
@@ -28,11 +28,11 @@ def load_graph(path: Path, purpose: str = "quantising a graph") -> Any:
     """Read an ONNX file.
 
     Args:
-        path: names the file.
-        purpose: says what the onnx package is needed for, as the error has it.
+        path: path of the file.
+        purpose: work that the onnx package is needed for, as part of the error's sentence.
 
     Returns:
-        onnx.ModelProto.
+        The model, onnx.ModelProto.
 
     Raises:
         MissingDependencyError: onnx is not installed.
@@ -57,11 +57,11 @@ def parse_graph(data: bytes, purpose: str) -> Any:
     """Read an ONNX file that is in memory; only its encoding is checked.
 
     Args:
-        data: holds the file.
-        purpose: says what the onnx package is needed for, as the error has it.
+        data: content of the file.
+        purpose: work that the onnx package is needed for, as part of the error's sentence.
 
     Returns:
-        onnx.ModelProto.
+        The model, onnx.ModelProto.
 
     Raises:
         MissingDependencyError: onnx is not installed.

@@ -1,4 +1,4 @@
-"""An ONNX graph to look at: its nodes and constants, who gives and who reads a tensor, types and shapes."""
+"""An ONNX graph for reading: its nodes and constants, the producer and readers of a tensor, types and shapes."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ class OnnxGraph:
 
     Args:
         model: onnx.ModelProto; left as it is.
-        lenient: how shapes are inferred; see calibration/onnx_graph/shapes.py.
+        lenient: True to infer shapes leniently, as calibration/onnx_graph/shapes.py describes.
 
     Attributes:
-        model: the onnx.ModelProto.
-        proto: its onnx.GraphProto.
-        nodes: all nodes but those that give constants, in the order of the graph.
-        constant_nodes: the nodes that give constants.
-        constants: name -> TensorProto. One that is no tensor in the file (value_ints and its like) is a copy.
-        inputs: name -> ValueInfoProto, of each input that is no constant.
-        outputs: the names of the graph's outputs.
-        producers: tensor -> the node that gives it.
-        readers: tensor -> the (node, input index) pairs that read it, one for each time; the index is IN_BODY for a
-            read within a body of If, Loop or Scan.
+        model: model that the graph is part of, onnx.ModelProto.
+        proto: graph of the model, onnx.GraphProto.
+        nodes: nodes without those that give constants, in the order of the graph.
+        constant_nodes: nodes that give constants.
+        constants: name of a constant -> TensorProto. A constant that is no tensor in the file (value_ints and its like)
+            is a copy.
+        inputs: name of an input that is no constant -> ValueInfoProto.
+        outputs: names of the graph's outputs.
+        producers: name of a tensor -> node that gives it.
+        readers: name of a tensor -> (node, input index) of each read; the index is IN_BODY for a read within a body of
+            If, Loop or Scan.
     """
 
     _MAY_BE_CONSTANT = ("Constant",)
@@ -93,7 +94,7 @@ class OnnxGraph:
     # Tensors
 
     def value_of(self, tensor: str) -> np.ndarray | None:
-        """Return the value of a constant; None if the tensor is none."""
+        """Return the value of a constant; None if the tensor is no constant."""
         if tensor not in self.constants:
             return None
         return np.asarray(import_onnx().numpy_helper.to_array(self.constants[tensor]))
@@ -110,7 +111,7 @@ class OnnxGraph:
 
     @property
     def shapes(self) -> Dict[str, Shape]:
-        """Sizes of each tensor that is no constant, None for one that is not known; without those of unknown rank.
+        """Return the sizes of each tensor that is no constant, None for an unknown one; without those of unknown rank.
 
         Raises:
             GraphError: the types of the graph contradict each other, and shapes are not inferred leniently.
@@ -118,7 +119,7 @@ class OnnxGraph:
         return self._known().shapes
 
     def shape_of(self, tensor: str) -> Shape | None:
-        """Return the sizes of a tensor, constant or not, None for one that is not known; None if its rank is not."""
+        """Return the sizes of a tensor, constant or not, None for an unknown size; None if the rank is not known."""
         return tuple(self.constants[tensor].dims) if tensor in self.constants else self.shapes.get(tensor)
 
     def static_shape_of(self, tensor: str) -> Tuple[int, ...] | None:
@@ -134,16 +135,16 @@ class OnnxGraph:
     # Neighbours
 
     def producer(self, tensor: str, *operators: str) -> Any:
-        """Return the node that gives a tensor; None if there is none, or it is of none of some operators."""
+        """Return the node that gives a tensor; None if there is none, or it is none of the given operators."""
         node = self.producers.get(tensor)
         return node if node is not None and (not operators or node.op_type in operators) else None
 
     def only_reader(self, tensor: str, *operators: str) -> Any:
-        """Return the one node that reads a tensor, once.
+        """Return the node that alone reads a tensor, and reads it once.
 
         Returns:
-            None if there are several reads or none, if the tensor is an output of the graph, or if the node is of none
-            of some operators.
+            The node. None if there are several reads or none, if the tensor is an output of the graph, or if the node
+            is none of the operators that were given.
         """
         readers = self.readers.get(tensor, ())
         if tensor in self.outputs or len(readers) != 1 or (operators and readers[0][0].op_type not in operators):
@@ -151,7 +152,7 @@ class OnnxGraph:
         return readers[0][0]
 
     def is_read(self, tensor: str) -> bool:
-        """Say whether a node or a body of one reads a tensor, or the graph gives it."""
+        """Return whether a node or a body of one reads a tensor, or the tensor is an output of the graph."""
         return tensor in self.readers or tensor in self.outputs
 
     def computed_inputs(self, node: Any) -> List[str]:
@@ -161,7 +162,7 @@ class OnnxGraph:
     # Layers with multiply-adds
 
     def weight_of(self, node: Any) -> Any:
-        """Return the constant weight of a node (TensorProto), None if it has none."""
+        """Return the constant weight of a node (TensorProto); None if it has none."""
         return self.constants.get(node.input[1]) if node.op_type in WEIGHTED and len(node.input) > 1 else None
 
     def stored_output(self, node: Any) -> str:

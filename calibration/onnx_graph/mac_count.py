@@ -17,7 +17,7 @@ def count_macs(model: Any) -> dict[str, int]:
         model: onnx.ModelProto; left as it is.
 
     Returns:
-        Output tensor of the node -> multiply-adds for one frame; 0 where a size is unknown, as behind an operator that
+        Name of the node's output -> multiply-adds for one frame; 0 where a size is unknown, as behind an operator that
         ONNX does not know.
     """
     graph = OnnxGraph(model, lenient=True)

@@ -1,4 +1,4 @@
-"""One node of an ONNX graph: its name, its attributes, what it reads, and what its operator is to quantisation."""
+"""One node of an ONNX graph: its name, its attributes, its inputs, and the role of its operator in quantisation."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _FIELDS = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints", 8: "strings"}
 
 
 def name_of(node: Any) -> str:
-    """Return the name of a node; that of the first tensor that it gives if it has none."""
+    """Return the name of a node; the name of its first output if it has none."""
     return node.name or next(filter(None, node.output), node.op_type)
 
 
 def input_of(node: Any, index: int) -> str:
-    """Return the name of the tensor at an input, "" if the input is not given."""
+    """Return the name of the tensor at an input; "" if the input is not given."""
     return node.input[index] if len(node.input) > index else ""
 
 
@@ -36,12 +36,12 @@ def attribute_of(node: Any, name: str, default: Any) -> Any:
     """Return the value of one attribute of a node.
 
     Args:
-        node: onnx.NodeProto.
-        name: names the attribute.
-        default: is returned where the node has no such attribute, or one that is a tensor or a graph.
+        node: node, onnx.NodeProto.
+        name: name of the attribute.
+        default: value that is returned where the node has no such attribute, or one that is a tensor or a graph.
 
     Returns:
-        A number, a text, or a list of numbers or of texts.
+        The value: a number, a text, or a list of numbers or of texts.
     """
     for attribute in node.attribute:
         if attribute.name == name and attribute.type in _FIELDS:
@@ -55,12 +55,12 @@ def attribute_of(node: Any, name: str, default: Any) -> Any:
 
 
 def has_attribute(node: Any, name: str) -> bool:
-    """Say whether a node has an attribute, be its value the default or not."""
+    """Return whether a node has an attribute, even one with the default value."""
     return any(attribute.name == name for attribute in node.attribute)
 
 
 def set_attribute(node: Any, name: str, value: Any) -> None:
-    """Give an attribute of a node a value, be it there already or not."""
+    """Set the value of a node's attribute, which is added if the node has none of this name."""
     made = import_onnx().helper.make_attribute(name, value)
     found = next((attribute for attribute in node.attribute if attribute.name == name), None)
     if found is None:
@@ -70,7 +70,7 @@ def set_attribute(node: Any, name: str, value: Any) -> None:
 
 
 def remove_attributes(node: Any, *names: str) -> None:
-    """Take some attributes from a node, if it has them."""
+    """Remove some attributes of a node, if it has them."""
     for attribute in [attribute for attribute in node.attribute if attribute.name in names]:
         node.attribute.remove(attribute)
 
@@ -86,7 +86,7 @@ def bodies_of(node: Any) -> Iterator[Any]:
 
 
 def has_bodies(node: Any) -> bool:
-    """Say whether a node is control flow: it has graphs among its attributes."""
+    """Return whether a node is control flow: it has graphs among its attributes."""
     return next(bodies_of(node), None) is not None
 
 

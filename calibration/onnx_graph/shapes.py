@@ -1,4 +1,4 @@
-"""The one inference of types and shapes. It copies no weights, and has one rule for where ONNX is at a loss.
+"""The one inference of types and shapes; it copies no weights, and has one rule for operators unknown to ONNX.
 
 Strict inference works as a backend does that trusts nothing: what the file says of tensors in between, and of the
 shapes of its outputs, is left out, and types that contradict each other are refused. Sizes that contradict each other
@@ -35,11 +35,11 @@ Shape = Tuple[Optional[int], ...]
 
 @dataclass(frozen=True)
 class InferredTensors:
-    """What is known of the inputs of a graph and of the tensors that its nodes give; initializers are left out.
+    """Types and shapes of the inputs of a graph and of the outputs of its nodes; initializers are left out.
 
     Attributes:
-        types: tensor -> element type, a number of onnx.TensorProto.DataType.
-        shapes: tensor -> its sizes; without the tensors whose rank is not known.
+        types: name of a tensor -> element type, a number of onnx.TensorProto.DataType.
+        shapes: name of a tensor -> its sizes; without the tensors whose rank is not known.
     """
 
     types: Dict[str, int]
@@ -51,11 +51,12 @@ def infer_shapes(model: Any, lenient: bool = False, checks_shapes: bool = False)
 
     Args:
         model: onnx.ModelProto; left as it is.
-        lenient: says what counts where ONNX is at a loss; see the head of this file.
-        checks_shapes: refuse nodes whose inputs have sizes that do not fit together. Only for strict inference.
+        lenient: True for lenient inference, False for strict inference; the docstring of this module describes both.
+        checks_shapes: True to refuse nodes whose inputs have sizes that do not fit together; for strict inference
+            alone.
 
     Raises:
-        GraphError: types contradict each other, or sizes that are checked; never if `lenient`.
+        GraphError: types, or sizes if they are checked, contradict each other; this is never raised if `lenient`.
     """
     known = _inferred(model, lenient, checks_shapes)
     constants = {tensor.name for tensor in model.graph.initializer}
@@ -73,10 +74,10 @@ def infer_shapes(model: Any, lenient: bool = False, checks_shapes: bool = False)
 
 
 def describe_tensors(model: Any) -> None:
-    """Write into a graph what strict inference finds: the type and shape of each tensor, and of each output.
+    """Write the result of strict inference into a graph: the type and shape of each tensor, and of each output.
 
     Args:
-        model: onnx.ModelProto, changed in place. What it said of the tensors in between is left out.
+        model: onnx.ModelProto, changed in place. What it said before about tensors that are no inputs is ignored.
 
     Raises:
         GraphError: types or sizes contradict each other.
@@ -110,7 +111,7 @@ def check_model(model: Any) -> None:
 
 
 def _inferred(model: Any, lenient: bool, checks_shapes: bool) -> Any:
-    """Return onnx.GraphProto with what is known, and with inputs in the place of large constants."""
+    """Return onnx.GraphProto with the known types and shapes, and with inputs instead of large constants."""
     onnx = import_onnx()
     light = _without_weights(onnx, model, lenient)
     try:
@@ -163,7 +164,7 @@ def _without_weights(onnx: Any, model: Any, lenient: bool) -> Any:
 
 
 def _is_large_constant(node: Any) -> bool:
-    """Say whether a node is a Constant with a tensor that is no shape."""
+    """Return whether a node is a Constant whose tensor is too large to be a shape."""
     if node.op_type != "Constant" or node.domain not in STANDARD_DOMAINS or not node.attribute:
         return False
     return node.attribute[0].name == "value" and _count(node.attribute[0].t) > LARGEST_SHAPE_CONSTANT

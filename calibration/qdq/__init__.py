@@ -1,1 +1,1 @@
-"""Where Q/DQ pairs go in a float graph, and the integers of its weights."""
+"""Insertion of Q/DQ pairs into a float graph, and quantisation of its weights."""

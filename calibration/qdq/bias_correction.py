@@ -20,27 +20,27 @@ def bias_shift(
     output_axis: int | None = None,
     strides: Sequence[int] = (),
 ) -> np.ndarray:
-    """Return what to add to the bias of a quantised layer, so that the mean of its output is the float layer's.
+    """Return the correction of a quantised layer's bias that gives its output the mean of the float layer's.
 
     It is -sum over inputs of (W_q - W) E[x], with the means that were seen in calibration. Padding is not looked at:
     near the border of a padded input fewer weights meet an input, so the correction is slightly too large there. Nor
     is what the rounding of the input itself does, whose mean is close to zero unless the range clips.
 
     Args:
-        weight: float32, (out, in / group, ...) of a Conv or a Gemm with transB, else (in, out / group, ...). A Gemm's
-            alpha and beta are taken to be 1.
-        integers: int8 of the same shape.
-        scales: (weight.shape[axis],), steps of the integers.
-        axis: that the scales count.
-        channel_means: (in,), mean of each input channel.
-        group: of the convolution, 1 for others.
-        output_axis: of the weight, that counts output channels: 0 or 1; None for that of the scales, which is right
-            wherever scales are per output channel.
-        strides: of the node. A ConvTranspose spreads its taps over strides[0] x strides[1] outputs for each input, so
-            that an output meets that share of them; they matter with output_axis 1 alone.
+        weight: float32 weight, (out, in / group, ...) of a Conv or a Gemm with transB, else (in, out / group, ...). The
+            alpha and beta of a Gemm are assumed to be 1.
+        integers: quantised weight, int8 of the shape of `weight`.
+        scales: step of the integers of each channel, (weight.shape[axis],).
+        axis: axis of the weight that the scales belong to.
+        channel_means: mean of each input channel, (in,).
+        group: number of groups of the convolution; 1 for other nodes.
+        output_axis: axis of the weight that counts output channels, 0 or 1; None for `axis`, which is right wherever
+            scales are per output channel.
+        strides: strides of the node. A ConvTranspose spreads its taps over strides[0] x strides[1] outputs for each
+            input, so that an output meets that share of them; they are used with output_axis 1 alone.
 
     Returns:
-        (out,) float64.
+        Correction of each bias, (out,) float64.
 
     Raises:
         InputError: the sizes of weight, integers, scales, means and groups do not fit each other.

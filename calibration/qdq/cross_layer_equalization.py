@@ -1,4 +1,4 @@
-"""Cross-layer equalisation: channels of very different size are given like ranges, and the next layer takes it back.
+"""Cross-layer equalisation: channels of very different size get similar ranges, and the next layer compensates.
 
 Where a convolution feeds another one with nothing between them but an activation f with f(s x) = s f(x) for s > 0,
 channel c can be divided by any s_c in the first (weights and bias) and multiplied by it in the second, and the network
@@ -38,7 +38,8 @@ def equalize_cross_layer(model: Any, ranges: Ranges) -> tuple[Any, tuple[tuple[s
 
     Args:
         model: float graph (onnx.ModelProto); left as it is.
-        ranges: of its activations, with channel_maxima where a convolution reads them; a pair without is left alone.
+        ranges: ranges of the graph's activations, with channel_maxima where a convolution reads them; a pair without
+            them is left alone.
 
     Returns:
         (new ModelProto, pairs that were changed), each pair as (first node, tensor that the second reads, second node).
@@ -73,7 +74,7 @@ def equalize_cross_layer(model: Any, ranges: Ranges) -> tuple[Any, tuple[tuple[s
 
 
 def balancing_factors(maxima: np.ndarray, weight: np.ndarray, group: int) -> np.ndarray:
-    """Return what to divide each channel of an activation by.
+    """Return the number by which each channel of an activation is divided.
 
     s_c = sqrt(a_c / w_c), with a_c the largest magnitude of channel c, and w_c that of the weights that read it. Each
     weight is taken relative to the largest contribution |W[o, i]| a_i to its output channel o: rows have scales of
@@ -84,12 +85,12 @@ def balancing_factors(maxima: np.ndarray, weight: np.ndarray, group: int) -> np.
     alone; one that no weight reads is made as small as the limits allow.
 
     Args:
-        maxima: (in,) largest magnitude of each channel.
-        weight: (out, in / group, ...) of the convolution that reads it.
-        group: of that convolution.
+        maxima: largest magnitude of each channel, (in,).
+        weight: weight of the convolution that reads the activation, (out, in / group, ...).
+        group: number of groups of that convolution.
 
     Returns:
-        (in,) float64, within FACTOR_LIMITS.
+        Factor of each channel, (in,) float64, within FACTOR_LIMITS.
     """
     rows, columns = weight.shape[:2]
     magnitudes = largest_magnitudes(weight.reshape(rows * columns, -1), 0).reshape(group, rows // group, columns)
@@ -113,7 +114,7 @@ class _Constants:
         self._reads = {name: len(readers) for name, readers in self.view.readers.items()}
 
     def is_float32(self, node: Any, index: int) -> bool:
-        """Say whether an input is a constant of float32, so that it can be scaled."""
+        """Return whether an input is a float32 constant, so that it can be scaled."""
         tensor = self.view.constants.get(node.input[index]) if len(node.input) > index else None
         return tensor is not None and tensor.data_type == type(tensor).FLOAT
 
@@ -175,7 +176,7 @@ def _along_rows(factors: np.ndarray, dimensions: int) -> np.ndarray:
 
 
 def _scale_inputs(weight: np.ndarray, factors: np.ndarray, group: int) -> np.ndarray:
-    """Multiply what reads each input channel: channel g * (in / group) + i is column i of the rows of group g."""
+    """Multiply the weights of each input channel; channel g * (in / group) + i is column i of the rows of group g."""
     rows, columns = weight.shape[:2]
     grouped = weight.reshape(group, rows // group, columns, -1)
     return (grouped * factors.reshape(group, 1, columns, 1)).reshape(weight.shape)

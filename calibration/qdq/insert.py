@@ -7,12 +7,12 @@ Two forms, from the same ranges:
                   convolution and its activation (TensorRT developer guide, "Explicit Quantization").
                   It is the form that is kept as model.int8.onnx.
     onnxruntime   the form that ONNX Runtime's CPU kernels run end to end: uint8 activations (zero
-                  point 0 behind a ReLU, else 128), every stored activation quantised, int32 biases. Around
-                  its kernels the graph is written anew, each step in a module of its own: integer_front,
-                  paired_stem, pointwise_output and pooled_bins.
+                  point 0 behind a ReLU, else 128), every stored activation quantised, int32 biases. The
+                  modules of calibration/qdq_ort rewrite the graph for its kernels, one step each:
+                  integer_input, stem_packing, pointwise_matmul and pooling_matmul.
 
 Weights are symmetric int8 per output channel in both, of 127 steps on either side of zero, or of 63 for CPUs whose
-sums saturate. Where pairs stand is calibration.qdq.placement's affair.
+sums saturate. calibration.qdq.placement decides where pairs are.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ _BIAS_LIMIT = 2.0**30
 
 @dataclass(frozen=True)
 class QuantizedGraph:
-    """A Q/DQ graph, and what share of the work is in INT8.
+    """A Q/DQ graph, with the precision of its layers.
 
     Attributes:
-        data: the ONNX file.
-        layers: every layer with multiply-adds, in graph order, with its precision and the reason for it.
+        data: content of the ONNX file.
+        layers: precision of every layer with multiply-adds, and the reason for it, in graph order.
     """
 
     data: bytes
@@ -75,22 +75,22 @@ class QuantizedGraph:
 
 
 def quantize(
-    model: Any, ranges: Ranges, recipe: QuantizationConfig, form: str, unsigned_levels: int = 255
+    model: Any, ranges: Ranges, config: QuantizationConfig, form: str, unsigned_levels: int = 255
 ) -> QuantizedGraph:
-    """Insert Q/DQ pairs.
+    """Return a graph with Q/DQ pairs, made from a float graph and its ranges.
 
     Args:
         model: float graph (onnx.ModelProto); left as it is.
-        ranges: of its activations.
-        recipe: methods, and what stays in float.
-        form: "tensorrt" or "onnxruntime".
-        unsigned_levels: steps of uint8 that weights of 127 steps can be multiplied by and summed on the CPU: 255 (all),
-            or fewer where its 8-bit multiply-add saturates at 16 bits (x86 without VNNI). Then weights have
-            REDUCED_WEIGHT_LEVELS steps and are made for all 255; activations are the same.
+        ranges: ranges of the graph's activations.
+        config: quantisation config: range methods, and the layers that stay in float.
+        form: form of the quantised graph, "tensorrt" or "onnxruntime".
+        unsigned_levels: largest uint8 that weights of 127 steps can be multiplied by and summed on the CPU: 255 (all),
+            or fewer where its 8-bit multiply-add saturates at 16 bits (x86 without VNNI). In that case weights have
+            REDUCED_WEIGHT_LEVELS steps and activations keep all 255.
 
     Raises:
         GraphError: the graph is quantised already.
-        InputError: a range is missing, the form is unknown, or the recipe names a layer that is not there.
+        InputError: a range is missing, the form is unknown, or the config names a layer that is not there.
     """
     onnx = import_onnx()
     if form not in FORMS:
@@ -102,19 +102,19 @@ def quantize(
     target = onnx.ModelProto()
     target.CopyFrom(model)
     view = EditableGraph(target, lenient=True)
-    unknown = sorted(set(recipe.float_layers) - {node.name for node in view.nodes})
+    unknown = sorted(set(config.float_layers) - {node.name for node in view.nodes})
     if unknown:
         raise InputError(f"no layer is named {', '.join(unknown[:3])}, so it cannot stay in float")
-    placement = Placement(view, ranges, recipe, form)
+    placement = Placement(view, ranges, config, form)
     if form == "onnxruntime":
         tensors = take_integer_input(view, ranges.tensors, placement.runs_in_int8)
         if tensors is not None:
             ranges = dataclasses.replace(ranges, tensors=tensors)
-            placement = Placement(view, ranges, recipe, form)
+            placement = Placement(view, ranges, config, form)
     layers = _layers(view, placement)
     saturates = form == "onnxruntime" and unsigned_levels < ALL_LEVELS
     weight_levels = REDUCED_WEIGHT_LEVELS if saturates else LARGEST_INTEGER
-    _Writer(view, placement, ranges, recipe, form, weight_levels).run()
+    _Writer(view, placement, ranges, config, form, weight_levels).run()
     if form == "onnxruntime":
         pack_stem_columns(view)
         pointwise_as_matmul(view)
@@ -150,12 +150,12 @@ class _Writer:
         view: EditableGraph,
         placement: Placement,
         ranges: Ranges,
-        recipe: QuantizationConfig,
+        config: QuantizationConfig,
         form: str,
         weight_levels: int,
     ) -> None:
         self._onnx, self._view, self._placement = import_onnx(), view, placement
-        self._ranges, self._recipe, self._form, self._weight_levels = ranges, recipe, form, weight_levels
+        self._ranges, self._config, self._form, self._weight_levels = ranges, config, form, weight_levels
         self._before: list = []  # Q/DQ nodes in front of the node at hand
         self._scales: dict[str, float] = {}
         self._dequantized: dict[str, str] = {}
@@ -208,7 +208,7 @@ class _Writer:
         axis, weight = weight_axis(node), self._view.value_of(node.input[1]).astype(np.float32)
         bias = self._bias_of(node)
         try:
-            scales = weight_scales(weight, axis, self._recipe.weight_method, self._weight_levels)
+            scales = weight_scales(weight, axis, self._config.weight_method, self._weight_levels)
         except GraphError as error:  # weights know no names
             raise GraphError(f"{node.name}: {error}") from None
         if node.op_type == "ConvTranspose":
@@ -216,14 +216,14 @@ class _Writer:
             # (github.com/NVIDIA/TensorRT, issues 1694 and 2380): with one value for all, no axis matters.
             scales = np.full_like(scales, scales.max())
         input_scale = float(np.float32(self._scales[source]))
-        if self._form == "onnxruntime" and (bias is not None or self._recipe.bias_correction):
+        if self._form == "onnxruntime" and (bias is not None or self._config.bias_correction):
             # A channel of tiny weights beside a large bias would need more than 32 bits for it.
             largest = np.abs(bias) if bias is not None else 0.0
             scales = np.maximum(scales, largest / (input_scale * _BIAS_LIMIT))
             # And the scale of the bias, a product of two, has to stay a normal number.
             scales = np.maximum(scales, 2.0 * float(np.finfo(np.float32).tiny) / input_scale).astype(np.float32)
         integers = quantize_weight(weight, axis, scales, self._weight_levels)
-        if self._recipe.bias_correction:
+        if self._config.bias_correction:
             bias = self._corrected_bias(node, source, weight, integers, scales, bias)
         node.input[1] = self._dequantize_constant(f"{node.name}/weight", integers, scales, axis)
         if bias is None:
@@ -235,7 +235,7 @@ class _Writer:
                 node,
                 self._dequantize_constant(f"{node.name}/bias", bias_integers, bias_scales.astype(np.float32), 0),
             )
-        elif self._recipe.bias_correction:
+        elif self._config.bias_correction:
             self._set_bias(node, self._view.add_constant(f"{node.name}/bias/corrected", bias.astype(np.float32)))
 
     def _bias_of(self, node: Any) -> np.ndarray | None:
@@ -287,5 +287,5 @@ class _Writer:
 
 
 def _is_scaled(node: Any) -> bool:
-    """Say whether a Gemm has an alpha or beta of its own."""
+    """Return whether a Gemm has an alpha or beta other than 1."""
     return any(attribute_of(node, name, 1.0) != 1.0 for name in ("alpha", "beta"))

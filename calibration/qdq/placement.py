@@ -1,4 +1,4 @@
-"""Where Q/DQ pairs go, and which of them share a scale: TensorRT's rules and ONNX Runtime's.
+"""Positions of Q/DQ pairs, and the groups that share a scale: TensorRT's rules and ONNX Runtime's.
 
 Sources: TensorRT developer guide, "Explicit Quantization" (Q/DQ layer-placement recommendations: quantise all inputs of
 weighted operations, do not quantise their outputs, quantise the residual input of an Add; Q/DQ propagation: max pooling
@@ -36,21 +36,21 @@ Reads = set  # of (node name, input index) that read a Q/DQ pair
 
 
 class Placement:
-    """Q/DQ pairs of one graph in one form.
+    """The positions of the Q/DQ pairs of one graph in one form.
 
     Args:
         view: the float graph, whose nodes have names of their own.
-        ranges: of its activations.
-        recipe: which layers stay in float.
-        form: "tensorrt" or "onnxruntime".
+        ranges: ranges of the graph's activations.
+        config: quantisation config, which says which layers stay in float.
+        form: form of the quantised graph, "tensorrt" or "onnxruntime".
 
     Attributes:
-        reads: (node name, input index) pairs that read a Q/DQ pair.
-        float_reasons: name of a weighted node that stays in float -> why.
+        reads: (node name, input index) of each input that reads a Q/DQ pair.
+        float_reasons: name of a weighted node that stays in float -> reason.
     """
 
-    def __init__(self, view: OnnxGraph, ranges: Ranges, recipe: QuantizationConfig, form: str) -> None:
-        self._view, self._ranges, self._recipe, self._form = view, ranges, recipe, form
+    def __init__(self, view: OnnxGraph, ranges: Ranges, config: QuantizationConfig, form: str) -> None:
+        self._view, self._ranges, self._config, self._form = view, ranges, config, form
         self.float_reasons = self._asked_float()
         self.reads = self._tensorrt_reads() if form == "tensorrt" else self._onnxruntime_reads()
         self._add_reasons()
@@ -58,7 +58,7 @@ class Placement:
         self._sources = self._shared_scales() if form == "tensorrt" else self._starts()
 
     def runs_in_int8(self, node: Any) -> bool:
-        """Say whether a weighted node is computed with integers."""
+        """Return whether a weighted node is computed with integers."""
         return node.name not in self.float_reasons
 
     def range_source(self, tensor: str) -> str:
@@ -68,21 +68,21 @@ class Placement:
     def threshold(self, tensor: str) -> float:
         """Return the largest magnitude that the Q/DQ pair of a tensor represents."""
         source = self.range_source(tensor)
-        return self._ranges.threshold(source, self._recipe.method_of(source))
+        return self._ranges.threshold(source, self._config.method_of(source))
 
     def _passes(self, node: Any) -> bool:
-        if node.op_type == "Resize" and self._recipe.resize == FLOAT:
+        if node.op_type == "Resize" and self._config.resize == FLOAT:
             return False
         return node.op_type in KEEPS_RANGE
 
     def _asked_float(self) -> dict[str, str]:
-        reasons = dict(self._recipe.float_layers)
-        if self._recipe.classifier == FLOAT:
+        reasons = dict(self._config.float_layers)
+        if self._config.classifier == FLOAT:
             reasons.update({node.name: "classifier: asked for" for node in self._view.classifiers()})
         return {node.name: reasons[node.name] for node in self._view.nodes if node.name in reasons}
 
     def _is_quantized(self, node: Any) -> bool:
-        """Say whether a weighted node is to read integers."""
+        """Return whether a weighted node is to read integers."""
         kinds = WEIGHTED if self._form == "tensorrt" else ONNXRUNTIME_WEIGHTED
         return (
             node.op_type in kinds
@@ -94,7 +94,7 @@ class Placement:
         )
 
     def _has_matrix(self, node: Any) -> bool:
-        """Say whether a MatMul has a weight (in, out): a vector has no output channels, a stack has them in each."""
+        """Return whether a MatMul has a weight (in, out): a vector has no output channels, a stack has them in each."""
         return node.op_type != "MatMul" or len(self._view.weight_of(node).dims) == 2
 
     # TensorRT
@@ -108,12 +108,12 @@ class Placement:
                 residual = self._residual_input(node)
                 if residual is not None:
                     reads.add((node.name, residual))
-        if self._recipe.resize != FLOAT:
+        if self._config.resize != FLOAT:
             reads |= self._resize_reads(reads)
         return reads
 
     def _residual_input(self, node: Any) -> int | None:
-        """Return the input of an Add that is not the convolution it is fused with; None if neither is one."""
+        """Return the index of the residual input of an Add behind a convolution; None if neither input is one."""
         view = self._view
         if any(name in view.constants for name in node.input):
             return None
@@ -130,7 +130,7 @@ class Placement:
         return 1 - fused[-1]
 
     def _resize_reads(self, reads: Reads) -> Reads:
-        """Return the reads of interpolations that nothing but quantised readers follow, which makes them INT8."""
+        """Return the reads of those interpolations that only quantised nodes follow, which therefore run in INT8."""
         found = set()
         for node in self._view.nodes:
             if node.op_type != "Resize" or node.input[0] not in self._ranges.tensors:
@@ -142,7 +142,7 @@ class Placement:
         return found
 
     def _shared_scales(self) -> dict[str, str]:
-        """Return for each quantised tensor the one of its group with the largest range.
+        """Return for each quantised tensor the tensor with the largest range in its group.
 
         A value that TensorRT stores once needs one scale: groups are the tensors that a Concat joins or that only
         move (KEEPS_RANGE), as far as pairs stand on them.
@@ -175,7 +175,7 @@ class Placement:
         return [index for index in range(len(node.input)) if (node.name, index) in self.reads]
 
     def _own_threshold(self, tensor: str) -> float:
-        return self._ranges.threshold(tensor, self._recipe.method_of(tensor))
+        return self._ranges.threshold(tensor, self._config.method_of(tensor))
 
     def _is_hostile(self, node: Any) -> bool:
         known = [self._own_threshold(name) for name in node.input if name in self._ranges.tensors]
@@ -218,15 +218,15 @@ class Placement:
         }
 
     def _reads_float(self, node: Any) -> bool:
-        """Say whether a node is asked to compute in float, from what was never rounded for it.
+        """Return whether a node is asked to compute in float, from values that were never rounded for it.
 
         A convolution in front of it gives float then: by a product of matrices if it is pointwise, else it runs in
         float altogether, since its integer kernel would round.
         """
-        return node.name in self.float_reasons or (node.op_type == "Resize" and self._recipe.resize == FLOAT)
+        return node.name in self.float_reasons or (node.op_type == "Resize" and self._config.resize == FLOAT)
 
     def _starts(self) -> dict[str, str]:
-        """Return for each tensor that a value only passes through where it started: both ends share that scale."""
+        """Return for each tensor that nodes only pass on the tensor that it started as: both ends share a scale."""
         starts: dict[str, str] = {}
         for node in self._view.nodes:
             if self._passes(node) and node.input[0] in self._ranges.tensors:

@@ -1,4 +1,4 @@
-"""How one graph is quantised: everything that a search may change, as a record with a digest."""
+"""The quantisation config: all choices of a search about one graph, as a record with a digest."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ MEASURED_APART = "measured apart"
 """Reason of a layer that is in float so that another one is seen alone: that other one still has rounded weights."""
 
 
-@record(schema=1, what="quantisation recipe")
+@record(schema=1, what="quantisation config")
 class QuantizationConfig:
     """Choices that turn a float graph and its ranges into one quantised graph.
 
     Attributes:
-        method: of activation ranges, one of calibration.ranges.thresholds.CALIBRATION_METHODS.
-        tensor_methods: tensor -> method, for those that differ.
-        weight_method: of weight ranges per output channel, "max" or "mse" (clipped where that lowers the error).
-        float_layers: node name -> reason, of layers that stay in float.
-        bias_correction: whether biases make up for the mean error of the rounded weights.
-        equalised: whether the graph is the one whose channels calibration.qdq.cross_layer_equalization has balanced.
-        classifier: "int8", or "float" for the layers that give the network's outputs.
-        resize: "int8", or "float" for interpolations.
+        method: method for the ranges of activations, one of calibration.ranges.thresholds.CALIBRATION_METHODS.
+        tensor_methods: name of a tensor -> its range method, for the tensors that differ from `method`.
+        weight_method: method for the ranges of weights per output channel, "max" or "mse" (clipped where that lowers
+            the error).
+        float_layers: name of a node that stays in float -> reason.
+        bias_correction: True if biases compensate the mean error of the rounded weights.
+        equalised: True if the graph is the one whose channels calibration.qdq.cross_layer_equalization has balanced.
+        classifier: precision of the layers that give the network's outputs, "int8" or "float".
+        resize: precision of interpolations, "int8" or "float".
     """
 
     method: str = "percentile"
@@ -53,13 +54,13 @@ class QuantizationConfig:
         return self.tensor_methods.get(tensor, self.method)
 
     def digest(self) -> str:
-        """Return the SHA-256 that stands for all choices; the reasons of float layers are none."""
+        """Return the SHA-256 of all choices; the reasons of float layers are not part of it."""
         content = record_to_json(self)
         content["float_layers"] = sorted(self.float_layers)
         return sha256_json(content)
 
     def sentence(self) -> str:
-        """Say it in words, for progress and reports."""
+        """Return a sentence that describes the config, for progress and reports."""
         parts = [f"{self.method} ranges"]
         if self.tensor_methods:
             parts.append(f"{counted(len(self.tensor_methods), 'tensor')} by another method")
@@ -78,5 +79,5 @@ class QuantizationConfig:
 
 
 def counted(number: int, what: str) -> str:
-    """Return "1 layer", "2 layers"."""
+    """Return a number with its noun, such as "1 layer" or "2 layers"."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

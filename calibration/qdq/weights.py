@@ -1,4 +1,4 @@
-"""Weights as int8: one symmetric scale per channel, and the integers.
+"""Weights as int8: one symmetric scale for each channel, and the integers.
 
 "Per channel" is along one axis of the weight, and there are as many scales as that axis is long: ONNX demands it of a
 DequantizeLinear, and TensorRT of its scales. That axis counts output channels, so it is
@@ -30,17 +30,18 @@ _BLOCK_VALUES = 1 << 17
 
 
 def weight_scales(weight: np.ndarray, axis: int, method: str, levels: int = LARGEST_INTEGER) -> np.ndarray:
-    """Return the steps of a weight in symmetric int8, one per channel.
+    """Return the scale of each channel of a weight in symmetric int8.
 
     Args:
         weight: float32 of any shape.
-        axis: that counts the channels.
-        method: "max", nothing is clipped; or "mse", each channel is clipped where the sum of its squared errors, of
-            rounding and of clipping, is smallest.
-        levels: steps on either side of zero, 127 or fewer.
+        axis: axis of the weight that counts the channels.
+        method: method for the ranges: "max" clips nothing; "mse" clips each channel where the sum of its squared errors
+            of rounding and clipping is smallest.
+        levels: number of steps on either side of zero, 127 or fewer.
 
     Returns:
-        (weight.shape[axis],) float32, normal numbers greater than 0. A channel without weights other than 0 has 1.
+        Size of a step of each channel, (weight.shape[axis],) float32, normal numbers greater than 0. A channel whose
+        weights are all 0 has 1.
 
     Raises:
         GraphError: a weight is NaN or infinite.
@@ -59,19 +60,19 @@ def weight_scales(weight: np.ndarray, axis: int, method: str, levels: int = LARG
 
 
 def quantize_weight(weight: np.ndarray, axis: int, scales: np.ndarray, levels: int = LARGEST_INTEGER) -> np.ndarray:
-    """Return the integers of a weight.
+    """Return a weight as integers.
 
     Args:
         weight: float32 of any shape.
-        axis: that counts the channels.
-        scales: (weight.shape[axis],), as of weight_scales.
-        levels: steps on either side of zero, as for weight_scales.
+        axis: axis of the weight that counts the channels.
+        scales: size of a step of each channel, (weight.shape[axis],), as weight_scales returns it.
+        levels: number of steps on either side of zero, as for weight_scales.
 
     Returns:
-        int8 of the weight's shape, -levels to levels, halves rounded to even, as QuantizeLinear does.
+        Integers, int8 of the weight's shape, -levels to levels; halves are rounded to even, as QuantizeLinear does.
 
     Raises:
-        InputError: there are more or fewer scales than channels.
+        InputError: the number of scales differs from the number of channels.
     """
     check_scale_count(weight, axis, scales)
     integers = np.empty(weight.shape, np.int8)
@@ -102,7 +103,7 @@ def largest_magnitudes(weight: np.ndarray, axis: int) -> np.ndarray:
 
 
 def check_scale_count(weight: np.ndarray, axis: int, scales: np.ndarray) -> None:
-    """Raise InputError if there is not one scale per channel."""
+    """Raise InputError if the number of scales differs from the number of channels."""
     if np.shape(scales) != (weight.shape[axis],):
         raise InputError(
             f"a weight of shape {tuple(weight.shape)} got scales of shape {np.shape(scales)}, "

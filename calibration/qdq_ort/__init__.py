@@ -1,1 +1,1 @@
-"""What ONNX Runtime's form of a Q/DQ graph has beyond TensorRT's."""
+"""Rewrites of a Q/DQ graph for ONNX Runtime's CPU kernels alone."""

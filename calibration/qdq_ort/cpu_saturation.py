@@ -1,4 +1,4 @@
-"""Whether sums of 8-bit products saturate in the integer kernels of this machine's processor."""
+"""A check whether sums of 8-bit products saturate in the integer kernels of this machine's processor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frame itself as the first quantised activation: what scales it in float goes into the first convolution.
+"""The uint8 frame as the first quantised activation: its scaling becomes part of the first convolution.
 
 A frame is uint8 already. Where a network scales each channel, x * factor_c + offset_c, and the first to read that is a
 convolution, the integers of the frame need no rounding and no float copy of the frame: with one scale and zero point
@@ -38,16 +38,16 @@ _MOST_CHANNELS = 4
 
 @dataclass(frozen=True)
 class ScaledFrame:
-    """A convolution that reads a frame whose channels were scaled, and nothing else does.
+    """A frame whose channels are scaled, and the one convolution that reads it.
 
     Attributes:
-        convolution: the node.
-        between: the nodes from the frame to it, in order.
+        convolution: node that reads the scaled frame.
+        between: nodes from the frame to the convolution, in order.
         frame: name of the graph's input, (batch, height, width, channels) uint8.
-        shape: of the frame.
-        order: order[c] is the frame's channel that the convolution reads as channel c.
-        factor: (channels,) float64, of each channel that the convolution reads.
-        offset: likewise, added after.
+        shape: sizes of the frame, (batch, height, width, channels).
+        order: channel of the frame that the convolution reads as channel c, at index c.
+        factor: factor of each channel that the convolution reads, (channels,) float64.
+        offset: number that is added to each of these channels after the factor, (channels,) float64.
     """
 
     convolution: Any
@@ -60,7 +60,7 @@ class ScaledFrame:
 
     @property
     def zero_levels(self) -> np.ndarray:
-        """Grey level that becomes 0, for each channel of the frame, (channels,) float64."""
+        """Return the grey level that becomes 0 for each channel of the frame, (channels,) float64."""
         levels = np.empty_like(self.factor)
         levels[self.order] = -self.offset / self.factor
         return levels
@@ -73,7 +73,8 @@ def find_scaled_frame(view: OnnxGraph) -> ScaledFrame | None:
         view: a float graph.
 
     Returns:
-        None where anything else happens to the frame, or anything else reads a step of it.
+        The frame and its convolution; None where anything else happens to the frame, or anything else reads a step of
+        it.
     """
     frames = list(view.inputs.values())
     if len(frames) != 1 or view.type_of(frames[0].name) != "UINT8":
@@ -117,7 +118,7 @@ def _read_by(
 
 
 class _Walk:
-    """What has happened to a frame so far: a factor and an offset for each channel, their order, their axis."""
+    """The steps that a frame went through so far: a factor and an offset for each channel, their order, their axis."""
 
     def __init__(self, view: OnnxGraph, channels: int) -> None:
         self._view = view
@@ -126,7 +127,7 @@ class _Walk:
         self.factor, self.offset = np.ones(channels), np.zeros(channels)
 
     def step(self, node: Any, index: int) -> bool:
-        """Take one node along; False if it is none of those that scale, order or move channels."""
+        """Follow one node; return False if it does not scale, order or move channels."""
         if node.op_type == "Identity":
             return True
         if node.op_type == "Cast":
@@ -166,7 +167,7 @@ class _Walk:
         return True
 
     def _per_channel(self, name: str) -> np.ndarray | None:
-        """Return a constant that broadcasts along the channels alone as (channels,) float64, None for another."""
+        """Return a constant that broadcasts along the channels alone as (channels,) float64; None for another."""
         value = self._view.value_of(name)
         channels = len(self.order)
         if value is None or value.ndim > 4:
@@ -187,11 +188,11 @@ def take_integer_input(
 
     Args:
         view: a float graph; changed in place where the frame can be read so.
-        tensors: ranges of its activations.
-        runs_in_int8: says whether a weighted node is to be computed with integers.
+        tensors: ranges of the graph's activations, by name.
+        runs_in_int8: function that returns whether a weighted node is to be computed with integers.
 
     Returns:
-        Ranges of the changed graph; None where the graph stays as it is.
+        Ranges of the changed graph, by name; None where the graph stays as it is.
     """
     scaled = find_scaled_frame(view)
     if scaled is None or not runs_in_int8(scaled.convolution):
@@ -209,22 +210,22 @@ def take_integer_input(
 
 
 def _pads(node: Any) -> list[int]:
-    """Return top, left, bottom and right padding of a convolution."""
+    """Return the top, left, bottom and right padding of a convolution."""
     return attribute_of(node, "pads", [0, 0, 0, 0])
 
 
 class _FrontWriter:
-    """Puts integer nodes in the place of float ones, in front of one convolution."""
+    """Replaces the float nodes in front of one convolution by integer ones."""
 
     def __init__(self, view: EditableGraph, scaled: ScaledFrame) -> None:
         self._onnx, self._view, self._scaled = import_onnx(), view, scaled
         self._nodes: list = []
 
     def add_borders(self, pads: list[int], levels: np.ndarray) -> str:
-        """Join columns and rows of given levels to the frame, as many as the convolution pads; it pads no more.
+        """Join columns and rows of given levels to the frame instead of the padding of the convolution.
 
         Returns:
-            Name of the larger frame.
+            Name of the tensor with the larger frame.
         """
         batch, height, width, channels = self._scaled.shape
         top, left, bottom, right = pads
@@ -243,10 +244,10 @@ class _FrontWriter:
         return name
 
     def connect(self, source: str, zero_point: int, tensors: dict[str, TensorRange]) -> dict[str, TensorRange]:
-        """Let the convolution read a frame through Transpose and DequantizeLinear; drop what it read it through.
+        """Let the convolution read a frame through Transpose and DequantizeLinear, and drop the float nodes between.
 
         Returns:
-            Ranges with that of the tensor that it reads now.
+            Ranges that include the tensor that the convolution reads now, by name.
         """
         scaled, node, make = self._scaled, self._scaled.convolution, self._onnx.helper.make_node
         planes, result = f"{scaled.frame}/planes", f"{scaled.frame}/dequantized"
@@ -272,7 +273,7 @@ class _FrontWriter:
         return ranges
 
     def _fold(self, scale: float, zero_point: int) -> None:
-        """Give the convolution the weights and the bias with which it does the scaling too."""
+        """Change the weights and the bias of the convolution so that it also does the scaling."""
         scaled, node = self._scaled, self._scaled.convolution
         weight = self._view.value_of(node.input[1]).astype(np.float64)  # (out, channels, kh, kw)
         added = np.einsum("ochw,c->o", weight, scaled.offset + scaled.factor * zero_point)

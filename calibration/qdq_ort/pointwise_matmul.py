@@ -1,4 +1,4 @@
-"""A convolution of single pixels whose result stays float, as a product of integer matrices: the network's logits.
+"""Convolutions of single pixels whose result stays float, as products of integer matrices: the network's logits.
 
 ONNX Runtime's integer convolution rounds its result to 8 bits, so one that gives float, as the last of a network does,
 would have to run in float altogether. A 1x1 convolution is a matrix product over the channels of each pixel, and for
@@ -22,7 +22,7 @@ from calibration.onnx_graph.node import attribute_of, group_of, has_attribute, i
 
 
 def is_pointwise(view: OnnxGraph, node: Any) -> bool:
-    """Say whether a node is a 1x1 convolution over all channels with a constant weight, without stride or padding."""
+    """Return whether a node is a 1x1 convolution over all channels with a constant weight, no stride and no padding."""
     weight = view.weight_of(node)
     return node.op_type == "Conv" and weight is not None and _is_pointwise(node, tuple(weight.dims))
 
@@ -60,7 +60,7 @@ def pointwise_as_matmul(view: EditableGraph) -> tuple[str, ...]:
 
 
 def _weight_quantizer(view: OnnxGraph, node: Any) -> Any:
-    """Return the DequantizeLinear of the weight of a quantised 1x1 convolution, None for other nodes."""
+    """Return the DequantizeLinear of the weight of a quantised 1x1 convolution; None for other nodes."""
     if node.op_type != "Conv":
         return None
     data, weight = (view.producer(name, "DequantizeLinear") for name in node.input[:2])
@@ -76,14 +76,14 @@ def _weight_quantizer(view: OnnxGraph, node: Any) -> Any:
 
 
 def _is_rounded(view: OnnxGraph, node: Any) -> bool:
-    """Say whether all that reads the result of a convolution, or of its Relu, rounds it first."""
+    """Return whether every reader of the result of a convolution, or of its Relu, rounds it first."""
     result = view.stored_output(node)
     readers = view.readers.get(result, [])
     return result not in view.outputs and all(reader.op_type == "QuantizeLinear" for reader, _ in readers)
 
 
 def _product(view: EditableGraph, node: Any, weight: Any) -> list:
-    """Return the nodes that do the same as a convolution: transposed integers, product, bias, transposed back."""
+    """Return the nodes that replace a convolution: transposed integers, product, bias, transposed back."""
     make, name = import_onnx().helper.make_node, node.name
     data = view.producers[node.input[0]]
     integers = view.value_of(weight.input[0])[:, :, 0, 0]
@@ -112,7 +112,7 @@ def _product(view: EditableGraph, node: Any, weight: Any) -> list:
 
 
 def _float_bias(view: EditableGraph, node: Any) -> str:
-    """Return the name of the bias of a convolution as it is added to float planes, (channels, 1, 1) float32."""
+    """Return the name of a convolution's bias in the form that is added to float planes, (channels, 1, 1) float32."""
     dequantize = view.producer(node.input[2])
     if dequantize is None:
         value = view.value_of(node.input[2])

@@ -1,4 +1,4 @@
-"""Means over bins of a feature map as two matrix products: pooling pyramids in a quarter of the time.
+"""Means over the bins of a feature map as two matrix products, which take a quarter of the time.
 
 Pooling to a few bins whose sizes differ by a row is written with operators that every backend has as a Slice and a
 ReduceMean for each bin and axis, and a Concat for each axis: a pyramid of 1, 2, 3 and 6 bins has some 60 nodes. All of
@@ -33,14 +33,14 @@ _ROWS, _COLUMNS = 2, 3  # axes of (batch, channels, rows, columns)
 
 @dataclass(frozen=True)
 class _Pooled:
-    """A tensor that is rows @ X @ columns.T for a tensor X.
+    """A tensor that equals rows @ X @ columns.T for a tensor X.
 
     Attributes:
-        source: name of X.
-        rows: (rows of the tensor, rows of X) float64.
-        columns: (columns of the tensor, columns of X) float64.
-        nodes: names of the nodes between them.
-        has_means: whether one of them takes means.
+        source: name of the tensor X.
+        rows: matrix of the rows, (rows of the tensor, rows of X) float64.
+        columns: matrix of the columns, (columns of the tensor, columns of X) float64.
+        nodes: names of the nodes from X to the tensor.
+        has_means: True if one of these nodes computes means.
     """
 
     source: str
@@ -54,7 +54,7 @@ class _Pooled:
         return self.rows if axis == _ROWS else self.columns
 
     def changed(self, axis: int, matrix: np.ndarray, node: Any, takes_means: bool = False) -> _Pooled:
-        """Return what a node makes of it along one axis."""
+        """Return the tensor that a node makes of this one along one axis."""
         rows, columns = (matrix, self.columns) if axis == _ROWS else (self.rows, matrix)
         return _Pooled(self.source, rows, columns, self.nodes | {node.name}, self.has_means or takes_means)
 
@@ -66,7 +66,7 @@ def pool_as_matmul(view: EditableGraph) -> tuple[str, ...]:
         view: a graph; changed in place. What has no static size stays as it is.
 
     Returns:
-        Names of the tensors that products make now.
+        Names of the tensors that matrix products compute now.
     """
     if not any(node.op_type == "ReduceMean" for node in view.nodes):
         return ()
@@ -88,14 +88,14 @@ def pool_as_matmul(view: EditableGraph) -> tuple[str, ...]:
 
 
 class _Tracer:
-    """Follows what happens to the last two axes of tensors."""
+    """Follows the changes of the last two axes of tensors through the nodes of a graph."""
 
     def __init__(self, view: OnnxGraph) -> None:
         self._view = view
         self._pooled: dict[str, _Pooled] = {}
 
     def trace(self) -> dict[str, _Pooled]:
-        """Return the tensors that chains make."""
+        """Return the tensors that such chains of nodes compute, by name."""
         steps = {"Slice": self._slice, "ReduceMean": self._reduce, "Concat": self._concat}
         for node in self._view.nodes:
             step = steps.get(node.op_type)
@@ -165,7 +165,7 @@ def _is_same(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _products(view: EditableGraph, name: str, pooled: _Pooled) -> list:
-    """Return the nodes that make a tensor by products: columns first, which is one product for all channels."""
+    """Return the nodes that compute a tensor by products; the columns first, one product for all channels."""
     nodes, source = [], pooled.source
     matrices = {"columns": pooled.columns.T, "rows": pooled.rows}
     needed = [what for what, matrix in matrices.items() if not _is_same(matrix, np.eye(len(matrix)))]
@@ -179,7 +179,7 @@ def _products(view: EditableGraph, name: str, pooled: _Pooled) -> list:
 
 
 def _without_unread(nodes: list, pooled: set[str], outputs: set[str]) -> list:
-    """Return nodes without those of chains that nothing reads any more."""
+    """Return the nodes without those of chains whose results nothing reads any more."""
     read, kept = set(outputs), []
     for node in reversed(nodes):
         if node.op_type in ("Slice", "ReduceMean", "Concat") and node.output[0] in pooled - read:

@@ -1,4 +1,4 @@
-"""Two columns of a strided first convolution as one: the same integers in half the time.
+"""Two columns of a strided first convolution computed as one: the same integers in half the time.
 
 A first convolution reads 3 channels. ONNX Runtime gathers them pixel by pixel into the rows of a matrix product, three
 bytes at a time, and that costs more than the product. In memory, four pixels of a row are twelve bytes side by side, so
@@ -36,18 +36,18 @@ _MOST_CHANNELS = 4
 
 @dataclass(frozen=True)
 class _Stem:
-    """A first convolution, and what stands around it.
+    """The first convolution of a graph, with the nodes around it.
 
     Attributes:
-        convolution: the node.
+        convolution: node of the convolution.
         frame: name of the graph's input.
-        shape: of the frame.
+        shape: sizes of the frame, (batch, height, width, channels).
         borders: nodes that join columns or rows to the frame, in order.
         transpose: the node that brings channels to the front.
         quantize: the node that rounds the result.
-        weight: (out, channels, kh, kw) int8.
-        left: columns left of the frame, be they joined or padded.
-        right: likewise.
+        weight: integers of the weight, (out, channels, kh, kw) int8.
+        left: number of columns left of the frame, whether joined or padded.
+        right: number of columns right of the frame, whether joined or padded.
     """
 
     convolution: Any
@@ -62,18 +62,18 @@ class _Stem:
 
     @property
     def blocks_left(self) -> int:
-        """Blocks of columns that the wide convolution sees left of the frame."""
+        """Return the number of blocks of columns that the wide convolution reads left of the frame."""
         return -(-self.left // COLUMNS)
 
     @property
     def kernel_blocks(self) -> int:
-        """Width of the wide kernel: from the first column that the first output reads to the last of the last."""
+        """Return the width of the wide kernel in blocks of columns; it covers the columns that both outputs read."""
         last_column = 2 * (OUTPUTS - 1) + self.weight.shape[3] - 1 - self.left
         return last_column // COLUMNS + self.blocks_left + 1
 
     @property
     def blocks_right(self) -> int:
-        """Blocks of columns that the wide convolution sees right of the frame."""
+        """Return the number of blocks of columns that the wide convolution reads right of the frame."""
         return self.kernel_blocks - 1 - self.blocks_left
 
     def wide_weight(self) -> np.ndarray:
@@ -88,14 +88,15 @@ class _Stem:
 
 
 def pack_stem_columns(view: EditableGraph) -> bool:
-    """Rewrite the first convolution of a quantised graph to make two columns at once, if it is one that gains.
+    """Rewrite the first convolution of a quantised graph to compute two columns at once, if that is faster.
 
     Args:
         view: a graph in ONNX Runtime's form; changed in place.
 
     Returns:
-        Whether it was rewritten: its stride is 2 along a row, its input the uint8 frame with few channels and a width
-        that is a multiple of 4, its output half as wide, and rounded before anything else reads it.
+        True if the convolution was rewritten: its stride is 2 along a row, its input is the uint8 frame with few
+        channels and a width that is a multiple of 4, its output is half as wide, and is rounded before anything else
+        reads it.
     """
     stem = next(filter(None, (_stem_at(view, node) for node in view.nodes if node.op_type == "Conv")), None)
     if stem is None:
@@ -136,7 +137,7 @@ def _stem_at(view: OnnxGraph, node: Any) -> _Stem | None:
 
 
 def _rounded_by(view: OnnxGraph, node: Any) -> Any:
-    """Return the QuantizeLinear that alone reads a convolution, or its Relu; None if something else does."""
+    """Return the QuantizeLinear that alone reads a convolution, or its Relu; None if there is another reader."""
     return view.only_reader(view.stored_output(node), "QuantizeLinear")
 
 
@@ -144,7 +145,8 @@ def _frame_behind(view: OnnxGraph, tensor: str) -> tuple[str, tuple[int, ...], t
     """Follow a tensor back over joined borders to the frame.
 
     Returns:
-        Name and shape of the frame, the nodes that join borders, and how many columns are joined left and right.
+        Name and shape of the frame, the nodes that join borders, and the numbers of columns that are joined left and
+        right.
     """
     borders, left, right = [], 0, 0
     while tensor not in view.inputs:
@@ -207,7 +209,7 @@ class _StemWriter:
         """Join whole blocks of columns where single columns were joined.
 
         Returns:
-            Rows that are joined to the frame.
+            Number of rows that are joined to the frame.
         """
         stem, rows = self._stem, 0
         extra = COLUMNS * (stem.blocks_left + stem.blocks_right)
@@ -237,7 +239,7 @@ class _StemWriter:
         self._after[-id(transpose)] = [reshape]
 
     def _unfold_columns(self, quantize: Any, shape: tuple[int, ...]) -> None:
-        """Give the rounded result its columns back, under its own name."""
+        """Restore the columns of the rounded result, which keeps its name."""
         make, result = self._onnx.helper.make_node, quantize.output[0]
         pairs, pixels, columns = (f"{result}/{what}" for what in ("pairs", "pixels", "columns"))
         sizes = self._view.add_constant(f"{columns}/shape", np.array(shape, np.int64))
@@ -249,7 +251,7 @@ class _StemWriter:
         ]
 
     def _double(self, tensor: str, integers: np.ndarray | None = None) -> None:
-        """Give a dequantised constant its values once for each output, or other integers with its scales twice."""
+        """Repeat the scales of a dequantised constant for both outputs, and its integers unless others are given."""
         dequantize = self._view.producers[tensor]
         for index, name in enumerate(dequantize.input):
             value = self._view.value_of(name)

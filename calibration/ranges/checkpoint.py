@@ -54,7 +54,7 @@ def write_state(folder: Path, inputs: CollectionInputs, counters: list[TensorCou
     Args:
         folder: the artefact folder.
         inputs: inputs of the collection.
-        counters: one counter for each tensor of `inputs`.
+        counters: counters of the tensors of `inputs`, one each.
         images_done: number of images that the counters have seen, from the first on.
 
     Raises:
@@ -84,7 +84,7 @@ def read_state(folder: Path, inputs: CollectionInputs, counters: list[TensorCoun
     Args:
         folder: the artefact folder.
         inputs: inputs of the collection.
-        counters: one counter for each tensor of `inputs`; unchanged where no checkpoint of these inputs exists.
+        counters: counters of the tensors of `inputs`, one each; unchanged where no checkpoint of these inputs exists.
 
     Returns:
         Number of images that the counters have now seen; 0 where there is no checkpoint, a damaged one, or one of
@@ -114,6 +114,6 @@ def read_state(folder: Path, inputs: CollectionInputs, counters: list[TensorCoun
 
 
 def discard_state(folder: Path) -> None:
-    """Delete the checkpoint in an artefact folder; to be called once ranges.json is written."""
+    """Delete the checkpoint in an artefact folder; call this once ranges.json is written."""
     with contextlib.suppress(FileNotFoundError):
         (folder / STATE_FILE).unlink()

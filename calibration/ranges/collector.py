@@ -123,14 +123,14 @@ def collect_ranges(
         artifact: artefact folder with model.onnx and contract.json.
         frames: the calibration images.
         manifest_sha256: SHA-256 of the manifest of the images.
-        show_progress: print progress with the time left on stderr.
+        show_progress: True to print progress with the time left on stderr.
         resume: True to resume from a checkpoint in the folder, and to write checkpoints there.
 
     Raises:
         GraphError: the graph is damaged.
-        InputError: no images, or activations that are NaN or infinite.
+        InputError: there are no images, or activations are NaN or infinite.
         BackendError: ONNX Runtime fails at the graph.
-        StorageError: what was counted cannot be kept.
+        StorageError: the checkpoint cannot be written.
     """
     if not len(frames):
         raise InputError(f"no images to calibrate on in {frames.description}")

@@ -36,11 +36,11 @@ class RangeHistogram:
     any scale and say nothing about a range.
 
     Attributes:
-        counts: (BINS,) int64, of magnitudes above bin * width and up to (bin + 1) * width.
+        counts: number of magnitudes above bin * width and up to (bin + 1) * width, (BINS,) int64.
         limit: magnitude that the bins cover; 0 while only zeros were seen.
         minimum: smallest value seen.
         maximum: largest value seen.
-        zero_count: values that are exactly zero; they are in no bin.
+        zero_count: number of values that are exactly zero; they are in no bin.
     """
 
     def __init__(self) -> None:
@@ -53,8 +53,8 @@ class RangeHistogram:
         """Count one tensor.
 
         Args:
-            values: float32, any shape.
-            tensor: its name, for messages.
+            values: values of the tensor, float32, any shape.
+            tensor: name of the tensor, for messages.
             image: name of the image that the tensor was computed from, for messages.
 
         Raises:
@@ -69,7 +69,7 @@ class RangeHistogram:
         counter.finish()
 
     def grow(self, magnitude: float) -> None:
-        """Double the limit until it covers a magnitude."""
+        """Double the limit until it is at least as large as a magnitude."""
         wanted = max(2.0 ** float(np.ceil(np.log2(magnitude))), _SMALLEST_LIMIT)
         self.limit = self.limit or wanted
         while self.limit < wanted:
@@ -82,7 +82,7 @@ class RangeHistogram:
         """Return the histogram of absolute values.
 
         Returns:
-            (BINS,) int64 counts, without zeros, and the width of a bin.
+            Counts without zeros, (BINS,) int64, and the width of a bin.
         """
         return self.counts, self.limit / BINS
 
@@ -105,9 +105,9 @@ class _BlockCounter:
         """Count one block.
 
         Args:
-            block: float32, any shape, at most _BLOCK values.
-            low: its smallest value, finite.
-            high: its largest value, finite.
+            block: values of the block, float32, any shape, at most _BLOCK values.
+            low: smallest value of the block, finite.
+            high: largest value of the block, finite.
         """
         histogram = self._histogram
         histogram.minimum, histogram.maximum = min(histogram.minimum, low), max(histogram.maximum, high)
@@ -149,8 +149,8 @@ class ChannelStatistics:
     """Largest magnitude and mean of each channel of an NCHW tensor, over all images.
 
     Attributes:
-        maxima: (channels,) float64, largest magnitude of each channel.
-        sums: (channels,) float64, sum of all values of each channel.
+        maxima: largest magnitude of each channel, (channels,) float64.
+        sums: sum of all values of each channel, (channels,) float64.
         positions: number of values that were counted in each channel.
     """
 
@@ -162,9 +162,9 @@ class ChannelStatistics:
         """Count one tensor by channel, and in a histogram too: each value is fetched from memory once.
 
         Args:
-            values: (batch, channels, height, width) float32.
+            values: values of the tensor, (batch, channels, height, width) float32.
             histogram: histogram of the same tensor, which is updated too.
-            tensor: its name, for messages.
+            tensor: name of the tensor, for messages.
             image: name of the image that the tensor was computed from, for messages.
 
         Raises:
@@ -213,8 +213,8 @@ class TensorCounter:
         """Count one tensor.
 
         Args:
-            values: float32, any shape.
-            tensor: its name, for messages.
+            values: values of the tensor, float32, any shape.
+            tensor: name of the tensor, for messages.
             image: name of the image that the tensor was computed from, for messages.
 
         Raises:

@@ -39,7 +39,7 @@ class TensorRange:
 
     @property
     def is_signed(self) -> bool:
-        """Whether negative values were seen."""
+        """Return whether negative values were seen."""
         return self.minimum < 0.0
 
 
@@ -93,10 +93,10 @@ def ranges_code() -> str:
 def read_ranges(folder: Path) -> Ranges:
     """Read the ranges of an artefact folder.
 
-    Those of schema 2 named the range methods in place of the code; they are ranges of other code.
+    Files of schema 2 named the range methods instead of the code; their ranges are those of other code.
 
     Raises:
-        InputError: there are none.
+        InputError: the folder has no ranges.json.
         ContractError: the file is damaged, or of a schema that is not known.
     """
     content = read_json(folder / RANGES_FILE, Ranges.record_what)
@@ -117,10 +117,11 @@ def current_ranges(
         folder: the artefact folder.
         graph_sha256: SHA-256 of the float graph.
         manifest_sha256: SHA-256 of the calibration manifest; None to accept any images.
-        any_code: whether ranges that other code collected are accepted, for a machine without the images.
+        any_code: True to accept ranges that other code collected, for a machine without the images.
 
     Returns:
-        None if there are none, or something that they were made from has changed; `why_not_current` says what.
+        The ranges and the SHA-256 of their file. None if there are none, or one of their inputs has changed;
+        `why_not_current` says which.
     """
     try:
         ranges = read_ranges(folder)
@@ -148,10 +149,10 @@ def ranges_mismatch(
         ranges: ranges as they were read from a file.
         graph_sha256: SHA-256 of the float graph.
         manifest_sha256: SHA-256 of the calibration manifest; None to accept any images.
-        any_code: whether ranges that other code collected are accepted, for a machine without the images.
+        any_code: True to accept ranges that other code collected, for a machine without the images.
 
     Returns:
-        None if they fit.
+        The line; None if the ranges fit.
     """
     compared = {
         "another graph": (ranges.graph_sha256, graph_sha256),
@@ -170,7 +171,7 @@ def ranges_mismatch(
 
 
 def ranges_of_other_code(ranges: Ranges) -> str | None:
-    """Say in one line that other code than this collected ranges; None if it was this."""
+    """Return one line that says that other code than this collected ranges; None if it was this code."""
     code = ranges_code()
     return other_code(RANGES_FILE, ranges.code_sha256, code) if ranges.code_sha256 != code else None
 

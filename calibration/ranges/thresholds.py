@@ -73,11 +73,11 @@ def clipped_divergences(counts: np.ndarray, candidates: np.ndarray) -> np.ndarra
     bins become differences of cumulative sums at the levels' borders, and no bin is looked at twice.
 
     Args:
-        counts: (bins,) float64.
-        candidates: (n,) int64, numbers of bins that are kept, LEVELS to bins; what lies beyond goes into the last.
+        counts: number of magnitudes in each bin, (bins,) float64.
+        candidates: numbers of bins that are kept, (n,) int64, LEVELS to bins; what lies beyond goes into the last bin.
 
     Returns:
-        (n,) float64; infinite where all that is kept is empty.
+        Divergence of each candidate, (n,) float64; infinite where all that is kept is empty.
     """
     occupied = counts > 0.0
     mass, members = _cumulative(counts), _cumulative(occupied)
@@ -134,13 +134,13 @@ def squared_errors(counts: np.ndarray, width: float, largest: float, thresholds:
     the borders between steps.
 
     Args:
-        counts: (bins,) number of magnitudes in each bin.
+        counts: number of magnitudes in each bin, (bins,).
         width: width of a bin.
         largest: largest magnitude, which lies within the last bin; that bin ends there.
-        thresholds: (n,) thresholds, positive and at most `largest`.
+        thresholds: thresholds, (n,), positive and at most `largest`.
 
     Returns:
-        (n,) float64, the mean over all counts.
+        Mean squared error of each threshold over all counts, (n,) float64.
     """
     low = np.arange(len(counts)) * width
     high = np.minimum(low + width, largest)

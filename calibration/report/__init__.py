@@ -1,1 +1,1 @@
-"""What INT8 cost, as a page, pictures and sentences."""
+"""The report on the accuracy that INT8 cost, as a page, as pictures and as sentences."""

@@ -15,7 +15,7 @@ MOST_BARS = 30
 
 
 def curve_chart(report: Int8Report) -> Html:
-    """Draw what each step of the search cost against its share of INT8; "" where no step was evaluated."""
+    """Draw the accuracy cost of each step of the search over its share of INT8; "" where no step was evaluated."""
     has_labels = report.drop_points is not None
     shown = [
         Point(
@@ -44,7 +44,7 @@ def curve_chart(report: Int8Report) -> Html:
 
 
 def sensitivity_chart(report: Int8Report) -> Html:
-    """Draw the layers that cost most when they alone are in INT8; "" where none was measured."""
+    """Draw the layers that cost most accuracy when each alone is in INT8; "" where none was measured."""
     ranked = ranked_layers(report)
     if not ranked:
         return Html()

@@ -1,4 +1,4 @@
-"""int8-report.html: what INT8 cost, as a person wants to see it, in one file."""
+"""int8-report.html: the INT8 report as a page for people, in one file."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def write_page(path: Path, report: Int8Report, pictures: tuple[WorstPicture, ...
     """Write the page of an INT8 report: one HTML file that fetches nothing.
 
     Args:
-        path: where to.
-        report: what quantisation cost.
-        pictures: of the worst images, worst first.
+        path: path of the HTML file.
+        report: report on the accuracy that quantisation cost.
+        pictures: pictures of the worst images, worst first.
 
     Raises:
         StorageError: the page cannot be written.

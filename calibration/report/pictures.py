@@ -27,16 +27,17 @@ _STRENGTH = 3.0
 
 @dataclass(frozen=True, eq=False)
 class WorstPicture:
-    """One image on which INT8 and float agree least.
+    """An image on which INT8 and float agree least, with the labels of both.
 
     Attributes:
-        name: of the image.
-        frame_rgb: (height, width, 3) uint8.
-        float_labels: (height, width) uint8 labels of the float network.
-        int8_labels: (height, width) uint8 labels of the INT8 network.
-        truth: (height, width) uint8 train ids, IGNORE_ID where a pixel counts for nothing; None if it is not known.
-        class_names: one per label.
-        palette_rgb: (n, 3) uint8 RGB, n at least the number of classes.
+        name: name of the image.
+        frame_rgb: image as (height, width, 3) uint8 RGB.
+        float_labels: labels of the float network, (height, width) uint8.
+        int8_labels: labels of the INT8 network, (height, width) uint8.
+        truth: true train ids, (height, width) uint8, IGNORE_ID where a pixel is not counted; None if they are not
+            known.
+        class_names: name of each class, in the order of the labels.
+        palette_rgb: colour of each class, (n, 3) uint8 RGB, with n at least the number of classes.
 
     Raises:
         InputError: a label map is not uint8, or not of the frame's size.
@@ -61,12 +62,12 @@ class WorstPicture:
 
 @dataclass(frozen=True, eq=False)
 class Changes:
-    """Where two label maps differ; each (height, width) bool, and no pixel in two of them.
+    """The pixels at which two label maps differ; each map is (height, width) bool, and no pixel is in two of them.
 
     Attributes:
-        lost: right in float, wrong in INT8.
-        gained: wrong in float, right in INT8.
-        other: wrong in both, not counted, or without a truth.
+        lost: pixels that are right in float and wrong in INT8.
+        gained: pixels that are wrong in float and right in INT8.
+        other: pixels that are wrong in both, not counted, or without a truth.
     """
 
     lost: np.ndarray
@@ -75,7 +76,7 @@ class Changes:
 
 
 def changes_of(picture: WorstPicture) -> Changes:
-    """Tell the changed pixels apart by what the truth says of them."""
+    """Return the changed pixels, divided by whether the true labels agree with float or INT8."""
     changed = picture.float_labels != picture.int8_labels
     if picture.truth is None:
         nothing = np.zeros_like(changed)
@@ -87,14 +88,14 @@ def changes_of(picture: WorstPicture) -> Changes:
 
 
 def difference_rgb(picture: WorstPicture, width: int = SHOWN_WIDTH) -> np.ndarray:
-    """Paint the changed pixels over the grey frame.
+    """Paint the changed pixels over a grey version of the frame.
 
     Args:
-        picture: what to compare.
-        width: most columns of the result; a wider frame is made smaller, and thin changes stay visible.
+        picture: image with the labels of both networks.
+        width: largest number of columns of the result; a wider frame is made smaller, and thin changes stay visible.
 
     Returns:
-        (height, width, 3) uint8 RGB.
+        The painted frame, (height, width, 3) uint8 RGB.
     """
     grey = shrunk(cv2.cvtColor(picture.frame_rgb, cv2.COLOR_RGB2GRAY), width)
     # Half as strong, so that even a bright frame is darker than the colours of a change.
@@ -108,7 +109,7 @@ def difference_rgb(picture: WorstPicture, width: int = SHOWN_WIDTH) -> np.ndarra
 
 
 def picture_parts(pictures: Sequence[WorstPicture]) -> list[Html]:
-    """Return what their colours mean and then the pictures, a row each; nothing without any."""
+    """Return a legend of the colours and then the pictures, a row each; an empty list without pictures."""
     return [*_legends(pictures), *map(_row, pictures)] if pictures else []
 
 

@@ -158,7 +158,8 @@ def curve_lines(report: Int8Report) -> list[str]:
     """Return a table in plain text: the accuracy that each evaluated share of INT8 costs.
 
     Returns:
-        One line a step, the largest share first, under a head; then the step that came closest to the budget.
+        Lines of the table: a head, a line for each step with the largest share first, and the step that came closest to
+        the budget.
     """
     if not report.steps:
         return ["no quantised graph was evaluated"]

@@ -57,11 +57,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class SetLabels:
-    """Labels of one network on a set of images, as figures.
+    """Figures of the labels that one network gave on a set of images.
 
     Attributes:
-        agreements: (images,) share of pixels with the same label as the float graph, 0 to 1.
-        matrices: (images, classes, classes) int64 confusion matrices; None without labels.
+        agreements: share of pixels with the same label as the float graph in each image, (images,), 0 to 1.
+        matrices: confusion matrix of each image, (images, classes, classes) int64; None without labels.
     """
 
     agreements: np.ndarray
@@ -69,7 +69,7 @@ class SetLabels:
 
     @property
     def agreement(self) -> float:
-        """Mean agreement with the float graph."""
+        """Return the mean agreement with the float graph, 0 to 1."""
         return float(self.agreements.mean())
 
     def miou(self) -> float | None:
@@ -146,7 +146,7 @@ class AccuracySet:
         """Return an image at the size of its label map, and the labels that an active runner gives it.
 
         Returns:
-            (height, width, 3) uint8 RGB, and (height, width) uint8.
+            The image, (height, width, 3) uint8 RGB, and the labels, (height, width) uint8.
         """
         frame_rgb, size = self.frames.read(index), self.float_of(index).shape
         with Segmenter(runner, "rgb") as segmenter:
@@ -185,12 +185,12 @@ def drop_points(float_labels: SetLabels, other: SetLabels) -> float | None:
 
 
 def drop_interval(float_labels: SetLabels, other: SetLabels) -> tuple[float, float] | None:
-    """Return the 95 % bootstrap interval of the drop, in points: images drawn with replacement, both forms on the same.
+    """Return the 95 % bootstrap interval of the drop, in points, by drawing the same images for both networks.
 
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 13.3, percentile interval.
 
     Returns:
-        (low, high); None without labels, or with fewer than two images.
+        Lower and upper end of the interval; None without labels, or with fewer than two images.
     """
     if float_labels.matrices is None or other.matrices is None or len(other.matrices) < 2:
         return None

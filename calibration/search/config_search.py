@@ -187,10 +187,10 @@ class ConfigSearch:
     # Evaluating
 
     def _try(self, config: QuantizationConfig, what: str) -> SearchStep:
-        """Evaluate a config, or take what is known of it; stop the search if it holds the budget.
+        """Evaluate a config, or take what is stored of it; stop the search if it holds the budget.
 
         Raises:
-            _SearchEndedError: it does, or time is up.
+            _SearchEndedError: the config holds the budget, or time is up.
         """
         digest = config.digest()
         self._configs[digest] = config
@@ -234,7 +234,7 @@ class ConfigSearch:
     # Cures
 
     def _cure(self, config: QuantizationConfig) -> None:
-        """Try what costs no speed, one after the other; each is kept if it costs less.
+        """Try the changes that cost no speed, one after the other, and keep each that costs less accuracy.
 
         Raises:
             _SearchEndedError: the budget holds, or time is up.

@@ -61,7 +61,7 @@ class SensitivityMeter:
         form: form of the quantised graph, "tensorrt" or "onnxruntime".
         unsigned_levels: largest level of unsigned activations, see calibration.qdq.insert.
         contract: input and output of the graph.
-        frames: prepared frames, (1, height, width, 3) uint8 each.
+        frames: prepared frames, each (1, height, width, 3) uint8 RGB.
     """
 
     def __init__(

@@ -28,12 +28,12 @@ class SearchState:
 
 
 def stored_state(store: Path, key: str, say: Callable[[str], None] = lambda line: None) -> SearchState:
-    """Return what is kept under a key; an empty state where there is nothing, or it is of other inputs.
+    """Return the state that is stored under a key; an empty one where there is none, or it has other inputs.
 
     Args:
-        store: the file.
+        store: path of the file.
         key: digest of all that the results depend on, the code among it.
-        say: takes a line where there is a state that is not used.
+        say: function that is called with a line of text where a stored state is not used.
     """
     try:
         state = read_record(SearchState, store)

@@ -1,4 +1,4 @@
-"""TensorRT's calibration cache, from our own ranges: for TensorRT up to 10, and for the DLA, which takes no Q/DQ.
+"""TensorRT's calibration cache, made from ranges.json: for TensorRT up to 10, and for the DLA.
 
 `python calibration/tensorrt_cache.py ARTEFACT --tensorrt 8.5.2` writes one for a device that is not at hand; a build
 with a calibration writes its own.
@@ -51,16 +51,16 @@ _LINE = re.compile(r"(.+): ([0-9a-fA-F]{1,8})")
 
 @record(schema=2, what="origin of a calibration cache")
 class CacheOrigin:
-    """Everything that decides what stands in a calibration cache.
+    """Everything that determines the content of a calibration cache.
 
     Attributes:
-        graph_sha256: of the float graph.
-        manifest_sha256: of the calibration manifest, which names the images by hash.
-        preprocessing: calibration.ranges.record.PREPROCESSING.
-        method: digest of the quantisation recipe, a range method, or "tensorrt-entropy".
-        tensorrt_version: such as "8.5.3.1".
+        graph_sha256: SHA-256 of the float graph.
+        manifest_sha256: SHA-256 of the calibration manifest, which names the images by hash.
+        preprocessing: value of calibration.ranges.record.PREPROCESSING.
+        method: digest of the quantisation config, a range method, or "tensorrt-entropy".
+        tensorrt_version: version of TensorRT that reads the cache, such as "8.5.3.1".
         code_sha256: digest of the code that makes the scales, or that shows TensorRT the images.
-        ranges_sha256: of ranges.json; None where TensorRT calibrated.
+        ranges_sha256: SHA-256 of ranges.json; None where TensorRT calibrated.
     """
 
     graph_sha256: str
@@ -72,26 +72,26 @@ class CacheOrigin:
     ranges_sha256: str | None = None
 
     def file_name(self) -> str:
-        """Return the name of its cache: another origin has another."""
+        """Return the file name of the cache, which is different for each origin."""
         return f"tensorrt-{sha256_json(record_to_json(self))[:16]}.cache"
 
 
 @record(schema=2, what="record of a calibration cache")
 class CacheRecord:
-    """What lies beside a cache: where it comes from, and the hash of its text."""
+    """Record beside a calibration cache: its origin, and the SHA-256 of its text."""
 
     origin: CacheOrigin
     cache_sha256: str
 
 
 def first_line(tensorrt_version: str) -> str:
-    """Return the line that the cache of a TensorRT version starts with.
+    """Return the line that a calibration cache of a TensorRT version starts with.
 
     Args:
-        tensorrt_version: such as "8.5.3.1" or "10.3.0".
+        tensorrt_version: version of TensorRT, such as "8.5.3.1" or "10.3.0".
 
     Raises:
-        InputError: it is no version, or 11, which takes no cache.
+        InputError: the text is no version, or is version 11, which takes no cache.
     """
     match = re.match(r"(\d+)\.(\d+)\.(\d+)", tensorrt_version)
     if match is None:
@@ -108,29 +108,29 @@ def cache_text(model: Any, ranges: Ranges, method: str | QuantizationConfig, ten
 
     Args:
         model: float graph (onnx.ModelProto).
-        ranges: of its activations.
-        method: which thresholds, or the recipe that chooses them tensor by tensor.
-        tensorrt_version: that will read it.
+        ranges: ranges of the graph's activations.
+        method: range method of all tensors, or the quantisation config that chooses it for each tensor.
+        tensorrt_version: version of TensorRT that will read the cache.
 
     Returns:
-        Text in TensorRT's format; tensors in the order of the graph.
+        Text in TensorRT's format, with the tensors in the order of the graph.
 
     Raises:
-        GraphError: the graph has Q/DQ pairs, or a tensor whose name cannot stand in a line.
+        GraphError: the graph has Q/DQ pairs, or a tensor whose name cannot be part of a line.
         InputError: the method or the version is unknown.
     """
     return text_of(tensor_scales(model, ranges, method), tensorrt_version)
 
 
 def text_of(scales: Mapping[str, float], tensorrt_version: str) -> str:
-    """Return scales in TensorRT's format.
+    """Return scales as the text of a calibration cache, in TensorRT's format.
 
     Args:
-        scales: tensor -> size of one step.
-        tensorrt_version: that will read it.
+        scales: name of a tensor -> size of one step.
+        tensorrt_version: version of TensorRT that will read the cache.
 
     Raises:
-        GraphError: a tensor's name cannot stand in a line.
+        GraphError: a tensor's name cannot be part of a line.
     """
     lines = [first_line(tensorrt_version)]
     for name, scale in scales.items():
@@ -141,14 +141,14 @@ def text_of(scales: Mapping[str, float], tensorrt_version: str) -> str:
 
 
 def parse_cache(text: str) -> dict[str, float]:
-    """Read a calibration cache, ours or TensorRT's.
+    """Read a calibration cache that this project or TensorRT made.
 
     Args:
-        text: the file's content.
+        text: content of the file.
 
     Returns:
-        Tensor -> size of one step. TensorRT itself writes 0 for a tensor that is always zero, and infinity for one
-        that it could not calibrate.
+        Name of a tensor -> size of one step. TensorRT itself writes 0 for a tensor that is always zero, and infinity
+        for one that it could not calibrate.
 
     Raises:
         ContractError: the text is damaged, or of another calibrator.
@@ -174,13 +174,13 @@ def parse_cache(text: str) -> dict[str, float]:
 
 
 def write_cache(folder: Path, text: str, origin: CacheOrigin) -> Path:
-    """Keep a cache and the record of what it was made from.
+    """Write a cache and the record of its origin.
 
     Returns:
-        The cache's file.
+        Path of the cache.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the files cannot be written.
     """
     path = folder / origin.file_name()
     data = text.encode("utf-8")
@@ -190,11 +190,11 @@ def write_cache(folder: Path, text: str, origin: CacheOrigin) -> Path:
 
 
 def read_cache(path: Path, origin: CacheOrigin) -> str:
-    """Read a cache that is of this origin and no other.
+    """Read a cache if its origin is the given one.
 
     Raises:
-        InputError: there is none, it cannot be read, or it was made from something else.
-        ContractError: it or its record is damaged.
+        InputError: there is no cache, it cannot be read, or it has another origin.
+        ContractError: the cache or its record is damaged.
     """
     try:
         data = path.read_bytes()
@@ -220,7 +220,7 @@ def read_cache(path: Path, origin: CacheOrigin) -> str:
 
 
 def current_cache(folder: Path, origin: CacheOrigin) -> str | None:
-    """Return the cache of this origin, None where there is none or it is not fit for use."""
+    """Return the cache of an origin; None where there is none or it cannot be used."""
     try:
         return read_cache(folder / origin.file_name(), origin)
     except InputError:  # ContractError is one
@@ -228,7 +228,7 @@ def current_cache(folder: Path, origin: CacheOrigin) -> str | None:
 
 
 def cache_of_other_code(folder: Path, origin: CacheOrigin) -> str | None:
-    """Say in one line that a folder has the cache of an origin, made by other code; None where it has none."""
+    """Return one line if a folder has the cache of an origin, made by other code; else None."""
     for path in sorted(folder.glob("tensorrt-*.json")):
         try:
             kept = read_record(CacheRecord, path).origin
@@ -246,19 +246,19 @@ def _record_path(path: Path) -> Path:
 def cache_of_artifact(
     folder: Path, method: str, tensorrt_version: str, say: Callable[[str], None] = lambda line: None
 ) -> Path:
-    """Write the cache of an artefact's graph and ranges, unless it is there and current.
+    """Write the calibration cache of an artefact's graph and ranges, unless it exists and is current.
 
     Args:
         folder: artefact folder with model.onnx and ranges.json.
-        method: which thresholds.
-        tensorrt_version: that will read it.
-        say: takes a line where the cache that is there is made anew.
+        method: range method of all tensors.
+        tensorrt_version: version of TensorRT that will read the cache.
+        say: function that is called with a line of text where an existing cache is made anew.
 
     Returns:
-        The cache's file.
+        Path of the cache.
 
     Raises:
-        InputError: graph or ranges are not there, or the ranges are of another graph.
+        InputError: the graph or the ranges do not exist, or the ranges are of another graph.
         ContractError: ranges.json is damaged.
         GraphError: the graph is damaged.
     """

@@ -1,4 +1,4 @@
-"""Where TensorRT's implicit INT8 takes its scales from: our calibration cache, or its own calibrator.
+"""Sources of scales for TensorRT's implicit INT8: our calibration cache, or TensorRT's own calibrator.
 
     CacheCalibration      scales that were computed from ranges.json; TensorRT is shown no image.
     EntropyCalibration    `--calibrator tensorrt-entropy`: TensorRT's IInt8EntropyCalibrator2 over the same images.
@@ -51,10 +51,10 @@ _SHOWN_TENSORS = 5
 
 
 def require_calibrators(trt: Any) -> None:
-    """Refuse a TensorRT that has no calibrators; 10 is the last that has.
+    """Refuse a TensorRT that has no calibrators; version 10 is the last that has them.
 
     Raises:
-        BackendError: always for 11.
+        BackendError: the version is 11 or later.
     """
     if not hasattr(trt, "IInt8EntropyCalibrator2"):
         major = trt.__version__.split(".")[0]
@@ -62,7 +62,7 @@ def require_calibrators(trt: Any) -> None:
 
 
 def without_scale(tensors: list[str]) -> str:
-    """Say which tensors have no scale."""
+    """Return a sentence that names the tensors without a scale."""
     more = f" and {len(tensors) - _SHOWN_TENSORS} more" if len(tensors) > _SHOWN_TENSORS else ""
     return (
         f"{len(tensors)} tensors have no scale, and the layers at them run in float: "
@@ -71,7 +71,7 @@ def without_scale(tensors: list[str]) -> str:
 
 
 class Calibration(abc.ABC):
-    """A source of scales for one build, used as a context manager around everything that is TensorRT's in it.
+    """A source of scales for one build, used as a context manager around all calls of TensorRT in it.
 
     Example:
         >>> with calibration:
@@ -100,7 +100,7 @@ class Calibration(abc.ABC):
         """Return the tensorrt.IInt8EntropyCalibrator2 for a parsed network; None if its tensors have their scales.
 
         Raises:
-            BackendError: this TensorRT has none, or the images cannot be given to it.
+            BackendError: this TensorRT has no calibrators, or the images cannot be given to it.
         """
 
     @abc.abstractmethod
@@ -109,23 +109,23 @@ class Calibration(abc.ABC):
 
     @abc.abstractmethod
     def read(self) -> bytes | None:
-        """Return a cache that makes images needless, None where there is none."""
+        """Return a cache that makes images needless; None where there is none."""
 
     @abc.abstractmethod
     def write(self, text: str) -> None:
-        """Take the cache that TensorRT made."""
+        """Store the cache that TensorRT made."""
 
     def interrupt(self) -> None:
-        """Take Ctrl-C while TensorRT works: there are no more images, and `check` raises KeyboardInterrupt."""
+        """Handle Ctrl-C while TensorRT works: there are no more images, and `check` raises KeyboardInterrupt."""
         if self._failure is None:
             self._failure = KeyboardInterrupt()
 
     def check(self) -> None:
-        """Raise what happened while TensorRT called.
+        """Raise the exception that occurred in a callback from TensorRT, if there was one.
 
         Raises:
-            BackendError: giving TensorRT its images failed.
-            KeyboardInterrupt: Ctrl-C during a batch, which TensorRT does not see either.
+            BackendError: TensorRT could not be given its images.
+            KeyboardInterrupt: the user pressed Ctrl-C during a batch; TensorRT does not see it either.
         """
         failure, self._failure = self._failure, None
         if failure is None:
@@ -138,7 +138,7 @@ class Calibration(abc.ABC):
         raise BackendError(f"TensorRT's calibration failed, and its engine is not kept: {said}") from failure
 
     def _subclass(self, trt: Any) -> Any:
-        """Return an instance of TensorRT's class whose calls come here; the first failure ends the images."""
+        """Return an instance of TensorRT's class whose calls come to this object; the first failure ends the images."""
         require_calibrators(trt)
         owner = self
 
@@ -177,11 +177,11 @@ class Calibration(abc.ABC):
 
 
 class CacheCalibration(Calibration):
-    """Scales from a calibration cache.
+    """A calibration whose scales come from a calibration cache.
 
     Args:
-        text: of calibration.trt.cache.cache_text, for the TensorRT that is here.
-        constants: of calibration.trt.scales.constant_scales, for tensors that the parser makes.
+        text: text of the cache, as calibration.trt.cache.cache_text returns it for the installed TensorRT.
+        constants: scales as calibration.trt.scales.constant_scales returns them, for tensors that the parser makes.
     """
 
     def __init__(self, text: str, constants: Mapping[str, float] | None = None) -> None:
@@ -193,7 +193,7 @@ class CacheCalibration(Calibration):
     def of_ranges(
         cls, model: Any, ranges: Ranges, method: str | QuantizationConfig, tensorrt_version: str
     ) -> CacheCalibration:
-        """Return the calibration that a float graph (onnx.ModelProto) and its ranges make.
+        """Return the calibration of a float graph (onnx.ModelProto) by its ranges.
 
         Raises:
             GraphError: the graph has Q/DQ pairs.
@@ -202,7 +202,7 @@ class CacheCalibration(Calibration):
         return cls(cache_text(model, ranges, method, tensorrt_version), constant_scales(model))
 
     def calibrator(self, trt: Any, network: Any) -> Any:
-        """Return a calibrator that gives the cache, with what the parser's own tensors need, and no images."""
+        """Return a calibrator that gives the cache, with scales for the parser's own tensors, and no images."""
         made = self._subclass(trt)
         scales, without = network_scales(trt, network, self._scales, self._constants)
         self._text = text_of(scales, trt.__version__)
@@ -211,31 +211,30 @@ class CacheCalibration(Calibration):
         return made
 
     def read(self) -> bytes | None:
-        """Return the cache."""
+        """Return the text of the cache as bytes."""
         return self._text.encode("utf-8")
 
     def write(self, text: str) -> None:
-        """Take nothing: TensorRT writes what it found in images only."""
+        """Ignore a cache that TensorRT made: it writes one only when it has seen images."""
 
     def next_batch(self, names: list[str]) -> list[int] | None:
-        """Say that TensorRT did not take the cache: it asks for images only then."""
+        """Record that TensorRT did not accept the cache: it asks for images only then."""
         raise BackendError("TensorRT did not take the calibration cache, and there are no images for it")
 
 
 class EntropyCalibration(Calibration):
-    """TensorRT's entropy calibrator over the calibration images.
+    """A calibration by TensorRT's entropy calibrator over the calibration images.
 
-    A CUDA context is made when it is entered and left when it is left, with the memory of one batch in it, unless
-    there is a cache: then it touches no GPU.
+    The `with` block holds a CUDA context with the memory of one batch. Where a cache exists, no GPU is used.
 
     Args:
-        graph: the float ONNX file that the engine is built from.
-        contract: of that graph.
-        frames: the calibration images.
-        manifest_sha256: of their manifest.
-        folder: of caches.
-        tensorrt_version: of the TensorRT that is here.
-        show_progress: print progress with the time left on stderr.
+        graph: path of the float ONNX file that the engine is built from.
+        contract: contract of the float graph.
+        frames: calibration images.
+        manifest_sha256: SHA-256 of the manifest of the images.
+        folder: folder of calibration caches.
+        tensorrt_version: version of the installed TensorRT.
+        show_progress: True to print progress with the time left on stderr.
 
     Raises:
         InputError: there are no images.
@@ -271,7 +270,7 @@ class EntropyCalibration(Calibration):
         self._given = 0
 
     def __enter__(self) -> EntropyCalibration:
-        """Look for a cache; without one, take a CUDA context and the memory of one batch."""
+        """Look for a cache; without one, make a CUDA context and allocate the memory of one batch."""
         super().__enter__()
         self._forget()
         self._cached = current_cache(self._folder, self._origin)
@@ -294,7 +293,7 @@ class EntropyCalibration(Calibration):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Free the memory and leave the context; what TensorRT made in it has to be gone by then."""
+        """Free the memory and leave the context; everything that TensorRT made in it has to be freed before."""
         if len(exception) == 3 and exception[2] is not None:
             traceback.clear_frames(exception[2])  # they hold TensorRT's objects
         if self._progress is not None:
@@ -311,7 +310,7 @@ class EntropyCalibration(Calibration):
 
     @property
     def batch_count(self) -> int:
-        """How many batches the images are; the last one is filled up with the first images."""
+        """Return the number of batches; the last one is filled up with the first images."""
         return -(-len(self._frames) // self._contract.batch)
 
     def calibrator(self, trt: Any, network: Any) -> Any:
@@ -321,11 +320,11 @@ class EntropyCalibration(Calibration):
         return self._subclass(trt)
 
     def read(self) -> bytes | None:
-        """Return the cache of an earlier build, None where there is none."""
+        """Return the cache of an earlier build; None where there is none."""
         return None if self._cached is None else self._cached.encode("utf-8")
 
     def write(self, text: str) -> None:
-        """Keep what TensorRT found."""
+        """Write the cache that TensorRT made to the folder."""
         parse_cache(text)
         try:
             write_cache(self._folder, text, self._origin)
@@ -336,7 +335,7 @@ class EntropyCalibration(Calibration):
         """Put the next images into the one batch of device memory and return its address.
 
         Args:
-            names: of the network's inputs.
+            names: names of the network's inputs.
         """
         contract = self._contract
         if list(names) != [contract.input_name]:

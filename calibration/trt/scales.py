@@ -1,7 +1,7 @@
 """Scales of TensorRT's implicit INT8: one for each tensor of a network, by the name that its ONNX parser gives it.
 
 Without Q/DQ pairs, TensorRT computes a layer with integers only if all that it reads and writes has a
-scale. The names come from two places:
+scale. The names have two sources:
 
     the ONNX graph    the parser names the output of each node as the graph does. A node that it imports
                       as nothing (a Dropout, say) passes its tensor on under the name of the last one.
@@ -43,7 +43,7 @@ _MOVES = ("SHUFFLE", "SLICE", "IDENTITY", "CAST", "SQUEEZE", "UNSQUEEZE")
 def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationConfig) -> dict[str, float]:
     """Return the scale of each tensor of a float graph that may be stored as INT8.
 
-    They are those of the Q/DQ form wherever that has a pair, so that what was measured on it holds here. Beside them:
+    Where the Q/DQ form has a pair, the scale is that of the pair, so that its measured accuracy holds here. Besides:
 
     - the raw output of a Conv or Add that only a Relu reads takes the Relu's: TensorRT fuses the two and
       stores nothing in between, but asks for a scale;
@@ -52,17 +52,17 @@ def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationConfig) 
 
     Args:
         model: float graph (onnx.ModelProto); left as it is.
-        ranges: of its activations.
-        method: which thresholds, or the recipe that chooses them tensor by tensor.
+        ranges: ranges of the graph's activations.
+        method: range method of all tensors, or the quantisation config that chooses it for each tensor.
 
     Returns:
-        Tensor name -> size of one step, in the order of the graph.
+        Name of a tensor -> size of one step, in the order of the graph.
 
     Raises:
-        GraphError: the graph has Q/DQ pairs: TensorRT takes no calibration cache then.
+        GraphError: the graph has Q/DQ pairs, with which TensorRT takes no calibration cache.
         InputError: the method is unknown.
     """
-    recipe = method if isinstance(method, QuantizationConfig) else QuantizationConfig(method=method)
+    config = method if isinstance(method, QuantizationConfig) else QuantizationConfig(method=method)
     own = import_onnx().ModelProto()
     own.CopyFrom(model)
     view = EditableGraph(own)
@@ -72,12 +72,12 @@ def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationConfig) 
             "Next: give the float graph that it was made from"
         )
     names = [*view.inputs, *(name for node in own.graph.node for name in node.output if name)]
-    placement = Placement(view, ranges, recipe, "tensorrt")
+    placement = Placement(view, ranges, config, "tensorrt")
     quantized = {
         name for node in view.nodes for at, name in enumerate(node.input) if (node.name, at) in placement.reads
     }
     thresholds = {
-        name: placement.threshold(name) if name in quantized else ranges.threshold(name, recipe.method_of(name))
+        name: placement.threshold(name) if name in quantized else ranges.threshold(name, config.method_of(name))
         for name in names
         if name in ranges.tensors
     }
@@ -85,7 +85,7 @@ def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationConfig) 
         relu = view.only_reader(node.output[0], "Relu")
         if relu is not None and node.output[0] not in thresholds and relu.output[0] in thresholds:
             thresholds[node.output[0]] = thresholds[relu.output[0]]
-    for members in _shared(view, recipe, thresholds, set(names)):
+    for members in _shared(view, config, thresholds, set(names)):
         # A member that has a pair in the Q/DQ form decides: its scale is the one that was measured.
         deciding = [name for name in members if name in quantized] or [name for name in members if name in thresholds]
         if deciding:
@@ -94,9 +94,9 @@ def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationConfig) 
 
 
 def _shared(
-    view: OnnxGraph, recipe: QuantizationConfig, thresholds: Mapping[str, float], activations: set[str]
+    view: OnnxGraph, config: QuantizationConfig, thresholds: Mapping[str, float], activations: set[str]
 ) -> list[list[str]]:
-    """Return the groups of tensors that are stored with one scale."""
+    """Return the groups of tensors whose integers have the same scale."""
     group_of: dict[str, list[str]] = {}
     for node in view.nodes:
         if node.op_type == "Concat":
@@ -104,7 +104,7 @@ def _shared(
             if known and max(known) > HOSTILE_RATIO * min(known):
                 continue
             members = [*node.input, node.output[0]]
-        elif node.op_type in KEEPS_RANGE and not (node.op_type == "Resize" and recipe.resize == FLOAT):
+        elif node.op_type in KEEPS_RANGE and not (node.op_type == "Resize" and config.resize == FLOAT):
             members = [node.input[0], node.output[0]]
         else:
             continue
@@ -116,10 +116,10 @@ def _shared(
 
 
 def constant_scales(model: Any) -> dict[str, float]:
-    """Return the scale of each float constant of a graph, which has one value for ever.
+    """Return the scale of each float constant of a graph.
 
     Args:
-        model: onnx.ModelProto.
+        model: float graph (onnx.ModelProto).
 
     Returns:
         Name of the initializer -> size of one step.
@@ -137,7 +137,7 @@ def constant_scales(model: Any) -> dict[str, float]:
 def network_scales(
     trt: Any, network: Any, scales: Mapping[str, float], constants: Mapping[str, float]
 ) -> tuple[dict[str, float], list[str]]:
-    """Give a scale to the tensors that TensorRT's parser made, by their names in the parsed network.
+    """Return scales that include the tensors that TensorRT's parser made, by their names in the parsed network.
 
     A constant's layer is named after the initializer. A tensor that only moves has the scale of what it was; the
     product of a Gemm has that of the sum with its bias, with which it is fused.
@@ -145,11 +145,11 @@ def network_scales(
     Args:
         trt: the tensorrt module.
         network: tensorrt.INetworkDefinition that the parser filled.
-        scales: of `tensor_scales`.
-        constants: of `constant_scales`.
+        scales: scales as `tensor_scales` returns them.
+        constants: scales as `constant_scales` returns them.
 
     Returns:
-        All scales by tensor, and the float tensors that have none: the layers at them run in float.
+        All scales by tensor, and the names of the float tensors that have none: the layers at them run in float.
     """
     kinds = trt.LayerType
     moves = {getattr(kinds, name) for name in _MOVES if hasattr(kinds, name)}

@@ -1,4 +1,4 @@
-"""Adopting a graph that this project did not make, so that everything else works on it as on our own.
+"""Adoption of a graph that this project did not make, so that every other step treats it like an export.
 
     user's graph + its contract  ->  model.onnx  contract.json  adoption.json  in an artefact folder
 
@@ -47,18 +47,18 @@ Say = Callable[[str], None]
 
 @record(schema=1, what="adoption report")
 class AdoptionReport:
-    """What was done to a given graph, and the adopted one against it on ONNX Runtime.
+    """Record of the changes to a given graph, and of its comparison with the adopted one on ONNX Runtime.
 
     Attributes:
-        graph_sha256: of the adopted graph.
-        image_count: images that were compared.
-        images_from: where they come from.
+        graph_sha256: SHA-256 of the adopted graph.
+        image_count: number of images that were compared.
+        images_from: dataset and split of these images, or "synthetic scenes".
         logit_error: largest difference of two logits over the range of that image's logits.
         label_agreement: share of pixels with the same label at the network's size, 0 to 1: those of the given
             graph's own output against those of edge.postprocess on the adopted graph's.
-        logit_range: smallest range of logits of a call, to judge the error by.
-        changes: what was done, a sentence each.
-        tensorrt_findings: what TensorRT 8.5 does not run, a line each; ONNX Runtime may run it.
+        logit_range: smallest range of the logits of a call, which the error is compared with.
+        changes: changes that were made, a sentence each.
+        tensorrt_findings: parts of the graph that TensorRT 8.5 does not run, a line each; ONNX Runtime may run them.
         code_sha256: digest of the code that adopted it; None where nobody noted it.
     """
 
@@ -73,10 +73,10 @@ class AdoptionReport:
     code_sha256: str | None = None
 
     def check(self) -> None:
-        """Refuse an adopted graph that is not the given one.
+        """Refuse an adopted graph that differs from the given one.
 
         Raises:
-            ParityError: an error over its tolerance.
+            ParityError: a figure exceeds its tolerance.
         """
         # Written so that a NaN fails. The tolerances are those of an export: sums in another order.
         if not (self.logit_error <= LOGIT_TOLERANCE and self.label_agreement >= LABEL_TOLERANCE):
@@ -87,7 +87,7 @@ class AdoptionReport:
             )
 
     def sentence(self) -> str:
-        """Say it in one line."""
+        """Return the comparison as one line of text."""
         return (
             f"parity with the given graph on {self.image_count} images of {self.images_from}: logit error "
             f"{self.logit_error:.1e} of the range, labels equal on {100 * self.label_agreement:.4f} %"
@@ -96,14 +96,14 @@ class AdoptionReport:
 
 @dataclass(frozen=True)
 class Adoption:
-    """An adopted graph.
+    """An adopted graph in its artefact folder.
 
     Attributes:
-        folder: its artefact folder.
-        contract: of the adopted graph, as all else takes it.
-        report: what was done and measured. What is in `tensorrt_findings` TensorRT may refuse: an error for a
-            build with it, a note for one with ONNX Runtime.
-        is_new: False if the folder was there and current.
+        folder: artefact folder of the graph.
+        contract: contract of the adopted graph.
+        report: record of the changes and of the comparison. TensorRT may refuse what `tensorrt_findings` lists: an
+            error for a build with it, a note for one with ONNX Runtime.
+        is_new: False if the folder existed and was current.
     """
 
     folder: Path
@@ -120,21 +120,21 @@ def adopt(
     data_dir: Path | None = None,
     say: Say = lambda line: None,
 ) -> Adoption:
-    """Make an artefact folder of a given graph, unless the one there is current.
+    """Make an artefact folder of a given graph, unless the existing one is current.
 
     Args:
-        onnx_path: the graph; it is left as it is.
-        contract_path: what its owner says of it (export/adopt/contract.py).
+        onnx_path: path of the graph; it is left as it is.
+        contract_path: path of the contract that its owner wrote (export/adopt/contract.py).
         artifacts_root: folder of all artefacts.
-        size: (height, width) of the network; None for the contract's, or the graph's own.
+        size: (height, width) of the network's input; None for the contract's, or the graph's own.
         data_dir: folder of the contract's dataset, for the images of the comparison; None for the default one.
             Scenes are drawn where there is none.
-        say: takes a line for each step.
+        say: function that is called with a line of text for each step.
 
     Raises:
-        ContractError: the contract is no contract, or the folder holds another network.
-        GraphError: the graph is damaged, or is not what its contract says.
-        SizeError: the graph has another size, or none and none was asked for.
+        ContractError: the contract is damaged, or the folder holds another network.
+        GraphError: the graph is damaged, or differs from its contract.
+        SizeError: the graph has another size, or none and none was requested.
         ParityError: the adopted graph gives other numbers or labels; then nothing is written.
         MissingDependencyError: onnx or onnxruntime is not installed.
     """
@@ -195,7 +195,7 @@ def read_adoption(folder: Path, contract: Contract) -> AdoptionReport | None:
 
 
 def _current(folder: Path, digest: str, adopted_from: tuple[str, str], say: Say) -> Adoption | None:
-    """Return what is in a folder if it was made of the same files by the same sources.
+    """Return the adoption in a folder if it was made of the same files by the same code.
 
     Raises:
         ContractError: the folder holds a network that was not adopted.
@@ -242,7 +242,7 @@ def _frames(given: ForeignContract, data_dir: Path | None, height: int, width: i
 def _adopted_graph(
     path: Path, model: Any, given: ForeignContract, interface: Interface, frames: FrameSet
 ) -> tuple[bytes, int, str, int, AdoptionReport]:
-    """Return the adopted graph, its stride, rule of upsampling and opset, and what was done and measured."""
+    """Return the adopted graph, its stride, rule of upsampling and opset, and the report."""
     from export.adopt import checks as foreign_graph
     from export.adopt import cleaning as foreign_cleaning
     from export.adopt import model_file as foreign_file

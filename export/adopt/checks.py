@@ -1,4 +1,4 @@
-"""A graph that this project did not make, held against its contract, and cut to what is wanted of it."""
+"""Comparison of a given graph with its contract, and selection of the part that is used."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PASSES_LABELS = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose
 
 @dataclass(frozen=True)
 class Interface:
-    """What of a graph is used.
+    """Input, output and size of a graph that are used.
 
     Attributes:
-        input_name: the frame, (1, 3, height, width) float32.
-        output_name: what the contract, or the graph, calls the output.
-        height: input rows.
-        width: input columns.
+        input_name: name of the frame, (1, 3, height, width) float32.
+        output_name: name of the output in the contract, or in the graph.
+        height: rows of the input.
+        width: columns of the input.
     """
 
     input_name: str
@@ -40,17 +40,17 @@ class Interface:
 def choose_interface(
     path: Path, model: Any, contract: ForeignContract, size: tuple[int, int] | None = None
 ) -> Interface:
-    """Find input, output and size of a graph.
+    """Return the input, the output and the size of a graph that are used.
 
     Args:
-        path: of the graph, for messages.
+        path: path of the graph, for messages.
         model: onnx.ModelProto; left as it is.
-        contract: what its owner says.
-        size: (height, width) that is asked for; None for the contract's, or the graph's own.
+        contract: contract that its owner wrote.
+        size: requested (height, width); None for the contract's, or the graph's own.
 
     Raises:
         GraphError: there is no such input or output, several and none is named, or the input is no NCHW float frame.
-        SizeError: the graph has a size of its own and another is asked for, or it has none and none is.
+        SizeError: the graph has a size of its own and another is requested, or it has none and none is requested.
     """
     inputs = OnnxGraph(model).inputs
     outputs = [value.name for value in model.graph.output]
@@ -87,7 +87,7 @@ def choose_interface(
 
 
 def _frame_sizes(path: Path, value: Any) -> tuple[int | None, int | None]:
-    """Return (height, width) of an input, None where it is free; refused unless it is one NCHW float frame."""
+    """Return (height, width) of an input, None for a free one; refuse an input that is not an NCHW float frame."""
     kind = value.type.tensor_type
     if kind.elem_type != TensorProto.FLOAT:
         name = TensorProto.DataType.Name(kind.elem_type)
@@ -119,10 +119,10 @@ def _spell(size: int | None) -> str:
 
 
 def select(path: Path, model: Any, interface: Interface, outputs: tuple[str, ...]) -> Any:
-    """Return a copy of a graph that holds only what some tensors need, for one frame of the interface's size.
+    """Return a copy of a graph with only the nodes that some tensors need, for one frame of the interface's size.
 
     Raises:
-        GraphError: they need another input, not the frame at all, or control flow.
+        GraphError: the tensors need another input, not the frame at all, or control flow.
     """
     selected = onnx.ModelProto()
     selected.CopyFrom(model)
@@ -166,14 +166,14 @@ class Reference:
     """The user's graph on ONNX Runtime, fed by frames that are normalised by hand.
 
     Args:
-        path: of the graph, for messages.
+        path: path of the graph, for messages.
         model: the graph as its owner made it, selected for `outputs`.
-        contract: how a frame is normalised.
-        interface: its input and size.
-        outputs: tensors that are wanted.
+        contract: contract, which says how a frame is normalised.
+        interface: input and size of the graph.
+        outputs: names of the tensors to return.
 
     Raises:
-        GraphError: ONNX Runtime does not take the graph.
+        GraphError: ONNX Runtime does not accept the graph.
     """
 
     def __init__(
@@ -211,20 +211,20 @@ class Reference:
 
 
 def check_output(path: Path, model: Any, contract: ForeignContract, interface: Interface, output: np.ndarray) -> int:
-    """Refuse an output that is no logits of the contract's classes.
+    """Refuse an output that does not hold the logits of the contract's classes.
 
     Args:
-        path: of the graph, for messages.
-        model: the graph.
-        contract: the classes.
-        interface: name and input size.
-        output: what the graph gave for a frame.
+        path: path of the graph, for messages.
+        model: onnx.ModelProto of the graph.
+        contract: contract, which has the classes.
+        interface: input, output and size of the graph.
+        output: array that the graph gave for a frame.
 
     Returns:
-        The stride: input pixels per logit.
+        The stride: number of input pixels per logit along an axis.
 
     Raises:
-        GraphError: it holds labels or another type, has another rank or count of channels, or no whole stride.
+        GraphError: the output holds labels or another type, has another rank or count of channels, or no whole stride.
     """
     name, classes, shape = interface.output_name, len(contract.class_names), output.shape
     is_logits = output.dtype == np.float32 and output.ndim == 4 and shape[1] == classes
@@ -254,7 +254,7 @@ def check_output(path: Path, model: Any, contract: ForeignContract, interface: I
 
 
 def _argmax_before(model: Any, tensor: str) -> Any:
-    """Return the ArgMax whose result an output is; None if there is none."""
+    """Return the ArgMax node that an output comes from; None if there is none."""
     for node in walk_back(OnnxGraph(model), tensor):
         if node.op_type == "ArgMax":
             return node

@@ -1,4 +1,4 @@
-"""A given graph made ready for quantisation: constants folded, BatchNorm in its convolution, our frame in front.
+"""Preparation of a given graph for quantisation: folded constants and BatchNorm, our frame as the input.
 
 Each step keeps the numbers, up to rounding; export/adopt/adoption.py compares the result with the graph as
 it was given.
@@ -43,13 +43,13 @@ COORDINATES = {"half_pixel": "half_pixel", "pytorch_half_pixel": "half_pixel", "
 
 
 def fold_constants(model: Any) -> int:
-    """Compute what depends on no input: shapes, since all sizes are known, and what follows from constants.
+    """Compute the nodes that depend on no input: shapes, since all sizes are known, and functions of constants.
 
     Args:
         model: onnx.ModelProto with an input of static shape, without control flow; changed in place.
 
     Returns:
-        How many nodes are gone.
+        Number of nodes that were removed.
     """
     graph, count = model.graph, 0
     while True:
@@ -108,11 +108,11 @@ def _evaluate(model: Any, nodes: list, wanted: list[str], shapes: dict[str, tupl
 
 @dataclass(frozen=True)
 class Tail:
-    """The end of a graph that edge.postprocess does better: it upsamples, and makes no full-size float tensor.
+    """An upsampling at the end of a graph that edge.postprocess replaces without a full-size float tensor.
 
     Attributes:
-        logits: the tensor before it.
-        coordinates: rule of the upsampling.
+        logits: name of the tensor in front of the upsampling.
+        coordinates: rule of the upsampling, "half_pixel" or "align_corners".
         nodes: names of the nodes that are cut off, the last first.
     """
 
@@ -126,12 +126,12 @@ def find_tail(model: Any, output: str, height: int, width: int) -> Tail | None:
 
     Args:
         model: onnx.ModelProto with constants folded.
-        output: tensor, (1, classes, height, width).
-        height: input rows.
-        width: input columns.
+        output: name of the output, (1, classes, height, width).
+        height: rows of the input.
+        width: columns of the input.
 
     Returns:
-        None if the graph does not end so, or if edge.postprocess would not give the very same labels: another
+        The end of the graph; None if the graph has another end, or if edge.postprocess would give other labels: another
         rule or mode, or no whole stride.
     """
     graph = OnnxGraph(model)
@@ -161,7 +161,7 @@ def find_tail(model: Any, output: str, height: int, width: int) -> Tail | None:
 
 
 def _scales_are_sizes(graph: OnnxGraph, resize: Any, stride: int) -> bool:
-    """Say whether a Resize by scales steps by the quotient of the sizes, which is what edge.postprocess does."""
+    """Return whether a Resize by scales uses the quotient of the sizes as its step, as edge.postprocess does."""
     name = input_of(resize, 2)
     if not name:
         return True
@@ -239,22 +239,22 @@ def clean(model: Any) -> dict[str, int]:
         model: changed in place; constants are folded and nodes have names.
 
     Returns:
-        Rule name -> how often it fired.
+        Name of a rule -> number of times that it fired.
     """
     return apply_rules(EditableGraph(model), RULES)
 
 
 def put_frame_in_front(model: Any, contract: ForeignContract, height: int, width: int) -> None:
-    """Let a graph take the frame as it is: uint8 NHWC RGB, cast, normalised and transposed inside.
+    """Change the input of a graph to the raw frame: uint8 NHWC RGB, which nodes cast, normalise and transpose.
 
-    Another order of channels is that of the weights which read them, where only convolutions do; else a
-    Gather behind the transpose.
+    Where the graph wants BGR, the weights of the convolutions that read the frame are reordered; where other nodes
+    read it too, a Gather behind the transpose reorders the channels.
 
     Args:
-        model: its one input is (1, 3, height, width) float32; changed in place.
-        contract: how it is normalised.
-        height: input rows.
-        width: input columns.
+        model: onnx.ModelProto whose one input is (1, 3, height, width) float32; changed in place.
+        contract: contract, which says how the input is normalised.
+        height: rows of the input.
+        width: columns of the input.
     """
     graph = model.graph
     source = graph.input[0].name
@@ -309,11 +309,11 @@ def _swap_weights(graph: Any, source: str) -> bool:
 
 
 def sentences(folded: int, fired: dict[str, int]) -> list[str]:
-    """Say what was done to a graph.
+    """Return sentences that say how a graph was changed.
 
     Args:
-        folded: nodes that depended on constants alone.
-        fired: what `clean` returned.
+        folded: number of nodes that depended on constants alone.
+        fired: result of `clean`.
     """
     dropped = fired["drop_copy"] + fired["drop_identity"]
     merged = fired["fold_scale_into_conv"] + fired["fold_shift_into_conv"] + fired["fold_pad_into_whole_pool"]

@@ -67,21 +67,22 @@ LARGEST_UNIT_STD = 10.0
 
 @dataclass(frozen=True)
 class ForeignContract:
-    """What the owner of a graph says of it.
+    """Contract of a given graph, as its owner wrote it.
 
     Attributes:
-        name: becomes the artefact's model name: letters, digits, ".", "_" and "-".
+        name: model name of the artefact: letters, digits, ".", "_" and "-".
         dataset: key in edge.datasets.LAYOUTS whose classes the output has; OWN_CLASSES for others.
-        class_names: one per channel of the output, in its order.
-        mean: of each channel, in `channel_order`, in units of pixel / scale.
-        std: spread of each channel, likewise, more than 0.
+        class_names: name of each class, in the order of the output's channels.
+        mean: mean of each channel, in `channel_order`, in units of pixel / scale.
+        std: spread of each channel, in `channel_order`, in units of pixel / scale, more than 0.
         scale: 255 if mean and std are of pixels in 0..1, 1 if they are of pixels in 0..255.
-        channel_order: of the graph's input, "rgb" or "bgr".
+        channel_order: channel order of the graph's input, "rgb" or "bgr".
         coordinates: rule of the last upsampling, "half_pixel" or "align_corners"; None if the graph does it.
-        input_name: of the frame, where the graph has several inputs; None for its only one.
-        output_name: any tensor of the graph, which is to be the logits; None for its only output.
-        size: (height, width) that a graph of free size is built for; None to be said elsewhere.
-        weights: where the weights come from, in words; None for the name of the file.
+        input_name: name of the input that takes the frame, where the graph has several; None for its only one.
+        output_name: name of the tensor that holds the logits, which any node may give; None for the graph's only
+            output.
+        size: (height, width) that a graph of free size is built for; None if the command gives it.
+        weights: text that says where the weights come from; None for the name of the file.
         trained: False if nobody trained the weights, so that only the speed of an engine means anything.
     """
 
@@ -100,20 +101,20 @@ class ForeignContract:
     trained: bool = True
 
     def normalise(self, tensor: np.ndarray) -> np.ndarray:
-        """Turn a prepared frame into what the graph takes, by definition: (pixel / scale - mean) / std.
+        """Return a prepared frame as the graph takes it, by definition: (pixel / scale - mean) / std.
 
         Args:
-            tensor: (1, height, width, 3) uint8 RGB.
+            tensor: frame, (1, height, width, 3) uint8 RGB.
 
         Returns:
-            (1, 3, height, width) float32, channels in `channel_order`.
+            Normalised frame, (1, 3, height, width) float32, channels in `channel_order`.
         """
         ordered = tensor[..., ::-1] if self.channel_order == "bgr" else tensor
         normal = (ordered.astype(np.float64) / self.scale - self.mean) / self.std
         return np.ascontiguousarray(normal.transpose(0, 3, 1, 2), np.float32)
 
     def factor_and_offset(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the same as pixel * factor + offset: two (3,) float64, channels in `channel_order`."""
+        """Return the normalisation as pixel * factor + offset: two (3,) float64, channels in `channel_order`."""
         mean, std = np.asarray(self.mean), np.asarray(self.std)
         return 1.0 / (self.scale * std), -mean / std
 
@@ -122,27 +123,27 @@ def read_foreign_contract(path: str | os.PathLike) -> ForeignContract:
     """Read the contract of a given graph.
 
     Raises:
-        InputError: the file is not there.
-        ContractError: it is no JSON, lacks a field, has an unknown one, or one that contradicts itself.
+        InputError: the file does not exist.
+        ContractError: the file is no JSON, lacks a field, or has an unknown field or one that contradicts itself.
     """
     return foreign_contract(read_json(path, "contract"), os.fspath(path))
 
 
 def foreign_contract(fields: Mapping[str, Any], where: str) -> ForeignContract:
-    """Check the fields of a contract.
+    """Return the contract with these fields after a check of each.
 
     Args:
-        fields: as the JSON file has them.
-        where: the file, for messages.
+        fields: fields of the JSON file, by name.
+        where: path of the file, for messages.
 
     Raises:
-        ContractError: see read_foreign_contract.
+        ContractError: a field is missing, unknown or damaged, or the fields contradict each other.
     """
     return _Reader(dict(fields), where).read()
 
 
 class _Reader:
-    """The fields of one file, each taken with its own check."""
+    """Reads the fields of one file, each with a check of its own."""
 
     def __init__(self, fields: dict[str, Any], where: str) -> None:
         self._fields, self._where = fields, where
@@ -270,7 +271,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _spell(value: Any) -> str:
-    """Write a value as the file has it, and no more of it than fits a line."""
+    """Return a value as it stands in the file, cut to fit a line."""
     if isinstance(value, bool):
         return str(value).lower()
     text = f"'{value}'" if isinstance(value, str) else str(value)

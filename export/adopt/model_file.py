@@ -1,4 +1,4 @@
-"""The file of a graph that this project did not make: read whole, refused where it cannot be adopted, modernised.
+"""The file of a given graph: read whole, refused where it cannot be adopted, and converted to a newer opset.
 
 Nothing here changes the user's file; what is returned is a copy in memory.
 """
@@ -111,11 +111,11 @@ def refuse_training(path: Path, model: Any) -> None:
     """Refuse a graph that still trains: its statistics would be those of one frame, or its dropouts random.
 
     Args:
-        path: of the graph, for messages.
+        path: path of the graph, for messages.
         model: onnx.ModelProto with constants folded.
 
     Raises:
-        GraphError: there is such a node.
+        GraphError: a node of the graph still trains.
     """
     graph = OnnxGraph(model)
     for node in graph.nodes:
@@ -170,7 +170,7 @@ def opset_of(model: Any) -> int:
 
 
 def finish(path: Path, model: Any, name: str, output_shape: tuple[int, ...]) -> None:
-    """Declare the output, drop what says nothing of the network, and check the whole; in place.
+    """Declare the output, drop metadata that does not describe the network, and check the graph; in place.
 
     Raises:
         GraphError: the result is no valid graph.

@@ -1,4 +1,4 @@
-"""Names that a person knows for the nodes and tensors of a given graph.
+"""Readable names for the nodes and tensors of a given graph.
 
 Cards, ranges and reports name layers. A node keeps the name that its graph has for it; where that is
 none, or a number of an exporter's count (`Conv_41`), the weights tell which layer it is. Tensors are
@@ -25,9 +25,9 @@ def name_for_people(model: Any, fixed: tuple[str, ...], output: str, output_name
 
     Args:
         model: onnx.ModelProto, changed in place. The names of its inputs stay, whatever else is called so.
-        fixed: names that stay free for what will be added.
-        output: tensor that is the graph's one output.
-        output_name: what it is to be called.
+        fixed: names that stay free for tensors that are added later.
+        output: name of the tensor that is the graph's one output.
+        output_name: new name of that output.
     """
     graph = model.graph
     renamed = {value.name: value.name for value in graph.input}
@@ -60,7 +60,7 @@ def name_for_people(model: Any, fixed: tuple[str, ...], output: str, output_name
 
 
 def name_constants(model: Any) -> None:
-    """Name constants after the first node that reads each, and what they are to it; in place."""
+    """Name each constant after the first node that reads it and its role there; in place."""
     graph = model.graph
     constants = {tensor.name for tensor in graph.initializer}
     used = {name for node in graph.node for name in node.output} | {value.name for value in graph.input}
@@ -79,7 +79,7 @@ def name_constants(model: Any) -> None:
 
 
 def _free_name(wanted: str, used: set[str]) -> str:
-    """Return a name that is not used yet, and use it."""
+    """Return a name that is not used yet, and add it to the used ones."""
     name, number = wanted, 2
     while name in used:
         name, number = f"{wanted}_{number}", number + 1
@@ -88,13 +88,13 @@ def _free_name(wanted: str, used: set[str]) -> str:
 
 
 def _safe(name: str) -> str:
-    """Return a name without what files of ranges and caches cannot hold, and without a leading slash."""
+    """Return a name without a leading slash and without characters that files of ranges and caches cannot hold."""
     safe = _UNSAFE.sub("_", name).strip("/_")
     return f"{safe}/node" if safe.rsplit("/", 1)[-1] in _TAKEN_BY_QUANTISATION else safe
 
 
 def _is_count(name: str, operator: str) -> bool:
-    """Say whether a name only counts: '', '41', 'Conv_41', 'node_conv2d_3', 'n4'; not '/Conv', a layer of its own."""
+    """Return whether a name only counts, as '', '41', 'Conv_41', 'node_conv2d_3' and 'n4' do and '/Conv' does not."""
     return not name or re.fullmatch(rf"(?i)(?:node_?|n)?(?:{operator}\d?d?)?_?\d*", name) is not None
 
 

@@ -1,1 +1,1 @@
-"""What builds engines: one file for each backend; `export/backends/choice.py` holds the table of them and chooses."""
+"""Backends that build engines, a file for each; `export/backends/choice.py` holds their table and chooses one."""

@@ -1,4 +1,4 @@
-"""The backends by name, and which of them builds here."""
+"""The table of backends by name, and the choice of the one that builds on this machine."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ BUILDERS: dict[str, EngineBuilder] = {"tensorrt": TensorRtBuilder(), "onnxruntim
 
 
 def backend_choices() -> tuple[str, ...]:
-    """Return what `--backend` may be: AUTO, and the names of the backends."""
+    """Return the values that `--backend` accepts: AUTO, and the names of the backends."""
     return (AUTO, *BUILDERS)
 
 
 def choose_backend(requested: str) -> tuple[str, str]:
-    """Return the name of the backend that builds here, and why it was chosen.
+    """Return the name of the backend that builds on this machine, and the reason why it was chosen.
 
     Args:
-        requested: one of `backend_choices()`.
+        requested: name of a backend, or AUTO; one of `backend_choices()`.
 
     Raises:
-        BackendError: the backend that was asked for cannot build here.
-        InputError: there is no such backend.
+        BackendError: the requested backend cannot build on this machine.
+        InputError: no backend has the requested name.
         MissingDependencyError: ONNX Runtime is not installed; every engine is checked against it.
     """
     if requested not in backend_choices():
@@ -58,14 +58,14 @@ def build_engine(
     calibration: Calibration | None = None,
     float_layers: Collection[str] = (),
 ) -> BuiltEngine:
-    """Build an engine for this machine with a backend of BUILDERS; for the rest see `EngineBuilder.build`.
+    """Build an engine for this machine with a backend of BUILDERS; `EngineBuilder.build` says more.
 
     Args:
         backend: name of the backend.
-        graph: an ONNX file for single frames.
-        precision: "float32", "float16" or "int8".
-        options: what else the engine is to be; None for the backend's defaults.
-        calibration: TensorRT's source of scales for a graph without Q/DQ pairs.
-        float_layers: nodes that a calibrated engine does not compute in INT8.
+        graph: content of an ONNX file for single frames.
+        precision: precision of the engine: "float32", "float16" or "int8".
+        options: batch, limits and compatibility of the engine; None for the backend's defaults.
+        calibration: source of TensorRT's scales for a graph without Q/DQ pairs.
+        float_layers: names of the nodes that a calibrated engine does not compute in INT8.
     """
     return BUILDERS[backend].build(graph, precision, options or EngineOptions(), calibration, float_layers)

@@ -1,4 +1,4 @@
-"""What a backend is to the build, and what it gives: one engine, still in memory."""
+"""The interface of a backend, and the engine that it returns in memory."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuiltEngine:
-    """One built engine, still in memory.
+    """An engine that was built and lies in memory only.
 
     A backend's `EngineBuilder.build` makes it. `export/pipeline/engine_card.py` describes it, and
     `export/pipeline/verify.py` measures it.
 
     Attributes:
         data: content of the engine file.
-        suffix: suffix of that file, such as ".engine".
-        version: version of the package that built it.
-        seconds: time that the build took.
-        notes: sentences that a user has to know.
-        layers: what TensorRT's engine inspector says of every layer, JSON; None where nobody asked.
+        suffix: suffix of the engine file, such as ".engine".
+        version: version of the package that built the engine.
+        seconds: duration of the build in seconds.
+        notes: sentences that the user has to know.
+        layers: JSON text of TensorRT's engine inspector about every layer; None where it was not requested.
     """
 
     data: bytes
@@ -42,9 +42,9 @@ class EngineBuilder(ABC):
     A new backend is one file with a subclass of this and one entry in `export.backends.choice.BUILDERS`.
 
     Attributes:
-        title: the backend's name in a sentence, such as "TensorRT".
-        reason: why the backend is chosen where the user left the choice open, in words.
-        qdq_form: the Q/DQ graph that the backend takes for INT8, one of `calibration.qdq.insert.FORMS`.
+        title: name of the backend as it stands in a sentence, such as "TensorRT".
+        reason: reason why the backend is chosen where the user left the choice open, as part of a sentence.
+        qdq_form: form of the Q/DQ graph that the backend takes for INT8, one of `calibration.qdq.insert.FORMS`.
     """
 
     title: str
@@ -53,7 +53,7 @@ class EngineBuilder(ABC):
 
     @abstractmethod
     def problem(self) -> str | None:
-        """Return in one line why the backend cannot build engines here; None if it can."""
+        """Return one line that says why the backend cannot build engines on this machine; None if it can."""
 
     @abstractmethod
     def build(
@@ -67,12 +67,12 @@ class EngineBuilder(ABC):
         """Build an engine for this machine.
 
         Args:
-            graph: an ONNX file for single frames, with Q/DQ pairs of `qdq_form` for int8, unless there is a
-                calibration.
-            precision: "float32", "float16" or "int8".
-            options: what else the engine is to be.
-            calibration: TensorRT's source of scales for a graph without Q/DQ pairs; None for all other engines.
-            float_layers: nodes that a calibrated engine does not compute in INT8.
+            graph: content of an ONNX file for single frames, with Q/DQ pairs of `qdq_form` for int8, unless a
+                calibration is given.
+            precision: precision of the engine: "float32", "float16" or "int8".
+            options: batch, limits and compatibility of the engine.
+            calibration: source of TensorRT's scales for a graph without Q/DQ pairs; None for all other engines.
+            float_layers: names of the nodes that a calibrated engine does not compute in INT8.
 
         Raises:
             BackendError: the backend failed.

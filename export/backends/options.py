@@ -1,4 +1,4 @@
-"""What a user may ask of an engine beside its precision, and what excludes what."""
+"""Options of an engine besides its precision, and the rules about which of them exclude each other."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ OLDEST_COMPATIBLE_GPU = (8, 0)
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How an engine is built; the defaults are TensorRT's own, but that float32 is float32.
+    """Options that an engine is built with; the defaults are TensorRT's own, except that float32 means float32.
 
     Attributes:
-        batch: frames of every call; for an engine with a profile 1.
-        batch_profile: (least, best, most) frames of a call; None for calls of `batch` frames alone.
-        workspace_mib: most scratch memory that a layer may take, in MiB; None for all of the GPU's.
-        optimization_level: how long TensorRT looks for fast kernels, 0 to 5; None for its own default of 3.
-        is_version_compatible: later TensorRT versions may load the engine.
-        is_hardware_compatible: other GPUs from Ampere on may load the engine.
-        dla_core: 0 or 1 to compute on that core what it can compute; None for the GPU.
-        has_layer_details: keep what the engine inspector says of every layer.
-        allows_tf32: layers in float32 may multiply with 10 bits of mantissa, from Ampere on.
+        batch: number of frames of every call; 1 for an engine with a profile.
+        batch_profile: (least, best, most) number of frames of a call; None for calls of `batch` frames alone.
+        workspace_mib: largest scratch memory of a layer in MiB; None for all memory of the GPU.
+        optimization_level: effort of TensorRT's search for fast kernels, 0 to 5; None for its own default of 3.
+        is_version_compatible: True if later TensorRT versions may load the engine.
+        is_hardware_compatible: True if other GPUs from Ampere on may load the engine.
+        dla_core: number of the DLA core that computes what it can, 0 or 1; None for the GPU alone.
+        has_layer_details: True to keep the text of the engine inspector about every layer.
+        allows_tf32: True if layers in float32 may multiply with 10 bits of mantissa, on GPUs from Ampere on.
     """
 
     batch: int = 1
@@ -46,7 +46,7 @@ class EngineOptions:
     allows_tf32: bool = False
 
     def of_tensorrt_alone(self) -> list[str]:
-        """Return the flags that were given and that no other backend has."""
+        """Return the flags that the user gave and that TensorRT alone supports."""
         given = (
             ("--batch MIN:BEST:MAX", self.batch_profile is not None),
             ("--workspace", self.workspace_mib is not None),
@@ -59,7 +59,7 @@ class EngineOptions:
         return [flag for flag, is_given in given if is_given]
 
     def contradiction(self) -> str | None:
-        """Return in words what of the options excludes what; None if all go together.
+        """Return a sentence that says which options exclude each other; None if all go together.
 
         A DLA's part of an engine is compiled for the DLA of one Jetson and for one version of its compiler, and for one
         batch (TensorRT developer guide, "Working with DLA": no dynamic dimensions).
@@ -76,17 +76,17 @@ class EngineOptions:
         return None
 
     def folder_suffix(self) -> str:
-        """Return what tells this engine's folder from that of the engine for single frames."""
+        """Return the suffix of this engine's folder; it differs from the folder of the engine for single frames."""
         if self.batch_profile is not None:
             return f"-batch{'-'.join(map(str, self.batch_profile))}"
         return f"-batch{self.batch}" if self.batch != 1 else ""
 
 
 def batch_argument(text: str) -> tuple[int, tuple[int, int, int] | None]:
-    """Read `--batch` for argparse: "4", or "1:4:8".
+    """Read the value of `--batch` for argparse: "4", or "1:4:8".
 
     Returns:
-        (frames of every call, profile): (4, None), or (1, (1, 4, 8)).
+        Number of frames of every call, and the profile: (4, None), or (1, (1, 4, 8)).
     """
     try:
         numbers = [int(part) for part in text.split(":")]
@@ -109,17 +109,17 @@ def tensorrt_version(trt: Any) -> tuple[int, ...]:
 
 
 def check_options(trt: Any, options: EngineOptions, precision: str, machine: Machine) -> None:
-    """Refuse what this TensorRT cannot build, before any work.
+    """Refuse options that this TensorRT cannot fulfil, before any work is done.
 
     Args:
         trt: the tensorrt module.
-        options: what was asked for.
-        precision: "float32", "float16" or "int8".
-        machine: that builds.
+        options: options that the user asked for.
+        precision: precision of the engine: "float32", "float16" or "int8".
+        machine: machine that builds the engine.
 
     Raises:
         InputError: two options exclude each other.
-        BackendError: this TensorRT, or this GPU, has not what was asked for.
+        BackendError: this TensorRT or this GPU lacks a feature that an option needs.
 
     Source: TensorRT support matrix (hardware compatibility: not on JetPack).
     """

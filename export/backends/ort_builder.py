@@ -1,7 +1,7 @@
-"""Building engines with ONNX Runtime: the graph itself, in the precision and batch that were asked for.
+"""Building engines with ONNX Runtime: the engine is the graph itself, in the requested precision and batch.
 
-ONNX Runtime optimises at load time, for the CPU that loads; so what is kept is the graph, and building it only says
-whether ONNX Runtime takes it.
+ONNX Runtime optimises a graph when it loads it, for the CPU of that machine. So the graph itself is kept, and a build
+only checks that ONNX Runtime accepts it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SUFFIX = ".onnx"
 
 
 class OrtBuilder(EngineBuilder):
-    """ONNX Runtime as a backend: it builds everywhere, and has nothing of the options but the batch."""
+    """ONNX Runtime as a backend: it builds on every machine, and supports no option but the batch."""
 
     title = "ONNX Runtime"
     reason = "ONNX Runtime is here"
     qdq_form = "onnxruntime"
 
     def problem(self) -> str | None:
-        """Return None: no engine is built anywhere without ONNX Runtime, which `choose_backend` asks for."""
+        """Return None: `choose_backend` requires ONNX Runtime for every engine, so it is always there."""
         return None
 
     def build(
@@ -43,7 +43,7 @@ class OrtBuilder(EngineBuilder):
         calibration: Calibration | None = None,
         float_layers: Collection[str] = (),
     ) -> BuiltEngine:
-        """Build an engine for CPUs; see `EngineBuilder.build`. It takes no calibration and no float layers."""
+        """Build an engine for CPUs as `EngineBuilder.build` says; a calibration and float layers are not supported."""
         start_ns = time.perf_counter_ns()
         notes: tuple[str, ...] = ()
         if options.batch != 1:

@@ -7,7 +7,7 @@ any more. INT8 is explicit Q/DQ in all of them.
 Beside it there is implicit INT8, up to 10: a weakly typed network of a float graph, whose tensors get
 their scales from a calibration cache or as dynamic ranges (export/pipeline/implicit_int8.py). The DLA takes no other.
 
-What a build is told is in export/backends/trt_config.py, what is seen of it in export/backends/trt_progress.py.
+export/backends/trt_config.py sets the configuration of a build, and export/backends/trt_progress.py shows its progress.
 
 Source: TensorRT developer guide, "Strongly Typed Networks".
 """
@@ -57,7 +57,7 @@ _SHOWN_PARSER_ERRORS = 3
 
 
 def tensorrt_problem() -> str | None:
-    """Return in one line why TensorRT cannot build and run engines here; None if it can.
+    """Return one line that says why TensorRT cannot build and run engines on this machine; None if it can.
 
     The driver is asked for a GPU first: without one, TensorRT 8.6 ends the process.
     """
@@ -83,21 +83,23 @@ def build_tensorrt(
     """Build an engine for the GPU of this machine, or for one of its DLA cores.
 
     Args:
-        graph: an ONNX file for single frames; with Q/DQ pairs for int8, unless there is a calibration.
-        precision: "float32", "float16", or "int8" with float16 for what has no Q/DQ pair or no scale.
-        options: what else the engine is to be; None for TensorRT's defaults.
-        calibration: scales of a float graph's tensors, for implicit INT8: TensorRT up to 10, and the DLA.
-        float_layers: nodes that implicit INT8 computes in float16 all the same.
+        graph: content of an ONNX file for single frames; with Q/DQ pairs for int8, unless a calibration is given.
+        precision: precision of the engine: "float32", "float16", or "int8" with float16 for layers without a Q/DQ pair
+            or scale.
+        options: batch, limits and compatibility of the engine; None for TensorRT's defaults.
+        calibration: source of the scales of a float graph's tensors, for implicit INT8: TensorRT up to 10, and the DLA.
+        float_layers: names of the nodes that implicit INT8 computes in float16 all the same.
 
     Returns:
-        The engine. Nothing is written but times of layers (trt_timing_cache.py) and, by a calibration, its own.
+        The engine. Only the measured times of layers (trt_timing_cache.py) and the files of a calibration are written
+        to disk.
 
     Raises:
-        BackendError: TensorRT is not usable here, lacks what was asked for, or failed.
-        GraphError: its parser refused the graph, the graph has Q/DQ pairs beside a calibration, or it cannot take
+        BackendError: TensorRT is not usable on this machine, lacks a requested feature, or failed.
+        GraphError: the parser refused the graph, the graph has Q/DQ pairs beside a calibration, or it cannot take
             several frames.
-        MissingDependencyError: onnx is needed to adapt the graph (float16, int8, batches), and not installed.
-        KeyboardInterrupt: Ctrl-C; nothing was written.
+        MissingDependencyError: onnx is needed to adapt the graph (float16, int8, batches), and is not installed.
+        KeyboardInterrupt: the user pressed Ctrl-C; nothing was written.
     """
     problem = tensorrt_problem()
     if problem is not None:
@@ -144,7 +146,7 @@ class TensorRtBuilder(EngineBuilder):
     qdq_form = "tensorrt"
 
     def problem(self) -> str | None:
-        """Return in one line why TensorRT cannot build and run engines here; None if it can."""
+        """Return one line that says why TensorRT cannot build and run engines on this machine; None if it can."""
         return tensorrt_problem()
 
     def build(
@@ -155,13 +157,13 @@ class TensorRtBuilder(EngineBuilder):
         calibration: Calibration | None = None,
         float_layers: Collection[str] = (),
     ) -> BuiltEngine:
-        """Build an engine; see `build_tensorrt`."""
+        """Build an engine as `build_tensorrt` does."""
         return build_tensorrt(graph, precision, options, calibration, float_layers)
 
 
 @dataclass(frozen=True)
 class _NetworkSettings:
-    """What one TensorRT build is made from; `build_tensorrt` makes it, `_build_network` uses it."""
+    """Inputs of one TensorRT build; `build_tensorrt` makes them, `_build_network` uses them."""
 
     trt: Any
     graph: bytes
@@ -173,7 +175,7 @@ class _NetworkSettings:
 
 
 def _check_calibration(trt: Any, precision: str, calibration: Calibration | None, options: EngineOptions) -> None:
-    """Refuse scales that no build could use, before any work."""
+    """Refuse scales that no build could use, before any work is done."""
     if calibration is not None:
         if precision != "int8":
             raise InputError(f"a calibration is for int8, the engine is to be {precision}")
@@ -183,7 +185,7 @@ def _check_calibration(trt: Any, precision: str, calibration: Calibration | None
 
 
 def _build(settings: _NetworkSettings, calibration: Calibration | None) -> tuple[bytes, list[str]]:
-    """Return the engine and what a user has to know of it."""
+    """Return the engine, and sentences that the user has to know about it."""
     if settings.options.dla_core is None:
         return _build_network(settings, calibration)
     with dla_warnings(message_logger(settings.trt)) as warnings:

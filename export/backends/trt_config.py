@@ -1,4 +1,4 @@
-"""What a build is told beside the network: flags, limits, the DLA, the batches that the engine is to take.
+"""Configuration of a TensorRT build: flags, limits, the DLA, and the batches that the engine takes.
 
 Sources: TensorRT developer guide, "Working with DLA" (float16 and INT8 alone, GPU fallback, no Q/DQ), "Version
 Compatibility" and "Hardware Compatibility" (8.6 on; AMPERE_PLUS for engines built on Ampere and later), "Working with
@@ -27,19 +27,19 @@ _OF_EVERY_LAYER = ("Switching this layer's device type to GPU", "falling back to
 
 
 def has_strong_types(trt: Any) -> bool:
-    """Say whether this TensorRT builds networks whose types stand in the graph; 10 is the first."""
+    """Return whether this TensorRT builds networks whose types are part of the graph; 10 is the first."""
     return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
 
 
 def network_flags(trt: Any, is_strongly_typed: bool) -> int:
-    """Return the creation flags as bits; 11 has nothing but explicit batch, and no flag for it."""
+    """Return the creation flags of a network as bits; TensorRT 11 needs none, since every batch is explicit."""
     if is_strongly_typed:
         return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     return 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
 
 
 def set_precision(trt: Any, config: Any, precision: str) -> None:
-    """Permit a weakly typed network what it may compute in beside float32."""
+    """Permit a weakly typed network to compute in types other than float32."""
     flags = []
     if precision == "int8":
         flags = [trt.BuilderFlag.INT8, trt.BuilderFlag.FP16]
@@ -50,18 +50,18 @@ def set_precision(trt: Any, config: Any, precision: str) -> None:
 
 
 def forbid_tf32(trt: Any, config: Any) -> None:
-    """Multiply in float32 with all of its mantissa, in strongly typed networks too.
+    """Make float32 multiplications use the whole mantissa, in strongly typed networks too.
 
-    TensorRT is free to take 10 bits of it from Ampere on: then the engine is not what the card's float graph computes.
+    On GPUs from Ampere on, TensorRT may otherwise use 10 bits of it, and the engine then differs from the float graph.
     """
     call("IBuilderConfig.clear_flag", config.clear_flag, trt.BuilderFlag.TF32)
 
 
 def set_options(trt: Any, config: Any, options: EngineOptions) -> None:
-    """Set limits, search and compatibility; `export.backends.options.check_options` has refused what is not there.
+    """Set limits, search effort and compatibility; `export.backends.options.check_options` was called before.
 
     Raises:
-        BackendError: TensorRT refused one.
+        BackendError: TensorRT refused an option.
     """
     if options.workspace_mib is not None:
         pool = trt.MemoryPoolType.WORKSPACE
@@ -77,14 +77,14 @@ def set_options(trt: Any, config: Any, options: EngineOptions) -> None:
 
 
 def restrict_tactics(config: Any) -> list[str]:
-    """Build with TensorRT's own kernels alone where TACTICS_VARIABLE says so: on a machine without cuBLAS and cuDNN.
+    """Use TensorRT's own kernels alone if TACTICS_VARIABLE says so: for a machine without cuBLAS and cuDNN.
 
     Returns:
-        What a user has to know of the engine.
+        Sentences that the user has to know about the engine.
 
     Raises:
         InputError: the variable has another value.
-        BackendError: TensorRT refused.
+        BackendError: TensorRT refused the restriction.
     """
     tactics = os.environ.get(TACTICS_VARIABLE, "")
     if tactics not in ("", "none"):
@@ -96,7 +96,7 @@ def restrict_tactics(config: Any) -> list[str]:
 
 
 def add_batch_profile(builder: Any, network: Any, config: Any, batches: tuple[int, int, int]) -> None:
-    """Let the engine take from the first to the last of these many frames, and be fastest at the middle one.
+    """Let the engine take any batch from the first to the last number of frames, and be fastest at the middle one.
 
     Raises:
         BackendError: TensorRT refused the profile.
@@ -113,10 +113,10 @@ def add_batch_profile(builder: Any, network: Any, config: Any, batches: tuple[in
 
 
 def keep_in_float(trt: Any, network: Any, config: Any, names: Iterable[str]) -> list[str]:
-    """Set the layers of some nodes to float16; the parser calls a layer as its node is called.
+    """Set the layers of some nodes to float16; the parser gives a layer the name of its node.
 
     Returns:
-        What a user has to know: nodes of which there is no layer.
+        Sentences that the user has to know: names of nodes that have no layer.
     """
     wanted = {alias: name for name in names for alias in (name, f"node_of_{name}")}
     found = set()
@@ -132,7 +132,7 @@ def keep_in_float(trt: Any, network: Any, config: Any, names: Iterable[str]) -> 
 
 
 def use_dla(trt: Any, builder: Any, network: Any, config: Any, core: int) -> list[str]:
-    """Give the layers to a DLA core, and say which of them it leaves to the GPU.
+    """Assign the layers to a DLA core, and return sentences on those that it leaves to the GPU.
 
     Raises:
         BackendError: this machine has no such core.
@@ -158,13 +158,13 @@ def use_dla(trt: Any, builder: Any, network: Any, config: Any, core: int) -> lis
 
 @contextlib.contextmanager
 def dla_warnings(logger: Any) -> Iterator[list[str]]:
-    """Listen to what TensorRT warns of the DLA while it looks at layers and builds: it logs reasons, and gives none.
+    """Collect TensorRT's warnings about the DLA during a build: it logs the reasons and returns none.
 
     Args:
-        logger: what edge.runtime.tensorrt.message_logger returns.
+        logger: logger that edge.runtime.tensorrt.message_logger returned.
 
     Yields:
-        Its warnings, which become more; each line once.
+        Warnings so far, each line once; the list grows while the block runs.
     """
     heard: list[str] = []
 

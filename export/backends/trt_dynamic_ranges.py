@@ -13,11 +13,11 @@ from edge.runtime.calls import call
 
 
 class DynamicRanges(Calibration):
-    """Scales that are set on the tensors of the network.
+    """A calibration that sets scales on the tensors of the network.
 
     Args:
         scales: name of a tensor -> its scale, as calibration.trt.scales.tensor_scales returns them.
-        constants: scales of tensors that the parser makes, as calibration.trt.scales.constant_scales returns them.
+        constants: name of an initializer -> its scale, as calibration.trt.scales.constant_scales returns them.
     """
 
     def __init__(self, scales: Mapping[str, float], constants: Mapping[str, float]) -> None:
@@ -25,7 +25,7 @@ class DynamicRanges(Calibration):
         self._scales, self._constants = dict(scales), dict(constants)
 
     def calibrator(self, trt: Any, network: Any) -> None:
-        """Give every tensor that has a scale its range, and TensorRT no calibrator.
+        """Set the range of every tensor that has a scale; TensorRT gets no calibrator.
 
         Raises:
             BackendError: TensorRT refused a range.
@@ -43,10 +43,10 @@ class DynamicRanges(Calibration):
             self.notes.append(without_scale(without))
 
     def read(self) -> None:
-        """Return no cache: nobody asks for one."""
+        """Return no cache: TensorRT does not ask for one without a calibrator."""
 
     def write(self, text: str) -> None:
-        """Take nothing."""
+        """Ignore a cache: TensorRT makes none without a calibrator."""
 
     def next_batch(self, names: list[str]) -> None:
-        """Give no images: nobody asks for them."""
+        """Return no images: TensorRT does not ask for them without a calibrator."""

@@ -1,4 +1,4 @@
-"""What TensorRT's engine inspector says of every layer of a finished engine.
+"""The text of TensorRT's engine inspector about every layer of a finished engine.
 
 The inspector asks an engine that is loaded, so the engine is loaded once, in a CUDA context of its own, as that of
 edge/runtime/tensorrt.py. With ProfilingVerbosity.DETAILED it names kernels, formats and types.
@@ -21,13 +21,13 @@ LAYERS_FILE = "layers.json"
 
 
 def layer_information(trt: Any, engine_data: bytes, dla_core: int | None, allows_host_code: bool) -> str:
-    """Return the inspector's JSON of an engine.
+    """Return the JSON text of the inspector about an engine.
 
     Args:
         trt: the tensorrt module.
         engine_data: a serialised engine of this TensorRT.
-        dla_core: the DLA core of a Jetson that the engine was built for; None for the GPU.
-        allows_host_code: whether the engine may hold code for the host, as a version-compatible one does.
+        dla_core: number of the DLA core of a Jetson that the engine was built for; None for the GPU.
+        allows_host_code: True if the engine may hold code for the host, as a version-compatible one does.
 
     Raises:
         BackendError: the engine cannot be loaded, or the inspector gives no JSON.

@@ -1,4 +1,4 @@
-"""What is seen of a TensorRT build while it runs, and how Ctrl-C ends it.
+"""Progress of a TensorRT build while it runs, and the way in which Ctrl-C ends it.
 
 A build is one call into C++ that takes minutes. From 10 on TensorRT tells an IProgressMonitor of its phases and steps,
 and stops when a step is answered with False. Before 10 nothing is told and nothing stops it: a line says every now and
@@ -41,17 +41,17 @@ class _Phase:
 
 
 class BuildProgress:
-    """Tells the line of progress what TensorRT says of one build, listens for Ctrl-C, and ends both with its block.
+    """Shows the progress that TensorRT reports of one build, and handles Ctrl-C; a context manager around the build.
 
     Args:
         trt: the tensorrt module.
-        what: for the line, such as "build engine".
-        on_interrupt: called once, at the first Ctrl-C, from the main thread.
-        stream: where the line goes; None for stderr.
-        leave: ends the process with an exit code, for the second Ctrl-C before TensorRT 10.
+        what: text of the progress line, such as "build engine".
+        on_interrupt: function that is called once, at the first Ctrl-C, from the main thread.
+        stream: stream that the progress line is written to; None for stderr.
+        leave: function that ends the process with an exit code, for the second Ctrl-C before TensorRT 10.
 
     Attributes:
-        is_interrupted: whether Ctrl-C came.
+        is_interrupted: True once Ctrl-C was pressed.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class BuildProgress:
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether Ctrl-C came."""
+        """Return whether Ctrl-C was pressed."""
         return self._was_signalled or self._interrupts > 0
 
     def __enter__(self) -> BuildProgress:
@@ -104,7 +104,7 @@ class BuildProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the thread and the line; say how long it took, or raise that it was interrupted."""
+        """End the thread and the line; print the duration of the build, or raise KeyboardInterrupt if Ctrl-C came."""
         self._owned.close()
         done = f"{self._what}: done in {format_seconds(self._progress.gone_s)}"
         self._progress.end("" if kind or self.is_interrupted else done)
@@ -141,7 +141,7 @@ class BuildProgress:
         self._show()
 
     def _stepped(self, name: str, step: int) -> bool:
-        """Count a step, the first being 0; the answer says whether TensorRT goes on."""
+        """Count a step, the first being 0, and return whether TensorRT continues."""
         with self._lock:
             if name in self._phases:
                 self._phases[name].done = step + 1
@@ -153,7 +153,7 @@ class BuildProgress:
             self._phases.pop(name, None)
 
     def _share(self) -> tuple[float, _Phase] | None:
-        """Return how much of the outermost phase is done, 0 to 1, and the innermost one."""
+        """Return the finished share of the outermost phase, 0 to 1, and the innermost phase."""
         phases = list(self._phases.values())
         if not phases:
             return None
@@ -181,7 +181,7 @@ class BuildProgress:
         self._progress.show(share, f"{innermost.name} {innermost.done}/{innermost.steps}", left_s)
 
     def _watch(self, readable: int, ended: threading.Event) -> None:
-        """Draw once a second, and hear of signals; runs in a thread of its own."""
+        """Draw the line once a second, and receive signals; runs in a thread of its own."""
         while not ended.is_set():
             ready, _, _ = select.select([readable], [], [], _TICK_S)
             if ended.is_set():
@@ -193,13 +193,13 @@ class BuildProgress:
             self._show()
 
     def _signalled(self, number: int, frame: Any) -> None:
-        """Take Ctrl-C in the main thread: in a callback, or when the build has come back."""
+        """Handle Ctrl-C in the main thread: during a callback, or when the build has returned."""
         is_first, self._was_signalled = not self._was_signalled, True
         if is_first:
             self._on_interrupt()
 
     def _interrupted(self) -> None:
-        """Take Ctrl-C in the thread that watches, at once."""
+        """Handle Ctrl-C at once, in the thread that watches."""
         self._interrupts += 1
         if self._can_stop:
             self._progress.say("interrupted: TensorRT ends the build at its next step")

@@ -1,4 +1,4 @@
-"""Times that TensorRT measured for layers, kept from one build to the next.
+"""The timing cache: times that TensorRT measured for layers, kept from one build to the next.
 
     <cache folder>/tensorrt-timing-<GPU>-<compute capability>-<version>[-<power mode>].cache
 
@@ -28,10 +28,10 @@ from edge.user_cache import cache_folder
 
 
 def power_mode(root: str | os.PathLike = "/") -> str | None:
-    """Return the power mode of a Jetson, such as "MODE_15W"; None where none can be read, as elsewhere.
+    """Return the power mode of a Jetson, such as "MODE_15W"; None where no mode can be read, as on other machines.
 
     Args:
-        root: what stands for "/"; another folder in tests.
+        root: folder that is read as "/"; another folder in tests.
     """
     return SysfsSource(root).read().power_mode
 
@@ -39,13 +39,13 @@ def power_mode(root: str | os.PathLike = "/") -> str | None:
 def timing_cache_path(
     gpu: str | None, compute_capability: str | None, version: str, mode: str | None = None
 ) -> Path | None:
-    """Return the file of this machine's times; None where no folder can be written.
+    """Return the path of this machine's timing cache; None where no folder can be written.
 
     Args:
         gpu: name of the GPU.
         compute_capability: compute capability of the GPU, such as "8.7".
         version: version of TensorRT.
-        mode: power mode of a Jetson; None elsewhere.
+        mode: power mode of a Jetson; None on other machines.
     """
     try:
         folder = cache_folder()
@@ -60,8 +60,8 @@ def load_timing_cache(config: Any, path: Path) -> tuple[Any, list[str]]:
     """Give the builder the times of earlier builds, or an empty cache that it fills.
 
     Returns:
-        The tensorrt.ITimingCache, which has to live as long as the build (None where TensorRT made none), and what a
-        user has to know.
+        The tensorrt.ITimingCache, which has to live as long as the build (None where TensorRT made none), and sentences
+        that the user has to know.
     """
     stored = _content(path)
     for content in (stored, b""):
@@ -79,10 +79,10 @@ def load_timing_cache(config: Any, path: Path) -> tuple[Any, list[str]]:
 
 
 def save_timing_cache(config: Any, path: Path) -> list[str]:
-    """Merge the times of this build with what is on the disk by now, and write them whole.
+    """Merge the times of this build with those that are on the disk by now, and write all of them.
 
     Returns:
-        What a user has to know; an engine is not lost because its times cannot be kept.
+        Sentences that the user has to know; an engine is not lost because its times cannot be kept.
     """
     try:
         cache = call("IBuilderConfig.get_timing_cache", config.get_timing_cache, refused=(None,))
@@ -108,7 +108,7 @@ def _content(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Keep other builds from the file; without a lock, where the file system has none."""
+    """Keep other builds from the file by a lock; continue without one if the file system supports none."""
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ from typing import Any, Callable, Iterator, Mapping
 
 import numpy as np
 
+from calibration.onnx_graph.file import import_onnx
 from edge.errors import BackendError, SegEdgeError
 from edge.frames import FrameSet
 from edge.preprocess import prepare_rgb
@@ -45,7 +46,7 @@ def has_own_process(pixels: int, network: KerasNetwork) -> bool:
     """Say whether network and frames are so large that a second start of TensorFlow pays.
 
     Args:
-        pixels: of all frames of a call.
+        pixels: number of pixels in all frames of a call.
         network: what is compared.
     """
     return pixels >= OWN_PROCESS_PIXELS and network.parameter_count >= OWN_PROCESS_PARAMETERS
@@ -62,10 +63,9 @@ def compare_graph(network: KerasNetwork | GivenNetwork, graph: bytes, frames: Fr
     Raises:
         ParityError: outputs of other names or shapes, numbers that are not finite, or no images.
     """
-    import onnx
-
     compared = graph
     if network.noise or network.decisions:
+        onnx = import_onnx("comparing a graph with its Keras model")
         model = onnx.load_model_from_string(graph)
         noise_as_inputs(model)
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in network.decisions)
@@ -96,7 +96,7 @@ class ComparisonProcess:
     Used with `with`: it does not outlive the block.
 
     Args:
-        arguments: of KerasNetwork.
+        arguments: positional arguments of KerasNetwork.
         frames: images to compare on.
     """
 
@@ -200,10 +200,10 @@ class GivenNetwork:
     """A Keras model that ran already.
 
     Attributes:
-        shape: of its input, (batch, height, width, 3).
-        noise: its further inputs, by name.
-        results: the file of what it gave, batch by batch, pickled.
-        decisions: none, or it could not have run.
+        shape: shape of its input, (batch, height, width, 3).
+        noise: name -> value of each further input, float32.
+        results: open file with what it gave, batch by batch, pickled.
+        decisions: always empty: a model that follows decisions cannot run before the graph.
     """
 
     shape: tuple[int, int, int, int]

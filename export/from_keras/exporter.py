@@ -1,9 +1,9 @@
-"""Write a model as an ONNX graph under the contract: `python export/to_onnx.py --model fast_scnn`.
+"""Export of a Keras model as an ONNX graph under the contract.
 
 The graph takes uint8 NHWC frames and gives float logits NCHW at the model's stride; BatchNorm is
 folded, shapes are static, the opset is one that TensorRT 8.5 parses. Every export is compared with
-the Keras model on images (export/parity.py) and held against TensorRT's rules
-(export/tensorrt_rules.py) before anything is kept.
+the Keras model on images (export/graph/parity.py) and held against TensorRT's rules
+(export/graph/trt_rules.py) before anything is kept.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What is to be exported.
+    """Description of an export: the model, its weights, and the size of its input.
 
     Attributes:
         model: key in train.models.MODELS.
-        dataset: whose classes the classifier has.
-        height: input rows.
-        width: input columns.
-        weights_path: a weights file; None for random ones.
-        options: of the architecture, those that the user set.
-        batch: frames in one call.
+        dataset: key in edge.datasets.LAYOUTS; the classifier has the classes of this dataset.
+        height: rows of the network's input.
+        width: columns of the network's input.
+        weights_path: path of a weights file; None for random weights.
+        options: options of the architecture that the user set, as values or text.
+        batch: number of frames in one call.
     """
 
     model: str
@@ -57,11 +57,11 @@ class ExportRequest:
     batch: int = 1
 
     def provenance(self) -> tuple[WeightsProvenance, dict[str, Any]]:
-        """Return where the weights come from, and every option of the architecture.
+        """Return the origin of the weights, and every option of the architecture.
 
         Raises:
             WeightsError: the weights belong to another model, other classes or other options, or are damaged.
-            InputError: an unknown option.
+            InputError: an option is unknown.
         """
         class_count = class_table(self.dataset).class_count
         if self.weights_path is None:
@@ -85,9 +85,9 @@ class ExportRequest:
 
 
 def source_digest(model: str) -> str:
-    """Return the digest of the code that decides what a model's export looks like.
+    """Return the digest of the code that determines the export of a model.
 
-    train.models imports its architectures by name, so the one of the model is named here.
+    The module of the model is named here, since train.models imports an architecture by its name at run time.
     """
     return code_digest(__name__, f"train.models.{model}")
 
@@ -95,7 +95,7 @@ def source_digest(model: str) -> str:
 def export_of_any_code(
     folder: Path, request: ExportRequest, provenance: WeightsProvenance, options: dict[str, Any]
 ) -> Contract | None:
-    """Return the contract of an artefact if it is what is asked for, whichever code exported it."""
+    """Return the contract of an artefact if the artefact is the requested export, whichever code exported it."""
     try:
         contract = read_contract(folder)
         report = read_record(ParityReport, folder / PARITY_FILE)
@@ -114,13 +114,13 @@ def export_of_any_code(
 def current_export(
     folder: Path, request: ExportRequest, provenance: WeightsProvenance, options: dict[str, Any]
 ) -> Contract | None:
-    """Return the contract of an artefact if it is what is asked for and nothing it was made from has changed."""
+    """Return the contract of an artefact if it is the requested export and none of its inputs has changed."""
     contract = export_of_any_code(folder, request, provenance, options)
     return contract if contract is not None and export_of_other_code(contract) is None else None
 
 
 def export_of_other_code(contract: Contract) -> str | None:
-    """Say in one line that other code than this exported a graph; None if it was this."""
+    """Return one line that says that other code than this exported a graph; None if it was this code."""
     digest = source_digest(contract.model)
     return other_code(GRAPH_FILE, contract.source_sha256, digest) if contract.source_sha256 != digest else None
 
@@ -131,19 +131,19 @@ def export_model(
     """Export a model into an artefact folder, unless the export there is current.
 
     Args:
-        request: what to export.
+        request: description of the export.
         folder: the artefact folder.
-        frames: images for the parity check.
-        say: takes a line where the export that is there is made anew.
+        frames: images for the comparison with the Keras model.
+        say: function that is called with a line of text where an existing export is made anew.
 
     Returns:
         The contract; model.onnx, contract.json and parity.json are in the folder.
 
     Raises:
         SizeError: the model cannot take the size.
-        WeightsError: weights of another model, or damaged ones.
-        ParityError: the graph is not the network; then nothing is written.
-        GraphError: the graph has what TensorRT does not run; then nothing is written.
+        WeightsError: the weights are damaged, or of another model.
+        ParityError: the graph differs from the Keras model; then nothing is written.
+        GraphError: TensorRT does not run a part of the graph; then nothing is written.
         MissingDependencyError: TensorFlow, onnx or tf2onnx is not installed.
     """
     provenance, options = request.provenance()
@@ -186,17 +186,18 @@ def export_model(
 
 
 def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | None, image_count: int) -> ParityReport:
-    """Compare the graph of an artefact folder with its Keras model, on as many images as wanted.
+    """Compare the graph of an artefact folder with its Keras model, on any number of images.
 
     Args:
         folder: the artefact folder.
-        weights_path: weights that it was made from; None for those of the run its contract names.
-        data_dir: the dataset's folder; None for the default one, or the run's.
-        image_count: images of the validation split.
+        weights_path: path of the weights that the graph was made from; None for those of the run that its contract
+            names.
+        data_dir: folder of the dataset; None for the default one, or the run's.
+        image_count: number of images of the validation split.
 
     Raises:
         WeightsError: the weights are not those in the graph.
-        InputError: they were imported, and their file was not given.
+        InputError: the weights were imported, and their file was not given.
     """
     contract = read_contract(folder)
     if weights_path is None and contract.weights.kind == TRAINED:
@@ -240,7 +241,7 @@ def _network_arguments(request: ExportRequest, options: dict[str, Any]) -> tuple
 
 
 def _convert(network: KerasNetwork) -> bytes:
-    """Return the graph that is kept: with its noise drawn inside, and nothing in it that TensorRT refuses."""
+    """Return the graph that is kept: its noise is drawn inside, and TensorRT's rules hold for it."""
     model = network.to_onnx()
     draw_noise(model, network.noise)
     require(model, network.name)
@@ -255,10 +256,10 @@ def _compare(network: KerasNetwork, graph: bytes, frames: FrameSet) -> ParityRep
 
 
 def refuse_to_lose_weights(folder: Path) -> None:
-    """Refuse to put random weights in the place of trained or imported ones.
+    """Refuse to replace trained or imported weights by random ones.
 
     Raises:
-        WeightsError: the artefact there has such weights.
+        WeightsError: the artefact in the folder has such weights.
     """
     try:
         weights = read_record(Contract, folder / CONTRACT_FILE).weights

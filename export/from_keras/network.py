@@ -45,12 +45,12 @@ class KerasNetwork:
 
     Args:
         model: key in train.models.MODELS.
-        options: of the architecture, every one.
-        class_count: classes of the classifier.
-        height: input rows.
-        width: input columns.
-        batch: frames in one call.
-        weights_path: a weights file; None for random weights.
+        options: all options of the architecture, by name.
+        class_count: number of classes of the classifier.
+        height: rows of the network's input.
+        width: columns of the network's input.
+        batch: number of frames in one call.
+        weights_path: path of a weights file; None for random weights.
 
     Raises:
         SizeError: the model cannot take the size.
@@ -118,11 +118,11 @@ class KerasNetwork:
         """Run the network on one batch.
 
         Args:
-            tensor: frames (batch, height, width, 3) uint8 RGB.
-            decided: what the ONNX graph decided on the same frames, by the names in `decisions`.
+            tensor: frames, (batch, height, width, 3) uint8 RGB.
+            decided: decisions of the ONNX graph on the same frames, by the names in `decisions`.
 
         Returns:
-            Every output by name, (batch, channels, h, w) float32; the network's own decisions too.
+            Every output by name, (batch, channels, h, w) float32, and the network's own decisions.
         """
         frames = tensor.astype("float32")
         further = [*self.noise.values(), *(decided[name] for name in self.decisions)]

@@ -91,7 +91,7 @@ def restore(model: Any, table: WeightTable) -> None:
 
     Args:
         model: onnx.ModelProto, changed in place.
-        table: of the conversion that it comes from; empty afterwards.
+        table: table of the conversion that it comes from; empty afterwards.
 
     Raises:
         StandInError: a stand-in has another shape than its array, or a constant of a node is one.
@@ -223,7 +223,7 @@ def _make_thin(graph_def: Any, table: WeightTable) -> dict[str, bytes]:
 
     Args:
         graph_def: changed in place.
-        table: of the arrays.
+        table: table that the arrays are put into.
 
     Returns:
         Names that the constant may have afterwards -> the kernel's key: its own, that of its read,

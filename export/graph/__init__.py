@@ -1,1 +1,1 @@
-"""Rewrites of ONNX graphs, rules that they are held against, and the comparison with Keras."""
+"""Rewrites of ONNX graphs, the rules of TensorRT 8.5 for them, and the comparison with Keras."""

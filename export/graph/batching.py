@@ -1,4 +1,4 @@
-"""From a graph for single frames to one for several in a call, or for any number of them.
+"""Conversion of a graph for single frames to one for several frames in a call, or for any number of them.
 
 A graph is exported for one frame, and calibrated, searched and judged so. What it computes has the frame's axis in
 front; several frames are computed as each one alone if every tensor keeps that axis and no node works along it. Each
@@ -7,7 +7,7 @@ node is checked for this by a rule of its operator, and what holds the number 1 
     inputs, outputs         the first size is the batch
     Reshape                 a 1 in front becomes 0, "as it is"; -1 in front stays
     Resize by sizes         sizes of the others stay constant, the first is read from the input's shape for a free
-                            batch: scales in their place would be rounded, and move every pixel a little
+                            batch: scales instead of sizes would be rounded, and move every pixel a little
     Concat with constants   has a copy of each for every frame; for a free batch it is refused
     shapes in between       are inferred anew
 
@@ -104,18 +104,18 @@ _AXIS_OPERATORS = {"Softmax": -1, "LogSoftmax": -1, "Concat": None, "ArgMax": 0,
 
 
 def with_batch(graph: bytes, batch: int | None) -> bytes:
-    """Return a graph that takes several frames, and gives for each what it gives for it alone.
+    """Return a graph that takes several frames in a call, and gives for each the result that it gives for it alone.
 
     Args:
-        graph: an ONNX file whose inputs have a first size of 1; with Q/DQ pairs or without.
-        batch: frames of every call; None for a first size that is free.
+        graph: content of an ONNX file whose inputs have a first size of 1; with Q/DQ pairs or without.
+        batch: number of frames of every call; None for a first size that is free.
 
     Returns:
-        The graph, with the same names.
+        Content of an ONNX file with the same names.
 
     Raises:
         MissingDependencyError: onnx is not installed.
-        GraphError: the file is no ONNX graph, or a node of it works across frames; names the node.
+        GraphError: the file is no ONNX graph, or a node works across frames; the message names the node.
     """
     model = parse_graph(graph, "an engine for several frames")
     _Rewrite(model, batch).run()
@@ -153,7 +153,7 @@ class _Rewrite:
         self._check_shapes()
 
     def _follow(self, node: Any) -> None:
-        """Check that a node keeps frames apart, and let it take several."""
+        """Check that a node keeps frames apart, and change it to take several."""
         read = [name for name in node.input if name in self._per_frame]
         if node.op_type.startswith("Random") or node.op_type in ("Bernoulli", "Multinomial"):
             raise self._refused(node, "draws noise for one frame")
@@ -219,7 +219,7 @@ class _Rewrite:
         return self._repeat_constants(node) if node.op_type == "Concat" else None
 
     def _repeat_constants(self, node: Any) -> str | None:
-        """Give each frame its own copy of what a Concat joins it with: it does not broadcast."""
+        """Give each frame its own copy of the constants that a Concat joins it with: a Concat does not broadcast."""
         for index, name in enumerate(node.input):
             if name in self._per_frame:
                 continue
@@ -238,7 +238,7 @@ class _Rewrite:
         return "works along the first axis" if not axes or 0 in [axis % rank for axis in axes] else None
 
     def moved_axes(self, node: Any) -> str | None:
-        """Squeeze, Unsqueeze."""
+        """Check that a Squeeze or an Unsqueeze leaves the first axis where it is."""
         axes = attribute_of(node, "axes", None)
         if axes is None:
             values = self._view.value_of(input_of(node, 1))

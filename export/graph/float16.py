@@ -1,4 +1,4 @@
-"""Turning a float32 ONNX graph into a float16 one, for backends that take types from the graph.
+"""Conversion of a float32 ONNX graph to a float16 one, for backends that take types from the graph.
 
 TensorRT from 10 on can build strongly typed networks, and 11 builds nothing else: what is float32
 in the graph is computed in float32. So a float16 engine, or an INT8 engine whose remaining layers
@@ -80,11 +80,11 @@ def to_float16(graph: bytes) -> bytes:
     weights that are stored as such are rounded anew for the new scale.
 
     Args:
-        graph: an ONNX file with static types, without control flow.
+        graph: content of an ONNX file with static types, without control flow.
 
     Raises:
         MissingDependencyError: onnx is not installed.
-        GraphError: the file is no ONNX graph, or has what cannot be converted.
+        GraphError: the file is no ONNX graph, or a part of it cannot be converted.
     """
     model = parse_graph(graph, "a float16 or int8 engine for TensorRT 10 or later")
     opsets = {entry.domain: entry.version for entry in model.opset_import}
@@ -188,7 +188,7 @@ class _Conversion:
         return kept
 
     def _has_unfit_constant(self, node: Any) -> bool:
-        """Say whether a node computes with a single number that float16 has no room for."""
+        """Return whether a node computes with a single number that float16 cannot represent."""
         if node.op_type in _QUANTIZERS:
             return False
         for name in node.input:

@@ -1,4 +1,4 @@
-"""A float network input in place of a uint8 one, for TensorRT's implicit INT8.
+"""Conversion of a uint8 network input to a float32 one, for TensorRT's implicit INT8.
 
 TensorRT documents uint8 as a type of network inputs that cannot represent quantised values (class DataType), and counts
 its tensors among those that must have a scale ("Missing scale and zero-point for tensor input",
@@ -17,10 +17,10 @@ def with_float_input(graph: bytes) -> bytes:
     """Return a graph whose uint8 inputs are float32, without the Cast behind each.
 
     Args:
-        graph: a float ONNX file; each uint8 input is read by Casts to float32 alone.
+        graph: content of a float ONNX file; each uint8 input is read by Casts to float32 alone.
 
     Returns:
-        The graph; inputs keep their names. It is equal for equal values.
+        Content of an ONNX file whose inputs keep their names. Equal values give equal results.
 
     Raises:
         MissingDependencyError: onnx is not installed.

@@ -1,6 +1,6 @@
-"""Turning stored INT8 weights back into float32 weights behind a Q/DQ pair, for TensorRT 8.
+"""Conversion of stored INT8 weights to float32 weights behind a Q/DQ pair, for TensorRT 8.
 
-Its ONNX parser makes a constant of what a DequantizeLinear reads, and refuses one of INT8
+TensorRT 8's ONNX parser makes a constant of the input of a DequantizeLinear, and refuses one of INT8
 ("invalid weights type of Int8"). Source: github.com/microsoft/onnxruntime, issue 11535.
 """
 
@@ -21,7 +21,7 @@ def with_float_weights(graph: bytes) -> bytes:
     integer again.
 
     Args:
-        graph: an ONNX file with constant scales.
+        graph: content of an ONNX file with constant scales.
 
     Raises:
         MissingDependencyError: onnx is not installed.

@@ -1,4 +1,4 @@
-"""Rewrites of an exported graph: each is one named rule that keeps the numbers.
+"""Rewrites of an exported graph; each is a rule with a name that keeps the numbers.
 
 A rule looks at one node; it either rewrites the graph around it or leaves it alone, and says in
 its docstring when it must not fire. `simplify` applies all of them until none fires.
@@ -104,7 +104,7 @@ def drop_identity(graph: EditableGraph, node: Any) -> bool:
 
 
 def _keeps_shape(graph: EditableGraph, node: Any) -> bool:
-    """Say whether the output of a node is known to have the shape of its first input."""
+    """Return whether the output of a node is known to have the shape of its first input."""
     shape = graph.static_shape_of(node.input[0])
     return shape is not None and shape == graph.static_shape_of(node.output[0])
 
@@ -178,7 +178,7 @@ def simplify(model: Any) -> dict[str, int]:
         model: onnx.ModelProto, changed in place.
 
     Returns:
-        Rule name -> how often it fired.
+        Name of a rule -> number of times that it fired.
     """
     return apply_rules(EditableGraph(model), RULES)
 
@@ -188,11 +188,10 @@ def apply_rules(graph: EditableGraph, rules: Sequence[Callable[[EditableGraph, A
 
     Args:
         graph: changed in place, and refreshed after each rule that fired.
-        rules: each takes the graph and a node, and says whether it changed the graph. A rule that gives a tensor
-            another shape calls `graph.forget_shapes`.
+        rules: functions that take the graph and a node, and return whether they changed the graph.
 
     Returns:
-        Rule name -> how often it fired.
+        Name of a rule -> number of times that it fired.
     """
     fired = dict.fromkeys((rule.__name__ for rule in rules), 0)
     again = True

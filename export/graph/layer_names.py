@@ -1,4 +1,4 @@
-"""Names of an exported graph: those of the Keras layers, and nothing of the converter."""
+"""Names of the nodes and tensors of an exported graph, taken from the Keras layers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 
 def forget_conversion(model: Any) -> None:
-    """Drop what says nothing of the network and differs between two exports of it.
+    """Drop content that does not describe the network and differs between two exports of it.
 
-    Namely the order of the constants, the converter's notes, and operator sets that no node uses.
+    It is the order of the constants, the converter's notes, and operator sets that no node uses.
 
     Args:
         model: onnx.ModelProto, changed in place.

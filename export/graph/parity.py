@@ -1,4 +1,4 @@
-"""Are the Keras model and its ONNX graph the same network? On real images, in numbers.
+"""Comparison of a Keras model with its ONNX graph on real images, in numbers.
 
 Every export runs `compare` and keeps its figures in parity.json; `python export/parity.py ARTIFACT`
 compares again, on as many images as wanted.
@@ -30,18 +30,18 @@ DECISION_TOLERANCE = 0.999
 
 @record(schema=2, what="parity report")
 class ParityReport:
-    """Keras against ONNX Runtime.
+    """Record of the comparison of a Keras model with its graph on ONNX Runtime.
 
     Attributes:
-        graph_sha256: of the ONNX graph.
-        image_count: images that were compared.
-        images_from: where they come from.
+        graph_sha256: SHA-256 of the ONNX graph.
+        image_count: number of images that were compared.
+        images_from: dataset and split of these images, or "synthetic scenes".
         logit_error: largest difference of two logits over the range of that image's logits.
         label_agreement: share of pixels with the same label at the network's size, 0 to 1.
-        logit_range: smallest range of logits of a call, to judge the error by.
-        output_errors: of the other outputs, by name: largest difference over the largest magnitude.
-        decision_agreement: least share of decisions that both forms take alike, 0 to 1, over the tensors
-            that hold them; the figures above are those of equal decisions. None where there are none.
+        logit_range: smallest range of the logits of a call, which the error is compared with.
+        output_errors: name of another output -> its largest difference over its largest magnitude.
+        decision_agreement: smallest share of decisions that both forms take alike, 0 to 1, over the tensors that hold
+            them; the other figures are of equal decisions. None where the network takes no decisions.
     """
 
     graph_sha256: str
@@ -54,10 +54,10 @@ class ParityReport:
     decision_agreement: float | None = None
 
     def check(self) -> None:
-        """Refuse a graph that is not the network.
+        """Refuse a graph that differs from the Keras model.
 
         Raises:
-            ParityError: an error over its tolerance.
+            ParityError: a figure exceeds its tolerance.
         """
         # Written so that a NaN fails.
         if not (self.logit_error <= LOGIT_TOLERANCE and self.label_agreement >= LABEL_TOLERANCE):
@@ -79,7 +79,7 @@ class ParityReport:
                 )
 
     def sentence(self) -> str:
-        """Say it in one line."""
+        """Return the comparison as one line of text."""
         others = "".join(f", of {name} {error:.1e}" for name, error in self.output_errors.items())
         if self.decision_agreement is not None:
             others += f", decisions equal on at least {100 * self.decision_agreement:.4f} %"
@@ -114,15 +114,15 @@ def compare(
     decisions; its own are counted beside them.
 
     Args:
-        keras_network: the original.
-        onnx_network: the exported graph.
+        keras_network: Keras model.
+        onnx_network: exported graph on ONNX Runtime.
         tensors: prepared frames, (batch, height, width, 3) uint8 RGB.
-        images_from: where they come from, for the report.
-        graph_sha256: of the graph, for the report.
-        decisions: outputs of 0 and 1 that are decisions.
+        images_from: dataset and split of the frames, for the report.
+        graph_sha256: SHA-256 of the graph, for the report.
+        decisions: names of the outputs of 0 and 1 that are decisions.
 
     Raises:
-        ParityError: outputs of other names or shapes, numbers that are not finite, or no images.
+        ParityError: outputs have other names or shapes, numbers are not finite, or there are no images.
     """
     errors: dict[str, list[float]] = {}
     agreements, ranges, decided_alike = [], [], []
@@ -163,7 +163,7 @@ def compare(
 
 
 def _difference(name: str, expected: np.ndarray, actual: np.ndarray) -> float:
-    """Return the largest difference of two outputs, refused where they are no numbers of one shape."""
+    """Return the largest difference of two outputs; refuse outputs that are no numbers of one shape."""
     if expected.shape != actual.shape:
         raise ParityError(f"the Keras model gives {name} {expected.shape}, its ONNX graph {actual.shape}")
     for whose, numbers in (("the Keras model", expected), ("its ONNX graph", actual)):

@@ -19,7 +19,7 @@ def draw_noise(model: Any, names: Iterable[str]) -> None:
 
     Args:
         model: onnx.ModelProto, changed in place.
-        names: of the inputs, float32 with static shapes.
+        names: names of the inputs, which are float32 with static shapes.
 
     Raises:
         GraphError: there is no such input, or its shape is not static.
@@ -52,7 +52,7 @@ def draw_noise(model: Any, names: Iterable[str]) -> None:
 
 
 def noise_as_inputs(model: Any) -> list[str]:
-    """Undo `draw_noise`.
+    """Replace the RandomUniform nodes of `draw_noise` by inputs again.
 
     Args:
         model: onnx.ModelProto, changed in place.

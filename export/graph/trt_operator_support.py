@@ -1,9 +1,9 @@
-"""What TensorRT 8.5 runs of each ONNX operator: its types and modes as tables, and rules for one node at a time.
+"""The support of TensorRT 8.5 for each ONNX operator: types and modes as tables, and rules for single nodes.
 
 Sources: docs/operators.md of github.com/onnx/onnx-tensorrt, branch 8.5-GA ("the page" below; it is of
 8.5.3, and the tag of 8.5.1 leaves out HardSwish, Mod and OneHot, whose importers that version has
 too), and for what it does not say, builtin_op_importers.cpp and onnx2trt_utils.cpp there ("the
-importer"). What is in no table here is not supported.
+importer"). An operator in no table here is not supported.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def weights_are_constant(graph: OnnxGraph) -> Found:
 
 
 def _is_constant(graph: OnnxGraph, tensor: str) -> bool:
-    """Say whether a tensor is a constant, or one behind Q/DQ nodes."""
+    """Return whether a tensor is a constant, or one behind Q/DQ nodes."""
     while tensor in graph.producers and graph.producers[tensor].op_type in QUANTIZERS:
         tensor = graph.producers[tensor].input[0]
     return tensor in graph.constants

@@ -1,10 +1,10 @@
-"""Does an ONNX graph use only what TensorRT 8.5 runs? `python export/tensorrt_rules.py model.onnx` says.
+"""The rules that an ONNX graph has to keep so that TensorRT 8.5 runs it.
 
-8.5 is the floor of the project (JetPack 5). A graph that only a newer TensorRT parses would fail on
-the device, long after the training; so every export is walked here, where no TensorRT is. Each rule
-is one function that yields what breaks it; those about single operators are with their tables in
-export/graph/trt_operator_support.py. Together they are stricter than the parser: they also keep out what
-costs time (stray transposes) and what has no place in a network of static shapes.
+TensorRT 8.5 is the oldest version that the project supports (JetPack 5). A graph that only a newer TensorRT
+parses would fail on the device, long after the training. So every export is checked by these rules, which need
+no TensorRT. Each rule is one function that yields what breaks it; the rules about single operators are in
+export/graph/trt_operator_support.py with their tables. Together the rules are stricter than the parser: they
+also refuse what costs time (stray transposes) and what a network of static shapes does not need.
 
 Sources: docs/operators.md of github.com/onnx/onnx-tensorrt, branch 8.5-GA ("the page" below), and
 for what it does not say, builtin_op_importers.cpp and onnx2trt_utils.cpp there ("the importer").
@@ -52,12 +52,12 @@ _ELEMENTWISE = (
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One place where a graph leaves what TensorRT 8.5 runs.
+    """A part of a graph that TensorRT 8.5 does not run.
 
     Attributes:
         rule: name of the function that found it.
         node: name of the node or tensor, or "graph".
-        message: what is there, and what was expected.
+        message: text that says what was found, and what was expected.
     """
 
     rule: str
@@ -65,19 +65,19 @@ class Finding:
     message: str
 
     def line(self) -> str:
-        """Say it in one line."""
+        """Return the finding as one line of text."""
         return f"{self.node}: {self.message} [{self.rule}]"
 
 
 def check_graph(model: Any, dynamic_batch: bool = False) -> list[Finding]:
-    """Walk a graph against what TensorRT 8.5 runs.
+    """Return the parts of a graph that TensorRT 8.5 does not run.
 
     Args:
         model: onnx.ModelProto, float or with the Q/DQ pairs of form "tensorrt"; left as it is.
-        dynamic_batch: the first axis of tensors may be symbolic.
+        dynamic_batch: True if the first axis of tensors may be symbolic.
 
     Returns:
-        What was found, rule by rule; empty for a graph that TensorRT 8.5 runs by its documentation.
+        Findings, rule by rule; empty for a graph that TensorRT 8.5 runs by its documentation.
 
     Raises:
         GraphError: the types of the graph contradict each other.
@@ -95,11 +95,11 @@ def require(model: Any, name: str, dynamic_batch: bool = False) -> None:
 
     Args:
         model: onnx.ModelProto.
-        name: what the message calls it, such as the model's name or the file's path.
-        dynamic_batch: the first axis of tensors may be symbolic.
+        name: name of the graph in messages, such as the model's name or the file's path.
+        dynamic_batch: True if the first axis of tensors may be symbolic.
 
     Raises:
-        GraphError: with the first finding and the count of the others.
+        GraphError: a rule is broken; the message has the first finding and the count of the others.
         MissingDependencyError: onnx is not installed.
     """
     findings = check_graph(model, dynamic_batch)

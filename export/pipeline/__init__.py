@@ -1,1 +1,1 @@
-"""A build, step by step, from what the user asked for to an engine that is kept with its card."""
+"""The steps of a build, from the user's request to an engine that is kept with its card."""

@@ -1,4 +1,4 @@
-"""What an engine is held to: held-out images with the float graph's labels, and what INT8 may cost on them."""
+"""The accuracy target of an engine: held-out images with the float graph's labels, and the budget of INT8."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from export.pipeline.request import DEFAULT_DROP_POINTS, DEFAULT_LABEL_CHANGE_PE
 
 @dataclass(frozen=True)
 class AccuracyTarget:
-    """What an engine is held to.
+    """Images and budget that an engine is judged by.
 
     `open_accuracy_target` makes it. The search for a quantised graph and the measuring of an engine use both parts.
 
     Attributes:
-        images: held-out images, with what the float graph says of them.
-        budget: what INT8 may cost on these images.
+        images: held-out images, with the labels that the float graph gives them.
+        budget: accuracy that INT8 may cost on these images.
     """
 
     images: AccuracySet
@@ -38,17 +38,18 @@ def open_accuracy_target(
     limits: Int8Request,
     has_kept_config: bool,
 ) -> AccuracyTarget:
-    """Return what the engine is held to; the float graph labels the images, which may take minutes.
+    """Return the accuracy target of an engine; the float graph labels the images, which may take minutes.
 
     Args:
         graph: the float graph.
-        calibrated: the same with what calibration found, for an INT8 engine; its images judge nothing.
-        sources: where images come from.
-        limits: what the user allows INT8 to cost.
-        has_kept_config: whether a quantisation is here that held its budget on real images elsewhere.
+        calibrated: calibrated graph of an INT8 engine, whose images are left out of the target; None for a float
+            engine.
+        sources: sources of the images of the build.
+        limits: limits of the accuracy that INT8 may cost.
+        has_kept_config: True if a quantisation config is here that held its budget on real images elsewhere.
 
     Raises:
-        DatasetError: every image calibrates, or the classes are not the network's.
+        DatasetError: every image is a calibration image, or the classes are not the network's.
         InputError: the user limits the drop in mIoU, and there are no labels to count it by.
     """
     # Labels of random weights mean nothing: a few frames show that the engine runs.
@@ -62,7 +63,7 @@ def open_accuracy_target(
 
 
 def _without_calibrating(frames: FrameSet, calibrated: frozenset[str]) -> FrameSet:
-    """Leave out the images that ranges were collected on.
+    """Return the frames without those that ranges were collected on.
 
     Raises:
         DatasetError: no image is left.
@@ -79,7 +80,7 @@ def _without_calibrating(frames: FrameSet, calibrated: frozenset[str]) -> FrameS
 
 
 def _budget(images: AccuracySet, limits: Int8Request, has_kept_config: bool) -> Budget:
-    """Return the budget of trained weights: mIoU with labels, agreement with the float graph without.
+    """Return the budget of trained weights: mIoU with labels, agreement with the float graph without labels.
 
     Drawn scenes are not what a network was trained for: a quantisation that held its budget on real images elsewhere is
     not judged by them, unless the user gives a limit.
@@ -98,7 +99,7 @@ def _budget(images: AccuracySet, limits: Int8Request, has_kept_config: bool) -> 
 
 
 def _labelled(frames: FrameSet, contract: Contract) -> Dataset | None:
-    """Return the dataset behind frames if its labels say something about the network."""
+    """Return the dataset of the frames if its labels fit the network's classes; else None."""
     if not isinstance(frames, DatasetFrames) or contract.weights.kind == RANDOM:
         return None
     chosen = frames.chosen()

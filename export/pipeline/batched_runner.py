@@ -1,4 +1,4 @@
-"""Single frames through an engine that takes several in every call."""
+"""A runner that passes single frames through an engine that takes several in every call."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from edge.runtime.layer_time import LayerTime
 
 
 class BatchedRunner(Runner):
-    """Gives an engine for batches one frame after the other, each in the next place of a full batch.
+    """Gives an engine for batches one frame after the other, each at the next position of a full batch.
 
-    The other places hold the frames before it: an engine that mixes frames, or gives them back in another order, gives
+    The other positions hold the frames before it: an engine that mixes frames, or returns them in another order, gives
     other labels than the float graph and is found out.
 
     Args:
-        inner: runner of the engine, not active.
+        inner: runner of the engine, not active yet.
     """
 
     def __init__(self, inner: Runner) -> None:
@@ -28,11 +28,11 @@ class BatchedRunner(Runner):
         self._place = -1
 
     def describe(self) -> dict[str, Any]:
-        """Return what the engine's runner says."""
+        """Return the description of the engine's runner."""
         return self._inner.describe()
 
     def profile(self, frame: np.ndarray, runs: int) -> list[LayerTime]:
-        """Measure every layer with a batch that is full of one frame."""
+        """Measure the time of every layer with a batch that is full of one frame."""
         return self._inner.profile(np.repeat(frame, len(self._frames), axis=0), runs)
 
     def _activate_impl(self) -> None:

@@ -1,4 +1,4 @@
-"""Building one engine, from whatever is there to a checked engine with its card.
+"""Building one engine, from the user's request to a checked engine with its card.
 
     request ──► BuildPlan ──► FloatGraph ──► CalibratedGraph ──► Int8Graph ──► EngineGraph ──► BuiltEngine
                                   │                 │               ▲                              │
@@ -36,15 +36,15 @@ from export.pipeline.verify import measure_engine
 
 @dataclass(frozen=True)
 class BuildResult:
-    """A finished build.
+    """Result of a finished build.
 
     `build` makes it, and the command prints it.
 
     Attributes:
-        plan: what was decided.
-        card: the engine's card.
-        parity: how the graph was compared when it was exported; None if nobody knows.
-        report: what INT8 cost; None for a float engine.
+        plan: settings that were decided before the build.
+        card: card of the engine.
+        parity: comparison of the graph with its Keras model at export; None if it is not known.
+        report: INT8 report of the build; None for a float engine.
     """
 
     plan: BuildPlan
@@ -57,11 +57,11 @@ def build(request: BuildRequest, say: Say = print_status) -> BuildResult:
     """Build, measure and keep one engine.
 
     Args:
-        request: what the user asked for.
-        say: takes a line for each step.
+        request: request of the user.
+        say: function that is called with a line of text for each step.
 
     Returns:
-        What was built; its card and engine are in plan.output.
+        The plan, the card and the reports; the engine and its card lie in plan.output.
 
     Raises:
         AccuracyBudgetError: INT8 costs more than the budget; nothing but the report was kept.

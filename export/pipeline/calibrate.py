@@ -40,17 +40,17 @@ _SHOWN_WARNINGS = 3
 
 @dataclass(frozen=True)
 class CalibratedGraph:
-    """A float graph with what calibration found out of it.
+    """A float graph with the results of its calibration.
 
     `calibrate` makes it. The accuracy target leaves its images out, and the search quantises it by its ranges; with
     TensorRT's own calibrator, which looks at the images while it builds, an engine is built of it directly.
 
     Attributes:
-        graph: the float graph.
-        frames: the calibration images; None where the ranges came with the artefact and the images are not here.
-        manifest: the record of the calibration images; None where it is not here.
-        ranges: the range of every activation; None with TensorRT's own calibrator.
-        ranges_sha256: digest of ranges.json; "" without ranges.
+        graph: float graph that was calibrated.
+        frames: calibration images; None where the ranges came with the artefact and the images are not here.
+        manifest: record of the calibration images; None where it is not here.
+        ranges: range of every activation; None with TensorRT's own calibrator.
+        ranges_sha256: SHA-256 of ranges.json; "" without ranges.
         calibrator: TensorRT's own calibrator over the images; None with ranges.
         warnings: sentences about ranges and images, for the report.
     """
@@ -64,23 +64,23 @@ class CalibratedGraph:
     warnings: tuple[str, ...] = ()
 
     def image_digests(self) -> frozenset[str]:
-        """Return the SHA-256 of every calibration image, as far as they are known: those images judge nothing."""
+        """Return the known SHA-256 digests of the calibration images, which must not measure accuracy."""
         return frozenset(self.manifest.sha256) if self.manifest is not None else frozenset()
 
 
 def calibrate(graph: FloatGraph, sources: ImageSources, settings: Int8Request, batch: int, say: Say) -> CalibratedGraph:
-    """Collect ranges, or take those of the artefact if they are of the same graph, images, preprocessing and code.
+    """Collect ranges, or read those of the artefact if they are of the same graph, images, preprocessing and code.
 
     Args:
-        graph: the float graph.
-        sources: where images come from.
-        settings: how INT8 is to come about.
-        batch: frames of a call, which TensorRT's own calibrator is shown at once.
-        say: takes a line on what is done, and the first warnings.
+        graph: float graph to calibrate.
+        sources: sources of the images of the build.
+        settings: settings of INT8.
+        batch: number of frames of a call, which TensorRT's own calibrator gets at once.
+        say: function that is called with lines of text: each step, and the first warnings.
 
     Raises:
-        DatasetError: the images are not there.
-        InputError: the manifest is not there, or names validation images.
+        DatasetError: the images do not exist.
+        InputError: the manifest does not exist, or names validation images.
     """
     calibrated = _calibrated(graph, sources, settings, batch, say)
     warnings = calibrated.warnings
@@ -116,16 +116,16 @@ def _calibrated(
 def current_or_new_ranges(
     graph: FloatGraph, frames: FrameSet, manifest: CalibrationManifest, say: Say
 ) -> tuple[Ranges, str]:
-    """Return the ranges of a graph on some images, which are collected if those in its folder are not current.
+    """Return the ranges of a graph on some images; they are collected if those in its folder are not current.
 
     Args:
-        graph: the float graph, or the one with equalised channels.
-        frames: the calibration images.
-        manifest: their record, which is written beside the ranges.
-        say: takes a line on what is done.
+        graph: float graph, or the one with equalised channels.
+        frames: calibration images.
+        manifest: record of these images, which is written beside the ranges.
+        say: function that is called with a line of text for each step.
 
     Returns:
-        The ranges, and the digest of their file.
+        The ranges, and the SHA-256 of their file.
     """
     folder, graph_sha256 = graph.folder, graph.contract.graph_sha256
     existing = current_ranges(folder, graph_sha256, manifest.digest())
@@ -145,7 +145,7 @@ def current_or_new_ranges(
 def _calibration_images(
     graph: FloatGraph, sources: ImageSources, settings: Int8Request
 ) -> tuple[FrameSet, CalibrationManifest]:
-    """Return the calibration images that the user named, or those that are selected."""
+    """Return the calibration images that the user named, or a new selection."""
     if settings.manifest_path is not None:
         return read_manifest_frames(
             settings.manifest_path,
@@ -170,7 +170,7 @@ def _calibration_images(
 
 
 def _kept_manifest(folder: Path, ranges: Ranges) -> CalibrationManifest | None:
-    """Return the manifest beside ranges that came with the artefact; None if it is not there, or not theirs."""
+    """Return the manifest beside ranges that came with the artefact; None if it is missing or of other images."""
     try:
         manifest = read_record(CalibrationManifest, folder / MANIFEST_FILE)
     except (InputError, ContractError):
@@ -179,7 +179,7 @@ def _kept_manifest(folder: Path, ranges: Ranges) -> CalibrationManifest | None:
 
 
 def _warnings(graph: FloatGraph, ranges: Ranges | None, manifest: CalibrationManifest | None) -> tuple[str, ...]:
-    """Return what is doubtful about ranges and images; nothing with random weights, whose ranges mean nothing."""
+    """Return warnings about ranges and images; none with random weights, whose ranges mean nothing."""
     if graph.has_random_weights:
         return ()
     of_ranges = range_warnings(ranges) if ranges is not None else ()

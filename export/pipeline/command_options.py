@@ -1,4 +1,4 @@
-"""The options of `export/build_engine.py`: what they are, which of them go together, and the request they make."""
+"""The options of `export/build_engine.py`, the rules about which go together, and the request that they make."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def _spelled(names: Iterable[str]) -> str:
 
 
 def contradiction(arguments: argparse.Namespace) -> str | None:
-    """Return in words what of the options lacks another, excludes another or would do nothing; None if all is well."""
+    """Return a sentence on an option that lacks another, excludes another or has no effect; None if all is well."""
     if (arguments.model is None) == (arguments.onnx is None):
         return "expected --model NAME, or --onnx FILE --contract FILE"
     if (arguments.onnx is None) != (arguments.contract is None):
@@ -250,7 +250,7 @@ def contradiction(arguments: argparse.Namespace) -> str | None:
 
 
 def build_request(arguments: argparse.Namespace) -> BuildRequest:
-    """Return what the options ask for.
+    """Return the request that the options make.
 
     Raises:
         InputError: an assignment of --option cannot be read.

@@ -1,4 +1,4 @@
-"""The card of an engine that was built, before it is measured."""
+"""The card of an engine that was built and not measured yet."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from export.pipeline.engine_graph import EngineGraph
 def engine_card(
     source: EngineGraph, engine: BuiltEngine, backend: str, precision: str, options: EngineOptions
 ) -> EngineCard:
-    """Return what an engine is; measuring adds what it costs.
+    """Return the card of an engine; measuring adds the figures.
 
     Args:
-        source: the graph that the engine was built of.
-        engine: the engine.
+        source: graph that the engine was built from.
+        engine: engine in memory.
         backend: name of the backend that built it.
-        precision: "float32", "float16" or "int8".
-        options: what else the engine was to be.
+        precision: precision of the engine: "float32", "float16" or "int8".
+        options: batch, limits and compatibility of the engine.
     """
     digest = hashlib.sha256(engine.data).hexdigest()
     return EngineCard(

@@ -1,4 +1,4 @@
-"""The graph that an engine is built of, and what the card says of it, in every precision."""
+"""The graph that an engine is built from in any precision, with the facts about it that the card holds."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ from export.pipeline.tensorrt_options import QDQ
 
 @dataclass(frozen=True)
 class EngineGraph:
-    """The graph that an engine is built of, with the scales that do not stand in it.
+    """The graph that an engine is built from, with the scales that are not part of it.
 
-    `engine_graph` makes it: of a float graph, of a quantised one, or of one that TensorRT calibrates by itself. The
-    backend builds an engine of it, the card describes it, and the engine is measured against `graph`.
+    `engine_graph` makes it: from a float graph, from a quantised one, or from one that TensorRT calibrates by itself.
+    The backend builds an engine from it, the card describes it, and the engine is measured against `graph`.
 
     Attributes:
-        graph: the float graph.
-        data: the ONNX file that the backend is given.
-        calibration: scales that TensorRT is given beside the file; None where they stand in it, and for float engines.
-        float_layers: nodes that an engine with a calibration does not compute in INT8.
-        scale_source: source of the scales of an int8 engine on TensorRT; None for all others.
-        calibration_note: what the card says of the calibration; None for float engines.
-        int8_mac_share: share of the multiply-adds that are in INT8, 0 to 1; None where nobody knows.
-        layers: precision of every layer with multiply-adds; empty where nobody knows.
-        simulated: what an exact simulation said on the accuracy images; None where there was none.
+        graph: float graph that the engine is measured against.
+        data: content of the ONNX file that the backend gets.
+        calibration: source of scales that TensorRT gets beside the file; None where they are part of it, and for float
+            engines.
+        float_layers: names of the nodes that an engine with a calibration does not compute in INT8.
+        scale_source: source of the scales of an int8 engine on TensorRT, one of edge.card.SCALE_SOURCES; None for all
+            others.
+        calibration_note: record for the card of how the ranges were found; None for float engines.
+        int8_mac_share: share of the multiply-adds that are in INT8, 0 to 1; None where it is not known.
+        layers: precision of every layer with multiply-adds; empty where it is not known.
+        simulated: labels that an exact simulation gave on the accuracy images; None where there was none.
         notes: sentences for the card.
     """
 
@@ -57,14 +59,14 @@ def engine_graph(
     budget: Budget,
     scale_source: str | None,
 ) -> EngineGraph:
-    """Return what an engine is built of.
+    """Return the graph that an engine is built from.
 
     Args:
-        graph: the float graph.
-        calibrated: the same with what calibration found; None for an engine in float32 or float16.
-        int8: the quantised graph; None for a float engine, and where TensorRT calibrates by itself.
-        budget: what INT8 may cost, for the card.
-        scale_source: how the backend gets scales of ours, one of edge.card.SCALE_SOURCES; None for Q/DQ pairs.
+        graph: float graph of the build.
+        calibrated: calibrated graph; None for an engine in float32 or float16.
+        int8: quantised graph; None for a float engine, and where TensorRT calibrates by itself.
+        budget: accuracy that INT8 may cost, for the card.
+        scale_source: form in which the backend gets our scales, one of edge.card.SCALE_SOURCES; None for Q/DQ pairs.
     """
     if int8 is not None:
         return _of_int8(int8, budget, scale_source)
@@ -79,7 +81,7 @@ def engine_graph(
 
 
 def _of_int8(int8: Int8Graph, budget: Budget, scale_source: str | None) -> EngineGraph:
-    """Return what an INT8 engine is built of whose scales are ours."""
+    """Return the graph of an INT8 engine whose scales come from our ranges."""
     calibrated, outcome, config = int8.calibrated, int8.outcome, int8.outcome.config
     graph, ranges = calibrated.graph, calibrated.ranges
     data, calibration, float_layers = outcome.quantized.data, None, ()
@@ -115,7 +117,7 @@ def _of_int8(int8: Int8Graph, budget: Budget, scale_source: str | None) -> Engin
 def _notes(
     graph: FloatGraph, images_from: str, manifest: CalibrationManifest | None, other_code: str | None = None
 ) -> tuple[str, ...]:
-    """Return what a user has to know of the graph and of the images that calibrated it."""
+    """Return sentences that the user has to know about the graph and the images that calibrated it."""
     notes = []
     if graph.is_of_other_code:
         notes.append("the graph was exported by other sources than these; --weights FILE exports it again")

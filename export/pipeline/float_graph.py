@@ -1,4 +1,4 @@
-"""The float graph of a build: exported, adopted, or brought here with its artefact."""
+"""The float graph of a build: exported, adopted, or read from the artefact that was brought here."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class FloatGraph:
     """The network of a build in float32, with its contract, in its artefact folder.
 
     `make_float_graph` makes it. Calibration and the search quantise it, every engine is measured against it, and a
-    float engine is built of it.
+        float engine is built from it.
 
     Attributes:
         folder: artefact folder, or the folder inside it of a graph with equalised channels.
-        contract: what the graph takes and gives.
-        parity: how the graph was compared with its model when it was exported; None if nobody knows.
-        is_of_other_code: whether other code than this exported the graph, although it would be exported here.
+        contract: contract of the graph: its input, its output, and the origin of its weights.
+        parity: comparison of the graph with its Keras model at export; None if it is not known.
+        is_of_other_code: True if other code than this exported the graph, although this code could export it here.
     """
 
     folder: Path
@@ -41,12 +41,12 @@ class FloatGraph:
 
     @property
     def path(self) -> Path:
-        """The ONNX file."""
+        """Return the path of the ONNX file."""
         return self.folder / GRAPH_FILE
 
     @property
     def has_random_weights(self) -> bool:
-        """Whether labels of this network mean nothing."""
+        """Return whether the weights are random, so that labels of this network mean nothing."""
         return self.contract.weights.kind == RANDOM
 
 
@@ -54,13 +54,13 @@ def make_float_graph(plan: BuildPlan, say: Say = lambda line: None) -> FloatGrap
     """Make model.onnx and its contract, or take them from the artefact if they are current.
 
     Args:
-        plan: what was decided.
-        say: takes a line on the weights, and one on the comparison with the model.
+        plan: settings of the build.
+        say: function that is called with lines of text about the weights and the comparison with the model.
 
     Raises:
-        ContractError: the artefact is another network than asked for.
+        ContractError: the artefact is another network than the one that was asked for.
         GraphError: engines for batches were asked for, and a node of the graph works across frames.
-        InputError: nothing can be exported here, and no artefact is here.
+        InputError: nothing can be exported here, and no artefact exists.
     """
     contract = _current_contract(plan, say)
     parity = _export_parity(plan.artifact, contract)
@@ -75,9 +75,9 @@ def make_float_graph(plan: BuildPlan, say: Say = lambda line: None) -> FloatGrap
 
 
 def _is_of_other_code(plan: BuildPlan, contract: Contract) -> bool:
-    """Say whether other code than this exported a graph; where it is not to be exported, that does not matter.
+    """Return whether other code than this exported a graph; False where the graph is not to be exported here.
 
-    It is to be exported where TensorFlow is, and where its weights are, though TensorFlow may be missing.
+    A graph is to be exported where TensorFlow is installed, and also where its weights are and TensorFlow is missing.
     """
     from export.from_keras.exporter import export_of_other_code
 
@@ -87,12 +87,12 @@ def _is_of_other_code(plan: BuildPlan, contract: Contract) -> bool:
 
 
 def can_export() -> bool:
-    """Say whether TensorFlow is here."""
+    """Return whether TensorFlow is installed."""
     return importlib.util.find_spec("tensorflow") is not None
 
 
 def _current_contract(plan: BuildPlan, say: Say) -> Contract:
-    """Return the contract of the graph in the artefact folder, which is exported first where that is due."""
+    """Return the contract of the graph in the artefact folder; the graph is exported first if it is not current."""
     request, sources = plan.request, plan.sources
     if request.onnx_path is not None:
         return read_contract(plan.artifact)  # adopted when the build was planned
@@ -125,7 +125,7 @@ def _current_contract(plan: BuildPlan, say: Say) -> Contract:
 
 
 def _export_parity(artifact: Path, contract: Contract) -> ParityReport | None:
-    """Return how the graph was compared when it was made; None if nobody knows."""
+    """Return the comparison of the graph with its Keras model from its export; None if it is not known."""
     try:
         report = read_record(ParityReport, artifact / PARITY_FILE)
     except InputError:
@@ -134,10 +134,10 @@ def _export_parity(artifact: Path, contract: Contract) -> ParityReport | None:
 
 
 def _check_artifact(contract: Contract, plan: BuildPlan) -> None:
-    """Refuse an artefact that is not what is asked for: its folder was renamed or copied.
+    """Refuse an artefact that is another one than was asked for: its folder was renamed or copied.
 
     Raises:
-        ContractError: the message names the command for what it is.
+        ContractError: the artefact is another one; the message names the command for it.
     """
     request, sources = plan.request, plan.sources
     wanted = (request.model, sources.dataset, request.height, request.width, 1, sources.options)
@@ -147,10 +147,10 @@ def _check_artifact(contract: Contract, plan: BuildPlan) -> None:
 
 
 def _name_others(request: BuildRequest) -> None:
-    """Say which artefacts of this model and size are here, where the one asked for is not.
+    """Refuse a build whose artefact is missing, and name the artefacts of this model and size that exist.
 
     Raises:
-        InputError: there are some, under other options or datasets.
+        InputError: such artefacts exist, under other options or datasets.
     """
     others = []
     for path in sorted(ARTIFACTS_ROOT.glob(f"{request.model}[+-]*-{request.height}x{request.width}/{CONTRACT_FILE}")):
@@ -164,7 +164,7 @@ def _name_others(request: BuildRequest) -> None:
 
 
 def _is_worthless(artifact: Path) -> bool:
-    """Say whether a damaged artefact may be exported anew: trained weights must not make way for random ones."""
+    """Return whether a damaged artefact may be exported anew: random weights must not replace trained ones."""
     try:
         return read_record(Contract, artifact / CONTRACT_FILE).weights.kind == RANDOM
     except ContractError:

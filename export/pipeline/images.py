@@ -1,4 +1,4 @@
-"""Where the images of a build come from: a dataset, the user's own pictures, or scenes that are drawn."""
+"""Sources of the images of a build: a dataset, the user's own pictures, or scenes that are drawn."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from export.pipeline.user_images import split_pictures
 
 @dataclass(frozen=True)
 class ImageSources:
-    """Where the images of a build come from.
+    """Sources that the images of a build are read from.
 
     A BuildPlan makes it. The float graph is compared on a few of the images, calibration chooses among them, and the
     accuracy target holds out others.
 
     Attributes:
         dataset: key in edge.datasets.LAYOUTS.
-        data_dir: the dataset's folder; None where there is none, and scenes are drawn instead.
-        pictures_path: a folder of the user's own pictures, which go before the dataset's; None without.
+        data_dir: folder of the dataset; None where there is none, and scenes are drawn instead.
+        pictures_path: folder of the user's own pictures, which are preferred to the dataset's; None without one.
         height: rows of the network's input, and of a drawn scene.
         width: columns of the network's input, and of a drawn scene.
-        accuracy_images: most held-out images.
+        accuracy_images: largest number of held-out images.
     """
 
     dataset: str
@@ -35,11 +35,11 @@ class ImageSources:
 
     @property
     def are_real(self) -> bool:
-        """Whether images are here that were not drawn."""
+        """Return whether there are images that were not drawn."""
         return self.data_dir is not None or self.pictures_path is not None
 
     def few(self) -> FrameSet:
-        """Return the few frames that show that a network runs."""
+        """Return a few frames, on which the float graph is compared."""
         return held_out_frames(self.dataset, self.data_dir, self.height, self.width, PARITY_IMAGES)
 
     def held_out(self) -> FrameSet:

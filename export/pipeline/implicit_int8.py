@@ -1,6 +1,6 @@
 """INT8 without Q/DQ pairs, up to TensorRT 10: its own calibrator, a cache of our scales, or dynamic ranges.
 
-    --scales qdq              the scales stand in the graph, and what was measured is what runs; the default
+    --scales qdq              the scales are in the graph, and the graph that was measured runs; the default
     --scales cache            a calibration cache of the same scales. TensorRT chooses per layer what is faster, INT8 or
                               float16, and fuses as it likes; the default on a DLA, which takes no Q/DQ pairs
     --scales dynamic-ranges   the same scales as ranges on the tensors of the parsed network, with no calibrator in the
@@ -32,22 +32,22 @@ DYNAMIC_RANGES = SCALE_SOURCES[2]
 def entropy_calibration(
     graph: FloatGraph, frames: FrameSet, manifest: CalibrationManifest, batch: int = 1
 ) -> EntropyCalibration:
-    """Return TensorRT's calibrator over the calibration images; its cache lies in the artefact folder."""
+    """Return TensorRT's own calibrator over the calibration images; its cache lies in the artefact folder."""
     contract = dataclasses.replace(graph.contract, batch=batch)
     version = import_tensorrt().__version__
     return EntropyCalibration(graph.path.read_bytes(), contract, frames, manifest.digest(), graph.folder, version)
 
 
-def scale_calibration(source: str, graph: Path, ranges: Ranges, recipe: QuantizationConfig) -> Calibration:
-    """Return the scales of our ranges for a float graph.
+def scale_calibration(source: str, graph: Path, ranges: Ranges, config: QuantizationConfig) -> Calibration:
+    """Return the calibration that gives TensorRT the scales of our ranges for a float graph.
 
     Args:
-        source: "cache" or "dynamic-ranges".
-        graph: file of the float graph.
-        ranges: the ranges of its tensors.
-        recipe: the quantisation that says which of the ranges count.
+        source: either "cache" or "dynamic-ranges".
+        graph: path of the float graph.
+        ranges: ranges of the graph's activations.
+        config: quantisation config, which chooses the range method of each tensor.
     """
     model = load_graph(graph)
     if source == DYNAMIC_RANGES:
-        return DynamicRanges(tensor_scales(model, ranges, recipe), constant_scales(model))
-    return CacheCalibration.of_ranges(model, ranges, recipe, import_tensorrt().__version__)
+        return DynamicRanges(tensor_scales(model, ranges, config), constant_scales(model))
+    return CacheCalibration.of_ranges(model, ranges, config, import_tensorrt().__version__)

@@ -1,4 +1,4 @@
-"""INT8 of a build: the quantisation that holds the budget, and the Q/DQ graph that comes of it."""
+"""INT8 of a build: the quantisation config that holds the budget, and the Q/DQ graph that it gives."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ EQUALISED_FOLDER = "equalised"
 
 @record(schema=2, what="kept recipe")
 class KeptConfig:
-    """A quantisation that held its budget on real images, for machines that have none.
+    """A quantisation config that held its budget on real images, for machines that have none.
 
     `find_int8` writes it as int8-recipe.json, and a later build reads it by `kept_config`.
 
     Attributes:
-        graph_sha256: digest of the float graph.
-        ranges_sha256: digest of ranges.json.
+        graph_sha256: SHA-256 of the float graph.
+        ranges_sha256: SHA-256 of ranges.json.
         code_sha256: digest of the code that made the quantised graph and measured it.
-        form: whose Q/DQ graph was evaluated, one of calibration.qdq.insert.FORMS.
-        recipe: the quantisation config; the field keeps its earlier name on disk.
-        drop_points: mIoU lost by simulation, in points; None without labels.
+        form: form of the Q/DQ graph that was evaluated, one of calibration.qdq.insert.FORMS.
+        recipe: quantisation config; the field keeps its earlier name on disk.
+        drop_points: points of mIoU that the simulation lost; None without labels.
         label_agreement: share of pixels with the label of the float graph, 0 to 1.
-        images_from: where the images come from.
-        image_count: number of these images.
+        images_from: dataset and split of the accuracy images.
+        image_count: number of accuracy images.
     """
 
     graph_sha256: str
@@ -71,16 +71,16 @@ class KeptConfig:
 
 @dataclass(frozen=True)
 class Int8Graph:
-    """A calibrated graph with the quantisation that was found for it.
+    """A calibrated graph with the quantisation config that was found for it.
 
-    `find_int8` makes it. The engine is built of its graph, or of its scales, and the report of INT8 tells how it was
-    found.
+    `find_int8` makes it. The engine is built from its graph, or from its scales, and the report of INT8 tells how
+    it was found.
 
     Attributes:
-        calibrated: the float graph and its ranges.
-        outcome: where the search ended: the quantisation, the quantised graph, and what it costs.
-        form: whose Q/DQ graph it is, one of calibration.qdq.insert.FORMS.
-        source_ranges: the ranges of the graph that was quantised, which may be the one with equalised channels.
+        calibrated: float graph and its ranges.
+        outcome: result of the search: quantisation config, quantised graph, and the accuracy that they cost.
+        form: form of the Q/DQ graph, one of calibration.qdq.insert.FORMS.
+        source_ranges: ranges of the graph that was quantised, which may be the one with equalised channels.
         notes: sentences for the card.
     """
 
@@ -99,22 +99,22 @@ def find_int8(
     settings: Int8Request,
     say: Say,
 ) -> Int8Graph:
-    """Find the quantisation that holds the budget, and write the portable Q/DQ graph.
+    """Find the quantisation config that holds the budget, and write the portable Q/DQ graph.
 
     Args:
-        calibrated: the float graph and its ranges.
-        target: the images that a quantisation is judged on, and the budget that it is held to.
-        kept: the quantisation that held its budget elsewhere; the search starts from it where nothing is judged here.
-        form: whose Q/DQ graph the backend takes.
-        settings: how INT8 is to come about.
-        say: takes a line for each step.
+        calibrated: float graph and its ranges.
+        target: images that a quantised graph is judged on, and the budget that it has to hold.
+        kept: config that held its budget elsewhere; the search starts from it where nothing is judged here.
+        form: form of the Q/DQ graph that the backend takes.
+        settings: settings of INT8.
+        say: function that is called with a line of text for each step.
 
     Raises:
-        GraphError: nothing of the network would be in INT8, or the linter refuses the graph.
+        GraphError: no layer of the network would be in INT8, or the linter refuses the graph.
     """
     graph, ranges, budget = calibrated.graph, calibrated.ranges, target.budget
     model = load_graph(graph.path)
-    start, notes = _first_recipe(settings, None if budget.is_enforced else kept)
+    start, notes = _first_config(settings, None if budget.is_enforced else kept)
     results_of = _results_sha256(graph.contract, calibrated.ranges_sha256, target.images)
     deadline_s = time.monotonic() + 60.0 * settings.search_minutes
 
@@ -173,10 +173,10 @@ def find_int8(
 
 
 def _require_int8(outcome: SearchOutcome, contract: Contract, form: str) -> None:
-    """Refuse a network of which nothing is in INT8.
+    """Refuse a network of which no layer is in INT8.
 
     Raises:
-        GraphError: the message names the first layers and why they are in float.
+        GraphError: no layer is in INT8; the message names the first layers and why they are in float.
     """
     layers = outcome.quantized.layers
     if outcome.quantized.int8_mac_share:
@@ -202,26 +202,30 @@ def _portable_note(portable: SearchOutcome, target: AccuracyTarget) -> str:
 
 
 def load_bytes(data: bytes) -> Any:
-    """Return the ModelProto of an ONNX file in memory."""
+    """Return the onnx.ModelProto of an ONNX file in memory."""
     return import_onnx().load_from_string(data)
 
 
 def kept_config(calibrated: CalibratedGraph, settings: Int8Request, say: Say) -> KeptConfig | None:
-    """Return the quantisation that held its budget elsewhere, if it is of this graph and these ranges.
+    """Return the config that held its budget elsewhere, if it is of this graph and these ranges.
 
-    It is asked for where the images to measure it anew are not, and drawn scenes would be a worse judge; so one that
-    other code measured is used too, and a line says so.
+    A build uses it on a machine without the images to measure it anew, where drawn scenes would be a worse judge. So a
+    config that other code measured is used too, and a line says so.
 
     Args:
-        calibrated: the float graph and its ranges.
-        settings: how INT8 is to come about.
-        say: takes a line where there is one that is not used, or that other code measured.
+        calibrated: float graph and its ranges.
+        settings: settings of INT8.
+        say: function that is called with a line of text where a config is not used, or was measured by other code.
 
     Returns:
-        None where there is none, where the user asks for another quantisation, with TensorRT's own calibrator, and with
-        random weights, whose labels held no budget.
+        The config. None where there is none, where the user asks for another config, with TensorRT's own calibrator,
+        and with random weights, whose labels held no budget.
     """
-    if calibrated.ranges is None or calibrated.graph.has_random_weights or settings.recipe() != QuantizationConfig():
+    if (
+        calibrated.ranges is None
+        or calibrated.graph.has_random_weights
+        or settings.first_config() != QuantizationConfig()
+    ):
         return None
     try:
         kept = read_record(KeptConfig, calibrated.graph.folder / RECIPE_FILE)
@@ -248,10 +252,10 @@ def _config_of_other_code(kept: KeptConfig) -> str | None:
     return other_code(RECIPE_FILE, kept.code_sha256, code) if kept.code_sha256 != code else None
 
 
-def _first_recipe(settings: Int8Request, kept: KeptConfig | None) -> tuple[QuantizationConfig, tuple[str, ...]]:
-    """Return where the search starts: what the user asked for, or what held the budget where there were images."""
+def _first_config(settings: Int8Request, kept: KeptConfig | None) -> tuple[QuantizationConfig, tuple[str, ...]]:
+    """Return the config that the search starts from: the requested one, or one that held its budget; and notes."""
     if kept is None:
-        return settings.recipe(), ()
+        return settings.first_config(), ()
     other = _config_of_other_code(kept)
     drop = f"a drop of {kept.drop_points:+.2f} points" if kept.drop_points is not None else ""
     figures = drop or f"labels equal on {100 * kept.label_agreement:.2f} % of pixels"
@@ -263,7 +267,7 @@ def _first_recipe(settings: Int8Request, kept: KeptConfig | None) -> tuple[Quant
 
 
 def _results_sha256(contract: Contract, ranges_sha256: str, accuracy: AccuracySet) -> str:
-    """Return the digest of all that an evaluation depends on, but form and recipe."""
+    """Return the digest of all inputs of an evaluation, except form and quantisation config."""
     described = record_to_json(dataclasses.replace(contract, adopted_from=None))
     onnxruntime = import_onnxruntime().__version__
     return sha256_json([described, ranges_sha256, accuracy.digests(), code_digest(*_SEARCH), onnxruntime])

@@ -1,4 +1,4 @@
-"""The report of an INT8 build: what quantisation cost, as a record and as a page, and whether that is too much."""
+"""The report of an INT8 build, as a record and as a page, and the check of the budget."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ WORST_IMAGES = 4
 def write_int8_report(
     folder: Path, int8: Int8Graph, target: AccuracyTarget, measured: MeasuredEngine | None
 ) -> Int8Report:
-    """Write int8-report.json and its page.
+    """Write the record int8-report.json and its page.
 
     Args:
-        folder: the folder that both are written to.
-        int8: the quantised graph, and how it was found.
-        target: the accuracy images, and what the graph was held to.
-        measured: the engine of the graph; None where the simulation was over the budget, and no engine was built.
+        folder: folder that both files are written to.
+        int8: quantised graph, and the search that found it.
+        target: accuracy images, and the budget of the graph.
+        measured: engine of the graph; None where the simulation exceeded the budget, and no engine was built.
 
     Returns:
-        The report.
+        The report, as it was written.
     """
     outcome, images, budget = int8.outcome, target.images, target.budget
     calibrated, contract = int8.calibrated, int8.calibrated.graph.contract
@@ -81,14 +81,14 @@ def write_int8_report(
 
 
 def require_budget(report: Int8Report, int8: Int8Graph, target: AccuracyTarget, folder: Path, say: Say) -> None:
-    """Refuse what is over the budget, with the curve of cost against share of INT8.
+    """Refuse a graph that exceeds the budget, and print the accuracy that each share of INT8 costs.
 
     Args:
-        report: what INT8 costs.
-        int8: the quantised graph, and how it was found.
-        target: what it was held to.
-        folder: the folder of the report, which the message names.
-        say: takes the lines of the curve.
+        report: report on the accuracy that INT8 costs.
+        int8: quantised graph, and the search that found it.
+        target: accuracy images, and the budget of the graph.
+        folder: folder of the report, which the message names.
+        say: function that is called with each line of the table.
 
     Raises:
         AccuracyBudgetError: INT8 costs more than the budget.
@@ -123,7 +123,7 @@ def _engine_cost(report: Int8Report) -> str:
 
 
 def _layers(int8: Int8Graph, layer_ms: dict[str, tuple[float, float]]) -> tuple[LayerReport, ...]:
-    """Return every layer that has multiply-adds or whose sensitivity was measured, in graph order."""
+    """Return reports on the layers with multiply-adds or a measured sensitivity, in the order of the graph."""
     outcome = int8.outcome
     weighted = {layer.name: layer for layer in outcome.quantized.layers}
     layers = []
@@ -150,7 +150,7 @@ def _layers(int8: Int8Graph, layer_ms: dict[str, tuple[float, float]]) -> tuple[
 
 
 def _pictures(int8: Int8Graph, target: AccuracyTarget, worst: list[int]) -> tuple[Any, ...]:
-    """Return the images with the least agreement, with the labels of both forms."""
+    """Return the images with the least agreement, with the labels of the float and the quantised graph."""
     contract, images = int8.calibrated.graph.contract, target.images
     pictures = []
     with graph_runner(int8.outcome.quantized.data, contract, exact=True) as runner:

@@ -1,4 +1,4 @@
-"""How long each layer takes in INT8 and in float32, on the CPU at hand, by ONNX Runtime's profiler.
+"""Times of the layers in INT8 and in float32 on the CPU of this machine, by ONNX Runtime's profiler.
 
 ONNX Runtime fuses nodes and renames what comes of it: a convolution with its activation is one kernel, named after one
 of the two and the pass that fused them. Here kernels get their layers back by name, and what belongs to no layer, such
@@ -36,25 +36,25 @@ ROUNDS = 3
 def layer_times(
     int8_graph: bytes, float_graph: bytes, contract: Contract, frames: FrameSet, runs: int = RUNS
 ) -> dict[str, tuple[float, float]]:
-    """Measure the layers of a network in both forms.
+    """Measure the time of each layer in the quantised graph and in the float graph.
 
     A layer is a node of the float graph, a convolution together with the activation that is fused with it. Its time in
-    INT8 has in it the rounding of its result and the way back to float, where these are kernels of their own.
+    INT8 includes the rounding of its result and the conversion back to float, where these are kernels of their own.
 
     Args:
-        int8_graph: ONNX file of the quantised graph.
-        float_graph: ONNX file of the float graph, whose names the quantised one keeps.
-        contract: the contract of both graphs.
-        frames: the images that the graphs are run on.
-        runs: frames timed in each graph.
+        int8_graph: content of the ONNX file of the quantised graph.
+        float_graph: content of the ONNX file of the float graph, whose names the quantised one keeps.
+        contract: contract of both graphs.
+        frames: images that the graphs are run on.
+        runs: number of frames that are timed in each graph.
 
     Returns:
-        Name of the node -> milliseconds in INT8 and in float32; without the layers that are not a kernel of their own
-        in both graphs.
+        Name of the node -> milliseconds in INT8 and in float32. Layers that are not a kernel of their own in both
+        graphs are left out.
 
     Raises:
         InputError: there are no frames.
-        GraphError: ONNX Runtime takes one of the graphs not.
+        GraphError: ONNX Runtime does not accept one of the graphs.
     """
     feeds, layers = _feeds(contract, frames), _LayerNames(float_graph)
     in_int8, in_float = (_profile(graph, feeds, layers, runs) for graph in (int8_graph, float_graph))
@@ -64,21 +64,21 @@ def layer_times(
 def total_times(
     int8_graph: bytes, float_graph: bytes, contract: Contract, frames: FrameSet, runs: int = RUNS
 ) -> tuple[float, float]:
-    """Measure whole graphs, without the profiler's own time.
+    """Measure the time of the whole graphs, without the overhead of the profiler.
 
     Args:
-        int8_graph: ONNX file of the quantised graph.
-        float_graph: ONNX file of the float graph.
-        contract: the contract of both graphs.
-        frames: the images that the graphs are run on.
-        runs: frames timed in each of ROUNDS rounds.
+        int8_graph: content of the ONNX file of the quantised graph.
+        float_graph: content of the ONNX file of the float graph.
+        contract: contract of both graphs.
+        frames: images that the graphs are run on.
+        runs: number of frames that are timed in each of ROUNDS rounds.
 
     Returns:
-        Milliseconds of a frame in INT8 and in float32, medians.
+        Median milliseconds of a frame in INT8 and in float32.
 
     Raises:
         InputError: there are no frames.
-        GraphError: ONNX Runtime takes one of the graphs not.
+        GraphError: ONNX Runtime does not accept one of the graphs.
     """
     feeds = _feeds(contract, frames)
     samples: tuple[list[float], list[float]] = ([], [])
@@ -108,7 +108,7 @@ def _feeds(contract: Contract, frames: FrameSet) -> list[dict[str, np.ndarray]]:
 
 
 def _profile(graph: bytes, feeds: list[dict[str, np.ndarray]], layers: _LayerNames, runs: int) -> dict[str, float]:
-    """Return layer -> milliseconds of a frame."""
+    """Return name of the layer -> milliseconds of a frame."""
     with tempfile.TemporaryDirectory() as folder:
         session = open_session(graph, profile_folder=Path(folder))
         for index in range(WARMUP_RUNS + runs):
@@ -126,10 +126,10 @@ def _profile(graph: bytes, feeds: list[dict[str, np.ndarray]], layers: _LayerNam
 
 
 class _LayerNames:
-    """Layers of a float graph by the names of the kernels that they become.
+    """Finds the layer of a float graph that a kernel of ONNX Runtime belongs to.
 
     Args:
-        float_graph: ONNX file.
+        float_graph: content of an ONNX file.
     """
 
     def __init__(self, float_graph: bytes) -> None:
@@ -141,7 +141,7 @@ class _LayerNames:
                 self._layers[name] = layer
 
     def of_kernel(self, kernel: str) -> str | None:
-        """Return the layer of a kernel, None if it is no layer's.
+        """Return the layer that a kernel belongs to; None if it belongs to no layer.
 
         A kernel is named after a node or a tensor of the graph, with something behind: a pass of the optimiser
         ("_nchwc", "_token_33"), or a node that quantisation added ("/DequantizeLinear").
@@ -156,7 +156,7 @@ class _LayerNames:
 
     @staticmethod
     def _fused_into(view: OnnxGraph, node: Any) -> str:
-        """Return the layer that a node belongs to: an activation to the convolution in front, else itself."""
+        """Return the layer that a node belongs to: the convolution in front of an activation, else the node itself."""
         producer = view.producer(node.input[0]) if node.op_type == "Relu" else None
         if producer is not None and view.only_reader(producer.output[0], "Relu") is node:
             return producer.name

@@ -1,4 +1,4 @@
-"""The first step of a build: everything that can be decided without work is decided."""
+"""The plan of a build: every decision that can be made before any work is done."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from train.options import resolve_options
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """A request of which nothing is open any more.
+    """A request whose open choices have all been decided.
 
     `plan_build` makes it. `build` takes from it the settings that each step needs, and a dry run prints it.
 
     Attributes:
-        request: what the user asked for; its height and width are those of the network.
+        request: request of the user; its height and width are those of the network.
         backend: name of the backend, a key in export.backends.choice.BUILDERS.
-        reason: why that backend was chosen, in words.
-        sources: weights, dataset and the dataset's folder.
-        artifact: artefact folder.
-        output: engine folder.
+        reason: reason why that backend was chosen, as part of a sentence.
+        sources: weights, dataset and the folder of the dataset.
+        artifact: folder of the artefact.
+        output: folder of the engine.
     """
 
     request: BuildRequest
@@ -46,7 +46,7 @@ class BuildPlan:
     output: Path
 
     def images(self) -> ImageSources:
-        """Return where the images of the build come from."""
+        """Return the sources of the images of the build."""
         return ImageSources(
             dataset=self.sources.dataset,
             data_dir=self.sources.data_dir,
@@ -57,20 +57,20 @@ class BuildPlan:
         )
 
     def scale_source(self) -> str | None:
-        """Return the source of an int8 engine's scales; None where they are not given to TensorRT."""
+        """Return the source of the scales of an int8 engine; None where TensorRT gets none of ours."""
         return self.request.scale_source(self.backend)
 
 
 def plan_build(request: BuildRequest, say: Say = lambda line: None) -> BuildPlan:
-    """Decide everything that can be decided without work; a given graph is adopted, since its contract names all else.
+    """Decide all that can be decided before any work; a given graph is adopted, since the rest follows its contract.
 
     Args:
-        request: what the user asked for.
-        say: takes a line for each thing that a user has to know.
+        request: request of the user.
+        say: function that is called with a line of text for each fact that the user has to know.
 
     Raises:
-        BackendError: the backend that was asked for cannot build here.
-        InputError: weights, dataset, pictures or manifest are not there.
+        BackendError: the requested backend cannot build on this machine.
+        InputError: weights, dataset, pictures or manifest do not exist.
     """
     backend, reason = choose_backend(request.backend)
     check_tensorrt_options(request, backend)
@@ -108,6 +108,6 @@ def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -
 
 
 def _output(request: BuildRequest, artifact: Path, backend: str) -> Path:
-    """Return the engine's folder; engines for batches lie beside the one for single frames."""
+    """Return the folder of the engine; engines for batches lie beside the one for single frames."""
     folder = engine_folder(artifact, backend, request.precision)
     return request.output or folder.with_name(folder.name + request.engine.folder_suffix())

@@ -1,4 +1,4 @@
-"""The last step of a build: an engine that holds its budget is kept with its card, another leaves its report alone."""
+"""The last step of a build: an engine that holds its budget is kept with its card; another leaves a report only."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def publish(
     """Keep an engine if it holds the budget.
 
     Args:
-        measured: the engine, and what it said.
-        int8: the quantised graph that it was built of; None for a float engine, and where TensorRT calibrates.
-        target: what the engine is held to.
-        output: engine folder.
-        say: takes lines on an engine that is over the budget.
+        measured: engine, and the labels that it gave.
+        int8: quantised graph that the engine was built from; None for a float engine, and where TensorRT calibrates.
+        target: accuracy images, and the budget of the engine.
+        output: folder of the engine.
+        say: function that is called with lines of text about an engine that exceeds the budget.
 
     Returns:
         The INT8 report; None without a quantised graph.
 
     Raises:
-        AccuracyBudgetError: the engine is over the budget; its report lies beside the engine folder, which stays as it
+        AccuracyBudgetError: the engine exceeds the budget; its report lies beside the engine folder, which stays as it
             was.
     """
     card, engine, budget, labels = measured.card, measured.engine, target.budget, measured.labels
@@ -68,13 +68,13 @@ def publish(
 
 
 def refuse_over_budget(int8: Int8Graph, target: AccuracyTarget, output: Path, say: Say) -> None:
-    """Refuse a quantised graph that is over the budget when simulated, before an engine is built of it.
+    """Refuse a quantised graph whose simulation exceeds the budget, before an engine is built from it.
 
     Args:
-        int8: the quantised graph.
-        target: what it is held to.
-        output: engine folder; the report lies beside it.
-        say: takes the lines of the curve.
+        int8: quantised graph.
+        target: accuracy images, and the budget of the graph.
+        output: folder of the engine; the report lies beside it.
+        say: function that is called with each line of the table of costs.
 
     Raises:
         AccuracyBudgetError: the graph costs more than the budget; nothing but the report was kept.
@@ -85,14 +85,14 @@ def refuse_over_budget(int8: Int8Graph, target: AccuracyTarget, output: Path, sa
 
 
 def refused_folder(output: Path) -> Path:
-    """Return where the report of INT8 over its budget goes: not to an earlier engine, which has its own."""
+    """Return the folder of the report on INT8 that exceeds its budget; an earlier engine keeps its own report."""
     output = output if output.name not in ("", "..") else output.resolve()
     return output.with_name(f"{output.name}-refused")
 
 
 @contextlib.contextmanager
 def staging_folder(artifact: Path) -> Iterator[Path]:
-    """Give a folder for an engine that has not been measured yet; it is gone afterwards, whatever happens."""
+    """Yield a folder for an engine that has not been measured yet; it is deleted afterwards in any case."""
     folder = Path(tempfile.mkdtemp(prefix=".unmeasured-", dir=artifact))
     try:
         yield folder
@@ -101,7 +101,7 @@ def staging_folder(artifact: Path) -> Iterator[Path]:
 
 
 def _remove_refusal(folder: Path) -> None:
-    """Remove an earlier refusal's report, and its folder if nothing else is in it."""
+    """Remove the report of an earlier refusal, and its folder if nothing else is in it."""
     with contextlib.suppress(OSError):
         for name in (PAGE_FILE, REPORT_FILE):
             (folder / name).unlink(missing_ok=True)

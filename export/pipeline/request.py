@@ -1,4 +1,4 @@
-"""What a user asks of a build."""
+"""The request of a build: everything that the user asks for."""
 
 from __future__ import annotations
 
@@ -22,25 +22,27 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Int8Request:
-    """How INT8 is to come about, and what it may cost.
+    """Settings of INT8, and the accuracy that it may cost.
 
     The command's options make it, as part of a BuildRequest; calibration and the search for a quantised graph use it.
 
     Attributes:
-        calibration_images: how many images calibrate; None for 64, or 8 with random weights, whose ranges mean nothing.
-        manifest_path: a manifest that names the calibration images; None to select them.
-        force_validation_images: calibrate on validation images all the same, if the manifest names such.
-        calibrator: one of calibration.ranges.thresholds.CALIBRATION_METHODS, or "tensorrt-entropy",
+        calibration_images: number of calibration images; None for 64, or 8 with random weights, whose ranges mean
+            nothing.
+        manifest_path: path of a manifest that names the calibration images; None to select them.
+        force_validation_images: True to calibrate even on validation images, if the manifest names such.
+        calibrator: calibration method, one of calibration.ranges.thresholds.CALIBRATION_METHODS, or "tensorrt-entropy",
             which is TensorRT's own.
-        weight_method: how the range of a weight is found, "max" or "mse".
-        classifier: "int8" or "float".
-        resize: "int8" or "float".
-        max_drop_points: points of mIoU that may be lost on labelled images; None for the default.
-        max_label_change_percent: pixels whose label may change on images without labels; None for the default.
-        search_minutes: time for everything beyond the plain recipe.
-        measure_layers: measure the sensitivity of every layer even if the budget holds at once.
-        scale_source: where TensorRT takes its scales from, one of edge.card.SCALE_SOURCES; None for Q/DQ pairs on the
-            GPU and a calibration cache on a DLA.
+        weight_method: method for the ranges of weights, "max" or "mse".
+        classifier: precision of the layers that give the network's outputs, "int8" or "float".
+        resize: precision of interpolations, "int8" or "float".
+        max_drop_points: largest loss of mIoU on labelled images, in points; None for the default.
+        max_label_change_percent: largest share of pixels whose label changes on images without labels, in percent; None
+            for the default.
+        search_minutes: time limit in minutes for everything beyond the plain quantisation config.
+        measure_layers: True to measure the sensitivity of every layer even if the first config holds the budget.
+        scale_source: source of TensorRT's scales, one of edge.card.SCALE_SOURCES; None for Q/DQ pairs on the GPU and a
+            calibration cache on a DLA.
     """
 
     calibration_images: int | None = None
@@ -56,8 +58,8 @@ class Int8Request:
     measure_layers: bool = False
     scale_source: str | None = None
 
-    def recipe(self) -> QuantizationConfig:
-        """Return the quantisation that a search starts from."""
+    def first_config(self) -> QuantizationConfig:
+        """Return the quantisation config that a search starts from."""
         return QuantizationConfig(
             method=self.calibrator, weight_method=self.weight_method, classifier=self.classifier, resize=self.resize
         )
@@ -65,30 +67,30 @@ class Int8Request:
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What the user asked for.
+    """Everything that the user asked for.
 
-    The command's options make it; `plan_build` decides what it leaves open, and keeps it in the BuildPlan.
+    The command's options make it; `plan_build` decides the choices that it leaves open, and keeps it in the BuildPlan.
 
     Attributes:
-        model: architecture; "" where a graph is given.
-        height: input rows.
-        width: input columns.
-        precision: "float32", "float16" or "int8".
-        backend: "auto", "tensorrt" or "onnxruntime".
-        dataset: key in edge.datasets.LAYOUTS; None to follow the weights.
-        data_dir: the dataset's folder; None for the default one.
-        weights_path: a run's weights; None for the newest, else random ones.
-        accuracy_images: held-out frames that the engine is measured on.
-        int8: how INT8 is to come about.
+        model: name of the architecture; "" where a graph is given.
+        height: rows of the network's input.
+        width: columns of the network's input.
+        precision: precision of the engine: "float32", "float16" or "int8".
+        backend: name of the backend: "auto", "tensorrt" or "onnxruntime".
+        dataset: key in edge.datasets.LAYOUTS; None for the dataset of the weights.
+        data_dir: folder of the dataset; None for the default one.
+        weights_path: path of a weights file; None for the newest run, else random weights.
+        accuracy_images: number of held-out frames that the engine is measured on.
+        int8: settings of INT8, and the accuracy that it may cost.
         options: options of the architecture that the user set, as values or text.
-        output: engine folder; None for the artefact's.
-        onnx_path: a graph that this project did not make; None for a model.
-        contract_path: the file that says what that graph takes and gives.
-        is_size_given: whether height and width are the user's; else a given graph's own size wins.
-        images_path: a folder of the user's own pictures, without labels, to calibrate and to measure on; None for
-            those of the dataset.
-        dla_core: the DLA core of a Jetson that computes, 0 or 1; None for the GPU.
-        engine: batches, limits of the build, compatibility; its DLA core is the one above.
+        output: folder of the engine; None for the artefact's.
+        onnx_path: path of a graph that this project did not make; None for a model.
+        contract_path: path of the contract that the owner of that graph wrote.
+        is_size_given: True if the user gave height and width; else a given graph's own size is used.
+        images_path: folder of the user's own pictures, without labels, to calibrate and to measure on; None for the
+            images of the dataset.
+        dla_core: number of the DLA core of a Jetson that computes, 0 or 1; None for the GPU.
+        engine: batches, limits and compatibility of the engine; its DLA core is `dla_core` above.
     """
 
     model: str
@@ -111,11 +113,11 @@ class BuildRequest:
     engine: EngineOptions = field(default_factory=EngineOptions)
 
     def engine_options(self) -> EngineOptions:
-        """Return what the engine is to be, with its DLA core."""
+        """Return the options of the engine, with its DLA core."""
         return dataclasses.replace(self.engine, dla_core=self.dla_core)
 
     def scale_source(self, backend: str) -> str | None:
-        """Return the source of an int8 engine's scales, one of SCALE_SOURCES; None where TensorRT has none of ours."""
+        """Return the source of an int8 engine's scales, one of SCALE_SOURCES; None where TensorRT gets none of ours."""
         is_ours = self.precision == INT8 and self.int8.calibrator != TENSORRT_ENTROPY
         if backend != "tensorrt" or not is_ours:
             return None

@@ -1,4 +1,4 @@
-"""What the command prints of a plan and of a finished build: lines for people, or JSON for programs."""
+"""The output of the command about a plan and a finished build: lines for people, or JSON for programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from export.pipeline.plan import BuildPlan
 
 
 def plan_text(plan: BuildPlan) -> str:
-    """Return what a build would do, one fact a line."""
+    """Return the plan of a build as text, one fact a line."""
     facts = _plan_facts(plan)
     facts["options"] = " ".join(f"{name}={value}" for name, value in facts["options"].items()) or "defaults"
     # Where a graph was given, its contract decides the folder, and only reading both tells whether they fit.
@@ -26,12 +26,12 @@ def plan_text(plan: BuildPlan) -> str:
 
 
 def plan_json(plan: BuildPlan) -> str:
-    """Return what a build would do, as JSON."""
+    """Return the plan of a build as JSON."""
     return json.dumps(_plan_facts(plan), indent=2)
 
 
 def result_text(result: BuildResult) -> str:
-    """Return what was built, what it costs, where it lies, and what to do next."""
+    """Return the result of a build as text: the engine, its accuracy cost, its folder, and the next command."""
     card, output = result.card, result.plan.output
     size = f"{card.contract.height}x{card.contract.width}{_batch_words(card)}"
     lines = [
@@ -59,7 +59,7 @@ def result_text(result: BuildResult) -> str:
 
 
 def result_json(result: BuildResult) -> str:
-    """Return what was built, with its card, its comparison at export and its INT8 report, as JSON."""
+    """Return the result of a build as JSON: its card, its comparison at export and its INT8 report."""
     facts = {
         "output": str(result.plan.output),
         "backend": result.plan.backend,

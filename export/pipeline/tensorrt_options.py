@@ -1,4 +1,4 @@
-"""Which of a request's options TensorRT alone has, and whether the one that is installed has them."""
+"""The check that TensorRT, and the version that is installed, supports the options of a request."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ QDQ = SCALE_SOURCES[0]
 
 
 def check_tensorrt_options(request: BuildRequest, backend: str) -> None:
-    """Refuse what only TensorRT has, or this TensorRT has not, before any work.
+    """Refuse options that only TensorRT has, or that this TensorRT lacks, before any work is done.
 
     Args:
-        request: what the user asked for.
+        request: request of the user.
         backend: name of the backend that builds.
 
     Raises:
         InputError: another backend builds, or options exclude each other.
-        BackendError: this TensorRT, or this GPU, has not what was asked for.
+        BackendError: this TensorRT or this GPU lacks a feature that an option needs.
     """
     if request.dla_core is not None and request.precision == "float32":
         raise InputError("a DLA computes in float16 and int8, the engine is to be float32. Next: --int8 or --fp16")

@@ -1,4 +1,4 @@
-"""A user's own pictures, without labels: some calibrate, others judge."""
+"""The user's own pictures, without labels: some calibrate, the others measure accuracy."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ METHOD = "even spread over the names, beside those that judge"
 
 
 def split_pictures(folder: Path, accuracy_count: int) -> tuple[FrameSet, FrameSet]:
-    """Return the pictures that calibrate and those that judge, spread evenly over the names; none does both.
+    """Return calibration pictures and accuracy pictures, none in both sets, each spread evenly over the names.
 
     Args:
-        folder: the folder of the pictures.
-        accuracy_count: the most pictures that judge; never more than half of them do.
+        folder: folder of the pictures.
+        accuracy_count: largest number of pictures that measure accuracy; they are never more than half of all.
 
     Raises:
-        ImageError: there is no such folder, or it holds fewer than two pictures.
+        ImageError: the folder does not exist, or holds fewer than two pictures.
     """
     pictures = FolderFrames(folder)
     count = len(pictures)
@@ -32,7 +32,7 @@ def split_pictures(folder: Path, accuracy_count: int) -> tuple[FrameSet, FrameSe
 
 
 def picture_manifest(frames: FrameSet, count: int) -> tuple[FrameSet, CalibrationManifest]:
-    """Return at most `count` of the pictures that calibrate, and their manifest."""
+    """Return at most `count` of the calibration pictures, and their manifest."""
     count = min(count, len(frames))
     chosen = FrameSubset(frames, [index * len(frames) // count for index in range(count)])
     digests = tuple(chosen.digest(index) for index in range(count))

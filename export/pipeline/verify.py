@@ -1,4 +1,4 @@
-"""An engine is measured before it is kept: its labels against the float graph's, and the times of its layers."""
+"""The measurement of an engine before it is kept: its labels against the float graph's, and its layer times."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _HEAVY_MULTIPLY_ADDS = 50_000_000_000
 
 @dataclass(frozen=True)
 class MeasuredEngine:
-    """An engine with what it said on the accuracy images.
+    """An engine with the labels that it gave on the accuracy images.
 
     `measure_engine` makes it. `publish` keeps it, or refuses it with a report.
 
     Attributes:
-        folder: the folder that the engine was measured in, which is gone after the build.
-        engine: the engine.
-        card: its card, with the figures.
-        labels: what the engine said on the accuracy images.
-        layer_ms: layer -> its milliseconds in the INT8 and in the float engine, as far as they are known.
-        notes: sentences on the times, for the report.
+        folder: folder that the engine was measured in, which is deleted after the build.
+        engine: engine in memory.
+        card: card of the engine, with the figures.
+        labels: labels that the engine gave on the accuracy images.
+        layer_ms: name of a layer -> its milliseconds in the INT8 and in the float graph, as far as they are known.
+        notes: sentences about the times, for the report.
     """
 
     folder: Path
@@ -58,11 +58,11 @@ def measure_engine(
     """Write an engine with its card to a folder, run it there, and measure it.
 
     Args:
-        engine: the engine.
-        card: its card, without figures.
-        source: the graph that the engine was built of.
-        target: the images that it is measured on, and what INT8 may cost.
-        folder: an empty folder.
+        engine: engine in memory.
+        card: card of the engine, without figures.
+        source: graph that the engine was built from.
+        target: images that the engine is measured on, and its budget.
+        folder: path of an empty folder.
 
     Raises:
         ParityError: the engine computes something else than its graph.
@@ -80,16 +80,16 @@ def measure_engine(
 def check_engine(
     folder: Path, card: EngineCard, source: EngineGraph, images: AccuracySet
 ) -> tuple[EngineCard, SetLabels]:
-    """Run an engine on the accuracy images, and put the figures on its card.
+    """Run an engine on the accuracy images, and add the figures to its card.
 
     Args:
-        folder: the engine's folder.
-        card: the engine's card.
-        source: the graph that the engine was built of.
-        images: the accuracy images.
+        folder: folder of the engine.
+        card: card of the engine.
+        source: graph that the engine was built from.
+        images: accuracy images.
 
     Returns:
-        The card with the figures, and what the engine said.
+        The card with the figures, and the labels that the engine gave.
     """
     runner, _ = open_engine(folder)
     notes, batch = card.notes, runner.contract.batch
@@ -123,14 +123,14 @@ def check_engine(
 
 
 def require_agreement(card: EngineCard, budget: Budget) -> None:
-    """Refuse an engine that computes something else than its graph; what INT8 may cost is the budget's affair.
+    """Refuse an engine that computes something else than its graph; the cost of INT8 is left to the budget.
 
     A float engine differs from the float graph where two classes are equal to the last digits. Of an INT8 engine
     without a budget, and of a network that draws samples, half of the labels still have to be the float graph's: a
     kernel that overflows, or an output in another order, leaves far less. Labels of random weights mean nothing.
 
     Raises:
-        ParityError: too few labels are the float graph's.
+        ParityError: too few labels are equal to the float graph's.
     """
     contract, check = card.contract, card.check
     if contract.weights.kind == RANDOM or budget.is_enforced:
@@ -148,10 +148,10 @@ def require_agreement(card: EngineCard, budget: Budget) -> None:
 
 
 def _times(source: EngineGraph, images: AccuracySet) -> tuple[dict[str, tuple[float, float]], str]:
-    """Time every layer in INT8 and in float, and both networks as a whole; ONNX Runtime runs both.
+    """Measure the time of every layer in INT8 and in float, and of both networks as a whole, with ONNX Runtime.
 
     Returns:
-        Layer -> its milliseconds in INT8 and in float, and a sentence on the whole.
+        Name of a layer -> its milliseconds in INT8 and in float, and a sentence about the whole networks.
     """
     contract, float_graph = source.graph.contract, source.graph.path.read_bytes()
     work = sum(layer.multiply_adds for layer in source.layers)
