@@ -27,7 +27,7 @@ test test-fast: export TF_NUM_INTEROP_THREADS := 1
 DEMO := out/demo
 ARTIFACT := artifacts/fast_scnn-synthetic-512x1024
 
-.PHONY: help demo test test-fast lint python38 slow tensorrt-binding clean
+.PHONY: help demo test test-fast lint python38 slow faults tensorrt-binding clean
 .PHONY: environments jtop-environments python38-environment host-cuda-environment
 
 help:
@@ -78,6 +78,10 @@ lint: $(VENV)/installed
 # make slow   the proofs that take minutes
 slow: $(VENV)/installed
 	$(PYTHON) -m pytest -q -m slow
+
+# make faults   plants some sixty faults in a copy, one after the other, and says which the tests do not see (15 minutes)
+faults: $(VENV)/installed
+	$(PYTHON) -m tests.planted_faults
 
 # make tensorrt-binding   our classes on the real TensorRT 8.5.3.1, without a GPU (downloads 1.7 GB once, keeps 3 GB)
 tensorrt-binding:
