@@ -121,7 +121,7 @@ def restore(model: Any, table: WeightTable) -> None:
 def _replaced(module: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None]:
     original = getattr(module, name, None)
     if original is None:
-        raise StandInError(f"{module.__name__} has no {name}")
+        raise StandInError(f"{getattr(module, '__name__', 'tf2onnx')} has no {name}")
     setattr(module, name, make(original))
     try:
         yield
@@ -131,7 +131,7 @@ def _replaced(module: Any, name: str, make: Callable[[Any], Any]) -> Iterator[No
 
 def _hooks(tf2onnx: Any, table: WeightTable) -> list[tuple[Any, str, Callable[[Any], Any]]]:
     """Return what is replaced: (module, name, original -> its replacement)."""
-    graph, tf_loader, tf_utils = tf2onnx.graph, tf2onnx.tf_loader, tf2onnx.tf_utils
+    graph, tf_loader, tf_utils = (getattr(tf2onnx, name, None) for name in ("graph", "tf_loader", "tf_utils"))
     tensor_util, tensor_pb2 = (getattr(tf_utils, name, None) for name in ("tensor_util", "tensor_pb2"))
     if tensor_util is None or tensor_pb2 is None:
         raise StandInError("tf2onnx.tf_utils has not what it reads tensors with")
