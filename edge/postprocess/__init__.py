@@ -6,7 +6,7 @@ upsampled logits (159 MB for 19 classes at 1024x2048) are never made. The labels
 `edge.postprocess.bilinear.reference_labels` at every pixel.
 
     backend "native"   edge/postprocess/native, C++ compiled at first use
-    backend "numpy"    edge/postprocess/boundary_cells.py, where there is no compiler
+    backend "numpy"    edge/postprocess/upsample_argmax_numpy.py, where there is no compiler
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from edge.coordinate_rules import COORDINATE_RULES
 from edge.errors import BackendError, InputError
 from edge.postprocess.bilinear import AxisCells, axis_cells, reference_labels
-from edge.postprocess.boundary_cells import label_image
 from edge.postprocess.native.build import load_library, unavailable_reason
+from edge.postprocess.upsample_argmax_numpy import label_image
 
 __all__ = ["BACKENDS", "COORDINATE_RULES", "LabelUpsampler", "backend", "reference_labels", "upsample_argmax"]
 

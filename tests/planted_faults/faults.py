@@ -69,7 +69,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "tie-goes-to-the-higher-class",
-        "edge/postprocess/boundary_cells.py",
+        "edge/postprocess/upsample_argmax_numpy.py",
         "where=logits[label] > best",
         "where=logits[label] >= best",
         "the NumPy argmax breaks ties upwards",
