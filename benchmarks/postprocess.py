@@ -204,7 +204,7 @@ def run(arguments: argparse.Namespace) -> int:
     for case, case_logits in ((kind, logits), ("noise", noise_logits(logits.shape))):
         for name in names:
             result = measure(case_logits, height, width, arguments.coordinates, name, arguments.repetitions)
-            cases.append({"logits": case, "upsample_argmax_numpy": boundary_share(case_logits), **result})
+            cases.append({"logits": case, "boundary_cells": boundary_share(case_logits), **result})
     record["cases"] = cases
     if arguments.json:
         print(json.dumps(record, indent=2))
@@ -223,7 +223,7 @@ def _print_table(record: dict[str, object], cases: list[dict]) -> None:
         goal = f" (goal {GOAL_RATIO[case['logits']]})" if case["backend"] == "native" else ""
         agreement = case["peer_agreement"]
         print(
-            f"{case['logits']:9} {case['backend']:6} {case['upsample_argmax_numpy']:6.1%} boundary cells: "
+            f"{case['logits']:9} {case['backend']:6} {case['boundary_cells']:6.1%} boundary cells: "
             f"ours {ours['median']:.2f} ms ({ours['min']:.2f} to {ours['max']:.2f}), "
             f"peer {peer['median']:.0f} ms ({peer['min']:.0f} to {peer['max']:.0f}), "
             f"ratio {ratio['median']:.1f} ({ratio['min']:.1f} to {ratio['max']:.1f}){goal}, "
