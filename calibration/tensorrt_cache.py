@@ -15,7 +15,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from calibration.ranges.thresholds import CALIBRATION_METHODS
 from calibration.trt.cache import cache_of_artifact
-from edge.console import CommandParser, run_command
+from edge.console import CommandParser, print_status, run_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,8 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
 
     def write() -> int:
-        say = lambda line: print(line, file=sys.stderr)  # noqa: E731
-        print(cache_of_artifact(arguments.artefact, arguments.method, arguments.tensorrt, say))
+        print(cache_of_artifact(arguments.artefact, arguments.method, arguments.tensorrt, print_status))
         return 0
 
     return run_command(write)

@@ -30,8 +30,6 @@ from train.models import model_spec
 from train.options import OPTIONS, resolve_options, training_options
 from train.weights_file import VOC, VOC_CLASS_COUNT, WEIGHTS_SUFFIX, ImportRecord, agreed_options, read_weights
 
-INITS = ("random", "imagenet", VOC)
-
 WEIGHTS_ROOT = Path("weights")
 """Folder that is searched for imported weights."""
 

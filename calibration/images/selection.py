@@ -7,7 +7,6 @@ class, city and brightness is covered (calibration/images/coverage.py); the sele
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from calibration.images.manifest import (
 )
 from edge.artifacts import sha256_json
 from edge.code_digest import code_digest, other_code
+from edge.console import print_status
 from edge.datasets import Dataset, open_dataset
 from edge.errors import DatasetError, InputError
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
@@ -171,7 +171,7 @@ def _earlier_selection(
     if manifest.code_sha256 != code_digest(__name__):
         if says:
             line = other_code(path.name, manifest.code_sha256 or "unknown", code_digest(__name__))
-            print(f"calibration images are chosen anew: {line}", file=sys.stderr)
+            print_status(f"calibration images are chosen anew: {line}")
         return None
     frames = DatasetFrames(dataset, [places[name] for name in manifest.names])
     same = manifest.sha256 == tuple(frames.digest(index) for index in range(len(frames)))

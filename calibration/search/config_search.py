@@ -112,7 +112,6 @@ class ConfigSearch:
         self._state = stored_state(store, key, say)
         self._labels: dict[str, SetLabels] = {}  # digest -> what this search has seen of a config
         self._order: list[str] = []  # digests of this search's configs, as they were tried
-        self._configs: dict[str, QuantizationConfig] = {}
         self._sensitivities: dict[str, Sensitivity] = {}
         self._best: QuantizationConfig | None = None
         self._met: QuantizationConfig | None = None
@@ -193,7 +192,6 @@ class ConfigSearch:
             _SearchEndedError: the config holds the budget, or time is up.
         """
         digest = config.digest()
-        self._configs[digest] = config
         step = next((step for step in self._state.steps if step.recipe_sha256 == digest), None)
         if step is None:
             if self._order and time.monotonic() > self._deadline_s:

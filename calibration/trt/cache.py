@@ -229,14 +229,16 @@ def current_cache(folder: Path, origin: CacheOrigin) -> str | None:
 
 def cache_of_other_code(folder: Path, origin: CacheOrigin) -> str | None:
     """Return one line if a folder has the cache of an origin, made by other code; else None."""
+    unread = None
     for path in sorted(folder.glob("tensorrt-*.json")):
         try:
             kept = read_record(CacheRecord, path).origin
         except InputError as error:  # ContractError is one: it is of an older schema, or damaged
-            return str(error)
+            unread = unread or str(error)
+            continue
         if kept != origin and dataclasses.replace(kept, code_sha256=origin.code_sha256) == origin:
             return other_code(path.with_suffix(".cache").name, kept.code_sha256, origin.code_sha256)
-    return None
+    return unread
 
 
 def _record_path(path: Path) -> Path:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import abc
 import hashlib
-import sys
 import traceback
 from pathlib import Path
 from typing import Any, Mapping
@@ -37,7 +36,7 @@ from calibration.trt.cache import (
 )
 from calibration.trt.scales import constant_scales, network_scales
 from edge.code_digest import code_digest
-from edge.console import Progress
+from edge.console import Progress, print_status
 from edge.contract import Contract
 from edge.errors import BackendError, InputError, SegEdgeError
 from edge.frames import FrameSet
@@ -228,7 +227,7 @@ class EntropyCalibration(Calibration):
     The `with` block holds a CUDA context with the memory of one batch. Where a cache exists, no GPU is used.
 
     Args:
-        graph: path of the float ONNX file that the engine is built from.
+        graph: content of the float ONNX file that the engine is built from.
         contract: contract of the float graph.
         frames: calibration images.
         manifest_sha256: SHA-256 of the manifest of the images.
@@ -279,7 +278,7 @@ class EntropyCalibration(Calibration):
             return self
         other = cache_of_other_code(self._folder, self._origin)
         if other is not None and self._show_progress:
-            print(f"TensorRT calibrates anew: {other}", file=sys.stderr)
+            print_status(f"TensorRT calibrates anew: {other}")
         contract = self._contract
         self._host = np.empty(contract.input_shape, np.float32)
         self._prepare = FramePreparer(contract.height, contract.width, "rgb")

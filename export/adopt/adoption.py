@@ -243,25 +243,23 @@ def _adopted_graph(
     path: Path, model: Any, given: ForeignContract, interface: Interface, frames: FrameSet
 ) -> tuple[bytes, int, str, int, AdoptionReport]:
     """Return the adopted graph, its stride, rule of upsampling and opset, and the report."""
-    from export.adopt import checks as foreign_graph
-    from export.adopt import cleaning as foreign_cleaning
-    from export.adopt import model_file as foreign_file
+    from export.adopt import checks, cleaning, model_file
     from export.adopt.names import name_constants, name_for_people
     from export.graph.trt_rules import check_graph
 
     height, width, output = interface.height, interface.width, interface.output_name
     classes = len(given.class_names)
-    reference = foreign_graph.Reference(path, model, given, interface, (output,))
+    reference = checks.Reference(path, model, given, interface, (output,))
     first = prepare_rgb(frames.read(0), height, width)
-    stride = foreign_graph.check_output(path, model, given, interface, reference(first)[output])
+    stride = checks.check_output(path, model, given, interface, reference(first)[output])
 
-    work = foreign_file.modernised(path, model)
-    work = foreign_graph.select(path, work, interface, (output,))
+    work = model_file.modernised(path, model)
+    work = checks.select(path, work, interface, (output,))
     changes = []
-    folded = foreign_cleaning.fold_constants(work)
-    foreign_file.refuse_training(path, work)
+    folded = cleaning.fold_constants(work)
+    model_file.refuse_training(path, work)
     logits, coordinates = output, given.coordinates
-    tail = foreign_cleaning.find_tail(work, output, height, width) if stride == 1 else None
+    tail = cleaning.find_tail(work, output, height, width) if stride == 1 else None
     known = {name for node in model.graph.node for name in node.output}
     if tail is not None and tail.logits in known:
         if coordinates not in (None, tail.coordinates):
@@ -270,9 +268,9 @@ def _adopted_graph(
                 f"{coordinates}, expected the same. Next: leave coordinates out of the contract"
             )
         logits, coordinates = tail.logits, tail.coordinates
-        reference = foreign_graph.Reference(path, model, given, interface, (output, logits))
+        reference = checks.Reference(path, model, given, interface, (output, logits))
         stride = height // reference(first)[logits].shape[2]
-        work = foreign_graph.select(path, work, interface, (logits,))
+        work = checks.select(path, work, interface, (logits,))
         changes.append(
             f"upsampling by {stride} ({coordinates}) is left to post-processing: {', '.join(tail.nodes)} "
             "cut off, labels stay the same"
@@ -285,12 +283,12 @@ def _adopted_graph(
             )
         coordinates = "half_pixel"  # of logits at full size there is nothing to upsample
 
-    name_for_people(work, foreign_cleaning.FRONT_NAMES, logits, foreign_cleaning.LOGITS)
-    fired = foreign_cleaning.clean(work)
-    foreign_cleaning.put_frame_in_front(work, given, height, width)
+    name_for_people(work, cleaning.FRONT_NAMES, logits, cleaning.LOGITS)
+    fired = cleaning.clean(work)
+    cleaning.put_frame_in_front(work, given, height, width)
     name_constants(work)
-    foreign_file.finish(path, work, given.name, (1, classes, height // stride, width // stride))
-    changes += foreign_cleaning.sentences(folded, fired)
+    model_file.finish(path, work, given.name, (1, classes, height // stride, width // stride))
+    changes += cleaning.sentences(folded, fired)
     findings = tuple(finding.line() for finding in check_graph(work))
     data = work.SerializeToString(deterministic=True)
     figures = _compare(data, reference, (output, logits), coordinates, frames, height, width)
@@ -303,7 +301,7 @@ def _adopted_graph(
         tensorrt_findings=findings,
         code_sha256=code_digest(__name__),
     )
-    return data, stride, coordinates, foreign_file.opset_of(work), report
+    return data, stride, coordinates, model_file.opset_of(work), report
 
 
 def _compare(

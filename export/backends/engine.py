@@ -39,7 +39,8 @@ class BuiltEngine:
 class EngineBuilder(ABC):
     """A backend that builds engines on this machine.
 
-    A new backend is one file with a subclass of this and one entry in `export.backends.choice.BUILDERS`.
+    A new backend's builder is one file with a subclass of this and one entry in `export.backends.choice.BUILDERS`;
+    CONTRIBUTING.md says what else a backend has.
 
     Attributes:
         title: name of the backend as it stands in a sentence, such as "TensorRT".

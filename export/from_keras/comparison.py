@@ -23,7 +23,7 @@ from typing import Any, Callable, Iterator, Mapping
 
 import numpy as np
 
-from calibration.onnx_graph.file import import_onnx
+from calibration.onnx_graph.file import import_onnx, parse_graph
 from edge.errors import BackendError, SegEdgeError
 from edge.frames import FrameSet
 from edge.preprocess import prepare_rgb
@@ -66,7 +66,7 @@ def compare_graph(network: KerasNetwork | GivenNetwork, graph: bytes, frames: Fr
     compared = graph
     if network.noise or network.decisions:
         onnx = import_onnx("comparing a graph with its Keras model")
-        model = onnx.load_model_from_string(graph)
+        model = parse_graph(graph, "comparing a graph with its Keras model")
         noise_as_inputs(model)
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in network.decisions)
         compared = model.SerializeToString()

@@ -8,13 +8,13 @@ the Keras model on images (export/graph/parity.py) and held against TensorRT's r
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
 
 from edge.artifacts import sha256_json, write_bytes
 from edge.code_digest import code_digest, other_code
+from edge.console import print_status
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.datasets import LAYOUTS, class_table
 from edge.errors import InputError, WeightsError
@@ -111,23 +111,13 @@ def export_of_any_code(
     return contract if same else None
 
 
-def current_export(
-    folder: Path, request: ExportRequest, provenance: WeightsProvenance, options: dict[str, Any]
-) -> Contract | None:
-    """Return the contract of an artefact if it is the requested export and none of its inputs has changed."""
-    contract = export_of_any_code(folder, request, provenance, options)
-    return contract if contract is not None and export_of_other_code(contract) is None else None
-
-
 def export_of_other_code(contract: Contract) -> str | None:
     """Return one line that says that other code than this exported a graph; None if it was this code."""
     digest = source_digest(contract.model)
     return other_code(GRAPH_FILE, contract.source_sha256, digest) if contract.source_sha256 != digest else None
 
 
-def export_model(
-    request: ExportRequest, folder: Path, frames: FrameSet, say: Say = lambda line: print(line, file=sys.stderr)
-) -> Contract:
+def export_model(request: ExportRequest, folder: Path, frames: FrameSet, say: Say = print_status) -> Contract:
     """Export a model into an artefact folder, unless the export there is current.
 
     Args:
@@ -215,7 +205,7 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
         raise WeightsError(f"{weights_path or 'random weights'} are not what {folder / GRAPH_FILE} was made from")
     sources = choose_inputs(contract.model, contract.dataset, data_dir, weights_path, size, contract.options)
     frames = held_out_frames(contract.dataset, sources.data_dir, *size, image_count)
-    return _compare(_keras_network(request, options), (folder / GRAPH_FILE).read_bytes(), frames)
+    return compare_graph(_keras_network(request, options), (folder / GRAPH_FILE).read_bytes(), frames)
 
 
 def _keras_network(request: ExportRequest, options: dict[str, Any]) -> KerasNetwork:
@@ -227,7 +217,7 @@ def _converted_and_compared(
 ) -> tuple[bytes, ParityReport]:
     if not has_own_process(request.batch * request.height * request.width, network):
         graph = _convert(network)
-        return graph, _compare(network, graph, frames)
+        return graph, compare_graph(network, graph, frames)
     with ComparisonProcess(_network_arguments(request, options), frames) as other:
         graph = _convert(network)
         network.forget_model()
@@ -249,10 +239,6 @@ def _convert(network: KerasNetwork) -> bytes:
     del model
     give_memory_back()
     return data
-
-
-def _compare(network: KerasNetwork, graph: bytes, frames: FrameSet) -> ParityReport:
-    return compare_graph(network, graph, frames)
 
 
 def refuse_to_lose_weights(folder: Path) -> None:

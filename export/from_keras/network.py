@@ -17,6 +17,7 @@ from typing import Any, Callable, Iterator, Mapping
 
 import numpy as np
 
+from edge.console import print_note
 from edge.errors import GraphError, SegEdgeError, WeightsError
 from export.from_keras.stand_ins import restore, stand_ins
 from train.tensorflow_import import import_tensorflow
@@ -208,8 +209,10 @@ def _converted(convert: Callable[[], Any]) -> Any:
             proto = convert()
         restore(proto, table)
         return proto
-    except Exception:
+    except Exception as error:
         # StandInError, or what another version says of a tensor with too few bytes: the plain way decides.
+        reason = " ".join(str(error).split())[:200]
+        print_note(f"the converter works on the weights themselves, which takes more memory and time: {reason}")
         return convert()
 
 

@@ -78,7 +78,7 @@ def build(request: BuildRequest, say: Say = print_status) -> BuildResult:
     int8 = None
     if calibrated is not None and calibrated.ranges is not None:
         int8 = find_int8(calibrated, target, kept, BUILDERS[plan.backend].qdq_form, settings, say)
-        refuse_over_budget(int8, target, plan.output, say)
+        refuse_over_budget(int8, target, plan.backend, plan.output, say)
 
     say(f"build {precision} engine with {plan.backend}")
     source = engine_graph(graph, calibrated, int8, target.budget, plan.scale_source())

@@ -25,7 +25,7 @@ class FloatGraph:
     """The network of a build in float32, with its contract, in its artefact folder.
 
     `make_float_graph` makes it. Calibration and the search quantise it, every engine is measured against it, and a
-        float engine is built from it.
+    float engine is built from it.
 
     Attributes:
         folder: artefact folder, or the folder inside it of a graph with equalised channels.

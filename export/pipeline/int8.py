@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from calibration.lint_rules.linter import require_clean
-from calibration.onnx_graph.file import import_onnx, load_graph
+from calibration.onnx_graph.file import load_graph, parse_graph
 from calibration.qdq.cross_layer_equalization import equalize_cross_layer
 from calibration.qdq.insert import QDQ_GRAPH_FILE, quantize
 from calibration.qdq.quantization_config import QuantizationConfig, counted
@@ -114,7 +114,7 @@ def find_int8(
     """
     graph, ranges, budget = calibrated.graph, calibrated.ranges, target.budget
     model = load_graph(graph.path)
-    start, notes = _first_config(settings, None if budget.is_enforced else kept)
+    start, notes = _first_config(settings, None if budget.is_enforced else kept, say)
     results_of = _results_sha256(graph.contract, calibrated.ranges_sha256, target.images)
     deadline_s = time.monotonic() + 60.0 * settings.search_minutes
 
@@ -143,7 +143,9 @@ def find_int8(
     _require_int8(outcome, graph.contract, form)
     portable, is_judged = outcome, budget.is_enforced and outcome.is_met
     if form != "tensorrt":
-        require_clean(load_bytes(outcome.quantized.data), form, "the graph for ONNX Runtime")
+        require_clean(
+            parse_graph(outcome.quantized.data, "checking a quantised graph"), form, "the graph for ONNX Runtime"
+        )
         if is_judged:
             say(f"{QDQ_GRAPH_FILE}, which is for TensorRT:")
             portable = search_of("tensorrt").run(outcome.config, first="the same recipe")
@@ -151,7 +153,7 @@ def find_int8(
     quantized = portable.quantized
     if form != "tensorrt" and not is_judged:
         quantized = quantize(*search.source(outcome.config), outcome.config, "tensorrt")
-    findings = require_clean(load_bytes(quantized.data), "tensorrt", QDQ_GRAPH_FILE)
+    findings = require_clean(parse_graph(quantized.data, "checking a quantised graph"), "tensorrt", QDQ_GRAPH_FILE)
     say(f"linter: 0 errors and {len(findings)} warnings in {QDQ_GRAPH_FILE}")
     if portable.is_met or not budget.is_enforced:  # one over the budget is no graph to hand out
         write_bytes(graph.folder / QDQ_GRAPH_FILE, quantized.data)
@@ -201,11 +203,6 @@ def _portable_note(portable: SearchOutcome, target: AccuracyTarget) -> str:
     )
 
 
-def load_bytes(data: bytes) -> Any:
-    """Return the onnx.ModelProto of an ONNX file in memory."""
-    return import_onnx().load_from_string(data)
-
-
 def kept_config(calibrated: CalibratedGraph, settings: Int8Request, say: Say) -> KeptConfig | None:
     """Return the config that held its budget elsewhere, if it is of this graph and these ranges.
 
@@ -241,9 +238,6 @@ def kept_config(calibrated: CalibratedGraph, settings: Int8Request, say: Say) ->
         if got != expected:
             say(f"{RECIPE_FILE} is not used: it is of {what}: got {got[:12]}, expected {expected[:12]}")
             return None
-    other = _config_of_other_code(kept)
-    if other is not None:
-        say(f"no images here: use the artefact's recipe, although {other}")
     return kept
 
 
@@ -252,11 +246,15 @@ def _config_of_other_code(kept: KeptConfig) -> str | None:
     return other_code(RECIPE_FILE, kept.code_sha256, code) if kept.code_sha256 != code else None
 
 
-def _first_config(settings: Int8Request, kept: KeptConfig | None) -> tuple[QuantizationConfig, tuple[str, ...]]:
+def _first_config(
+    settings: Int8Request, kept: KeptConfig | None, say: Say
+) -> tuple[QuantizationConfig, tuple[str, ...]]:
     """Return the config that the search starts from: the requested one, or one that held its budget; and notes."""
     if kept is None:
         return settings.first_config(), ()
     other = _config_of_other_code(kept)
+    if other is not None:
+        say(f"no images here: use the artefact's recipe, although {other}")
     drop = f"a drop of {kept.drop_points:+.2f} points" if kept.drop_points is not None else ""
     figures = drop or f"labels equal on {100 * kept.label_agreement:.2f} % of pixels"
     return kept.recipe, (

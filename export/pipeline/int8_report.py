@@ -27,7 +27,7 @@ WORST_IMAGES = 4
 
 
 def write_int8_report(
-    folder: Path, int8: Int8Graph, target: AccuracyTarget, measured: MeasuredEngine | None
+    folder: Path, int8: Int8Graph, target: AccuracyTarget, backend: str, measured: MeasuredEngine | None
 ) -> Int8Report:
     """Write the record int8-report.json and its page.
 
@@ -35,6 +35,7 @@ def write_int8_report(
         folder: folder that both files are written to.
         int8: quantised graph, and the search that found it.
         target: accuracy images, and the budget of the graph.
+        backend: name of the backend that the graph is for.
         measured: engine of the graph; None where the simulation exceeded the budget, and no engine was built.
 
     Returns:
@@ -50,7 +51,7 @@ def write_int8_report(
     worst = worst_images(outcome.labels, WORST_IMAGES)
     report = Int8Report(
         network=f"{contract.model} ({contract.dataset}, {contract.height}x{contract.width})",
-        backend=int8.form,
+        backend=backend,
         weights=contract.weights.sentence(),
         graph_sha256=contract.graph_sha256,
         ranges_sha256=calibrated.ranges_sha256,

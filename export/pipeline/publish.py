@@ -45,7 +45,7 @@ def publish(
     card, engine, budget, labels = measured.card, measured.engine, target.budget, measured.labels
     report = None
     if int8 is not None:
-        report = write_int8_report(measured.folder, int8, target, measured)
+        report = write_int8_report(measured.folder, int8, target, card.backend, measured)
         folder = refused_folder(output) if report.is_met is False else output
         for name in (PAGE_FILE, REPORT_FILE):
             write_bytes(folder / name, (measured.folder / name).read_bytes())
@@ -67,12 +67,13 @@ def publish(
     return report
 
 
-def refuse_over_budget(int8: Int8Graph, target: AccuracyTarget, output: Path, say: Say) -> None:
+def refuse_over_budget(int8: Int8Graph, target: AccuracyTarget, backend: str, output: Path, say: Say) -> None:
     """Refuse a quantised graph whose simulation exceeds the budget, before an engine is built from it.
 
     Args:
         int8: quantised graph.
         target: accuracy images, and the budget of the graph.
+        backend: name of the backend that the graph is for.
         output: folder of the engine; the report lies beside it.
         say: function that is called with each line of the table of costs.
 
@@ -81,7 +82,7 @@ def refuse_over_budget(int8: Int8Graph, target: AccuracyTarget, output: Path, sa
     """
     if not int8.outcome.is_met:
         folder = refused_folder(output)
-        require_budget(write_int8_report(folder, int8, target, None), int8, target, folder, say)
+        require_budget(write_int8_report(folder, int8, target, backend, None), int8, target, folder, say)
 
 
 def refused_folder(output: Path) -> Path:

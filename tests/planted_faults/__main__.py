@@ -23,6 +23,7 @@ from tests.planted_faults.faults import FAULTS, Fault
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIME_LIMIT_S = 300.0
+BASELINE_LIMIT_S = 1800.0
 KILLED, SURVIVED, HUNG = "killed", "survived", "hung, which counts as killed"
 
 
@@ -62,7 +63,7 @@ def copy_checkout(target: Path) -> None:
             shutil.copy2(source, copy)
 
 
-def run_tests(checkout: Path, tests: tuple[str, ...]) -> tuple[int | None, str]:
+def run_tests(checkout: Path, tests: tuple[str, ...], limit_s: float = TIME_LIMIT_S) -> tuple[int | None, str]:
     """Run tests until the first that fails.
 
     Returns:
@@ -75,7 +76,7 @@ def run_tests(checkout: Path, tests: tuple[str, ...]) -> tuple[int | None, str]:
             command,
             cwd=checkout,
             env=environment,
-            timeout=TIME_LIMIT_S,
+            timeout=limit_s,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -136,6 +137,13 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="planted-faults-") as folder:
         checkout = Path(folder)
         copy_checkout(checkout)
+        wanted = tuple(sorted({name for fault in chosen for name in fault.tests}))
+        code, failed = run_tests(checkout, wanted, BASELINE_LIMIT_S)
+        if code != 0:
+            print(
+                f"the tests do not pass without a fault, so none was planted: {failed or f'pytest ended with {code}'}"
+            )
+            return 1
         for fault in chosen:
             results.append(try_fault(checkout, fault))
             last = results[-1]

@@ -60,6 +60,7 @@ def test_engine_of_a_new_backend_is_built_measured_and_kept(toy, precision):
     assert read_card(ARTIFACT / "engines" / f"toy-{precision}") == card
     assert card.check.label_agreement == 1.0 if precision == "float32" else card.check.label_agreement > 0.5
     assert "--backend toy" in card.rebuild_command()
+    assert result.report is None if precision == "float32" else result.report.backend == "toy"
 
 
 def test_command_knows_a_new_backend(toy, capsys):
