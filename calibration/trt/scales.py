@@ -62,7 +62,7 @@ def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationConfig) 
         GraphError: the graph has Q/DQ pairs, with which TensorRT takes no calibration cache.
         InputError: the method is unknown.
     """
-    config = method if isinstance(method, QuantizationConfig) else QuantizationConfig(method=method)
+    chosen = method if isinstance(method, QuantizationConfig) else QuantizationConfig(method=method)
     own = import_onnx().ModelProto()
     own.CopyFrom(model)
     view = EditableGraph(own)
@@ -72,12 +72,12 @@ def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationConfig) 
             "Next: give the float graph that it was made from"
         )
     names = [*view.inputs, *(name for node in own.graph.node for name in node.output if name)]
-    placement = Placement(view, ranges, config, "tensorrt")
+    placement = Placement(view, ranges, chosen, "tensorrt")
     quantized = {
         name for node in view.nodes for at, name in enumerate(node.input) if (node.name, at) in placement.reads
     }
     thresholds = {
-        name: placement.threshold(name) if name in quantized else ranges.threshold(name, config.method_of(name))
+        name: placement.threshold(name) if name in quantized else ranges.threshold(name, chosen.method_of(name))
         for name in names
         if name in ranges.tensors
     }
@@ -85,7 +85,7 @@ def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationConfig) 
         relu = view.only_reader(node.output[0], "Relu")
         if relu is not None and node.output[0] not in thresholds and relu.output[0] in thresholds:
             thresholds[node.output[0]] = thresholds[relu.output[0]]
-    for members in _shared(view, config, thresholds, set(names)):
+    for members in _shared(view, chosen, thresholds, set(names)):
         # A member that has a pair in the Q/DQ form decides: its scale is the one that was measured.
         deciding = [name for name in members if name in quantized] or [name for name in members if name in thresholds]
         if deciding:
@@ -94,7 +94,7 @@ def tensor_scales(model: Any, ranges: Ranges, method: str | QuantizationConfig) 
 
 
 def _shared(
-    view: OnnxGraph, config: QuantizationConfig, thresholds: Mapping[str, float], activations: set[str]
+    view: OnnxGraph, chosen: QuantizationConfig, thresholds: Mapping[str, float], activations: set[str]
 ) -> list[list[str]]:
     """Return the groups of tensors whose integers have the same scale."""
     group_of: dict[str, list[str]] = {}
@@ -104,7 +104,7 @@ def _shared(
             if known and max(known) > HOSTILE_RATIO * min(known):
                 continue
             members = [*node.input, node.output[0]]
-        elif node.op_type in KEEPS_RANGE and not (node.op_type == "Resize" and config.resize == FLOAT):
+        elif node.op_type in KEEPS_RANGE and not (node.op_type == "Resize" and chosen.resize == FLOAT):
             members = [node.input[0], node.output[0]]
         else:
             continue
