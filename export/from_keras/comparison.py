@@ -28,7 +28,7 @@ from edge.errors import BackendError, SegEdgeError
 from edge.frames import FrameSet
 from edge.preprocess import prepare_rgb
 from edge.runtime.onnxruntime import open_session
-from export.from_keras.network import KerasNetwork
+from export.from_keras.network import KerasNetwork, give_memory_back
 from export.graph.parity import ParityReport, compare
 from export.graph.random_inputs import noise_as_inputs
 
@@ -70,7 +70,7 @@ def compare_graph(network: KerasNetwork | GivenNetwork, graph: bytes, frames: Fr
         noise_as_inputs(model)
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in network.decisions)
         compared = model.SerializeToString()
-    session = open_session(compared)
+    session = open_session(compared, lean=True)
     names = [value.name for value in session.get_outputs()]
     return compare(
         network,
@@ -188,6 +188,7 @@ def _compare_asked(arguments: tuple[Any, ...], frames: FrameSet, answers: int) -
         pickle.dump((GivenNetwork(network.shape, network.noise), frames), given)
         for tensor in _batches(network, frames):
             pickle.dump(network(tensor, {}), given)
+            give_memory_back()  # of one image, before the next takes its own
         given.flush()
         given.seek(0)
         for number in (given.fileno(), answers):

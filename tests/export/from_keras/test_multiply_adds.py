@@ -20,9 +20,8 @@ def counts(name: str, options: dict) -> tuple[int, int]:
     return in_keras, sum(count_macs(graph).values())
 
 
-@pytest.mark.parametrize(("name", "options"), [("fast_scnn", {}), ("unet", {"base_width": 4, "batch_norm": True})])
-def test_keras_and_onnx_are_counted_alike(name, options):
-    in_keras, in_onnx = counts(name, options)
+def test_keras_and_onnx_are_counted_alike():
+    in_keras, in_onnx = counts("unet", {"base_width": 4, "batch_norm": True})
     assert in_keras == in_onnx > 0
 
 
