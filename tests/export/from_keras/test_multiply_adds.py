@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytest.importorskip("tensorflow")
+
 from calibration.onnx_graph.mac_count import count_macs
 from export.from_keras.network import KerasNetwork
 from train.models import MODELS, model_spec
