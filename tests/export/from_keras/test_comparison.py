@@ -36,7 +36,7 @@ FRAMES = SyntheticFrames(2, HEIGHT, WIDTH, 1)
 def test_export_with_a_process_of_its_own_keeps_what_it_measured(tmp_path, monkeypatch):
     monkeypatch.setattr("export.from_keras.comparison.OWN_PROCESS_PIXELS", 0)
     monkeypatch.setattr("export.from_keras.comparison.OWN_PROCESS_PARAMETERS", 0)
-    monkeypatch.setattr(exporter, "_compare", None)
+    monkeypatch.setattr(exporter, "compare_graph", None)
     export_model(ExportRequest("unet", "cityscapes", HEIGHT, WIDTH, None, OPTIONS), tmp_path, FRAMES)
     apart = read_record(ParityReport, tmp_path / PARITY_FILE)
     here = compare_graph(KerasNetwork(*ARGUMENTS), (tmp_path / GRAPH_FILE).read_bytes(), FRAMES)
