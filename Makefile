@@ -79,7 +79,7 @@ lint: $(VENV)/installed
 slow: $(VENV)/installed
 	$(PYTHON) -m pytest -q -m slow
 
-# make faults   plants some sixty faults in a copy, one after the other, and says which the tests do not see (15 minutes)
+# make faults   plants some sixty faults in a copy, one after the other, and says which the tests do not see (10 minutes)
 faults: $(VENV)/installed
 	$(PYTHON) -m tests.planted_faults
 
