@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge.labels import CITYSCAPES_RAW_IDS
 from edge.synthetic.canvas import Canvas
-from edge.synthetic.pose import Pose
+from edge.synthetic.pose import CIRCLE, Pose
 from edge.synthetic.seeded_random import SeededRandom, wave
 from edge.synthetic.vehicles import body_color
 from edge.synthetic.world import SceneObject, World
@@ -71,7 +71,7 @@ def _bicycle(canvas: Canvas, pose: Pose, rng: SeededRandom, tag: int) -> None:
     color = body_color(rng)
     tyre = (38.0, 38.0, 40.0)
     for fore in (-0.52, 0.52):
-        ring = [pose.point(fore + c * 0.34, 0.0, 0.35 + s * 0.34) for c, s in _RING]
+        ring = [pose.point(fore + c * 0.34, 0.0, 0.35 + s * 0.34) for c, s in CIRCLE]
         canvas.loop(ring, 0.05, tyre, tag)
     joints = [(-0.52, 0.35), (-0.15, 0.32), (-0.22, 0.82), (0.38, 0.8), (0.52, 0.35), (0.34, 1.02)]
     for a, b in ((0, 1), (0, 2), (1, 2), (1, 3), (2, 3), (3, 4), (3, 5)):
@@ -85,7 +85,7 @@ def _bicycle(canvas: Canvas, pose: Pose, rng: SeededRandom, tag: int) -> None:
 def _motorcycle(canvas: Canvas, pose: Pose, rng: SeededRandom, tag: int) -> None:
     color = body_color(rng)
     for fore in (-0.65, 0.65):
-        ring = [pose.point(fore + c * 0.27, 0.0, 0.31 + s * 0.27) for c, s in _RING]
+        ring = [pose.point(fore + c * 0.27, 0.0, 0.31 + s * 0.27) for c, s in CIRCLE]
         canvas.loop(ring, 0.13, (30.0, 30.0, 32.0), tag)
         canvas.limb(pose.point(fore, 0.0, 0.3), pose.point(fore, 0.0, 0.32), 0.2, (120.0, 120.0, 124.0), tag)
     canvas.limb(pose.point(-0.35, 0.0, 0.5), pose.point(0.3, 0.0, 0.5), 0.38, (60.0, 60.0, 64.0), tag)
@@ -94,22 +94,6 @@ def _motorcycle(canvas: Canvas, pose: Pose, rng: SeededRandom, tag: int) -> None
     canvas.limb(pose.point(0.65, 0.0, 0.3), pose.point(0.4, 0.0, 1.05), 0.09, (150.0, 150.0, 152.0), tag)
     canvas.limb(pose.point(0.38, -0.36, 1.08), pose.point(0.38, 0.36, 1.08), 0.06, (40.0, 40.0, 42.0), tag)
     canvas.limb(pose.point(-0.8, 0.0, 0.72), pose.point(-0.78, 0.0, 0.72), 0.14, (190.0, 30.0, 28.0), tag)
-
-
-_RING = (
-    (1.0, 0.0),
-    (0.8, 0.6),
-    (0.6, 0.8),
-    (0.0, 1.0),
-    (-0.6, 0.8),
-    (-0.8, 0.6),
-    (-1.0, 0.0),
-    (-0.8, -0.6),
-    (-0.6, -0.8),
-    (0.0, -1.0),
-    (0.6, -0.8),
-    (0.8, -0.6),
-)
 
 
 def draw_parked_two_wheeler(canvas: Canvas, pose: Pose, scene_object: SceneObject, world: World) -> None:

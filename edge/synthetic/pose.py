@@ -5,6 +5,22 @@ from __future__ import annotations
 from edge.synthetic.camera import Camera
 from edge.synthetic.seeded_random import direction
 
+CIRCLE = (
+    (1.0, 0.0),
+    (0.8, 0.6),
+    (0.6, 0.8),
+    (0.0, 1.0),
+    (-0.6, 0.8),
+    (-0.8, 0.6),
+    (-1.0, 0.0),
+    (-0.8, -0.6),
+    (-0.6, -0.8),
+    (0.0, -1.0),
+    (0.6, -0.8),
+    (0.8, -0.6),
+)
+"""Twelve points of the unit circle, with coordinates that every machine computes alike: (cosine, sine)."""
+
 
 class Pose:
     """Position and heading of an object in the camera's view.

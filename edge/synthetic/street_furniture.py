@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge.labels import CITYSCAPES_RAW_IDS
 from edge.synthetic.canvas import Canvas
-from edge.synthetic.pose import Pose
+from edge.synthetic.pose import CIRCLE, Pose
 from edge.synthetic.seeded_random import SeededRandom
 from edge.synthetic.vehicles import body_color
 from edge.synthetic.world import SceneObject, World
@@ -28,20 +28,6 @@ def _flat(pose: Pose, middle: tuple, corners: tuple, size: float, fore: float = 
 
 
 _SQUARE = ((-1, -1), (1, -1), (1, 1), (-1, 1))
-_ROUND = (
-    (1.0, 0.0),
-    (0.8, 0.6),
-    (0.6, 0.8),
-    (0.0, 1.0),
-    (-0.6, 0.8),
-    (-0.8, 0.6),
-    (-1.0, 0.0),
-    (-0.8, -0.6),
-    (-0.6, -0.8),
-    (0.0, -1.0),
-    (0.6, -0.8),
-    (0.8, -0.6),
-)
 _UP = ((0.0, 0.95), (-1.0, -0.78), (1.0, -0.78))
 _DOWN = ((0.0, -0.95), (-1.0, 0.78), (1.0, 0.78))
 _EIGHT = ((1, 0.41), (0.41, 1), (-0.41, 1), (-1, 0.41), (-1, -0.41), (-0.41, -1), (0.41, -1), (1, -0.41))
@@ -50,14 +36,14 @@ _RED, _WHITE, _BLUE, _YELLOW = (190.0, 28.0, 30.0), (235.0, 235.0, 230.0), (30.0
 _BOARDS = (
     (_UP, _RED, _WHITE, 0.68),
     (_DOWN, _RED, _WHITE, 0.68),
-    (_ROUND, _RED, _WHITE, 0.72),
+    (CIRCLE, _RED, _WHITE, 0.72),
     (_EIGHT, _RED, _RED, 0.9),
     (_DIAMOND, _WHITE, _YELLOW, 0.75),
     (_SQUARE, _BLUE, _BLUE, 0.9),
-    (_ROUND, _BLUE, _BLUE, 0.9),
+    (CIRCLE, _BLUE, _BLUE, 0.9),
     (_SQUARE, _WHITE, _WHITE, 0.92),
     (_SQUARE, _YELLOW, _YELLOW, 0.9),
-    (_ROUND, _WHITE, (150.0, 150.0, 150.0), 0.85),
+    (CIRCLE, _WHITE, (150.0, 150.0, 150.0), 0.85),
 )
 
 
@@ -108,7 +94,7 @@ def _signal(canvas: Canvas, pose: Pose, right: float, low: float, rng: SeededRan
     canvas.fill(box, shell, _LIGHT, _FRONT)
     shining = rng.integer(0, 2)
     for index, color in enumerate(((60.0, 235.0, 150.0), (250.0, 190.0, 50.0), (250.0, 50.0, 40.0))):
-        lamp = _flat(pose, (right, low + 0.18 + index * 0.31), _ROUND, 0.23, -0.06)
+        lamp = _flat(pose, (right, low + 0.18 + index * 0.31), CIRCLE, 0.23, -0.06)
         if index == shining:
             canvas.fill(lamp, color, _LIGHT)
         else:

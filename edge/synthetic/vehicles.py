@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge.labels import CITYSCAPES_RAW_IDS
 from edge.synthetic.canvas import Canvas
-from edge.synthetic.pose import Pose
+from edge.synthetic.pose import CIRCLE, Pose
 from edge.synthetic.seeded_random import SeededRandom
 from edge.synthetic.world import SceneObject, World
 
@@ -84,24 +84,8 @@ def _wheels(canvas: Canvas, pose: Pose, side: float, axles: tuple, radius: float
     normal = pose.normal(0.0, 1.0 if side > 0 else -1.0, 0.0)
     for fore in axles:
         for share, color in ((1.0, _TYRE), (0.58, (120.0, 122.0, 126.0))):
-            ring = [pose.point(fore + c * radius * share, side, radius + s * radius * share) for c, s in _CIRCLE]
+            ring = [pose.point(fore + c * radius * share, side, radius + s * radius * share) for c, s in CIRCLE]
             canvas.fill(ring, color, tag, normal)
-
-
-_CIRCLE = (
-    (1.0, 0.0),
-    (0.8, 0.6),
-    (0.6, 0.8),
-    (0.0, 1.0),
-    (-0.6, 0.8),
-    (-0.8, 0.6),
-    (-1.0, 0.0),
-    (-0.8, -0.6),
-    (-0.6, -0.8),
-    (0.0, -1.0),
-    (0.6, -0.8),
-    (0.8, -0.6),
-)
 
 
 def _quad(pose: Pose, fore: float, low: float, high: float, left: float, right: float) -> list:
