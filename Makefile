@@ -1,4 +1,4 @@
-# make demo   set-up, then the main job on drawn scenes (at most 10 minutes on 2 cores)
+# make demo   set-up, then the main job on drawn scenes (6 to 12 minutes on 2 cores)
 # make test   set-up, then tests and linters (7 minutes on 2 cores; JOBS=4 for four processes)
 # make test-fast   the tests of the rooms that you changed, without the long ones (at most 1 minute);
 #                  ROOM=calibration/qdq for those of a room
