@@ -81,6 +81,10 @@ def print_note(text: str) -> None:
     print(f"note: {_one_line(text)}", file=sys.stderr, flush=True)
 
 
+Say = Callable[[str], None]
+"""Function that takes one line on what a step does, as `print_status` does."""
+
+
 def print_status(text: str) -> None:
     """Print a line on stderr that says what the command does or has done, in the form "work: state"."""
     print(text, file=sys.stderr, flush=True)

@@ -25,6 +25,7 @@ from calibration.results import SearchStep
 from calibration.search.accuracy import AccuracySet, Budget, SetLabels, drop_points, graph_runner
 from calibration.search.sensitivity import Sensitivity, SensitivityMeter, measure_all, quantized_nodes
 from calibration.search.state import SearchState, stored_state
+from edge.console import Say
 from edge.contract import Contract
 from edge.errors import InputError
 from edge.preprocess import FramePreparer
@@ -39,8 +40,6 @@ _TUNED_TENSORS = 12
 _PRUNE_TRIES = 8
 _SAME_FIGURES = 1e-6
 _SMALL_SHARE = 1e-4
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

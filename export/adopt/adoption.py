@@ -24,6 +24,7 @@ import numpy as np
 from calibration.onnx_graph.file import import_onnx
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_json, write_bytes
 from edge.code_digest import code_digest, other_code
+from edge.console import Say
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, OWN_CLASSES, Contract, read_contract
 from edge.errors import ContractError, GraphError, InputError, ParityError
 from edge.frames import FrameSet, SyntheticFrames
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from export.adopt.checks import Interface
 
 ADOPTION_FILE = "adoption.json"
-
-Say = Callable[[str], None]
 
 
 @record(schema=1, what="adoption report")

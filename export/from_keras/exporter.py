@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from edge.artifacts import sha256_json, write_bytes
 from edge.code_digest import code_digest, other_code
-from edge.console import print_status
+from edge.console import Say, print_status
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.datasets import LAYOUTS, class_table
 from edge.errors import InputError, WeightsError
@@ -30,8 +30,6 @@ from export.graph.trt_rules import require
 from train.options import changed_options, resolve_options
 from train.runs import BEST_WEIGHTS, RUNS_ROOT
 from train.weights_file import agreed_options, read_weights
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from calibration.qdq.quantization_config import INT8
 from calibration.results import Int8Report
 from edge.card import EngineCard
-from edge.console import print_status
+from edge.console import Say, print_status
 from export.backends.choice import BUILDERS, build_engine
 from export.graph.parity import ParityReport
 from export.pipeline.accuracy_target import open_accuracy_target
@@ -30,7 +30,7 @@ from export.pipeline.float_graph import make_float_graph
 from export.pipeline.int8 import find_int8, kept_config
 from export.pipeline.plan import BuildPlan, plan_build
 from export.pipeline.publish import publish, refuse_over_budget, staging_folder
-from export.pipeline.request import BuildRequest, Say
+from export.pipeline.request import BuildRequest
 from export.pipeline.verify import measure_engine
 
 

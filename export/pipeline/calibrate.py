@@ -26,13 +26,14 @@ from calibration.ranges.record import (
 )
 from calibration.trt.calibrator import TENSORRT_ENTROPY, Calibration
 from edge.artifacts import sha256_file
+from edge.console import Say
 from edge.errors import ContractError, InputError
 from edge.frames import FrameSet, SyntheticFrames
 from edge.records import read_record, write_record
 from export.pipeline.float_graph import FloatGraph
 from export.pipeline.images import ImageSources
 from export.pipeline.implicit_int8 import entropy_calibration
-from export.pipeline.request import Int8Request, Say
+from export.pipeline.request import Int8Request
 from export.pipeline.user_images import picture_manifest
 
 _SHOWN_WARNINGS = 3

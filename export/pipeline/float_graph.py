@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge.artifacts import ARTIFACTS_ROOT
 from edge.card import build_command
+from edge.console import Say
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.errors import ContractError, InputError
 from edge.provenance import RANDOM
@@ -16,7 +17,7 @@ from edge.records import read_record
 from export.graph.batching import with_batch
 from export.graph.parity import PARITY_FILE, ParityReport
 from export.pipeline.plan import BuildPlan
-from export.pipeline.request import BuildRequest, Say
+from export.pipeline.request import BuildRequest
 from train.options import MODEL_NAMES
 
 

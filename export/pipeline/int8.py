@@ -19,6 +19,7 @@ from calibration.search.accuracy import AccuracySet, drop_points
 from calibration.search.config_search import ConfigSearch, SearchOutcome
 from edge.artifacts import sha256_json, write_bytes
 from edge.code_digest import code_digest, other_code
+from edge.console import Say
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract
 from edge.errors import ContractError, GraphError, InputError
 from edge.records import read_record, record, record_to_json, write_record
@@ -26,7 +27,7 @@ from edge.runtime.onnxruntime import import_onnxruntime
 from export.pipeline.accuracy_target import AccuracyTarget
 from export.pipeline.calibrate import CalibratedGraph, current_or_new_ranges
 from export.pipeline.float_graph import FloatGraph
-from export.pipeline.request import Int8Request, Say
+from export.pipeline.request import Int8Request
 
 _BALANCER = "calibration.qdq.cross_layer_equalization"  # handed to the search as a function
 

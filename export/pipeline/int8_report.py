@@ -14,13 +14,13 @@ from calibration.report.pictures import WorstPicture
 from calibration.report.text import curve_lines, points
 from calibration.results import PAGE_FILE, REPORT_FILE, ImageReport, Int8Report, LayerReport
 from calibration.search.accuracy import drop_interval, drop_points, graph_runner, worst_images
+from edge.console import Say
 from edge.errors import AccuracyBudgetError
 from edge.frames import SyntheticFrames
 from edge.labels import palette_for
 from edge.records import write_record
 from export.pipeline.accuracy_target import AccuracyTarget
 from export.pipeline.int8 import Int8Graph
-from export.pipeline.request import Say
 from export.pipeline.verify import MeasuredEngine
 
 WORST_IMAGES = 4

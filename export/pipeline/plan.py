@@ -10,6 +10,7 @@ from calibration.images.manifest import CalibrationManifest
 from calibration.qdq.quantization_config import INT8
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder
 from edge.card import engine_folder
+from edge.console import Say
 from edge.datasets import LAYOUTS, default_data_dir
 from edge.errors import GraphError
 from edge.records import read_record
@@ -17,7 +18,7 @@ from export.adopt.adoption import adopt
 from export.backends.choice import choose_backend
 from export.build_inputs import BuildInputs, choose_inputs
 from export.pipeline.images import ImageSources
-from export.pipeline.request import BuildRequest, Say
+from export.pipeline.request import BuildRequest
 from export.pipeline.tensorrt_options import check_tensorrt_options
 from export.pipeline.user_images import split_pictures
 from train.options import resolve_options

@@ -13,13 +13,13 @@ from calibration.search.accuracy import drop_points
 from calibration.trt.calibrator import TENSORRT_ENTROPY
 from edge.artifacts import write_bytes, write_text
 from edge.card import CARD_FILE, EngineCard
+from edge.console import Say
 from edge.errors import AccuracyBudgetError
 from edge.records import write_record
 from export.backends.trt_layer_info import LAYERS_FILE
 from export.pipeline.accuracy_target import AccuracyTarget
 from export.pipeline.int8 import Int8Graph
 from export.pipeline.int8_report import require_budget, write_int8_report
-from export.pipeline.request import Say
 from export.pipeline.verify import MeasuredEngine
 
 

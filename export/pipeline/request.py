@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from calibration.qdq.quantization_config import INT8, QuantizationConfig
 from calibration.trt.calibrator import TENSORRT_ENTROPY
@@ -15,9 +15,6 @@ from export.backends.options import EngineOptions
 DEFAULT_DROP_POINTS = 0.5
 DEFAULT_LABEL_CHANGE_PERCENT = 5.0
 DEFAULT_SEARCH_MINUTES = 30.0
-
-Say = Callable[[str], None]
-"""What takes a line for each step of a build: progress and warnings, not results."""
 
 
 @dataclass(frozen=True)
