@@ -43,6 +43,10 @@ class FrameSet(abc.ABC):
     def digest(self, index: int) -> str:
         """Return a SHA-256 that identifies the content of frame `index`."""
 
+    def subset(self, indices: list[int]) -> FrameSet:
+        """Return the frames at these positions, in this order, as a set of the same kind where that knows labels."""
+        return FrameSubset(self, indices)
+
 
 class DatasetFrames(FrameSet):
     """Some or all frames of a dataset split."""
@@ -59,6 +63,10 @@ class DatasetFrames(FrameSet):
     def digest(self, index: int) -> str:
         """Return the SHA-256 of the image file of frame `index`."""
         return sha256_file(self.dataset.samples[self._indices[index]].image_path)
+
+    def subset(self, indices: list[int]) -> FrameSet:
+        """Return the frames at these positions, in this order."""
+        return DatasetFrames(self.dataset, [self._indices[index] for index in indices])
 
     def chosen(self) -> Dataset:
         """Return the dataset with only these frames, in this order."""

@@ -24,7 +24,7 @@ def curve_chart(report: Int8Report) -> Html:
             mark=str(number),
             text=f"step {number}, {step.what}: {_cost_words(report, step_cost(report, step))}, "
             f"{percent(step.int8_mac_share)} in INT8",
-            is_good=step.within_budget or report.is_met is None,
+            is_good=step.within_budget or report.verdict is None,
         )
         for number, step in enumerate(report.steps, 1)
         if math.isfinite(step_cost(report, step))

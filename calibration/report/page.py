@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Iterable, Sequence
+from typing import Sequence
 
+from calibration.budget.limits import Verdict
 from calibration.qdq.quantization_config import INT8
 from calibration.report.charts import MOST_BARS, curve_chart, sensitivity_chart
 from calibration.report.pictures import WorstPicture, picture_parts
@@ -13,7 +14,9 @@ from calibration.report.text import (
     MET,
     MISSED,
     OPEN,
+    UNSURE,
     budget_word,
+    class_sentence,
     doubt_sentence,
     engine_drop,
     engine_sentence,
@@ -24,10 +27,20 @@ from calibration.report.text import (
     result_sentence,
     slower_sentence,
     speed_up,
+    unseen_sentence,
     verdict,
     verdict_words,
 )
-from calibration.results import AccuracyFigures, Int8Report, LayerReport
+from calibration.results import (
+    EXCEEDED,
+    HELD,
+    NOT_SHOWN,
+    AccuracyFigures,
+    ClassCost,
+    Int8Report,
+    LayerReport,
+    SearchStep,
+)
 from edge.artifacts import write_text
 from edge.page.charts import BLUE, ORANGE, bar_pair
 from edge.page.document import document
@@ -55,7 +68,8 @@ from edge.page.tables import BARS, TEXT, WORD, Column, facts, table
 
 _NONE = "-"
 _SHORT_HASH = 12
-_VERDICTS = {MET: GOOD, MISSED: BAD, OPEN: NEUTRAL}
+_VERDICTS = {MET: GOOD, UNSURE: NEUTRAL, MISSED: BAD, OPEN: NEUTRAL}
+_STATES = {HELD: ("held", GOOD), NOT_SHOWN: ("not shown", NEUTRAL), EXCEEDED: ("over", BAD)}
 _BUDGET_BADGES = {"held": GOOD, "over": BAD}
 
 
@@ -79,13 +93,14 @@ def _page(report: Int8Report, pictures: Sequence[WorstPicture]) -> str:
         report.weights,
         [
             _verdict(report),
+            _unseen(report),
             headlines(_headlines(report)),
             *map(note, report.warnings),
             *map(paragraph, report.notes),
             section("What it cost", *_cost(report)),
             section("Classes", *_classes(report)),
             section("Worst images", *_worst_images(report, pictures)),
-            section("Drop against share of INT8", *_steps(report)),
+            section("What was tried", *_steps(report)),
             section("Sensitivity", *_sensitivity(report)),
             section("Layers", *_layers(report)),
             section("How it was measured", facts(_conditions(report))),
@@ -94,8 +109,20 @@ def _page(report: Int8Report, pictures: Sequence[WorstPicture]) -> str:
 
 
 def _verdict(report: Int8Report) -> Html:
-    sentences = [result_sentence(report), doubt_sentence(report), engine_sentence(report), slower_sentence(report)]
+    sentences = [
+        result_sentence(report),
+        class_sentence(report),
+        doubt_sentence(report),
+        engine_sentence(report),
+        slower_sentence(report),
+    ]
     return banner(_VERDICTS[verdict(report)], verdict_words(report), filter(None, sentences))
+
+
+def _unseen(report: Int8Report) -> Html:
+    """Return what the float network itself does not find, in red: no quantisation is to blame, and none helps."""
+    sentence = unseen_sentence(report)
+    return banner(BAD, "Not seen by the float network", [sentence]) if sentence else Html()
 
 
 def _headlines(report: Int8Report) -> list[Headline]:
@@ -131,33 +158,78 @@ def _cost(report: Int8Report) -> list[Html]:
 
 
 def _classes(report: Int8Report) -> list[Html]:
-    before, after = report.float_figures, report.simulated
-    if not before.class_iou:
-        return []
-    engine = report.engine if report.engine is not None and report.engine.class_iou else None
-    rows = []
-    for name in dict.fromkeys([*before.class_iou, *after.class_iou]):
-        first, second = before.class_iou.get(name), after.class_iou.get(name)
-        others = [] if engine is None else [engine.class_iou.get(name)]
-        rows.append([name, *_iou_cells(first, second, others)])
-    others = [] if engine is None else [engine.miou]
-    rows.append(["mean", *_iou_cells(before.miou, after.miou, others)])
-    heads = ("float", "INT8", "points", *([] if engine is None else ["engine"]))
-    columns = [Column("IoU, %"), *map(Column, heads), Column("", BARS)]
-    parts = [legend([(ORANGE, "float"), (BLUE, "INT8, simulated")]), table(columns, rows, last_is_sum=True)]
-    if any(value is None for value in [*before.class_iou.values(), *after.class_iou.values()]):
-        parts.append(paragraph(f"{_NONE}: the class is neither in the images nor predicted.", is_faint=True))
+    """Return the table of what INT8 costs each class: the engine where it was built, else the simulation."""
+    has_truth = any(each.float_iou is not None or each.iou is not None for each in report.cost.classes)
+    columns = [Column("class"), Column("budget", TEXT)]
+    columns += (
+        [*map(Column, ("IoU float, %", "IoU INT8, %", "points lost", "up to")), Column("", BARS)] if has_truth else []
+    )
+    columns += [*map(Column, ("unlike float, %", "up to", "regions", "found", "new", "% of pixels", "images"))]
+    rows = [
+        [each.name, _class_state(report, each), *_class_cells(report, each, has_truth)] for each in report.cost.classes
+    ]
+    parts = []
+    if has_truth:
+        parts.append(legend([(ORANGE, "float"), (BLUE, "INT8")]))
+        before, after = report.float_figures, report.engine or report.simulated
+        rows.append(["mean", _state_badge(report, ""), *_iou_cells(before.miou, after.miou), *[""] * 7])
+    parts.append(table(columns, rows, last_is_sum=has_truth))
+    parts.append(
+        paragraph(
+            "Unlike float: 100 % less the IoU with the float network's labels. Up to: upper end of the interval over "
+            f"images ({100 * report.cost.confidence:.4g} %). Regions: connected pixels of one class, at least a "
+            "ten-thousandth of the frame; found where half of their pixels keep the class. "
+            f"{_NONE}: neither in the images nor predicted, or too few images.",
+            is_faint=True,
+        )
+    )
     return parts
 
 
-def _iou_cells(first: float | None, second: float | None, others: Iterable[float | None]) -> list[str]:
-    shown = [_NONE if value is None else f"{100 * value:.2f}" for value in (first, second, *others)]
-    change, pair = _NONE, ""
+def _class_state(report: Int8Report, cost: ClassCost) -> str:
+    if cost.true_share is not None and any(text.startswith(f"{cost.name} (") for text in report.unseen_classes):
+        return badge("float is blind", BAD)
+    return _state_badge(report, cost.name)
+
+
+def _state_badge(report: Int8Report, class_name: str) -> str:
+    verdict_of_class = Verdict(tuple(each for each in report.judgements if each.class_name == class_name))
+    if not verdict_of_class.judgements:
+        return _NONE
+    if class_name in verdict_of_class.lost_classes:
+        return badge("lost", BAD)
+    return badge(*_STATES[verdict_of_class.state])
+
+
+def _class_cells(report: Int8Report, cost: ClassCost, has_truth: bool) -> list[str]:
+    cells = []
+    if has_truth:
+        first, second, change, pair = _iou_cells(cost.float_iou, cost.iou)
+        cells += [first, second, change, _points_or_none(cost.drop_high), pair]
+    return [
+        *cells,
+        _points_or_none(cost.change_points),
+        _points_or_none(cost.change_high),
+        str(cost.regions),
+        str(cost.regions_found),
+        str(cost.regions_new),
+        f"{100 * cost.float_share:.3g}",
+        str(cost.image_count),
+    ]
+
+
+def _points_or_none(value: float | None) -> str:
+    return _NONE if value is None else f"{round(value, 2) + 0.0:.2f}"
+
+
+def _iou_cells(first: float | None, second: float | None) -> list[str]:
+    shown = [_NONE if value is None else f"{100 * value:.2f}" for value in (first, second)]
+    lost, pair = _NONE, ""
     if first is not None and second is not None:
-        change = f"{round(100 * (second - first), 2) + 0.0:+.2f}"
+        lost = f"{round(100 * (first - second), 2) + 0.0:.2f}"
     if first is not None or second is not None:
         pair = bar_pair(first or 0.0, second or 0.0, 1.0)
-    return [*shown[:2], change, *shown[2:], pair]
+    return [*shown, lost, pair]
 
 
 def _worst_images(report: Int8Report, pictures: Sequence[WorstPicture]) -> list[Html]:
@@ -172,12 +244,21 @@ def _worst_images(report: Int8Report, pictures: Sequence[WorstPicture]) -> list[
 
 
 def _steps(report: Int8Report) -> list[Html]:
-    if not report.steps:
-        return []
+    parts = [paragraph(f"Judged on {report.image_count} images of {report.images_from}, which no search has seen.")]
+    parts.append(_steps_table(report, report.looks))
+    if report.steps:
+        parts += [paragraph(f"The search evaluated on {report.search_images}:"), scrollable(curve_chart(report))]
+        parts.append(_steps_table(report, report.steps))
+    return parts if report.looks else parts[2:]
+
+
+def _steps_table(report: Int8Report, steps: Sequence[SearchStep]) -> Html:
     columns = [
         Column("step"),
         Column("what was tried", TEXT),
-        *map(Column, ("INT8 share", "points lost", "label agreement", "budget", "recipe")),
+        *map(Column, ("INT8 share", "points lost", "label agreement", "budget")),
+        Column("closest to a limit", TEXT),
+        Column("recipe"),
     ]
     rows = [
         [
@@ -187,11 +268,12 @@ def _steps(report: Int8Report) -> list[Html]:
             _NONE if step.drop_points is None else _points_cell(step.drop_points, report.max_drop_points),
             percent(step.label_agreement),
             _budget_cell(budget_word(report, step)),
+            step.worst or _NONE,
             _hash(step.recipe_sha256),
         ]
-        for number, step in enumerate(report.steps, 1)
+        for number, step in enumerate(steps, 1)
     ]
-    return [scrollable(curve_chart(report)), table(columns, rows)]
+    return table(columns, rows)
 
 
 def _sensitivity(report: Int8Report) -> list[Html]:
@@ -237,22 +319,14 @@ def _conditions(report: Int8Report) -> dict[str, str]:
         "form that was simulated": f"as {report.backend} computes it, without a CPU's saturation",
         "quantised with": report.recipe,
         "accuracy images": f"{report.image_count} of {report.images_from}",
-        "budget": _budget_words(report),
+        "budget": report.budget,
         "weights": report.weights,
         "float graph": _hash(report.graph_sha256),
         "ranges": _hash(report.ranges_sha256),
     }
     if report.drop_low is not None:
-        values["interval"] = "bootstrap over the accuracy images, 95 %"
+        values["interval"] = f"bootstrap over the accuracy images, {100 * report.cost.confidence:.4g} %"
     return values
-
-
-def _budget_words(report: Int8Report) -> str:
-    if report.max_drop_points is not None:
-        return f"at most {points(report.max_drop_points)} points of mIoU"
-    if report.min_agreement is not None:
-        return f"at least {percent(report.min_agreement)} label agreement"
-    return "none enforced"
 
 
 def _precision_cell(layer: LayerReport) -> Html:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+from calibration.budget.intervals import LEAST_IMAGES
+from calibration.budget.limits import Verdict, judgement_words
 from calibration.qdq.quantization_config import FLOAT, INT8
-from calibration.results import Int8Report, LayerReport, SearchStep
+from calibration.results import EXCEEDED, HELD, NOT_SHOWN, Int8Report, Judgement, LayerReport, SearchStep
 from edge.provenance import RANDOM
 
 MOST_SENSITIVE = 5
@@ -14,17 +16,22 @@ MOST_SENSITIVE = 5
 MOST_FLOAT = 12
 """Number of float layers that the summary lists with their reasons."""
 
-MET, MISSED, OPEN = "met", "missed", "open"
+MOST_JUDGEMENTS = 4
+"""Number of judgements that a sentence names."""
+
+MET, UNSURE, MISSED, OPEN = "met", "not shown", "missed", "open"
+
+_VERDICTS = {HELD: MET, NOT_SHOWN: UNSURE, EXCEEDED: MISSED, None: OPEN}
 
 
 def verdict(report: Int8Report) -> str:
-    """Return MET, MISSED, or OPEN where no budget was enforced."""
-    return OPEN if report.is_met is None else MET if report.is_met else MISSED
+    """Return MET, UNSURE, MISSED, or OPEN where no budget was enforced."""
+    return _VERDICTS[report.verdict]
 
 
 def verdict_words(report: Int8Report) -> str:
     """Return the headline that says whether the budget holds."""
-    if report.is_met is not None:
+    if report.verdict is not None:
         return f"Accuracy budget {verdict(report)}"
     if is_random(report):
         return "No accuracy budget enforced: with random weights only speed means anything"
@@ -55,15 +62,45 @@ def interval_words(report: Int8Report) -> str:
     return f"95 % interval {points(report.drop_low)} to {points(report.drop_high)}"
 
 
+def class_sentence(report: Int8Report) -> str:
+    """Return a sentence about the classes that exceed their limits, or about the one that comes closest to one."""
+    of_classes = [each for each in report.judgements if each.class_name]
+    over = [judgement_words(each) for each in Verdict(tuple(of_classes)).of_state(EXCEEDED)]
+    if over:
+        return f"Over the limit of a class: {_some(over)}."
+    worst = Verdict(tuple(of_classes)).worst
+    return f"Closest to the limit of a class: {judgement_words(worst)}." if worst is not None else ""
+
+
 def doubt_sentence(report: Int8Report) -> str:
-    """Return a sentence if the interval lies on both sides of the budget; else ""."""
-    if None in (report.drop_low, report.drop_high, report.max_drop_points, report.is_met):
+    """Return a sentence about what the images are too few to show, with the number that would do; else ""."""
+    unsure = Verdict(report.judgements).of_state(NOT_SHOWN)
+    if not unsure:
         return ""
-    if not report.drop_low <= report.max_drop_points < report.drop_high:
+    needed = [each.images_needed for each in unsure if each.images_needed is not None]
+    more = f"; some {max(needed)} images of this kind would do" if needed else ""
+    if len(needed) < len(unsure) and needed:
+        more += " for those that can be told"
+    named = [f"{each.class_name or 'the network'} ({_doubt(each)})" for each in unsure]
+    return f"{report.image_count} images are too few to show it for {_some(named)}{more}."
+
+
+def unseen_sentence(report: Int8Report) -> str:
+    """Return a sentence about the classes that the float network itself does not find; "" where it finds all."""
+    if not report.unseen_classes:
         return ""
-    return (
-        f"The interval lies on both sides of the budget: {report.image_count} images cannot tell for sure. "
-        "More accuracy images would narrow it."
+    return f"The float network itself does not see {', '.join(report.unseen_classes)}: neither can INT8."
+
+
+def _doubt(judgement: Judgement) -> str:
+    if judgement.high is None:
+        return f"{judgement.value:.2f} {judgement.measure}, on fewer than {LEAST_IMAGES} images"
+    return f"{judgement.value:.2f}, up to {judgement.high:.2f} {judgement.measure}, at most {judgement.limit:g}"
+
+
+def _some(parts: list[str]) -> str:
+    return "; ".join(parts[:MOST_JUDGEMENTS]) + (
+        f"; and {len(parts) - MOST_JUDGEMENTS} more" if len(parts) > MOST_JUDGEMENTS else ""
     )
 
 
@@ -137,7 +174,8 @@ def summary_lines(report: Int8Report) -> list[str]:
         Verdict, figures, the most sensitive layers, and the float layers with their reasons.
     """
     lines = [f"{verdict_words(report)}. {result_sentence(report)}", _figures_line(report)]
-    lines += [sentence for sentence in (doubt_sentence(report), engine_sentence(report)) if sentence]
+    sentences = (unseen_sentence(report), class_sentence(report), doubt_sentence(report), engine_sentence(report))
+    lines += [sentence for sentence in sentences if sentence]
     lines.append(f"INT8 in {percent(report.int8_mac_share)} of multiply-adds: {_one_line(report.recipe)}")
     ranked = ranked_layers(report)[:MOST_SENSITIVE]
     if ranked:
@@ -161,17 +199,18 @@ def curve_lines(report: Int8Report) -> list[str]:
         Lines of the table: a head, a line for each step with the largest share first, and the step that came closest to
         the budget.
     """
-    if not report.steps:
+    steps = report.steps or report.looks
+    if not steps:
         return ["no quantised graph was evaluated"]
     lines = ["   INT8 share   drop, points   labels kept   budget   step"]
-    numbered = list(enumerate(report.steps, 1))
+    numbered = list(enumerate(steps, 1))
     for number, step in sorted(numbered, key=lambda pair: (-pair[1].int8_mac_share, step_cost(report, pair[1]))):
         lost = "-" if step.drop_points is None else points(step.drop_points, report.max_drop_points)
         lines.append(
             f"{percent(step.int8_mac_share):>13}   {lost:>12}   {percent(step.label_agreement):>11}   "
             f"{budget_word(report, step):>6}   {number}: {_one_line(step.what)}"
         )
-    if report.is_met is not None and not any(step.within_budget for step in report.steps):
+    if report.verdict is not None and not any(step.within_budget for step in steps):
         number, step = min(numbered, key=lambda pair: (step_cost(report, pair[1]), -pair[1].int8_mac_share))
         cost = (
             drop_words(step.drop_points, report.max_drop_points)
@@ -184,7 +223,7 @@ def curve_lines(report: Int8Report) -> list[str]:
 
 def budget_word(report: Int8Report, step: SearchStep) -> str:
     """Return "held" or "over"; "-" where no budget was enforced."""
-    if report.is_met is None:
+    if report.verdict is None:
         return "-"
     return "held" if step.within_budget else "over"
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from calibration.results import AccuracyFigures
+from calibration.budget.intervals import CONFIDENCE
+from calibration.budget.label_cost import label_cost
+from calibration.budget.regions import count_regions
+from calibration.budget.set_labels import SetLabels
+from calibration.results import LabelCost
 from edge.artifacts import sha256_file
 from edge.console import Progress
 from edge.datasets import Dataset
@@ -18,88 +21,17 @@ from edge.metrics import ConfusionMatrix, label_agreement
 from edge.runtime.base import Runner
 from edge.segmenter import Segmenter
 
-BOOTSTRAP_DRAWS = 2000
-BOOTSTRAP_SEED = 2026
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Accuracy that INT8 may cost; None where a limit is not enforced.
-
-    Attributes:
-        max_drop_points: largest drop of mIoU in points, counted over labelled images.
-        min_agreement: smallest share of pixels that keep the label of the float graph, 0 to 1; for images without
-            labels.
-    """
-
-    max_drop_points: float | None
-    min_agreement: float | None
-
-    @property
-    def is_enforced(self) -> bool:
-        """Return whether anything is limited."""
-        return self.max_drop_points is not None or self.min_agreement is not None
-
-    def holds(self, drop_points: float | None, agreement: float) -> bool:
-        """Return whether figures are within the budget; always True where nothing is enforced."""
-        if self.max_drop_points is not None and (drop_points is None or drop_points > self.max_drop_points):
-            return False
-        return self.min_agreement is None or agreement >= self.min_agreement
-
-    def sentence(self) -> str:
-        """Return the budget as a phrase, such as "at most 0.5 points of mIoU"."""
-        if self.max_drop_points is not None:
-            return f"at most {self.max_drop_points:g} points of mIoU"
-        if self.min_agreement is not None:
-            return f"at most {100 * (1 - self.min_agreement):g} % of labels changed"
-        return "none"
-
-
-@dataclass(frozen=True)
-class SetLabels:
-    """Figures of the labels that one network gave on a set of images.
-
-    Attributes:
-        agreements: share of pixels with the same label as the float graph in each image, (images,), 0 to 1.
-        matrices: confusion matrix of each image, (images, classes, classes) int64; None without labels.
-    """
-
-    agreements: np.ndarray
-    matrices: np.ndarray | None
-
-    @property
-    def agreement(self) -> float:
-        """Return the mean agreement with the float graph, 0 to 1."""
-        return float(self.agreements.mean())
-
-    def miou(self) -> float | None:
-        """Return the mIoU counted over the set, 0 to 1; None without labels."""
-        return self._matrix().miou() if self.matrices is not None else None
-
-    def figures(self, class_names: tuple[str, ...]) -> AccuracyFigures:
-        """Return the figures for a report."""
-        if self.matrices is None:
-            return AccuracyFigures(None, {}, self.agreement)
-        return AccuracyFigures(self.miou(), dict(zip(class_names, self._matrix().class_iou())), self.agreement)
-
-    def _matrix(self) -> ConfusionMatrix:
-        matrix = ConfusionMatrix(self.matrices.shape[1])
-        matrix.counts = self.matrices.sum(0)
-        return matrix
-
 
 class AccuracySet:
     """Images that the accuracy of quantised graphs is measured on, with the float graph's labels of them.
 
-    The float labels are kept as PNG: label maps shrink to some 2 % of their size, so hundreds fit.
+    The float graph labels the images when that is first asked for. Its labels are kept as PNG: label maps shrink to
+    some 2 % of their size, so hundreds fit.
 
     Args:
-        frames: the images; none of them is a calibration image.
+        frames: the images.
         labelled: dataset of the images, for its label maps; None where there are none.
         reference: runner of the float graph, not active yet.
-
-    Attributes:
-        float_labels: labels of the float graph, as SetLabels with an agreement of 1.
 
     Raises:
         InputError: there are no images.
@@ -110,7 +42,18 @@ class AccuracySet:
             raise InputError(f"no images to measure accuracy on in {frames.description}")
         self.frames, self._labelled, self._contract = frames, labelled, reference.contract
         self._kept: list[np.ndarray] = []
-        self.float_labels = self._run(reference, "float labels", range(len(frames)))
+        self._reference, self._float_labels = reference, None
+
+    @property
+    def float_labels(self) -> SetLabels:
+        """Labels of the float graph, as SetLabels with an agreement of 1."""
+        self._label_images()
+        return self._float_labels
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the network's classes."""
+        return self._contract.class_names
 
     @property
     def has_truth(self) -> bool:
@@ -132,10 +75,16 @@ class AccuracySet:
             what: text of the progress line.
             indices: positions of the images; None for all.
         """
+        self._label_images()
         return self._run(runner, what, indices if indices is not None else range(len(self.frames)))
+
+    def cost(self, labels: SetLabels, confidence: float = CONFIDENCE) -> LabelCost:
+        """Return what labels that `evaluate` gave on all images cost against the float graph."""
+        return label_cost(self.float_labels, labels, self.class_names, confidence)
 
     def float_of(self, index: int) -> np.ndarray:
         """Return the float graph's labels of an image, (height, width) uint8."""
+        self._label_images()
         return cv2.imdecode(self._kept[index], cv2.IMREAD_UNCHANGED)
 
     def truth_of(self, index: int) -> np.ndarray | None:
@@ -155,9 +104,15 @@ class AccuracySet:
             frame_rgb = cv2.resize(frame_rgb, size[::-1], interpolation=cv2.INTER_AREA)
         return frame_rgb, labels
 
-    def _run(self, runner: Runner, what: str, indices: range) -> SetLabels:
-        keeps = not self._kept
-        agreements, matrices = [], []
+    def _label_images(self) -> None:
+        """Let the float graph label the images, unless it has: what follows is compared with its labels."""
+        if self._float_labels is None and self._reference is not None:
+            self._float_labels = self._run(self._reference, "float labels", range(len(self.frames)), keeps=True)
+            self._reference = None
+
+    def _run(self, runner: Runner, what: str, indices: range, keeps: bool = False) -> SetLabels:
+        classes = len(self._contract.class_names)
+        agreements, matrices, overlaps, regions = [], [], [], []
         with runner, Progress(what, len(indices), "image") as progress:
             segmenter = Segmenter(runner, "rgb")
             for index in indices:
@@ -167,46 +122,29 @@ class AccuracySet:
                 labels = segmenter(frame_rgb, *size).labels
                 if keeps:
                     self._kept.append(cv2.imencode(".png", labels)[1])
-                    agreements.append(1.0)
-                else:
-                    agreements.append(label_agreement(self.float_of(index), labels))
+                float_labels = labels if keeps else self.float_of(index)
+                agreements.append(label_agreement(float_labels, labels))
+                overlaps.append(_overlap(float_labels, labels, classes))
+                regions.append(count_regions(float_labels, labels, classes))
                 if truth is not None:
-                    matrix = ConfusionMatrix(len(self._contract.class_names))
+                    matrix = ConfusionMatrix(classes)
                     matrix.update(truth, labels)
                     matrices.append(matrix.counts)
                 progress.step()
-        return SetLabels(np.array(agreements), np.array(matrices) if matrices else None)
+        truth_counts = np.array(matrices) if matrices else None
+        return SetLabels(np.array(agreements), truth_counts, np.array(overlaps), np.array(regions))
+
+
+def _overlap(float_labels: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return the pixels of each class in two label maps and in both, (classes, 3) int64."""
+    both = labels[float_labels == labels]
+    return np.stack([np.bincount(each.ravel(), minlength=classes) for each in (float_labels, labels, both)], axis=1)
 
 
 def drop_points(float_labels: SetLabels, other: SetLabels) -> float | None:
     """Return the points of mIoU that another form loses on the same images; None without labels."""
     before, after = float_labels.miou(), other.miou()
     return None if before is None or after is None else 100.0 * (before - after)
-
-
-def drop_interval(float_labels: SetLabels, other: SetLabels) -> tuple[float, float] | None:
-    """Return the 95 % bootstrap interval of the drop, in points, by drawing the same images for both networks.
-
-    Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 13.3, percentile interval.
-
-    Returns:
-        Lower and upper end of the interval; None without labels, or with fewer than two images.
-    """
-    if float_labels.matrices is None or other.matrices is None or len(other.matrices) < 2:
-        return None
-    count = len(other.matrices)
-    draws = np.random.default_rng(BOOTSTRAP_SEED).multinomial(count, np.full(count, 1.0 / count), BOOTSTRAP_DRAWS)
-    drops = 100.0 * (_mious(draws, float_labels.matrices) - _mious(draws, other.matrices))
-    low, high = np.percentile(drops, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _mious(draws: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Return the mIoU of each draw, as edge.metrics counts it; draws is (draws, images) int, counts of each image."""
-    hits = draws @ np.einsum("ncc->nc", matrices).astype(np.float64)
-    union = draws @ (matrices.sum(1) + matrices.sum(2)).astype(np.float64) - hits
-    exists = union > 0
-    return np.divide(hits, union, out=np.zeros_like(hits), where=exists).sum(1) / np.maximum(exists.sum(1), 1)
 
 
 def without_frames(frames: FrameSet, digests: frozenset[str]) -> list[int]:
@@ -217,6 +155,12 @@ def without_frames(frames: FrameSet, digests: frozenset[str]) -> list[int]:
 def worst_images(labels: SetLabels, count: int) -> list[int]:
     """Return the positions of the images with the least agreement, worst first."""
     return [int(index) for index in np.argsort(labels.agreements, kind="stable")[:count]]
+
+
+def spread_over(frames: FrameSet, count: int) -> list[int]:
+    """Return at most `count` positions, spread evenly over a set of frames."""
+    count = min(count, len(frames))
+    return [index * len(frames) // count for index in range(count)]
 
 
 def graph_runner(graph: Path | bytes, contract, exact: bool = False) -> Runner:

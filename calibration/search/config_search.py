@@ -1,45 +1,52 @@
 """Search for a quantisation config that holds the accuracy budget: cheap cures first, then layers back to float.
 
-    plain -> other range methods, clipped weights, corrected biases, equalised channels, another method per tensor
-          -> layers in float, in order of error removed per multiply-add lost, as few as the budget needs
+    plain -> cures, each chosen by what it does to the logits of a few images:
+             range methods, equalised channels, another method per tensor, weights clipped or rounded by
+             reconstruction, corrected biases
+          -> layers in float, in order of noise removed per multiply-add lost, as few as the budget needs
 
-A cure is kept where the points of mIoU lost and the percent of labels changed are fewer together: the labels move
-smoothly with the rounding noise, the points are what counts. Whether the budget holds is decided by what it limits.
-Every evaluation is written down, so that a search that was stopped goes on.
+A cure is a forward pass of a few images, where an evaluation labels all images of the search: so cures are compared by
+the change of the logits and of their labels, and only what they give together is evaluated. Every result is written
+down, so that a search that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
-from calibration.onnx_graph.node import name_of
+from calibration.budget.limits import Budget, excess
 from calibration.qdq.insert import QuantizedGraph, quantize
 from calibration.qdq.quantization_config import QuantizationConfig, counted
 from calibration.ranges.record import Ranges
 from calibration.ranges.thresholds import CALIBRATION_METHODS
-from calibration.results import SearchStep
-from calibration.search.accuracy import AccuracySet, Budget, SetLabels, drop_points, graph_runner
+from calibration.results import LabelCost, SearchStep
+from calibration.search.accuracy import AccuracySet, graph_runner, spread_over
 from calibration.search.sensitivity import Sensitivity, SensitivityMeter, measure_all, quantized_nodes
-from calibration.search.state import SearchState, stored_state
+from calibration.search.state import stored_state
+from calibration.search.steps import figures, step_of
 from edge.console import Say
 from edge.contract import Contract
 from edge.errors import InputError
 from edge.preprocess import FramePreparer
 from edge.records import write_record
 
-SENSITIVITY_IMAGES = 6
-"""Number of images that layers are measured on one by one; more images hardly change the order of the layers."""
+LOCAL_IMAGES = 3
+"""Number of images on which cures and layers are compared with each other by the logits."""
 
-_TUNED_TENSORS = 12
-"""Number of most sensitive layers whose input is tried with each calibration method."""
+MARGIN = 0.5
+"""Share of a limit that a figure may reach where the images of the search are too few to show that it is held."""
+
+_KEPT_BELOW = 0.97
+"""Share of the score of before that a cure has to stay below; a smaller gain is noise."""
 
 _PRUNE_TRIES = 8
-_SAME_FIGURES = 1e-6
 _SMALL_SHARE = 1e-4
+_ALL_LAYERS = "*"
 
 
 @dataclass(frozen=True)
@@ -49,8 +56,7 @@ class SearchOutcome:
     Attributes:
         config: quantisation config to build; the best one if none holds the budget.
         quantized: quantised graph of that config.
-        labels: labels that this graph gives on the accuracy images.
-        is_met: True where it holds the budget.
+        is_met: True where it holds the budget on the images of the search.
         steps: evaluated configs, in the order in which they were tried.
         sensitivities: name of a node -> its sensitivity; empty if none was measured.
         is_out_of_time: True where the search ended because its time was up.
@@ -58,7 +64,6 @@ class SearchOutcome:
 
     config: QuantizationConfig
     quantized: QuantizedGraph
-    labels: SetLabels
     is_met: bool
     steps: tuple[SearchStep, ...]
     sensitivities: dict[str, Sensitivity]
@@ -75,16 +80,15 @@ class ConfigSearch:
     Args:
         model: float graph (onnx.ModelProto).
         ranges: ranges of its activations.
-        equalized: function that returns the graph after cross-layer equalization, and its ranges; None instead if no
-            channels can be equalised. It is called once at most.
+        equalized: function that returns the graph with equalised channels, and its ranges; None instead if no channels
+            can be equalised. It is called once at most.
         form: form of the quantised graph, "tensorrt" or "onnxruntime".
         unsigned_levels: largest level of unsigned activations, see calibration.qdq.insert.
         contract: input and output of the graph.
-        accuracy: images to judge by, with the float graph's labels of them.
-        budget: accuracy that INT8 may cost.
+        accuracy: images of the search, with the float graph's labels of them.
         key: digest of graph, ranges, images and form, under which results are kept.
         store: file that results are kept in.
-        seconds: time limit for everything beyond the first config.
+        seconds: time limit for everything beyond the first config, over all runs.
         say: function that is called with a line of text for each step.
     """
 
@@ -97,7 +101,6 @@ class ConfigSearch:
         unsigned_levels: int,
         contract: Contract,
         accuracy: AccuracySet,
-        budget: Budget,
         key: str,
         store: Path,
         seconds: float,
@@ -107,61 +110,47 @@ class ConfigSearch:
         self._equalized_graph: tuple[Any, Ranges] | None = None
         self._has_equalized = False
         self._form, self._levels, self._contract = form, unsigned_levels, contract
-        self._accuracy, self._budget, self._store, self._seconds, self._say = accuracy, budget, store, seconds, say
+        self._accuracy, self._store, self._seconds, self._say = accuracy, store, seconds, say
         self._state = stored_state(store, key, say)
-        self._labels: dict[str, SetLabels] = {}  # digest -> what this search has seen of a config
+        self._budget = Budget(None, None)
         self._order: list[str] = []  # digests of this search's configs, as they were tried
         self._sensitivities: dict[str, Sensitivity] = {}
         self._best: QuantizationConfig | None = None
         self._met: QuantizationConfig | None = None
-        self._deadline_s = float("inf")
+        self._deadline_s: float | None = None
+        self._shown: list | None = None
 
-    def run(self, config: QuantizationConfig, measure_layers: bool = False, first: str = "plain") -> SearchOutcome:
-        """Search, starting from a config.
+    def run(self, config: QuantizationConfig, budget: Budget, first: str = "plain") -> SearchOutcome:
+        """Search, starting from a config; a second run, of a stricter budget, starts from what the first one measured.
 
         Args:
-            config: first config to try: the plain one, or one that was found elsewhere.
-            measure_layers: True to measure the sensitivity of every layer even if the first config holds the budget.
+            config: first config to try.
+            budget: accuracy that INT8 may cost on the images of the search.
             first: words for the first config, for progress and reports.
         """
         is_out_of_time = False
-        self._deadline_s = time.monotonic() + self._seconds
+        self._budget, self._best, self._met = budget, None, None
+        if self._deadline_s is None:
+            self._deadline_s = time.monotonic() + self._seconds
         try:
             self._try(config, first)
-            self._cure(config)
+            cured = self._cured(config)
+            if cured != config:
+                self._try(cured, cured.sentence())
             self._return_layers_to_float()
         except _SearchEndedError:
             is_out_of_time = self._met is None
         found = self._met or self._best or config
-        if measure_layers and not self._sensitivities:
-            self._deadline_s = float("inf")
-            self._measure_layers(found)
-        quantized = self.quantized(found)
-        labels = self._labels.get(found.digest())
-        if labels is None:  # known from an earlier search, which kept its figures alone
-            labels = self._evaluate(quantized, "accuracy in INT8")
-            if self._is_outdated(found, self._step("", found, quantized, labels)):
-                self._say("what was kept of an earlier search is not what the networks say now: it starts anew")
-                self._forget()
-                return self.run(config, measure_layers, first)
-        step = self._step("", found, quantized, labels)
         steps = tuple(known for digest in self._order for known in self._state.steps if known.recipe_sha256 == digest)
-        return SearchOutcome(found, quantized, labels, step.within_budget, steps, self._sensitivities, is_out_of_time)
-
-    def _is_outdated(self, config: QuantizationConfig, step: SearchStep) -> bool:
-        """Return whether the stored figures of a config differ from those that were measured just now."""
-        kept = self._known_or_none(config)
-        return (
-            kept is not None
-            and abs(kept.label_agreement - step.label_agreement)
-            + abs((kept.drop_points or 0.0) - (step.drop_points or 0.0))
-            > _SAME_FIGURES
+        return SearchOutcome(
+            found, self.quantized(found), self._met is not None, steps, self._sensitivities, is_out_of_time
         )
 
-    def _forget(self) -> None:
-        self._state = SearchState(self._state.key)
-        self._labels, self._order, self._sensitivities = {}, [], {}
-        self._best = self._met = None
+    def sensitivities(self, config: QuantizationConfig) -> dict[str, Sensitivity]:
+        """Measure every layer of a config, whatever time it takes, and return name of a layer -> its sensitivity."""
+        self._deadline_s = math.inf
+        self._measure_layers(config)
+        return self._sensitivities
 
     def quantized(self, config: QuantizationConfig) -> QuantizedGraph:
         """Return the quantised graph of a config."""
@@ -191,38 +180,44 @@ class ConfigSearch:
             _SearchEndedError: the config holds the budget, or time is up.
         """
         digest = config.digest()
-        step = next((step for step in self._state.steps if step.recipe_sha256 == digest), None)
-        if step is None:
+        known = self._known(config)
+        if known is None:
             if self._order and time.monotonic() > self._deadline_s:
                 raise _SearchEndedError
             quantized = self.quantized(config)
-            labels = self._labels[digest] = self._evaluate(quantized, what)
-            step = self._step(what, config, quantized, labels)
+            runner = graph_runner(quantized.data, self._contract, exact=True)
+            cost = self._accuracy.cost(self._accuracy.evaluate(runner, what))
+            step = self._judged(step_of(what, config, quantized.int8_mac_share, cost, self._budget.judge(cost)))
             self._keep(steps=(*self._state.steps, step))
         else:
-            step = dataclasses.replace(step, within_budget=self._budget.holds(step.drop_points, step.label_agreement))
+            verdict = self._budget.judge(known.cost)
+            step = self._judged(step_of(known.what, config, known.int8_mac_share, known.cost, verdict))
             self._keep(steps=tuple(step if old.recipe_sha256 == digest else old for old in self._state.steps))
         if digest not in self._order:
             self._order.append(digest)
-            self._say(f"{what}: {_figures(step)}")
-        if self._best is None or _cost(step) < _cost(self._known(self._best)):
+            self._say(f"{what}: {figures(step)}")
+        if self._best is None or self._step_cost(step) < self._step_cost(self._known(self._best)):
             self._best = config
         if step.within_budget:
             self._met = config
             raise _SearchEndedError
         return step
 
-    def _evaluate(self, quantized: QuantizedGraph, what: str) -> SetLabels:
-        return self._accuracy.evaluate(graph_runner(quantized.data, self._contract, exact=True), what)
+    def _judged(self, step: SearchStep) -> SearchStep:
+        """Return a step whose verdict is that of the search, which leaves a margin where images are few."""
+        return dataclasses.replace(step, within_budget=self._holds_well(step.cost))
 
-    def _step(self, what: str, config: QuantizationConfig, quantized: QuantizedGraph, labels: SetLabels) -> SearchStep:
-        drop = drop_points(self._accuracy.float_labels, labels)
-        holds = self._budget.holds(drop, labels.agreement)
-        return SearchStep(what, config.digest(), quantized.int8_mac_share, labels.agreement, drop, holds)
+    def _holds_well(self, cost: LabelCost) -> bool:
+        return self._budget.judge(cost).holds_well(MARGIN)
 
-    def _known(self, config: QuantizationConfig) -> SearchStep:
+    def _step_cost(self, step: SearchStep) -> float:
+        """Return what orders steps: how far the worst figure is over its limit, and the percent of labels changed."""
+        worst = self._budget.judge(step.cost).worst
+        return (excess(worst) if worst is not None else 0.0) + 20.0 * (1.0 - step.label_agreement)
+
+    def _known(self, config: QuantizationConfig) -> SearchStep | None:
         digest = config.digest()
-        return next(step for step in self._state.steps if step.recipe_sha256 == digest)
+        return next((step for step in self._state.steps if step.recipe_sha256 == digest), None)
 
     def _keep(self, **changes: Any) -> None:
         self._state = dataclasses.replace(self._state, **changes)
@@ -230,54 +225,39 @@ class ConfigSearch:
 
     # Cures
 
-    def _cure(self, config: QuantizationConfig) -> None:
-        """Try the changes that cost no speed, one after the other, and keep each that costs less accuracy.
-
-        Raises:
-            _SearchEndedError: the budget holds, or time is up.
-        """
-        for method in CALIBRATION_METHODS:
-            if method != config.method:
-                self._try(dataclasses.replace(config, method=method), f"{method} ranges")
-        self._try(dataclasses.replace(self._best, weight_method="mse"), "clipped weights")
-        self._try(dataclasses.replace(self._best, bias_correction=True), "corrected biases")
-        try:
-            self._try(dataclasses.replace(self._best, equalised=True), "equalised channels")
-        except InputError:
-            self._say("equalised channels: there are none to balance")
-        tuned = self._tuned(self._best)
-        if tuned != self._best:
-            self._try(tuned, f"another method for {counted(len(tuned.tensor_methods), 'tensor')}")
-
-    def _tuned(self, config: QuantizationConfig) -> QuantizationConfig:
-        """Return a config in which the most sensitive layers read ranges by the method that hurts least.
+    def _cured(self, config: QuantizationConfig) -> QuantizationConfig:
+        """Return the config with those changes that cost no speed and bring the logits of a few images nearer to float.
 
         Raises:
             _SearchEndedError: time is up.
         """
-        self._measure_layers(config)
-        model, ranges = self.source(config)
-        meter = self._meter(config)
-        nodes = quantized_nodes(model, ranges, dataclasses.replace(config, float_layers={}), self._form)
-        inputs = {name_of(node): node.input[0] for node in model.graph.node}
-        methods = dict(config.tensor_methods)
-        in_int8 = [item for item in self._sensitivities.items() if item[0] not in config.float_layers]
-        ranked = sorted(in_int8, key=lambda item: -item[1].output_error)
-        for name, before in ranked[:_TUNED_TENSORS]:
-            tensor, best = inputs[name], before.output_error
-            if tensor not in ranges.tensors:
-                continue
-            for method in CALIBRATION_METHODS:
-                if method == config.method_of(tensor):
-                    continue
-                other = dataclasses.replace(config, tensor_methods={**config.tensor_methods, tensor: method})
-                key = f"{dataclasses.replace(other, float_layers={}).digest()} {name}"
-                if key not in self._state.sensitivities:
-                    self._keep_sensitivity(key, meter.measure(other, name, [*nodes[0], *nodes[1]]))
-                error = self._state.sensitivities[key].output_error
-                if error < 0.95 * best:
-                    best, methods[tensor] = error, method
-        return dataclasses.replace(config, tensor_methods=methods)
+        best = config
+        for method in CALIBRATION_METHODS:
+            if method != config.method:
+                best = self._better(best, dataclasses.replace(config, method=method), f"{method} ranges")
+        try:
+            best = self._better(best, dataclasses.replace(best, equalised=True), "equalised channels")
+        except InputError:
+            self._say("equalised channels: there are none to balance")
+        best = self._better(best, dataclasses.replace(best, weight_method="mse"), "clipped weights")
+        return self._better(best, dataclasses.replace(best, bias_correction=True), "corrected biases")
+
+    def _better(self, best: QuantizationConfig, other: QuantizationConfig, what: str) -> QuantizationConfig:
+        """Return the better of two configs by a few images, and say what the second one does."""
+        before, after = self._local(best), self._local(other)
+        is_better = _score(after) < _KEPT_BELOW * _score(before)
+        self._say(
+            f"{what}: {100 * after.label_change:.2f} % of labels changed on {self._local_count()} images, "
+            f"{100 * before.label_change:.2f} % without: {'kept' if is_better else 'left out'}"
+        )
+        return other if is_better else best
+
+    def _local(self, config: QuantizationConfig) -> Sensitivity:
+        """Return what a config does to the logits of a few images."""
+        key = f"{config.digest()} {_ALL_LAYERS}"
+        if key not in self._state.sensitivities:
+            self._keep_sensitivity(key, self._meter(config).compare(self.quantized(config).data))
+        return self._state.sensitivities[key]
 
     # Layers back to float
 
@@ -315,17 +295,14 @@ class ConfigSearch:
                 self._met = self._with_float(config, kept)
 
     def _holds(self, config: QuantizationConfig, floats: list[str]) -> bool:
+        tried = self._with_float(config, floats)
         try:
-            self._try(self._with_float(config, floats), f"{counted(len(floats), 'layer')} in float")
+            self._try(tried, f"{counted(len(floats), 'layer')} in float")
         except _SearchEndedError:
-            if self._known_or_none(self._with_float(config, floats)) is None:
+            if self._known(tried) is None:
                 raise
-            return self._known(self._with_float(config, floats)).within_budget
+            return self._known(tried).within_budget
         return False
-
-    def _known_or_none(self, config: QuantizationConfig) -> SearchStep | None:
-        digest = config.digest()
-        return next((step for step in self._state.steps if step.recipe_sha256 == digest), None)
 
     def _with_float(self, config: QuantizationConfig, floats: list[str]) -> QuantizationConfig:
         reasons = dict(config.float_layers)
@@ -349,8 +326,7 @@ class ConfigSearch:
 
     def _measure_layers(self, config: QuantizationConfig) -> None:
         config = dataclasses.replace(config, float_layers={})  # a layer is measured with all others in float anyway
-        digest = config.digest()
-        prefix = f"{digest} "
+        prefix = f"{config.digest()} "
         known = {
             name[len(prefix) :]: value for name, value in self._state.sensitivities.items() if name.startswith(prefix)
         }
@@ -363,7 +339,8 @@ class ConfigSearch:
         def each(name: str, value: Sensitivity) -> None:
             self._keep_sensitivity(prefix + name, value)
 
-        self._sensitivities = measure_all(self._meter(config), config, nodes, known, each)
+        measured = measure_all(self._meter(config), config, nodes, known, each)
+        self._sensitivities = {name: measured[name] for name in nodes[0]}
 
     def _keep_sensitivity(self, key: str, value: Sensitivity) -> None:
         """Store one measurement; end the search if time is up."""
@@ -371,23 +348,21 @@ class ConfigSearch:
         if time.monotonic() > self._deadline_s:
             raise _SearchEndedError
 
+    def _local_count(self) -> int:
+        return min(LOCAL_IMAGES, len(self._accuracy.frames))
+
+    def _local_frames(self) -> list:
+        if self._shown is None:
+            frames, contract = self._accuracy.frames, self._contract
+            prepare = FramePreparer(contract.height, contract.width, "rgb")
+            self._shown = [prepare(frames.read(index)).copy() for index in spread_over(frames, LOCAL_IMAGES)]
+        return self._shown
+
     def _meter(self, config: QuantizationConfig) -> SensitivityMeter:
         model, ranges = self.source(config)
-        frames, contract = self._accuracy.frames, self._contract
-        prepare = FramePreparer(contract.height, contract.width, "rgb")
-        count = min(SENSITIVITY_IMAGES, len(frames))
-        shown = [prepare(frames.read(index * len(frames) // count)).copy() for index in range(count)]
-        return SensitivityMeter(model, ranges, self._form, self._levels, contract, shown)
+        return SensitivityMeter(model, ranges, self._form, self._levels, self._contract, self._local_frames())
 
 
-def _cost(step: SearchStep) -> float:
-    """Return the cost of a step: points of mIoU lost, if any, plus percent of labels changed."""
-    return max(step.drop_points or 0.0, 0.0) + 100.0 * (1.0 - step.label_agreement)
-
-
-def _figures(step: SearchStep) -> str:
-    parts = [f"{100 * (1 - step.label_agreement):.2f} % of labels changed"]
-    if step.drop_points is not None:
-        parts.append(f"drop {step.drop_points:+.2f} points")
-    parts.append(f"{100 * step.int8_mac_share:.1f} % of multiply-adds in INT8")
-    return ", ".join(parts)
+def _score(local: Sensitivity) -> float:
+    """Return what cures are compared by: the noise in the logits and the labels that it changes, alike in weight."""
+    return math.sqrt(max(local.output_error, 1e-12) * max(local.label_change, 1e-7))

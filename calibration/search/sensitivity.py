@@ -81,9 +81,16 @@ class SensitivityMeter:
             others: names of all other quantised nodes, which are put into float.
         """
         alone = dataclasses.replace(config, float_layers={name: MEASURED_APART for name in others if name != node})
-        quantized = quantize(self._model, self._ranges, alone, self._form, self._levels)
+        return self.compare(quantize(self._model, self._ranges, alone, self._form, self._levels).data)
+
+    def compare(self, data: bytes) -> Sensitivity:
+        """Measure a whole graph: the change of the logits against the float graph, simulated exactly.
+
+        Args:
+            data: content of an ONNX file with Q/DQ pairs.
+        """
         noise = signal = changed = positions = 0.0
-        for logits, reference, labels in zip(self._logits(quantized.data), self._float_logits, self._float_labels):
+        for logits, reference, labels in zip(self._logits(data), self._float_logits, self._float_labels):
             noise += float(np.square(logits - reference, dtype=np.float64).sum())
             signal += float(np.square(reference, dtype=np.float64).sum())
             changed += int((logits.argmax(-3) != labels).sum())

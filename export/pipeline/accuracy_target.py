@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from calibration.search.accuracy import AccuracySet, Budget, graph_runner, without_frames
+from calibration.budget.limits import (
+    DEFAULT_CLASS_CHANGE,
+    DEFAULT_CLASS_DROP,
+    DEFAULT_REGION_LOSS,
+    Budget,
+)
+from calibration.search.accuracy import AccuracySet, graph_runner, spread_over, without_frames
 from edge.contract import Contract
 from edge.datasets import Dataset
 from edge.errors import DatasetError, InputError
@@ -15,20 +21,26 @@ from export.pipeline.float_graph import FloatGraph
 from export.pipeline.images import ImageSources
 from export.pipeline.request import DEFAULT_DROP_POINTS, DEFAULT_LABEL_CHANGE_PERCENT, Int8Request
 
+SEARCH_IMAGES = 24
+"""Number of calibration images that a search evaluates its graphs on; the judging images stay unseen by it."""
+
 
 @dataclass(frozen=True)
 class AccuracyTarget:
     """Images and budget that an engine is judged by.
 
-    `open_accuracy_target` makes it. The search for a quantised graph and the measuring of an engine use both parts.
+    `open_accuracy_target` makes it. The search for a quantised graph and the measuring of an engine use it.
 
     Attributes:
-        images: held-out images, with the labels that the float graph gives them.
+        images: held-out images that judge, with the labels that the float graph gives them.
         budget: accuracy that INT8 may cost on these images.
+        search_images: images that a search for a quantised graph looks at, none of them among `images`; None where
+            nothing is searched.
     """
 
     images: AccuracySet
     budget: Budget
+    search_images: AccuracySet | None = None
 
 
 def open_accuracy_target(
@@ -56,10 +68,39 @@ def open_accuracy_target(
     frames = sources.few() if graph.has_random_weights else sources.held_out()
     if calibrated is not None:
         frames = _without_calibrating(frames, calibrated.image_digests())
-    images = AccuracySet(frames, _labelled(frames, graph.contract), graph_runner(graph.path, graph.contract))
     if calibrated is None or graph.has_random_weights:
-        return AccuracyTarget(images, Budget(None, None))
-    return AccuracyTarget(images, _budget(images, limits, has_kept_config))
+        return AccuracyTarget(_accuracy_set(frames, graph), Budget(None, None))
+    searched = None
+    if calibrated.ranges is not None:
+        frames, searched = _search_frames(frames, calibrated)
+    images = _accuracy_set(frames, graph)
+    budget = _budget(images, limits, has_kept_config)
+    if searched is None or not budget.is_enforced:
+        return AccuracyTarget(images, budget)
+    search_images = _accuracy_set(searched, graph)
+    if search_images.has_truth != images.has_truth:  # what is searched for is what is judged
+        search_images = AccuracySet(searched, None, graph_runner(graph.path, graph.contract))
+    return AccuracyTarget(images, budget, search_images)
+
+
+def _accuracy_set(frames: FrameSet, graph: FloatGraph) -> AccuracySet:
+    return AccuracySet(frames, _labelled(frames, graph.contract), graph_runner(graph.path, graph.contract))
+
+
+def _search_frames(frames: FrameSet, calibrated: CalibratedGraph) -> tuple[FrameSet, FrameSet | None]:
+    """Return the frames that judge, and those that a search looks at.
+
+    A search looks at calibration images: its graph was fitted to them anyway. Where they are not here, every third of
+    the held-out frames is given to it.
+    """
+    known = calibrated.frames
+    if known is not None:
+        return frames, known.subset(spread_over(known, SEARCH_IMAGES))
+    if len(frames) < 2:
+        return frames, frames
+    given = set(range(0, len(frames), 3))
+    judging = [index for index in range(len(frames)) if index not in given]
+    return frames.subset(judging), frames.subset(sorted(given)[:SEARCH_IMAGES])
 
 
 def _without_calibrating(frames: FrameSet, calibrated: frozenset[str]) -> FrameSet:
@@ -85,8 +126,19 @@ def _budget(images: AccuracySet, limits: Int8Request, has_kept_config: bool) -> 
     Drawn scenes are not what a network was trained for: a quantisation that held its budget on real images elsewhere is
     not judged by them, unless the user gives a limit.
     """
+    known = images.class_names
+    unknown = [name for name in limits.class_limits if name not in known]
+    if unknown:
+        raise InputError(
+            f"--class-budget names '{unknown[0]}', which is no class here, expected one of: {', '.join(known)}"
+        )
+    loss = DEFAULT_REGION_LOSS if limits.max_region_loss_percent is None else limits.max_region_loss_percent
+    parts = {"max_region_loss": loss, "class_limits": limits.class_limits}
     if images.has_truth:
-        return Budget(DEFAULT_DROP_POINTS if limits.max_drop_points is None else limits.max_drop_points, None)
+        drop = DEFAULT_DROP_POINTS if limits.max_drop_points is None else limits.max_drop_points
+        # A user who allows the mean to lose more allows a class as much.
+        of_class = max(DEFAULT_CLASS_DROP, drop) if limits.max_class_drop is None else limits.max_class_drop
+        return Budget(drop, None, max_class_drop=of_class, **parts)
     if limits.max_drop_points is not None:
         raise InputError(
             f"--max-miou-drop needs label maps, {images.frames.description} have none. Next: --data-dir FOLDER of "
@@ -95,7 +147,9 @@ def _budget(images: AccuracySet, limits: Int8Request, has_kept_config: bool) -> 
     percent = limits.max_label_change_percent
     if percent is None and has_kept_config and isinstance(images.frames, SyntheticFrames):
         return Budget(None, None)
-    return Budget(None, 1.0 - (DEFAULT_LABEL_CHANGE_PERCENT if percent is None else percent) / 100.0)
+    percent = DEFAULT_LABEL_CHANGE_PERCENT if percent is None else percent
+    of_class = max(DEFAULT_CLASS_CHANGE, percent) if limits.max_class_drop is None else limits.max_class_drop
+    return Budget(None, 1.0 - percent / 100.0, max_class_change=of_class, **parts)
 
 
 def _labelled(frames: FrameSet, contract: Contract) -> Dataset | None:

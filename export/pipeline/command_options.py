@@ -7,6 +7,12 @@ import dataclasses
 from pathlib import Path
 from typing import Iterable
 
+from calibration.budget.limits import (
+    DEFAULT_CLASS_CHANGE,
+    DEFAULT_CLASS_DROP,
+    DEFAULT_REGION_LOSS,
+    NAMED_REGION_LOSS,
+)
 from calibration.images.selection import DEFAULT_IMAGE_COUNT, RANDOM_WEIGHTS_IMAGE_COUNT
 from calibration.qdq.quantization_config import FLOAT, INT8, WEIGHT_METHODS
 from calibration.ranges.thresholds import CALIBRATION_METHODS
@@ -163,6 +169,29 @@ def _add_accuracy_arguments(group: argparse._ArgumentGroup) -> None:
         f"(default: {DEFAULT_LABEL_CHANGE_PERCENT:g})",
     )
     group.add_argument(
+        "--max-class-drop",
+        type=non_negative,
+        metavar="POINTS",
+        help="points of IoU that INT8 may lose in any class on labelled images (default: "
+        f"{DEFAULT_CLASS_DROP:g}); without labels: percent by which a class may be unlike the float network's "
+        f"(default: {DEFAULT_CLASS_CHANGE:g})",
+    )
+    group.add_argument(
+        "--class-budget",
+        type=class_limit,
+        action="append",
+        metavar="CLASS=POINTS",
+        help="a limit of its own for a class that matters, such as person=0.3; its regions are counted by the interval "
+        f"too, at most {NAMED_REGION_LOSS:g} %% lost; may be given several times",
+    )
+    group.add_argument(
+        "--max-region-loss",
+        type=non_negative,
+        metavar="PERCENT",
+        help="connected regions of any class that INT8 may lose, in percent of the float network's (default: "
+        f"{DEFAULT_REGION_LOSS:g})",
+    )
+    group.add_argument(
         "--accuracy-images",
         "--check-images",
         type=positive_int,
@@ -180,6 +209,14 @@ def _add_accuracy_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--sensitivity", action="store_true", help="measure every layer alone in INT8, even if the budget holds at once"
     )
+
+
+def class_limit(text: str) -> tuple[str, float]:
+    """Read "CLASS=POINTS" for argparse."""
+    name, separator, limit = text.rpartition("=")
+    if not separator or not name.strip():
+        raise argparse.ArgumentTypeError(f"got '{text}', expected CLASS=POINTS, such as person=0.3")
+    return name.strip(), non_negative(limit)
 
 
 def non_negative(text: str) -> float:
@@ -204,6 +241,9 @@ _INT8_OPTIONS = {
     "resize": "resize",
     "max_miou_drop": "max_drop_points",
     "max_label_change": "max_label_change_percent",
+    "max_class_drop": "max_class_drop",
+    "class_budget": "class_limits",
+    "max_region_loss": "max_region_loss_percent",
     "search_minutes": "search_minutes",
     "sensitivity": "measure_layers",
 }
@@ -279,7 +319,10 @@ def build_request(arguments: argparse.Namespace) -> BuildRequest:
 
 
 def _int8_request(arguments: argparse.Namespace) -> Int8Request:
-    return Int8Request(**{_INT8_OPTIONS[name]: getattr(arguments, name) for name in _given(arguments, _INT8_OPTIONS)})
+    given = {_INT8_OPTIONS[name]: getattr(arguments, name) for name in _given(arguments, _INT8_OPTIONS)}
+    if "class_limits" in given:
+        given["class_limits"] = dict(given["class_limits"])
+    return Int8Request(**given)
 
 
 def _engine_options(arguments: argparse.Namespace) -> EngineOptions:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from calibration.budget.limits import Budget
+from calibration.budget.set_labels import SetLabels
 from calibration.images.manifest import CalibrationManifest, manifest_note
 from calibration.ranges.record import ranges_of_other_code
-from calibration.search.accuracy import Budget, SetLabels
 from calibration.trt.calibrator import TENSORRT_ENTROPY, Calibration
 from edge.card import CalibrationNote, LayerPrecision
 from edge.contract import GRAPH_FILE
@@ -82,9 +83,9 @@ def engine_graph(
 
 def _of_int8(int8: Int8Graph, budget: Budget, scale_source: str | None) -> EngineGraph:
     """Return the graph of an INT8 engine whose scales come from our ranges."""
-    calibrated, outcome, config = int8.calibrated, int8.outcome, int8.outcome.config
+    calibrated, judged, config = int8.calibrated, int8.judged, int8.judged.config
     graph, ranges = calibrated.graph, calibrated.ranges
-    data, calibration, float_layers = outcome.quantized.data, None, ()
+    data, calibration, float_layers = judged.quantized.data, None, ()
     if scale_source not in (None, QDQ):
         # Implicit INT8 takes the float graph and a scale for each tensor.
         path = graph.folder / EQUALISED_FOLDER / GRAPH_FILE if config.equalised else graph.path
@@ -104,12 +105,12 @@ def _of_int8(int8: Int8Graph, budget: Budget, scale_source: str | None) -> Engin
             config.sentence(),
             budget.sentence(),
         ),
-        outcome.quantized.int8_mac_share,
+        judged.quantized.int8_mac_share,
         tuple(
             LayerPrecision(layer.name, layer.operator, layer.multiply_adds, layer.precision, layer.reason)
-            for layer in outcome.quantized.layers
+            for layer in judged.quantized.layers
         ),
-        outcome.labels,
+        judged.labels,
         (*int8.notes, *_notes(graph, ranges.images_from, calibrated.manifest, ranges_of_other_code(ranges))),
     )
 

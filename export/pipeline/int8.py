@@ -15,8 +15,11 @@ from calibration.qdq.insert import QDQ_GRAPH_FILE, quantize
 from calibration.qdq.quantization_config import QuantizationConfig, counted
 from calibration.qdq_ort.cpu_saturation import unsigned_levels
 from calibration.ranges.record import Ranges, current_ranges
-from calibration.search.accuracy import AccuracySet, drop_points
-from calibration.search.config_search import ConfigSearch, SearchOutcome
+from calibration.results import EXCEEDED, HELD, NOT_SHOWN
+from calibration.search.accuracy import AccuracySet
+from calibration.search.config_search import ConfigSearch
+from calibration.search.judged_search import JudgedConfig, find_config
+from calibration.search.sensitivity import Sensitivity
 from edge.artifacts import sha256_json, write_bytes
 from edge.code_digest import code_digest, other_code
 from edge.console import Say
@@ -79,16 +82,18 @@ class Int8Graph:
 
     Attributes:
         calibrated: float graph and its ranges.
-        outcome: result of the search: quantisation config, quantised graph, and the accuracy that they cost.
+        judged: quantisation config, quantised graph, and the accuracy that they cost on the judging images.
         form: form of the Q/DQ graph, one of calibration.qdq.insert.FORMS.
         source_ranges: ranges of the graph that was quantised, which may be the one with equalised channels.
+        sensitivities: name of a node -> its sensitivity; empty if none was measured.
         notes: sentences for the card.
     """
 
     calibrated: CalibratedGraph
-    outcome: SearchOutcome
+    judged: JudgedConfig
     form: str
     source_ranges: Ranges
+    sensitivities: dict[str, Sensitivity]
     notes: tuple[str, ...]
 
 
@@ -104,7 +109,7 @@ def find_int8(
 
     Args:
         calibrated: float graph and its ranges.
-        target: images that a quantised graph is judged on, and the budget that it has to hold.
+        target: images that a quantised graph is judged on, those of the search, and the budget that it has to hold.
         kept: config that held its budget elsewhere; the search starts from it where nothing is judged here.
         form: form of the Q/DQ graph that the backend takes.
         settings: settings of INT8.
@@ -113,93 +118,119 @@ def find_int8(
     Raises:
         GraphError: no layer of the network would be in INT8, or the linter refuses the graph.
     """
-    graph, ranges, budget = calibrated.graph, calibrated.ranges, target.budget
-    model = load_graph(graph.path)
+    graph, budget = calibrated.graph, target.budget
     start, notes = _first_config(settings, None if budget.is_enforced else kept, say)
-    results_of = _results_sha256(graph.contract, calibrated.ranges_sha256, target.images)
-    deadline_s = time.monotonic() + 60.0 * settings.search_minutes
-
-    def balanced() -> tuple[Any, Ranges] | None:
-        return _equalised(calibrated, model, say)
-
-    def search_of(searched: str) -> ConfigSearch:
-        levels = unsigned_levels() if searched == "onnxruntime" else 255
-        return ConfigSearch(
-            model,
-            ranges,
-            balanced,
-            searched,
-            levels,
-            graph.contract,
-            target.images,
-            budget,
-            sha256_json([results_of, searched, levels]),
-            graph.folder / f"int8-search-{searched}.json",
-            max(deadline_s - time.monotonic(), 0.0),
-            say,
-        )
-
-    search = search_of(form)
-    outcome = search.run(start, settings.measure_layers)
-    _require_int8(outcome, graph.contract, form)
-    portable, is_judged = outcome, budget.is_enforced and outcome.is_met
+    searches = _Searches(calibrated, target, settings, say)
+    search = searches.of(form)
+    judged = find_config(search, start, target.images, budget, graph.contract, say)
+    _require_int8(judged, graph.contract, form)
+    sensitivities = judged.search.sensitivities if judged.search is not None else {}
+    if settings.measure_layers and not sensitivities:
+        sensitivities = search.sensitivities(judged.config)
+    portable, is_judged = judged, budget.is_enforced and not judged.is_over_budget
     if form != "tensorrt":
         require_clean(
-            parse_graph(outcome.quantized.data, "checking a quantised graph"), form, "the graph for ONNX Runtime"
+            parse_graph(judged.quantized.data, "checking a quantised graph"), form, "the graph for ONNX Runtime"
         )
         if is_judged:
+            # What one backend computes in float costs the other nothing: the cures are tried again, the layers are not.
             say(f"{QDQ_GRAPH_FILE}, which is for TensorRT:")
-            portable = search_of("tensorrt").run(outcome.config, first="the same recipe")
+            cures = dataclasses.replace(judged.config, float_layers=start.float_layers)
+            other = searches.of("tensorrt")
+            portable = find_config(other, cures, target.images, budget, graph.contract, say, "the same cures")
             notes += (_portable_note(portable, target),)
     quantized = portable.quantized
     if form != "tensorrt" and not is_judged:
-        quantized = quantize(*search.source(outcome.config), outcome.config, "tensorrt")
+        quantized = quantize(*search.source(judged.config), judged.config, "tensorrt")
     findings = require_clean(parse_graph(quantized.data, "checking a quantised graph"), "tensorrt", QDQ_GRAPH_FILE)
     say(f"linter: 0 errors and {len(findings)} warnings in {QDQ_GRAPH_FILE}")
-    if portable.is_met or not budget.is_enforced:  # one over the budget is no graph to hand out
+    if not portable.is_over_budget:  # one over the budget is no graph to hand out
         write_bytes(graph.folder / QDQ_GRAPH_FILE, quantized.data)
-    if is_judged and portable.is_met:
-        drop = drop_points(target.images.float_labels, portable.labels)
-        held = KeptConfig(
-            graph.contract.graph_sha256,
-            calibrated.ranges_sha256,
-            code_digest(*_EVALUATION),
-            "tensorrt",
-            portable.config,
-            drop,
-            portable.labels.agreement,
-            target.images.frames.description,
-            len(target.images.frames),
+    if is_judged and not portable.is_over_budget:
+        _keep_config(calibrated, portable, target)
+    return Int8Graph(calibrated, judged, form, search.source(judged.config)[1], sensitivities, notes)
+
+
+def _keep_config(calibrated: CalibratedGraph, portable: JudgedConfig, target: AccuracyTarget) -> None:
+    """Write the config that held its budget, for machines without the images."""
+    held = KeptConfig(
+        calibrated.graph.contract.graph_sha256,
+        calibrated.ranges_sha256,
+        code_digest(*_EVALUATION),
+        "tensorrt",
+        portable.config,
+        portable.cost.drop_points,
+        portable.cost.label_agreement,
+        target.images.frames.description,
+        len(target.images.frames),
+    )
+    write_record(calibrated.graph.folder / RECIPE_FILE, held)
+
+
+class _Searches:
+    """Makes the searches of a build, one for each form, which share images, time and the equalised graph."""
+
+    def __init__(self, calibrated: CalibratedGraph, target: AccuracyTarget, settings: Int8Request, say: Say) -> None:
+        self._calibrated, self._say = calibrated, say
+        self._model = load_graph(calibrated.graph.path)
+        self._images = target.search_images or target.images
+        self._results_of = _results_sha256(calibrated.graph.contract, calibrated.ranges_sha256, self._images)
+        self._deadline_s = time.monotonic() + 60.0 * settings.search_minutes
+        self._balanced: tuple[Any, Ranges] | None = None
+        self._has_balanced = False
+
+    def of(self, form: str) -> ConfigSearch:
+        """Return the search for one form of the quantised graph."""
+        levels = unsigned_levels() if form == "onnxruntime" else 255
+        graph = self._calibrated.graph
+        return ConfigSearch(
+            self._model,
+            self._calibrated.ranges,
+            self._equalised,
+            form,
+            levels,
+            graph.contract,
+            self._images,
+            sha256_json([self._results_of, form, levels]),
+            graph.folder / f"int8-search-{form}.json",
+            max(self._deadline_s - time.monotonic(), 0.0),
+            self._say,
         )
-        write_record(graph.folder / RECIPE_FILE, held)
-    return Int8Graph(calibrated, outcome, form, search.source(outcome.config)[1], notes)
+
+    def _equalised(self) -> tuple[Any, Ranges] | None:
+        if not self._has_balanced:
+            self._has_balanced = True
+            self._balanced = _equalised(self._calibrated, self._model, self._say)
+        return self._balanced
 
 
-def _require_int8(outcome: SearchOutcome, contract: Contract, form: str) -> None:
+def _require_int8(judged: JudgedConfig, contract: Contract, form: str) -> None:
     """Refuse a network of which no layer is in INT8.
 
     Raises:
         GraphError: no layer is in INT8; the message names the first layers and why they are in float.
     """
-    layers = outcome.quantized.layers
-    if outcome.quantized.int8_mac_share:
+    layers = judged.quantized.layers
+    if judged.quantized.int8_mac_share:
         return
     why = "; ".join(f"{layer.name}: {layer.reason}" for layer in layers[:3]) or "it has no layer with multiply-adds"
     raise GraphError(f"nothing of {contract.model} would be in INT8 in the {form} form ({why}). Next: --fp16")
 
 
-def _portable_note(portable: SearchOutcome, target: AccuracyTarget) -> str:
-    budget, drop = target.budget, drop_points(target.images.float_labels, portable.labels)
+def _portable_note(portable: JudgedConfig, target: AccuracyTarget) -> str:
+    budget, drop = target.budget, portable.cost.drop_points
     cost = (
         f"drop {drop:+.2f} points"
         if drop is not None
-        else f"{100 * (1 - portable.labels.agreement):.2f} % of labels changed"
+        else f"{100 * (1 - portable.cost.label_agreement):.2f} % of labels changed"
     )
-    verdict = (
-        "holds the budget" if portable.is_met else f"is over the budget of {budget.sentence()} and was not written:"
-    )
+    verdicts = {
+        HELD: "holds the budget",
+        NOT_SHOWN: "is within the budget, which the images are too few to show,",
+        EXCEEDED: f"is over the budget of {budget.sentence()} and was not written:",
+    }
     return (
-        f"{QDQ_GRAPH_FILE}, the form for TensorRT, {verdict} when simulated exactly: {cost}, "
+        f"{QDQ_GRAPH_FILE}, the form for TensorRT, {verdicts[portable.verdict.state]} when simulated exactly: {cost}, "
         f"{100 * portable.quantized.int8_mac_share:.1f} % of multiply-adds in INT8; {portable.config.sentence()}"
     )
 

@@ -6,14 +6,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from calibration.budget.limits import Verdict, judgement_words, unseen_classes
 from calibration.onnx_graph.file import load_graph
 from calibration.onnx_graph.node import name_of
 from calibration.qdq.quantization_config import FLOAT, INT8
 from calibration.report.page import write_page
 from calibration.report.pictures import WorstPicture
-from calibration.report.text import curve_lines, points
-from calibration.results import PAGE_FILE, REPORT_FILE, ImageReport, Int8Report, LayerReport
-from calibration.search.accuracy import drop_interval, drop_points, graph_runner, worst_images
+from calibration.report.text import curve_lines
+from calibration.results import EXCEEDED, PAGE_FILE, REPORT_FILE, ImageReport, Int8Report, LayerReport
+from calibration.search.accuracy import graph_runner, worst_images
 from edge.console import Say
 from edge.errors import AccuracyBudgetError
 from edge.frames import SyntheticFrames
@@ -24,6 +25,8 @@ from export.pipeline.int8 import Int8Graph
 from export.pipeline.verify import MeasuredEngine
 
 WORST_IMAGES = 4
+
+_SHOWN_JUDGEMENTS = 3
 
 
 def write_int8_report(
@@ -41,14 +44,12 @@ def write_int8_report(
     Returns:
         The report, as it was written.
     """
-    outcome, images, budget = int8.outcome, target.images, target.budget
+    judged, images, budget = int8.judged, target.images, target.budget
     calibrated, contract = int8.calibrated, int8.calibrated.graph.contract
     before, engine = images.float_labels, measured.labels if measured is not None else None
-    interval = drop_interval(before, outcome.labels)
-    is_met = None
-    if budget.is_enforced:
-        is_met = outcome.is_met and (engine is None or budget.holds(drop_points(before, engine), engine.agreement))
-    worst = worst_images(outcome.labels, WORST_IMAGES)
+    cost = judged.cost if engine is None else images.cost(engine, judged.cost.confidence)
+    verdict = budget.judge(cost)
+    worst = worst_images(judged.labels, WORST_IMAGES)
     report = Int8Report(
         network=f"{contract.model} ({contract.dataset}, {contract.height}x{contract.width})",
         backend=backend,
@@ -59,19 +60,25 @@ def write_int8_report(
         image_count=len(images.frames),
         max_drop_points=budget.max_drop_points,
         min_agreement=budget.min_agreement,
-        is_met=is_met,
-        drop_points=drop_points(before, outcome.labels),
-        drop_low=interval[0] if interval else None,
-        drop_high=interval[1] if interval else None,
+        budget=budget.sentence(),
+        verdict=verdict.state if budget.is_enforced else None,
+        judgements=verdict.judgements,
+        drop_points=judged.cost.drop_points,
+        drop_low=judged.cost.drop_low,
+        drop_high=judged.cost.drop_high,
         float_figures=before.figures(contract.class_names),
-        simulated=outcome.labels.figures(contract.class_names),
+        simulated=judged.labels.figures(contract.class_names),
         engine=engine.figures(contract.class_names) if engine is not None else None,
-        int8_mac_share=outcome.quantized.int8_mac_share,
-        recipe=outcome.config.sentence(),
-        steps=outcome.steps,
+        cost=cost,
+        unseen_classes=unseen_classes(cost),
+        search_images=_search_images(target) if judged.search is not None else "",
+        int8_mac_share=judged.quantized.int8_mac_share,
+        recipe=judged.config.sentence(),
+        looks=judged.looks,
+        steps=judged.search.steps if judged.search is not None else (),
         layers=_layers(int8, measured.layer_ms if measured is not None else {}),
         worst_images=tuple(
-            ImageReport(images.frames.names[index], index, float(outcome.labels.agreements[index])) for index in worst
+            ImageReport(images.frames.names[index], index, float(judged.labels.agreements[index])) for index in worst
         ),
         warnings=calibrated.warnings,
         notes=(*int8.notes, *(measured.notes if measured is not None else ())),
@@ -94,48 +101,48 @@ def require_budget(report: Int8Report, int8: Int8Graph, target: AccuracyTarget, 
     Raises:
         AccuracyBudgetError: INT8 costs more than the budget.
     """
-    if report.is_met is not False:
+    if report.verdict != EXCEEDED:
         return
     for line in curve_lines(report):
         say(line)
-    budget, has_truth = target.budget, report.drop_points is not None
-    cost = (
-        f"costs {points(report.drop_points, budget.max_drop_points)} points of mIoU"
-        if has_truth
-        else f"changes {100 * (1 - report.simulated.label_agreement):.2f} % of labels"
-    )
-    if int8.outcome.is_met:
-        cost = f"holds the budget when simulated exactly, but the engine itself does not ({_engine_cost(report)})"
-    time = ", and time ended the search" if int8.outcome.is_out_of_time else ""
+    has_truth, search = report.drop_points is not None, int8.judged.search
+    over = [judgement_words(each) for each in Verdict(report.judgements).of_state(EXCEEDED)]
+    cost = "; ".join(over[:_SHOWN_JUDGEMENTS])
+    if len(over) > _SHOWN_JUDGEMENTS:
+        cost += f"; and {len(over) - _SHOWN_JUDGEMENTS} more"
+    if not int8.judged.is_over_budget:
+        cost = f"holds the budget when simulated exactly, but the engine itself does not ({cost})"
+    time = ", and time ended the search" if search is not None and search.is_out_of_time else ""
     option = "--max-miou-drop" if has_truth else "--max-label-change"
+    if any(each.class_name and each.state == EXCEEDED for each in report.judgements):
+        option += ", --max-class-drop or --class-budget"
     next_step = f"--search-minutes for a longer search, {option} for a larger budget, or --fp16"
     if report.images_from == SyntheticFrames.DESCRIPTION:
         next_step = "--data-dir FOLDER or --images FOLDER: drawn scenes say little of a trained network; or --fp16"
     raise AccuracyBudgetError(
-        f"INT8 of {report.network} {cost} on {report.image_count} images of {report.images_from}, the budget is "
-        f"{budget.sentence()}{time}; no engine was kept, see {folder / PAGE_FILE}. Next: {next_step}"
+        f"INT8 of {report.network} is over its budget on {report.image_count} images of {report.images_from}: {cost}"
+        f"{time}; no engine was kept, see {folder / PAGE_FILE}. Next: {next_step}"
     )
 
 
-def _engine_cost(report: Int8Report) -> str:
-    if report.engine.miou is None or report.float_figures.miou is None:
-        return f"{100 * (1 - report.engine.label_agreement):.2f} % of labels changed"
-    return f"{100 * (report.float_figures.miou - report.engine.miou):.3f} points of mIoU lost"
+def _search_images(target: AccuracyTarget) -> str:
+    images = target.search_images or target.images
+    return f"{len(images.frames)} of {images.frames.description}, which calibrate or are held out from the judging ones"
 
 
 def _layers(int8: Int8Graph, layer_ms: dict[str, tuple[float, float]]) -> tuple[LayerReport, ...]:
     """Return reports on the layers with multiply-adds or a measured sensitivity, in the order of the graph."""
-    outcome = int8.outcome
-    weighted = {layer.name: layer for layer in outcome.quantized.layers}
+    judged = int8.judged
+    weighted = {layer.name: layer for layer in judged.quantized.layers}
     layers = []
     for node in load_graph(int8.calibrated.graph.path).graph.node:
         name = name_of(node)
-        sensitivity = outcome.sensitivities.get(name)
+        sensitivity = int8.sensitivities.get(name)
         layer = weighted.get(name)
         if layer is None:
             if sensitivity is None:
                 continue
-            reason = outcome.config.float_layers.get(name, "")
+            reason = judged.config.float_layers.get(name, "")
             layer = LayerReport(name, node.op_type, 0, FLOAT if reason else INT8, reason)
         int8_ms, float_ms = layer_ms.get(name, (None, None))
         layers.append(
@@ -154,7 +161,7 @@ def _pictures(int8: Int8Graph, target: AccuracyTarget, worst: list[int]) -> tupl
     """Return the images with the least agreement, with the labels of the float and the quantised graph."""
     contract, images = int8.calibrated.graph.contract, target.images
     pictures = []
-    with graph_runner(int8.outcome.quantized.data, contract, exact=True) as runner:
+    with graph_runner(int8.judged.quantized.data, contract, exact=True) as runner:
         for index in worst:
             frame_rgb, labels = images.labels_of(runner, index)
             pictures.append(

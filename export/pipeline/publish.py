@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Iterator
 
-from calibration.results import PAGE_FILE, REPORT_FILE, Int8Report
-from calibration.search.accuracy import drop_points
+from calibration.budget.limits import judgement_words
+from calibration.results import EXCEEDED, PAGE_FILE, REPORT_FILE, Int8Report
 from calibration.trt.calibrator import TENSORRT_ENTROPY
 from edge.artifacts import write_bytes, write_text
 from edge.card import CARD_FILE, EngineCard
@@ -46,16 +46,18 @@ def publish(
     report = None
     if int8 is not None:
         report = write_int8_report(measured.folder, int8, target, card.backend, measured)
-        folder = refused_folder(output) if report.is_met is False else output
+        folder = refused_folder(output) if report.verdict == EXCEEDED else output
         for name in (PAGE_FILE, REPORT_FILE):
             write_bytes(folder / name, (measured.folder / name).read_bytes())
         require_budget(report, int8, target, folder, say)
-    elif not budget.holds(drop_points(target.images.float_labels, labels), labels.agreement):
-        raise AccuracyBudgetError(
-            f"INT8 by {TENSORRT_ENTROPY} gives labels equal to the float graph's on {100 * labels.agreement:.2f} % "
-            f"of pixels, the budget is {budget.sentence()}; no engine was kept. "
-            "Next: --calibrator percentile, which searches for a way into the budget"
-        )
+    else:
+        verdict = budget.judge(target.images.cost(labels))
+        if verdict.is_exceeded:
+            raise AccuracyBudgetError(
+                f"INT8 by {TENSORRT_ENTROPY} gives labels equal to the float graph's on {100 * labels.agreement:.2f} % "
+                f"of pixels: {judgement_words(verdict.worst)}; no engine was kept. "
+                "Next: --calibrator percentile, which searches for a way into the budget"
+            )
     write_bytes(output / card.engine_file, engine.data)
     _write_card(output, card)
     if engine.layers is not None:
@@ -80,7 +82,7 @@ def refuse_over_budget(int8: Int8Graph, target: AccuracyTarget, backend: str, ou
     Raises:
         AccuracyBudgetError: the graph costs more than the budget; nothing but the report was kept.
     """
-    if not int8.outcome.is_met:
+    if int8.judged.is_over_budget:
         folder = refused_folder(output)
         require_budget(write_int8_report(folder, int8, target, backend, None), int8, target, folder, say)
 

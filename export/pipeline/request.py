@@ -36,6 +36,11 @@ class Int8Request:
         max_drop_points: largest loss of mIoU on labelled images, in points; None for the default.
         max_label_change_percent: largest share of pixels whose label changes on images without labels, in percent; None
             for the default.
+        max_class_drop: largest loss of any class: points of IoU on labelled images, else percent by which the class is
+            unlike the float network's; None for the default.
+        class_limits: name of a class -> its own limit in place of `max_class_drop`.
+        max_region_loss_percent: largest share of the regions of any class that may be lost, in percent; None for the
+            default.
         search_minutes: time limit in minutes for everything beyond the plain quantisation config.
         measure_layers: True to measure the sensitivity of every layer even if the first config holds the budget.
         scale_source: source of TensorRT's scales, one of edge.card.SCALE_SOURCES; None for Q/DQ pairs on the GPU and a
@@ -51,6 +56,9 @@ class Int8Request:
     resize: str = INT8
     max_drop_points: float | None = None
     max_label_change_percent: float | None = None
+    max_class_drop: float | None = None
+    class_limits: dict[str, float] = field(default_factory=dict)
+    max_region_loss_percent: float | None = None
     search_minutes: float = DEFAULT_SEARCH_MINUTES
     measure_layers: bool = False
     scale_source: str | None = None

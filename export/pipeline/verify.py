@@ -6,8 +6,10 @@ import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from calibration.budget.limits import Budget
+from calibration.budget.set_labels import SetLabels
 from calibration.qdq.quantization_config import INT8
-from calibration.search.accuracy import AccuracySet, Budget, SetLabels, drop_interval, graph_runner
+from calibration.search.accuracy import AccuracySet, graph_runner
 from edge.artifacts import write_bytes
 from edge.card import CARD_FILE, BuildCheck, EngineCard
 from edge.errors import ParityError
@@ -101,15 +103,15 @@ def check_engine(
                 "part in it",
             )
     labels = images.evaluate(runner, "check the engine")
-    interval, simulated = drop_interval(images.float_labels, labels), source.simulated
+    cost, simulated = images.cost(labels), source.simulated
     check = BuildCheck(
         image_count=len(images.frames),
         images_from=images.frames.description,
         label_agreement=labels.agreement,
         miou_float=images.float_labels.miou(),
         miou_engine=labels.miou(),
-        drop_low=interval[0] if interval else None,
-        drop_high=interval[1] if interval else None,
+        drop_low=cost.drop_low,
+        drop_high=cost.drop_high,
         miou_simulated=simulated.miou() if simulated is not None else None,
         label_agreement_simulated=simulated.agreement if simulated is not None else None,
     )

@@ -1,0 +1,150 @@
+"""A search whose result is judged on images that it did not see.
+
+    the first config ──► judged ──► held: done
+                           │
+                           ▼
+      search on its own images ──► judged ──► not held: the search goes on with stricter limits, a few times
+
+Each look at the judging images is one more chance to be lucky, so the intervals of the second look hold with 1 - 0.05 /
+2, those of the third with 1 - 0.05 / 3, and so on (Bonferroni's correction).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calibration.budget.intervals import CONFIDENCE
+from calibration.budget.limits import Budget, Verdict, excess
+from calibration.budget.set_labels import SetLabels
+from calibration.qdq.insert import QuantizedGraph
+from calibration.qdq.quantization_config import QuantizationConfig
+from calibration.results import HELD, NOT_SHOWN, STATES, LabelCost, SearchStep
+from calibration.search.accuracy import AccuracySet, graph_runner
+from calibration.search.config_search import ConfigSearch, SearchOutcome
+from calibration.search.steps import figures, step_of
+from edge.console import Say
+from edge.contract import Contract
+
+MOST_LOOKS = 4
+"""Number of quantised graphs that are judged at most: more would wear the judging images out."""
+
+_AIM = 0.9
+"""Share of what is left of a limit that a stricter search aims at."""
+
+_LEAST_FACTOR = 0.2
+"""Share of the limits below which a stricter search is not tried: nothing but a float network would hold them."""
+
+
+@dataclass(frozen=True)
+class JudgedConfig:
+    """A quantisation config, judged on images that no search has seen.
+
+    Attributes:
+        config: quantisation config.
+        quantized: quantised graph of that config.
+        labels: labels that this graph gives on the judging images, simulated exactly.
+        cost: cost of the graph in labels on these images.
+        verdict: verdict on that cost.
+        looks: every graph that was judged, in order.
+        search: result of the last search; None where the first config was kept without one.
+    """
+
+    config: QuantizationConfig
+    quantized: QuantizedGraph
+    labels: SetLabels
+    cost: LabelCost
+    verdict: Verdict
+    looks: tuple[SearchStep, ...]
+    search: SearchOutcome | None = None
+
+    @property
+    def is_over_budget(self) -> bool:
+        """Whether a figure exceeds its limit, so that no engine may be kept of this graph."""
+        return self.verdict.is_exceeded
+
+
+def find_config(
+    search: ConfigSearch,
+    start: QuantizationConfig,
+    judging: AccuracySet,
+    budget: Budget,
+    contract: Contract,
+    say: Say,
+    first: str = "plain",
+) -> JudgedConfig:
+    """Find the quantisation config that holds a budget, judged on images that the search does not see.
+
+    Args:
+        search: search on images of its own.
+        start: first config to judge.
+        judging: images that decide.
+        budget: accuracy that INT8 may cost.
+        contract: input and output of the graph.
+        say: function that is called with a line of text for each step.
+        first: words for the first config.
+
+    Returns:
+        The first config that holds the budget. Where none does, the one that comes closest to it.
+    """
+    looks: list[SearchStep] = []
+
+    def judged(config: QuantizationConfig, what: str, outcome: SearchOutcome | None) -> JudgedConfig:
+        quantized = outcome.quantized if outcome is not None else search.quantized(config)
+        labels = judging.evaluate(graph_runner(quantized.data, contract, exact=True), f"judge {what}")
+        cost = judging.cost(labels, 1.0 - (1.0 - CONFIDENCE) / (len(looks) + 1))
+        verdict = budget.judge(cost)
+        looks.append(step_of(what, config, quantized.int8_mac_share, cost, verdict))
+        state = verdict.state if budget.is_enforced else "nothing is limited"
+        say(f"judged on {cost.image_count} images: {what}: {figures(looks[-1])}; {state}")
+        return JudgedConfig(config, quantized, labels, cost, verdict, tuple(looks), outcome)
+
+    best = judged(start, first, None)
+    factor, outcome = 1.0, None
+    while budget.is_enforced and best.verdict.state != HELD and len(looks) < MOST_LOOKS:
+        outcome = search.run(start, budget.scaled(factor), first)
+        if any(outcome.config.digest() == look.recipe_sha256 for look in looks):
+            break  # nothing else was found
+        found = judged(outcome.config, outcome.config.sentence(), outcome)
+        if _rank(found) < _rank(best):
+            best = found
+        stricter = stricter_factor(found.verdict, factor)
+        if outcome.is_out_of_time or not outcome.is_met or stricter is None:
+            break
+        factor = stricter
+    return JudgedConfig(
+        best.config, best.quantized, best.labels, best.cost, best.verdict, tuple(looks), best.search or outcome
+    )
+
+
+def stricter_factor(verdict: Verdict, factor: float) -> float | None:
+    """Return the share of the limits that the next search has to hold for the judging images to show it.
+
+    Args:
+        verdict: verdict on what the search found with the last share.
+        factor: share of the limits that the last search held, 0 to 1.
+
+    Returns:
+        A smaller share; None where the verdict is held, and where the images are too few for any to be shown.
+    """
+    if verdict.state == HELD:
+        return None
+    wanted = factor
+    for each in verdict.judgements:
+        if each.state == HELD or (each.state == NOT_SHOWN and each.images_needed is None):
+            continue
+        # What lies between figure and end of the interval stays about as wide.
+        doubt = each.high - each.value if each.high is not None else 0.0
+        room = _AIM * (each.limit - doubt)
+        if room <= 0:
+            if each.state == NOT_SHOWN:
+                continue
+            room = _AIM * each.limit
+        wanted = min(wanted, factor * room / max(each.value, room))
+    return wanted if _LEAST_FACTOR <= wanted < 0.98 * factor else None
+
+
+def _rank(judged: JudgedConfig) -> tuple:
+    """Return what orders judged configs, the best first: the verdict, what exceeds, and the share of INT8."""
+    worst = judged.verdict.worst
+    over = excess(worst) if worst is not None and judged.is_over_budget else 0.0
+    return (STATES.index(judged.verdict.state), over, -judged.quantized.int8_mac_share)
