@@ -163,6 +163,27 @@ def spread_over(frames: FrameSet, count: int) -> list[int]:
     return [index * len(frames) // count for index in range(count)]
 
 
+def covering_images(pixels: np.ndarray, count: int) -> list[int]:
+    """Return the positions of a few images that together show every class, each class as much as possible.
+
+    Args:
+        pixels: pixels of each class in each image, (images, classes).
+        count: number of images to choose; fewer where there are not so many.
+
+    Returns:
+        Positions of the images, ascending.
+    """
+    shares = pixels / np.maximum(pixels.sum(0), 1)
+    covered, chosen = np.zeros(shares.shape[1]), []
+    for _ in range(min(count, len(shares))):
+        # Concave, so that a class that is covered already counts less than one that is not.
+        gains = np.sqrt(covered + shares).sum(1)
+        gains[chosen] = -1.0
+        chosen.append(int(gains.argmax()))
+        covered += shares[chosen[-1]]
+    return sorted(chosen)
+
+
 def graph_runner(graph: Path | bytes, contract, exact: bool = False) -> Runner:
     """Return an ONNX Runtime runner of a graph; exact simulates INT8 without the CPU's kernels."""
     from edge.runtime.onnxruntime import OnnxRuntimeRunner

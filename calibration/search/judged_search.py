@@ -98,14 +98,14 @@ def find_config(
         say(f"judged on {cost.image_count} images: {what}: {figures(looks[-1])}; {state}")
         return JudgedConfig(config, quantized, labels, cost, verdict, tuple(looks), outcome)
 
-    best = judged(start, first, None)
+    best = judged(start, first, None) if not search.is_far_off(start, budget) else None
     factor, outcome = 1.0, None
-    while budget.is_enforced and best.verdict.state != HELD and len(looks) < MOST_LOOKS:
+    while budget.is_enforced and (best is None or best.verdict.state != HELD) and len(looks) < MOST_LOOKS:
         outcome = search.run(start, budget.scaled(factor), first)
         if any(outcome.config.digest() == look.recipe_sha256 for look in looks):
             break  # nothing else was found
         found = judged(outcome.config, outcome.config.sentence(), outcome)
-        if _rank(found) < _rank(best):
+        if best is None or _rank(found) < _rank(best):
             best = found
         stricter = stricter_factor(found.verdict, factor)
         if outcome.is_out_of_time or not outcome.is_met or stricter is None:

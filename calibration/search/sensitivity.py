@@ -18,6 +18,9 @@ from calibration.search.accuracy import graph_runner
 from edge.contract import Contract
 from edge.records import record
 
+LEAST_POSITIONS = 8
+"""Positions of a class in the float network's labels below which nothing is said of that class."""
+
 _NO_ROUNDING = (*KEEPS_RANGE, "Relu")
 """Operators that add no rounding of their own: they have the precision of the layer that gives their input."""
 
@@ -29,10 +32,27 @@ class Sensitivity:
     Attributes:
         output_error: RMS of the change of the logits over the RMS of the logits.
         label_change: share of logit positions whose largest class changes, 0 to 1.
+        class_change: 1 less the IoU with the float network's labels, at the logits' own size, of the class that it is
+            largest for, 0 to 1; classes with few positions are left out.
     """
 
     output_error: float
     label_change: float
+    class_change: float = 0.0
+
+
+def worst_class_change(before: np.ndarray, after: np.ndarray, both: np.ndarray) -> float:
+    """Return 1 less the IoU of the class that differs most between two networks, 0 to 1.
+
+    Args:
+        before: positions of each class in the labels of the float network, (classes,).
+        after: positions of each class in those of the other network, (classes,).
+        both: positions of each class in both, (classes,).
+    """
+    seen = before >= LEAST_POSITIONS
+    if not seen.any():
+        return 0.0
+    return float(1.0 - (both[seen] / (before + after - both)[seen]).min())
 
 
 def quantized_nodes(model: Any, ranges: Ranges, config: QuantizationConfig, form: str) -> tuple[list[str], list[str]]:
@@ -90,12 +110,18 @@ class SensitivityMeter:
             data: content of an ONNX file with Q/DQ pairs.
         """
         noise = signal = changed = positions = 0.0
+        overlaps = np.zeros((3, len(self._contract.class_names)))
         for logits, reference, labels in zip(self._logits(data), self._float_logits, self._float_labels):
             noise += float(np.square(logits - reference, dtype=np.float64).sum())
             signal += float(np.square(reference, dtype=np.float64).sum())
-            changed += int((logits.argmax(-3) != labels).sum())
+            own = logits.argmax(-3)
+            changed += int((own != labels).sum())
             positions += labels.size
-        return Sensitivity(float(np.sqrt(noise / signal)) if signal else 0.0, changed / positions)
+            for row, counted in enumerate((labels, own, labels[own == labels])):
+                overlaps[row] += np.bincount(counted.ravel(), minlength=overlaps.shape[1])
+        return Sensitivity(
+            float(np.sqrt(noise / signal)) if signal else 0.0, changed / positions, worst_class_change(*overlaps)
+        )
 
     def _logits(self, data: bytes) -> list[np.ndarray]:
         with graph_runner(data, self._contract, exact=True) as runner:

@@ -72,14 +72,14 @@ def open_accuracy_target(
         return AccuracyTarget(_accuracy_set(frames, graph), Budget(None, None))
     searched = None
     if calibrated.ranges is not None:
-        frames, searched = _search_frames(frames, calibrated)
+        frames, searched = _search_frames(frames, calibrated, graph.contract)
     images = _accuracy_set(frames, graph)
     budget = _budget(images, limits, has_kept_config)
     if searched is None or not budget.is_enforced:
         return AccuracyTarget(images, budget)
-    search_images = _accuracy_set(searched, graph)
-    if search_images.has_truth != images.has_truth:  # what is searched for is what is judged
-        search_images = AccuracySet(searched, None, graph_runner(graph.path, graph.contract))
+    # What is searched for is what is judged: labels that the judging images lack are left aside.
+    truth = _labelled(searched, graph.contract) if images.has_truth else None
+    search_images = AccuracySet(searched, truth, graph_runner(graph.path, graph.contract))
     return AccuracyTarget(images, budget, search_images)
 
 
@@ -87,20 +87,20 @@ def _accuracy_set(frames: FrameSet, graph: FloatGraph) -> AccuracySet:
     return AccuracySet(frames, _labelled(frames, graph.contract), graph_runner(graph.path, graph.contract))
 
 
-def _search_frames(frames: FrameSet, calibrated: CalibratedGraph) -> tuple[FrameSet, FrameSet | None]:
+def _search_frames(frames: FrameSet, calibrated: CalibratedGraph, contract: Contract) -> tuple[FrameSet, FrameSet]:
     """Return the frames that judge, and those that a search looks at.
 
-    A search looks at calibration images: its graph was fitted to them anyway. Where they are not here, every third of
-    the held-out frames is given to it.
+    A search looks at calibration images: its graph was fitted to them anyway. Where they are not here, or have no label
+    maps and the judging ones do, every third of the held-out frames is given to it.
     """
     known = calibrated.frames
-    if known is not None:
+    if known is not None and (_labelled(frames, contract) is None or _labelled(known, contract) is not None):
         return frames, known.subset(spread_over(known, SEARCH_IMAGES))
     if len(frames) < 2:
         return frames, frames
-    given = set(range(0, len(frames), 3))
+    given = range(0, len(frames), 3)
     judging = [index for index in range(len(frames)) if index not in given]
-    return frames.subset(judging), frames.subset(sorted(given)[:SEARCH_IMAGES])
+    return frames.subset(judging), frames.subset(list(given)[:SEARCH_IMAGES])
 
 
 def _without_calibrating(frames: FrameSet, calibrated: frozenset[str]) -> FrameSet:
