@@ -18,7 +18,7 @@ from calibration.search.accuracy import graph_runner
 from edge.contract import Contract
 from edge.records import record
 
-_NO_ROUNDING = (*KEEPS_RANGE, "Relu")
+NO_ROUNDING = (*KEEPS_RANGE, "Relu")
 """Operators that add no rounding of their own: they have the precision of the layer that gives their input."""
 
 
@@ -47,8 +47,8 @@ def quantized_nodes(model: Any, ranges: Ranges, config: QuantizationConfig, form
     reading = {name for name, _ in Placement(view, ranges, config, form).reads}
     nodes = [node for node in view.nodes if node.name in reading]
     return (
-        [node.name for node in nodes if node.op_type not in _NO_ROUNDING],
-        [node.name for node in nodes if node.op_type in _NO_ROUNDING],
+        [node.name for node in nodes if node.op_type not in NO_ROUNDING],
+        [node.name for node in nodes if node.op_type in NO_ROUNDING],
     )
 
 
