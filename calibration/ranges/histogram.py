@@ -86,6 +86,12 @@ class RangeHistogram:
         """
         return self.counts, self.limit / BINS
 
+    @property
+    def zero_share(self) -> float:
+        """Return the share of values that are exactly zero, 0 to 1."""
+        total = self.zero_count + int(self.counts.sum())
+        return self.zero_count / total if total else 0.0
+
 
 class _BlockCounter:
     """Counts the blocks of one tensor: gathers bin numbers, and has OpenCV count many of them at once.
@@ -146,16 +152,17 @@ class _BlockCounter:
 
 
 class ChannelStatistics:
-    """Largest magnitude and mean of each channel of an NCHW tensor, over all images.
+    """Largest magnitude, mean and mean square of each channel of an NCHW tensor, over all images.
 
     Attributes:
         maxima: largest magnitude of each channel, (channels,) float64.
         sums: sum of all values of each channel, (channels,) float64.
+        squares: sum of the squares of all values of each channel, (channels,) float64.
         positions: number of values that were counted in each channel.
     """
 
     def __init__(self, channels: int) -> None:
-        self.maxima, self.sums = np.zeros(channels), np.zeros(channels)
+        self.maxima, self.sums, self.squares = np.zeros((3, channels))
         self.positions = 0
 
     def update(self, values: np.ndarray, histogram: RangeHistogram, tensor: str, image: str | None = None) -> None:
@@ -184,6 +191,7 @@ class ChannelStatistics:
                     np.maximum(self.maxima[some], np.maximum(-low, high), out=self.maxima[some])
                     # NumPy adds float32 pairwise: the error of a sum is some 1e-7 of it, the figures have six digits.
                     self.sums[some] += block.sum(axis=1)
+                    self.squares[some] += np.einsum("ij,ij->i", block, block)
                     counter.add(block, smallest, largest)
         counter.finish()
         self.positions += batch * height * width
@@ -191,6 +199,10 @@ class ChannelStatistics:
     def means(self) -> np.ndarray:
         """Return the mean of each channel, (channels,) float64."""
         return self.sums / self.positions
+
+    def mean_squares(self) -> np.ndarray:
+        """Return the mean of the squares of each channel, (channels,) float64."""
+        return self.squares / self.positions
 
 
 class TensorCounter:
