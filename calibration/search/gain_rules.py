@@ -18,6 +18,7 @@ import numpy as np
 from calibration.onnx_graph.graph import OnnxGraph
 from calibration.onnx_graph.node import attribute_of, group_of
 from calibration.ranges.record import Ranges
+from calibration.search.active_share import share_from_powers, share_from_rectified
 
 _LARGEST_GAIN = 1 << 16
 """Numbers that a gain may have before the axes behind the channels are averaged."""
@@ -157,9 +158,11 @@ class GainRules:
         share = 1.0 - seen.zero_share
         if seen.channel_maxima is None:
             return np.asarray(share)
-        alive = np.asarray(seen.channel_maxima) > 0.0
-        among_alive = min(1.0, share * alive.size / max(1, int(alive.sum())))
-        return np.where(alive, among_alive, 0.0).reshape(1, -1, 1, 1)
+        if seen.channel_means is None or seen.channel_mean_squares is None:
+            return np.where(np.asarray(seen.channel_maxima) > 0.0, share, 0.0).reshape(1, -1, 1, 1)
+        shares = share_from_rectified(np.asarray(seen.channel_means), np.asarray(seen.channel_mean_squares))
+        known = share / max(float(shares.mean()), float(np.finfo(np.float32).tiny))  # of all channels together
+        return np.minimum(shares * known, 1.0).reshape(1, -1, 1, 1)
 
     # Layers with weights
 
@@ -253,7 +256,11 @@ class GainRules:
         slope = np.asarray(attribute_of(node, "alpha", 0.01) ** 2)
         if node.op_type == "PRelu":
             slope = self.power(node.input[1])
-        return gain * (1.0 + slope) / 2.0  # half of the values are taken to be positive
+        before, after = (self._ranges.tensors.get(name) for name in (node.input[0], node.output[0]))
+        share = 0.5
+        if before is not None and after is not None and None not in (before.mean_square, after.mean_square):
+            share = share_from_powers(before.mean_square, after.mean_square, float(slope.mean()))
+        return gain * (share + (1.0 - share) * slope)
 
     def _sigmoid(self, node: Any, index: int, gain: np.ndarray) -> np.ndarray:
         slope = _SIGMOID_SLOPE if node.op_type == "Sigmoid" else attribute_of(node, "alpha", _HARD_SIGMOID_SLOPE)
