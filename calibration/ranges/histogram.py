@@ -23,6 +23,9 @@ _LANES = np.tile(np.array([0, BINS + 1], np.uint16), _BATCH // 2)
 """Offsets of bin numbers: every other value has bins of its own, since a processor that increments the same bin
 twice in a row, such as that of zero, has to wait."""
 
+_SQUARABLE = 1e15
+"""Magnitude up to which the squares of a block have a sum in float32."""
+
 _SMALLEST_LIMIT = 2.0**-100
 """Below it, the factor from a value to its bin would leave float32; no scale of INT8 is that small."""
 
@@ -191,7 +194,8 @@ class ChannelStatistics:
                     np.maximum(self.maxima[some], np.maximum(-low, high), out=self.maxima[some])
                     # NumPy adds float32 pairwise: the error of a sum is some 1e-7 of it, the figures have six digits.
                     self.sums[some] += block.sum(axis=1)
-                    self.squares[some] += np.einsum("ij,ij->i", block, block)
+                    wide = block if max(-smallest, largest) < _SQUARABLE else block.astype(np.float64)
+                    self.squares[some] += np.einsum("ij,ij->i", wide, wide)
                     counter.add(block, smallest, largest)
         counter.finish()
         self.positions += batch * height * width

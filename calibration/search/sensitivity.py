@@ -29,10 +29,12 @@ class Sensitivity:
     Attributes:
         output_error: RMS of the change of the logits over the RMS of the logits.
         label_change: share of logit positions whose largest class changes, 0 to 1.
+        is_measured: False where both are a forecast (calibration.search.noise_gain), scaled to a measured group.
     """
 
     output_error: float
     label_change: float
+    is_measured: bool = True
 
 
 def quantized_nodes(model: Any, ranges: Ranges, config: QuantizationConfig, form: str) -> tuple[list[str], list[str]]:
