@@ -92,14 +92,47 @@ def quantize(
         GraphError: the graph is quantised already.
         InputError: a range is missing, the form is unknown, or the config names a layer that is not there.
     """
-    onnx = import_onnx()
+    view, ranges, placement = place_pairs(model, ranges, config, form)
+    layers = _layers(view, placement)
+    write_pairs(view, placement, ranges, config, form, unsigned_levels)
+    if form == "onnxruntime":
+        pack_stem_columns(view)
+        pointwise_as_matmul(view)
+        pool_as_matmul(view)
+    view.replace_nodes(
+        node for node in view.nodes if node.op_type != "DequantizeLinear" or view.is_read(node.output[0])
+    )
+    view.drop_unread_constants()
+    import_onnx().checker.check_model(view.model)
+    return QuantizedGraph(view.model.SerializeToString(deterministic=True), layers)
+
+
+def place_pairs(
+    model: Any, ranges: Ranges, config: QuantizationConfig, form: str
+) -> tuple[EditableGraph, Ranges, Placement]:
+    """Decide where the Q/DQ pairs of a graph go, and write none of them yet.
+
+    Args:
+        model: float graph (onnx.ModelProto); left as it is.
+        ranges: ranges of the graph's activations.
+        config: quantisation config.
+        form: form of the quantised graph, "tensorrt" or "onnxruntime".
+
+    Returns:
+        A copy of the graph, in which the first convolution reads the frame as integers if the form is that of ONNX
+        Runtime and the graph allows it; the ranges of this copy; and the placement of its pairs.
+
+    Raises:
+        GraphError: the graph is quantised already.
+        InputError: a range is missing, the form is unknown, or the config names a layer that is not there.
+    """
     if form not in FORMS:
         raise InputError(f"form is '{form}', expected tensorrt or onnxruntime")
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node):
         raise GraphError(
             "the graph has Q/DQ nodes already, expected a float graph. Next: give the float graph that it was made from"
         )
-    target = onnx.ModelProto()
+    target = import_onnx().ModelProto()
     target.CopyFrom(model)
     view = EditableGraph(target, lenient=True)
     unknown = sorted(set(config.float_layers) - {node.name for node in view.nodes})
@@ -111,20 +144,30 @@ def quantize(
         if tensors is not None:
             ranges = dataclasses.replace(ranges, tensors=tensors)
             placement = Placement(view, ranges, config, form)
-    layers = _layers(view, placement)
+    return view, ranges, placement
+
+
+def write_pairs(
+    view: EditableGraph,
+    placement: Placement,
+    ranges: Ranges,
+    config: QuantizationConfig,
+    form: str,
+    unsigned_levels: int = ALL_LEVELS,
+) -> None:
+    """Write the Q/DQ pairs and the rounded weights and biases into a graph, each node keeping its name.
+
+    Args:
+        view: graph that `place_pairs` returned; changed in place.
+        placement: placement of its pairs.
+        ranges: ranges of its activations.
+        config: quantisation config.
+        form: form of the quantised graph, "tensorrt" or "onnxruntime".
+        unsigned_levels: largest level of unsigned activations, as for `quantize`.
+    """
     saturates = form == "onnxruntime" and unsigned_levels < ALL_LEVELS
     weight_levels = REDUCED_WEIGHT_LEVELS if saturates else LARGEST_INTEGER
     _Writer(view, placement, ranges, config, form, weight_levels).run()
-    if form == "onnxruntime":
-        pack_stem_columns(view)
-        pointwise_as_matmul(view)
-        pool_as_matmul(view)
-    view.replace_nodes(
-        node for node in view.nodes if node.op_type != "DequantizeLinear" or view.is_read(node.output[0])
-    )
-    view.drop_unread_constants()
-    onnx.checker.check_model(target)
-    return QuantizedGraph(target.SerializeToString(deterministic=True), layers)
 
 
 def _layers(view: EditableGraph, placement: Placement) -> tuple[LayerReport, ...]:

@@ -19,7 +19,7 @@ from edge.artifacts import sha256_json, write_bytes
 
 STATE_FILE = "collection.partial.npz"
 
-_FORMAT = 1
+_FORMAT = 2
 """Grows when the arrays in the file change."""
 
 
@@ -72,6 +72,7 @@ def write_state(folder: Path, inputs: CollectionInputs, counters: list[TensorCou
         "positions": np.array([figures.positions for figures in channels], np.int64),
         "maxima": np.concatenate([figures.maxima for figures in channels]),
         "sums": np.concatenate([figures.sums for figures in channels]),
+        "squares": np.concatenate([figures.squares for figures in channels]),
     }
     file = io.BytesIO()
     np.savez(file, **arrays)
@@ -100,7 +101,7 @@ def read_state(folder: Path, inputs: CollectionInputs, counters: list[TensorCoun
     if arrays["counts"].shape != (len(counters), BINS):
         return 0
     splits = np.cumsum(arrays["channels"])[:-1]
-    maxima, sums = np.split(arrays["maxima"], splits), np.split(arrays["sums"], splits)
+    maxima, sums, squares = (np.split(arrays[name], splits) for name in ("maxima", "sums", "squares"))
     for index, counter in enumerate(counters):
         histogram = counter.histogram
         histogram.counts[:] = arrays["counts"][index]
@@ -108,7 +109,7 @@ def read_state(folder: Path, inputs: CollectionInputs, counters: list[TensorCoun
         histogram.limit, histogram.minimum, histogram.maximum = arrays["limits"][index].tolist()
         if arrays["channels"][index]:
             counter.channels = figures = ChannelStatistics(int(arrays["channels"][index]))
-            figures.maxima[:], figures.sums[:] = maxima[index], sums[index]
+            figures.maxima[:], figures.sums[:], figures.squares[:] = maxima[index], sums[index], squares[index]
             figures.positions = int(arrays["positions"][index])
     return int(arrays["images_done"])
 

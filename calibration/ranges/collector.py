@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterable
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from calibration.onnx_graph.node import has_bodies
 from calibration.ranges.checkpoint import STATE_FILE, CollectionInputs, read_state, write_state
 from calibration.ranges.histogram import TensorCounter
 from calibration.ranges.record import PREPROCESSING, Ranges, TensorRange, ranges_code
-from calibration.ranges.thresholds import CALIBRATION_METHODS
+from calibration.ranges.thresholds import CALIBRATION_METHODS, mean_square, method_errors
 from edge.console import Progress, print_status
 from edge.contract import GRAPH_FILE, read_contract
 from edge.errors import BackendError, GraphError, InputError
@@ -234,7 +234,7 @@ class _Collection:
 
 
 def tensor_range(counter: TensorCounter) -> TensorRange:
-    """Return the range of one tensor, with a threshold by every calibration method."""
+    """Return the range of one tensor, with a threshold by every calibration method and the error that it costs."""
     histogram, channels = counter.histogram, counter.channels
     thresholds = {name: float(method(histogram)) for name, method in CALIBRATION_METHODS.items()}
     return TensorRange(
@@ -243,10 +243,13 @@ def tensor_range(counter: TensorCounter) -> TensorRange:
         thresholds,
         _six_digits(channels.maxima) if channels is not None else None,
         _six_digits(channels.means()) if channels is not None else None,
+        *_six_digits([mean_square(histogram), histogram.zero_share]),
+        {name: _six_digits(errors) for name, errors in method_errors(histogram, thresholds).items()},
+        _six_digits(channels.mean_squares()) if channels is not None else None,
     )
 
 
-def _six_digits(values: np.ndarray) -> tuple[float, ...]:
+def _six_digits(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(float(f"{value:.6g}") for value in values)
 
 

@@ -23,6 +23,9 @@ _LANES = np.tile(np.array([0, BINS + 1], np.uint16), _BATCH // 2)
 """Offsets of bin numbers: every other value has bins of its own, since a processor that increments the same bin
 twice in a row, such as that of zero, has to wait."""
 
+_SQUARABLE = 1e15
+"""Magnitude up to which the squares of a block have a sum in float32."""
+
 _SMALLEST_LIMIT = 2.0**-100
 """Below it, the factor from a value to its bin would leave float32; no scale of INT8 is that small."""
 
@@ -86,6 +89,12 @@ class RangeHistogram:
         """
         return self.counts, self.limit / BINS
 
+    @property
+    def zero_share(self) -> float:
+        """Return the share of values that are exactly zero, 0 to 1."""
+        total = self.zero_count + int(self.counts.sum())
+        return self.zero_count / total if total else 0.0
+
 
 class _BlockCounter:
     """Counts the blocks of one tensor: gathers bin numbers, and has OpenCV count many of them at once.
@@ -146,16 +155,17 @@ class _BlockCounter:
 
 
 class ChannelStatistics:
-    """Largest magnitude and mean of each channel of an NCHW tensor, over all images.
+    """Largest magnitude, mean and mean square of each channel of an NCHW tensor, over all images.
 
     Attributes:
         maxima: largest magnitude of each channel, (channels,) float64.
         sums: sum of all values of each channel, (channels,) float64.
+        squares: sum of the squares of all values of each channel, (channels,) float64.
         positions: number of values that were counted in each channel.
     """
 
     def __init__(self, channels: int) -> None:
-        self.maxima, self.sums = np.zeros(channels), np.zeros(channels)
+        self.maxima, self.sums, self.squares = np.zeros((3, channels))
         self.positions = 0
 
     def update(self, values: np.ndarray, histogram: RangeHistogram, tensor: str, image: str | None = None) -> None:
@@ -184,6 +194,8 @@ class ChannelStatistics:
                     np.maximum(self.maxima[some], np.maximum(-low, high), out=self.maxima[some])
                     # NumPy adds float32 pairwise: the error of a sum is some 1e-7 of it, the figures have six digits.
                     self.sums[some] += block.sum(axis=1)
+                    wide = block if max(-smallest, largest) < _SQUARABLE else block.astype(np.float64)
+                    self.squares[some] += np.einsum("ij,ij->i", wide, wide)
                     counter.add(block, smallest, largest)
         counter.finish()
         self.positions += batch * height * width
@@ -191,6 +203,10 @@ class ChannelStatistics:
     def means(self) -> np.ndarray:
         """Return the mean of each channel, (channels,) float64."""
         return self.sums / self.positions
+
+    def mean_squares(self) -> np.ndarray:
+        """Return the mean of the squares of each channel, (channels,) float64."""
+        return self.squares / self.positions
 
 
 class TensorCounter:

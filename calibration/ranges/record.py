@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,13 @@ class TensorRange:
         channel_maxima: largest magnitude of each channel of an NCHW tensor that a weighted node reads, to six
             digits; None for others.
         channel_means: mean of each of these channels, to six digits; None for others.
+        mean_square: mean of the squares of all values, to six digits; None where it was not counted.
+        zero_share: share of values that are exactly zero, to six digits, 0 to 1; None where it was not counted.
+        square_errors: calibration method -> mean squared error of rounding and clipping by its threshold, over all
+            values, to six digits: with 127 steps from zero to the threshold, and with 255. Empty where it was not
+            counted.
+        channel_mean_squares: mean of the squares of each channel that `channel_means` has, to six digits; None for
+            others.
     """
 
     minimum: float
@@ -36,6 +44,10 @@ class TensorRange:
     thresholds: dict[str, float]
     channel_maxima: tuple[float, ...] | None = None
     channel_means: tuple[float, ...] | None = None
+    mean_square: float | None = None
+    zero_share: float | None = None
+    square_errors: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    channel_mean_squares: tuple[float, ...] | None = None
 
     @property
     def is_signed(self) -> bool:

@@ -5,6 +5,8 @@ A method takes a RangeHistogram and returns the largest magnitude that INT8 will
 
 from __future__ import annotations
 
+from typing import Mapping
+
 import numpy as np
 
 from calibration.ranges.histogram import BINS, RangeHistogram
@@ -17,6 +19,9 @@ LEVELS = 128
 
 STEPS = LEVELS - 1
 """Number of quantisation steps of symmetric int8 from zero to its threshold."""
+
+UNSIGNED_STEPS = 255
+"""Number of quantisation steps of uint8 from zero to its threshold."""
 
 MSE_RATIO = 0.98
 """Ratio of each threshold that the "mse" method tries to the one before; the error is flat around its minimum."""
@@ -126,8 +131,47 @@ def mse(histogram: RangeHistogram) -> float:
     return float(thresholds[np.argmin(squared_errors(counts[:used], width, largest, thresholds))])
 
 
-def squared_errors(counts: np.ndarray, width: float, largest: float, thresholds: np.ndarray) -> np.ndarray:
-    """Return the expected squared error of symmetric int8 for each threshold.
+def mean_square(histogram: RangeHistogram) -> float:
+    """Return the mean of the squares of all values, zeros among them; values are taken to be spread evenly in a bin."""
+    counts, width = histogram.magnitudes()
+    largest = min_max(histogram)
+    used = _used_bins(largest, width)
+    low = np.arange(used) * width
+    high = np.minimum(low + width, largest)
+    total = int(counts.sum()) + histogram.zero_count
+    squares = float((counts[:used] * (low * low + low * high + high * high)).sum()) / 3.0
+    return squares / total if total else 0.0
+
+
+def method_errors(histogram: RangeHistogram, thresholds: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Return what rounding and clipping cost by each threshold.
+
+    Args:
+        histogram: statistics of a tensor.
+        thresholds: calibration method -> its threshold.
+
+    Returns:
+        Calibration method -> mean squared errors over all values, zeros among them: with STEPS steps from zero to the
+        threshold, as symmetric int8 has, and with UNSIGNED_STEPS, as uint8 has behind a ReLU.
+    """
+    counts, width = histogram.magnitudes()
+    largest = min_max(histogram)
+    used = _used_bins(largest, width)
+    if not counts.any():
+        return dict.fromkeys(thresholds, (0.0, 0.0))
+    tried = np.clip(np.array(list(thresholds.values())), largest * 1e-6, largest)
+    share = 1.0 - histogram.zero_share
+    by_steps = [
+        share * np.maximum(squared_errors(counts[:used], width, largest, tried, steps), 0.0)
+        for steps in (STEPS, UNSIGNED_STEPS)
+    ]
+    return {name: (float(signed), float(unsigned)) for name, signed, unsigned in zip(thresholds, *by_steps)}
+
+
+def squared_errors(
+    counts: np.ndarray, width: float, largest: float, thresholds: np.ndarray, steps: int = STEPS
+) -> np.ndarray:
+    """Return the expected squared error of INT8 for each threshold.
 
     Values are taken to be spread evenly within a bin. The squared error of all values that become
     k steps is the sum of (x - k step)^2, so it follows from the cumulative sums of 1, x and x^2 at
@@ -138,6 +182,7 @@ def squared_errors(counts: np.ndarray, width: float, largest: float, thresholds:
         width: width of a bin.
         largest: largest magnitude, which lies within the last bin; that bin ends there.
         thresholds: thresholds, (n,), positive and at most `largest`.
+        steps: number of steps from zero to the threshold.
 
     Returns:
         Mean squared error of each threshold over all counts, (n,) float64.
@@ -148,20 +193,20 @@ def squared_errors(counts: np.ndarray, width: float, largest: float, thresholds:
     count = _cumulative(counts)
     first = _cumulative(counts * (low + high) / 2.0)
     second = _cumulative(counts * (low * low + low * high + high * high) / 3.0)
-    step = thresholds[:, None] / STEPS
+    step = thresholds[:, None] / steps
     borders = (
-        np.arange(STEPS) + 0.5
-    ) * step  # (n, STEPS); values below the first round to zero, above the last to the threshold
+        np.arange(steps) + 0.5
+    ) * step  # (n, steps); values below the first round to zero, above the last to the threshold
     index = np.minimum((borders / width).astype(np.int64), len(counts) - 1)
     # Of the bin that a border is in, the part below it counts.
     part = (borders - low[index]) * density[index]
     below_count = count[index] + part
     below_first = first[index] + part * (low[index] + borders) / 2.0
     # Level k has what lies below border k, without what lies below border k - 1; the last level has all the rest.
-    # Summed by parts, for k from 0 to STEPS: sum of k step (first_k - first_(k - 1)), and likewise for the counts.
-    levels = np.arange(STEPS)
-    first_sum = STEPS * first[-1] - below_first.sum(axis=1)
-    count_sum = STEPS * STEPS * count[-1] - ((2 * levels + 1) * below_count).sum(axis=1)
+    # Summed by parts, for k from 0 to steps: sum of k step (first_k - first_(k - 1)), and likewise for the counts.
+    levels = np.arange(steps)
+    first_sum = steps * first[-1] - below_first.sum(axis=1)
+    count_sum = steps * steps * count[-1] - ((2 * levels + 1) * below_count).sum(axis=1)
     step = step[:, 0]
     return (second[-1] - 2.0 * step * first_sum + step * step * count_sum) / count[-1]
 

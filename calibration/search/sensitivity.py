@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from edge.records import record
 LEAST_POSITIONS = 8
 """Positions of a class in the float network's labels below which nothing is said of that class."""
 
-_NO_ROUNDING = (*KEEPS_RANGE, "Relu")
+NO_ROUNDING = (*KEEPS_RANGE, "Relu")
 """Operators that add no rounding of their own: they have the precision of the layer that gives their input."""
 
 
@@ -34,21 +34,44 @@ class Sensitivity:
         label_change: share of logit positions whose largest class changes, 0 to 1.
         class_change: 1 less the IoU with the float network's labels, at the logits' own size, of the class that it is
             largest for, 0 to 1; classes with few positions are left out.
+        is_measured: False where both are a forecast (calibration.search.noise_gain), scaled to a measured group.
     """
 
     output_error: float
     label_change: float
     class_change: float = 0.0
+    is_measured: bool = True
 
 
-def worst_class_change(before: np.ndarray, after: np.ndarray, both: np.ndarray) -> float:
-    """Return 1 less the IoU of the class that differs most between two networks, 0 to 1.
+class LogitComparison:
+    """Compares the logits of other forms of a network with those of the float network, on a few frames.
 
     Args:
-        before: positions of each class in the labels of the float network, (classes,).
-        after: positions of each class in those of the other network, (classes,).
-        both: positions of each class in both, (classes,).
+        float_logits: logits of the float network for each frame, each (1, classes, h, w) float32.
     """
+
+    def __init__(self, float_logits: list[np.ndarray]) -> None:
+        self._logits = float_logits
+        self._labels = [logits.argmax(-3) for logits in float_logits]
+        self._signal = sum(float(np.square(logits, dtype=np.float64).sum()) for logits in float_logits)
+
+    def of(self, others: Iterable[np.ndarray]) -> Sensitivity:
+        """Return the change in the logits of another form, given for the same frames, in order."""
+        noise = changed = positions = 0.0
+        overlaps = np.zeros((3, self._logits[0].shape[-3]))
+        for logits, reference, labels in zip(others, self._logits, self._labels):
+            noise += float(np.square(logits - reference, dtype=np.float64).sum())
+            own = logits.argmax(-3)
+            changed += int((own != labels).sum())
+            positions += labels.size
+            for row, counted in enumerate((labels, own, labels[own == labels])):
+                overlaps[row] += np.bincount(counted.ravel(), minlength=overlaps.shape[1])
+        error = float(np.sqrt(noise / self._signal)) if self._signal else 0.0
+        return Sensitivity(error, changed / positions, _worst_class_change(*overlaps))
+
+
+def _worst_class_change(before: np.ndarray, after: np.ndarray, both: np.ndarray) -> float:
+    """Return 1 less the IoU of the class that differs most; each argument is the positions of each class, (classes,)."""
     seen = before >= LEAST_POSITIONS
     if not seen.any():
         return 0.0
@@ -67,8 +90,8 @@ def quantized_nodes(model: Any, ranges: Ranges, config: QuantizationConfig, form
     reading = {name for name, _ in Placement(view, ranges, config, form).reads}
     nodes = [node for node in view.nodes if node.name in reading]
     return (
-        [node.name for node in nodes if node.op_type not in _NO_ROUNDING],
-        [node.name for node in nodes if node.op_type in _NO_ROUNDING],
+        [node.name for node in nodes if node.op_type not in NO_ROUNDING],
+        [node.name for node in nodes if node.op_type in NO_ROUNDING],
     )
 
 
@@ -89,8 +112,7 @@ class SensitivityMeter:
     ) -> None:
         self._model, self._ranges, self._form, self._levels = model, ranges, form, unsigned_levels
         self._contract, self._frames = contract, frames
-        self._float_logits = self._logits(model.SerializeToString())
-        self._float_labels = [logits.argmax(-3) for logits in self._float_logits]
+        self._comparison = LogitComparison(self._logits(model.SerializeToString()))
 
     def measure(self, config: QuantizationConfig, node: str, others: list[str]) -> Sensitivity:
         """Measure one layer.
@@ -109,19 +131,7 @@ class SensitivityMeter:
         Args:
             data: content of an ONNX file with Q/DQ pairs.
         """
-        noise = signal = changed = positions = 0.0
-        overlaps = np.zeros((3, len(self._contract.class_names)))
-        for logits, reference, labels in zip(self._logits(data), self._float_logits, self._float_labels):
-            noise += float(np.square(logits - reference, dtype=np.float64).sum())
-            signal += float(np.square(reference, dtype=np.float64).sum())
-            own = logits.argmax(-3)
-            changed += int((own != labels).sum())
-            positions += labels.size
-            for row, counted in enumerate((labels, own, labels[own == labels])):
-                overlaps[row] += np.bincount(counted.ravel(), minlength=overlaps.shape[1])
-        return Sensitivity(
-            float(np.sqrt(noise / signal)) if signal else 0.0, changed / positions, worst_class_change(*overlaps)
-        )
+        return self._comparison.of(self._logits(data))
 
     def _logits(self, data: bytes) -> list[np.ndarray]:
         with graph_runner(data, self._contract, exact=True) as runner:
