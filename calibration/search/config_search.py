@@ -26,16 +26,25 @@ from calibration.ranges.record import Ranges
 from calibration.ranges.thresholds import CALIBRATION_METHODS
 from calibration.results import LabelCost, SearchStep
 from calibration.search.accuracy import AccuracySet, covering_images, graph_runner
-from calibration.search.sensitivity import Sensitivity, SensitivityMeter, measure_all, quantized_nodes
+from calibration.search.estimates import (
+    CLASS_LOSS,
+    MEASURED_LAYERS,
+    choose_methods,
+    measure_sensitivities,
+    with_methods,
+)
+from calibration.search.noise_gain import predicted_noise
+from calibration.search.sensitivity import LogitComparison, Sensitivity
 from calibration.search.state import stored_state
 from calibration.search.steps import figures, step_of
+from calibration.search.switchboard import Switchboard
 from edge.console import Say
 from edge.contract import Contract
 from edge.errors import InputError
 from edge.preprocess import FramePreparer
 from edge.records import write_record
 
-LOCAL_IMAGES = 3
+LOCAL_IMAGES = 2
 """Number of images on which cures and layers are compared with each other by the logits."""
 
 MARGIN = 0.5
@@ -44,11 +53,11 @@ MARGIN = 0.5
 FAR_OFF_CHANGE = 0.02
 """Share of changed labels that goes with a lost point of mIoU: 0.01 to 0.02 in the networks of docs/results.md."""
 
-CLASS_LOSS = 0.25
-"""Change of a class (1 less the IoU) from which a layer alone is to blame for it."""
-
 _KEPT_BELOW = 0.97
 """Share of the score of before that a cure has to stay below; a smaller gain is noise."""
+
+TUNED_LAYERS = 8
+"""Number of most sensitive layers whose inputs are tried with each calibration method."""
 
 _PRUNE_TRIES = 8
 _SMALL_SHARE = 1e-4
@@ -125,6 +134,8 @@ class ConfigSearch:
         self._met: QuantizationConfig | None = None
         self._deadline_s: float | None = None
         self._shown: list | None = None
+        self._comparison: LogitComparison | None = None
+        self._open_board: tuple[str, Switchboard] | None = None
 
     def run(self, config: QuantizationConfig, budget: Budget, first: str = "plain") -> SearchOutcome:
         """Search, starting from a config; a second run, of a stricter budget, starts from what the first one measured.
@@ -250,19 +261,33 @@ class ConfigSearch:
             if method != config.method:
                 best = self._better(best, dataclasses.replace(config, method=method), f"{method} ranges")
         try:
-            best = self._better(best, dataclasses.replace(best, equalised=True), "equalised channels")
+            for method in (best.method, *(name for name in CALIBRATION_METHODS if name != best.method)):
+                other = dataclasses.replace(best, equalised=True, method=method)
+                best = self._better(best, other, f"equalised channels, {method} ranges")
         except InputError:
             self._say("equalised channels: there are none to balance")
+        best = self._better(best, self._tuned(best), "another method for some tensors")
         best = self._better(best, dataclasses.replace(best, weight_method="mse"), "clipped weights")
         return self._better(best, dataclasses.replace(best, bias_correction=True), "corrected biases")
 
+    def _tuned(self, config: QuantizationConfig) -> QuantizationConfig:
+        """Return a config in which the most sensitive tensors have the range method that hurts least."""
+        ranges = self.source(config)[1]
+        sensitivities = self._measured(config, TUNED_LAYERS)
+        keep, known = self._kept_under(config)
+        methods = choose_methods(self._board(config), sensitivities, config, ranges, TUNED_LAYERS, keep, known)
+        return with_methods(config, methods)
+
     def _better(self, best: QuantizationConfig, other: QuantizationConfig, what: str) -> QuantizationConfig:
         """Return the better of two configs by a few images, and say what the second one does."""
+        if other == best:
+            return best
         before, after = self._local(best), self._local(other)
         is_better = _score(after) < _KEPT_BELOW * _score(before)
         self._say(
-            f"{what}: {100 * after.label_change:.2f} % of labels changed on {self._local_count()} images, "
-            f"{100 * before.label_change:.2f} % without: {'kept' if is_better else 'left out'}"
+            f"{what}: logits {100 * after.output_error:.2f} % off, {100 * after.label_change:.2f} % of labels changed on "
+            f"{len(self._local_frames())} images ({100 * before.output_error:.2f} and {100 * before.label_change:.2f} % "
+            f"without): {'kept' if is_better else 'left out'}"
         )
         return other if is_better else best
 
@@ -270,8 +295,17 @@ class ConfigSearch:
         """Return what a config does to the logits of a few images."""
         key = f"{config.digest()} {_ALL_LAYERS}"
         if key not in self._state.sensitivities:
-            self._keep_sensitivity(key, self._meter(config).compare(self.quantized(config).data))
+            self._keep_sensitivity(key, self._compared(config))
         return self._state.sensitivities[key]
+
+    def _compared(self, config: QuantizationConfig) -> Sensitivity:
+        if self._comparison is None:
+            self._comparison = LogitComparison(self._logits(self._plain[0].SerializeToString()))
+        return self._comparison.of(self._logits(self.quantized(config).data))
+
+    def _logits(self, data: bytes) -> list:
+        with graph_runner(data, self._contract, exact=True) as runner:
+            return [runner.infer(frame).copy() for frame in self._local_frames()]
 
     # Layers back to float
 
@@ -346,31 +380,50 @@ class ConfigSearch:
     # Layers one by one
 
     def _measure_layers(self, config: QuantizationConfig) -> None:
-        config = dataclasses.replace(config, float_layers={})  # a layer is measured with all others in float anyway
-        prefix = f"{config.digest()} "
+        self._sensitivities = self._measured(config, MEASURED_LAYERS)
+
+    def _measured(self, config: QuantizationConfig, most: int) -> dict[str, Sensitivity]:
+        """Return the sensitivity of every layer, each alone in INT8; those that matter most are measured."""
+        board = self._board(config)
+        model, ranges = self.source(config)
+        predicted = predicted_noise(
+            model,
+            ranges,
+            dataclasses.replace(config, float_layers={}),
+            self._form,
+            self._contract.output_name,
+            self._levels,
+        )
+        keep, known = self._kept_under(config)
+        if known.keys().isdisjoint(board.nodes):
+            self._say(
+                f"sensitivity of {counted(len(board.nodes), 'layer')}, {min(most, len(board.nodes))} of them measured"
+            )
+        return measure_sensitivities(board, predicted, board.nodes, most, keep, known)
+
+    def _board(self, config: QuantizationConfig) -> Switchboard:
+        """Return the switchboard of a config, whose layers are all in INT8; it is made at the first call for one."""
+        config = dataclasses.replace(config, float_layers={})
+        if self._open_board is None or self._open_board[0] != config.digest():
+            model, ranges = self.source(config)
+            self._open_board = None  # its memory goes first
+            board = Switchboard(model, ranges, config, self._form, self._levels, self._contract, self._local_frames())
+            self._open_board = (config.digest(), board)
+        return self._open_board[1]
+
+    def _kept_under(self, config: QuantizationConfig) -> tuple[Callable[[str, Sensitivity], None], dict]:
+        """Return what keeps the runs of a config's switchboard, and what is known of them."""
+        prefix = f"{dataclasses.replace(config, float_layers={}).digest()} "
         known = {
             name[len(prefix) :]: value for name, value in self._state.sensitivities.items() if name.startswith(prefix)
         }
-        nodes = quantized_nodes(*self.source(config), config, self._form)
-        if set(nodes[0]) <= set(known):
-            self._sensitivities = {name: known[name] for name in nodes[0]}
-            return
-        self._say(f"sensitivity of {counted(len(nodes[0]), 'layer')}, each alone in INT8")
-
-        def each(name: str, value: Sensitivity) -> None:
-            self._keep_sensitivity(prefix + name, value)
-
-        measured = measure_all(self._meter(config), config, nodes, known, each)
-        self._sensitivities = {name: measured[name] for name in nodes[0]}
+        return (lambda key, value: self._keep_sensitivity(prefix + key, value)), known
 
     def _keep_sensitivity(self, key: str, value: Sensitivity) -> None:
         """Store one measurement; end the search if time is up."""
         self._keep(sensitivities={**self._state.sensitivities, key: value})
         if time.monotonic() > self._deadline_s:
             raise _SearchEndedError
-
-    def _local_count(self) -> int:
-        return min(LOCAL_IMAGES, len(self._accuracy.frames))
 
     def _local_frames(self) -> list:
         if self._shown is None:
@@ -379,10 +432,6 @@ class ConfigSearch:
             chosen = covering_images(self._accuracy.float_labels.overlaps[:, :, 0], LOCAL_IMAGES)
             self._shown = [prepare(frames.read(index)).copy() for index in chosen]
         return self._shown
-
-    def _meter(self, config: QuantizationConfig) -> SensitivityMeter:
-        model, ranges = self.source(config)
-        return SensitivityMeter(model, ranges, self._form, self._levels, self._contract, self._local_frames())
 
 
 def _score(local: Sensitivity) -> float:
