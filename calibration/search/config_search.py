@@ -285,9 +285,9 @@ class ConfigSearch:
         before, after = self._local(best), self._local(other)
         is_better = _score(after) < _KEPT_BELOW * _score(before)
         self._say(
-            f"{what}: logits {100 * after.output_error:.2f} % off, {100 * after.label_change:.2f} % of labels changed on "
-            f"{len(self._local_frames())} images ({100 * before.output_error:.2f} and {100 * before.label_change:.2f} % "
-            f"without): {'kept' if is_better else 'left out'}"
+            f"{what}: logits {100 * after.output_error:.2f} % off, {100 * after.label_change:.2f} % of labels changed, "
+            f"{100 * before.output_error:.2f} and {100 * before.label_change:.2f} % without: "
+            f"{'kept' if is_better else 'left out'}"
         )
         return other if is_better else best
 
