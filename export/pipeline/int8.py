@@ -10,7 +10,7 @@ from typing import Any
 
 from calibration.lint_rules.linter import require_clean
 from calibration.onnx_graph.file import load_graph, parse_graph
-from calibration.qdq.cross_layer_equalization import equalize_cross_layer
+from calibration.qdq.channel_equalization import equalize
 from calibration.qdq.insert import QDQ_GRAPH_FILE, quantize
 from calibration.qdq.quantization_config import QuantizationConfig, counted
 from calibration.qdq_ort.cpu_saturation import unsigned_levels
@@ -29,7 +29,7 @@ from export.pipeline.calibrate import CalibratedGraph, current_or_new_ranges
 from export.pipeline.float_graph import FloatGraph
 from export.pipeline.request import Int8Request
 
-_BALANCER = "calibration.qdq.cross_layer_equalization"  # handed to the search as a function
+_BALANCER = "calibration.qdq.channel_equalization"  # handed to the search as a function
 
 _EVALUATION = ("calibration.qdq.insert", "calibration.search.accuracy", _BALANCER)
 """Modules that make a quantised graph and measure it: the figures of a kept quantisation depend on them."""
@@ -274,7 +274,7 @@ def _results_sha256(contract: Contract, ranges_sha256: str, accuracy: AccuracySe
 
 def _equalised(calibrated: CalibratedGraph, model: Any, say: Say) -> tuple[Any, Ranges] | None:
     """Write the graph with balanced channels as an artefact of its own, and collect its ranges on the same images."""
-    balanced, pairs = equalize_cross_layer(model, calibrated.ranges)
+    balanced, pairs = equalize(model, calibrated.ranges)
     if not pairs:
         return None
     folder = calibrated.graph.folder / EQUALISED_FOLDER
