@@ -185,6 +185,8 @@ class ChannelFlow:
         else:
             channels, outputs = dims[0], dims[1] * group
         shape = self._view.shape_of(node.output[0])
+        if shape is None and kind == "MatMul":
+            return False
         rank = len(shape) if shape is not None else len(dims)
         axis = rank - 1 if kind == "MatMul" else 1
         inputs = self._along(node.input[0], axis, channels)

@@ -107,7 +107,7 @@ def read_state(folder: Path, inputs: CollectionInputs, counters: list[TensorCoun
         histogram.zero_count = int(arrays["zero_counts"][index])
         histogram.limit, histogram.minimum, histogram.maximum = arrays["limits"][index].tolist()
         if arrays["channels"][index]:
-            counter.channels = figures = ChannelStatistics(int(arrays["channels"][index]))
+            counter.channels = figures = ChannelStatistics(int(arrays["channels"][index]), counter.with_means)
             figures.maxima[:], figures.sums[:] = maxima[index], sums[index]
             figures.positions = int(arrays["positions"][index])
     return int(arrays["images_done"])

@@ -26,9 +26,10 @@ class TensorRange:
         minimum: smallest value over all images.
         maximum: largest value over all images.
         thresholds: calibration method -> largest magnitude that INT8 represents.
-        channel_maxima: largest magnitude of each channel of an NCHW tensor that a weighted node reads, to six
-            digits; None for others.
-        channel_means: mean of each of these channels, to six digits; None for others.
+        channel_maxima: largest magnitude of each channel of an NCHW tensor that a weighted node reads, or whose
+            channels could be scaled, to six digits; None for others.
+        channel_means: mean of each channel of an NCHW tensor that a weighted node reads, to six digits; None for
+            others.
     """
 
     minimum: float
@@ -87,7 +88,7 @@ class Ranges:
 
 def ranges_code() -> str:
     """Return the digest of the code that ranges are collected by."""
-    return code_digest("calibration.ranges.collector")
+    return code_digest("calibration.ranges.collector", "calibration.ranges.rescaling")
 
 
 def read_ranges(folder: Path) -> Ranges:
@@ -191,6 +192,8 @@ def range_warnings(ranges: Ranges) -> tuple[str, ...]:
                 "its range holds that value alone. Next: check the weights of the layers before it"
             )
             continue
+        if seen.channel_means is None:
+            continue  # of a channel that goes through several tensors, one warning is enough
         dead = sum(maximum == 0.0 for maximum in seen.channel_maxima or ())
         if dead:
             warnings.append(
