@@ -26,7 +26,7 @@ class QuantizationConfig:
             the error).
         float_layers: name of a node that stays in float -> reason.
         bias_correction: True if biases compensate the mean error of the rounded weights.
-        equalised: True if the graph is the one whose channels calibration.qdq.cross_layer_equalization has balanced.
+        equalised: True if the graph is the one whose channels calibration.qdq.channel_equalization has balanced.
         classifier: precision of the layers that give the network's outputs, "int8" or "float".
         resize: precision of interpolations, "int8" or "float".
     """

@@ -108,7 +108,7 @@ def read_state(folder: Path, inputs: CollectionInputs, counters: list[TensorCoun
         histogram.zero_count = int(arrays["zero_counts"][index])
         histogram.limit, histogram.minimum, histogram.maximum = arrays["limits"][index].tolist()
         if arrays["channels"][index]:
-            counter.channels = figures = ChannelStatistics(int(arrays["channels"][index]))
+            counter.channels = figures = ChannelStatistics(int(arrays["channels"][index]), counter.with_means)
             figures.maxima[:], figures.sums[:], figures.squares[:] = maxima[index], sums[index], squares[index]
             figures.positions = int(arrays["positions"][index])
     return int(arrays["images_done"])

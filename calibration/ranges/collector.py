@@ -10,10 +10,11 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any, Container, Iterable
 
 import numpy as np
 
+from calibration.onnx_graph.channel_flow import ChannelFlow
 from calibration.onnx_graph.file import import_onnx, load_graph
 from calibration.onnx_graph.graph import OnnxGraph
 from calibration.onnx_graph.node import has_bodies
@@ -30,7 +31,7 @@ from edge.preprocess import FramePreparer
 from edge.runtime.onnxruntime import open_session
 
 CHANNEL_READERS = ("Conv", "ConvTranspose", "Gemm")
-"""Operators with a weight per input channel: what they read is also counted by channel."""
+"""Operators with a weight per input channel: of what they read, the means of channels are counted."""
 
 SAVE_EVERY_S = 30.0
 """Seconds between two checkpoints: a crash loses at most this much counting."""
@@ -107,13 +108,31 @@ def _frame_independent(graph: OnnxGraph) -> set[str]:
     return names
 
 
-def channel_tensors(model: Any) -> set[str]:
-    """Return the tensors of an ONNX graph (onnx.ModelProto) that a weighted node reads: counted by channel too."""
-    return {node.input[0] for node in model.graph.node if node.op_type in CHANNEL_READERS}
+def channel_tensors(model: Any) -> dict[str, bool]:
+    """Return the tensors of an ONNX graph that are counted by channel too.
+
+    These are the tensors that a weighted node reads, whose means correct biases, and those whose channels
+    calibration.qdq.channel_equalization could scale, whose largest magnitudes say by how much.
+
+    Args:
+        model: onnx.ModelProto; left as it is.
+
+    Returns:
+        Name of each tensor -> True if the means of its channels are counted, and not their largest magnitudes alone.
+    """
+    graph = OnnxGraph(model, lenient=True)
+    flow = ChannelFlow(graph)
+    scaled = {name: False for name in graph.producers if flow.planes_of(name) is not None}
+    return {**scaled, **{node.input[0]: True for node in graph.nodes if node.op_type in CHANNEL_READERS}}
 
 
 def collect_ranges(
-    artifact: Path, frames: FrameSet, manifest_sha256: str, show_progress: bool = True, resume: bool = True
+    artifact: Path,
+    frames: FrameSet,
+    manifest_sha256: str,
+    show_progress: bool = True,
+    resume: bool = True,
+    only: Container[str] | None = None,
 ) -> Ranges:
     """Run the float graph of an artefact over images and count every activation.
 
@@ -125,6 +144,7 @@ def collect_ranges(
         manifest_sha256: SHA-256 of the manifest of the images.
         show_progress: True to print progress with the time left on stderr.
         resume: True to resume from a checkpoint in the folder, and to write checkpoints there.
+        only: names of the activations to count; None for all.
 
     Raises:
         GraphError: the graph is damaged.
@@ -135,7 +155,7 @@ def collect_ranges(
     if not len(frames):
         raise InputError(f"no images to calibrate on in {frames.description}")
     contract = read_contract(artifact)
-    session, tensors, by_channel = _open_exposed(artifact / GRAPH_FILE)
+    session, tensors, by_channel = _open_exposed(artifact / GRAPH_FILE, only)
     inputs = CollectionInputs(
         contract.graph_sha256, manifest_sha256, len(frames), PREPROCESSING, ranges_code(), tuple(tensors)
     )
@@ -171,16 +191,18 @@ class _Collection:
     Args:
         folder: folder of the checkpoint; None to write none.
         inputs: inputs of the collection.
-        by_channel: names of the tensors that are also counted by channel.
+        by_channel: names of the tensors that are also counted by channel -> True if with means.
         prints: True to print how many images a checkpoint holds.
 
     Attributes:
         images_done: number of images that all counters have seen.
     """
 
-    def __init__(self, folder: Path | None, inputs: CollectionInputs, by_channel: set[str], prints: bool) -> None:
+    def __init__(
+        self, folder: Path | None, inputs: CollectionInputs, by_channel: dict[str, bool], prints: bool
+    ) -> None:
         self._folder, self._inputs, self._prints = folder, inputs, prints
-        self._counters = [TensorCounter(name in by_channel) for name in inputs.tensors]
+        self._counters = [TensorCounter(name in by_channel, by_channel.get(name, False)) for name in inputs.tensors]
         self.images_done = read_state(folder, inputs, self._counters) if folder is not None else 0
         self._kept = self.images_done
         self._kept_ns = time.perf_counter_ns()
@@ -236,16 +258,17 @@ class _Collection:
 def tensor_range(counter: TensorCounter) -> TensorRange:
     """Return the range of one tensor, with a threshold by every calibration method and the error that it costs."""
     histogram, channels = counter.histogram, counter.channels
+    has_means = channels is not None and channels.with_means
     thresholds = {name: float(method(histogram)) for name, method in CALIBRATION_METHODS.items()}
     return TensorRange(
         histogram.minimum,
         histogram.maximum,
         thresholds,
         _six_digits(channels.maxima) if channels is not None else None,
-        _six_digits(channels.means()) if channels is not None else None,
+        _six_digits(channels.means()) if has_means else None,
         *_six_digits([mean_square(histogram), histogram.zero_share]),
         {name: _six_digits(errors) for name, errors in method_errors(histogram, thresholds).items()},
-        _six_digits(channels.mean_squares()) if channels is not None else None,
+        _six_digits(channels.mean_squares()) if has_means else None,
     )
 
 
@@ -260,14 +283,15 @@ def _activations(session: Any, tensors: list[str], feeds: dict[str, np.ndarray],
         raise BackendError(f"ONNX Runtime failed on the float graph at image {image}: {error}") from None
 
 
-def _open_exposed(path: Path) -> tuple[Any, list[str], set[str]]:
+def _open_exposed(path: Path, only: Container[str] | None) -> tuple[Any, list[str], dict[str, bool]]:
     """Open a session whose outputs are the activations to count.
 
     Returns:
-        The session, the names of these activations, and those that are also counted by channel.
+        The session, the names of these activations, and those that are also counted by channel (channel_tensors).
     """
     model = load_graph(path)
     candidates, by_channel = activation_tensors(model), channel_tensors(model)
+    candidates = [name for name in candidates if only is None or name in only]
     present = {value.name for value in model.graph.output}
     model.graph.output.extend(import_onnx().ValueInfoProto(name=name) for name in candidates if name not in present)
     session = open_session(model.SerializeToString(), lean=True)

@@ -157,16 +157,22 @@ class _BlockCounter:
 class ChannelStatistics:
     """Largest magnitude, mean and mean square of each channel of an NCHW tensor, over all images.
 
+    Args:
+        channels: number of channels.
+        with_means: True to keep the sum of each channel as well.
+
     Attributes:
         maxima: largest magnitude of each channel, (channels,) float64.
-        sums: sum of all values of each channel, (channels,) float64.
-        squares: sum of the squares of all values of each channel, (channels,) float64.
+        sums: sum of all values of each channel, (channels,) float64; 0 without means.
+        squares: sum of the squares of all values of each channel, (channels,) float64; 0 without means.
         positions: number of values that were counted in each channel.
+        with_means: True if sums are kept.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, with_means: bool = True) -> None:
         self.maxima, self.sums, self.squares = np.zeros((3, channels))
         self.positions = 0
+        self.with_means = with_means
 
     def update(self, values: np.ndarray, histogram: RangeHistogram, tensor: str, image: str | None = None) -> None:
         """Count one tensor by channel, and in a histogram too: each value is fetched from memory once.
@@ -193,9 +199,10 @@ class ChannelStatistics:
                     _require_finite(smallest, largest, tensor, image)
                     np.maximum(self.maxima[some], np.maximum(-low, high), out=self.maxima[some])
                     # NumPy adds float32 pairwise: the error of a sum is some 1e-7 of it, the figures have six digits.
-                    self.sums[some] += block.sum(axis=1)
-                    wide = block if max(-smallest, largest) < _SQUARABLE else block.astype(np.float64)
-                    self.squares[some] += np.einsum("ij,ij->i", wide, wide)
+                    if self.with_means:
+                        self.sums[some] += block.sum(axis=1)
+                        wide = block if max(-smallest, largest) < _SQUARABLE else block.astype(np.float64)
+                        self.squares[some] += np.einsum("ij,ij->i", wide, wide)
                     counter.add(block, smallest, largest)
         counter.finish()
         self.positions += batch * height * width
@@ -214,16 +221,18 @@ class TensorCounter:
 
     Args:
         by_channel: True to keep statistics of each channel as well, if the tensor has the axes NCHW.
+        with_means: True to keep the mean of each channel too, and not its largest magnitude alone.
 
     Attributes:
         histogram: histogram of all values.
         channels: statistics of each channel; None where there are none.
+        with_means: True if the statistics of channels have means.
     """
 
-    def __init__(self, by_channel: bool = False) -> None:
+    def __init__(self, by_channel: bool = False, with_means: bool = True) -> None:
         self.histogram = RangeHistogram()
         self.channels: ChannelStatistics | None = None
-        self._by_channel = by_channel
+        self._by_channel, self.with_means = by_channel, with_means
 
     def update(self, values: np.ndarray, tensor: str, image: str | None = None) -> None:
         """Count one tensor.
@@ -238,7 +247,7 @@ class TensorCounter:
         """
         if self._by_channel and values.ndim == 4 and values.size:
             if self.channels is None:
-                self.channels = ChannelStatistics(values.shape[1])
+                self.channels = ChannelStatistics(values.shape[1], self.with_means)
             self.channels.update(values, self.histogram, tensor, image)
         else:
             self.histogram.update(values, tensor, image)

@@ -27,9 +27,10 @@ class TensorRange:
         minimum: smallest value over all images.
         maximum: largest value over all images.
         thresholds: calibration method -> largest magnitude that INT8 represents.
-        channel_maxima: largest magnitude of each channel of an NCHW tensor that a weighted node reads, to six
-            digits; None for others.
-        channel_means: mean of each of these channels, to six digits; None for others.
+        channel_maxima: largest magnitude of each channel of an NCHW tensor that a weighted node reads, or whose
+            channels could be scaled, to six digits; None for others.
+        channel_means: mean of each channel of an NCHW tensor that a weighted node reads, to six digits; None for
+            others.
         mean_square: mean of the squares of all values, to six digits; None where it was not counted.
         zero_share: share of values that are exactly zero, to six digits, 0 to 1; None where it was not counted.
         square_errors: calibration method -> mean squared error of rounding and clipping by its threshold, over all
@@ -99,7 +100,7 @@ class Ranges:
 
 def ranges_code() -> str:
     """Return the digest of the code that ranges are collected by."""
-    return code_digest("calibration.ranges.collector")
+    return code_digest("calibration.ranges.collector", "calibration.ranges.rescaling")
 
 
 def read_ranges(folder: Path) -> Ranges:
@@ -203,6 +204,8 @@ def range_warnings(ranges: Ranges) -> tuple[str, ...]:
                 "its range holds that value alone. Next: check the weights of the layers before it"
             )
             continue
+        if seen.channel_means is None:
+            continue  # of a channel that goes through several tensors, one warning is enough
         dead = sum(maximum == 0.0 for maximum in seen.channel_maxima or ())
         if dead:
             warnings.append(

@@ -8,15 +8,21 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from calibration.images.selection import MANIFEST_FILE
 from calibration.lint_rules.linter import require_clean
 from calibration.onnx_graph.file import load_graph, parse_graph
-from calibration.qdq.cross_layer_equalization import equalize_cross_layer
+from calibration.qdq.channel_equalization import equalize
 from calibration.qdq.insert import QDQ_GRAPH_FILE, quantize
 from calibration.qdq.quantization_config import QuantizationConfig, counted
 from calibration.qdq_ort.cpu_saturation import unsigned_levels
-from calibration.ranges.record import Ranges, current_ranges
+from calibration.ranges.checkpoint import discard_state
+from calibration.ranges.collector import collect_ranges
+from calibration.ranges.record import RANGES_FILE, Ranges, current_ranges
+from calibration.ranges.rescaling import rescaled_ranges
 from calibration.results import EXCEEDED, HELD, NOT_SHOWN
-from calibration.search.accuracy import AccuracySet
+from calibration.search.accuracy import AccuracySet, spread_over
 from calibration.search.config_search import ConfigSearch
 from calibration.search.judged_search import JudgedConfig, find_config
 from calibration.search.sensitivity import Sensitivity
@@ -28,11 +34,11 @@ from edge.errors import ContractError, GraphError, InputError
 from edge.records import read_record, record, record_to_json, write_record
 from edge.runtime.onnxruntime import import_onnxruntime
 from export.pipeline.accuracy_target import AccuracyTarget
-from export.pipeline.calibrate import CalibratedGraph, current_or_new_ranges
+from export.pipeline.calibrate import CalibratedGraph
 from export.pipeline.float_graph import FloatGraph
 from export.pipeline.request import Int8Request
 
-_BALANCER = "calibration.qdq.cross_layer_equalization"  # handed to the search as a function
+_BALANCER = "calibration.qdq.channel_equalization"  # handed to the search as a function
 
 _EVALUATION = ("calibration.qdq.insert", "calibration.search.accuracy", _BALANCER)
 """Modules that make a quantised graph and measure it: the figures of a kept quantisation depend on them."""
@@ -42,6 +48,9 @@ _SEARCH = ("calibration.search.config_search", _BALANCER)
 
 RECIPE_FILE = "int8-recipe.json"
 EQUALISED_FOLDER = "equalised"
+
+EQUALISED_IMAGES = 16
+"""Most images that ranges of equalised channels are counted on; their largest magnitudes are those of all images."""
 
 
 @record(schema=2, what="kept recipe")
@@ -304,22 +313,33 @@ def _results_sha256(contract: Contract, ranges_sha256: str, accuracy: AccuracySe
 
 
 def _equalised(calibrated: CalibratedGraph, model: Any, say: Say) -> tuple[Any, Ranges] | None:
-    """Write the graph with balanced channels as an artefact of its own, and collect its ranges on the same images."""
-    balanced, pairs = equalize_cross_layer(model, calibrated.ranges)
-    if not pairs:
+    """Write the graph with balanced channels as an artefact of its own, with its ranges on the same images."""
+    balanced, factors = equalize(model, calibrated.ranges)
+    if not factors:
         return None
     folder = calibrated.graph.folder / EQUALISED_FOLDER
     data = balanced.SerializeToString(deterministic=True)
     own = dataclasses.replace(calibrated.graph.contract, graph_sha256=hashlib.sha256(data).hexdigest())
-    moved = None
-    if calibrated.frames is None:
-        moved = current_ranges(folder, own.graph_sha256, calibrated.ranges.manifest_sha256, any_code=True)
-        if moved is None:
-            say("equalised channels: their ranges cannot be collected, the calibration images are not here")
-            return None
+    has_images = calibrated.frames is not None
+    there = current_ranges(folder, own.graph_sha256, calibrated.ranges.manifest_sha256, any_code=not has_images)
+    if there is None and not has_images:
+        say("equalised channels: their ranges cannot be collected, the calibration images are not here")
+        return None
     write_bytes(folder / GRAPH_FILE, data)
     write_record(folder / CONTRACT_FILE, own)
-    say(f"equalised the channels of {counted(len(pairs), 'tensor')}")
-    if moved is not None:
-        return balanced, moved[0]
-    return balanced, current_or_new_ranges(FloatGraph(folder, own), calibrated.frames, calibrated.manifest, say)[0]
+    say(f"equalised the channels of {counted(len(factors), 'tensor')}")
+    return balanced, there[0] if there is not None else _equalised_ranges(calibrated, FloatGraph(folder, own), factors)
+
+
+def _equalised_ranges(calibrated: CalibratedGraph, graph: FloatGraph, factors: dict[str, np.ndarray]) -> Ranges:
+    """Write the ranges of the graph with balanced channels: those of the float graph, divided.
+
+    What cannot be divided (see calibration.ranges.rescaling) is counted on some of the images, spread evenly.
+    """
+    chosen = calibrated.frames.subset(spread_over(calibrated.frames, EQUALISED_IMAGES))
+    counted_anew = collect_ranges(graph.folder, chosen, calibrated.ranges.manifest_sha256, only=factors)
+    ranges = rescaled_ranges(calibrated.ranges, factors, counted_anew, graph.contract.graph_sha256)
+    write_record(graph.folder / MANIFEST_FILE, calibrated.manifest)
+    write_record(graph.folder / RANGES_FILE, ranges)
+    discard_state(graph.folder)
+    return ranges

@@ -135,7 +135,7 @@ def ranges_of(model, feeds_list, **changes):
     present = {value.name for value in model.graph.output}
     exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in present)
     by_channel = channel_tensors(model)
-    counters = {name: TensorCounter(name in by_channel) for name in tensors}
+    counters = {name: TensorCounter(name in by_channel, by_channel.get(name, False)) for name in tensors}
     for feeds in feeds_list:
         for name, value in zip(tensors, run(exposed, feeds, tensors)):
             counters[name].update(value, name)

@@ -22,7 +22,8 @@ def hostile_network(readers=2, ratio=RATIO):
         frame -> stem -> wide (one huge channel) -> narrow [and side] -> head -> logits
 
     Args:
-        readers: of the hostile tensor; 1 can be equalised, 2 cannot.
+        readers: convolutions that read the hostile tensor; with 1 it can be equalised, with 2 it cannot, since a
+            Softsign reads it too; what follows from that changes no value.
         ratio: of the huge channel to the others.
     """
     generator = np.random.default_rng(6)
@@ -62,7 +63,10 @@ def hostile_network(readers=2, ratio=RATIO):
         nodes.append(node("Relu", [name], f"{name}_relu"))
     joined = f"{names[0]}_relu"
     if readers == 2:
-        nodes.append(node("Concat", [f"{name}_relu" for name in names], "joined", axis=1))
+        nodes.append(node("Softsign", ["wide_relu"], "squeezed"))
+        nodes.append(node("Neg", ["squeezed"], "negative"))
+        nodes.append(node("Max", ["side_relu", "negative"], "side_again"))  # side_relu is 0 or more
+        nodes.append(node("Concat", ["narrow_relu", "side_again"], "joined", axis=1))
         joined = "joined"
     nodes.append(node("Conv", [joined, "head_w", "head_b"], "logits"))
     return make_model(

@@ -321,7 +321,7 @@ def stale_after(copied: Path, name: str, roots: tuple[str, ...]) -> bool:
         ("calibration/qdq/quantization_config.py", RECIPE),
         ("calibration/qdq/quantization_config.py", SEARCH),
         ("calibration/qdq/quantization_config.py", CACHE),
-        ("calibration/qdq/cross_layer_equalization.py", SEARCH),
+        ("calibration/qdq/channel_equalization.py", SEARCH),
         ("calibration/qdq_ort/integer_input.py", RECIPE),
         ("calibration/trt/scales.py", CACHE),
         ("edge/preprocess.py", TENSORRT_CALIBRATION),

@@ -11,7 +11,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import calibration.search.config_search as search_module
-from calibration.qdq.cross_layer_equalization import equalize_cross_layer
+from calibration.qdq.channel_equalization import equalize
 from calibration.qdq.insert import quantize
 from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.search.accuracy import AccuracySet, Budget, graph_runner
@@ -55,7 +55,7 @@ class Case:
 
     def balanced(self):
         self.equalised += 1
-        balanced, pairs = equalize_cross_layer(self.model, self.ranges)
+        balanced, pairs = equalize(self.model, self.ranges)
         return (balanced, drawing.ranges_of(balanced, CALIBRATION)) if pairs else None
 
     def search(self, budget, config=PLAIN, key="key", seconds=1e9, measure_layers=False, equalised=True):
