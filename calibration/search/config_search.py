@@ -60,6 +60,13 @@ TUNED_LAYERS = 8
 """Number of most sensitive layers whose inputs are tried with each calibration method."""
 
 _PRUNE_TRIES = 8
+
+_AIM = 0.7
+"""Share of a limit that the first number of float layers is chosen for; what a forecast says is off by about as much."""
+
+_WORTHWHILE_SHARE = 0.005
+"""Share of the multiply-adds from which on it is worth an evaluation to bring them back into INT8."""
+
 _SMALL_SHARE = 1e-4
 _ALL_LAYERS = "*"
 
@@ -237,8 +244,12 @@ class ConfigSearch:
 
     def _step_cost(self, step: SearchStep) -> float:
         """Return what orders steps: how far the worst figure is over its limit, and the percent of labels changed."""
+        return self._step_excess(step) + 20.0 * (1.0 - step.label_agreement)
+
+    def _step_excess(self, step: SearchStep) -> float:
+        """Return the worst figure of a step as a share of its limit."""
         worst = self._budget.judge(step.cost).worst
-        return (excess(worst) if worst is not None else 0.0) + 20.0 * (1.0 - step.label_agreement)
+        return excess(worst) if worst is not None else 0.0
 
     def _known(self, config: QuantizationConfig) -> SearchStep | None:
         digest = config.digest()
@@ -319,24 +330,53 @@ class ConfigSearch:
         self._measure_layers(config)
         order = self._return_order(config)
         # A graph with nothing left in INT8 is no answer, whatever it keeps of the labels.
-        while order and not self.quantized(self._with_float(config, order)).int8_mac_share:
+        while order and not self._share(config, order):
             order.pop()
-        low, high = 0, 1  # `low` layers are too few
+        if not order:
+            return
+        low, high = 0, self._likely_count(config, order)  # `low` layers are too few
         while not self._holds(config, order[:high]):
             if high >= len(order):
                 return
             low, high = high, min(2 * high, len(order))
-        while high - low > 1:
+        while self._is_worth_halving(config, order, low, high):
             middle = (low + high) // 2
             low, high = (low, middle) if self._holds(config, order[:middle]) else (middle, high)
         self._met = self._with_float(config, order[:high])
         self._prune(config, order[:high])
         raise _SearchEndedError
 
+    def _likely_count(self, config: QuantizationConfig, order: list[str]) -> int:
+        """Return how many layers have to be in float, by the noise power that they leave, at least 1.
+
+        Changed labels and lost points grow with the amplitude of the noise, so it has to fall as much as the worst figure.
+        """
+        wanted = _AIM / max(self._step_excess(self._known(config)), 1.0)
+        powers = [self._sensitivities[name].output_error ** 2 for name in order]
+        left, total = sum(powers), sum(powers)
+        for count, power in enumerate(powers, 1):
+            left -= power
+            if left <= wanted**2 * total and self._sensitivities[order[count - 1]].class_change <= CLASS_LOSS:
+                return count
+        return len(order)
+
+    def _is_worth_halving(self, config: QuantizationConfig, order: list[str], low: int, high: int) -> bool:
+        """Return whether fewer layers in float would matter: a tenth of them, or a share of the multiply-adds."""
+        if high - low <= 1:
+            return False
+        gained = self._share(config, order[: low + 1]) - self._share(config, order[:high])
+        return gained >= _WORTHWHILE_SHARE or high - low > max(1, high // 4)
+
+    def _share(self, config: QuantizationConfig, floats: list[str]) -> float:
+        return self.quantized(self._with_float(config, floats)).int8_mac_share
+
     def _prune(self, config: QuantizationConfig, floats: list[str]) -> None:
-        """Put those layers back into INT8 that the budget does not need in float, the least helpful first."""
+        """Put those layers back into INT8 that the budget does not need in float, those that cost most of INT8 first."""
         kept = list(floats)
-        for name in list(reversed(floats))[:_PRUNE_TRIES]:
+        whole = self._share(config, kept)
+        gains = {name: self._share(config, [each for each in kept if each != name]) - whole for name in kept}
+        costly = sorted((name for name in kept if gains[name] >= _WORTHWHILE_SHARE), key=lambda name: -gains[name])
+        for name in costly[:_PRUNE_TRIES]:
             fewer = [other for other in kept if other != name]
             if fewer and self._holds(config, fewer):
                 kept = fewer
