@@ -64,7 +64,7 @@ class Switchboard:
         pairs, self._ranges, placement = place_pairs(model, ranges, config, form)
         self._view = _without_values(pairs)  # for placements with other methods
         write_pairs(pairs, placement, self._ranges, config, form, unsigned_levels)
-        self._graph = build_switch_graph(model, pairs, contract.output_name)
+        self._graph = build_switch_graph(model, pairs, contract.output_name, config.bias_correction)
         del pairs, placement
         self._session = open_session(self._graph.data, exact=True)
         self._graph = dataclasses.replace(self._graph, data=b"")  # the session has its own
@@ -76,9 +76,7 @@ class Switchboard:
         self._float_labels = [logits.argmax(-3) for logits in self._float_logits]
         self._signal = sum(float(np.square(logits, dtype=np.float64).sum()) for logits in self._float_logits)
 
-    def output_error(
-        self, on: Collection[str] | None = None, methods: Mapping[str, str] | None = None
-    ) -> Sensitivity:
+    def output_error(self, on: Collection[str] | None = None, methods: Mapping[str, str] | None = None) -> Sensitivity:
         """Measure the change of the network's output that some nodes in INT8 cause, all others in float.
 
         A node that is on reads what the config with all nodes in INT8 has it read, whatever its neighbours do: an Add
