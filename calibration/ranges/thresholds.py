@@ -158,7 +158,7 @@ def method_errors(histogram: RangeHistogram, thresholds: Mapping[str, float]) ->
     largest = min_max(histogram)
     used = _used_bins(largest, width)
     if not counts.any():
-        return {name: (0.0, 0.0) for name in thresholds}
+        return dict.fromkeys(thresholds, (0.0, 0.0))
     tried = np.clip(np.array(list(thresholds.values())), largest * 1e-6, largest)
     share = 1.0 - histogram.zero_share
     by_steps = [

@@ -1,8 +1,8 @@
 """Sensitivities of all layers, and the range method of each tensor, from few runs of a switchboard.
 
 The forecast (calibration.search.noise_gain) says which layers are worth a run of their own. All others are measured
-together: noise of many layers adds up, so a group that is as quiet as forecast hides no loud layer. One that is louder is
-halved until the layer is found. That is group testing (Dorfman, "The Detection of Defective Members of Large
+together: noise of many layers adds up, so a group that is as quiet as forecast hides no loud layer. One that is louder
+is halved until the layer is found. That is group testing (Dorfman, "The Detection of Defective Members of Large
 Populations", 1943), with halving as in Sobel and Groll, 1959.
 """
 
@@ -151,8 +151,9 @@ def choose_methods(
 ) -> Dict[str, str]:
     """Choose the range method of each tensor by the measured error of the whole network in INT8.
 
-    It starts from the best single method for all tensors. Then the tensors that the most sensitive layers read are tried
-    with each method, one after the other, and another method stays where it saves at least LEAST_GAIN of the noise power.
+    It starts from the best single method for all tensors. Then the tensors that the most sensitive layers read are
+    tried with each method, one after the other, and another method stays where it saves at least LEAST_GAIN of the
+    noise power. A layer whose noise covers that of all others hides their gains, so it is put into float first.
 
     Args:
         switchboard: switchboard of the network with this config.

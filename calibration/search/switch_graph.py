@@ -1,8 +1,8 @@
 """A graph that holds a float network and its quantised form together, with a switch for every node that rounds.
 
 Each node that reads rounded values becomes an If: one branch has the node with its Q/DQ pairs and its rounded weights,
-the other the node as it was. The switches, and the scales of the pairs, are inputs of the graph, so one session runs any
-choice of them.
+the other the node as it was. The switches, and the scales of the pairs, are inputs of the graph, so one session runs
+any choice of them.
 
 An If instead of a choice between two values, since ONNX Runtime lays out the constant weights of a convolution for its
 fast kernels when it loads a graph: with weights that are chosen in a run, a convolution takes several times as long. A
