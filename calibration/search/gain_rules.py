@@ -18,13 +18,16 @@ import numpy as np
 from calibration.onnx_graph.graph import OnnxGraph
 from calibration.onnx_graph.node import attribute_of, group_of
 from calibration.ranges.record import Ranges
-from calibration.search.active_share import share_from_powers, share_from_rectified
+from calibration.search.noise_share import (
+    hard_sigmoid_slope_square,
+    share_from_powers,
+    share_from_rectified,
+    sigmoid_slope_square,
+)
 
 _LARGEST_GAIN = 1 << 16
 """Numbers that a gain may have before the axes behind the channels are averaged."""
 
-_SIGMOID_SLOPE = 0.25  # at 0, its largest
-_HARD_SIGMOID_SLOPE = 0.2  # the default of ONNX
 
 KEEPS_NOISE = (
     "Identity", "Cast", "Dropout", "Add", "Sub", "Sum", "Max", "Min", "Softmax", "LogSoftmax", "Tanh", "Elu",
@@ -271,8 +274,11 @@ class GainRules:
         return gain * (share + (1.0 - share) * slope)
 
     def _sigmoid(self, node: Any, index: int, gain: np.ndarray) -> np.ndarray:
-        slope = _SIGMOID_SLOPE if node.op_type == "Sigmoid" else attribute_of(node, "alpha", _HARD_SIGMOID_SLOPE)
-        return gain * slope**2
+        power = float(self.power(node.input[0]).mean())
+        if node.op_type == "Sigmoid":
+            return gain * sigmoid_slope_square(power)
+        slope, offset = attribute_of(node, "alpha", 0.2), attribute_of(node, "beta", 0.5)
+        return gain * hard_sigmoid_slope_square(power, slope, offset)
 
     def _normalise(self, node: Any, index: int, gain: np.ndarray) -> np.ndarray:
         if index != 0:

@@ -22,7 +22,8 @@ from tests.calibration import varied_graphs as varied
 FORMS = ("tensorrt", "onnxruntime")
 CONFIG = QuantizationConfig("min-max")
 FRAMES = [frame[None] for frame in hostile.street_frames(4)]
-CALIBRATION = [{"frame": frame[None]} for frame in hostile.street_frames(4, seed=2)]
+CALIBRATION = [{"frame": frame} for frame in FRAMES]
+"""The same frames: what is beyond the range of all calibration images is not what a forecast can know."""
 NETWORKS = {
     "hostile": hostile.hostile_network(),
     "residual": drawing.make_network(hostile.SIZE, classes=hostile.CLASSES),
@@ -54,8 +55,8 @@ def test_forecast_has_the_size_and_the_order_of_what_is_measured(name, form):
     assert list(forecast) == list(truth) == quantized_nodes(NETWORKS[name], RANGES[name], CONFIG, form)[0]
     ratios = np.array([forecast[node] / truth[node] for node in truth])
     # A guess within a factor, of a layer in the middle; single ones may be far off.
-    assert 0.5 < np.median(ratios) < 2.0
-    assert np.mean((ratios > 1 / 4) & (ratios < 4)) > 0.8
+    assert 0.6 < np.median(ratios) < 1.6
+    assert np.mean((ratios > 1 / 3) & (ratios < 3)) > 0.8
     assert order_agreement(forecast, truth) > 0.6
 
 

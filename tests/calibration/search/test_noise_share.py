@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.search.active_share import share_from_powers, share_from_rectified
+from calibration.search.noise_share import (
+    hard_sigmoid_slope_square,
+    share_from_powers,
+    share_from_rectified,
+    sigmoid_slope_square,
+)
 
 DRAWN = np.random.default_rng(1).normal(0, 1, 200_000)
 
@@ -32,6 +37,16 @@ def test_share_behind_a_prelu_is_that_of_its_positive_inputs(mean, slope):
     given = np.where(value > 0, value, slope * value)
     found = share_from_powers(float(np.square(value).mean()), float(np.square(given).mean()), slope**2)
     assert found == pytest.approx((value > 0).mean(), abs=0.02)
+
+
+@pytest.mark.parametrize("deviation", [0.01, 1.0, 8.0])
+def test_noise_behind_a_sigmoid_follows_its_slope_where_the_values_are(deviation):
+    given = 1 / (1 + np.exp(-DRAWN * deviation))
+    expected = np.square(given * (1 - given)).mean()
+    assert sigmoid_slope_square(deviation**2) == pytest.approx(expected, rel=0.03)
+    soft = 0.2 * DRAWN * deviation + 0.5
+    expected = 0.2**2 * ((soft > 0) & (soft < 1)).mean()
+    assert hard_sigmoid_slope_square(deviation**2, 0.2, 0.5) == pytest.approx(expected, rel=0.03)
 
 
 @pytest.mark.parametrize(("before", "slope_square"), [(0.0, 0.1), (1.0, 1.0), (1.0, 4.0)])
