@@ -1,8 +1,8 @@
 """Sensitivities of all layers, and the range method of each tensor, from few runs of a switchboard.
 
 The forecast (calibration.search.noise_gain) says which layers are worth a run of their own. All others are measured
-together: noise of many layers adds up, so a group that is as quiet as forecast hides no loud layer. One that is louder is
-halved until the layer is found. That is group testing (Dorfman, "The Detection of Defective Members of Large
+together: noise of many layers adds up, so a group that is as quiet as forecast hides no loud layer. One that is louder
+is halved until the layer is found. That is group testing (Dorfman, "The Detection of Defective Members of Large
 Populations", 1943), with halving as in Sobel and Groll, 1959.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter
-from typing import Callable, Dict, List, Mapping, Sequence
+from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -60,8 +60,8 @@ def measure_sensitivities(
         switchboard: switchboard of the network.
         predicted: name of a node -> its predicted output error, as predicted_noise returns it.
         nodes: names of the nodes, all of which have a switch.
-        most: number of layers, those with the largest forecast, that are measured one by one. Twice as many runs at
-            most go into groups.
+        most: number of layers, those with the largest forecast, that are measured one by one. Groups are halved as
+            often at most, which is two runs each.
         keep: function that is called after each run with a key and its result; it may raise to stop. The key is the
             name of a layer, or that of a group, which begins with "group ".
         known: earlier results by key, which are not measured again.
@@ -74,27 +74,34 @@ def measure_sensitivities(
     measure = _Measurements(switchboard, keep, known or {})
     ranked = sorted(nodes, key=lambda name: (-predicted.get(name, 0.0), name))
     results = {name: measure.of([name]) for name in ranked[:most]}
-    results.update({name: measure.known[name] for name in ranked[most:] if name in measure.known})
-    rest = [name for name in ranked if name not in results]
+    rest = ranked[most:]
     powers = {name: predicted.get(name, 0.0) ** 2 for name in nodes}
     factor = _forecast_factor(results, powers)
-    waiting, runs_left = ([rest] if rest else []), 2 * most
-    while waiting:
-        group = waiting.pop(0)
+    loud: List[Tuple[float, List[str]]] = []  # power and members of groups that are louder than forecast
+
+    def take(group: List[str]) -> None:
         seen = measure.of(group)
-        runs_left -= 1
+        power, forecast = seen.output_error**2, factor * sum(powers[name] for name in group)
+        total = sum(value.output_error**2 for value in results.values())
         if len(group) == 1:
             results[group[0]] = seen
-            continue
-        total = sum(value.output_error**2 for value in results.values())
-        power, forecast = seen.output_error**2, factor * sum(powers[name] for name in group)
-        is_loud = power > max(_LOUDER * forecast, _SMALL_SHARE * total) or seen.class_change > CLASS_LOSS
-        if runs_left >= 2 and is_loud:
-            middle = len(group) // 2
-            waiting.extend([group[:middle], group[middle:]])
+        elif power > max(_LOUDER * forecast, _SMALL_SHARE * total) or seen.class_change > CLASS_LOSS:
+            loud.append((power, group))
         else:
             results.update(_shared_out(seen, group, powers))
-    return {name: results[name] for name in nodes}
+
+    if rest:
+        take(rest)
+    for _ in range(most):
+        if not loud:
+            break
+        _, group = loud.pop(loud.index(max(loud)))
+        take(group[: len(group) // 2])
+        take(group[len(group) // 2 :])
+    for _, group in loud:  # there are no runs left for them
+        results.update(_shared_out(measure.of(group), group, powers))
+    # Not before: groups that depended on what is known would be others after an interruption.
+    return {name: measure.known.get(name, results[name]) for name in nodes}
 
 
 def group_key(nodes: Sequence[str]) -> str:
@@ -155,8 +162,10 @@ def choose_methods(
 ) -> Dict[str, str]:
     """Choose the range method of each tensor by the measured error of the whole network in INT8.
 
-    It starts from the best single method for all tensors. Then the tensors that the most sensitive layers read are tried
-    with each method, one after the other, and another method stays where it saves at least LEAST_GAIN of the noise power.
+    It starts from the methods of the config, or from the best single method for all tensors if that is better. Then
+    the tensors that the most sensitive layers read are tried with each method, one after the other, and another method
+    stays where it saves at least LEAST_GAIN of the noise power. A layer whose noise covers that of all others hides
+    their gains, so that it is better put into float before.
 
     Args:
         switchboard: switchboard of the network with this config.
@@ -175,15 +184,17 @@ def choose_methods(
     starts = [{name: config.method_of(name) for name in ranges.tensors}]
     starts.extend(dict.fromkeys(ranges.tensors, method) for method in CALIBRATION_METHODS)
     errors = [measure.of_methods(methods).output_error for methods in starts]  # of equal ones, one is measured
-    best = min(errors)
-    methods = starts[errors.index(best)]
+    best, methods = errors[0], starts[0]
+    for error, start in zip(errors, starts):
+        if _saves(error, best):
+            best, methods = error, start
     loud = sorted(sensitivities, key=lambda name: (-sensitivities[name].output_error, name))[:most]
     tried: set = set()
     for node in loud:
         for tensor in _tensors_to_try(switchboard, node, methods, tried):
             for method in _other_methods(ranges, tensor, methods[tensor]):
                 error = measure.of_methods({**methods, tensor: method}).output_error
-                if error**2 <= (1.0 - LEAST_GAIN) * best**2:
+                if _saves(error, best):
                     best, methods = error, {**methods, tensor: method}
             tried.add(tensor)
     return methods
@@ -194,6 +205,10 @@ def with_methods(config: QuantizationConfig, methods: Mapping[str, str]) -> Quan
     commonest = Counter(methods.values()).most_common(1)[0][0] if methods else config.method
     others = {name: method for name, method in methods.items() if method != commonest}
     return dataclasses.replace(config, method=commonest, tensor_methods=others)
+
+
+def _saves(error: float, best: float) -> bool:
+    return error**2 < (1.0 - LEAST_GAIN) * best**2
 
 
 def _tensors_to_try(switchboard: Switchboard, node: str, methods: Mapping[str, str], tried: set) -> List[str]:

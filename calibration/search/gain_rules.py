@@ -1,12 +1,12 @@
 """How noise on the output of each ONNX operator looks from its inputs: the rules of calibration.search.noise_gain.
 
 A gain is the noise power in the end for a unit of variance on one element of a tensor. It is an array that broadcasts
-to the tensor: it has the tensor's size along the axes on which elements differ (channels, mostly), and 1 along the others,
-where it is a mean. So a rule is a few products of small arrays, whatever the size of the picture.
+to the tensor: it has the tensor's size along the axes on which elements differ (channels, mostly), and 1 along the
+others, where it is a mean. So a rule is a few products of small arrays, whatever the size of the picture.
 
 Noise is of two kinds. White noise is independent from element to element, as that of rounding is; a kernel adds the
-squares of its weights. Even noise is the same at all positions of a channel, as the shift by a rounded weight is; a kernel
-adds its weights first, and what averages over positions does not lessen it. Channels are independent in both.
+squares of its weights. Even noise is the same at all positions of a channel, as the shift by a rounded weight is; a
+kernel adds its weights first, and what averages over positions does not lessen it. Channels are independent in both.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ import numpy as np
 from calibration.onnx_graph.graph import OnnxGraph
 from calibration.onnx_graph.node import attribute_of, group_of
 from calibration.ranges.record import Ranges
-from calibration.search.active_share import share_from_powers, share_from_rectified
+from calibration.search.noise_share import (
+    hard_sigmoid_slope_square,
+    share_from_powers,
+    share_from_rectified,
+    sigmoid_slope_square,
+)
 
 _LARGEST_GAIN = 1 << 16
 """Numbers that a gain may have before the axes behind the channels are averaged."""
 
-_SIGMOID_SLOPE = 0.25  # at 0, its largest
-_HARD_SIGMOID_SLOPE = 0.2  # the default of ONNX
 
 KEEPS_NOISE = (
-    "Identity", "Cast", "Dropout", "Add", "Sub", "Sum", "Max", "Min", "Softmax", "LogSoftmax", "Tanh", "Elu", "Softplus",
-    "HardSwish", "Gelu", "Abs", "Neg",
+    "Identity", "Cast", "Dropout", "Add", "Sub", "Sum", "Max", "Min", "Softmax", "LogSoftmax", "Tanh", "Elu",
+    "Softplus", "HardSwish", "Gelu", "Abs", "Neg",
 )  # fmt: skip
 """Operators whose output has the noise of each input, element by element."""
 
@@ -64,10 +67,12 @@ class GainRules:
             "HardSigmoid": self._sigmoid,
             "AveragePool": self._pool,
             "GlobalAveragePool": self._pool,
+            "MaxPool": self._pool,
+            "GlobalMaxPool": self._pool,
+            "Pad": self._pad,
             "Resize": self._resize,
             "Upsample": self._resize,
             "Concat": self._concat,
-            "Split": self._split,
             "Slice": self._part,
             "Gather": self._part,
             "Transpose": self._transpose,
@@ -90,12 +95,11 @@ class GainRules:
         Returns:
             An array that broadcasts to the input, float64. An operator without a rule passes the mean on.
         """
-        rule = self._rules.get(node.op_type, self._unknown)
         if node.op_type == "Split":
-            gain = self._split(node, output, gain)
+            before = self._split(node, output, gain)
         else:
-            gain = rule(node, index, gain)
-        return self._fitted(gain, node.input[index])
+            before = self._rules.get(node.op_type, self._unknown)(node, index, gain)
+        return self._fitted(before, node.input[index])
 
     # Sizes
 
@@ -117,7 +121,7 @@ class GainRules:
         return float(np.prod(after[2:], dtype=np.float64) / np.prod(before[2:], dtype=np.float64))
 
     def _fitted(self, gain: np.ndarray, tensor: str) -> np.ndarray:
-        """Return a gain that broadcasts to a tensor: where a tensor is repeated, its element has the sum of them all."""
+        """Return a gain that broadcasts to a tensor; an element that is repeated has the sum of all its gains."""
         shape = self._shape(tensor)
         if shape is None:
             return gain if gain.ndim == 0 else np.asarray(gain.mean())
@@ -180,15 +184,22 @@ class GainRules:
         weight = self._graph.value_of(node.input[1])
         if index != 0 or weight is None:
             return self._unknown(node, index, gain)
-        taps, groups = self._taps(weight), group_of(node)  # (in, out / group)
+        groups, strides = group_of(node), attribute_of(node, "strides", [1] * (weight.ndim - 2))
+        taps = self._taps(weight) if not self._is_even else self._taps_by_phase(weight, strides)  # (in, out / group)
         behind = np.broadcast_to(_of_channels(gain), (taps.shape[1] * groups,)).reshape(groups, -1)
         by_input = np.einsum("gio,go->gi", taps.reshape(groups, -1, taps.shape[1]), behind)
-        # An output meets one of `strides` of the taps, so even noise adds up less of them.
-        spread = np.prod(attribute_of(node, "strides", [1])) if self._is_even else 1.0
-        return _as_channels(by_input.reshape(-1) / spread, weight.ndim)
+        return _as_channels(by_input.reshape(-1), weight.ndim)
+
+    def _taps_by_phase(self, weight: np.ndarray, strides: list[int]) -> np.ndarray:
+        """Return the sum over places between inputs of the square of the sum of the taps that an output there meets."""
+        total = np.zeros(weight.shape[:2])
+        for phase in np.ndindex(*strides):
+            met = weight[(..., *(slice(start, None, step) for start, step in zip(phase, strides)))]
+            total += np.square(met.astype(np.float64).sum(axis=tuple(range(2, weight.ndim))))
+        return total
 
     def _taps(self, weight: np.ndarray) -> np.ndarray:
-        """Return the sum of squares of each kernel of a weight, or the square of its sum for even noise, (rows, columns)."""
+        """Return the sum of squares of each kernel, or the square of its sum for even noise, (rows, columns)."""
         kernels = weight.astype(np.float64).reshape(*weight.shape[:2], -1)
         return np.square(kernels.sum(-1)) if self._is_even else np.square(kernels).sum(-1)
 
@@ -263,8 +274,11 @@ class GainRules:
         return gain * (share + (1.0 - share) * slope)
 
     def _sigmoid(self, node: Any, index: int, gain: np.ndarray) -> np.ndarray:
-        slope = _SIGMOID_SLOPE if node.op_type == "Sigmoid" else attribute_of(node, "alpha", _HARD_SIGMOID_SLOPE)
-        return gain * slope**2
+        power = float(self.power(node.input[0]).mean())
+        if node.op_type == "Sigmoid":
+            return gain * sigmoid_slope_square(power)
+        slope, offset = attribute_of(node, "alpha", 0.2), attribute_of(node, "beta", 0.5)
+        return gain * hard_sigmoid_slope_square(power, slope, offset)
 
     def _normalise(self, node: Any, index: int, gain: np.ndarray) -> np.ndarray:
         if index != 0:
@@ -276,10 +290,13 @@ class GainRules:
 
     def _pool(self, node: Any, index: int, gain: np.ndarray) -> np.ndarray:
         ratio = self._position_ratio(node)
-        if self._is_even:
-            return gain * ratio
+        if self._is_even or node.op_type in ("MaxPool", "GlobalMaxPool"):
+            return gain * ratio  # a maximum has the noise of the value that it is
         averaged = np.prod(attribute_of(node, "kernel_shape", [1])) if node.op_type == "AveragePool" else 1.0 / ratio
         return gain * ratio / averaged
+
+    def _pad(self, node: Any, index: int, gain: np.ndarray) -> np.ndarray:
+        return gain if index == 0 else self._unknown(node, index, gain)
 
     def _resize(self, node: Any, index: int, gain: np.ndarray) -> np.ndarray:
         ratio = self._position_ratio(node)

@@ -1,7 +1,7 @@
 """Predicted output error of each layer in INT8: noise power through the linearised graph, without a run.
 
-Each rounding adds noise whose power the ranges and the weights tell. What becomes of it on the way to the logits follows
-from the weights behind: a convolution adds the squares of its weights, a Relu lets through what is active
+Each rounding adds noise whose power the ranges and the weights tell. What becomes of it on the way to the logits
+follows from the weights behind: a convolution adds the squares of its weights, a Relu lets through what is active
 (calibration.search.gain_rules). One walk from the output to the input gives that gain for every tensor and channel.
 
 It is a forecast for putting layers in order, and right within a factor: channels are taken to be independent, and one
@@ -54,7 +54,7 @@ class NoiseGains:
                     self._add_inputs(node, place, self._tensors[name])
 
     def of_tensor(self, tensor: str) -> np.ndarray:
-        """Return the gain of a tensor through all that read it, an array that broadcasts to it; 0 where nothing does."""
+        """Return the gain of a tensor through all that read it, an array that broadcasts to it; 0 if nothing does."""
         return self._tensors.get(tensor, np.asarray(0.0))
 
     def of_read(self, node: str, index: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """A graph that holds a float network and its quantised form together, with a switch for every node that rounds.
 
 Each node that reads rounded values becomes an If: one branch has the node with its Q/DQ pairs and its rounded weights,
-the other the node as it was. The switches, and the scales of the pairs, are inputs of the graph, so one session runs any
-choice of them.
+the other the node as it was. The switches, and the scales of the pairs, are inputs of the graph, so one session runs
+any choice of them.
 
 An If instead of a choice between two values, since ONNX Runtime lays out the constant weights of a convolution for its
 fast kernels when it loads a graph: with weights that are chosen in a run, a convolution takes several times as long. A
@@ -40,24 +40,28 @@ class SwitchGraph:
     steps: dict[str, int]
 
 
-def build_switch_graph(model: Any, pairs: OnnxGraph, output: str) -> SwitchGraph:
+def build_switch_graph(model: Any, pairs: OnnxGraph, output: str, corrects_biases: bool = False) -> SwitchGraph:
     """Return a graph with switches, made of a float graph and its quantised form.
 
     Args:
         model: float graph (onnx.ModelProto); left as it is.
         pairs: quantised form of it, as calibration.qdq.insert.write_pairs leaves it.
         output: name of the output that the graph gives; the others are left out.
+        corrects_biases: True if the biases of the quantised form differ from those of the float one by more than
+            rounding. What is rounded again for another scale is then the rounded one.
     """
     copy = import_onnx().ModelProto()
     copy.CopyFrom(model)
-    return _Builder(EditableGraph(copy, lenient=True), pairs, output).build()
+    return _Builder(EditableGraph(copy, lenient=True), pairs, output, corrects_biases).build()
 
 
 class _Builder:
     """Builds one graph with switches in place of a float graph."""
 
-    def __init__(self, view: EditableGraph, pairs: OnnxGraph, output: str) -> None:
+    def __init__(self, view: EditableGraph, pairs: OnnxGraph, output: str, corrects_biases: bool) -> None:
         self._onnx, self._view, self._pairs, self._output = import_onnx(), view, pairs, output
+        self._corrects_biases = corrects_biases
+        self._floats = {node.name: node for node in view.nodes}
         self._switches: dict[str, str] = {}
         self._scales: dict[str, str] = {}
         self._steps: dict[str, int] = {}
@@ -110,8 +114,12 @@ class _Builder:
         dequantize = self._pairs.producer(name, "DequantizeLinear")
         if dequantize is None:
             return False
-        source = dequantize.input[0]
-        return source in self._pairs.constants or self._pairs.producer(source, "QuantizeLinear") is not None
+        return dequantize.input[0] in self._pairs.constants or self._quantizer(name) is not None
+
+    def _quantizer(self, name: str) -> Any:
+        """Return the QuantizeLinear of the pair that a tensor comes from; None if it comes from none."""
+        dequantize = self._pairs.producer(name, "DequantizeLinear")
+        return self._pairs.producer(dequantize.input[0], "QuantizeLinear") if dequantize is not None else None
 
     def _take_constants(self, node: Any) -> None:
         for name in node.input:
@@ -137,10 +145,21 @@ class _Builder:
         return self._onnx.helper.make_node("If", [switch], outputs, name=node.name, **branches)
 
     def _branch(self, node: Any, relu: Any, graph: OnnxGraph, prefix: str) -> Any:
+        """Return the graph of a branch.
+
+        Args:
+            node: node that it runs.
+            relu: Relu behind it; None for none.
+            graph: graph that the node is of, the float one or the quantised one.
+            prefix: prefix of all names in the branch.
+        """
         onnx = self._onnx
         inner, body, constants = onnx.NodeProto(), [], []
         inner.CopyFrom(node)
-        for index, name in enumerate(node.input):
+        moves_bias = graph is self._pairs and self._has_bias_of_products(node)
+        if moves_bias:
+            del inner.input[2:]
+        for index, name in enumerate(inner.input):
             here = f"{prefix}/input_{index}"
             value = self._constant(name, graph)
             if value is not None:
@@ -152,13 +171,63 @@ class _Builder:
             inner.input[index] = here
         inner.output[:] = [f"{prefix}/{name}" if name else "" for name in node.output]
         body.append(inner)
+        if moves_bias:
+            body.extend(self._bias_behind(node, inner, prefix, constants))
         if relu is not None:
-            body.append(onnx.helper.make_node("Relu", list(inner.output), [f"{prefix}/Relu/output"], f"{prefix}/Relu"))
+            last = list(body[-1].output)
+            body.append(onnx.helper.make_node("Relu", last, [f"{prefix}/Relu/output"], f"{prefix}/Relu"))
         # A type without a shape, which is inferred.
         outputs = [onnx.ValueInfoProto(name=name) for name in body[-1].output]
         for value, name in zip(outputs, node.output):
             value.type.tensor_type.elem_type = onnx.TensorProto.DataType.Value(self._element_type(name))
         return onnx.helper.make_graph(body, prefix, [], outputs, constants)
+
+    # Biases in steps of products
+
+    def _has_bias_of_products(self, node: Any) -> bool:
+        """Return whether the bias of a layer counts in steps of its input's scale, which a run chooses."""
+        if node.op_type not in ("Conv", "Gemm") or len(node.input) < 3 or attribute_of(node, "beta", 1.0) != 1.0:
+            return False
+        return self._is_rounded(node.input[2]) and self._quantizer(node.input[0]) is not None
+
+    def _bias_behind(self, node: Any, inner: Any, prefix: str, constants: list) -> list:
+        """Move the bias of a layer behind it, rounded to steps of the scale at hand.
+
+        There, since a convolution whose bias is no constant is as slow as one whose weights are none.
+
+        Returns:
+            The nodes behind the layer, the last of which gives its result.
+        """
+        onnx, make = self._onnx, self._onnx.helper.make_node
+        weight = self._pairs.producers[node.input[1]]
+        spatial = [1] * (len(self._pairs.shape_of(weight.input[0])) - 2)
+        values = {"exact": self._exact_bias(node), "steps": self._pairs.value_of(weight.input[1]).astype(np.float64)}
+        exact, steps, scale, unit, number, rounded, value, single, products = (
+            f"{prefix}/bias/{what}"
+            for what in (*values, "scale", "unit", "number", "rounded", "value", "single", "products")
+        )
+        for name, array in zip((exact, steps), values.values()):
+            constants.append(onnx.numpy_helper.from_array(array.reshape(-1, *spatial), name))
+        result, inner.output[0] = inner.output[0], products
+        chosen = self._scales[self._quantizer(node.input[0]).input[0]]
+        return [
+            make("Cast", [chosen], [scale], scale, to=onnx.TensorProto.DOUBLE),
+            make("Mul", [steps, scale], [unit], unit),
+            make("Div", [exact, unit], [number], number),
+            make("Round", [number], [rounded], rounded),
+            make("Mul", [rounded, unit], [value], value),
+            make("Cast", [value], [single], single, to=onnx.TensorProto.FLOAT),
+            make("Add", [products, single], [result], f"{prefix}/bias"),
+        ]
+
+    def _exact_bias(self, node: Any) -> np.ndarray:
+        """Return the bias before it was rounded, (channels,) float64; the rounded one where it was corrected."""
+        before = self._floats[node.name]
+        if not self._corrects_biases and len(before.input) > 2 and before.input[2] in self._view.constants:
+            return self._view.value_of(before.input[2]).astype(np.float64).reshape(-1)
+        rounded = self._pairs.producers[node.input[2]]
+        integers, steps = (self._pairs.value_of(name).astype(np.float64) for name in rounded.input[:2])
+        return integers * steps
 
     def _element_type(self, name: str) -> str:
         kind = self._view.type_of(name)
@@ -180,7 +249,7 @@ class _Builder:
 
     def _pair(self, name: str, here: str, constants: list) -> list:
         """Return the two nodes of a pair whose scale is an input of the graph."""
-        onnx, quantize = self._onnx, self._pairs.producer(self._pairs.producers[name].input[0])
+        onnx, quantize = self._onnx, self._quantizer(name)
         tensor, zero_point = quantize.input[0], self._pairs.value_of(quantize.input[2])
         self._steps[tensor] = 255 if zero_point.dtype == np.uint8 and zero_point == 0 else 127
         scale = self._scales.setdefault(tensor, f"{tensor}/scale/chosen")

@@ -64,7 +64,7 @@ class Switchboard:
         pairs, self._ranges, placement = place_pairs(model, ranges, config, form)
         self._view = _without_values(pairs)  # for placements with other methods
         write_pairs(pairs, placement, self._ranges, config, form, unsigned_levels)
-        self._graph = build_switch_graph(model, pairs, contract.output_name)
+        self._graph = build_switch_graph(model, pairs, contract.output_name, config.bias_correction)
         del pairs, placement
         self._session = open_session(self._graph.data, exact=True)
         self._graph = dataclasses.replace(self._graph, data=b"")  # the session has its own

@@ -219,7 +219,14 @@ def test_channels_are_those_of_the_activations_that_weighted_layers_read(artifac
     # Six digits are kept, and ONNX Runtime optimises one of the two graphs.
     np.testing.assert_allclose(seen.channel_maxima, np.abs(values).max((0, 2, 3)), rtol=1e-4)
     np.testing.assert_allclose(seen.channel_means, values.astype(np.float64).mean((0, 2, 3)), rtol=1e-4)
-    assert all(value == float(f"{value:.6g}") for value in (*seen.channel_maxima, *seen.channel_means))
+    squares = np.square(values, dtype=np.float64)
+    np.testing.assert_allclose(seen.channel_mean_squares, squares.mean((0, 2, 3)), rtol=1e-4)
+    assert seen.mean_square == pytest.approx(squares.mean(), rel=1e-3)
+    assert seen.zero_share == pytest.approx(np.mean(values == 0), abs=1e-3)
+    assert set(seen.square_errors) == set(CALIBRATION_METHODS)
+    assert all(unsigned < signed for signed, unsigned in seen.square_errors.values())
+    kept = (*seen.channel_maxima, *seen.channel_means, *seen.channel_mean_squares, seen.mean_square)
+    assert all(value == float(f"{value:.6g}") for value in kept)
 
 
 def test_order_of_images_does_not_matter(artifact):

@@ -141,7 +141,7 @@ def test_value_without_a_range_is_refused_and_its_tensor_and_image_named(wrong, 
 PLANES = GENERATOR.normal(0.5, 2, (3, 2, 5, 40, 30)).astype(np.float32)  # images, batch, channels, height, width
 
 
-def test_channels_have_their_largest_magnitude_and_mean():
+def test_channels_have_their_largest_magnitude_mean_and_mean_square():
     figures = ChannelStatistics(5)
     for values in PLANES:
         figures.update(values, RangeHistogram(), "features")
@@ -149,6 +149,22 @@ def test_channels_have_their_largest_magnitude_and_mean():
     np.testing.assert_array_equal(figures.maxima, np.abs(by_channel).max(1))
     # Sums of one image are float32.
     np.testing.assert_allclose(figures.means(), by_channel.mean(1), rtol=1e-5)
+    np.testing.assert_allclose(figures.mean_squares(), np.square(by_channel).mean(1), rtol=1e-5)
+
+
+def test_mean_square_of_values_whose_squares_leave_float32_is_finite():
+    figures = ChannelStatistics(1)
+    figures.update(np.full((1, 1, 2, 2), 1e30, np.float32), RangeHistogram(), "features")
+    np.testing.assert_allclose(figures.mean_squares(), [1e60], rtol=1e-6)
+
+
+def test_share_of_zeros_counts_those_of_whole_blocks_and_those_among_others():
+    histogram = RangeHistogram()
+    assert histogram.zero_share == 0.0
+    histogram.update(np.zeros(300, np.float32), "features")
+    assert histogram.zero_share == 1.0
+    histogram.update(np.array([0, 1, 2, 0], np.float32).repeat(25), "features")
+    assert histogram.zero_share == 350 / 400
 
 
 @pytest.mark.parametrize("size", [(40, 30), (1, 1), (300, 400), (256, 256)])

@@ -38,6 +38,9 @@ RANGES = Ranges(
     tensors={
         "stem/Relu": TensorRange(0.0, 4.0, THRESHOLDS, (4.0, 0.0, 1.25), (0.5, 0.0, -1e-7)),
         "residual/Add": TensorRange(-4.0, 1.0, THRESHOLDS),
+        "deep/Relu": TensorRange(
+            0.0, 4.0, THRESHOLDS, (4.0, 1.0), (0.5, 0.1), 1.5, 0.25, {"mse": (1e-4, 2e-5)}, (2.5, 0.5)
+        ),
         "dead/Relu": TensorRange(0.0, 0.0, dict.fromkeys(THRESHOLDS, 0.0)),
     },
 )

@@ -10,8 +10,11 @@ from calibration.ranges.thresholds import (
     CALIBRATION_METHODS,
     LEVELS,
     STEPS,
+    UNSIGNED_STEPS,
     clipped_divergences,
     entropy,
+    mean_square,
+    method_errors,
     min_max,
     mse,
     percentile,
@@ -105,9 +108,9 @@ def test_divergence_without_anything_kept_is_infinite():
     assert clipped_divergences(counts, np.array([400, 200])).tolist() == [pytest.approx(0, abs=1e-12), np.inf]
 
 
-def quantisation_error(values: np.ndarray, threshold: float) -> float:
-    magnitudes, step = np.abs(values.astype(np.float64)), threshold / STEPS
-    return float(np.sum((magnitudes - np.minimum(np.rint(magnitudes / step), STEPS) * step) ** 2))
+def quantisation_error(values: np.ndarray, threshold: float, steps: int = STEPS) -> float:
+    magnitudes, step = np.abs(values.astype(np.float64)), threshold / steps
+    return float(np.sum((magnitudes - np.minimum(np.rint(magnitudes / step), steps) * step) ** 2))
 
 
 @pytest.mark.parametrize("values", [HEAVY_TAILED, UNIFORM, BEHIND_RELU, -BEHIND_RELU])
@@ -120,6 +123,29 @@ def test_squared_errors_are_those_of_quantising_the_values(values, share):
     found = squared_errors(histogram.counts[:used], width, largest, np.array([share * largest]))[0]
     # Within a bin, 200,000 values are not quite evenly spread.
     assert found == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("values", [HEAVY_TAILED, UNIFORM, BEHIND_RELU, -BEHIND_RELU])
+def test_error_of_each_method_is_that_of_quantising_all_values_by_its_threshold(values):
+    histogram = histogram_of(values)
+    thresholds = {name: float(method(histogram)) for name, method in CALIBRATION_METHODS.items()}
+    errors = method_errors(histogram, thresholds)
+    assert set(errors) == set(CALIBRATION_METHODS)
+    for name, found in errors.items():
+        expected = [quantisation_error(values, thresholds[name], steps) / values.size for steps in (127, 255)]
+        assert UNSIGNED_STEPS == 255
+        assert found == pytest.approx(expected, rel=0.03), name
+
+
+def test_error_of_zeros_alone_is_none():
+    histogram = histogram_of(np.zeros(100, np.float32))
+    assert method_errors(histogram, {"mse": 0.0}) == {"mse": (0.0, 0.0)}
+    assert mean_square(histogram) == 0.0
+
+
+@pytest.mark.parametrize("values", [HEAVY_TAILED, UNIFORM, BEHIND_RELU, -BEHIND_RELU])
+def test_mean_square_is_that_of_all_values(values):
+    assert mean_square(histogram_of(values)) == pytest.approx(np.square(values, dtype=np.float64).mean(), rel=1e-3)
 
 
 @pytest.mark.parametrize("values", [HEAVY_TAILED, UNIFORM, BEHIND_RELU])

@@ -1,7 +1,7 @@
-"""Share of values that a Relu or its kind lets through, from the moments that ranges have: noise passes where they do.
+"""Share of the noise that a Relu, a sigmoid or their kind lets through, from the moments that ranges have.
 
-The values in front of it are taken to be normal, of mean m and standard deviation s. Both shares are functions of m / s
-alone that grow with it, so that they are looked up in a table.
+The values in front are taken to be normal. The share of a Relu or PRelu is a function of the mean over the standard
+deviation, which grows with it, so that it is looked up in a table; that of a sigmoid is its mean squared slope.
 """
 
 from __future__ import annotations
@@ -47,3 +47,16 @@ def share_from_powers(before: float, after: float, slope_square: float) -> float
         return 0.5
     positive_power = (after / before - slope_square) / (1.0 - slope_square)
     return float(np.interp(positive_power, _POWER / (np.square(_RATIOS) + 1.0), _POSITIVE))
+
+
+def sigmoid_slope_square(power: float) -> float:
+    """Return the mean squared slope of a sigmoid over values around 0 with a mean square: at most 1/16."""
+    values = _RATIOS * math.sqrt(max(power, 0.0))
+    given = 1.0 / (1.0 + np.exp(-np.clip(values, -500.0, 500.0)))
+    return float(np.average(np.square(given * (1.0 - given)), weights=_DENSITY))
+
+
+def hard_sigmoid_slope_square(power: float, slope: float, offset: float) -> float:
+    """Return the mean squared slope of max(0, min(1, slope x + offset)) over values around 0 with a mean square."""
+    given = slope * _RATIOS * math.sqrt(max(power, 0.0)) + offset
+    return slope**2 * float(np.average((given > 0.0) & (given < 1.0), weights=_DENSITY))
