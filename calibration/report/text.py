@@ -18,12 +18,16 @@ MET, MISSED, OPEN = "met", "missed", "open"
 
 
 def verdict(report: Int8Report) -> str:
-    """Return MET, MISSED, or OPEN where no budget was enforced."""
-    return OPEN if report.is_met is None else MET if report.is_met else MISSED
+    """Return MET, MISSED, or OPEN where no budget was enforced, or an implausible float network was the measure."""
+    if report.is_met is None or (report.is_met and report.float_doubts):
+        return OPEN
+    return MET if report.is_met else MISSED
 
 
 def verdict_words(report: Int8Report) -> str:
     """Return the headline that says whether the budget holds."""
+    if report.is_met and report.float_doubts:
+        return "Accuracy budget met, but the float network itself is implausible"
     if report.is_met is not None:
         return f"Accuracy budget {verdict(report)}"
     if is_random(report):
@@ -137,6 +141,7 @@ def summary_lines(report: Int8Report) -> list[str]:
         Verdict, figures, the most sensitive layers, and the float layers with their reasons.
     """
     lines = [f"{verdict_words(report)}. {result_sentence(report)}", _figures_line(report)]
+    lines[1:1] = [f"warning: {_one_line(sentence)}" for sentence in report.float_doubts]
     lines += [sentence for sentence in (doubt_sentence(report), engine_sentence(report)) if sentence]
     lines.append(f"INT8 in {percent(report.int8_mac_share)} of multiply-adds: {_one_line(report.recipe)}")
     ranked = ranked_layers(report)[:MOST_SENSITIVE]

@@ -25,10 +25,12 @@ class AccuracyTarget:
     Attributes:
         images: held-out images, with the labels that the float graph gives them.
         budget: accuracy that INT8 may cost on these images.
+        warnings: sentences that say why the float network is implausible itself; empty where it is not.
     """
 
     images: AccuracySet
     budget: Budget
+    warnings: tuple[str, ...] = ()
 
 
 def open_accuracy_target(
