@@ -13,12 +13,11 @@ import cv2
 import numpy as np
 
 from calibration.search.accuracy import AccuracySet
+from calibration.search.soundness import agreement_beyond_chance
 from edge.metrics import ConfusionMatrix
-from edge.runtime.base import Runner
-from edge.segmenter import Segmenter
 
-CONSTANT_FACTOR = 1.5
-"""A network has to reach this many times the mIoU of the best single class: it looks at the image and that does not."""
+LEAST_GAIN = 0.05
+"""Share of the way from chance to an mIoU of 1 that a network which looks at the image has gone at least."""
 
 ONE_SCENE = 0.5
 """From this mIoU on, one label map for all images says that they show one scene, and is no measure of chance."""
@@ -72,8 +71,8 @@ def blind_sentence(blind: dict[str, float]) -> str:
 def doubt(images: AccuracySet, class_names: Sequence[str]) -> str:
     """Return a sentence that says why a float network is implausible; "" if it is not.
 
-    With labels, its mIoU is compared with that of the best single class, and with that of one label map for all images,
-    made for each image from the others. With and without labels, one class alone, and the same labels whatever the
+    With labels, its mIoU is compared with that of the best single class, of its own labels at other pixels, and of one
+    label map for all images, which has at each place the most frequent class of the other images. With and without labels, one class alone, and the same labels whatever the
     image shows, are implausible.
 
     Args:
@@ -91,29 +90,23 @@ def doubt(images: AccuracySet, class_names: Sequence[str]) -> str:
     return _doubt_of_one_class(images, maps, class_names, where) or _doubt_of_same_maps(images, chosen, maps, where)
 
 
-def agreement_beyond_chance(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Return Cohen's kappa of pairs of label maps: 1 for equal ones, 0 for what two maps of these classes share anyway.
-
-    Source: Cohen, "A Coefficient of Agreement for Nominal Scales" (1960), equation 1.
-
-    Args:
-        pairs: pairs of label maps of one size, (height, width) uint8.
-
-    Returns:
-        Kappa counted over all pairs, at most 1; 0 where all labels are one class, which no agreement can prove.
-    """
-    joint = np.zeros(65536, np.int64)
-    for first, second in pairs:
-        joint += np.bincount((first.astype(np.uint16) << 8 | second).ravel(), minlength=65536)
-    shares = joint.reshape(256, 256) / max(int(joint.sum()), 1)
-    expected = float(shares.sum(0) @ shares.sum(1))
-    return (float(np.trace(shares)) - expected) / (1.0 - expected) if expected < 1.0 - 1e-9 else 0.0
-
-
 def best_constant_miou(matrix: np.ndarray) -> float:
     """Return the largest mIoU that one class on every pixel can have, 0 to 1, for the true classes of a matrix."""
     truth = np.asarray(matrix).sum(1)
     return float(truth.max() / max(truth.sum(), 1) / max(np.count_nonzero(truth), 1))
+
+
+def shuffled_miou(matrix: np.ndarray) -> float:
+    """Return the mIoU that a network's labels would have if they were dealt to the pixels anew, 0 to 1.
+
+    Args:
+        matrix: (classes, classes) confusion matrix; rows are true classes.
+    """
+    counts = np.asarray(matrix, np.float64)
+    truth, given = counts.sum(1), counts.sum(0)
+    hits = truth * given / max(counts.sum(), 1.0)
+    exists = truth + given > 0
+    return float((hits[exists] / (truth + given - hits)[exists]).mean()) if exists.any() else 0.0
 
 
 def one_map_miou(truths: Sequence[np.ndarray], class_count: int) -> float | None:
@@ -161,52 +154,20 @@ def reordered_miou(matrix: np.ndarray) -> tuple[float, dict[int, int]]:
     return float(sum(values) / max(np.count_nonzero(truth), 1)), order
 
 
-def score(runner: Runner, images: AccuracySet, indices: Sequence[int], swaps_channels: bool = False) -> float:
-    """Return how well a form of the network labels some images, so that forms can be compared.
-
-    With labels that is the mIoU. Without, it is a guess: the agreement beyond chance of the labels of an image with
-    those of its mirror image. What a network was trained with, it knows from both sides, and noise it does not.
-
-    Args:
-        runner: runner of the form, not active yet.
-        images: accuracy images.
-        indices: positions of the images.
-        swaps_channels: True to give the frames in BGR order instead of RGB.
-
-    Returns:
-        The score, at most 1.
-    """
-    contract = runner.contract
-    matrix, pairs = ConfusionMatrix(len(contract.class_names)), []
-    with runner:
-        segmenter = Segmenter(runner, "bgr" if swaps_channels else "rgb")
-        for index in indices:
-            frame_rgb, truth = images.frames.read(index), images.truth_of(index)
-            if truth is not None:
-                matrix.update(truth, segmenter(frame_rgb, *truth.shape).labels)
-                continue
-            labels = segmenter(frame_rgb).labels.copy()
-            mirrored = segmenter(np.ascontiguousarray(frame_rgb[:, ::-1])).labels
-            pairs.append((labels, np.ascontiguousarray(mirrored[:, ::-1])))
-    return matrix.miou() or 0.0 if not pairs else agreement_beyond_chance(pairs)
-
-
 def _doubt_of_miou(images: AccuracySet, class_count: int, where: str) -> str:
     """Return a sentence if labels that need no network fit the truth as well; "" otherwise."""
-    matrices = images.float_labels.matrices
-    miou, constant = images.float_labels.miou(), best_constant_miou(matrices.sum(0))
-    if miou is None:
+    matrix, miou = images.float_labels.matrices.sum(0), images.float_labels.miou()
+    if miou is None or np.count_nonzero(matrix.sum(1)) < 2:  # one true class: whoever gives it alone is right
         return ""
-    truths = [_small(images.truth_of(index)) for index in range(len(images.frames))]
-    one_map = one_map_miou(truths, class_count)
-    others = [f"one class everywhere has {_percent(constant)}"]
-    is_chance = miou < CONSTANT_FACTOR * constant
+    constant, shuffled = best_constant_miou(matrix), shuffled_miou(matrix)
+    chance = max(constant, shuffled)
+    is_chance = miou < chance + LEAST_GAIN * (1.0 - chance)
+    others = f"one class everywhere has {_percent(constant)}, its own labels dealt to other pixels {_percent(shuffled)}"
+    one_map = one_map_miou([_small(images.truth_of(index)) for index in range(len(images.frames))], class_count)
     if one_map is not None and one_map < ONE_SCENE:
-        others.append(f"one label map for all images, the most frequent class at each place, {_percent(one_map)}")
+        others += f", one label map for all images {_percent(one_map)}"
         is_chance = is_chance or miou < one_map
-    if not is_chance:
-        return ""
-    return f"the float network's mIoU is {_percent(miou)} {where}, which needs no network: {', '.join(others)}"
+    return f"the float network's mIoU is {_percent(miou)} {where}, which is chance: {others}" if is_chance else ""
 
 
 def _doubt_of_one_class(images: AccuracySet, maps: list[np.ndarray], class_names: Sequence[str], where: str) -> str:

@@ -259,13 +259,13 @@ class _Reader:
             return
         if largest > 1 > max(std):
             raise self._refuse(
-                f"{of_mean} is of pixels in 0..255, {of_std} of 0..1, expected both of 0..1 for scale 255. Next: divide "
-                "mean by 255, or scale 1 if the network takes (pixel - mean) / std"
+                f"{of_mean} is of pixels in 0..255, {of_std} of 0..1, expected both of 0..1 for scale 255. Next: "
+                "divide mean by 255, or scale 1 if the network takes (pixel - mean) / std"
             )
         if 0 < largest <= 1:
             raise self._refuse(
-                f"{of_mean} is of pixels in 0..1, {of_std} of 0..255, expected both of 0..1 for scale 255. Next: divide "
-                "std by 255, or scale 1 and both times 255 if the network takes (pixel / 255 - mean) / std"
+                f"{of_mean} is of pixels in 0..1, {of_std} of 0..255, expected both of 0..1 for scale 255. Next: "
+                "divide std by 255, or scale 1 and both times 255 if the network takes (pixel / 255 - mean) / std"
             )
         raise self._refuse(
             f"{of_mean} and {of_std} are of pixels in 0..255, scale 255 means 0..1. Next: scale 1 if the network takes "

@@ -8,32 +8,37 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Callable, Sequence
 
 from calibration.onnx_graph.file import load_graph
 from calibration.search.accuracy import AccuracySet, graph_runner
-from calibration.search.plausibility import doubt, reordered_miou, score, spread
+from calibration.search.plausibility import doubt, reordered_miou, spread
+from calibration.search.soundness import LEAST_STEADINESS, UNSOUND, Soundness, soundness
 from edge.console import Progress, Say
 from edge.contract import Contract, read_contract
 from edge.errors import InputError
 from edge.frames import SyntheticFrames
+from edge.runtime.base import Runner
 from export.pipeline.accuracy_target import AccuracyTarget, open_accuracy_target
 from export.pipeline.float_graph import FloatGraph
 from export.pipeline.plan import BuildPlan
 
 TRIED_IMAGES = 6
-"""Images that the best normalisations are compared on."""
+"""Number of images that the best forms are compared on."""
 
 _FIRST_IMAGES = 2
-"""Images that every normalisation is tried on, before the best go on."""
+"""Number of images that every form is tried on, before the best go on."""
 
 _FINALISTS = 4
 
 _HELPS_FACTOR = 1.5
-"""A cause is named where its mIoU is this many times the network's own: less may be chance on a few images."""
+"""Ratio of two forms' figures from which on the better one is worth naming: less may be chance on a few images."""
 
-_LEAST_AGREEMENT_GAIN = 0.1
-"""Without labels a cause is named where images and mirror images agree by this much more."""
+_LEAST_STEADINESS_OF_HELP = 0.5
+"""Steadiness that a form has to have before it is guessed to be the right one."""
+
+_LEAST_REORDERED_MIOU = 0.4
+"""mIoU from which on another order of the classes is worth naming: the best order of chance labels has far less."""
 
 
 def check_plausibility(
@@ -53,18 +58,26 @@ def check_plausibility(
     if graph.has_random_weights or isinstance(images.frames, SyntheticFrames):
         return target
     found = doubt(images, contract.class_names)
-    if not found:
+    own = None
+    if not images.has_truth or found:
+        own = _soundness(lambda: graph_runner(graph.path, contract), images, spread(len(images.frames), TRIED_IMAGES))
+    if not found and own is not None and len(contract.class_names) > 1 and own.steadiness < LEAST_STEADINESS:
+        found = (
+            f"the float network takes {images.frames.description} for noise: only {100 * own.steadiness:.0f} % of what "
+            f"its labels say of an image is still there in its mirror image and its enlarged middle "
+            f"({min(TRIED_IMAGES, len(images.frames))} images)"
+        )
+    if not found or own is None:
         return target
     say(f"warning: {found}")
-    tried = (
-        _normalisation_trial(graph, images, contract_path)
-        if contract_path is not None
-        else _colour_trial(graph, images)
-    )
-    warnings = (found, *filter(None, (tried, _order_of_classes(images, contract))))
-    for sentence in warnings[1:]:
+    if contract_path is None:
+        tried = _channel_trial(graph, images, own)
+    else:
+        tried = _normalisation_trial(graph, images, contract_path, own)
+    others = tuple(filter(None, (tried, _order_of_classes(images, contract))))
+    for sentence in others:
         say(f"warning: {sentence}")
-    return dataclasses.replace(target, warnings=(*target.warnings, *warnings))
+    return dataclasses.replace(target, warnings=(*target.warnings, found, *others))
 
 
 def plan_warnings(plan: BuildPlan) -> tuple[str, ...]:
@@ -74,62 +87,54 @@ def plan_warnings(plan: BuildPlan) -> tuple[str, ...]:
         return ()
     graph = FloatGraph(plan.artifact, read_contract(plan.artifact))
     few = dataclasses.replace(sources, accuracy_images=min(TRIED_IMAGES, sources.accuracy_images))
+    # The limits are those of INT8, and nothing is quantised here.
     target = open_accuracy_target(graph, None, few, plan.request.int8, has_kept_config=False)
     return check_plausibility(graph, target, plan.request.contract_path).warnings
 
 
-def _normalisation_trial(graph: FloatGraph, images: AccuracySet, contract_path: Path) -> str:
+def _normalisation_trial(graph: FloatGraph, images: AccuracySet, contract_path: Path, own: Soundness) -> str:
     """Run an adopted graph with other normalisations, and return a sentence that says which one helps, or that none."""
     from export.adopt.contract import read_foreign_contract
     from export.adopt.normalisation_trial import other_contracts, spelled, with_other_normalisation
 
     given, model = read_foreign_contract(contract_path), load_graph(graph.path)
     others = other_contracts(given)
+    finalists = min(_FINALISTS, len(others))
+    with Progress("try other normalisations", len(others) + finalists, "run") as progress:
 
-    def run_as(index: int, positions: Sequence[int]) -> float:
-        data = with_other_normalisation(model, given, others[index]).SerializeToString()
-        return _score(lambda: graph_runner(data, graph.contract), images, positions)
-
-    tried, first = _positions(images, TRIED_IMAGES), _positions(images, _FIRST_IMAGES)
-    with Progress("try other normalisations", len(others) + _FINALISTS) as progress:
-
-        def counted(index: int, positions: Sequence[int]) -> float:
-            value = run_as(index, positions)
+        def tried(index: int, most: int) -> Soundness:
+            data = with_other_normalisation(model, given, others[index]).SerializeToString()
+            found = _soundness(lambda: graph_runner(data, graph.contract), images, spread(len(images.frames), most))
             progress.step()
-            return value
+            return found
 
-        early = [counted(index, first) for index in range(len(others))]
-        finalists = sorted(range(len(others)), key=lambda index: -early[index])[:_FINALISTS]
-        scores = {index: counted(index, tried) for index in finalists}
-    own = _score(lambda: graph_runner(graph.path, graph.contract), images, tried)
-    best = max(finalists, key=lambda index: scores[index])
-    done = f"tried {len(others)} other normalisations on {_count(len(tried))}"
-    if not _helps(images, own, scores[best]):
+        first = [tried(index, _FIRST_IMAGES) for index in range(len(others))]
+        best_first = sorted(range(len(others)), key=lambda index: -first[index].value)[:finalists]
+        found = {index: tried(index, TRIED_IMAGES) for index in best_first}
+    best = max(found, key=lambda index: found[index].value)
+    done = f"tried {len(others)} other normalisations on {min(TRIED_IMAGES, len(images.frames))} of the images"
+    if not _helps(own, found[best]):
         return (
-            f"{done}, none helps: {_figure(images, own)} as {contract_path} says, {_figure(images, scores[best])} at "
-            "best. Next: check the weights, the order of the classes, and that these are images that it was trained for"
+            f"{done} and none helps: {_figure(own)} as {contract_path} says, {_figure(found[best])} at best. Next: "
+            "check the weights, the order of the classes, and whether it was trained for such images"
         )
-    guess = "" if images.has_truth else "; that is a guess, since there are no labels"
+    guess = "" if images.has_truth else ", which is a guess, since there are no labels"
     return (
-        f"{done}: {_figure(images, scores[best])} with {spelled(others[best])}, {_figure(images, own)} as it "
-        f"is{guess}. Next: put that into {contract_path}"
+        f"{done}: {_figure(found[best])} with {spelled(others[best])} instead of {_figure(own)}{guess}. "
+        f"Next: put that into {contract_path}"
     )
 
 
-def _colour_trial(graph: FloatGraph, images: AccuracySet) -> str:
-    """Give an exported graph frames in the other order of channels, the one thing of its input that can be tried."""
-    tried = _positions(images, TRIED_IMAGES)
-    own = _score(lambda: graph_runner(graph.path, graph.contract), images, tried)
-    swapped = _score(lambda: graph_runner(graph.path, graph.contract), images, tried, swaps_channels=True)
-    if _helps(images, own, swapped):
-        return (
-            f"with frames in BGR order it has {_figure(images, swapped)} instead of {_figure(images, own)} on "
-            f"{_count(len(tried))}: the weights were trained on that order. Next: train them again, or import them anew"
-        )
+def _channel_trial(graph: FloatGraph, images: AccuracySet, own: Soundness) -> str:
+    """Give an exported graph frames in the other order of channels: the rest of its normalisation is inside it."""
+    positions = spread(len(images.frames), TRIED_IMAGES)
+    swapped = _soundness(lambda: graph_runner(graph.path, graph.contract), images, positions, swaps_channels=True)
+    figures = f"{_figure(swapped)} instead of {_figure(own)} on {len(positions)} of the images"
+    if _helps(own, swapped):
+        return f"frames in BGR order help: {figures}. Next: train or import the weights anew, for frames in RGB"
     return (
-        f"frames in BGR order do not help ({_figure(images, swapped)} instead of {_figure(images, own)} on "
-        f"{_count(len(tried))}), and the rest of the normalisation is part of the graph. Next: --weights of another "
-        "run, or --data-dir of images that these weights were trained for"
+        f"frames in BGR order do not help: {figures}; the rest of the normalisation is inside the exported graph. "
+        "Next: --weights of another run, or --data-dir of images that these weights were trained for"
     )
 
 
@@ -137,39 +142,32 @@ def _order_of_classes(images: AccuracySet, contract: Contract) -> str:
     """Return a sentence if the outputs fit the classes well in another order; "" otherwise, and without labels."""
     if not images.has_truth:
         return ""
-    own = images.float_labels.miou()
     miou, order = reordered_miou(images.float_labels.matrices.sum(0))
     moved = [(output, true_class) for output, true_class in sorted(order.items()) if output != true_class]
-    if not moved or miou < 0.5 or not _helps(images, own, miou):
+    if not moved or miou < _LEAST_REORDERED_MIOU:
         return ""
     named = ", ".join(f"output {output} fits {contract.class_names[true_class]}" for output, true_class in moved[:3])
     more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
-    return f"with its classes in another order the mIoU would be {100 * miou:.2f} %: {named}{more}"
+    return f"with the classes in another order the mIoU would be {100 * miou:.2f} %: {named}{more}"
 
 
-def _score(
-    open_runner: Callable[[], Any], images: AccuracySet, positions: Sequence[int], swaps_channels: bool = False
-) -> float:
-    """Return the score of a form of the network; the least there is where its logits are not finite."""
+def _soundness(
+    open_runner: Callable[[], Runner], images: AccuracySet, positions: Sequence[int], swaps_channels: bool = False
+) -> Soundness:
+    """Return the soundness of a form of the network; the least there is where its logits are not finite."""
     try:
-        return score(open_runner(), images, positions, swaps_channels)
+        return soundness(open_runner(), images, positions, swaps_channels)
     except InputError:
-        return -1.0
+        return UNSOUND if images.has_truth else dataclasses.replace(UNSOUND, miou=None)
 
 
-def _helps(images: AccuracySet, own: float, other: float) -> bool:
-    """Return whether a form labels so much better that its cause is worth naming."""
-    return other >= _HELPS_FACTOR * own if images.has_truth else other >= own + _LEAST_AGREEMENT_GAIN
+def _helps(own: Soundness, other: Soundness) -> bool:
+    """Return whether a form labels so much better than the own one that its cause is worth naming."""
+    is_steady = other.miou is not None or other.steadiness >= _LEAST_STEADINESS_OF_HELP
+    return is_steady and other.value > 0 and other.value >= _HELPS_FACTOR * own.value
 
 
-def _positions(images: AccuracySet, most: int) -> list[int]:
-    return spread(len(images.frames), most)
-
-
-def _figure(images: AccuracySet, value: float) -> str:
-    what = "mIoU" if images.has_truth else "agreement with mirror images"
-    return f"{100 * value:.2f} % {what}"
-
-
-def _count(images: int) -> str:
-    return f"{images} of these images" if images != 1 else "one of these images"
+def _figure(found: Soundness) -> str:
+    if found.miou is not None:
+        return f"{100 * found.miou:.2f} % mIoU"
+    return f"{found.information:.2f} nats shared with changed views of an image ({100 * found.steadiness:.0f} %)"
