@@ -72,8 +72,8 @@ def doubt(images: AccuracySet, class_names: Sequence[str]) -> str:
     """Return a sentence that says why a float network is implausible; "" if it is not.
 
     With labels, its mIoU is compared with that of the best single class, of its own labels at other pixels, and of one
-    label map for all images, which has at each place the most frequent class of the other images. With and without labels, one class alone, and the same labels whatever the
-    image shows, are implausible.
+    label map for all images, which has at each place the most frequent class of the other images. With and without
+    labels, one class alone is implausible, and so are the same labels whatever the image shows.
 
     Args:
         images: accuracy images with the labels of the float network.
@@ -162,12 +162,17 @@ def _doubt_of_miou(images: AccuracySet, class_count: int, where: str) -> str:
     constant, shuffled = best_constant_miou(matrix), shuffled_miou(matrix)
     chance = max(constant, shuffled)
     is_chance = miou < chance + LEAST_GAIN * (1.0 - chance)
-    others = f"one class everywhere has {_percent(constant)}, its own labels dealt to other pixels {_percent(shuffled)}"
+    others = f"one class everywhere has {_percent(constant)}, its own labels at other pixels {_percent(shuffled)}"
     one_map = one_map_miou([_small(images.truth_of(index)) for index in range(len(images.frames))], class_count)
     if one_map is not None and one_map < ONE_SCENE:
         others += f", one label map for all images {_percent(one_map)}"
         is_chance = is_chance or miou < one_map
-    return f"the float network's mIoU is {_percent(miou)} {where}, which is chance: {others}" if is_chance else ""
+    if not is_chance:
+        return ""
+    return (
+        f"the float network's mIoU is {_percent(miou)} {where}, little or no better than labels that need no network: "
+        f"{others}"
+    )
 
 
 def _doubt_of_one_class(images: AccuracySet, maps: list[np.ndarray], class_names: Sequence[str], where: str) -> str:

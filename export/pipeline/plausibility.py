@@ -37,6 +37,9 @@ _HELPS_FACTOR = 1.5
 _LEAST_STEADINESS_OF_HELP = 0.5
 """Steadiness that a form has to have before it is guessed to be the right one."""
 
+_LEAST_GAIN_OF_HELP = 0.1
+"""Gain in mIoU, 0 to 1, that a form has to have before it is named as the right one."""
+
 _LEAST_REORDERED_MIOU = 0.4
 """mIoU from which on another order of the classes is worth naming: the best order of chance labels has far less."""
 
@@ -163,8 +166,11 @@ def _soundness(
 
 def _helps(own: Soundness, other: Soundness) -> bool:
     """Return whether a form labels so much better than the own one that its cause is worth naming."""
-    is_steady = other.miou is not None or other.steadiness >= _LEAST_STEADINESS_OF_HELP
-    return is_steady and other.value > 0 and other.value >= _HELPS_FACTOR * own.value
+    if other.miou is None:
+        is_sound = other.steadiness >= _LEAST_STEADINESS_OF_HELP
+    else:
+        is_sound = other.miou >= own.miou + _LEAST_GAIN_OF_HELP
+    return is_sound and other.value >= _HELPS_FACTOR * own.value
 
 
 def _figure(found: Soundness) -> str:
