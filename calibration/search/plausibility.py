@@ -90,6 +90,20 @@ def doubt(images: AccuracySet, class_names: Sequence[str]) -> str:
     return _doubt_of_one_class(images, maps, class_names, where) or _doubt_of_same_maps(images, chosen, maps, where)
 
 
+def least_miou(images: AccuracySet, class_count: int) -> float:
+    """Return the mIoU, 0 to 1, from which on a network is plausible; 0 where the truth is one class, which needs none.
+
+    Args:
+        images: accuracy images with label maps, and with the labels of the float network.
+        class_count: number of classes.
+    """
+    matrix = images.float_labels.matrices.sum(0)
+    if np.count_nonzero(matrix.sum(1)) < 2:
+        return 0.0
+    chance = max(best_constant_miou(matrix), shuffled_miou(matrix))
+    return max(chance + LEAST_GAIN * (1.0 - chance), _one_map(images, class_count) or 0.0)
+
+
 def best_constant_miou(matrix: np.ndarray) -> float:
     """Return the largest mIoU that one class on every pixel can have, 0 to 1, for the true classes of a matrix."""
     truth = np.asarray(matrix).sum(1)
@@ -157,22 +171,23 @@ def reordered_miou(matrix: np.ndarray) -> tuple[float, dict[int, int]]:
 def _doubt_of_miou(images: AccuracySet, class_count: int, where: str) -> str:
     """Return a sentence if labels that need no network fit the truth as well; "" otherwise."""
     matrix, miou = images.float_labels.matrices.sum(0), images.float_labels.miou()
-    if miou is None or np.count_nonzero(matrix.sum(1)) < 2:  # one true class: whoever gives it alone is right
+    if miou is None or miou >= least_miou(images, class_count):
         return ""
-    constant, shuffled = best_constant_miou(matrix), shuffled_miou(matrix)
-    chance = max(constant, shuffled)
-    is_chance = miou < chance + LEAST_GAIN * (1.0 - chance)
-    others = f"one class everywhere has {_percent(constant)}, its own labels at other pixels {_percent(shuffled)}"
-    one_map = one_map_miou([_small(images.truth_of(index)) for index in range(len(images.frames))], class_count)
-    if one_map is not None and one_map < ONE_SCENE:
+    others = f"one class everywhere has {_percent(best_constant_miou(matrix))}"
+    others += f", its own labels at other pixels {_percent(shuffled_miou(matrix))}"
+    one_map = _one_map(images, class_count)
+    if one_map is not None:
         others += f", one label map for all images {_percent(one_map)}"
-        is_chance = is_chance or miou < one_map
-    if not is_chance:
-        return ""
     return (
         f"the float network's mIoU is {_percent(miou)} {where}, little or no better than labels that need no network: "
         f"{others}"
     )
+
+
+def _one_map(images: AccuracySet, class_count: int) -> float | None:
+    """Return the mIoU of one label map for all images; None where they are too few, or show one scene."""
+    one_map = one_map_miou([_small(images.truth_of(index)) for index in range(len(images.frames))], class_count)
+    return one_map if one_map is not None and one_map < ONE_SCENE else None
 
 
 def _doubt_of_one_class(images: AccuracySet, maps: list[np.ndarray], class_names: Sequence[str], where: str) -> str:

@@ -37,14 +37,18 @@ ImageNet's; pixels in 0..1; in -1..1; in 0..255; and 0..255 without ImageNet's m
 _TRIAL = "trial"
 
 
-def other_contracts(given: ForeignContract) -> list[ForeignContract]:
+def other_contracts(
+    given: ForeignContract, statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+) -> list[ForeignContract]:
     """Return contracts that the owner of a graph might have meant, each with another input than the given one.
 
     They have the given mean and std with the other order of channels, with one division by 255 more (networks that
-    subtract the mean and divide by std in 0..255, and by 255 after that) and with one less, and the habits of others.
+    subtract the mean and divide by std in 0..255, and by 255 after that) and with one less, the habits of others, and
+    the mean and std of the images, again with a division more: many networks are trained with those of their dataset.
 
     Args:
         given: contract of the graph.
+        statistics: mean and std of the pixels of some images, in 0..255 and RGB order; None to do without.
 
     Returns:
         Contracts that differ in mean, std, scale and channel_order, as a file may spell them.
@@ -55,6 +59,9 @@ def other_contracts(given: ForeignContract) -> list[ForeignContract]:
     if given.scale == 255:
         kinds.append((_times(given.mean, 1 / 255), _times(given.std, 1 / 255), 255, True))
     kinds += [(*habit, False) for habit in HABITS]
+    if statistics is not None and min(statistics[1]) > 0:
+        mean, std = statistics
+        kinds += [(mean, std, 1, False), (mean, _times(std, 255), 1, False)]
     seen, others = {_input_of(given)}, []
     for order in (given.channel_order, "bgr" if given.channel_order == "rgb" else "rgb"):
         for mean, std, scale, is_in_given_order in kinds:

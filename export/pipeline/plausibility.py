@@ -10,14 +10,16 @@ import dataclasses
 from pathlib import Path
 from typing import Callable, Sequence
 
+import numpy as np
+
 from calibration.onnx_graph.file import load_graph
 from calibration.search.accuracy import AccuracySet, graph_runner
-from calibration.search.plausibility import doubt, reordered_miou, spread
+from calibration.search.plausibility import doubt, least_miou, reordered_miou, spread
 from calibration.search.soundness import LEAST_STEADINESS, UNSOUND, Soundness, soundness
 from edge.console import Progress, Say
 from edge.contract import Contract, read_contract
 from edge.errors import InputError
-from edge.frames import SyntheticFrames
+from edge.frames import FrameSet, SyntheticFrames
 from edge.runtime.base import Runner
 from export.pipeline.accuracy_target import AccuracyTarget, open_accuracy_target
 from export.pipeline.float_graph import FloatGraph
@@ -101,7 +103,7 @@ def _normalisation_trial(graph: FloatGraph, images: AccuracySet, contract_path: 
     from export.adopt.normalisation_trial import other_contracts, spelled, with_other_normalisation
 
     given, model = read_foreign_contract(contract_path), load_graph(graph.path)
-    others = other_contracts(given)
+    others = other_contracts(given, _pixel_statistics(images.frames))
     finalists = min(_FINALISTS, len(others))
     with Progress("try other normalisations", len(others) + finalists, "run") as progress:
 
@@ -121,11 +123,23 @@ def _normalisation_trial(graph: FloatGraph, images: AccuracySet, contract_path: 
             f"{done} and none helps: {_figure(own)} as {contract_path} says, {_figure(found[best])} at best. Next: "
             "check the weights, the order of the classes, and whether it was trained for such images"
         )
-    guess = "" if images.has_truth else ", which is a guess, since there are no labels"
-    return (
-        f"{done}: {_figure(found[best])} with {spelled(others[best])} instead of {_figure(own)}{guess}. "
-        f"Next: put that into {contract_path}"
-    )
+    found_out = f"{done}: {_figure(found[best])} with {spelled(others[best])} instead of {_figure(own)}"
+    if not images.has_truth:
+        return f"{found_out}, which is a guess, since there are no labels. Next: put that into {contract_path}"
+    if found[best].miou < least_miou(images, len(graph.contract.class_names)):
+        return f"{found_out}, which is nearer, and not right yet. Next: take mean and std from the code that trained it"
+    return f"{found_out}. Next: put that into {contract_path}"
+
+
+def _pixel_statistics(frames: FrameSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and the spread of each channel of a few frames, in 0..255 and RGB order."""
+    sums = np.zeros((2, 3))
+    positions = spread(len(frames), TRIED_IMAGES)
+    for index in positions:
+        pixels = frames.read(index).reshape(-1, 3).astype(np.float64)
+        sums += (pixels.mean(0), (pixels**2).mean(0))
+    mean, square = sums / len(positions)
+    return tuple(map(float, mean)), tuple(map(float, np.sqrt(np.maximum(square - mean**2, 0.0))))
 
 
 def _channel_trial(graph: FloatGraph, images: AccuracySet, own: Soundness) -> str:

@@ -99,3 +99,11 @@ def test_habits_and_both_readings_of_contradictory_figures_are_tried():
     assert is_tried("bgr", [0.5] * 3, [0.5] * 3, 255)
     assert is_tried("bgr", [0] * 3, [1] * 3, 255)
     assert is_tried("bgr", [103.53, 116.28, 123.675], [1] * 3, 1)
+
+
+def test_mean_and_spread_of_the_images_are_tried_in_both_orders_and_with_a_division_more():
+    others = other_contracts(contract(), ((90.0, 100.0, 110.0), (50.0, 60.0, 70.0)))
+    tried = {(other.channel_order, other.mean, other.std, other.scale) for other in others}
+    assert ("rgb", (90.0, 100.0, 110.0), (50.0, 60.0, 70.0), 1) in tried
+    assert ("bgr", (110.0, 100.0, 90.0), (70.0 * 255, 60.0 * 255, 50.0 * 255), 1) in tried
+    assert len(other_contracts(contract(), ((9.0,) * 3, (0.0,) * 3))) == len(other_contracts(contract()))

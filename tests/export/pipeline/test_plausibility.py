@@ -145,6 +145,17 @@ def test_advice_is_true_when_it_is_followed(camvid, wrong):
     assert result.warnings == () and result.card.check.miou_float > 0.9
 
 
+def test_form_that_is_nearer_and_still_implausible_is_not_to_be_put_into_the_contract(camvid, monkeypatch):
+    write_contract(**WRONG)
+    monkeypatch.setattr(plausibility, "soundness", lambda *arguments: next(figures))
+    figures = iter([plausibility.Soundness(0.0, 0, 0), *[plausibility.Soundness(0.12, 0, 0)] * 40])
+    assert "put that into net.json" in built(precision="float32")[0].warnings[1]
+    figures = iter([plausibility.Soundness(0.0, 0, 0), *[plausibility.Soundness(0.12, 0, 0)] * 40])
+    monkeypatch.setattr(plausibility, "least_miou", lambda images, classes: 0.13)
+    tried = built(precision="float32")[0].warnings[1]
+    assert tried.endswith("which is nearer, and not right yet. Next: take mean and std from the code that trained it")
+
+
 def test_warning_stands_on_the_card_in_the_report_and_beside_the_verdict(camvid, capsys):
     write_contract(**WRONG)
     command = ["--onnx", "net.onnx", "--contract", "net.json", "--int8", "--max-miou-drop", "100"]
