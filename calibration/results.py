@@ -233,6 +233,7 @@ class Int8Report:
         worst_images: images with the least label agreement, worst first.
         warnings: sentences about ranges, images and the graph.
         notes: sentences about the result.
+        float_doubts: those of the warnings that say why the float network is implausible itself; empty where it is not.
     """
 
     network: str
@@ -264,3 +265,4 @@ class Int8Report:
     worst_images: tuple[ImageReport, ...]
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    float_doubts: tuple[str, ...] = ()

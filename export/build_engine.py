@@ -20,6 +20,7 @@ from edge.console import CommandParser, run_command
 from export.pipeline.build import build
 from export.pipeline.command_options import add_build_arguments, build_request, contradiction
 from export.pipeline.plan import plan_build
+from export.pipeline.plausibility import plan_warnings
 from export.pipeline.summary import plan_json, plan_text, result_json, result_text
 
 
@@ -49,7 +50,8 @@ def _build(arguments: argparse.Namespace) -> int:
     request = build_request(arguments)
     if arguments.dry_run:
         plan = plan_build(request)
-        print(plan_json(plan) if arguments.json else plan_text(plan))
+        warnings = plan_warnings(plan)
+        print(plan_json(plan, warnings) if arguments.json else plan_text(plan, warnings))
     else:
         result = build(request)
         print(result_json(result) if arguments.json else result_text(result))

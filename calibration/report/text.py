@@ -25,12 +25,16 @@ _VERDICTS = {HELD: MET, NOT_SHOWN: UNSURE, EXCEEDED: MISSED, None: OPEN}
 
 
 def verdict(report: Int8Report) -> str:
-    """Return MET, UNSURE, MISSED, or OPEN where no budget was enforced."""
+    """Return MET, UNSURE, MISSED, or OPEN where nothing was enforced, or an implausible float network was the measure."""
+    if report.verdict == HELD and report.float_doubts:
+        return OPEN
     return _VERDICTS[report.verdict]
 
 
 def verdict_words(report: Int8Report) -> str:
     """Return the headline that says whether the budget holds."""
+    if report.verdict == HELD and report.float_doubts:
+        return "Accuracy budget met, but the float network itself is implausible"
     if report.verdict is not None:
         return f"Accuracy budget {verdict(report)}"
     if is_random(report):
@@ -174,6 +178,7 @@ def summary_lines(report: Int8Report) -> list[str]:
         Verdict, figures, the most sensitive layers, and the float layers with their reasons.
     """
     lines = [f"{verdict_words(report)}. {result_sentence(report)}", _figures_line(report)]
+    lines[1:1] = [f"warning: {_one_line(sentence)}" for sentence in report.float_doubts]
     sentences = (unseen_sentence(report), class_sentence(report), doubt_sentence(report), engine_sentence(report))
     lines += [sentence for sentence in sentences if sentence]
     lines.append(f"INT8 in {percent(report.int8_mac_share)} of multiply-adds: {_one_line(report.recipe)}")

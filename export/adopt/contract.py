@@ -243,18 +243,34 @@ class _Reader:
         return tuple(map(float, value))
 
     def _check_units(self, mean: tuple[float, ...], std: tuple[float, ...], scale: int) -> None:
-        """Refuse a mean of 123.7 with a scale of 255, and one of 0.485 with a scale of 1."""
+        """Refuse a mean of 123.7 with a scale of 255, and one of 0.485 with a scale of 1.
+
+        Such figures have two readings, and only the owner knows the right one: some networks divide by 255 twice, or
+        once less than others, and are none the worse for it if they were trained so.
+        """
         largest = max(map(abs, mean))
-        if scale == 255 and (largest > 1 or max(std) > LARGEST_UNIT_STD):
-            raise self._refuse(
-                f"mean {_spell(list(mean))} and std {_spell(list(std))} are of pixels in 0..255, scale 255 means 0..1. "
-                "Next: scale 1, or divide both by 255"
-            )
+        of_mean, of_std = f"mean {_spell(list(mean))}", f"std {_spell(list(std))}"
         if scale == 1 and 0 < largest <= 1 and max(std) <= 1:
             raise self._refuse(
-                f"mean {_spell(list(mean))} and std {_spell(list(std))} are of pixels in 0..1, scale 1 means 0..255. "
-                "Next: scale 255"
+                f"{of_mean} and {of_std} are of pixels in 0..1, scale 1 means 0..255. Next: scale 255 if the network "
+                "takes (pixel / 255 - mean) / std, or that and both divided by 255 if it takes (pixel - mean) / std"
             )
+        if scale != 255 or (largest <= 1 and max(std) <= LARGEST_UNIT_STD):
+            return
+        if largest > 1 > max(std):
+            raise self._refuse(
+                f"{of_mean} is of pixels in 0..255, {of_std} of 0..1, expected both of 0..1 for scale 255. Next: "
+                "divide mean by 255, or scale 1 if the network takes (pixel - mean) / std"
+            )
+        if 0 < largest <= 1:
+            raise self._refuse(
+                f"{of_mean} is of pixels in 0..1, {of_std} of 0..255, expected both of 0..1 for scale 255. Next: "
+                "divide std by 255, or scale 1 and both times 255 if the network takes (pixel / 255 - mean) / std"
+            )
+        raise self._refuse(
+            f"{of_mean} and {of_std} are of pixels in 0..255, scale 255 means 0..1. Next: scale 1 if the network takes "
+            "(pixel - mean) / std, or that and std times 255 if it divides by 255 afterwards"
+        )
 
     def _size(self) -> tuple[int, int] | None:
         text = self._text("size")

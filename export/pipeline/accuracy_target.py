@@ -36,11 +36,13 @@ class AccuracyTarget:
         budget: accuracy that INT8 may cost on these images.
         search_images: images that a search for a quantised graph looks at, none of them among `images`; None where
             nothing is searched.
+        warnings: sentences that say why the float network is implausible itself; empty where it is not.
     """
 
     images: AccuracySet
     budget: Budget
     search_images: AccuracySet | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def open_accuracy_target(

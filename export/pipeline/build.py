@@ -29,6 +29,7 @@ from export.pipeline.engine_graph import engine_graph
 from export.pipeline.float_graph import make_float_graph
 from export.pipeline.int8 import find_int8, kept_config
 from export.pipeline.plan import BuildPlan, plan_build
+from export.pipeline.plausibility import check_plausibility
 from export.pipeline.publish import publish, refuse_over_budget, staging_folder
 from export.pipeline.request import BuildRequest
 from export.pipeline.verify import measure_engine
@@ -45,12 +46,14 @@ class BuildResult:
         card: card of the engine.
         parity: comparison of the graph with its Keras model at export; None if it is not known.
         report: INT8 report of the build; None for a float engine.
+        warnings: sentences that say why the float network is implausible itself; empty where it is not.
     """
 
     plan: BuildPlan
     card: EngineCard
     parity: ParityReport | None
     report: Int8Report | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def build(request: BuildRequest, say: Say = print_status) -> BuildResult:
@@ -75,6 +78,7 @@ def build(request: BuildRequest, say: Say = print_status) -> BuildResult:
     calibrated = calibrate(graph, plan.images(), settings, options.batch, say) if precision == INT8 else None
     kept = kept_config(calibrated, settings, say) if calibrated is not None and not plan.images().are_real else None
     target = open_accuracy_target(graph, calibrated, plan.images(), settings, kept is not None)
+    target = check_plausibility(graph, target, plan.request.contract_path, say)
     int8 = None
     if calibrated is not None and calibrated.ranges is not None:
         int8 = find_int8(calibrated, target, kept, BUILDERS[plan.backend].qdq_form, settings, say)
@@ -83,8 +87,8 @@ def build(request: BuildRequest, say: Say = print_status) -> BuildResult:
     say(f"build {precision} engine with {plan.backend}")
     source = engine_graph(graph, calibrated, int8, target.budget, plan.scale_source())
     engine = build_engine(plan.backend, source.data, precision, options, source.calibration, source.float_layers)
-    card = engine_card(source, engine, plan.backend, precision, options)
+    card = engine_card(source, engine, plan.backend, precision, options, target.warnings)
     with staging_folder(plan.artifact) as folder:
         measured = measure_engine(engine, card, source, target, folder)
         report = publish(measured, int8, target, plan.output, say)
-    return BuildResult(plan, measured.card, graph.parity, report)
+    return BuildResult(plan, measured.card, graph.parity, report, target.warnings)

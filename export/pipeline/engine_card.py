@@ -14,7 +14,12 @@ from export.pipeline.engine_graph import EngineGraph
 
 
 def engine_card(
-    source: EngineGraph, engine: BuiltEngine, backend: str, precision: str, options: EngineOptions
+    source: EngineGraph,
+    engine: BuiltEngine,
+    backend: str,
+    precision: str,
+    options: EngineOptions,
+    warnings: tuple[str, ...] = (),
 ) -> EngineCard:
     """Return the card of an engine; measuring adds the figures.
 
@@ -24,6 +29,7 @@ def engine_card(
         backend: name of the backend that built it.
         precision: precision of the engine: "float32", "float16" or "int8".
         options: batch, limits and compatibility of the engine.
+        warnings: sentences about the float network that come first among the notes.
     """
     digest = hashlib.sha256(engine.data).hexdigest()
     return EngineCard(
@@ -40,7 +46,7 @@ def engine_card(
         build_seconds=round(engine.seconds, 3),
         int8_mac_share=source.int8_mac_share,
         calibration=source.calibration_note,
-        notes=(*engine.notes, *source.notes),
+        notes=(*warnings, *engine.notes, *source.notes),
         layers=source.layers,
         dla_core=options.dla_core,
         is_version_compatible=options.is_version_compatible,

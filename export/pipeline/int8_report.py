@@ -80,8 +80,9 @@ def write_int8_report(
         worst_images=tuple(
             ImageReport(images.frames.names[index], index, float(judged.labels.agreements[index])) for index in worst
         ),
-        warnings=calibrated.warnings,
+        warnings=(*target.warnings, *calibrated.warnings),
         notes=(*int8.notes, *(measured.notes if measured is not None else ())),
+        float_doubts=target.warnings,
     )
     write_record(folder / REPORT_FILE, report)
     write_page(folder / PAGE_FILE, report, _pictures(int8, target, worst))

@@ -15,19 +15,30 @@ from export.pipeline.build import BuildResult
 from export.pipeline.plan import BuildPlan
 
 
-def plan_text(plan: BuildPlan) -> str:
-    """Return the plan of a build as text, one fact a line."""
+def plan_text(plan: BuildPlan, warnings: tuple[str, ...] = ()) -> str:
+    """Return the plan of a build as text, one fact a line.
+
+    Args:
+        plan: plan of the build.
+        warnings: sentences about the graph that was adopted for it.
+    """
     facts = _plan_facts(plan)
     facts["options"] = " ".join(f"{name}={value}" for name, value in facts["options"].items()) or "defaults"
     # Where a graph was given, its contract decides the folder, and only reading both tells whether they fit.
     is_adopted = plan.request.onnx_path is not None
     end = "dry run: the graph was adopted, nothing else" if is_adopted else "dry run: nothing was done"
-    return "\n".join([*(f"{name.replace('_', ' '):15} {value}" for name, value in facts.items()), end])
+    return "\n".join(
+        [
+            *(f"{name.replace('_', ' '):15} {value}" for name, value in facts.items()),
+            *(f"warning: {sentence}" for sentence in warnings),
+            end,
+        ]
+    )
 
 
-def plan_json(plan: BuildPlan) -> str:
-    """Return the plan of a build as JSON."""
-    return json.dumps(_plan_facts(plan), indent=2)
+def plan_json(plan: BuildPlan, warnings: tuple[str, ...] = ()) -> str:
+    """Return the plan of a build as JSON, with the warnings about the graph that was adopted for it."""
+    return json.dumps({**_plan_facts(plan), "warnings": list(warnings)}, indent=2)
 
 
 def result_text(result: BuildResult) -> str:
@@ -47,8 +58,11 @@ def result_text(result: BuildResult) -> str:
         )
     if result.report is not None:
         lines += summary_lines(result.report)
+    else:
+        lines += [f"warning: {sentence}" for sentence in result.warnings]
     lines.append(f"check: {_check_sentence(card)}")
-    lines += [f"note: {note}" for note in card.notes if note != card.contract.weights.sentence()]
+    told = (card.contract.weights.sentence(), *result.warnings)
+    lines += [f"note: {note}" for note in card.notes if note not in told]
     if result.report is not None:
         lines.append(f"report: {output / PAGE_FILE}")
     if (output / LAYERS_FILE).is_file():
@@ -67,6 +81,7 @@ def result_json(result: BuildResult) -> str:
         "card": record_to_json(result.card),
         "parity": record_to_json(result.parity),
         "int8_report": record_to_json(result.report),
+        "warnings": list(result.warnings),
     }
     return json.dumps(facts, indent=2)
 

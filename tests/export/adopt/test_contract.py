@@ -138,9 +138,10 @@ def test_missing_field_is_named(field):
         ({"std": [0.2, -1, 0.2]}, "expected 3 numbers over 0"),
         ({"scale": 256}, "scale is 256, expected 1 or 255"),
         ({"scale": True}, "scale is true, expected 1 or 255"),
-        ({"mean": [123.7, 116.3, 103.5]}, "are of pixels in 0..255, scale 255 means 0..1. Next: scale 1, or divide"),
+        ({"mean": [123.7, 116.3, 103.5]}, "is of pixels in 0..255, std [0.229, 0.224, 0.225] of 0..1, expected both"),
         ({"mean": [0, 0, 0], "std": [58.4, 57.1, 57.4]}, "are of pixels in 0..255, scale 255 means 0..1"),
-        ({"scale": 1}, "are of pixels in 0..1, scale 1 means 0..255. Next: scale 255"),
+        ({"std": [58.4, 57.1, 57.4]}, "is of pixels in 0..1, std [58.4, 57.1, 57.4] of 0..255, expected both"),
+        ({"scale": 1}, "are of pixels in 0..1, scale 1 means 0..255. Next: scale 255 if the network takes"),
         ({"channel_order": "RGB"}, "channel_order is 'RGB', expected 'rgb' or 'bgr'"),
         ({"coordinates": "asymmetric"}, "coordinates is 'asymmetric', expected 'half_pixel' or 'align_corners'"),
         ({"input_name": 1}, "input_name is 1, expected a text"),
@@ -159,3 +160,26 @@ def test_field_that_means_nothing_is_refused(fields, line):
     message = str(caught.value)
     assert message.startswith("contract c.json: ") and line in message
     assert "\n" not in message and len(message) < 300
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "scale", "readings"),
+    [
+        # What the network may take, and the words that say what the contract has to be for it.
+        (72.4, 45.3, 255, {(72.4, 45.3, 1): "scale 1 if", (72.4, 45.3 * 255, 1): "that and std times 255 if"}),
+        (
+            0.5,
+            45.3,
+            255,
+            {(0.5, 45.3 / 255, 255): "divide std by 255, or", (127.5, 45.3 * 255, 1): "both times 255 if"},
+        ),
+        (72.4, 0.25, 255, {(72.4 / 255, 0.25, 255): "divide mean by 255, or", (72.4, 0.25, 1): "scale 1 if"}),
+        (0.5, 0.25, 1, {(0.5, 0.25, 255): "scale 255 if", (0.5 / 255, 0.25 / 255, 255): "both divided by 255 if"}),
+    ],
+)
+def test_figures_that_contradict_scale_have_both_readings_named_and_each_can_be_written(mean, std, scale, readings):
+    with pytest.raises(ContractError) as caught:
+        read(mean=[mean] * 3, std=[std] * 3, scale=scale)
+    for reading, words in readings.items():
+        assert words in str(caught.value).split("Next: ")[1]
+        read(mean=[reading[0]] * 3, std=[reading[1]] * 3, scale=reading[2])
