@@ -178,9 +178,11 @@ class _Writer:
         threshold = self._placement.threshold(tensor)
         if self._form == "tensorrt":
             return threshold / 127.0, "int8"
-        if self._ranges.tensors[self._placement.range_source(tensor)].is_signed:
-            return threshold / 127.0, "uint8 middle"
-        return threshold / ALL_LEVELS, "uint8 zero"
+        is_signed = self._ranges.tensors[self._placement.range_source(tensor)].is_signed
+        scale = np.float32(threshold / (127.0 if is_signed else ALL_LEVELS))
+        for _ in range(self._placement.interpolations(tensor)):
+            scale = np.nextafter(scale, np.float32(np.inf))
+        return float(scale), "uint8 middle" if is_signed else "uint8 zero"
 
     def _quantized(self, tensor: str) -> str:
         """Return the name of a tensor behind its Q/DQ pair, which is made at the first call."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from calibration.qdq_ort.exact_sums import with_exact_sums
 from calibration.results import AccuracyFigures
 from edge.artifacts import sha256_file
 from edge.console import Progress
@@ -220,7 +221,9 @@ def worst_images(labels: SetLabels, count: int) -> list[int]:
 
 
 def graph_runner(graph: Path | bytes, contract, exact: bool = False) -> Runner:
-    """Return an ONNX Runtime runner of a graph; exact simulates INT8 without the CPU's kernels."""
+    """Return an ONNX Runtime runner of a graph; exact simulates INT8 without the CPU's kernels, and with exact sums."""
     from edge.runtime.onnxruntime import OnnxRuntimeRunner
 
+    if exact:
+        graph = with_exact_sums(graph if isinstance(graph, bytes) else graph.read_bytes())
     return OnnxRuntimeRunner(graph, contract, exact=exact)
