@@ -31,6 +31,7 @@ from calibration.qdq.bias_correction import bias_shift
 from calibration.qdq.placement import Placement
 from calibration.qdq.quantization_config import FLOAT, INT8, QuantizationConfig
 from calibration.qdq.weights import LARGEST_INTEGER, quantize_weight, weight_scales
+from calibration.qdq_ort.cpu_saturation import REDUCED_WEIGHT_LEVELS
 from calibration.qdq_ort.integer_input import take_integer_input
 from calibration.qdq_ort.pointwise_matmul import pointwise_as_matmul
 from calibration.qdq_ort.pooling_matmul import pool_as_matmul
@@ -44,12 +45,6 @@ FORMS = ("tensorrt", "onnxruntime")
 
 ALL_LEVELS = 255
 """Steps of a uint8."""
-
-REDUCED_WEIGHT_LEVELS = 63
-"""Steps of a weight on either side of zero where two products of uint8 and int8 are added in 16 bits: 2 * 255 * 63 is
-32130, which an int16 holds. Activations cannot be the ones to give way: a value above its range rounds to 255 whatever
-the scale is. Source: Intel, intrinsics guide, _mm256_maddubs_epi16; ONNX Runtime, "Quantize ONNX models" (reduce_range:
-"quantize weights with 7 bits")."""
 
 _BIAS_LIMIT = 2.0**30
 """Largest integer that a bias may become; int32 sums of products have to find room beside it."""

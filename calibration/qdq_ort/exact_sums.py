@@ -41,8 +41,7 @@ def with_exact_sums(data: bytes) -> bytes:
         data: content of an ONNX file with Q/DQ pairs.
 
     Returns:
-        Content of an ONNX file with the same inputs and outputs, for a session with `exact` (edge/runtime/onnxruntime.py):
-        other sessions would merge the scales behind the sums with the weights.
+        Content of an ONNX file with the same inputs and outputs, and with inputs besides that need not be fed.
 
     Raises:
         GraphError: the graph cannot be read.
@@ -63,6 +62,7 @@ class _Writer:
         self._onnx, self._view = import_onnx(), view
         self._rebuilt: list = []
         self._integers: dict[tuple[str, bool], str] = {}
+        self._factors: dict[str, tuple] = {}  # tensor that is to be rounded -> its layer, factor of each channel
 
     def run(self) -> int:
         """Rewrite what an integer kernel computes, and return the number of nodes that were rewritten."""
@@ -74,6 +74,11 @@ class _Writer:
                 if rewrite(node, sources):
                     count += 1
                     continue
+            if node.op_type == "QuantizeLinear" and node.input[0] in self._factors:
+                # Here, behind a Relu, since that is part of the convolution's kernel.
+                sums = node.input[0]
+                node.input[0] = f"{sums}/scaled"
+                self._scale(*self._factors[sums], sums, node.input[0])
             self._rebuilt.append(node)
         nodes = [node for node in self._rebuilt if node.op_type != "DequantizeLinear"]
         read = {name for node in nodes for name in node.input} | self._view.outputs
@@ -104,16 +109,26 @@ class _Writer:
         scales = data.reshape(()) * weight
         if len(sources) > 2 and not self._is_in_steps_of(sources[2], scales):
             return False
-        if quantize is not None:
-            scales = scales / self._view.value_of(quantize.input[1])
-            self._store_integers(quantize)
-        result = node.output[0]
-        factors = scales.reshape((-1, 1, 1)) if node.op_type == "Conv" else scales
         node.input[:] = [self._as_integers(source) for source in sources]
-        node.output[0] = f"{result}/sums"
         self._rebuilt.append(node)
-        self._call("Mul", [node.output[0], self._constant(f"{result}/factors", factors.astype(np.float32))], result)
+        if quantize is None:
+            result, node.output[0] = node.output[0], f"{node.output[0]}/sums"
+            self._scale(node, scales, node.output[0], result)
+            return True
+        self._factors[quantize.input[0]] = (node, scales / self._view.value_of(quantize.input[1]))
+        self._store_integers(quantize)
         return True
+
+    def _scale(self, node: Any, scales: np.ndarray, sums: str, result: str) -> None:
+        """Multiply the sums of a node by a number per output channel."""
+        factors = (scales.reshape((-1, 1, 1)) if node.op_type == "Conv" else scales).astype(np.float32)
+        name = self._constant(f"{sums}/factors", factors)
+        # An input that has a value. Of a constant, the optimiser would make part of the weights, whose sums were no
+        # integers then, or a convolution of its own.
+        self._view.proto.input.append(
+            self._onnx.helper.make_tensor_value_info(name, self._onnx.TensorProto.FLOAT, factors.shape)
+        )
+        self._call("Mul", [sums, name], result)
 
     def _is_in_steps_of(self, bias: Any, scales: np.ndarray) -> bool:
         """Return whether the integers of a bias can be added to sums: int32 in steps of the products."""

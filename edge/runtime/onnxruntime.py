@@ -25,10 +25,6 @@ REWRITES_WEIGHTS = ("WeightBiasQuantization",)
 a QuantizeLinear into int8, with one scale and a zero point for the whole tensor, although the graph keeps them in float
 (1.22 and later, for Conv, ConvTranspose, Gemm and MatMul). Versions without such a step accept its name."""
 
-MERGES_SCALES = ("ConvMulFusion", "MatMulScaleFusion")
-"""Steps that an exact simulation does not take besides: they multiply weights by the scale of the sums behind them, and
-sums of integers, which float32 holds exactly, become sums of fractions, which it rounds."""
-
 
 def import_onnxruntime() -> Any:
     """Import onnxruntime and return the module.
@@ -90,7 +86,7 @@ def open_session(
             source,
             options,
             providers=["CPUExecutionProvider"],
-            disabled_optimizers=[*REWRITES_WEIGHTS, *(MERGES_SCALES if exact else ())],
+            disabled_optimizers=list(REWRITES_WEIGHTS),
         )
     except Exception as error:  # onnxruntime's exceptions share no base class but Exception
         raise GraphError(f"{what} cannot be loaded, it is truncated or not ONNX: {_first_line(error)}") from None
