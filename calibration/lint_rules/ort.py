@@ -142,8 +142,8 @@ def bias_is_int32(graph: QdqGraph) -> Found:
 def bias_is_quantized_with_its_layer(graph: QdqGraph) -> Found:
     """A layer that is quantised has its bias quantised too, or what runs depends on version and session.
 
-    With a float bias it runs in float in sessions of this project and up to version 1.21. From 1.22 on, the optimiser of
-    other sessions rounds the bias by itself, and the layer runs on integers (WeightBiasQuantization, which
+    With a float bias it runs in float in sessions of this project and up to version 1.21. From 1.22 on, the optimiser
+    of other sessions rounds the bias by itself, and the layer runs on integers (WeightBiasQuantization, which
     edge.runtime.onnxruntime.open_session turns off).
 
     Source: ONNX Runtime, selector of Conv (the bias comes from a DequantizeLinear of int32); docs/int8.md, "Versions of

@@ -1,4 +1,4 @@
-"""Whether sums of 8-bit products saturate in integer kernels: on this machine's processor, and with a graph's weights."""
+"""Whether sums of 8-bit products saturate in integer kernels: on this processor, and with the weights of a graph."""
 
 from __future__ import annotations
 

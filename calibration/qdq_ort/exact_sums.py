@@ -1,18 +1,19 @@
 """The arithmetic of ONNX Runtime's integer kernels, written with float operators that are exact: for simulations.
 
-A simulation computes Q/DQ pairs as they stand: the convolution of dequantised values sums products of fractions, and each
-sum is off by some 1e-7 of itself. Where a sum lies between two steps of the next rounding, it goes to the other one
-than in the integer kernel; the layer behind sums what differs, and after twenty layers most values differ by a step
-and 0.4 % of a network's labels are others (Fast-SCNN trained on CamVid, 512x1024, ONNX Runtime 1.32).
+A simulation computes Q/DQ pairs as they stand: the convolution of dequantised values sums products of fractions, and
+each sum is off by some 1e-7 of itself. Where a sum lies between two steps of the next rounding, it goes to the other
+one than in the integer kernel; the layer behind sums what differs, and after twenty layers a tenth of the values differ
+by a step or more, and 0.4 % of the labels (Fast-SCNN trained on CamVid, 512x1024, ONNX Runtime 1.32).
 
 Integers have no such error: float32 holds every sum of products of uint8 and int8 below 2 ** 24 exactly, in whatever
 order. So layers read integers here, values whose scale is 1, and their sums are multiplied by one number per output
 channel and rounded, as the kernels do:
 
-    Conv, Gemm, MatMul   sums * float32(float32(scale_x * scale_w) / scale_y), or scale_x * scale_w where nothing is stored
-    Add                  a * (scale_a / scale_y) + (b * (scale_b / scale_y) + zero points), each sum rounded to float32 once
+    Conv, Gemm, MatMul   sums * (scale_x * scale_w / scale_y), or sums * (scale_x * scale_w) where nothing is rounded
+    Add                  a * (scale_a / scale_y) + (b * (scale_b / scale_y) + constant), rounded once after each plus
 
-What remains are sums above 2 ** 24, and an Add on processors whose kernel rounds the product too: one step, seldom.
+all in float32. What remains are sums above 2 ** 24, and an Add on processors without a fused multiply-add: a step,
+seldom.
 
 Source: ONNX Runtime, core/providers/cpu/quantization (output scales of QLinearConv, QGemm and QLinearMatMul) and
 core/mlas/lib (MlasRequantizeOutput, MlasQLinearAdd).
@@ -26,7 +27,7 @@ import numpy as np
 
 from calibration.onnx_graph.editable import EditableGraph
 from calibration.onnx_graph.file import import_onnx, parse_graph
-from calibration.onnx_graph.node import attribute_of, input_of
+from calibration.onnx_graph.node import attribute_of
 
 _LAYERS = ("Conv", "Gemm", "MatMul")
 
@@ -95,10 +96,14 @@ class _Writer:
 
     def _quantizer(self, node: Any) -> Any:
         """Return the QuantizeLinear that alone reads the result of a node, or of its Relu; None for other readers."""
-        quantize = self._view.only_reader(self._view.stored_output(node), "QuantizeLinear")
+        stored = self._view.stored_output(node)
+        quantize = self._view.only_reader(stored, "QuantizeLinear")
         is_constant = quantize is not None and set(quantize.input[1:]) <= self._view.constants.keys()
-        is_whole = is_constant and len(quantize.input) == 3 and self._view.value_of(quantize.input[1]).size == 1
-        return quantize if is_whole else None
+        if not is_constant or len(quantize.input) != 3 or self._view.value_of(quantize.input[1]).size != 1:
+            return None
+        # A Relu is part of the kernel where the rounding does its work, and only there.
+        has_relu, zero = stored != node.output[0], self._view.value_of(quantize.input[2])
+        return None if has_relu and zero.any() else quantize
 
     def _layer(self, node: Any, sources: list) -> bool:
         data, weight = (self._view.value_of(source.input[1]) for source in sources[:2])
@@ -147,24 +152,35 @@ class _Writer:
         first, second = (np.float32(scale.reshape(()) / step.reshape(())) for scale in scales)
         zeros = [np.float32(self._view.value_of(source.input[2]).reshape(())) for source in sources]
         constant = np.float32(np.float32(zero) - np.float32(first * zeros[0] + second * zeros[1]))
-        result, double = node.output[0], self._onnx.TensorProto.DOUBLE
         a, b = (self._as_integers(source, is_raw=True) for source in sources)
-        # A product and a sum in float64, rounded to float32 at the end, are a fused multiply-add.
-        parts = [f"{result}/{name}" for name in ("second", "second_scaled", "rest", "rest_float", "rest_double")]
-        self._call("Cast", [b], parts[0], to=double)
-        self._call("Mul", [parts[0], self._constant(f"{result}/factor_b", np.float64(second))], parts[1])
-        self._call("Add", [parts[1], self._constant(f"{result}/constant", np.float64(constant))], parts[2])
-        self._call("Cast", [parts[2]], parts[3], to=self._onnx.TensorProto.FLOAT)
-        self._call("Cast", [parts[3]], parts[4], to=double)
-        self._call("Cast", [a], f"{result}/first", to=double)
-        factor = self._constant(f"{result}/factor_a", np.float64(first))
-        self._call("Mul", [f"{result}/first", factor], f"{result}/first_scaled")
-        node.input[:] = [f"{result}/first_scaled", parts[4]]
-        node.output[0] = f"{result}/double"
-        self._rebuilt.append(node)
-        self._call("Cast", [node.output[0]], result, to=self._onnx.TensorProto.FLOAT)
+        result = node.output[0]
+        rest = self._multiply_add(f"{result}/rest", b, second, self._constant(f"{result}/constant", constant))
+        self._multiply_add(result, a, first, rest, node)
         self._store_integers(quantize, is_raw=True)
         return True
+
+    def _multiply_add(self, result: str, value: str, factor: np.float32, summand: str, node: Any = None) -> str:
+        """Compute value * factor + summand in float64, round it to float32 once, and return its name.
+
+        Args:
+            result: name of the sum.
+            value: name of a float32 tensor.
+            factor: number that the tensor is multiplied by.
+            summand: name of the float32 tensor that is added.
+            node: Add that takes the sum; None for a new one.
+        """
+        to_double = {"to": self._onnx.TensorProto.DOUBLE}
+        wide, scaled, added, total = (f"{result}/{name}" for name in ("wide", "scaled", "added", "sum"))
+        self._call("Cast", [value], wide, **to_double)
+        self._call("Mul", [wide, self._constant(f"{result}/factor", np.float64(factor))], scaled)
+        self._call("Cast", [summand], added, **to_double)
+        if node is None:
+            self._call("Add", [scaled, added], total)
+        else:
+            node.input[:], node.output[0] = [scaled, added], total
+            self._rebuilt.append(node)
+        self._call("Cast", [total], result, to=self._onnx.TensorProto.FLOAT)
+        return result
 
     def _call(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> None:
         self._rebuilt.append(

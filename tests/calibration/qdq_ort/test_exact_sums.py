@@ -1,4 +1,4 @@
-"""The simulation of ONNX Runtime's form gives the integers of its kernels, and keeps float what the graph keeps float."""
+"""The simulation of ONNX Runtime's form gives the integers of its kernels, and floats where the graph has floats."""
 
 from __future__ import annotations
 
