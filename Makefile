@@ -28,7 +28,7 @@ DEMO := out/demo
 ARTIFACT := artifacts/fast_scnn-synthetic-512x1024
 
 .PHONY: help demo test test-fast lint python38 slow faults tensorrt-binding clean
-.PHONY: environments jtop-environments python38-environment host-cuda-environment
+.PHONY: environments jtop-environments python38-environment host-cuda-environment old-onnxruntime-environment
 
 help:
 	@sed -n 's/^# \(make\|      *\)/\1/p' Makefile
@@ -59,7 +59,8 @@ test-fast: $(VENV)/installed
 
 # What tests need besides this environment is made once. Much of it is waiting for the package index: so together.
 environments: $(VENV)/installed
-	@$(MAKE) --no-print-directory -j 4 --output-sync lint jtop-environments python38-environment host-cuda-environment
+	@$(MAKE) --no-print-directory -j 4 --output-sync lint jtop-environments python38-environment host-cuda-environment \
+		old-onnxruntime-environment
 
 jtop-environments:
 	@./tests/edge/telemetry/jtop_environments.sh $(PYTHON)
@@ -69,6 +70,9 @@ python38-environment:
 
 host-cuda-environment:
 	@./tests/host_cuda/run.sh --prepare
+
+old-onnxruntime-environment:
+	@./tests/calibration/qdq_ort/old_onnxruntime.sh $(PYTHON)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -89,4 +93,4 @@ tensorrt-binding:
 
 # make clean  remove the environments and what the demo made
 clean:
-	rm -rf $(VENV) .venv38 .venv-jtop-* .venv-tensorrt-* $(DEMO) data/synthetic
+	rm -rf $(VENV) .venv38 .venv-jtop-* .venv-tensorrt-* .venv-onnxruntime-* $(DEMO) data/synthetic

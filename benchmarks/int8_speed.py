@@ -25,6 +25,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from calibration.search.accuracy import graph_runner
 from edge.artifacts import sha256_file
 from edge.card import build_command, engine_folder
 from edge.console import CommandParser, Progress, positive_int, run_command
@@ -96,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"Next: {build_command(contract, '--int8')}"
         )
     float32 = OnnxRuntimeRunner(graph, contract)
-    exact = OnnxRuntimeRunner(folder / card.engine_file, contract, exact=True)
+    exact = graph_runner(folder / card.engine_file, contract, exact=True)
     size = (contract.height, contract.width)
     frames: FrameSet = (
         FolderFrames(arguments.images) if arguments.images else SyntheticFrames(DISTINCT_FRAMES, *size, 9_000_000)

@@ -16,6 +16,8 @@ CARD_FILE = "card.json"
 ENGINES_FOLDER = "engines"
 PRECISIONS = ("float32", "float16", "int8")
 BACKENDS = ("tensorrt", "onnxruntime")
+VNNI = "VNNI"
+"""Instructions of x86 that add products of 8-bit integers in 32 bits: AVX512-VNNI or AVX-VNNI."""
 SCALE_SOURCES = ("qdq", "cache", "dynamic-ranges")
 _DEFAULT_CALIBRATOR = "percentile"
 
@@ -122,6 +124,8 @@ class EngineCard:
         allows_tf32: Whether float32 layers may multiply in TF32, with 10 bits of mantissa, on GPUs from Ampere on.
         scale_source: Source of the INT8 scales in a TensorRT engine that uses ranges of this project, one of
             SCALE_SOURCES; None for all other engines.
+        cpu_features: Features that x86 processors need to give the labels of this engine: VNNI for an INT8 engine of
+            ONNX Runtime whose weights have 127 steps on either side of zero; empty for others, and in cards of before.
     """
 
     contract: Contract
@@ -149,6 +153,7 @@ class EngineCard:
     has_layer_details: bool = False
     allows_tf32: bool = False
     scale_source: str | None = None
+    cpu_features: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         scale_source = self.scale_source or SCALE_SOURCES[0]

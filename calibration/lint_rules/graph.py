@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Tuple
 
 import numpy as np
 
 from calibration.onnx_graph.graph import OnnxGraph
-from calibration.onnx_graph.node import KEEPS_RANGE, WEIGHTED, attribute_of, input_of, weight_axis
+from calibration.onnx_graph.node import KEEPS_RANGE, WEIGHTED, attribute_of, input_of, interpolates, weight_axis
+from edge.errors import InputError
 
 BOTH = ("tensorrt", "onnxruntime")
 """Forms in which a rule holds that holds in both."""
@@ -58,22 +60,61 @@ class Rule:
             slower or less accurately than it could.
         next_step: sentence that says how to remove a finding.
         forms: forms of graphs in which the rule holds, of calibration.qdq.insert.FORMS.
+        since: version of the backend that the rule is true from, such as "1.27"; "" from the oldest on.
+        before: version of the backend from which the rule is no longer true, such as "9.0"; "" if it always is.
+        unknown_version: severity where the version of the backend is not known: "error" or "warning"; "" for that of
+            `severity`, and None if the rule is left out then.
     """
 
     check: Callable[[QdqGraph], Found]
     severity: str
     next_step: str
     forms: tuple[str, ...]
+    since: str = ""
+    before: str = ""
+    unknown_version: str | None = ""
 
     @property
     def name(self) -> str:
         """Name of the rule, as findings and the command show it."""
         return self.check.__name__.replace("_", "-")
 
+    def severity_for(self, target: tuple[int, ...] | None) -> str | None:
+        """Return the severity of the findings for a version of the backend; None if the rule is not true there.
 
-def rule(severity: str, next_step: str, forms: tuple[str, ...] = ("tensorrt",)) -> Callable[[Callable], Rule]:
+        Args:
+            target: numbers of the version, as version_of returns them; None if it is not known.
+        """
+        if target is None:
+            return self.severity if self.unknown_version == "" else self.unknown_version
+        is_true = target >= version_of(self.since or "0") and (not self.before or target < version_of(self.before))
+        return self.severity if is_true else None
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """Return the numbers of a version, such as (1, 27) for "1.27.0": zeros at the end do not count.
+
+    Raises:
+        InputError: the text is no version.
+    """
+    if not re.fullmatch(r"\d+(\.\d+)*", text):
+        raise InputError(f"'{text}' is no version, expected numbers with dots between, such as 8.5 or 1.27.0")
+    numbers = [int(number) for number in text.split(".")]
+    while len(numbers) > 1 and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def rule(
+    severity: str,
+    next_step: str,
+    forms: tuple[str, ...] = ("tensorrt",),
+    since: str = "",
+    before: str = "",
+    unknown_version: str | None = "",
+) -> Callable[[Callable], Rule]:
     """Return a decorator that makes a Rule of a check function."""
-    return lambda check: Rule(check, severity, next_step, forms)
+    return lambda check: Rule(check, severity, next_step, forms, since, before, unknown_version)
 
 
 class QdqGraph(OnnxGraph):
@@ -174,7 +215,7 @@ class QdqGraph(OnnxGraph):
         """Return whether a tensor comes from a DQ node, directly or through nodes that pass values on."""
         while True:
             node = self.producers.get(tensor)
-            is_linear = node is not None and node.op_type == "Resize" and _interpolates(node)
+            is_linear = node is not None and interpolates(node)
             if node is None or is_linear or node.op_type not in PASSING:
                 return node is not None and node.op_type == "DequantizeLinear"
             if node.op_type == "Concat":
@@ -183,7 +224,7 @@ class QdqGraph(OnnxGraph):
 
     def passes(self, node: Any) -> bool:
         """Return whether a node passes values on unchanged; one that interpolates does so between Q/DQ pairs alone."""
-        if node.op_type == "Resize" and _interpolates(node):
+        if interpolates(node):
             return self.producer(node.input[0], "DequantizeLinear") is not None
         return node.op_type in PASSING
 
@@ -228,7 +269,3 @@ class QdqGraph(OnnxGraph):
 def first_not_zero(values: np.ndarray) -> int:
     """Return the first zero point that is not 0."""
     return int(values.reshape(-1)[np.flatnonzero(values)[0]])
-
-
-def _interpolates(resize: Any) -> bool:
-    return attribute_of(resize, "mode", "nearest") != "nearest"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from calibration.lint_rules.graph import BOTH, QUANTIZERS, QdqGraph
+from calibration.lint_rules.graph import BOTH, QUANTIZERS, QdqGraph, version_of
 from calibration.lint_rules.ort import ONNXRUNTIME_RULES
 from calibration.lint_rules.qdq_nodes import INTEGER_OPERATORS, NODE_RULES
 from calibration.lint_rules.trt_placement import PLACEMENT_RULES
@@ -50,22 +50,25 @@ class Finding:
         return f"{self.severity} {self.node}: {self.rule}: {self.message}. Next: {self.next_step}"
 
 
-def lint(model: Any, form: str = "tensorrt") -> tuple[Finding, ...]:
+def lint(model: Any, form: str = "tensorrt", target: str | None = None) -> tuple[Finding, ...]:
     """Check a quantised graph against every rule of a form.
 
     Args:
         model: onnx.ModelProto with Q/DQ nodes; left as it is.
-        form: form of the graph: "tensorrt" (8.5 is the oldest version) or "onnxruntime".
+        form: form of the graph: "tensorrt" (8.5 is the oldest version) or "onnxruntime" (1.19 is).
+        target: version of the backend that is to run the graph, such as "8.5.2" or "1.32.0"; rules that are not true
+            of it are left out. None for all versions.
 
     Returns:
         The findings, errors first; empty if the graph keeps all rules of the form.
 
     Raises:
-        InputError: the form is unknown.
+        InputError: the form is unknown, or the target is no version.
         GraphError: the graph has no Q/DQ nodes.
         MissingDependencyError: onnx is not installed.
     """
     import_onnx("checking a quantised graph")
+    version = version_of(target) if target is not None else None
     if form not in BOTH:
         raise InputError(f"form is '{form}', expected {' or '.join(BOTH)}")
     if not any(node.op_type in (*QUANTIZERS, *INTEGER_OPERATORS) for node in model.graph.node):
@@ -74,10 +77,11 @@ def lint(model: Any, form: str = "tensorrt") -> tuple[Finding, ...]:
             "Next: python export/build_engine.py --int8 quantises it"
         )
     graph = QdqGraph(model)
+    rules = [(rule, rule.severity_for(version)) for rule in RULES if form in rule.forms]
     found = [
-        Finding(rule.severity, node, rule.name, message, rule.next_step)
-        for rule in RULES
-        if form in rule.forms
+        Finding(severity, node, rule.name, message, rule.next_step)
+        for rule, severity in rules
+        if severity is not None
         for node, message in rule.check(graph)
     ]
     return tuple(sorted(found, key=lambda finding: finding.severity != ERROR))

@@ -5,6 +5,7 @@ Sources, by the names that the rules use for them:
     ONNX Runtime    its documentation, "Quantize ONNX models" ("Data type selection"); its operator list (QLinearConv);
                     and the selectors of its optimiser (qdq_transformer/selectors_actions), which say what becomes an
                     integer kernel
+    docs/int8.md    its section "Versions of ONNX Runtime": what each version from 1.19 to 1.32 made of small graphs
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from calibration.lint_rules.graph import MOVING, Found, QdqGraph, first_not_zero, rule
-from calibration.onnx_graph.node import WEIGHTED, input_of, name_of
+from calibration.onnx_graph.node import WEIGHTED, input_of, interpolates, name_of
 
 ONLY = ("onnxruntime",)
 
@@ -72,14 +73,8 @@ def quantized_weight_has_quantized_input(graph: QdqGraph) -> Found:
             )
 
 
-@rule("error", "Round the bias in steps of input scale times weight scale.", ONLY)
-def bias_scale_is_the_product(graph: QdqGraph) -> Found:
-    """The scale of an int32 bias is input scale times weight scale.
-
-    The integer kernel adds the bias to its sums and never looks at the scale, so another one changes the result.
-
-    Source: ONNX Runtime, QLinearConv in its operator list (B: "quantized using scale = x_scale * w_scale").
-    """
+def _other_bias_scale(graph: QdqGraph) -> Found:
+    """Yield the layers whose bias is counted in other steps than the products of input and weight."""
     for node in graph.of(*WEIGHTED):
         bias = graph.producer(input_of(node, 2), "DequantizeLinear")
         data = graph.producer(node.input[0], "DequantizeLinear")
@@ -100,6 +95,34 @@ def bias_scale_is_the_product(graph: QdqGraph) -> Found:
             yield name_of(node), f"scale {at} of its bias is {found[at]:g}, expected {product[at]:g} (input * weight)"
 
 
+@rule("error", "Round the bias in steps of input scale times weight scale.", ONLY, before="1.27")
+def bias_scale_is_the_product(graph: QdqGraph) -> Found:
+    """The scale of an int32 bias is input scale times weight scale.
+
+    Up to version 1.26 the integer kernel adds the bias to its sums and never looks at the scale, so another one changes
+    the result. From 1.27 on such a layer runs in float (bias_scale_keeps_the_kernel).
+
+    Source: ONNX Runtime, QLinearConv in its operator list (B: "quantized using scale = x_scale * w_scale");
+    docs/int8.md, "Versions of ONNX Runtime".
+    """
+    yield from _other_bias_scale(graph)
+
+
+@rule(
+    "warning",
+    "Round the bias in steps of input scale times weight scale.",
+    ONLY,
+    since="1.27",
+    unknown_version=None,  # bias_scale_is_the_product says more
+)
+def bias_scale_keeps_the_kernel(graph: QdqGraph) -> Found:
+    """The scale of an int32 bias is input scale times weight scale, or the layer runs in float from version 1.27 on.
+
+    Source: docs/int8.md, "Versions of ONNX Runtime".
+    """
+    yield from _other_bias_scale(graph)
+
+
 @rule("error", "Store the bias as int32 behind a DequantizeLinear with zero point 0.", ONLY)
 def bias_is_int32(graph: QdqGraph) -> Found:
     """A bias behind a DQ node is int32 with zero point 0, as the integer kernels add it.
@@ -117,14 +140,54 @@ def bias_is_int32(graph: QdqGraph) -> Found:
 
 @rule("warning", "Store the bias as int32 in steps of input scale times weight scale.", ONLY)
 def bias_is_quantized_with_its_layer(graph: QdqGraph) -> Found:
-    """A layer that is quantised has its bias quantised too; with a float bias it runs in float.
+    """A layer that is quantised has its bias quantised too, or what runs depends on version and session.
 
-    Source: ONNX Runtime, selector of Conv (the bias comes from a DequantizeLinear of int32).
+    With a float bias it runs in float in sessions of this project and up to version 1.21. From 1.22 on, the optimiser
+    of other sessions rounds the bias by itself, and the layer runs on integers (WeightBiasQuantization, which
+    edge.runtime.onnxruntime.open_session turns off).
+
+    Source: ONNX Runtime, selector of Conv (the bias comes from a DequantizeLinear of int32); docs/int8.md, "Versions of
+    ONNX Runtime".
     """
     for node in graph.of("Conv", "Gemm"):
         bias = input_of(node, 2)
         if bias and graph.is_quantized(node) and graph.producer(bias, "DequantizeLinear") is None:
             yield name_of(node), f"is quantised, but its bias {bias} is float; expected int32 behind a DequantizeLinear"
+
+
+@rule(
+    "error",
+    "Give the pair behind it a scale of its own; the next larger float32 rounds to the same integers.",
+    ONLY,
+    before="1.27",
+)
+def interpolation_has_its_own_scale(graph: QdqGraph) -> Found:
+    """The pairs on both sides of a Resize that interpolates differ in their scale.
+
+    Where they do not, versions up to 1.26 interpolate the integers, and cut the result instead of rounding it: values
+    are 0.44 steps too small on average, and "cubic" fails when it runs. From 1.27 on it runs in float in any case.
+
+    Source: docs/int8.md, "Versions of ONNX Runtime"; calibration/qdq/placement.py.
+    """
+    for node in graph.of("Resize"):
+        dequantize = graph.producer(node.input[0], "DequantizeLinear")
+        quantize = graph.only_reader(node.output[0], "QuantizeLinear")
+        if not interpolates(node) or dequantize is None or quantize is None:
+            continue
+        scale = graph.only_scale(dequantize)
+        if scale is not None and scale == graph.only_scale(quantize):
+            yield name_of(node), f"interpolates between two pairs of the scale {scale:g}, expected two scales"
+
+
+@rule("warning", "Fold the Pad into the layer behind it, or pad before the values are quantised.", ONLY)
+def pad_is_float(graph: QdqGraph) -> Found:
+    """No Pad stands between two pairs: ONNX Runtime pads floats there, in all versions from 1.19 to 1.32.
+
+    Source: docs/int8.md, "Versions of ONNX Runtime".
+    """
+    for node in graph.of("Pad"):
+        if graph.producer(node.input[0], "DequantizeLinear") and graph.quantizing_readers(node.output[0]):
+            yield name_of(node), "is a Pad between two pairs, which runs in float; expected none"
 
 
 @rule("error", "Quantise activations as uint8 with zero point 0 (never negative) or 128.", ONLY)
@@ -164,8 +227,11 @@ ONNXRUNTIME_RULES = (
     integers_are_only_moved,
     quantized_weight_has_quantized_input,
     bias_scale_is_the_product,
+    bias_scale_keeps_the_kernel,
     bias_is_int32,
     bias_is_quantized_with_its_layer,
+    interpolation_has_its_own_scale,
+    pad_is_float,
     activation_is_unsigned,
     weight_is_symmetric_int8,
 )

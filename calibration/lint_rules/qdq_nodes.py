@@ -73,16 +73,39 @@ def scale_is_positive(graph: QdqGraph) -> Found:
             yield name_of(node), f"scale is {what}, expected a finite number above {_SMALLEST_SCALE:.3g}"
 
 
-@rule("error", "Store the scale as float32.", BOTH)
-def scale_is_float32(graph: QdqGraph) -> Found:
-    """Scales are float32; the importer of 8.5 reads them as such without looking at their type.
+def _other_scale_kind(graph: QdqGraph) -> Found:
+    """Yield the first Q/DQ node whose scale is no float32, with the number of others, since tools store all alike."""
+    found = [(node, graph.constant_kind(input_of(node, 1))) for node in graph.parameters()]
+    other = [(node, kind) for node, kind in found if kind not in ("", "FLOAT")]
+    if other:
+        node, kind = other[0]
+        others = f", and so are {len(other) - 1} others" if len(other) > 1 else ""
+        yield name_of(node), f"scale is {kind}{others}; expected FLOAT"
 
-    Source: the reference, data types (T2); the importer (scaleVal).
+
+@rule(
+    "error",
+    "Store the scales as float32 for TensorRT up to 8.6; later versions read them as they are (--target 9.0).",
+    before="9.0",
+    unknown_version="warning",
+)
+def scale_is_float32(graph: QdqGraph) -> Found:
+    """Scales are float32: the importers of TensorRT 8.5 and 8.6 read them as such without looking at their type.
+
+    From 9.0 on they may be float16 or bfloat16, as nvidia-modelopt writes them.
+
+    Source: the reference, data types (T2); the importer (scaleVal), and the same in branches 8.6-GA and 9.0-GA.
     """
-    for node in graph.parameters():
-        kind = graph.constant_kind(input_of(node, 1))
-        if kind not in ("", "FLOAT"):
-            yield name_of(node), f"scale is {kind}, expected FLOAT"
+    yield from _other_scale_kind(graph)
+
+
+@rule("warning", "Store the scales as float32, and the network in float32.", ("onnxruntime",))
+def scale_fits_the_kernels(graph: QdqGraph) -> Found:
+    """Scales are float32 for ONNX Runtime's integer kernels: with others, what stands between the pairs runs in float.
+
+    Source: ONNX Runtime, QLinearConv in its operator list (x_scale: float32); docs/int8.md.
+    """
+    yield from _other_scale_kind(graph)
 
 
 @rule("error", "Quantise symmetrically: int8 with a zero point of 0 that is written out.")
@@ -318,6 +341,7 @@ NODE_RULES = (
     scale_is_constant,
     scale_is_positive,
     scale_is_float32,
+    scale_fits_the_kernels,
     zero_point_is_zero,
     integers_are_signed,
     zero_point_has_the_shape_of_the_scale,

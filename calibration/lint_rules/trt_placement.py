@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from calibration.lint_rules.graph import ACTIVATIONS, BOTH, PASSING, QUANTIZABLE, Found, QdqGraph, rule
-from calibration.onnx_graph.node import WEIGHTED, name_of
+from calibration.onnx_graph.node import WEIGHTED, interpolates, name_of
 from calibration.qdq.placement import HOSTILE_RATIO
+
+_LAST_DIGIT = 2.0**-22
+"""Relative; two neighbours of float32 differ by at most 2 ** -23."""
 
 # What belongs together
 
@@ -111,7 +114,9 @@ def passed_on_values_keep_their_scale(graph: QdqGraph) -> Found:
     """Where an operator only hands values on, they are quantised at one scale in front of it and behind it.
 
     MaxPool, Slice, Reshape, Transpose, Squeeze, Flatten, Split, Pad, Resize. A Q moves in front of such an operator
-    only to meet an equal one. A Resize that interpolates is held to it if a pair stands in front of it.
+    only to meet an equal one. A Resize that interpolates is held to it if a pair stands in front of it; scales that
+    differ in the last digit of a float32 alone round alike there, and ONNX Runtime's form needs them
+    (interpolation_has_its_own_scale).
 
     Source: the guide, 7.4.3 (Q/DQ propagation, commuting layers) and 7.4.5 (rewrites need equal scales). ONNX
     Runtime runs them on integers on the same condition.
@@ -121,7 +126,8 @@ def passed_on_values_keep_their_scale(graph: QdqGraph) -> Found:
         node = graph.producers.get(tensor)
         while after is not None and node is not None and node.op_type != "Concat" and graph.passes(node):
             before = _stored_scale(graph, node.input[0])
-            if before is not None and before != after:
+            tolerance = _LAST_DIGIT if interpolates(node) else 0.0
+            if before is not None and abs(before - after) > tolerance * after:
                 what = f"reads {node.input[0]} at scale {before:g} and gives {tensor} at {after:g}"
                 yield name_of(node), f"is a {node.op_type} that {what}, expected one scale"
             if before is not None:

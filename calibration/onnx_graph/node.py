@@ -112,3 +112,8 @@ def weight_axis(node: Any) -> int:
 def group_of(node: Any) -> int:
     """Return the number of groups of a convolution; 1 for other nodes."""
     return attribute_of(node, "group", 1)
+
+
+def interpolates(node: Any) -> bool:
+    """Return whether a node is a Resize that computes values between those of its input."""
+    return node.op_type == "Resize" and attribute_of(node, "mode", "nearest") != "nearest"

@@ -31,6 +31,7 @@ from calibration.qdq.bias_correction import bias_shift
 from calibration.qdq.placement import Placement
 from calibration.qdq.quantization_config import FLOAT, INT8, QuantizationConfig
 from calibration.qdq.weights import LARGEST_INTEGER, quantize_weight, weight_scales
+from calibration.qdq_ort.cpu_saturation import REDUCED_WEIGHT_LEVELS
 from calibration.qdq_ort.integer_input import take_integer_input
 from calibration.qdq_ort.pointwise_matmul import pointwise_as_matmul
 from calibration.qdq_ort.pooling_matmul import pool_as_matmul
@@ -44,12 +45,6 @@ FORMS = ("tensorrt", "onnxruntime")
 
 ALL_LEVELS = 255
 """Steps of a uint8."""
-
-REDUCED_WEIGHT_LEVELS = 63
-"""Steps of a weight on either side of zero where two products of uint8 and int8 are added in 16 bits: 2 * 255 * 63 is
-32130, which an int16 holds. Activations cannot be the ones to give way: a value above its range rounds to 255 whatever
-the scale is. Source: Intel, intrinsics guide, _mm256_maddubs_epi16; ONNX Runtime, "Quantize ONNX models" (reduce_range:
-"quantize weights with 7 bits")."""
 
 _BIAS_LIMIT = 2.0**30
 """Largest integer that a bias may become; int32 sums of products have to find room beside it."""
@@ -221,9 +216,11 @@ class _Writer:
         threshold = self._placement.threshold(tensor)
         if self._form == "tensorrt":
             return threshold / 127.0, "int8"
-        if self._ranges.tensors[self._placement.range_source(tensor)].is_signed:
-            return threshold / 127.0, "uint8 middle"
-        return threshold / ALL_LEVELS, "uint8 zero"
+        is_signed = self._ranges.tensors[self._placement.range_source(tensor)].is_signed
+        scale = np.float32(threshold / (127.0 if is_signed else ALL_LEVELS))
+        for _ in range(self._placement.interpolations(tensor)):
+            scale = np.nextafter(scale, np.float32(np.inf))
+        return float(scale), "uint8 middle" if is_signed else "uint8 zero"
 
     def _quantized(self, tensor: str) -> str:
         """Return the name of a tensor behind its Q/DQ pair, which is made at the first call."""

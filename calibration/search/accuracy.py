@@ -11,6 +11,7 @@ from calibration.budget.intervals import CONFIDENCE
 from calibration.budget.label_cost import label_cost
 from calibration.budget.regions import count_regions
 from calibration.budget.set_labels import SetLabels
+from calibration.qdq_ort.exact_sums import with_exact_sums
 from calibration.results import LabelCost
 from edge.artifacts import sha256_file
 from edge.console import Progress
@@ -185,7 +186,9 @@ def covering_images(pixels: np.ndarray, count: int) -> list[int]:
 
 
 def graph_runner(graph: Path | bytes, contract, exact: bool = False) -> Runner:
-    """Return an ONNX Runtime runner of a graph; exact simulates INT8 without the CPU's kernels."""
+    """Return an ONNX Runtime runner of a graph; exact simulates INT8 without the CPU's kernels, and with exact sums."""
     from edge.runtime.onnxruntime import OnnxRuntimeRunner
 
+    if exact:
+        graph = with_exact_sums(graph if isinstance(graph, bytes) else graph.read_bytes())
     return OnnxRuntimeRunner(graph, contract, exact=exact)

@@ -10,7 +10,9 @@ import os
 from pathlib import Path
 from typing import Callable
 
-from edge.card import EngineCard, find_engine, read_card
+from edge.card import VNNI, EngineCard, find_engine, read_card
+from edge.errors import EngineMismatchError
+from edge.machine import sums_saturate, this_machine
 from edge.runtime.base import Runner
 
 __all__ = ["RUNNERS", "Runner", "open_engine"]
@@ -25,7 +27,18 @@ def _tensorrt(engine_path: Path, card: EngineCard, threads: int) -> Runner:
 def _onnxruntime(engine_path: Path, card: EngineCard, threads: int) -> Runner:
     from edge.runtime.onnxruntime import OnnxRuntimeRunner
 
+    _require_cpu_features(card)
     return OnnxRuntimeRunner(engine_path, card.contract, threads)
+
+
+def _require_cpu_features(card: EngineCard) -> None:
+    """Raise EngineMismatchError if INT8 sums of an engine would saturate on this machine's processor."""
+    if VNNI in card.cpu_features and sums_saturate():
+        raise EngineMismatchError(
+            f"{card.contract.model} {card.precision} engine was built on {card.machine.cpu} and relies on {VNNI}; this "
+            f"machine's {this_machine().cpu} has none, and sums of 8-bit products would saturate there. "
+            f"Next: {card.rebuild_command()}"
+        )
 
 
 RUNNERS: dict[str, Callable[[Path, EngineCard, int], Runner]] = {"tensorrt": _tensorrt, "onnxruntime": _onnxruntime}

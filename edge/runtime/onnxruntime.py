@@ -20,6 +20,11 @@ from edge.runtime.onnxruntime_profile import read_kernel_times
 
 INSTALL = "pip install onnxruntime"
 
+REWRITES_WEIGHTS = ("WeightBiasQuantization",)
+"""Steps of ONNX Runtime's optimiser that no session takes. This one turns float weights between a DequantizeLinear and
+a QuantizeLinear into int8, with one scale and a zero point for the whole tensor, although the graph keeps them in float
+(1.22 and later, for Conv, ConvTranspose, Gemm and MatMul). Versions without such a step accept its name."""
+
 
 def import_onnxruntime() -> Any:
     """Import onnxruntime and return the module.
@@ -47,7 +52,8 @@ def open_session(
         graph: Path of an ONNX file, or its bytes.
         threads: CPU cores that one frame may use; 0 for all.
         exact: Whether Q/DQ pairs are computed as they stand, in float, instead of by the CPU's 8-bit kernels: rounding
-            and clipping are those of INT8, and no sum saturates.
+            and clipping are those of INT8, and no sum saturates. calibration.search.accuracy.graph_runner makes the
+            sums exact too.
         profile_folder: Folder into which the session's `end_profiling` writes the time of every kernel; None for no
             profile.
         lean: Whether memory and threads are saved, for a graph that outputs all its activations: there is no memory
@@ -76,7 +82,12 @@ def open_session(
     if not isinstance(graph, bytes) and not Path(graph).is_file():
         raise GraphError(f"{what} not found")
     try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            source,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=list(REWRITES_WEIGHTS),
+        )
     except Exception as error:  # onnxruntime's exceptions share no base class but Exception
         raise GraphError(f"{what} cannot be loaded, it is truncated or not ONNX: {_first_line(error)}") from None
 

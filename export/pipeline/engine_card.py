@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import hashlib
 
+from calibration.qdq_ort.cpu_saturation import relied_cpu_features
 from edge.card import EngineCard
 from edge.machine import this_machine
 from export.backends.engine import BuiltEngine
@@ -57,4 +58,5 @@ def engine_card(
         has_layer_details=options.has_layer_details,
         allows_tf32=options.allows_tf32,
         scale_source=source.scale_source,
+        cpu_features=relied_cpu_features(engine.data) if (backend, precision) == ("onnxruntime", "int8") else (),
     )

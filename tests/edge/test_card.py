@@ -12,6 +12,7 @@ from edge.card import (
     BACKENDS,
     CARD_FILE,
     PRECISIONS,
+    VNNI,
     BuildCheck,
     CalibrationNote,
     EngineCard,
@@ -55,6 +56,7 @@ def test_card_with_all_its_parts_comes_back_equal(card, tmp_path):
         has_layer_details=True,
         allows_tf32=True,
         scale_source="dynamic-ranges",
+        cpu_features=(VNNI,),
     )
     for value in (card, full):
         write_record(tmp_path / CARD_FILE, value)

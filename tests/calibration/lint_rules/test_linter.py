@@ -254,5 +254,27 @@ def test_rules_of_a_form_are_listed(form, capsys):
     assert main(["--rules", "--form", form]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[1].rstrip(":") for line in lines} == names
+    assert all("before 1.27" not in line for line in lines) == (form == "tensorrt")
     assert main(["--rules", "--form", form, "--json"]) == 0
     assert {item["rule"] for item in json.loads(capsys.readouterr().out)} == names
+
+
+def test_rules_of_a_version_are_listed(capsys):
+    assert main(["--rules", "--target", "10.0"]) == 0
+    assert "scale-is-float32" not in capsys.readouterr().out
+    assert main(["--rules", "--target", "8.5.2"]) == 0
+    assert "error   scale-is-float32 (before 9.0): " in capsys.readouterr().out
+
+
+def test_command_takes_the_version(tmp_path, capsys):
+    model = quantized()
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith("/scale"):
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+    model.opset_import[0].version = 19
+    path = saved(tmp_path, model)
+    for options, code in ((["--target", "8.5.2"], 1), (["--target", "10.3"], 0), ([], 0)):
+        assert main([path, *options]) == code, options
+    assert capsys.readouterr().out.count("TensorRT up to 8.6") == 2
+    assert main([path, "--target", "newest"]) == 2
+    assert "'newest' is no version" in capsys.readouterr().err

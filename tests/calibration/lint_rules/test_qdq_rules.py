@@ -11,6 +11,7 @@ pytest.importorskip("onnxruntime")
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from calibration.lint_rules.linter import RULES, lint
+from edge.errors import InputError
 from tests.calibration import graph_drawing as drawing
 
 FLOAT, INT8 = TensorProto.FLOAT, TensorProto.INT8
@@ -127,7 +128,8 @@ def scales_of_a_weight(draft, broken):
     return draft.model()
 
 
-@case("scale-is-float32", "x_q", text="FLOAT16")
+@case("scale-is-float32", "x_q", "warning", text="FLOAT16")
+@case("scale-fits-the-kernels", "x_q", "warning", "onnxruntime", text="FLOAT16")
 def scale_in_half_precision(draft, broken):
     draft.conv(draft.pair("x"), "y")
     if broken:
@@ -569,6 +571,22 @@ def float_bias(draft, broken):
     return draft.model()
 
 
+@case("interpolation-has-its-own-scale", "large", form="onnxruntime", text="two pairs of the scale 0.1,")
+def interpolated_integers(draft, broken):
+    scale = np.float32(0.1)
+    resize(draft, draft.pair("x", scale), "large")
+    draft.conv(draft.pair("large", scale if broken else np.nextafter(scale, np.float32(1))), "y")
+    return draft.model()
+
+
+@case("pad-is-float", "padded", "warning", "onnxruntime", text="runs in float")
+def padding_between_pairs(draft, broken):
+    source = "x" if not broken else draft.pair("x")
+    draft.add("Pad", [source, draft.constant("pads", np.array([0, 0, 1, 1, 0, 0, 1, 1]))], "padded")
+    draft.conv(draft.pair("padded"), "y")
+    return draft.model()
+
+
 @case("quantized-weight-has-quantized-input", "y", "warning", "onnxruntime", text="its input x is float")
 def rounded_weight_of_a_float_layer(draft, broken):
     draft.conv("x" if broken else draft.pair("x"), "y")
@@ -613,7 +631,55 @@ def test_broken_graph_is_found_with_its_node_and_the_sound_one_is_clean(draw, ru
 def test_every_rule_has_a_case_in_every_form_that_it_is_the_only_one_of():
     drawn = {(values.values[1], values.values[4]) for values in CASES}
     for rule in RULES:
-        assert any((rule.name, form) in drawn for form in rule.forms), rule.name
+        if rule.unknown_version is not None:
+            assert any((rule.name, form) in drawn for form in rule.forms), rule.name
+
+
+# Versions of a backend
+
+
+def found_for(model, form, target):
+    return {finding.rule: finding.severity for finding in lint(model, form, target)}
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [("8.5.2", {"scale-is-float32": "error"}), ("8.6", {"scale-is-float32": "error"}), ("9.0", {}), ("10.13.3", {})],
+)
+def test_scales_in_half_precision_are_an_error_of_old_tensorrt_alone(target, found):
+    assert found_for(scale_in_half_precision(Draft(), True), "tensorrt", target) == found
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        (None, {"bias-scale-is-the-product": "error"}),
+        ("1.19.2", {"bias-scale-is-the-product": "error"}),
+        ("1.26.0", {"bias-scale-is-the-product": "error"}),
+        ("1.27.0", {"bias-scale-keeps-the-kernel": "warning"}),
+        ("1.32", {"bias-scale-keeps-the-kernel": "warning"}),
+    ],
+)
+def test_a_bias_in_other_steps_is_wrong_in_old_versions_and_slow_in_new_ones(target, found):
+    model = onnxruntime_layer(Draft("onnxruntime"), bias_scale=np.float32([1e-3, 2e-3, 3e-3, 5e-3]))
+    assert found_for(model, "onnxruntime", target) == found
+
+
+@pytest.mark.parametrize(("target", "rules"), [("1.26", 1), ("1.27", 0)])
+def test_integers_are_interpolated_by_old_versions_alone(target, rules):
+    assert len(found_for(interpolated_integers(Draft("onnxruntime"), True), "onnxruntime", target)) == rules
+
+
+def test_an_interpolation_may_not_change_its_scale_by_more_than_the_last_digit():
+    draft = Draft("onnxruntime")
+    resize(draft, draft.pair("x", 0.1), "large")
+    draft.conv(draft.pair("large", 0.10001), "y")
+    assert [finding.rule for finding in lint(draft.model(), "onnxruntime")] == ["passed-on-values-keep-their-scale"]
+
+
+def test_what_is_no_version_is_refused():
+    with pytest.raises(InputError, match="'new' is no version, expected numbers"):
+        lint(onnxruntime_layer(Draft("onnxruntime")), "onnxruntime", "new")
 
 
 # What is allowed

@@ -302,10 +302,36 @@ def test_bias_step_is_activation_step_times_weight_step():
         np.testing.assert_allclose(bias, activation * weight, rtol=1e-6)
 
 
-def test_resize_shares_the_scale_of_its_input():
+def test_interpolation_rounds_to_the_integers_of_its_input_at_a_scale_of_its_own():
     view = quantized("onnxruntime")
-    assert view.pair("resized")[0] == view.pair("merged", 1)[0]
-    assert view.pair("resized")[1] == view.pair("merged", 1)[1]
+    before, after = view.pair("resized"), view.pair("merged", 1)
+    # One scale on both sides would let old versions interpolate integers, and cut the result.
+    assert after[0] == np.nextafter(before[0], np.float32(np.inf))
+    assert after[1] == before[1]
+    steps = np.arange(256, dtype=np.float32)
+    np.testing.assert_array_equal(np.rint(steps * before[0] / after[0]), steps)
+
+
+def test_what_moves_an_interpolated_value_keeps_its_scale():
+    nodes = [
+        drawing.node("Relu", ["x"], "relu"),
+        drawing.node("Conv", ["relu", "w"], "first"),
+        drawing.node("Resize", ["first", "", "", "sizes"], "larger", mode="linear"),
+        drawing.node("MaxPool", ["larger"], "pooled", kernel_shape=[2, 2]),
+        drawing.node("Resize", ["pooled", "", "", "sizes"], "nearest", mode="nearest"),
+        drawing.node("Resize", ["nearest", "", "", "sizes"], "again", mode="linear"),
+        drawing.node("Conv", ["again", "w"], "y"),
+    ]
+    model = drawing.make_model(
+        nodes,
+        {"w": np.ones((2, 2, 1, 1), np.float32), "sizes": np.array([1, 2, 12, 12], np.int64)},
+        {"x": ((1, 2, 6, 6), TensorProto.FLOAT)},
+        {"y": ((1, 2, 12, 12), TensorProto.FLOAT)},
+    )
+    feeds = {"x": np.random.default_rng(3).uniform(0, 2, (1, 2, 6, 6)).astype(np.float32)}
+    view = quantized("onnxruntime", model, drawing.ranges_of(model, [feeds]))
+    scales = [view.pair(name)[0] for name in ("larger", "pooled", "nearest", "again", "y")]
+    assert scales[0] < scales[1] == scales[2] == scales[3] < scales[4]
 
 
 @pytest.mark.parametrize("form", FORMS)

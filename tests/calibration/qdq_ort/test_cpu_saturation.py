@@ -6,8 +6,13 @@ import pathlib
 
 import pytest
 
-from calibration.qdq_ort import cpu_saturation
-from calibration.qdq_ort.cpu_saturation import unsigned_levels
+pytest.importorskip("onnx")
+
+from calibration.qdq.insert import quantize
+from calibration.qdq.quantization_config import QuantizationConfig
+from calibration.qdq_ort.cpu_saturation import relied_cpu_features, unsigned_levels
+from edge.card import VNNI
+from tests.calibration import graph_drawing as drawing
 
 
 @pytest.mark.parametrize(
@@ -28,5 +33,17 @@ def test_unknown_cpu_gets_the_safe_levels(monkeypatch):
     def fail(self, **options):
         raise FileNotFoundError
 
-    monkeypatch.setattr(cpu_saturation.Path, "read_text", fail)
+    monkeypatch.setattr(pathlib.Path, "read_text", fail)
     assert unsigned_levels() == 127
+
+
+@pytest.mark.parametrize(("levels", "features"), [(255, (VNNI,)), (127, ())])
+def test_weights_of_all_steps_rely_on_vnni(levels, features):
+    network = drawing.make_network()
+    ranges = drawing.ranges_of(network, drawing.frames(1))
+    quantized = quantize(network, ranges, QuantizationConfig("min-max"), "onnxruntime", levels)
+    assert relied_cpu_features(quantized.data) == features
+
+
+def test_float_graph_relies_on_nothing():
+    assert relied_cpu_features(drawing.make_network().SerializeToString()) == ()

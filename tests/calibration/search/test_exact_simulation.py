@@ -13,6 +13,7 @@ from onnx import TensorProto, numpy_helper
 
 from calibration.qdq.insert import quantize
 from calibration.qdq.quantization_config import QuantizationConfig
+from calibration.qdq_ort.exact_sums import with_exact_sums
 from calibration.search.accuracy import graph_runner
 from edge.runtime.onnxruntime import open_session
 from tests.calibration import graph_drawing as drawing
@@ -114,4 +115,4 @@ def test_runner_simulates_exactly_when_asked(form):
     contract = hostile.contract_of(NETWORK, size=16, class_names=tuple("abcde"))
     data = quantize(NETWORK, RANGES, RECIPE, form).data
     with graph_runner(data, contract, exact=True) as runner:
-        np.testing.assert_array_equal(runner.infer(FRAMES[0]["frame"]), exact(data, FRAMES[0])[0])
+        np.testing.assert_array_equal(runner.infer(FRAMES[0]["frame"]), exact(with_exact_sums(data), FRAMES[0])[0])

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
+from edge import machine
 from edge.card import CARD_FILE
 from edge.contract import CENTRE_HEATMAP, OFFSETS, UNCERTAINTY, OutputTensor
 from edge.errors import BackendError, EngineMismatchError, GraphError, InputError, MissingDependencyError
@@ -239,3 +240,58 @@ def test_card_chooses_the_backend(make_engine):
     card = json.loads((folder / CARD_FILE).read_text())
     (folder / CARD_FILE).write_text(json.dumps({**card, "backend": "tensorrt"}))
     assert isinstance(open_engine(folder)[0], TensorRtRunner)
+
+
+X86, X86_WITH_VNNI, ARM = (
+    "model name\t: Old CPU\nflags\t\t: fpu avx2\n",
+    "model name\t: New CPU\nflags\t\t: fpu avx2 avx512_vnni\n",
+    "Features\t: fp asimd\n",
+)
+
+
+def pretend_cpu(monkeypatch, cpuinfo):
+    real = machine._read_first
+    monkeypatch.setattr(machine, "_read_first", lambda *paths: cpuinfo if "/proc/cpuinfo" in paths else real(*paths))
+    machine.this_machine.cache_clear()
+    monkeypatch.setattr(machine.platform, "processor", lambda: "")
+
+
+@pytest.fixture
+def fresh_machine():
+    yield
+    machine.this_machine.cache_clear()
+
+
+def relying_on(folder, *features):
+    path = folder / CARD_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), "cpu_features": list(features)}))
+    return folder
+
+
+def test_engine_that_relies_on_vnni_is_refused_where_sums_would_saturate(make_engine, monkeypatch, fresh_machine):
+    folder = relying_on(make_engine(), "VNNI")
+    pretend_cpu(monkeypatch, X86)
+    with pytest.raises(EngineMismatchError) as caught:
+        open_engine(folder)
+    message = str(caught.value)
+    assert "built on cpu " in message  # where the engine was made
+    assert "Old CPU" in message
+    assert "Next: python export/build_engine.py" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("cpuinfo", [X86_WITH_VNNI, ARM])
+def test_engine_that_relies_on_vnni_opens_where_no_sum_saturates(make_engine, monkeypatch, fresh_machine, cpuinfo):
+    folder = relying_on(make_engine(), "VNNI")
+    pretend_cpu(monkeypatch, cpuinfo)
+    open_engine(folder)
+
+
+def test_card_of_before_opens_on_any_cpu(make_engine, monkeypatch, fresh_machine):
+    folder = make_engine()
+    path = folder / CARD_FILE
+    content = json.loads(path.read_text())
+    del content["cpu_features"]
+    path.write_text(json.dumps(content))
+    pretend_cpu(monkeypatch, X86)
+    open_engine(folder)
