@@ -25,7 +25,7 @@ _VERDICTS = {HELD: MET, NOT_SHOWN: UNSURE, EXCEEDED: MISSED, None: OPEN}
 
 
 def verdict(report: Int8Report) -> str:
-    """Return MET, UNSURE, MISSED, or OPEN where nothing was enforced, or an implausible float network was the measure."""
+    """Return MET, UNSURE, MISSED, or OPEN: nothing was enforced, or the float network is implausible itself."""
     if report.verdict == HELD and report.float_doubts:
         return OPEN
     return _VERDICTS[report.verdict]

@@ -71,7 +71,7 @@ class LogitComparison:
 
 
 def _worst_class_change(before: np.ndarray, after: np.ndarray, both: np.ndarray) -> float:
-    """Return 1 less the IoU of the class that differs most; each argument is the positions of each class, (classes,)."""
+    """Return 1 less the IoU of the class that differs most; arguments are positions of each class, (classes,)."""
     seen = before >= LEAST_POSITIONS
     if not seen.any():
         return 0.0

@@ -24,6 +24,7 @@ from calibration.ranges.rescaling import rescaled_ranges
 from calibration.results import EXCEEDED, HELD, NOT_SHOWN
 from calibration.search.accuracy import AccuracySet, spread_over
 from calibration.search.config_search import ConfigSearch
+from calibration.search.graph_sources import GraphSources
 from calibration.search.judged_search import JudgedConfig, find_config
 from calibration.search.sensitivity import Sensitivity
 from edge.artifacts import sha256_json, write_bytes
@@ -130,7 +131,7 @@ def find_int8(
     graph, budget = calibrated.graph, target.budget
     start, notes = _first_config(settings, None if budget.is_enforced else kept, say)
     searches = _Searches(calibrated, target, settings, say)
-    search = searches.of(form)
+    search, sources = searches.of(form)
     judged = find_config(search, start, target.images, budget, graph.contract, say)
     _require_int8(judged, graph.contract, form)
     sensitivities = judged.search.sensitivities if judged.search is not None else {}
@@ -145,19 +146,19 @@ def find_int8(
             # What one backend computes in float costs the other nothing: the cures are tried again, the layers are not.
             say(f"{QDQ_GRAPH_FILE}, which is for TensorRT:")
             cures = dataclasses.replace(judged.config, float_layers=start.float_layers)
-            other = searches.of("tensorrt")
+            other, _ = searches.of("tensorrt")
             portable = find_config(other, cures, target.images, budget, graph.contract, say, "the same cures")
             notes += (_portable_note(portable, target),)
     quantized = portable.quantized
     if form != "tensorrt" and not is_judged:
-        quantized = quantize(*search.source(judged.config), judged.config, "tensorrt")
+        quantized = quantize(*sources.of(judged.config), judged.config, "tensorrt")
     findings = require_clean(parse_graph(quantized.data, "checking a quantised graph"), "tensorrt", QDQ_GRAPH_FILE)
     say(f"linter: 0 errors and {len(findings)} warnings in {QDQ_GRAPH_FILE}")
     if not portable.is_over_budget:  # one over the budget is no graph to hand out
         write_bytes(graph.folder / QDQ_GRAPH_FILE, quantized.data)
     if is_judged and not portable.is_over_budget:
         _keep_config(calibrated, portable, target)
-    return Int8Graph(calibrated, judged, form, search.source(judged.config)[1], sensitivities, notes)
+    return Int8Graph(calibrated, judged, form, sources.of(judged.config)[1], sensitivities, notes)
 
 
 def _keep_config(calibrated: CalibratedGraph, portable: JudgedConfig, target: AccuracyTarget) -> None:
@@ -188,16 +189,13 @@ class _Searches:
         self._balanced: tuple[Any, Ranges] | None = None
         self._has_balanced = False
 
-    def of(self, form: str) -> ConfigSearch:
-        """Return the search for one form of the quantised graph."""
+    def of(self, form: str) -> tuple[ConfigSearch, GraphSources]:
+        """Return the search for one form of the quantised graph, and the float graphs that it quantises."""
         levels = unsigned_levels() if form == "onnxruntime" else 255
         graph = self._calibrated.graph
-        return ConfigSearch(
-            self._model,
-            self._calibrated.ranges,
-            self._equalised,
-            form,
-            levels,
+        sources = GraphSources(self._model, self._calibrated.ranges, self._equalised, form, levels)
+        search = ConfigSearch(
+            sources,
             graph.contract,
             self._images,
             sha256_json([self._results_of, form, levels]),
@@ -205,6 +203,7 @@ class _Searches:
             max(self._deadline_s - time.monotonic(), 0.0),
             self._say,
         )
+        return search, sources
 
     def _equalised(self) -> tuple[Any, Ranges] | None:
         if not self._has_balanced:

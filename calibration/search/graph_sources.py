@@ -1,0 +1,69 @@
+"""The float graphs that a search quantises: the plain one, and the one whose channels are equalised."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from calibration.onnx_graph.graph import OnnxGraph
+from calibration.onnx_graph.mac_count import count_macs
+from calibration.onnx_graph.node import WEIGHTED
+from calibration.qdq.insert import QuantizedGraph, quantize
+from calibration.qdq.placement import Placement
+from calibration.qdq.quantization_config import QuantizationConfig
+from calibration.ranges.record import Ranges
+from edge.errors import InputError
+
+Equalize = Callable[[], "tuple[Any, Ranges] | None"]
+"""Returns the graph with equalised channels and its ranges; None instead where no channels can be equalised."""
+
+
+class GraphSources:
+    """Makes the quantised graph of any config, in one form.
+
+    Args:
+        model: float graph (onnx.ModelProto).
+        ranges: ranges of its activations.
+        equalize: function that makes the graph with equalised channels; it is called once at most.
+        form: form of the quantised graph, "tensorrt" or "onnxruntime".
+        unsigned_levels: largest level of unsigned activations, see calibration.qdq.insert.
+
+    Attributes:
+        plain: float graph and its ranges.
+        form: as above.
+        unsigned_levels: as above.
+    """
+
+    def __init__(self, model: Any, ranges: Ranges, equalize: Equalize, form: str, unsigned_levels: int) -> None:
+        self.plain, self.form, self.unsigned_levels = (model, ranges), form, unsigned_levels
+        self._equalize, self._equalized, self._is_equalized = equalize, None, False
+        self._placed: dict[bool, tuple[OnnxGraph, dict[str, int]]] = {}
+
+    def of(self, config: QuantizationConfig) -> tuple[Any, Ranges]:
+        """Return the float graph and the ranges that a config starts from.
+
+        Raises:
+            InputError: the config asks for equalised channels, and none can be equalised.
+        """
+        if not config.equalised:
+            return self.plain
+        if not self._is_equalized:
+            self._is_equalized, self._equalized = True, self._equalize()
+        if self._equalized is None:
+            raise InputError("the graph has no channels that can be equalised, or their ranges are not here")
+        return self._equalized
+
+    def quantized(self, config: QuantizationConfig) -> QuantizedGraph:
+        """Return the quantised graph of a config."""
+        model, ranges = self.of(config)
+        return quantize(model, ranges, config, self.form, self.unsigned_levels)
+
+    def int8_mac_share(self, config: QuantizationConfig) -> float:
+        """Return the share of multiply-adds that a config has in INT8, 0 to 1, without making its graph."""
+        if config.equalised not in self._placed:
+            view = OnnxGraph(self.of(config)[0], lenient=True)
+            self._placed[config.equalised] = (view, count_macs(view.model))
+        view, counts = self._placed[config.equalised]
+        placement = Placement(view, self.of(config)[1], config, self.form)
+        weighted = [(node, counts.get(node.output[0], 0)) for node in view.nodes if node.op_type in WEIGHTED]
+        in_int8 = sum(count for node, count in weighted if placement.runs_in_int8(node))
+        return in_int8 / max(sum(count for _, count in weighted), 1)
