@@ -4,7 +4,9 @@ A channel of a tensor that has a scale of its own has a term: s should be a / sq
 of the tensor share. a is the largest magnitude of the channel, and u in (0, 1] says how much the weights that read it
 depend on it: a channel that matters fills the range of the tensor, one that hardly matters leaves room to the weights.
 A tensor with pinned channels has its range from these, and the others are to fill it. A channel may be in several
-tensors (behind a Relu, in a Concat, in a residual), so the terms are met by least squares in logarithms.
+tensors (behind a Relu, in a Concat, in a residual), so the terms are met by least squares in logarithms. A channel that
+is nearly silent in one tensor and not in another has no term in the first, or it would be blown up in the second; and
+no channel is left larger than what its tensor is to reach.
 """
 
 from __future__ import annotations
@@ -104,9 +106,9 @@ class _Terms:
         maxima = np.concatenate([stored.maxima for stored in tensors])
         owners = np.repeat(np.arange(len(tensors)), sizes)
         is_seen = (numbers > 0) & (maxima > 0)
-        has_say = is_seen & (importance[numbers] > 0)
+        has_say = is_seen & (importance[numbers] > 0) & ~self._is_quiet(numbers, maxima, owners)
         self.is_unread = np.zeros(self.count, bool)
-        self.is_unread[numbers[is_seen & ~has_say]] = True
+        self.is_unread[numbers[is_seen & (importance[numbers] <= 0)]] = True
         self.levels = np.full(self.tensor_count, np.nan)
         is_pinned = (numbers == 0) & (maxima > 0)
         pinned = np.zeros(self.tensor_count)
@@ -120,6 +122,15 @@ class _Terms:
         self.terms_of_tensor = np.bincount(self.owners, minlength=self.tensor_count)
         self.is_met = self.terms_of_number > 0
         self._parts = self._joined_tensors()
+
+    def _is_quiet(self, numbers: np.ndarray, maxima: np.ndarray, owners: np.ndarray) -> np.ndarray:
+        """Return which channels are next to nothing in their tensor, and more than that in another one."""
+        largest = np.zeros(self.tensor_count)
+        np.maximum.at(largest, owners, maxima)
+        shares = np.divide(maxima, largest[owners], out=np.zeros_like(maxima), where=largest[owners] > 0)
+        loudest = np.zeros(self.count)
+        np.maximum.at(loudest, numbers, shares)
+        return (shares < FACTOR_LIMITS[0]) & (loudest[numbers] >= FACTOR_LIMITS[0])
 
     def solve(self) -> np.ndarray:
         """Return log s of each number, (numbers,), by conjugate gradients on the levels of the tensors."""
@@ -140,7 +151,11 @@ class _Terms:
             before, power = power, float(residual @ residual)
             direction = residual + direction * (power / before)
         self.levels = levels
-        return self._means(self.targets - levels[self.owners])
+        logarithms = self._means(self.targets - levels[self.owners])
+        # In none of its tensors may a channel stand out: it would take the range of all others.
+        least = np.full(self.count, -np.inf)
+        np.maximum.at(least, self.numbers, self.maxima - levels[self.owners])
+        return np.where(self.is_met, np.maximum(logarithms, least), 0.0)
 
     def _means(self, values: np.ndarray) -> np.ndarray:
         """Return the mean over the terms of each number."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Mapping
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from calibration.onnx_graph.node import WEIGHTED, attribute_of, group_of, weight
 from calibration.qdq.bias_correction import bias_shift
 from calibration.qdq.placement import Placement
 from calibration.qdq.quantization_config import FLOAT, INT8, QuantizationConfig
+from calibration.qdq.weight_reconstruction import fits, reconstruct_weight
 from calibration.qdq.weights import LARGEST_INTEGER, quantize_weight, weight_scales
 from calibration.qdq_ort.cpu_saturation import REDUCED_WEIGHT_LEVELS
 from calibration.qdq_ort.integer_input import take_integer_input
@@ -70,7 +71,12 @@ class QuantizedGraph:
 
 
 def quantize(
-    model: Any, ranges: Ranges, config: QuantizationConfig, form: str, unsigned_levels: int = 255
+    model: Any,
+    ranges: Ranges,
+    config: QuantizationConfig,
+    form: str,
+    unsigned_levels: int = 255,
+    moments: Mapping[str, np.ndarray] | None = None,
 ) -> QuantizedGraph:
     """Return a graph with Q/DQ pairs, made from a float graph and its ranges.
 
@@ -82,14 +88,18 @@ def quantize(
         unsigned_levels: largest uint8 that weights of 127 steps can be multiplied by and summed on the CPU: 255 (all),
             or fewer where its 8-bit multiply-add saturates at 16 bits (x86 without VNNI). In that case weights have
             REDUCED_WEIGHT_LEVELS steps and activations keep all 255.
+        moments: name of a layer -> second moments of what it reads in this graph, as
+            calibration.qdq.weight_reconstruction.second_moments returns them; None if the config rounds weights to the
+            nearest. A layer without moments, or whose moments do not fit its weight, is rounded to the nearest.
 
     Raises:
         GraphError: the graph is quantised already.
-        InputError: a range is missing, the form is unknown, or the config names a layer that is not there.
+        InputError: a range is missing, the form is unknown, the config names a layer that is not there, or it asks for
+            reconstructed weights without moments.
     """
     view, ranges, placement = place_pairs(model, ranges, config, form)
     layers = _layers(view, placement)
-    write_pairs(view, placement, ranges, config, form, unsigned_levels)
+    write_pairs(view, placement, ranges, config, form, unsigned_levels, moments)
     if form == "onnxruntime":
         pack_stem_columns(view)
         pointwise_as_matmul(view)
@@ -149,6 +159,7 @@ def write_pairs(
     config: QuantizationConfig,
     form: str,
     unsigned_levels: int = ALL_LEVELS,
+    moments: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write the Q/DQ pairs and the rounded weights and biases into a graph, each node keeping its name.
 
@@ -159,10 +170,22 @@ def write_pairs(
         config: quantisation config.
         form: form of the quantised graph, "tensorrt" or "onnxruntime".
         unsigned_levels: largest level of unsigned activations, as for `quantize`.
+        moments: second moments of the layers' inputs, as for `quantize`.
+
+    Raises:
+        InputError: the config asks for reconstructed weights without moments.
     """
     saturates = form == "onnxruntime" and unsigned_levels < ALL_LEVELS
     weight_levels = REDUCED_WEIGHT_LEVELS if saturates else LARGEST_INTEGER
-    _Writer(view, placement, ranges, config, form, weight_levels).run()
+    known_moments = {}
+    if config.weight_rounding == "reconstructed":
+        if moments is None:
+            raise InputError(
+                "the config has reconstructed weights and no second moments came with it, expected one of each layer. "
+                'Next: collect them with second_moments, or round to the "nearest"'
+            )
+        known_moments = moments
+    _Writer(view, placement, ranges, config, form, weight_levels, known_moments).run()
 
 
 def _layers(view: EditableGraph, placement: Placement) -> tuple[LayerReport, ...]:
@@ -191,9 +214,11 @@ class _Writer:
         config: QuantizationConfig,
         form: str,
         weight_levels: int,
+        moments: Mapping[str, np.ndarray],
     ) -> None:
         self._onnx, self._view, self._placement = import_onnx(), view, placement
         self._ranges, self._config, self._form, self._weight_levels = ranges, config, form, weight_levels
+        self._moments = moments
         self._before: list = []  # Q/DQ nodes in front of the node at hand
         self._scales: dict[str, float] = {}
         self._dequantized: dict[str, str] = {}
@@ -262,7 +287,7 @@ class _Writer:
             scales = np.maximum(scales, largest / (input_scale * _BIAS_LIMIT))
             # And the scale of the bias, a product of two, has to stay a normal number.
             scales = np.maximum(scales, 2.0 * float(np.finfo(np.float32).tiny) / input_scale).astype(np.float32)
-        integers = quantize_weight(weight, axis, scales, self._weight_levels)
+        integers = self._rounded(node, source, weight, scales)
         if self._config.bias_correction:
             bias = self._corrected_bias(node, source, weight, integers, scales, bias)
         node.input[1] = self._dequantize_constant(f"{node.name}/weight", integers, scales, axis)
@@ -277,6 +302,15 @@ class _Writer:
             )
         elif self._config.bias_correction:
             self._set_bias(node, self._view.add_constant(f"{node.name}/bias/corrected", bias.astype(np.float32)))
+
+    def _rounded(self, node: Any, source: str, weight: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        """Return the integers of a weight, rounded as the config says."""
+        axis, moments = weight_axis(node), self._moments.get(node.name)
+        # The moments of the first convolution are those of the scaled frame, and not of its integers.
+        reads_integers = self._view.producer(source, "DequantizeLinear") is not None
+        if reads_integers or node.op_type == "ConvTranspose" or not fits(moments, weight, axis, group_of(node)):
+            return quantize_weight(weight, axis, scales, self._weight_levels)
+        return reconstruct_weight(weight, axis, scales, moments, group_of(node), self._weight_levels)
 
     def _bias_of(self, node: Any) -> np.ndarray | None:
         """Return the constant bias of a layer, (channels,) float64; None if it has none that is constant."""

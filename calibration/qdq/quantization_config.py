@@ -10,6 +10,7 @@ from edge.records import record, record_to_json
 
 INT8, FLOAT = "int8", "float"
 WEIGHT_METHODS = ("max", "mse")
+WEIGHT_ROUNDINGS = ("nearest", "reconstructed")
 
 MEASURED_APART = "measured apart"
 """Reason of a layer that is in float so that another one is seen alone: that other one still has rounded weights."""
@@ -24,6 +25,8 @@ class QuantizationConfig:
         tensor_methods: name of a tensor -> its range method, for the tensors that differ from `method`.
         weight_method: method for the ranges of weights per output channel, "max" or "mse" (clipped where that lowers
             the error).
+        weight_rounding: rounding of weights, "nearest", or "reconstructed" (calibration.qdq.weight_reconstruction: each
+            makes up for the errors of others, by what the layer reads).
         float_layers: name of a node that stays in float -> reason.
         bias_correction: True if biases compensate the mean error of the rounded weights.
         equalised: True if the graph is the one whose channels calibration.qdq.channel_equalization has balanced.
@@ -34,6 +37,7 @@ class QuantizationConfig:
     method: str = "percentile"
     tensor_methods: dict[str, str] = field(default_factory=dict)
     weight_method: str = "max"
+    weight_rounding: str = "nearest"
     float_layers: dict[str, str] = field(default_factory=dict)
     bias_correction: bool = False
     equalised: bool = False
@@ -43,6 +47,7 @@ class QuantizationConfig:
     def __post_init__(self) -> None:
         for what, value, known in (
             ("weight method", self.weight_method, WEIGHT_METHODS),
+            ("weight rounding", self.weight_rounding, WEIGHT_ROUNDINGS),
             ("classifier", self.classifier, (INT8, FLOAT)),
             ("resize", self.resize, (INT8, FLOAT)),
         ):
@@ -66,6 +71,8 @@ class QuantizationConfig:
             parts.append(f"{counted(len(self.tensor_methods), 'tensor')} by another method")
         if self.weight_method != "max":
             parts.append("clipped weights")
+        if self.weight_rounding != "nearest":
+            parts.append(f"{self.weight_rounding} weights")
         if self.bias_correction:
             parts.append("corrected biases")
         if self.equalised:

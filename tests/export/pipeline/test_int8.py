@@ -15,9 +15,11 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import export.pipeline.calibrate as calibrate
+import export.pipeline.int8 as int8
 from calibration.images.selection import MANIFEST_FILE
 from calibration.lint import main as lint
 from calibration.qdq.insert import QDQ_GRAPH_FILE
+from calibration.ranges.collector import collect_ranges
 from calibration.ranges.record import RANGES_FILE, Ranges, ranges_code, read_ranges
 from edge.artifacts import sha256_file
 from edge.card import read_card
@@ -25,7 +27,7 @@ from edge.contract import CONTRACT_FILE, GRAPH_FILE, read_contract
 from edge.errors import AccuracyBudgetError, DatasetError, InputError
 from edge.records import read_record, write_record
 from export.build_engine import main
-from export.pipeline.int8 import EQUALISED_FOLDER, RECIPE_FILE, KeptConfig
+from export.pipeline.int8 import EQUALISED_FOLDER, RECIPE_FILE, KeptConfig, evenly_chosen
 from tests.calibration.graph_drawing import helper, numpy_helper
 from tests.export import small_device as device
 from tests.export.small_device import ARTIFACT, ENGINE, built, hostile
@@ -340,8 +342,34 @@ def test_equalised_graph_and_its_ranges_are_kept_in_a_folder_of_their_own(networ
         maxima = ranges.tensors["wide_relu"].channel_maxima
         assert (min(maxima) > 0.2 * max(maxima)) == is_even
     assert first.card.calibration.ranges_sha256 == sha256_file(ARTIFACT / RANGES_FILE)
-    monkeypatch.setattr(calibrate, "collect_ranges", None)
+    for module in (calibrate, int8):
+        monkeypatch.setattr(module, "collect_ranges", None)
     assert built(max_drop_points=10.0)[0].card.engine_sha256 == first.card.engine_sha256
+
+
+def test_ranges_of_the_equalised_graph_cost_a_few_images(network, monkeypatch):
+    network(ONE_READER)
+    monkeypatch.setattr(int8, "EQUALISED_IMAGES", 1)
+    collected = []
+
+    def noted(folder, frames, manifest_sha256, **options):
+        collected.append((folder.name, list(frames.names), set(options["only"])))
+        return collect_ranges(folder, frames, manifest_sha256, **options)
+
+    monkeypatch.setattr(int8, "collect_ranges", noted)
+    card = built(max_drop_points=10.0)[0].card
+    assert "equalised channels" in card.calibration.recipe
+    ((folder, names, tensors),) = collected
+    assert folder == EQUALISED_FOLDER and len(names) == 1 and "wide_relu" in tensors
+    balanced = read_record(Ranges, ARTIFACT / EQUALISED_FOLDER / RANGES_FILE)
+    assert balanced.image_count == read_record(Ranges, ARTIFACT / RANGES_FILE).image_count > 1
+
+
+def test_images_are_chosen_evenly():
+    frames = hostile.ArrayFrames(np.zeros((40, 2, 2, 3), np.uint8))
+    chosen = evenly_chosen(frames, 16)
+    assert len(chosen) == 16 and chosen.names == [f"frame_{index * 40 // 16}" for index in range(16)]
+    assert evenly_chosen(frames, 40) is frames
 
 
 def test_equalised_recipe_moves_with_its_ranges(network):
