@@ -54,6 +54,10 @@ def cured(config: QuantizationConfig, probe: LogitProbe, say: Say) -> Quantizati
         say("equalised channels: there are none to balance")
     tried(probe.with_best_methods(best, TUNED_LAYERS), "another method for some tensors")
     tried(dataclasses.replace(best, weight_method="mse"), "clipped weights")
+    try:
+        tried(dataclasses.replace(best, weight_rounding="reconstructed"), "weights rounded by reconstruction")
+    except InputError:
+        say("weights rounded by reconstruction: the images for it are not here")
     tried(dataclasses.replace(best, bias_correction=True), "corrected biases")
     return best
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
+
+import numpy as np
 
 from calibration.onnx_graph.graph import OnnxGraph
 from calibration.onnx_graph.mac_count import count_macs
@@ -17,6 +19,10 @@ Equalize = Callable[[], "tuple[Any, Ranges] | None"]
 """Returns the graph with equalised channels and its ranges; None instead where no channels can be equalised."""
 
 
+Moments = Callable[[Any], "Mapping[str, np.ndarray]"]
+"""Returns name of a layer -> second moments of its input, of a float graph."""
+
+
 class GraphSources:
     """Makes the quantised graph of any config, in one form.
 
@@ -26,6 +32,9 @@ class GraphSources:
         equalize: function that makes the graph with equalised channels; it is called once at most.
         form: form of the quantised graph, "tensorrt" or "onnxruntime".
         unsigned_levels: largest level of unsigned activations, see calibration.qdq.insert.
+        moments: function that returns the second moments of the layers of a graph, see
+            calibration.qdq.weight_reconstruction; None where the images for it are not here. It is called once at most
+            for each graph.
 
     Attributes:
         plain: float graph and its ranges.
@@ -33,9 +42,18 @@ class GraphSources:
         unsigned_levels: as above.
     """
 
-    def __init__(self, model: Any, ranges: Ranges, equalize: Equalize, form: str, unsigned_levels: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        ranges: Ranges,
+        equalize: Equalize,
+        form: str,
+        unsigned_levels: int,
+        moments: Moments | None = None,
+    ) -> None:
         self.plain, self.form, self.unsigned_levels = (model, ranges), form, unsigned_levels
         self._equalize, self._equalized, self._is_equalized = equalize, None, False
+        self._moments, self._known_moments = moments, {}
         self._placed: dict[bool, tuple[OnnxGraph, dict[str, int]]] = {}
 
     def of(self, config: QuantizationConfig) -> tuple[Any, Ranges]:
@@ -53,9 +71,22 @@ class GraphSources:
         return self._equalized
 
     def quantized(self, config: QuantizationConfig) -> QuantizedGraph:
-        """Return the quantised graph of a config."""
+        """Return the quantised graph of a config.
+
+        Raises:
+            InputError: the config asks for something that cannot be had here: equalised channels, reconstructed
+            weights.
+        """
         model, ranges = self.of(config)
-        return quantize(model, ranges, config, self.form, self.unsigned_levels)
+        return quantize(model, ranges, config, self.form, self.unsigned_levels, self._moments_of(config))
+
+    def _moments_of(self, config: QuantizationConfig) -> Mapping[str, np.ndarray] | None:
+        if config.weight_rounding != "reconstructed" or self._moments is None:
+            return None
+        if config.equalised not in self._known_moments:
+            self._known_moments.clear()  # those of a large network take hundreds of megabytes
+            self._known_moments[config.equalised] = self._moments(self.of(config)[0])
+        return self._known_moments[config.equalised]
 
     def int8_mac_share(self, config: QuantizationConfig) -> float:
         """Return the share of multiply-adds that a config has in INT8, 0 to 1, without making its graph."""

@@ -67,7 +67,7 @@ class LogitProbe:
         Raises:
             SearchEndedError: time is up.
         """
-        config = dataclasses.replace(config, float_layers={})
+        config = _for_switches(config)
         board, known = self._board_of(config), self._store.known_under(config)
         (model, ranges), sources = self._sources.of(config), self._sources
         predicted = predicted_noise(
@@ -88,7 +88,7 @@ class LogitProbe:
         Raises:
             SearchEndedError: time is up.
         """
-        in_int8 = dataclasses.replace(config, float_layers={})
+        in_int8 = _for_switches(config)
         sensitivities = self.of_layers(config, most)
         keep, known = self._store.keep_under(in_int8), self._store.known_under(in_int8)
         ranges = self._sources.of(config)[1]
@@ -117,3 +117,11 @@ class LogitProbe:
             chosen = covering_images(self._accuracy.float_labels.overlaps[:, :, 0], PROBE_IMAGES)
             self._shown = [prepare(frames.read(index)).copy() for index in chosen]
         return self._shown
+
+
+def _for_switches(config: QuantizationConfig) -> QuantizationConfig:
+    """Return the config whose layers are measured one by one: all in INT8, and weights rounded to the nearest.
+
+    Reconstructed weights make up for each other's errors within a layer, which changes no order of layers.
+    """
+    return dataclasses.replace(config, float_layers={}, weight_rounding="nearest")

@@ -13,9 +13,11 @@ import numpy as np
 from calibration.images.selection import MANIFEST_FILE
 from calibration.lint_rules.linter import require_clean
 from calibration.onnx_graph.file import load_graph, parse_graph
+from calibration.onnx_graph.node import WEIGHTED
 from calibration.qdq.channel_equalization import equalize
-from calibration.qdq.insert import QDQ_GRAPH_FILE, quantize
+from calibration.qdq.insert import QDQ_GRAPH_FILE
 from calibration.qdq.quantization_config import QuantizationConfig, counted
+from calibration.qdq.weight_reconstruction import second_moments
 from calibration.qdq_ort.cpu_saturation import unsigned_levels
 from calibration.ranges.checkpoint import discard_state
 from calibration.ranges.collector import collect_ranges
@@ -130,6 +132,11 @@ def find_int8(
     """
     graph, budget = calibrated.graph, target.budget
     start, notes = _first_config(settings, None if budget.is_enforced else kept, say)
+    if start.weight_rounding == "reconstructed" and calibrated.frames is None:
+        start = dataclasses.replace(start, weight_rounding="nearest")
+        notes += (
+            "weights are rounded to the nearest: reconstruction takes the calibration images, which are not here",
+        )
     searches = _Searches(calibrated, target, settings, say)
     search, sources = searches.of(form)
     judged = find_config(search, start, target.images, budget, graph.contract, say)
@@ -151,7 +158,7 @@ def find_int8(
             notes += (_portable_note(portable, target),)
     quantized = portable.quantized
     if form != "tensorrt" and not is_judged:
-        quantized = quantize(*sources.of(judged.config), judged.config, "tensorrt")
+        quantized = searches.of("tensorrt")[0].quantized(judged.config)
     findings = require_clean(parse_graph(quantized.data, "checking a quantised graph"), "tensorrt", QDQ_GRAPH_FILE)
     say(f"linter: 0 errors and {len(findings)} warnings in {QDQ_GRAPH_FILE}")
     if not portable.is_over_budget:  # one over the budget is no graph to hand out
@@ -193,7 +200,8 @@ class _Searches:
         """Return the search for one form of the quantised graph, and the float graphs that it quantises."""
         levels = unsigned_levels() if form == "onnxruntime" else 255
         graph = self._calibrated.graph
-        sources = GraphSources(self._model, self._calibrated.ranges, self._equalised, form, levels)
+        moments = self._moments if self._calibrated.frames is not None else None
+        sources = GraphSources(self._model, self._calibrated.ranges, self._equalised, form, levels, moments)
         search = ConfigSearch(
             sources,
             graph.contract,
@@ -204,6 +212,10 @@ class _Searches:
             self._say,
         )
         return search, sources
+
+    def _moments(self, model: Any) -> dict[str, np.ndarray]:
+        names = [node.name for node in model.graph.node if node.op_type in WEIGHTED]
+        return second_moments(model, self._calibrated.frames, self._calibrated.graph.contract, names)
 
     def _equalised(self) -> tuple[Any, Ranges] | None:
         if not self._has_balanced:

@@ -113,3 +113,24 @@ def test_joined_tensors_that_are_balanced_already_are_left_alone():
     assert factors_of([near]).tolist() == [1, 1, 1]
     # But not where one of the tensors that they are joined with is not balanced.
     assert np.all(factors_of([near, stored([2, 3], [0.995, 0.1])])[2:] != 1)
+
+
+# Channels of several tensors
+
+
+def test_channel_that_is_silent_in_one_tensor_is_not_blown_up_in_another():
+    # Channel 1 is dead in front of an Add and alive behind it: both have one factor.
+    before, after = stored([1, 2, 3], [1e-29, 1.0, 0.5]), stored([1, 2, 3], [0.1, 1.0, 0.5])
+    factors = factors_of([before, after])
+    scaled = after.maxima / factors[after.numbers]
+    assert scaled.max() < 2 and scaled[0] <= scaled.max()
+    assert (before.maxima / factors[before.numbers]).max() < 2
+
+
+def test_no_channel_stands_out_in_any_of_its_tensors():
+    # Channel 1 is small in the first tensor and large in the second.
+    first, second = stored([1, 2, 3], [0.02, 1.0, 1.0]), stored([1, 4, 5], [2.0, 1.0, 1.0])
+    factors = factors_of([first, second])
+    for tensor in (first, second):
+        scaled = tensor.maxima / factors[tensor.numbers]
+        assert scaled[0] <= 1.01 * scaled[1:].max()
