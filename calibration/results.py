@@ -115,6 +115,7 @@ class Int8Report:
         worst_images: images with the least label agreement, worst first.
         warnings: sentences about ranges, images and the graph.
         notes: sentences about the result.
+        decision: rule by which a pixel gets its label; "" where it is the largest of the network's channels.
     """
 
     network: str
@@ -140,3 +141,4 @@ class Int8Report:
     worst_images: tuple[ImageReport, ...]
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    decision: str = ""

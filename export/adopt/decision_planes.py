@@ -97,7 +97,8 @@ def put_planes(model: Any, output: str, planes: Planes) -> str:
     graph.refresh()
     graph.drop_unread_constants()
     del model.graph.value_info[:]
-    return f"{channel_count} channels become {planes.count} planes for the decision, {where}"
+    channels = "1 channel becomes" if channel_count == 1 else f"{channel_count} channels become"
+    return f"{channels} {planes.count} planes for the decision, {where}"
 
 
 def _is_read_once(graph: EditableGraph, tensor: str, output: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edge.errors import ContractError
+from edge.metrics import label_agreement
 from edge.postprocess import upsample_argmax
 from export.adopt import checks, cleaning, model_file
 from export.adopt.checks import Interface, Reference
@@ -89,7 +90,7 @@ class GivenGraph:
             return self.rule.agreement(resized(values[0], height, width, coordinates), labels, cut)
         # Without thresholds the definition is post-processing's own, which makes no planes at full size.
         kept = np.ascontiguousarray(values[:, list(self.rule.channels)])
-        return float(np.mean(upsample_argmax(kept, height, width, coordinates) == labels))
+        return label_agreement(upsample_argmax(kept, height, width, coordinates), labels)
 
 
 def read_given(
