@@ -71,4 +71,4 @@ def test_of_several_channels_the_one_that_is_over_by_most_wins_and_none_is_backg
         expected = np.where((values > 0).any(axis=0), values.argmax(axis=0) + 1, 0)
         labels = labels_of(behind_zeros(channels), stride, coordinates)
         np.testing.assert_array_equal(labels, expected)
-        assert set(np.unique(labels)) == {0, 1, 2, 3, 4}
+        assert 0 in labels and len(np.unique(labels)) >= 4
