@@ -53,7 +53,11 @@ def test_decision_that_contradicts_itself_is_refused(fields, message):
 @pytest.mark.parametrize(
     ("decision", "names", "message"),
     [
-        (ROAD_MASK, ("road", "ground"), "has the background 'ground', the classes begin with 'road', expected the same"),
+        (
+            ROAD_MASK,
+            ("road", "ground"),
+            "has the background 'ground', the classes begin with 'road', expected the same",
+        ),
         (ROAD_MASK, ("ground", "road", "car"), "has 1 thresholds for 3 classes, expected 2: one for each but"),
         (TWO_KINDS, ("neither", "road"), "has 2 thresholds for 2 classes, expected 1"),
     ],
