@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 
 import numpy as np
@@ -25,14 +24,12 @@ from export.adopt.adoption import adopt
 from export.adopt.label_rule import LabelRule
 from export.graph.batching import with_batch
 from export.graph.trt_rules import check_graph
-from tests.export.foreign_graphs import CONTRACT, HEIGHT, MEAN, STD, WIDTH, Drawing
-
-draw_scene = functools.lru_cache(maxsize=None)(edge.synthetic.draw_scene)
-"""Drawing the scenes of each comparison takes longer than the comparison."""
+from tests.export.decision_graphs import draw_scene, mask_network, run
+from tests.export.foreign_graphs import CONTRACT, HEIGHT, WIDTH
 
 FRAMES = [draw_scene(11, index, HEIGHT, WIDTH).frame_rgb for index in range(2)]
 
-TEXTS = {"dataset": None, "class_names": ["road"]}
+ONE = {"dataset": None, "class_names": ["road"]}
 SEVERAL = {"dataset": None, "class_names": ["road", "car", "sky"]}
 
 
@@ -67,96 +64,6 @@ def refused(adopted, tmp_path):
         return message.replace(f"{tmp_path}/", "")
 
     return refuse
-
-
-def ending(drawing, kind, source, channels):
-    """Add one part of the end of a network, and return its output."""
-    full = [1, channels, HEIGHT, WIDTH]
-    if kind in ("half_pixel", "align_corners", "asymmetric", "nearest"):
-        empty = drawing.constant("empty", np.zeros(0, np.float32))
-        rule = "half_pixel" if kind == "nearest" else kind
-        mode = "nearest" if kind == "nearest" else "linear"
-        sizes = drawing.constant("sizes", np.array(full))
-        return drawing.node(
-            "Resize", [source, empty, empty, sizes], "full", mode=mode, coordinate_transformation_mode=rule
-        )
-    if kind == "over":
-        return drawing.node("Greater", [source, drawing.constant("edge", np.float32(0.3))], "over")
-    if kind == "under":
-        return drawing.node("Less", [source, drawing.constant("edge", np.float32(0.3))], "over")
-    if kind == "edges":
-        edges = np.float32([0.3, 0.4, 0.6]).reshape(3, 1, 1)
-        return drawing.node("LessOrEqual", [drawing.constant("edges", edges), source], "over")
-    if kind == "bytes":
-        return drawing.node("Cast", [source], "bytes", to=TensorProto.UINT8)
-    if kind == "floats":
-        return drawing.node("Cast", [source], "floats", to=TensorProto.FLOAT)
-    if kind == "squeeze":
-        return drawing.node("Squeeze", [source, drawing.constant("axis", np.array([1]))], "flat")
-    attributes = {"axis": 1} if kind in ("Softmax", "LogSoftmax") else {}
-    return drawing.node(kind, [source], kind.lower(), **attributes)
-
-
-def network(channels, *ends, head="Conv", opset=17):
-    """Return a network whose logits have mean 0 and spread 1.5 on a scene, at stride 4 (8 before a ConvTranspose)."""
-    shift, scale = np.zeros(channels), np.ones(channels)
-    for _ in range(2):
-        model = _network(channels, ends, head, opset, shift, scale)
-        (found,) = run(model, FRAMES[0], ["logits4"])
-        centre = found[0].reshape(channels, -1)
-        shift, scale = -centre.mean(axis=1), 1.5 / centre.std(axis=1)
-    return model
-
-
-def _network(channels, ends, head, opset, shift, scale):
-    generator = np.random.default_rng(5)
-    drawing = Drawing()
-    node = drawing.node
-
-    def weight(name, *shape):
-        return drawing.constant(name, generator.normal(0, 0.4, shape).astype(np.float32))
-
-    step = 8 if head == "ConvTranspose" else 4
-    node("Conv", ["x", weight("stem.weight", 8, 3, 5, 5)], "stem", strides=[step, step], pads=[2, 2, 2, 2])
-    node("Relu", ["stem"], "stem_relu")
-    scale, bias = scale.astype(np.float32), (shift * scale).astype(np.float32)
-    if head == "ConvTranspose":
-        values = generator.normal(0, 0.4, (8, channels, 2, 2)).astype(np.float32) * scale.reshape(1, -1, 1, 1)
-        inputs = ["stem_relu", drawing.constant("up.weight", values), drawing.constant("up.bias", bias)]
-        node("ConvTranspose", inputs, "logits4", strides=[2, 2])
-    elif head == "grouped":
-        node("Conv", ["stem_relu", weight("wide.weight", 4 * channels, 8, 1, 1)], "wide")
-        values = generator.normal(0, 0.4, (channels, 4, 1, 1)).astype(np.float32) * scale.reshape(-1, 1, 1, 1)
-        inputs = ["wide", drawing.constant("head.weight", values), drawing.constant("head.bias", bias)]
-        node("Conv", inputs, "logits4", group=channels)
-    else:
-        values = generator.normal(0, 0.4, (channels, 8, 1, 1)).astype(np.float32) * scale.reshape(-1, 1, 1, 1)
-        inputs = ["stem_relu", drawing.constant("head.weight", values), drawing.constant("head.bias", bias)]
-        node("Conv", inputs, "inner" if head == "add" else "logits4")
-        if head == "add":
-            node("Add", ["inner", node("Mul", ["inner", "inner"], "square")], "logits4")
-    output = "logits4"
-    for kind in ends:
-        output = ending(drawing, kind, output, channels)
-    kind = TensorProto.FLOAT
-    for end, given in (("over", TensorProto.BOOL), ("under", TensorProto.BOOL), ("edges", TensorProto.BOOL)):
-        kind = given if end in ends else kind
-    kind = TensorProto.UINT8 if "bytes" in ends else TensorProto.FLOAT if "floats" in ends else kind
-    shape = ["batch", "height", "width"] if "squeeze" in ends else ["batch", channels, "height", "width"]
-    return drawing.model({"x": ([1, 3, HEIGHT, WIDTH], TensorProto.FLOAT)}, {output: (shape, kind)}, opset)
-
-
-def run(model, frame_rgb, names=None):
-    """Run a user's graph as its owner would, and return its output or the tensors of these names."""
-    normal = (frame_rgb.astype(np.float64) / 255 - np.array(MEAN)) / np.array(STD)
-    tensor = np.ascontiguousarray(normal.transpose(2, 0, 1)[None], np.float32)
-    if names is None:
-        return open_session(model.SerializeToString()).run(None, {"x": tensor})[0]
-    inner = onnx.ModelProto()
-    inner.CopyFrom(model)
-    del inner.graph.output[:]
-    inner.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    return open_session(inner.SerializeToString()).run(names, {"x": tensor})
 
 
 def resize(values, coordinates):
@@ -205,8 +112,8 @@ def assert_labels(adoption, model, define, least=2):
 @pytest.mark.parametrize("head", ["Conv", "ConvTranspose", "grouped", "add"])
 @pytest.mark.any_python
 def test_sigmoid_behind_the_upsampling_becomes_a_threshold_of_logits(adopted, head, coordinates):
-    model = network(1, coordinates, "Sigmoid", head=head)
-    adoption = adopted(model, **TEXTS, decision="binary", threshold=0.7)
+    model = mask_network(1, coordinates, "Sigmoid", head=head)
+    adoption = adopted(model, **ONE, decision="binary", threshold=0.7)
     assert_labels(adoption, model, lambda given: given[0, 0] > 0.7)
     assert not {"Sigmoid", "Resize", "Concat"} & set(operators(adoption))
     contract = read_contract(adoption.folder)
@@ -231,8 +138,8 @@ def test_sigmoid_behind_the_upsampling_becomes_a_threshold_of_logits(adopted, he
 def test_labels_of_one_channel_are_those_of_its_value_over_the_threshold(
     adopted, ends, threshold, unit, least_operators
 ):
-    model = network(1, *ends)
-    adoption = adopted(model, **TEXTS, decision="binary", threshold=threshold, background="rest")
+    model = mask_network(1, *ends)
+    adoption = adopted(model, **ONE, decision="binary", threshold=threshold, background="rest")
     used = {LOGIT: 0.0, PROBABILITY: 0.5}[unit] if threshold is None else threshold
     assert_labels(adoption, model, lambda given: given[0, 0] > used)
     assert adoption.contract.decision == Decision(BINARY, (used,), unit, "rest")
@@ -242,28 +149,28 @@ def test_labels_of_one_channel_are_those_of_its_value_over_the_threshold(
 @pytest.mark.parametrize("ends", [(), ("Sigmoid",)])
 @pytest.mark.parametrize("coordinates", ["half_pixel", "align_corners"])
 def test_output_at_a_stride_is_interpolated_before_it_meets_the_threshold(adopted, ends, coordinates):
-    model = network(1, *ends)
-    adoption = adopted(model, **TEXTS, decision="binary", threshold=0.55, coordinates=coordinates)
+    model = mask_network(1, *ends)
+    adoption = adopted(model, **ONE, decision="binary", threshold=0.55, coordinates=coordinates)
     assert_labels(adoption, model, lambda given: resize(given[0], coordinates)[0] > 0.55)
     assert ("Sigmoid" in operators(adoption)) == bool(ends)  # of interpolated probabilities no logit tells
 
 
 def test_planes_go_into_a_convolution_in_front_of_an_upsampling_that_stays(adopted):
-    adoption = adopted(network(1, "asymmetric"), **TEXTS, decision="binary")
+    adoption = adopted(mask_network(1, "asymmetric"), **ONE, decision="binary")
     nodes = graph_of(adoption).node
     assert [node.op_type for node in nodes[-2:]] == ["Conv", "Resize"]
     assert decision_planes.DECISION not in {node.name for node in nodes}
 
 
 def test_logits_that_are_no_convolutions_own_get_one_behind_them(adopted):
-    adoption = adopted(network(1, "half_pixel", head="add"), **TEXTS, decision="binary")
+    adoption = adopted(mask_network(1, "half_pixel", head="add"), **ONE, decision="binary")
     last = graph_of(adoption).node[-1]
     assert (last.name, last.op_type) == (decision_planes.DECISION, "Conv")
 
 
 @pytest.mark.parametrize("ends", [("half_pixel", "Sigmoid"), ("Sigmoid", "half_pixel"), ("nearest",)])
 def test_graph_with_a_decision_is_one_that_tensorrt_runs_and_that_takes_several_frames(adopted, ends):
-    adoption = adopted(network(1, *ends), **TEXTS, decision="binary")
+    adoption = adopted(mask_network(1, *ends), **ONE, decision="binary")
     data = (adoption.folder / GRAPH_FILE).read_bytes()
     assert check_graph(onnx.load_from_string(data)) == []
     expected = open_session(data).run(None, {"frame": FRAMES[1][None]})[0]
@@ -286,7 +193,7 @@ def test_graph_with_a_decision_is_one_that_tensorrt_runs_and_that_takes_several_
     ],
 )
 def test_second_of_two_channels_is_the_class_over_its_threshold(adopted, ends, threshold, define):
-    model = network(2, *ends)
+    model = mask_network(2, *ends)
     fields = {"dataset": None, "class_names": ["rest", "road"]}
     adoption = adopted(model, **fields, decision="binary", threshold=threshold)
     assert_labels(adoption, model, define)
@@ -326,7 +233,7 @@ def itself(value):
 )
 @pytest.mark.any_python
 def test_threshold_for_each_class_and_none_of_them_is_background(adopted, ends, thresholds, distance, cut):
-    model = network(3, *ends)
+    model = mask_network(3, *ends)
     wanted = thresholds if len(thresholds) == 3 else thresholds[0]
     adoption = adopted(model, **SEVERAL, decision="per-class", threshold=wanted, background="none")
     every = np.float64(thresholds * 3)[:3] if len(thresholds) == 1 else np.float64(thresholds)
@@ -337,7 +244,7 @@ def test_threshold_for_each_class_and_none_of_them_is_background(adopted, ends, 
 
 
 def test_several_sigmoids_are_one_argmax_if_the_contract_says_so(adopted):
-    model = network(3, "half_pixel", "Sigmoid")
+    model = mask_network(3, "half_pixel", "Sigmoid")
     adoption = adopted(model, **SEVERAL, decision="argmax")
     assert_labels(adoption, model, lambda given: given[0].argmax(0), 3)
     assert (adoption.contract.stride, adoption.contract.decision) == (4, None)
@@ -349,7 +256,7 @@ def test_several_sigmoids_are_one_argmax_if_the_contract_says_so(adopted):
     [("half_pixel",), ("half_pixel", "Softmax"), ("Softmax", "half_pixel"), ("nearest",), ("half_pixel", "Tanh")],
 )
 def test_void_channel_never_wins_and_is_not_in_the_graph(adopted, ends, void):
-    model = network(4, *ends)
+    model = mask_network(4, *ends)
     names = ["road", "odd", "car", "sky"] if void == "odd" else SEVERAL["class_names"]
     adoption = adopted(model, dataset=None, class_names=names, void_channel=void)
     index = 1 if void == "odd" else void
@@ -362,14 +269,14 @@ def test_void_channel_never_wins_and_is_not_in_the_graph(adopted, ends, void):
 
 
 def test_void_channel_of_a_dataset_leaves_its_classes(adopted):
-    model = network(12, "half_pixel")
+    model = mask_network(12, "half_pixel")
     adoption = adopted(model, void_channel=11)
     assert_labels(adoption, model, lambda given: given[0, :11].argmax(0), 5)
     assert (adoption.contract.dataset, len(adoption.contract.class_names)) == ("camvid", 11)
 
 
 def test_void_channel_beside_thresholds_may_be_the_backgrounds_own(adopted):
-    model = network(3, "half_pixel", "Sigmoid")
+    model = mask_network(3, "half_pixel", "Sigmoid")
     names = ["ground", "road", "car"]
     adoption = adopted(
         model, dataset=None, class_names=names, void_channel="ground", background="ground", decision="per-class"
@@ -395,8 +302,8 @@ def test_void_channel_beside_thresholds_may_be_the_backgrounds_own(adopted):
     ],
 )
 def test_mask_of_the_graph_itself_is_understood(adopted, ends, threshold):
-    model = network(1, *ends)
-    adoption = adopted(model, **TEXTS, decision="binary")
+    model = mask_network(1, *ends)
+    adoption = adopted(model, **ONE, decision="binary")
 
     def define(given):
         mask = given.reshape(HEIGHT, WIDTH)
@@ -408,7 +315,7 @@ def test_mask_of_the_graph_itself_is_understood(adopted, ends, threshold):
 
 
 def test_mask_for_each_class_is_understood(adopted):
-    model = network(3, "half_pixel", "Sigmoid", "edges", "bytes")
+    model = mask_network(3, "half_pixel", "Sigmoid", "edges", "bytes")
     adoption = adopted(model, **SEVERAL, decision="per-class", background="none")
     assert adoption.report.label_agreement >= 0.9999
     for frame in FRAMES:
@@ -420,33 +327,33 @@ def test_mask_for_each_class_is_understood(adopted):
 
 
 def test_mask_without_a_decision_is_refused_with_what_to_write(refused):
-    message = refused(network(1, "half_pixel", "Sigmoid", "over"), **TEXTS)
+    message = refused(mask_network(1, "half_pixel", "Sigmoid", "over"), **ONE)
     assert message == (
         "guest.onnx gives labels: net/over compares 'sigmoid' with 0.3, the contract has the decision argmax, expected "
         'one by thresholds. Next: add "decision": "binary"; the threshold is read from the graph'
     )
-    message = refused(network(3, "half_pixel", "Sigmoid", "edges"), **SEVERAL)
+    message = refused(mask_network(3, "half_pixel", "Sigmoid", "edges"), **SEVERAL)
     assert "with [0.3, 0.4, 0.6]" in message
     assert 'Next: add "decision": "per-class" and "background": NAME; the threshold' in message
 
 
 def test_mask_with_another_threshold_than_the_contract_is_refused(refused):
-    message = refused(network(1, "half_pixel", "Sigmoid", "over"), **TEXTS, decision="binary", threshold=0.5)
+    message = refused(mask_network(1, "half_pixel", "Sigmoid", "over"), **ONE, decision="binary", threshold=0.5)
     assert "compares 'sigmoid' with 0.3, its contract has the threshold 0.5" in message
     assert 'Next: leave threshold out, or add "output_name": "sigmoid"' in message
 
 
 def test_mask_of_values_under_a_threshold_is_refused(refused):
-    message = refused(network(1, "half_pixel", "Sigmoid", "under"), GraphError, **TEXTS, decision="binary")
+    message = refused(mask_network(1, "half_pixel", "Sigmoid", "under"), GraphError, **ONE, decision="binary")
     assert "net/over is true where 'sigmoid' is under its threshold, expected over. Next: " in message
 
 
 def test_mask_at_a_stride_is_refused_with_what_to_write(adopted, refused):
-    model = network(1, "Sigmoid", "over", "bytes")
-    message = refused(model, GraphError, **TEXTS, decision="binary")
+    model = mask_network(1, "Sigmoid", "over", "bytes")
+    message = refused(model, GraphError, **ONE, decision="binary")
     assert 'Next: add "output_name": "sigmoid", "threshold": 0.3, and "coordinates"' in message
     fields = {"output_name": "sigmoid", "threshold": 0.3, "coordinates": "half_pixel"}
-    assert adopted(model, **TEXTS, decision="binary", **fields).report.label_agreement >= 0.9999
+    assert adopted(model, **ONE, decision="binary", **fields).report.label_agreement >= 0.9999
 
 
 # What is refused
@@ -454,21 +361,21 @@ def test_mask_at_a_stride_is_refused_with_what_to_write(adopted, refused):
 
 @pytest.mark.parametrize(("ends", "default"), [(("half_pixel",), "0"), (("half_pixel", "Sigmoid"), "0.5"), ((), "0")])
 def test_one_channel_without_a_decision_is_refused_with_what_to_write(refused, ends, default):
-    message = refused(network(1, *ends), **TEXTS)
+    message = refused(mask_network(1, *ends), **ONE)
     assert "has one channel, and the largest of one channel is label 0 everywhere" in message
     assert message.endswith(f'Next: add "decision": "binary", and its threshold if that is not {default}')
 
 
 @pytest.mark.parametrize("ends", [("half_pixel", "Sigmoid"), ("Sigmoid", "half_pixel"), ("Sigmoid",)])
 def test_several_sigmoids_without_a_decision_are_refused_with_what_to_write(refused, ends):
-    message = refused(network(3, *ends), **SEVERAL)
+    message = refused(mask_network(3, *ends), **SEVERAL)
     assert "is a Sigmoid for each of 3 channels, expected a decision in the contract. Next: add " in message
     assert '"decision": "per-class" and "background": NAME' in message and 'or "decision": "argmax"' in message
 
 
 def test_two_sigmoids_are_no_pair(refused):
     message = refused(
-        network(2, "half_pixel", "Sigmoid"), dataset=None, class_names=["rest", "road"], decision="binary"
+        mask_network(2, "half_pixel", "Sigmoid"), dataset=None, class_names=["rest", "road"], decision="binary"
     )
     assert "is a Sigmoid for each of 2 channels, expected one channel, or a Softmax or logits of two. Next: " in message
 
@@ -476,17 +383,17 @@ def test_two_sigmoids_are_no_pair(refused):
 @pytest.mark.parametrize("threshold", [0, 1, -0.2, 50])
 @pytest.mark.parametrize("ends", [("half_pixel", "Sigmoid"), ("Sigmoid", "half_pixel")])
 def test_threshold_that_no_probability_crosses_is_refused(refused, ends, threshold):
-    message = refused(network(1, *ends), **TEXTS, decision="binary", threshold=threshold)
+    message = refused(mask_network(1, *ends), **ONE, decision="binary", threshold=threshold)
     assert (
         f"is a probability (from a Sigmoid), its threshold is {threshold}, expected numbers between 0 and 1" in message
     )
 
 
 def test_shares_of_another_operator_need_a_threshold_of_their_own(adopted, refused):
-    model = network(1, "HardSigmoid", "half_pixel")
-    message = refused(model, **TEXTS, decision="binary")
+    model = mask_network(1, "HardSigmoid", "half_pixel")
+    message = refused(model, **ONE, decision="binary")
     assert "comes from no Sigmoid" in message and message.endswith('Next: add "threshold"')
-    assert_labels(adopted(model, **TEXTS, decision="binary", threshold=0.6), model, lambda given: given[0, 0] > 0.6)
+    assert_labels(adopted(model, **ONE, decision="binary", threshold=0.6), model, lambda given: given[0, 0] > 0.6)
 
 
 @pytest.mark.parametrize(
@@ -504,12 +411,12 @@ def test_shares_of_another_operator_need_a_threshold_of_their_own(adopted, refus
         ),
         (
             1,
-            {**TEXTS, "class_names": ["rest", "road"]},
+            {**ONE, "class_names": ["rest", "road"]},
             'has 2 classes, expected (1, 2, height, width). Next: add "decision"',
         ),
         (2, {**SEVERAL}, "has 3 classes, expected (1, 3, height, width). Next: if one class is where no other"),
-        (2, {**TEXTS, "decision": "binary"}, "1 class and the background 'background', expected (1, 1, height, width)"),
-        (3, {**TEXTS, "decision": "binary"}, 'Next: "decision": "per-class" with a name for each channel'),
+        (2, {**ONE, "decision": "binary"}, "1 class and the background 'background', expected (1, 1, height, width)"),
+        (3, {**ONE, "decision": "binary"}, 'Next: "decision": "per-class" with a name for each channel'),
         (
             4,
             {**SEVERAL, "decision": "per-class", "background": "no"},
@@ -518,12 +425,12 @@ def test_shares_of_another_operator_need_a_threshold_of_their_own(adopted, refus
     ],
 )
 def test_another_number_of_channels_is_refused_with_a_hint(refused, channels, fields, line):
-    message = refused(network(channels, "half_pixel"), GraphError, **fields)
+    message = refused(mask_network(channels, "half_pixel"), GraphError, **fields)
     assert line in message
 
 
 def test_labels_that_differ_from_the_definition_are_refused(refused, monkeypatch):
     planes = LabelRule.planes
     monkeypatch.setattr(LabelRule, "planes", lambda rule, cut="": planes(rule))  # a threshold that is not moved
-    message = refused(network(1, "half_pixel", "Sigmoid"), ParityError, **TEXTS, decision="binary", threshold=0.3)
+    message = refused(mask_network(1, "half_pixel", "Sigmoid"), ParityError, **ONE, decision="binary", threshold=0.3)
     assert "labels equal on" in message
