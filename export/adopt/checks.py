@@ -280,7 +280,9 @@ def _count_hint(contract: ForeignContract, shape: tuple[int, ...]) -> str:
     if asked.kind == BINARY and count == 2:
         return ". Next: name both classes, the background first"
     if count == least + 1 and asked.void_channel is None:
-        return f'. Next: add "void_channel": INDEX (0 to {least}) if one of them is no class, or its name to class_names'
+        return (
+            f'. Next: add "void_channel": INDEX (0 to {least}) if one of them is no class, or its name to class_names'
+        )
     if count == least - 1 and asked.kind is None:
         return (
             '. Next: if one class is where no other is over a threshold, add "decision": "per-class" and '

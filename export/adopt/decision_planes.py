@@ -79,11 +79,12 @@ def put_planes(model: Any, output: str, planes: Planes) -> str:
     channel_count = graph.static_shape_of(output)[1]
     resizes, tensor = [], output
     node = graph.producer(tensor)
-    while node is not None and _keeps_constants(graph, node) and _is_read_once(graph, node.input[0], output):
+    # Of a graph with one output, all that is read leads there, so nothing else reads what is passed here.
+    while node is not None and _keeps_constants(graph, node):
         resizes.append(node)
         tensor = node.input[0]
         node = graph.producer(tensor)
-    if node is not None and _is_read_once(graph, tensor, output) and _fold(graph, node, planes):
+    if node is not None and _fold(graph, node, planes):
         for resize in resizes:
             sizes = graph.value_of(input_of(resize, 3)) if input_of(resize, 3) else None
             if sizes is not None and sizes.size == 4:
@@ -99,11 +100,6 @@ def put_planes(model: Any, output: str, planes: Planes) -> str:
     del model.graph.value_info[:]
     channels = "1 channel becomes" if channel_count == 1 else f"{channel_count} channels become"
     return f"{channels} {planes.count} planes for the decision, {where}"
-
-
-def _is_read_once(graph: EditableGraph, tensor: str, output: str) -> bool:
-    """Return whether the graph's output alone is made of a tensor, on the way that is walked."""
-    return not graph.readers.get(tensor) if tensor == output else graph.only_reader(tensor) is not None
 
 
 def _keeps_constants(graph: EditableGraph, node: Any) -> bool:

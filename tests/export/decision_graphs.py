@@ -26,6 +26,16 @@ def ending(drawing, kind, source, channels):
         return drawing.node(
             "Resize", [source, empty, empty, sizes], "full", mode=mode, coordinate_transformation_mode=rule
         )
+    if kind == "beyond":  # more than the image, filled with 5
+        region = drawing.constant("region", np.float32([0, 0, -0.5, -0.5, 1, 1, 1.5, 1.5]))
+        nothing, sizes = drawing.constant("nothing", np.zeros(0, np.float32)), drawing.constant("all", np.array(full))
+        rule = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 5.0}
+        return drawing.node("Resize", [source, region, nothing, sizes], "beyond", mode="linear", **rule)
+    if kind == "rejoin":
+        axis = drawing.constant("channels", np.array([1]))
+        ends = [drawing.constant(f"at{index}", np.array([index])) for index in (0, 1, channels)]
+        parts = [drawing.node("Slice", [source, *ends[part : part + 2], axis], f"part{part}") for part in range(2)]
+        return drawing.node("Concat", parts, "joined", axis=1)
     if kind == "over":
         return drawing.node("Greater", [source, drawing.constant("edge", np.float32(0.3))], "over")
     if kind == "under":
@@ -40,7 +50,8 @@ def ending(drawing, kind, source, channels):
     if kind == "squeeze":
         return drawing.node("Squeeze", [source, drawing.constant("axis", np.array([1]))], "flat")
     attributes = {"axis": 1} if kind in ("Softmax", "LogSoftmax") else {}
-    return drawing.node(kind, [source], kind.lower(), **attributes)
+    output = f"{source}_{kind.lower()}" if source == kind.lower() else kind.lower()
+    return drawing.node(kind, [source], output, **attributes)
 
 
 def mask_network(channels, *ends, head="Conv", opset=17):
@@ -81,7 +92,7 @@ def _drawn(channels, ends, head, opset, shift, scale):
         inputs = ["stem_relu", drawing.constant("head.weight", values), drawing.constant("head.bias", bias)]
         node("Conv", inputs, "inner" if head == "add" else "logits4")
         if head == "add":
-            node("Add", ["inner", node("Mul", ["inner", "inner"], "square")], "logits4")
+            node("Add", ["inner", node("Tanh", ["inner"], "bent")], "logits4")
     output = "logits4"
     for kind in ends:
         output = ending(drawing, kind, output, channels)

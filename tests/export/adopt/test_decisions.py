@@ -132,6 +132,8 @@ def test_sigmoid_behind_the_upsampling_becomes_a_threshold_of_logits(adopted, he
         (("Sigmoid", "half_pixel"), 0.6, PROBABILITY, ("Sigmoid",)),
         (("nearest", "Sigmoid"), 0.6, PROBABILITY, ("Resize",)),
         (("asymmetric",), -0.3, LOGIT, ("Resize",)),
+        (("beyond",), 0.2, LOGIT, ("Resize",)),
+        (("half_pixel", "Sigmoid", "Sigmoid"), 0.6, PROBABILITY, ("Sigmoid",)),
         (("Tanh", "half_pixel"), 0.25, LOGIT, ("Tanh",)),
     ],
 )
@@ -153,6 +155,12 @@ def test_output_at_a_stride_is_interpolated_before_it_meets_the_threshold(adopte
     adoption = adopted(model, **ONE, decision="binary", threshold=0.55, coordinates=coordinates)
     assert_labels(adoption, model, lambda given: resize(given[0], coordinates)[0] > 0.55)
     assert ("Sigmoid" in operators(adoption)) == bool(ends)  # of interpolated probabilities no logit tells
+
+
+def test_sigmoid_goes_behind_an_upsampling_that_stays(adopted):
+    adoption = adopted(mask_network(1, "nearest", "Sigmoid"), **ONE, decision="binary", threshold=0.6)
+    assert "Resize" in operators(adoption) and "Sigmoid" not in operators(adoption)
+    assert any("net/sigmoid cut off: labels follow" in change for change in adoption.report.changes)
 
 
 def test_planes_go_into_a_convolution_in_front_of_an_upsampling_that_stays(adopted):
@@ -243,6 +251,27 @@ def test_threshold_for_each_class_and_none_of_them_is_background(adopted, ends, 
     assert ("Sigmoid" in operators(adoption) or "Softmax" in operators(adoption)) != cut
 
 
+@pytest.mark.parametrize("head", ["ConvTranspose", "grouped", "add"])
+@pytest.mark.parametrize("void", [None, 1])
+def test_planes_of_several_channels_come_from_any_last_layer(adopted, head, void):
+    model = mask_network(4 if void else 3, "align_corners", "Sigmoid", head=head)
+    kept = [0, 2, 3] if void else [0, 1, 2]
+    thresholds = [0.7, 0.4, 0.6]
+    adoption = adopted(
+        model, **SEVERAL, decision="per-class", threshold=thresholds, background="none", void_channel=void
+    )
+    assert_labels(adoption, model, lambda given: over_by_most(given[0, kept].astype(np.float64), thresholds, odds), 3)
+    assert (decision_planes.DECISION in {node.name for node in graph_of(adoption).node}) == (head != "ConvTranspose")
+
+
+def test_sigmoids_that_are_joined_are_probabilities_too(adopted, refused):
+    model = mask_network(3, "half_pixel", "Sigmoid", "rejoin")
+    assert "is a Sigmoid for each of 3 channels" in refused(model, **SEVERAL)
+    adoption = adopted(model, **SEVERAL, decision="per-class", background="none")
+    assert adoption.contract.decision.unit == PROBABILITY
+    assert_labels(adoption, model, lambda given: over_by_most(given[0].astype(np.float64), [0.5] * 3, itself), 4)
+
+
 def test_several_sigmoids_are_one_argmax_if_the_contract_says_so(adopted):
     model = mask_network(3, "half_pixel", "Sigmoid")
     adoption = adopted(model, **SEVERAL, decision="argmax")
@@ -324,6 +353,15 @@ def test_mask_for_each_class_is_understood(adopted):
         chosen = np.take_along_axis(mask, np.maximum(labels, 1)[None].astype(int) - 1, axis=0)[0]
         assert (chosen[labels > 0] == 1).all()
     assert adoption.contract.decision.thresholds == pytest.approx((0.3, 0.4, 0.6))
+
+
+def test_void_channel_of_a_mask_leaves_the_thresholds_of_the_others(adopted):
+    model = mask_network(3, "half_pixel", "Sigmoid", "edges")
+    fields = {"dataset": None, "class_names": ["car", "sky"], "void_channel": 0, "background": "none"}
+    adoption = adopted(model, **fields, decision="per-class")
+    assert adoption.contract.decision.thresholds == pytest.approx((0.4, 0.6))
+    for frame in FRAMES:
+        np.testing.assert_array_equal(labels_of(adoption, frame) == 0, ~run(model, frame)[0, 1:].any(axis=0))
 
 
 def test_mask_without_a_decision_is_refused_with_what_to_write(refused):
