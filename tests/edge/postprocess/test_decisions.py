@@ -51,7 +51,6 @@ def behind_zeros(channels):
 
 @pytest.mark.parametrize("kind", ["noise", "smooth", "steps"])
 @pytest.mark.parametrize("coordinates", COORDINATE_RULES)
-@pytest.mark.any_python
 def test_one_channel_over_its_threshold_is_the_class_and_a_tie_is_background(labels_of, coordinates, kind):
     for stride in STRIDES:
         channel = distances(kind, 1, stride)

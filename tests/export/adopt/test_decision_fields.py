@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from edge.contract import OWN_CLASSES
@@ -73,6 +76,28 @@ def test_void_channel_of_a_dataset_is_beside_its_classes():
     contract = read(class_names=None, dataset="camvid", void_channel=11)
     assert contract.class_names == CAMVID.class_names
     assert contract.decision.channel_counts == (12,)
+
+
+def test_examples_of_the_documentation_are_contracts():
+    page = (Path(__file__).resolve().parents[3] / "docs" / "any-network.md").read_text(encoding="utf-8")
+    section = page[page.index("## Decisions") : page.index("## What is done to it")]
+    rows = [row.split(" | ")[1].strip("`") for row in section.splitlines() if row.startswith("| ") and '"' in row]
+    assert len(rows) >= 8
+    base = '"class_names": ["road", "car"], "decision": "per-class", "background": "none", '
+    for row in rows:
+        fields = json.loads("{" + row.replace("..., ", base) + "}")
+        named = {"dataset", "class_names"}.intersection(fields)
+        read(
+            **{
+                **({} if named else {"class_names": THREE}),
+                **({"class_names": None} if "dataset" in fields else {}),
+                **fields,
+            }
+        )
+    whole = json.loads(section[section.index("    {") : section.index("    }") + 5])
+    contract = foreign_contract(whole, "example")
+    assert contract.class_names == ("background", "road")
+    assert contract.decision == AskedDecision("binary", (0.3,), "background", None, (1,))
 
 
 @pytest.mark.parametrize(
