@@ -234,6 +234,7 @@ class Int8Report:
         warnings: sentences about ranges, images and the graph.
         notes: sentences about the result.
         float_doubts: those of the warnings that say why the float network is implausible itself; empty where it is not.
+        decision: rule by which a pixel gets its label; "" where it is the largest of the network's channels.
     """
 
     network: str
@@ -266,3 +267,4 @@ class Int8Report:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     float_doubts: tuple[str, ...] = ()
+    decision: str = ""

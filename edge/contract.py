@@ -3,7 +3,8 @@
 The graph takes the frame as it is: uint8, (batch, height, width, 3), RGB; scaling and normalisation
 are inside it, so no caller can get them wrong. It gives float logits at the network's own stride,
 (batch, classes, height / stride, width / stride). Upsampling and argmax are edge.postprocess' work,
-by the coordinate rule that the contract names.
+by the coordinate rule that the contract names. A decision by thresholds is an argmax too, by planes that
+an adopted graph has for it (edge/decision.py).
 
 Some networks give more than logits, at the same stride: a panoptic network the centres and offsets
 of its instances, a Bayesian one the uncertainty of its labels. `extra_outputs` names those.
@@ -19,6 +20,7 @@ from typing import Any
 
 from edge.artifacts import sha256_file, spell_option
 from edge.coordinate_rules import COORDINATE_RULES
+from edge.decision import Decision
 from edge.errors import ContractError, GraphError, InputError
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, record
@@ -90,6 +92,8 @@ class Contract:
         extra_outputs: Outputs of the network beside the logits.
         adopted_from: Paths of the ONNX file and of its contract as a user gave them, for a graph that this project did
             not make (export/adopt/adoption.py); None for a graph that it exported.
+        decision: Decision that the planes of the logits were made for; None where they are the network's channels as
+            they are, and a pixel has the class of the largest.
     """
 
     model: str
@@ -110,6 +114,7 @@ class Contract:
     batch: int = 1
     extra_outputs: tuple[OutputTensor, ...] = ()
     adopted_from: tuple[str, ...] | None = None
+    decision: Decision | None = None
 
     def __post_init__(self) -> None:
         if self.coordinates not in COORDINATE_RULES:
@@ -122,8 +127,15 @@ class Contract:
                 f"contract of {self.model} has {self.height}x{self.width} at stride {self.stride}, "
                 "expected a size that is a multiple of the stride"
             )
-        if not 1 <= len(self.class_names) <= 255:
-            raise ContractError(f"contract of {self.model} has {len(self.class_names)} classes, expected 1 to 255")
+        if len(self.class_names) == 1:
+            raise ContractError(
+                f"contract of {self.model} has 1 class, expected 2 to 255: the largest of one channel is always label "
+                '0. Next: adopt the graph with "decision": "binary" (docs/any-network.md)'
+            )
+        if not 2 <= len(self.class_names) <= 255:
+            raise ContractError(f"contract of {self.model} has {len(self.class_names)} classes, expected 2 to 255")
+        if self.decision is not None:
+            self.decision.check_classes(self.class_names)
         if self.batch < 1:
             raise ContractError(f"contract of {self.model} has a batch of {self.batch}, expected at least 1")
         names = [self.output_name, *(output.name for output in self.extra_outputs)]
@@ -134,6 +146,10 @@ class Contract:
                 f"contract of {self.model} is adopted from {len(self.adopted_from)} files, expected a graph and its "
                 "contract"
             )
+
+    def decision_sentence(self) -> str:
+        """Return the rule by which a pixel gets its label, for people; "" where it is the largest of all channels."""
+        return "" if self.decision is None else self.decision.sentence(self.class_names)
 
     def adoption_command(self) -> str:
         """Return the command that builds an engine of an adopted graph, without the options that describe the engine.

@@ -18,7 +18,7 @@
 
 A message says what, got, expected and next, in one line:
 
-    contract of fast_scnn has 0 classes, expected 1 to 255
+    contract of fast_scnn has 0 classes, expected 2 to 255
     CamVid folder not found: data/camvid. Next: --data-dir FOLDER, or git clone ... data/camvid
 
 - What is wrong comes first, and where it is: a file, an option, a layer. It begins in lower case, unless with a name.

@@ -324,6 +324,8 @@ def _conditions(report: Int8Report) -> dict[str, str]:
         "float graph": _hash(report.graph_sha256),
         "ranges": _hash(report.ranges_sha256),
     }
+    if report.decision:
+        values["labels"] = report.decision
     if report.drop_low is not None:
         values["interval"] = f"bootstrap over the accuracy images, {100 * report.cost.confidence:.4g} %"
     return values

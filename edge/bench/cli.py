@@ -165,6 +165,8 @@ def _print_record(record: BenchRecord) -> None:
         print(f"{record.fps:.1f} fps; {100 * around:.1f} % of the time in the network, the rest around it")
     else:
         print(f"{record.fps:.1f} fps with {record.frames_in_flight} frames in flight")
+    if contract.decision is not None:
+        print(f"labels: {contract.decision_sentence()}")
     for name in ("cuda_graph", "kernels"):
         if str(record.runner.get(name, "yes")) != "yes":
             print(f"note: {name.replace('_', ' ')}: {record.runner[name]}")

@@ -145,6 +145,8 @@ def _conditions(record: BenchRecord) -> dict[str, str]:
         "engine": f"{engine.engine_file}, {engine.engine_bytes} bytes, built {engine.built_utc}",
         **power_facts(record.power),
     }
+    if engine.contract.decision is not None:
+        values["labels"] = engine.contract.decision_sentence()
     if engine.int8_mac_share is not None:
         values["share of multiply-adds in INT8"] = f"{100 * engine.int8_mac_share:.1f} %"
     if engine.calibration is not None:

@@ -6,8 +6,9 @@ The user's file is read and never changed. model.onnx takes the frame as it is (
 order of channels, normalisation and transpose are inside) and gives logits; BatchNormalization is in
 its convolutions, constants are folded, shapes are static, nodes have names that a person knows. A
 bilinear upsampling to full size at the end is left to edge.postprocess, which gives the same labels
-without a full-size float tensor. Nothing is kept unless the adopted graph gives the numbers and labels
-of the graph as it was given, fed by frames that are normalised by hand.
+without a full-size float tensor, and a decision by thresholds becomes planes whose largest is the label.
+Nothing is kept unless the adopted graph gives the numbers of the graph as it was given, fed by frames
+that are normalised by hand, and the labels that the contract's decision makes of its output by definition.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_json, write_b
 from edge.code_digest import code_digest, other_code
 from edge.console import Say
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, OWN_CLASSES, Contract, read_contract
+from edge.decision import Decision
 from edge.errors import ContractError, GraphError, InputError, ParityError
 from edge.frames import FrameSet, SyntheticFrames
-from edge.metrics import label_agreement
 from edge.postprocess import upsample_argmax
 from edge.preprocess import prepare_rgb
 from edge.provenance import GIVEN, RANDOM, WeightsProvenance
@@ -40,6 +41,7 @@ from export.graph.parity import LABEL_TOLERANCE, LOGIT_TOLERANCE
 
 if TYPE_CHECKING:
     from export.adopt.checks import Interface
+    from export.adopt.given_graph import GivenGraph
 
 ADOPTION_FILE = "adoption.json"
 
@@ -155,7 +157,9 @@ def adopt(
         return current
     say(f"adopt {onnx_path} as {given.name}, {interface.height}x{interface.width}")
     frames = _frames(given, data_dir, *size)
-    data, stride, coordinates, opset, report = _adopted_graph(Path(onnx_path), model, given, interface, frames)
+    data, stride, coordinates, opset, decision, report = _adopted_graph(
+        Path(onnx_path), model, given, interface, frames
+    )
     report.check()
     weights = given.weights or Path(onnx_path).name
     contract = Contract(
@@ -174,7 +178,10 @@ def adopt(
         opset=opset,
         versions={module.__name__: module.__version__ for module in (import_onnx(), import_onnxruntime())},
         adopted_from=adopted_from,
+        decision=decision,
     )
+    if decision is not None:
+        say(f"decision: {contract.decision_sentence()}")
     for change in report.changes:
         say(change)
     # As in an export, the contract goes last: it describes what is there already.
@@ -240,40 +247,31 @@ def _frames(given: ForeignContract, data_dir: Path | None, height: int, width: i
 
 def _adopted_graph(
     path: Path, model: Any, given: ForeignContract, interface: Interface, frames: FrameSet
-) -> tuple[bytes, int, str, int, AdoptionReport]:
-    """Return the adopted graph, its stride, rule of upsampling and opset, and the report."""
+) -> tuple[bytes, int, str, int, Decision | None, AdoptionReport]:
+    """Return the adopted graph, its stride, rule of upsampling, opset and decision, and the report."""
     from export.adopt import checks, cleaning, model_file
+    from export.adopt.decision_planes import DECISION, put_planes
+    from export.adopt.given_graph import read_given
     from export.adopt.names import name_constants, name_for_people
     from export.graph.trt_rules import check_graph
 
-    height, width, output = interface.height, interface.width, interface.output_name
-    classes = len(given.class_names)
-    reference = checks.Reference(path, model, given, interface, (output,))
+    height, width = interface.height, interface.width
     first = prepare_rgb(frames.read(0), height, width)
-    stride = checks.check_output(path, model, given, interface, reference(first)[output])
-
-    work = model_file.modernised(path, model)
-    work = checks.select(path, work, interface, (output,))
-    changes = []
-    folded = cleaning.fold_constants(work)
-    model_file.refuse_training(path, work)
-    logits, coordinates = output, given.coordinates
-    tail = cleaning.find_tail(work, output, height, width) if stride == 1 else None
-    known = {name for node in model.graph.node for name in node.output}
-    if tail is not None and tail.logits in known:
-        if coordinates not in (None, tail.coordinates):
-            raise ContractError(
-                f"{path} upsamples its logits by {tail.coordinates} ({tail.nodes[-1]}), its contract says "
-                f"{coordinates}, expected the same. Next: leave coordinates out of the contract"
+    source, work, folded = read_given(path, model, given, interface, first)
+    stride, changes = source.stride, []
+    logits, coordinates, cut = source.ending.values, given.coordinates, ""
+    tail = source.tail(work)
+    if tail is not None:
+        logits, cut = tail.logits, tail.cut
+        if tail.coordinates is not None:
+            coordinates = tail.coordinates
+            stride = height // source.reference(logits)(first)[logits].shape[2]
+            changes.append(
+                f"upsampling by {stride} ({coordinates}) is left to post-processing: {', '.join(tail.nodes)} "
+                "cut off, labels stay the same"
             )
-        logits, coordinates = tail.logits, tail.coordinates
-        reference = checks.Reference(path, model, given, interface, (output, logits))
-        stride = height // reference(first)[logits].shape[2]
-        work = checks.select(path, work, interface, (logits,))
-        changes.append(
-            f"upsampling by {stride} ({coordinates}) is left to post-processing: {', '.join(tail.nodes)} "
-            "cut off, labels stay the same"
-        )
+        else:
+            changes.append(f"{', '.join(tail.nodes)} cut off: labels follow from what it reads")
     if coordinates is None:
         if stride != 1:
             raise ContractError(
@@ -282,15 +280,19 @@ def _adopted_graph(
             )
         coordinates = "half_pixel"  # of logits at full size there is nothing to upsample
 
-    name_for_people(work, cleaning.FRONT_NAMES, logits, cleaning.LOGITS)
+    work = checks.select(path, work, interface, (logits,))
+    name_for_people(work, (*cleaning.FRONT_NAMES, DECISION), logits, cleaning.LOGITS)
     fired = cleaning.clean(work)
+    reference, planes = source.reference(logits), source.rule.planes(cut)
+    if not planes.keeps(reference(first)[logits].shape[1]):
+        changes.append(put_planes(work, cleaning.LOGITS, planes))
     cleaning.put_frame_in_front(work, given, height, width)
     name_constants(work)
-    model_file.finish(path, work, given.name, (1, classes, height // stride, width // stride))
+    model_file.finish(path, work, given.name, (1, planes.count, height // stride, width // stride))
     changes += cleaning.sentences(folded, fired)
     findings = tuple(finding.line() for finding in check_graph(work))
     data = work.SerializeToString(deterministic=True)
-    figures = _compare(data, reference, (output, logits), coordinates, frames, height, width)
+    figures = _compare(data, source, reference, logits, cut, coordinates, frames)
     report = AdoptionReport(
         hashlib.sha256(data).hexdigest(),
         len(frames),
@@ -300,37 +302,47 @@ def _adopted_graph(
         tensorrt_findings=findings,
         code_sha256=code_digest(__name__),
     )
-    return data, stride, coordinates, model_file.opset_of(work), report
+    decision = None if source.rule.is_plain else source.rule.decision
+    return data, stride, coordinates, model_file.opset_of(work), decision, report
 
 
 def _compare(
     graph: bytes,
+    source: GivenGraph,
     reference: Callable[[np.ndarray], dict[str, np.ndarray]],
-    names: tuple[str, str],
+    logits: str,
+    cut: str,
     coordinates: str,
     frames: FrameSet,
-    height: int,
-    width: int,
 ) -> tuple[float, float, float]:
-    """Return (logit error, label agreement, logit range) of an adopted graph against the one that was given."""
-    output, logits = names
-    session = open_session(graph)
+    """Return (logit error, label agreement, logit range) of an adopted graph against the one that was given.
+
+    Args:
+        graph: content of the adopted graph.
+        source: graph that was given.
+        reference: what runs it for its output and for `logits`.
+        logits: name of the tensor of the given graph that the logits of the adopted one are made of.
+        cut: operator that the given graph has behind it, which thresholds were moved across; "" for none.
+        coordinates: coordinate rule of the adopted graph.
+        frames: images of the comparison.
+    """
+    height, width = source.interface.height, source.interface.width
+    session, planes = open_session(graph), source.rule.planes(cut)
     errors, agreements, ranges = [], [], []
     for index in range(len(frames)):
         tensor = prepare_rgb(frames.read(index), height, width)
-        expected, actual = reference(tensor), session.run(["logits"], {"frame": tensor})[0]
-        if expected[logits].shape != actual.shape:
-            raise ParityError(f"the adopted graph gives {actual.shape}, the given one {expected[logits].shape}")
-        if not (np.isfinite(expected[logits]).all() and np.isfinite(actual).all()):
+        given, actual = reference(tensor), session.run(["logits"], {"frame": tensor})[0]
+        if not (np.isfinite(given[logits]).all() and np.isfinite(actual).all()):
             raise GraphError("the given graph gives NaN or infinite logits. Next: check its weights, mean and std")
-        spread = float(np.ptp(expected[logits]))
-        difference = float(np.abs(expected[logits] - actual).max())
+        expected = planes.of(given[logits])
+        if expected.shape != actual.shape:
+            raise ParityError(f"the adopted graph gives {actual.shape}, the given one {expected.shape}")
+        spread = float(np.ptp(given[logits]))
+        difference = float(np.abs(expected - actual).max())
         errors.append(difference / spread if spread else difference)
         ranges.append(spread)
-        own = expected[output]
-        is_full = own.shape[2:] == (height, width)
-        labels = own[0].argmax(0) if is_full else upsample_argmax(own, height, width, coordinates)
-        agreements.append(label_agreement(labels, upsample_argmax(actual, height, width, coordinates)))
+        labels = upsample_argmax(actual, height, width, coordinates)
+        agreements.append(source.agreement(given, labels, coordinates, cut))
     if not errors:
         raise ParityError("no images to compare the adopted graph on")
     return max(errors), float(np.mean(agreements)), min(ranges)

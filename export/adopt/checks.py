@@ -12,6 +12,7 @@ from onnx import TensorProto
 
 from calibration.onnx_graph.graph import OnnxGraph
 from calibration.onnx_graph.node import STANDARD_DOMAINS, has_bodies, name_of
+from edge.decision import BINARY
 from edge.errors import GraphError, SizeError
 from edge.runtime.onnxruntime import open_session
 from export.adopt.contract import ForeignContract
@@ -211,7 +212,7 @@ class Reference:
 
 
 def check_output(path: Path, model: Any, contract: ForeignContract, interface: Interface, output: np.ndarray) -> int:
-    """Refuse an output that does not hold the logits of the contract's classes.
+    """Refuse an output that does not hold the logits of the contract's classes, or what else its decision is made of.
 
     Args:
         path: path of the graph, for messages.
@@ -226,8 +227,9 @@ def check_output(path: Path, model: Any, contract: ForeignContract, interface: I
     Raises:
         GraphError: the output holds labels or another type, has another rank or count of channels, or no whole stride.
     """
-    name, classes, shape = interface.output_name, len(contract.class_names), output.shape
-    is_logits = output.dtype == np.float32 and output.ndim == 4 and shape[1] == classes
+    name, counts, shape = interface.output_name, contract.decision.channel_counts, output.shape
+    channels = " or ".join(map(str, counts))
+    is_logits = output.dtype == np.float32 and output.ndim == 4 and shape[1] in counts
     decided = None if is_logits else _argmax_before(model, name)
     if decided is not None:
         raise GraphError(
@@ -237,20 +239,56 @@ def check_output(path: Path, model: Any, contract: ForeignContract, interface: I
     if output.dtype != np.float32:
         raise GraphError(f"output '{name}' of {path} is {output.dtype}, expected float32 logits")
     if output.ndim != 4:
-        raise GraphError(f"output '{name}' of {path} is {shape}, expected (1, {classes}, height, width)")
-    if shape[1] != classes:
-        hint = ", which is NHWC. Next: export it channels first" if shape[3] == classes else ""
+        raise GraphError(f"output '{name}' of {path} is {shape}, expected (1, {channels}, height, width)")
+    if shape[1] not in counts:
         raise GraphError(
-            f"output '{name}' of {path} is {shape}, the contract has {classes} classes, "
-            f"expected (1, {classes}, height, width){hint}"
+            f"output '{name}' of {path} is {shape}, the contract has {_classes_of(contract)}, "
+            f"expected (1, {channels}, height, width){_count_hint(contract, shape)}"
         )
     strides = {side / logits for side, logits in zip((interface.height, interface.width), shape[2:])}
     if shape[0] != 1 or len(strides) != 1 or not strides.copy().pop().is_integer():
         raise GraphError(
             f"output '{name}' of {path} is {shape} for an input of {interface.height}x{interface.width}, expected "
-            f"(1, {classes}, {interface.height}/s, {interface.width}/s) with a whole stride s. Next: another --size"
+            f"(1, {shape[1]}, {interface.height}/s, {interface.width}/s) with a whole stride s. Next: another --size"
         )
     return int(strides.pop())
+
+
+def _classes_of(contract: ForeignContract) -> str:
+    """Return what a contract says of the channels of the output, for a message."""
+    asked, count = contract.decision, len(contract.class_names)
+    words = [f"{count} class{'es' if count != 1 else ''}"]
+    if asked.background is not None:
+        words = [f"{count - 1} class{'es' if count != 2 else ''} and the background '{asked.background}'"]
+    if asked.void_channel is not None:
+        words.append(f"void_channel {asked.void_channel}")
+    return " and ".join(words)
+
+
+def _count_hint(contract: ForeignContract, shape: tuple[int, ...]) -> str:
+    """Return the next step where the number of channels differs from the contract's."""
+    asked, count = contract.decision, shape[1]
+    least = min(asked.channel_counts)
+    if shape[3] in asked.channel_counts:
+        return ", which is NHWC. Next: export it channels first"
+    if asked.void_channel is not None and count == least - 1:
+        return ". Next: leave void_channel out, which is counted beside the classes"
+    if count == 1 and len(contract.class_names) == 2:
+        return '. Next: add "decision": "binary", for one channel that is the second class over a threshold'
+    if asked.kind == BINARY and count > 2:
+        return '. Next: "decision": "per-class" with a name for each channel, or an "output_name"'
+    if asked.kind == BINARY and count == 2:
+        return ". Next: name both classes, the background first"
+    if count == least + 1 and asked.void_channel is None:
+        return (
+            f'. Next: add "void_channel": INDEX (0 to {least}) if one of them is no class, or its name to class_names'
+        )
+    if count == least - 1 and asked.kind is None:
+        return (
+            '. Next: if one class is where no other is over a threshold, add "decision": "per-class" and '
+            '"background": NAME and take it out of class_names'
+        )
+    return ""
 
 
 def _argmax_before(model: Any, tensor: str) -> Any:

@@ -108,56 +108,74 @@ def _evaluate(model: Any, nodes: list, wanted: list[str], shapes: dict[str, tupl
 
 @dataclass(frozen=True)
 class Tail:
-    """An upsampling at the end of a graph that edge.postprocess replaces without a full-size float tensor.
+    """An end of a graph that labels do not need: edge.postprocess upsamples without a full-size float tensor.
 
     Attributes:
-        logits: name of the tensor in front of the upsampling.
-        coordinates: rule of the upsampling, "half_pixel" or "align_corners".
+        logits: name of the tensor in front of the end.
+        coordinates: rule of the upsampling that is cut off, "half_pixel" or "align_corners"; None if none is.
         nodes: names of the nodes that are cut off, the last first.
+        cut: operator among them behind which labels follow from other numbers, "Sigmoid" or "Softmax"; "" for none.
     """
 
     logits: str
-    coordinates: str
+    coordinates: str | None
     nodes: tuple[str, ...]
+    cut: str = ""
 
 
-def find_tail(model: Any, output: str, height: int, width: int) -> Tail | None:
-    """Find a bilinear upsampling to full size that nothing but a softmax follows.
+def find_tail(
+    model: Any, output: str, height: int, width: int, passes: tuple[str, ...] = SAME_ORDER, is_by_size: bool = False
+) -> Tail | None:
+    """Find a bilinear upsampling to full size that nothing but what labels do not need follows.
 
     Args:
         model: onnx.ModelProto with constants folded.
         output: name of the output, (1, classes, height, width).
         height: rows of the input.
         width: columns of the input.
+        passes: operators, of "Softmax", "LogSoftmax" and "Sigmoid", in front of which labels can be told as well.
+        is_by_size: True if labels depend on the size of the numbers behind these operators, as thresholds do. Then one
+            of them is cut off at most, and also where no upsampling is.
 
     Returns:
         The end of the graph; None if the graph has another end, or if edge.postprocess would give other labels: another
         rule or mode, or no whole stride.
     """
     graph = OnnxGraph(model)
-    cut = []
+    nodes, tensor, cut = [], output, ""
     for node in walk_back(graph, output):
-        cut.append(name_of(node))
+        is_over_classes = node.op_type == "Sigmoid" or attribute_of(node, "axis", -1) in (1, -3)
         if node.op_type in ("Identity", "Dropout"):
+            nodes.append(name_of(node))
+            tensor = node.input[0]
             continue
-        if node.op_type in SAME_ORDER and attribute_of(node, "axis", -1) in (1, -3):
+        if node.op_type in passes and is_over_classes and not (is_by_size and cut):
+            nodes.append(name_of(node))
+            tensor, cut = node.input[0], node.op_type
             continue
-        before, after = (graph.static_shape_of(name) or () for name in (node.input[0], node.output[0]))
-        rule = COORDINATES.get(attribute_of(node, "coordinate_transformation_mode", "half_pixel"))
-        is_plain = (
-            node.op_type == "Resize"
-            and attribute_of(node, "mode", "nearest") == "linear"
-            and not attribute_of(node, "antialias", 0)
-            and rule is not None
-            and len(before) == len(after) == 4
-            and before[:2] == after[:2]
-            and after[2:] == (height, width)
-            and height % before[2] == width % before[3] == 0
-            and height // before[2] == width // before[3]
-            and _scales_are_sizes(graph, node, height // before[2])
-        )
-        return Tail(node.input[0], str(rule), tuple(cut)) if is_plain else None
-    return None
+        found = _upsampling(graph, node, height, width)
+        if found is not None:
+            return Tail(node.input[0], found, (*nodes, name_of(node)), cut)
+        break
+    return Tail(tensor, None, tuple(nodes), cut) if is_by_size and cut else None
+
+
+def _upsampling(graph: OnnxGraph, node: Any, height: int, width: int) -> str | None:
+    """Return the rule of a Resize that edge.postprocess does alike; None for any other node."""
+    before, after = (graph.static_shape_of(name) or () for name in (node.input[0], node.output[0]))
+    rule = COORDINATES.get(attribute_of(node, "coordinate_transformation_mode", "half_pixel"))
+    is_plain = (
+        node.op_type == "Resize"
+        and attribute_of(node, "mode", "nearest") == "linear"
+        and not attribute_of(node, "antialias", 0)
+        and len(before) == len(after) == 4
+        and before[:2] == after[:2]
+        and after[2:] == (height, width)
+        and height % before[2] == width % before[3] == 0
+        and height // before[2] == width // before[3]
+        and _scales_are_sizes(graph, node, height // before[2])
+    )
+    return rule if is_plain else None
 
 
 def _scales_are_sizes(graph: OnnxGraph, resize: Any, stride: int) -> bool:

@@ -24,10 +24,9 @@ one that is silently ignored would be a wrong normalisation.
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Mapping
 
 import numpy as np
@@ -39,6 +38,8 @@ from edge.coordinate_rules import COORDINATE_RULES
 from edge.datasets import LAYOUTS, class_table
 from edge.errors import ContractError, SizeError
 from edge.preprocess import COLOR_ORDERS
+from export.adopt import decision_fields
+from export.adopt.decision_fields import AskedDecision, is_finite, read_decision, spell
 from train.options import MODEL_NAMES
 
 SCHEMA = 1
@@ -56,6 +57,7 @@ OPTIONAL = (
     "size",
     "weights",
     "trained",
+    *decision_fields.FIELDS,
 )
 
 LONGEST_NAME = 64
@@ -72,7 +74,8 @@ class ForeignContract:
     Attributes:
         name: model name of the artefact: letters, digits, ".", "_" and "-".
         dataset: key in edge.datasets.LAYOUTS whose classes the output has; OWN_CLASSES for others.
-        class_names: name of each class, in the order of the output's channels.
+        class_names: name of each label, in their order: those of the output's channels without a void one, behind the
+            background of a decision by thresholds.
         mean: mean of each channel, in `channel_order`, in units of pixel / scale.
         std: spread of each channel, in `channel_order`, in units of pixel / scale, more than 0.
         scale: 255 if mean and std are of pixels in 0..1, 1 if they are of pixels in 0..255.
@@ -84,6 +87,7 @@ class ForeignContract:
         size: (height, width) that a graph of free size is built for; None if the command gives it.
         weights: text that says where the weights come from; None for the name of the file.
         trained: False if nobody trained the weights, so that only the speed of an engine means anything.
+        decision: rule by which the output becomes labels.
     """
 
     name: str
@@ -99,6 +103,7 @@ class ForeignContract:
     size: tuple[int, int] | None = None
     weights: str | None = None
     trained: bool = True
+    decision: AskedDecision = field(default_factory=AskedDecision)
 
     def normalise(self, tensor: np.ndarray) -> np.ndarray:
         """Return a prepared frame as the graph takes it, by definition: (pixel / scale - mean) / std.
@@ -150,7 +155,8 @@ class _Reader:
 
     def read(self) -> ForeignContract:
         self._check_names()
-        dataset, class_names = self._classes()
+        dataset, names = self._classes()
+        decision, class_names = read_decision(self._fields, names, dataset != OWN_CLASSES, self._refuse)
         scale = self._one_of("scale", SCALES)
         mean, std = self._three_numbers("mean"), self._three_numbers("std")
         self._check_units(mean, std, scale)
@@ -168,6 +174,7 @@ class _Reader:
             size=self._size(),
             weights=self._text("weights"),
             trained=self._one_of("trained", (True, False)) if self._has("trained") else True,
+            decision=decision,
         )
 
     def _has(self, field: str) -> bool:
@@ -193,7 +200,7 @@ class _Reader:
         # True equals 1 in Python, and is no scale.
         found = [each for each in known if each == value and isinstance(each, bool) == isinstance(value, bool)]
         if not found:
-            raise self._refuse(f"{field} is {_spell(value)}, expected {' or '.join(map(_spell, known))}")
+            raise self._refuse(f"{field} is {spell(value)}, expected {' or '.join(map(spell, known))}")
         return found[0]
 
     def _text(self, field: str) -> str | None:
@@ -201,14 +208,14 @@ class _Reader:
             return None
         value = self._fields[field]
         if not isinstance(value, str) or not value.strip():
-            raise self._refuse(f"{field} is {_spell(value)}, expected a text")
+            raise self._refuse(f"{field} is {spell(value)}, expected a text")
         return value
 
     def _name(self) -> str:
         name = self._fields["name"]
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             raise self._refuse(
-                f"name is {_spell(name)}, expected letters, digits, '.', '_' and '-', a letter or digit first: "
+                f"name is {spell(name)}, expected letters, digits, '.', '_' and '-', a letter or digit first: "
                 "it names a folder"
             )
         if len(name) > LONGEST_NAME:
@@ -226,7 +233,7 @@ class _Reader:
             return dataset, class_table(dataset).class_names
         names = self._fields["class_names"]
         if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
-            raise self._refuse(f"class_names is {_spell(names)}, expected a list of names")
+            raise self._refuse(f"class_names is {spell(names)}, expected a list of names")
         if not 1 <= len(names) <= MOST_CLASSES:
             raise self._refuse(f"class_names has {len(names)} names, expected 1 to {MOST_CLASSES}")
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -236,10 +243,10 @@ class _Reader:
 
     def _three_numbers(self, field: str) -> tuple[float, ...]:
         value = self._fields[field]
-        if not isinstance(value, list) or len(value) != 3 or not all(map(_is_finite, value)):
-            raise self._refuse(f"{field} is {_spell(value)}, expected a list of 3 numbers, in channel_order")
+        if not isinstance(value, list) or len(value) != 3 or not all(map(is_finite, value)):
+            raise self._refuse(f"{field} is {spell(value)}, expected a list of 3 numbers, in channel_order")
         if field == "std" and min(value) <= 0:
-            raise self._refuse(f"std is {_spell(value)}, expected 3 numbers over 0")
+            raise self._refuse(f"std is {spell(value)}, expected 3 numbers over 0")
         return tuple(map(float, value))
 
     def _check_units(self, mean: tuple[float, ...], std: tuple[float, ...], scale: int) -> None:
@@ -249,7 +256,7 @@ class _Reader:
         once less than others, and are none the worse for it if they were trained so.
         """
         largest = max(map(abs, mean))
-        of_mean, of_std = f"mean {_spell(list(mean))}", f"std {_spell(list(std))}"
+        of_mean, of_std = f"mean {spell(list(mean))}", f"std {spell(list(std))}"
         if scale == 1 and 0 < largest <= 1 and max(std) <= 1:
             raise self._refuse(
                 f"{of_mean} and {of_std} are of pixels in 0..1, scale 1 means 0..255. Next: scale 255 if the network "
@@ -280,15 +287,3 @@ class _Reader:
             return parse_size(text)
         except SizeError as error:
             raise self._refuse(str(error)) from None
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _spell(value: Any) -> str:
-    """Return a value as it stands in the file, cut to fit a line."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = f"'{value}'" if isinstance(value, str) else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -83,6 +83,7 @@ def write_int8_report(
         warnings=(*target.warnings, *calibrated.warnings),
         notes=(*int8.notes, *(measured.notes if measured is not None else ())),
         float_doubts=target.warnings,
+        decision=contract.decision_sentence(),
     )
     write_record(folder / REPORT_FILE, report)
     write_page(folder / PAGE_FILE, report, _pictures(int8, target, worst))

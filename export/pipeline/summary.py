@@ -50,6 +50,8 @@ def result_text(result: BuildResult) -> str:
         f"{size}, built in {format_seconds(card.build_seconds)}",
         card.contract.weights.sentence(),
     ]
+    if card.contract.decision is not None:
+        lines.append(f"labels: {card.contract.decision_sentence()}")
     if card.calibration is not None:
         share = f", {100 * card.int8_mac_share:.1f} % of multiply-adds in INT8" if card.int8_mac_share else ""
         lines.append(

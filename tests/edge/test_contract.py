@@ -110,7 +110,8 @@ def test_missing_graph_or_contract_is_named(make_engine, tmp_path):
         ({"height": -4}, "-4x32"),
         ({"batch": 0}, "has a batch of 0, expected at least 1"),
         ({"class_names": ()}, "has 0 classes"),
-        ({"class_names": tuple(map(str, range(256)))}, "has 256 classes, expected 1 to 255"),
+        ({"class_names": tuple(map(str, range(256)))}, "has 256 classes, expected 2 to 255"),
+        ({"class_names": ("road",)}, 'has 1 class, expected 2 to 255: .* "decision": "binary"'),
     ],
 )
 def test_impossible_contract_is_refused(contract, tmp_path, changes, message):

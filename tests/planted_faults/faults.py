@@ -525,6 +525,22 @@ FAULTS: tuple[Fault, ...] = (
         ("tests/export/backends/test_trt_timing_cache.py",),
     ),
     Fault(
+        "threshold-stays-a-probability",
+        "export/adopt/label_rule.py",
+        "thresholds = tuple(map(log_odds, thresholds))",
+        "pass",
+        "a probability's threshold is compared with logits",
+        ("tests/export/adopt/test_decisions.py",),
+    ),
+    Fault(
+        "plane-of-zeros-comes-last",
+        "export/adopt/decision_planes.py",
+        "np.concatenate([np.zeros_like(np.take(kept, [0], axis)), kept], axis)",
+        "np.concatenate([kept, np.zeros_like(np.take(kept, [0], axis))], axis)",
+        "the background of a mask is the last label instead of label 0",
+        ("tests/export/adopt/test_decisions.py",),
+    ),
+    Fault(
         "random-operator-is-folded",
         "export/adopt/cleaning.py",
         'node.op_type not in (*RANDOM, "Bernoulli")',

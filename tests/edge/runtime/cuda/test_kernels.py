@@ -122,6 +122,17 @@ class TestLabels:
     def test_all_classes_equal_everywhere(self, host_gpu, coordinates):
         assert not labels_on(host_gpu, np.full((5, 4, 6), -2.5, np.float32), 32, 45, coordinates).any()
 
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.any_python
+    def test_channels_over_a_threshold_behind_a_plane_of_zeros(self, host_gpu, channels, coordinates):
+        generator = np.random.default_rng(channels)
+        for step in (0.0, 1.0):  # with whole steps a value is often exactly at its threshold, which is label 0
+            planes = generator.normal(0, 2, (1 + channels, 9, 13)).astype(np.float32)
+            planes = np.round(planes) if step else planes
+            planes[0] = 0
+            assert_as_defined(host_gpu, planes, 72, 104, coordinates)
+            assert (labels_on(host_gpu, np.minimum(planes, 0), 72, 104, coordinates) == 0).all()
+
     def test_ties_between_nodes_of_different_winners(self, host_gpu, coordinates):
         # Class 1 and 2 mirror each other around the middle of a cell: on the middle line they are exactly equal.
         logits = np.zeros((3, 2, 2), np.float32)

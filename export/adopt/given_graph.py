@@ -1,0 +1,130 @@
+"""A given graph as it runs: fed by frames that are normalised by hand, with what its output means."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.errors import ContractError
+from edge.metrics import label_agreement
+from edge.postprocess import upsample_argmax
+from export.adopt import checks, cleaning, model_file
+from export.adopt.checks import Interface, Reference
+from export.adopt.cleaning import Tail
+from export.adopt.contract import ForeignContract
+from export.adopt.graph_ending import Ending, find_ending, reshaped_mask
+from export.adopt.label_rule import LabelRule, check_mask, resized, settle_rule
+
+
+@dataclass(frozen=True)
+class GivenGraph:
+    """A given graph, and the rule by which its output becomes labels.
+
+    Attributes:
+        path: path of the graph, for messages.
+        model: onnx.ModelProto as its owner made it; left as it is.
+        contract: contract of its owner.
+        interface: input, output and size of the graph.
+        ending: end of the graph: the tensor that holds a value for each class, and the graph's own decision.
+        rule: rule by which these values become labels.
+        stride: number of input pixels per value along an axis.
+    """
+
+    path: Path
+    model: Any
+    contract: ForeignContract
+    interface: Interface
+    ending: Ending
+    rule: LabelRule
+    stride: int
+
+    def reference(self, *tensors: str) -> Reference:
+        """Return what runs the graph for its output, its values and some other tensors."""
+        names = tuple(dict.fromkeys((self.interface.output_name, self.ending.values, *tensors)))
+        return Reference(self.path, self.model, self.contract, self.interface, names)
+
+    def tail(self, work: Any) -> Tail | None:
+        """Return the end of a copy of the graph that labels do not need; None if there is none.
+
+        Args:
+            work: onnx.ModelProto of the copy, with constants folded.
+
+        Raises:
+            ContractError: the upsampling at the end is by another rule than the contract says.
+        """
+        if self.stride != 1:
+            return None
+        height, width = self.interface.height, self.interface.width
+        has_thresholds = bool(self.rule.decision.thresholds)
+        tail = cleaning.find_tail(work, self.ending.values, height, width, self.rule.passes, has_thresholds)
+        if tail is None or tail.logits not in {name for node in self.model.graph.node for name in node.output}:
+            return None
+        if tail.coordinates is not None and self.contract.coordinates not in (None, tail.coordinates):
+            raise ContractError(
+                f"{self.path} upsamples its logits by {tail.coordinates} ({tail.nodes[-1]}), its contract says "
+                f"{self.contract.coordinates}, expected the same. Next: leave coordinates out of the contract"
+            )
+        return tail
+
+    def agreement(self, given: dict[str, np.ndarray], labels: np.ndarray, coordinates: str, cut: str) -> float:
+        """Return the share of pixels whose label is what the graph's own output means by definition.
+
+        Args:
+            given: output and values that the graph gave for a frame, by name.
+            labels: labels of the adopted graph, (height, width) uint8.
+            coordinates: coordinate rule by which values at a stride are upsampled.
+            cut: operator that was cut off behind the numbers that decide, "Sigmoid" or "Softmax"; "" for none.
+        """
+        height, width = labels.shape
+        values = given[self.ending.values]
+        mask = None
+        if self.ending.is_decided:
+            mask = reshaped_mask(given[self.interface.output_name], values)[0]
+        if values.shape[2:] == (height, width):
+            return self.rule.agreement(values[0], labels, cut, mask)
+        if self.rule.decision.thresholds:
+            return self.rule.agreement(resized(values[0], height, width, coordinates), labels, cut)
+        # Without thresholds the definition is post-processing's own, which makes no planes at full size.
+        kept = np.ascontiguousarray(values[:, list(self.rule.channels)])
+        return label_agreement(upsample_argmax(kept, height, width, coordinates), labels)
+
+
+def read_given(
+    path: Path, model: Any, contract: ForeignContract, interface: Interface, frame: np.ndarray
+) -> tuple[GivenGraph, Any, int]:
+    """Run a graph on a frame, and settle what its output means.
+
+    Args:
+        path: path of the graph, for messages.
+        model: onnx.ModelProto as its owner made it; left as it is.
+        contract: contract of its owner.
+        interface: input, output and size of the graph.
+        frame: prepared frame, (1, height, width, 3) uint8 RGB.
+
+    Returns:
+        (the graph, a copy of it at a modern opset with constants folded, number of nodes that were folded).
+
+    Raises:
+        GraphError: the graph does not run, still trains, or gives something else than the contract says.
+        ContractError: the contract lacks a decision that the graph needs, or contradicts it.
+    """
+    output = interface.output_name
+    first = Reference(path, model, contract, interface, (output,))(frame)[output]
+    work = checks.select(path, model_file.modernised(path, model), interface, (output,))
+    folded = cleaning.fold_constants(work)
+    model_file.refuse_training(path, work)
+    ending, values = find_ending(path, work, output), first
+    if ending.values not in {name for node in model.graph.node for name in node.output}:
+        ending = Ending(output, ending.source)  # a name of the conversion to a newer opset
+    if ending.values != output:
+        values = Reference(path, model, contract, interface, (ending.values,))(frame)[ending.values]
+    at_values = dataclasses.replace(interface, output_name=ending.values)
+    stride = checks.check_output(path, model, contract, at_values, values)
+    rule = settle_rule(path, contract, ending, values)
+    if ending.is_decided:
+        check_mask(path, ending, reshaped_mask(first, values), interface.height, interface.width)
+    return GivenGraph(path, model, contract, interface, ending, rule, stride), work, folded
