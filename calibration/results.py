@@ -233,7 +233,7 @@ class Int8Report:
         worst_images: images with the least label agreement, worst first.
         warnings: sentences about ranges, images and the graph.
         notes: sentences about the result.
-        float_doubts: those of the warnings that say why the float network is implausible itself; empty where it is not.
+        float_doubts: sentences among the warnings that say why the float network is implausible; empty where it is not.
         decision: rule by which a pixel gets its label; "" where it is the largest of the network's channels.
     """
 

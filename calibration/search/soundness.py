@@ -32,7 +32,7 @@ class Soundness:
         miou: mIoU, 0 to 1; None without labels.
         information: information in nats that the labels of an image share with those of its mirror image, or with those
             of its enlarged middle, whichever is less: 0 for one class everywhere, and for noise.
-        steadiness: that information over all that the labels of the image hold, 0 to 1.
+        steadiness: share of the information in the labels of the image that is shared so, 0 to 1.
     """
 
     miou: float | None

@@ -204,7 +204,7 @@ def test_random_weights_are_named_in_output_and_on_the_card(device):
 def test_trained_weights_are_named_in_output(device):
     result, lines = built(precision="float32")
     assert any("trained weights of fast_scnn-camvid-1, validation mIoU 50.00 %" in line for line in lines)
-    assert result.card.notes == ()
+    assert result.card.notes == result.warnings  # the labels here are drawn at random, and no network finds those
 
 
 def test_without_a_dataset_scenes_are_drawn_and_the_card_says_so(device, monkeypatch):
