@@ -54,15 +54,15 @@ def _cpu_name() -> str:
 def sums_saturate() -> bool:
     """Return whether this processor adds two 8-bit products in 16 bits, which saturate.
 
-    An x86 processor does so unless it has VNNI: 2 * 255 * 127 does not fit into 16 bits, 2 * 255 * 63 does. A processor
-    that cannot be asked counts as one that does.
+    An x86 processor does so unless it has VNNI: 2 * 255 * 127 does not fit into 16 bits, 2 * 255 * 63 does. One that
+    cannot be asked counts as one that does; 64-bit Arm need not be asked.
 
     Source: Intel, intrinsics guide, _mm256_maddubs_epi16; ONNX Runtime documentation, "Quantize ONNX models", on AVX2
     and AVX512.
     """
     text = _read_first("/proc/cpuinfo")
     if text is None:
-        return True
+        return platform.machine() not in ("aarch64", "arm64")
     flags = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
     # Without such a line it is no x86: 64-bit Arm has no such instruction.
     return flags is not None and not {"avx512_vnni", "avx_vnni"}.intersection(flags[1].split())

@@ -165,7 +165,8 @@ def interpolation_has_its_own_scale(graph: QdqGraph) -> Found:
     """The pairs on both sides of a Resize that interpolates differ in their scale.
 
     Where they do not, versions up to 1.26 interpolate the integers, and cut the result instead of rounding it: values
-    are 0.44 steps too small on average, and "cubic" fails when it runs. From 1.27 on it runs in float in any case.
+    are up to half a step too small on average, and "cubic" fails when it runs. From 1.27 on it runs in float in any
+    case.
 
     Source: docs/int8.md, "Versions of ONNX Runtime"; calibration/qdq/placement.py.
     """

@@ -75,9 +75,9 @@ class Placement:
         """Return the number of interpolations between a tensor and its range source, in ONNX Runtime's form.
 
         Up to version 1.26, ONNX Runtime interpolates integers where the pairs on both sides of a Resize have one scale,
-        and cuts the result instead of rounding it: 0.44 steps are lost on average. Where scales differ, all versions
-        interpolate in float. So each interpolation takes the next larger float32 as its scale: that rounds to the same
-        integers, and what interpolates is the same everywhere.
+        and cuts the result instead of rounding it: up to half a step is lost on average. Where scales differ, all
+        versions interpolate in float. So each interpolation takes the next larger float32 as its scale: that rounds to
+        the same integers, and what interpolates is the same everywhere.
 
         Source: ONNX Runtime 1.19 to 1.26, DropQDQNodesRules (optimizer/qdq_transformer), which 1.27 restricts to
         "nearest"; docs/int8.md, "Versions of ONNX Runtime".

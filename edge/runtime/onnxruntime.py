@@ -23,7 +23,7 @@ INSTALL = "pip install onnxruntime"
 REWRITES_WEIGHTS = ("WeightBiasQuantization",)
 """Steps of ONNX Runtime's optimiser that no session takes. This one turns float weights between a DequantizeLinear and
 a QuantizeLinear into int8, with one scale and a zero point for the whole tensor, although the graph keeps them in float
-(1.22 and later, for Conv, ConvTranspose, Gemm and MatMul). Versions without such a step accept its name."""
+(1.22 and later, for Conv, ConvTranspose and Gemm). Versions without such a step accept its name."""
 
 
 def import_onnxruntime() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import platform
 
 import pytest
 
@@ -29,12 +30,14 @@ def test_levels_follow_the_cpu(monkeypatch, cpuinfo, levels):
     assert unsigned_levels() == levels
 
 
-def test_unknown_cpu_gets_the_safe_levels(monkeypatch):
+@pytest.mark.parametrize(("architecture", "levels"), [("x86_64", 127), ("arm64", 255)])
+def test_unknown_cpu_gets_the_safe_levels_of_its_architecture(monkeypatch, architecture, levels):
     def fail(self, **options):
         raise FileNotFoundError
 
     monkeypatch.setattr(pathlib.Path, "read_text", fail)
-    assert unsigned_levels() == 127
+    monkeypatch.setattr(platform, "machine", lambda: architecture)
+    assert unsigned_levels() == levels
 
 
 @pytest.mark.parametrize(("levels", "features"), [(255, (VNNI,)), (127, ())])
