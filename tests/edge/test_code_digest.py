@@ -16,7 +16,7 @@ from edge.code_digest import APART, CHECKOUT, PACKAGES, code_digest, forget_code
 from edge.frames import SyntheticFrames
 from export.pipeline import int8
 
-RANGES = ("calibration.ranges.collector",)
+RANGES = ("calibration.ranges.collector", "calibration.ranges.rescaling")
 EXPORT = ("export.from_keras.exporter", "train.models.fast_scnn")
 ADOPTION = ("export.adopt.adoption",)
 CACHE = ("calibration.trt.cache",)
@@ -317,11 +317,15 @@ def stale_after(copied: Path, name: str, roots: tuple[str, ...]) -> bool:
         ("calibration/ranges/record.py", CACHE),
         ("calibration/ranges/thresholds.py", RANGES),
         ("calibration/ranges/histogram.py", RANGES),
+        ("calibration/ranges/rescaling.py", RANGES),
+        ("calibration/onnx_graph/channel_flow.py", RANGES),
         ("edge/preprocess.py", RANGES),
         ("calibration/qdq/quantization_config.py", RECIPE),
         ("calibration/qdq/quantization_config.py", SEARCH),
         ("calibration/qdq/quantization_config.py", CACHE),
         ("calibration/qdq/channel_equalization.py", SEARCH),
+        ("calibration/qdq/channel_factors.py", SEARCH),
+        ("calibration/qdq/weight_reconstruction.py", RECIPE),
         ("calibration/qdq_ort/integer_input.py", RECIPE),
         ("calibration/trt/scales.py", CACHE),
         ("edge/preprocess.py", TENSORRT_CALIBRATION),
