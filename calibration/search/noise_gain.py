@@ -5,7 +5,8 @@ follows from the weights behind: a convolution adds the squares of its weights, 
 (calibration.search.gain_rules). One walk from the output to the input gives that gain for every tensor and channel.
 
 It is a forecast for putting layers in order, and right within a factor: channels are taken to be independent, and one
-layer's noise small. What is decided on is measured (calibration.search.estimates).
+layer's noise small. Rounding is white noise; what a rounded weight or a clipped value adds follows the picture, and its
+gain lies between those of white and of even noise. What is decided on is measured (calibration.search.estimates).
 """
 
 from __future__ import annotations
@@ -142,10 +143,10 @@ class _Forecast:
         measured = None
         if source == tensor and self._config.method_of(tensor) in seen.square_errors:
             measured = seen.square_errors[self._config.method_of(tensor)][1 if is_unsigned else 0]
-        white, even = rounding_noise(seen, threshold, steps, measured)
-        return self._total(self._white.of_read(name, index), white, tensor) + self._total(
-            self._even.of_read(name, index), even, tensor
-        )
+        white, following = rounding_noise(seen, threshold, steps, measured)
+        gain = self._white.of_read(name, index)
+        between = _between(gain, self._even.of_read(name, index))
+        return self._total(gain, white, tensor) + self._total(between, following, tensor)
 
     def _power_of_weight(self, node: Any) -> float:
         axis, weight = weight_axis(node), self._view.value_of(node.input[1]).astype(np.float32)
@@ -162,7 +163,7 @@ class _Forecast:
             rows = np.moveaxis(errors, axis, 0)
             rows = rows.reshape(*rows.shape[:2], -1)
         variances = self._weight_noise(rows, node)
-        gain = self._even.of_tensor(node.output[0])
+        gain = _between(self._white.of_tensor(node.output[0]), self._even.of_tensor(node.output[0]))
         if node.op_type in ("Gemm", "MatMul"):
             return self._total(gain, variances, node.output[0])
         return self._total(gain, variances.reshape(1, -1, *[1] * (weight.ndim - 2)), node.output[0])
@@ -199,13 +200,18 @@ class _Forecast:
         return float(product.mean() * (np.prod(shape, dtype=np.float64) if shape is not None else product.size))
 
 
+def _between(white: np.ndarray, even: np.ndarray) -> np.ndarray:
+    """Return the gain of noise that follows the picture: neither independent at each position nor the same at all."""
+    return np.sqrt(white * even)
+
+
 def rounding_noise(
     seen: TensorRange, threshold: float, steps: int, measured: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the variance of the error of rounding and clipping a tensor.
 
     Zeros are exact. A channel that is small beside a step is lost as a whole, and what is clipped belongs to the
-    channels that reach beyond the threshold: both are even noise, since they follow the picture.
+    channels that reach beyond the threshold: both follow the picture.
 
     Args:
         seen: range of the tensor.
@@ -214,8 +220,8 @@ def rounding_noise(
         measured: mean squared error over all values if it is known; None to derive it from the step.
 
     Returns:
-        Variance of the white part and of the even part, (1, channels, 1, 1) float64 for a tensor whose channels were
-        counted, () for others.
+        Variance of the white part and of the part that follows the picture, (1, channels, 1, 1) float64 for a tensor
+        whose channels were counted, () for others.
     """
     uniform = (threshold / steps) ** 2 / 12.0
     share = 1.0 - (seen.zero_share or 0.0)
@@ -227,12 +233,12 @@ def rounding_noise(
     is_lost = maxima < threshold / steps / 2.0
     rounded = np.minimum(uniform * share, squares)
     excess = measured - rounded.mean()
-    even = np.where(is_lost, rounded, 0.0)
+    following = np.where(is_lost, rounded, 0.0)
     if excess < 0.0:
         scale = measured / rounded.mean()
-        rounded, even = rounded * scale, even * scale
+        rounded, following = rounded * scale, following * scale
     clipped = np.where(maxima > threshold, squares, 0.0)
     if excess > 0.0 and clipped.any():
-        even = even + excess * clipped / clipped.mean()
+        following = following + excess * clipped / clipped.mean()
     white = np.where(is_lost, 0.0, rounded)
-    return white.reshape(1, -1, 1, 1), even.reshape(1, -1, 1, 1)
+    return white.reshape(1, -1, 1, 1), following.reshape(1, -1, 1, 1)
