@@ -41,7 +41,7 @@ from export.graph.parity import LABEL_TOLERANCE, LOGIT_TOLERANCE
 
 if TYPE_CHECKING:
     from export.adopt.checks import Interface
-    from export.adopt.given_graph import GivenGraph
+    from export.adopt.given_graph import GivenGraph, UsedPart
 
 ADOPTION_FILE = "adoption.json"
 
@@ -258,32 +258,13 @@ def _adopted_graph(
     height, width = interface.height, interface.width
     first = prepare_rgb(frames.read(0), height, width)
     source, work, folded = read_given(path, model, given, interface, first)
-    stride, changes = source.stride, []
-    logits, coordinates, cut = source.ending.values, given.coordinates, ""
-    tail = source.tail(work)
-    if tail is not None:
-        logits, cut = tail.logits, tail.cut
-        if tail.coordinates is not None:
-            coordinates = tail.coordinates
-            stride = height // source.reference(logits)(first)[logits].shape[2]
-            changes.append(
-                f"upsampling by {stride} ({coordinates}) is left to post-processing: {', '.join(tail.nodes)} "
-                "cut off, labels stay the same"
-            )
-        else:
-            changes.append(f"{', '.join(tail.nodes)} cut off: labels follow from what it reads")
-    if coordinates is None:
-        if stride != 1:
-            raise ContractError(
-                f"{path} gives logits at stride {stride}, its contract lacks the rule that upsamples them. "
-                'Next: add "coordinates": "half_pixel" or "align_corners"'
-            )
-        coordinates = "half_pixel"  # of logits at full size there is nothing to upsample
-
+    used = source.used_part(work, first)
+    logits, stride = used.logits, used.stride
     work = checks.select(path, work, interface, (logits,))
     name_for_people(work, (*cleaning.FRONT_NAMES, DECISION), logits, cleaning.LOGITS)
     fired = cleaning.clean(work)
-    reference, planes = source.reference(logits), source.rule.planes(cut)
+    changes = list(used.changes)
+    reference, planes = source.reference(logits), source.rule.planes(used.cut)
     if not planes.keeps(reference(first)[logits].shape[1]):
         changes.append(put_planes(work, cleaning.LOGITS, planes))
     cleaning.put_frame_in_front(work, given, height, width)
@@ -292,7 +273,7 @@ def _adopted_graph(
     changes += cleaning.sentences(folded, fired)
     findings = tuple(finding.line() for finding in check_graph(work))
     data = work.SerializeToString(deterministic=True)
-    figures = _compare(data, source, reference, logits, cut, coordinates, frames)
+    figures = _compare(data, source, reference, used, frames)
     report = AdoptionReport(
         hashlib.sha256(data).hexdigest(),
         len(frames),
@@ -303,16 +284,14 @@ def _adopted_graph(
         code_sha256=code_digest(__name__),
     )
     decision = None if source.rule.is_plain else source.rule.decision
-    return data, stride, coordinates, model_file.opset_of(work), decision, report
+    return data, stride, used.coordinates, model_file.opset_of(work), decision, report
 
 
 def _compare(
     graph: bytes,
     source: GivenGraph,
     reference: Callable[[np.ndarray], dict[str, np.ndarray]],
-    logits: str,
-    cut: str,
-    coordinates: str,
+    used: UsedPart,
     frames: FrameSet,
 ) -> tuple[float, float, float]:
     """Return (logit error, label agreement, logit range) of an adopted graph against the one that was given.
@@ -320,29 +299,27 @@ def _compare(
     Args:
         graph: content of the adopted graph.
         source: graph that was given.
-        reference: what runs it for its output and for `logits`.
-        logits: name of the tensor of the given graph that the logits of the adopted one are made of.
-        cut: operator that the given graph has behind it, which thresholds were moved across; "" for none.
-        coordinates: coordinate rule of the adopted graph.
+        reference: what runs it for its output and for the logits of the part that is used.
+        used: part of it that the adopted graph was made of.
         frames: images of the comparison.
     """
     height, width = source.interface.height, source.interface.width
-    session, planes = open_session(graph), source.rule.planes(cut)
+    session, planes = open_session(graph), source.rule.planes(used.cut)
     errors, agreements, ranges = [], [], []
     for index in range(len(frames)):
         tensor = prepare_rgb(frames.read(index), height, width)
         given, actual = reference(tensor), session.run(["logits"], {"frame": tensor})[0]
-        if not (np.isfinite(given[logits]).all() and np.isfinite(actual).all()):
+        if not (np.isfinite(given[used.logits]).all() and np.isfinite(actual).all()):
             raise GraphError("the given graph gives NaN or infinite logits. Next: check its weights, mean and std")
-        expected = planes.of(given[logits])
+        expected = planes.of(given[used.logits])
         if expected.shape != actual.shape:
             raise ParityError(f"the adopted graph gives {actual.shape}, the given one {expected.shape}")
-        spread = float(np.ptp(given[logits]))
+        spread = float(np.ptp(given[used.logits]))
         difference = float(np.abs(expected - actual).max())
         errors.append(difference / spread if spread else difference)
         ranges.append(spread)
-        labels = upsample_argmax(actual, height, width, coordinates)
-        agreements.append(source.agreement(given, labels, coordinates, cut))
+        labels = upsample_argmax(actual, height, width, used.coordinates)
+        agreements.append(source.agreement(given, labels, used))
     if not errors:
         raise ParityError("no images to compare the adopted graph on")
     return max(errors), float(np.mean(agreements)), min(ranges)

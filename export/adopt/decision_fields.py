@@ -65,6 +65,35 @@ def read_decision(
     kind = given.get("decision")
     if kind is not None and kind not in DECISIONS:
         raise refuse(f"decision is {spell(kind)}, expected {' or '.join(map(spell, DECISIONS))}")
+    _check_kind(kind, given, names, is_dataset, refuse)
+    void, names = _void_channel(given.get("void_channel"), names, is_dataset, refuse)
+    if kind == BINARY:
+        labels, channel_counts = _binary_labels(names, given.get("background"), refuse)
+    elif kind == PER_CLASS:
+        labels = _per_class_labels(names, given.get("background"), refuse)
+        channel_counts = (len(names) + (void is not None),)
+    else:
+        labels, channel_counts = names, (len(names) + (void is not None),)
+    if len(labels) == 1 and void is not None:
+        raise refuse(
+            "has 1 class beside the void channel, which is label 0 everywhere, expected several classes. Next: leave "
+            'void_channel out, or "decision": "per-class" for a threshold'
+        )
+    if len(labels) > MOST_LABELS:
+        raise refuse(f"has {len(labels)} labels with the background, expected at most {MOST_LABELS}")
+    thresholds = _thresholds(given["threshold"], len(labels) - 1, refuse) if "threshold" in given else None
+    background = labels[0] if kind in (BINARY, PER_CLASS) else None
+    return AskedDecision(kind, thresholds, background, void, channel_counts), labels
+
+
+def _check_kind(
+    kind: str | None,
+    given: Mapping[str, Any],
+    names: tuple[str, ...],
+    is_dataset: bool,
+    refuse: Callable[[str], Exception],
+) -> None:
+    """Refuse fields that a kind of decision does not go with."""
     if kind in (None, ARGMAX):
         for name in ("threshold", "background"):
             if name in given:
@@ -72,8 +101,12 @@ def read_decision(
                     f"has a {name} and {'no decision' if kind is None else 'the decision argmax'}, which has none. "
                     'Next: "decision": "binary" for one channel, "per-class" for a threshold for each of several'
                 )
-    void, names = _void_channel(given.get("void_channel"), names, is_dataset, refuse)
-    if kind == BINARY and void is not None:
+    if kind == ARGMAX and len(names) == 1:
+        raise refuse(
+            "has 1 class and the decision argmax, which is label 0 everywhere, expected several classes. "
+            'Next: "decision": "binary"'
+        )
+    if kind == BINARY and "void_channel" in given:
         raise refuse(
             "has a void_channel and the decision binary, which has one class, expected one of them. "
             'Next: "decision": "per-class", or leave void_channel out'
@@ -83,23 +116,6 @@ def read_decision(
             f"has a dataset and the decision {kind}, whose label 0 is a background that the dataset has no id for. "
             "Next: class_names in place of dataset"
         )
-    if kind == BINARY:
-        labels, channel_counts = _binary_labels(names, given.get("background"), refuse)
-    elif kind == PER_CLASS:
-        labels = _per_class_labels(names, given.get("background"), refuse)
-        channel_counts = (len(names) + (void is not None),)
-    else:
-        labels, channel_counts = names, (len(names) + (void is not None),)
-        if kind == ARGMAX and len(names) == 1:
-            raise refuse(
-                "has 1 class and the decision argmax, which is label 0 everywhere, expected several classes. "
-                'Next: "decision": "binary"'
-            )
-    if len(labels) > MOST_LABELS:
-        raise refuse(f"has {len(labels)} labels with the background, expected at most {MOST_LABELS}")
-    thresholds = _thresholds(given["threshold"], len(labels) - 1, refuse) if "threshold" in given else None
-    background = labels[0] if kind in (BINARY, PER_CLASS) else None
-    return AskedDecision(kind, thresholds, background, void, channel_counts), labels
 
 
 def _void_channel(

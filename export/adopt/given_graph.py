@@ -21,6 +21,25 @@ from export.adopt.label_rule import LabelRule, check_mask, resized, settle_rule
 
 
 @dataclass(frozen=True)
+class UsedPart:
+    """Part of a given graph that the adopted one is made of: all but an end that labels do not need.
+
+    Attributes:
+        logits: name of the tensor that it ends with.
+        stride: number of input pixels per logit along an axis.
+        coordinates: coordinate rule of the upsampling that is left to post-processing.
+        cut: operator that was cut off behind the numbers that decide, "Sigmoid" or "Softmax"; "" for none.
+        changes: sentences that say what was cut off.
+    """
+
+    logits: str
+    stride: int
+    coordinates: str
+    cut: str = ""
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class GivenGraph:
     """A given graph, and the rule by which its output becomes labels.
 
@@ -47,17 +66,37 @@ class GivenGraph:
         names = tuple(dict.fromkeys((self.interface.output_name, self.ending.values, *tensors)))
         return Reference(self.path, self.model, self.contract, self.interface, names)
 
-    def tail(self, work: Any) -> Tail | None:
-        """Return the end of a copy of the graph that labels do not need; None if there is none.
+    def used_part(self, work: Any, frame: np.ndarray) -> UsedPart:
+        """Return the part of the graph that labels need.
 
         Args:
-            work: onnx.ModelProto of the copy, with constants folded.
+            work: onnx.ModelProto of a copy of the graph, with constants folded.
+            frame: prepared frame, (1, height, width, 3) uint8 RGB.
 
         Raises:
-            ContractError: the upsampling at the end is by another rule than the contract says.
+            ContractError: the upsampling at the end is by another rule than the contract says, or the graph has none
+                and the contract no rule.
         """
-        if self.stride != 1:
-            return None
+        tail = self._tail(work) if self.stride == 1 else None
+        logits, stride, coordinates, cut, changes = self.ending.values, self.stride, self.contract.coordinates, "", ()
+        if tail is not None:
+            logits, cut, nodes = tail.logits, tail.cut, ", ".join(tail.nodes)
+            changes = (f"{nodes} cut off: labels follow from what it reads",)
+        if tail is not None and tail.coordinates is not None:
+            coordinates = tail.coordinates
+            stride = self.interface.height // self.reference(logits)(frame)[logits].shape[2]
+            what = f"upsampling by {stride} ({coordinates}) is left to post-processing"
+            changes = (f"{what}: {nodes} cut off, labels stay the same",)
+        if coordinates is None and stride != 1:
+            raise ContractError(
+                f"{self.path} gives logits at stride {stride}, its contract lacks the rule that upsamples them. "
+                'Next: add "coordinates": "half_pixel" or "align_corners"'
+            )
+        # Of logits at full size there is nothing to upsample.
+        return UsedPart(logits, stride, coordinates or "half_pixel", cut, changes)
+
+    def _tail(self, work: Any) -> Tail | None:
+        """Return the end that labels do not need; None if there is none."""
         height, width = self.interface.height, self.interface.width
         has_thresholds = bool(self.rule.decision.thresholds)
         tail = cleaning.find_tail(work, self.ending.values, height, width, self.rule.passes, has_thresholds)
@@ -70,16 +109,15 @@ class GivenGraph:
             )
         return tail
 
-    def agreement(self, given: dict[str, np.ndarray], labels: np.ndarray, coordinates: str, cut: str) -> float:
+    def agreement(self, given: dict[str, np.ndarray], labels: np.ndarray, used: UsedPart) -> float:
         """Return the share of pixels whose label is what the graph's own output means by definition.
 
         Args:
             given: output and values that the graph gave for a frame, by name.
             labels: labels of the adopted graph, (height, width) uint8.
-            coordinates: coordinate rule by which values at a stride are upsampled.
-            cut: operator that was cut off behind the numbers that decide, "Sigmoid" or "Softmax"; "" for none.
+            used: part of the graph that the adopted one was made of.
         """
-        height, width = labels.shape
+        (height, width), cut, coordinates = labels.shape, used.cut, used.coordinates
         values = given[self.ending.values]
         mask = None
         if self.ending.is_decided:

@@ -16,6 +16,8 @@ import pytest
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.cli import main
 from edge.card import CARD_FILE
+from edge.contract import OWN_CLASSES
+from edge.decision import BINARY, PROBABILITY, Decision
 from edge.imaging import write_image
 from edge.records import read_record
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
@@ -113,6 +115,15 @@ def test_show_says_what_a_record_holds(bench, engine, images, tmp_path):
     assert f"overlays: {output / 'overlays'}" in out
     assert f"report: {output / 'report.html'}" in out
     assert bench("show", output / RECORD_FILE)[1] == out
+
+
+def test_decision_by_a_threshold_is_said_on_the_screen_and_in_the_report(bench, make_engine, images, tmp_path):
+    decision = Decision(BINARY, (0.3,), PROBABILITY, "ground")
+    engine = make_engine(decision=decision, dataset=OWN_CLASSES, class_names=("ground", "road"))
+    code, out, _ = bench("run", engine, "--images", images, *QUICK, "--output", tmp_path / "out")
+    assert code == 0
+    assert "labels: a pixel is 'road' where its probability is over 0.3, else 'ground'" in out.splitlines()
+    assert "where its probability is over 0.3" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_show_reads_the_record_that_was_named(bench, engine, images, tmp_path):

@@ -158,6 +158,8 @@ def test_examples_of_the_documentation_are_contracts():
             {"class_names": THREE, "void_channel": "void"},
             "void_channel is 'void', expected an index from 0, or one of ",
         ),
+        ({"void_channel": 1}, "has 1 class beside the void channel, which is label 0 everywhere"),
+        ({"class_names": ["a", "b"], "void_channel": "a"}, "has 1 class beside the void channel"),
         ({"void_channel": "road"}, "void_channel is 'road', the only class, expected a class beside it"),
         ({"class_names": None, "dataset": "camvid", "void_channel": "sky"}, "void_channel is 'sky', expected an index"),
         ({"class_names": None, "dataset": "camvid", "void_channel": 12}, "expected an index from 0 to 11"),
