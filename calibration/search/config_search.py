@@ -19,7 +19,7 @@ from calibration.budget.limits import Budget, excess
 from calibration.qdq.insert import QuantizedGraph
 from calibration.qdq.quantization_config import QuantizationConfig, counted
 from calibration.results import SearchStep
-from calibration.search.accuracy import AccuracySet, graph_runner
+from calibration.search.accuracy import AccuracySet
 from calibration.search.cures import cured
 from calibration.search.estimates import MEASURED_LAYERS
 from calibration.search.float_layers import FloatLayers
@@ -165,7 +165,7 @@ class ConfigSearch:
             if self._order and self._store.is_late:
                 raise SearchEndedError
             quantized = self._sources.quantized(config)
-            runner = graph_runner(quantized.data, self._contract, exact=True)
+            runner = self._sources.runner(quantized.data, self._contract)
             cost, share = self._accuracy.cost(self._accuracy.evaluate(runner, what)), quantized.int8_mac_share
         else:
             what, cost, share = known.what, known.cost, known.int8_mac_share

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from calibration.qdq.quantization_config import QuantizationConfig, counted
-from calibration.search.accuracy import AccuracySet, covering_images, graph_runner
+from calibration.search.accuracy import AccuracySet, covering_images
 from calibration.search.estimates import choose_methods, measure_sensitivities, with_methods
 from calibration.search.graph_sources import GraphSources
 from calibration.search.noise_gain import predicted_noise
@@ -107,7 +107,7 @@ class LogitProbe:
         return self._board[1]
 
     def _logits(self, data: bytes) -> list[Any]:
-        with graph_runner(data, self._contract, exact=True) as runner:
+        with self._sources.runner(data, self._contract) as runner:
             return [runner.infer(frame).copy() for frame in self._frames()]
 
     def _frames(self) -> list[Any]:
