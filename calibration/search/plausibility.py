@@ -41,33 +41,6 @@ BLIND_IOU = 0.01
 LEAST_SHARE = 0.0005
 
 
-def blind_classes(matrix: np.ndarray, class_names: Sequence[str]) -> dict[str, float]:
-    """Return the classes that occur and that a network never finds.
-
-    Args:
-        matrix: (classes, classes) confusion matrix of the float network; rows are true classes.
-        class_names: name of each class.
-
-    Returns:
-        Name of a class whose IoU is below 1 % -> its share of the labelled pixels, at least 0.05 %; the largest share
-        first.
-    """
-    counts = np.asarray(matrix, np.float64)
-    truth, hits = counts.sum(1), np.diag(counts)
-    shares = truth / max(truth.sum(), 1.0)
-    iou = hits / np.maximum(truth + counts.sum(0) - hits, 1.0)
-    blind = [index for index in np.argsort(-shares) if shares[index] >= LEAST_SHARE and iou[index] < BLIND_IOU]
-    return {class_names[index]: float(shares[index]) for index in blind}
-
-
-def blind_sentence(blind: dict[str, float]) -> str:
-    """Return the classes that a float network never finds as a sentence; "" if there are none."""
-    if not blind:
-        return ""
-    named = ", ".join(f"{name} ({_percent(share)} of pixels)" for name, share in blind.items())
-    return f"the float network itself does not see: {named}"
-
-
 def doubt(images: AccuracySet, class_names: Sequence[str]) -> str:
     """Return a sentence that says why a float network is implausible; "" if it is not.
 

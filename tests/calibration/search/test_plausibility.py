@@ -8,8 +8,6 @@ import pytest
 
 from calibration.search.plausibility import (
     best_constant_miou,
-    blind_classes,
-    blind_sentence,
     doubt,
     one_map_miou,
     reordered_miou,
@@ -185,19 +183,6 @@ def test_network_of_one_class_has_no_other_to_give():
 
 
 # Classes that it never finds
-
-
-def test_class_that_occurs_and_is_never_found_is_blind():
-    matrix = np.array([[99_000, 500, 0, 0], [480, 0, 0, 0], [30, 0, 0, 0], [500, 0, 0, 900]])
-    blind = blind_classes(matrix, ("road", "person", "pole", "car"))
-    assert list(blind) == ["person"]  # pole covers 0.03 %, and car is found
-    assert blind_sentence(blind) == "the float network itself does not see: person (0.47 % of pixels)"
-    assert blind_sentence({}) == ""
-
-
-def test_blind_classes_come_by_their_size():
-    matrix = np.array([[900, 0, 0], [20, 0, 0], [80, 0, 0]])
-    assert list(blind_classes(matrix, NAMES)) == ["person", "wall"]
 
 
 # Agreement of label maps
