@@ -37,9 +37,6 @@ COMPARED_IMAGES = 12
 MAP_SIZE_WH = (256, 128)
 """Size, in pixels, at which label maps are compared: a place is a region, and hundreds of maps fit into memory."""
 
-BLIND_IOU = 0.01
-LEAST_SHARE = 0.0005
-
 
 def doubt(images: AccuracySet, class_names: Sequence[str]) -> str:
     """Return a sentence that says why a float network is implausible; "" if it is not.

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from calibration.budget.set_labels import SetLabels
 from calibration.search.plausibility import (
     best_constant_miou,
     doubt,
@@ -37,8 +38,7 @@ class Labelled:
     """An AccuracySet of given label maps."""
 
     def __init__(self, given, frames, truths=None):
-        from calibration.search.accuracy import SetLabels
-
+        none = np.zeros((len(given), len(NAMES), 3), np.int64)
         self.frames, self._given, self._truths = Frames(frames), given, truths
         matrices = None
         if truths is not None:
@@ -48,7 +48,9 @@ class Labelled:
                 matrix.update(truth, labels)
                 matrices.append(matrix.counts)
         self.has_truth = truths is not None
-        self.float_labels = SetLabels(np.ones(len(given)), np.array(matrices) if truths is not None else None)
+        self.float_labels = SetLabels(
+            np.ones(len(given)), np.array(matrices) if truths is not None else None, none, none
+        )
 
     def float_of(self, index):
         return self._given[index]
