@@ -90,7 +90,7 @@ class Budget:
         return self.max_drop_points is not None
 
     def scaled(self, factor: float) -> Budget:
-        """Return a budget whose limits, but for regions, are a share of this one's; less than 1 is stricter."""
+        """Return a budget whose limits are a share of this one's; less than 1 is stricter."""
 
         def part(limit: float | None) -> float | None:
             return None if limit is None else factor * limit
@@ -101,6 +101,7 @@ class Budget:
             min_agreement=None if self.min_agreement is None else 1.0 - factor * (1.0 - self.min_agreement),
             max_class_drop=part(self.max_class_drop),
             max_class_change=part(self.max_class_change),
+            max_region_loss=part(self.max_region_loss),
             class_limits={name: factor * limit for name, limit in self.class_limits.items()},
         )
 

@@ -91,6 +91,7 @@ class ConfigSearch:
         self._probe = LogitProbe(sources, contract, accuracy, self._store, say)
         self._is_started = False
         self._budget = Budget(None, None)
+        self._cures: dict[str, QuantizationConfig] = {}
         self._order: list[str] = []  # digests of this search's configs, as they were tried
         self._sensitivities: dict[str, Sensitivity] = {}
         self._best: QuantizationConfig | None = None
@@ -109,7 +110,7 @@ class ConfigSearch:
         is_out_of_time = False
         try:
             self._try(config, first)
-            better = cured(config, self._probe, self._say)
+            better = self._cured(config)
             if better != config:
                 self._try(better, better.sentence())
             self._return_layers_to_float()
@@ -119,6 +120,12 @@ class ConfigSearch:
         quantized = self._sources.quantized(found)
         steps = self._store.steps(self._order)
         return SearchOutcome(found, quantized, self._met is not None, steps, self._sensitivities, is_out_of_time)
+
+    def _cured(self, config: QuantizationConfig) -> QuantizationConfig:
+        """Return a config with those cures that help, which are tried once."""
+        if config.digest() not in self._cures:
+            self._cures[config.digest()] = cured(config, self._probe, self._say)
+        return self._cures[config.digest()]
 
     def is_far_off(self, config: QuantizationConfig, budget: Budget) -> bool:
         """Return whether a few images tell that a config is far over a budget, so that judging it would waste time."""

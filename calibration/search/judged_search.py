@@ -31,7 +31,7 @@ MOST_LOOKS = 4
 _AIM = 0.9
 """Share of what is left of a limit that a stricter search aims at."""
 
-_LEAST_FACTOR = 0.2
+_LEAST_FACTOR = 0.1
 """Share of the limits below which a stricter search is not tried: nothing but a float network would hold them."""
 
 
@@ -107,7 +107,8 @@ def find_config(
         found = judged(outcome.config, outcome.config.sentence(), outcome)
         if best is None or _rank(found) < _rank(best):
             best = found
-        stricter = stricter_factor(found.verdict, factor)
+        own = next(step for step in outcome.steps if step.recipe_sha256 == outcome.config.digest())
+        stricter = stricter_factor(found.verdict, budget.judge(own.cost), factor)
         if outcome.is_out_of_time or not outcome.is_met or stricter is None:
             break
         factor = stricter
@@ -116,20 +117,20 @@ def find_config(
     )
 
 
-def stricter_factor(verdict: Verdict, factor: float) -> float | None:
+def stricter_factor(judged: Verdict, searched: Verdict, factor: float) -> float | None:
     """Return the share of the limits that the next search has to hold for the judging images to show it.
 
     Args:
-        verdict: verdict on what the search found with the last share.
+        judged: verdict on the judging images of what the last search found.
+        searched: verdict on the search's own images of the same graph, by the whole limits.
         factor: share of the limits that the last search held, 0 to 1.
 
     Returns:
         A smaller share; None where the verdict is held, and where the images are too few for any to be shown.
     """
-    if verdict.state == HELD:
-        return None
+    seen = {(each.measure, each.class_name): excess(each) for each in searched.judgements}
     wanted = factor
-    for each in verdict.judgements:
+    for each in judged.judgements:
         if each.state == HELD or (each.state == NOT_SHOWN and each.images_needed is None):
             continue
         # What lies between figure and end of the interval stays about as wide.
@@ -139,7 +140,9 @@ def stricter_factor(verdict: Verdict, factor: float) -> float | None:
             if each.state == NOT_SHOWN:
                 continue
             room = _AIM * each.limit
-        wanted = min(wanted, factor * room / max(each.value, room))
+        # The images of the search are easier, or harder, by a factor that the last graph tells.
+        reached = min(factor, seen.get((each.measure, each.class_name), factor)) or factor
+        wanted = min(wanted, reached * room / max(each.value, room))
     return wanted if _LEAST_FACTOR <= wanted < 0.98 * factor else None
 
 
