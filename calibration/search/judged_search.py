@@ -5,8 +5,9 @@
                            ▼
       search on its own images ──► judged ──► not held: the search goes on with stricter limits, a few times
 
-Each look at the judging images is one more chance to be lucky, so the intervals of the second look hold with 1 - 0.05 /
-2, those of the third with 1 - 0.05 / 3, and so on (Bonferroni's correction).
+Each look at the judging images is one more chance to be lucky, so intervals of later looks are wider: those of the
+second hold with 1 - 0.05 / 2, those of the third with 1 - 0.05 / 3, and so on. An upper end is then too low in at most
+0.025 (1 + 1/2 + 1/3 + 1/4) = 5 % of all searches of four looks, by Bonferroni's inequality.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ def find_config(
         The first config that holds the budget. Where none does, the one that comes closest to it.
     """
     looks: list[SearchStep] = []
+    verdicts: dict[str, Verdict] = {}
 
     def judged(config: QuantizationConfig, what: str, outcome: SearchOutcome | None) -> JudgedConfig:
         quantized = outcome.quantized if outcome is not None else search.quantized(config)
@@ -94,6 +96,7 @@ def find_config(
         cost = judging.cost(labels, 1.0 - (1.0 - CONFIDENCE) / (len(looks) + 1))
         verdict = budget.judge(cost)
         looks.append(step_of(what, config, quantized.int8_mac_share, cost, verdict))
+        verdicts[config.digest()] = verdict
         state = verdict.state if budget.is_enforced else "nothing is limited"
         say(f"judged on {cost.image_count} images: {what}: {figures(looks[-1])}; {state}")
         return JudgedConfig(config, quantized, labels, cost, verdict, tuple(looks), outcome)
@@ -102,12 +105,13 @@ def find_config(
     factor, outcome = 1.0, None
     while budget.is_enforced and best.verdict.state != HELD and len(looks) < MOST_LOOKS:
         outcome = search.run(start, budget.scaled(factor), first)
-        if any(outcome.config.digest() == look.recipe_sha256 for look in looks):
-            break  # nothing else was found
-        found = judged(outcome.config, outcome.config.sentence(), outcome)
-        if _rank(found) < _rank(best):
-            best = found
-        stricter = stricter_factor(found.verdict, factor)
+        digest = outcome.config.digest()
+        if digest not in verdicts:
+            found = judged(outcome.config, outcome.config.sentence(), outcome)
+            if _rank(found) < _rank(best):
+                best = found
+        # What was judged before holds on the images of the search alone: they have to ask for more.
+        stricter = stricter_factor(verdicts[digest], factor)
         if outcome.is_out_of_time or not outcome.is_met or stricter is None:
             break
         factor = stricter

@@ -82,6 +82,7 @@ def write_int8_report(
         ),
         warnings=calibrated.warnings,
         notes=(*int8.notes, *(measured.notes if measured is not None else ())),
+        search_sees_judging_images=judged.search is not None and target.search_images is None,
     )
     write_record(folder / REPORT_FILE, report)
     write_page(folder / PAGE_FILE, report, _pictures(int8, target, worst))
@@ -126,7 +127,9 @@ def require_budget(report: Int8Report, int8: Int8Graph, target: AccuracyTarget, 
 
 
 def _search_images(target: AccuracyTarget) -> str:
-    images = target.search_images or target.images
+    images = target.search_images
+    if images is None:
+        return f"the judging images, {target.images.frames.description}: there are no others"
     return f"{len(images.frames)} of {images.frames.description}, which calibrate or are held out from the judging ones"
 
 

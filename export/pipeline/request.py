@@ -63,6 +63,17 @@ class Int8Request:
     measure_layers: bool = False
     scale_source: str | None = None
 
+    @property
+    def limits_accuracy(self) -> bool:
+        """Return whether the user gave any limit of the accuracy that INT8 may cost."""
+        given = (
+            self.max_drop_points,
+            self.max_label_change_percent,
+            self.max_class_drop,
+            self.max_region_loss_percent,
+        )
+        return bool(self.class_limits) or any(limit is not None for limit in given)
+
     def first_config(self) -> QuantizationConfig:
         """Return the quantisation config that a search starts from."""
         return QuantizationConfig(
