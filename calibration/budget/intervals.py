@@ -7,6 +7,7 @@ Wilson, "Probable Inference, the Law of Succession, and Statistical Inference" (
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Callable
 
@@ -61,6 +62,7 @@ def normal_share(z: float) -> float:
     return 0.5 * math.erfc(-z / math.sqrt(2.0))
 
 
+@functools.lru_cache(maxsize=None)
 def student_t(share: float, freedom: int) -> float:
     """Return the quantile of Student's t distribution, to 1e-6 of itself.
 
