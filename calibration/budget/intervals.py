@@ -21,9 +21,12 @@ LEAST_IMAGES = 5
 """Number of images below which no interval is given: a bootstrap of fewer knows a handful of outcomes."""
 
 
+@functools.lru_cache(maxsize=4)
 def image_draws(count: int) -> np.ndarray:
     """Return how often each image is drawn in each set of the bootstrap, (DRAWS, count) int64; always alike."""
-    return np.random.default_rng(SEED).multinomial(count, np.full(count, 1.0 / count), DRAWS)
+    draws = np.random.default_rng(SEED).multinomial(count, np.full(count, 1.0 / count), DRAWS)
+    draws.flags.writeable = False  # it is shared
+    return draws
 
 
 def interval(values: np.ndarray, image_count: int, confidence: float = CONFIDENCE) -> tuple[float, float] | None:

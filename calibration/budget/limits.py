@@ -55,6 +55,9 @@ fifty images where one of them has it all."""
 LOST_IOU = 0.1
 """IoU with the float network's labels below which a class is lost."""
 
+LOST_WEIGHT = 100.0
+"""Weight of a lost class beside a figure that exceeds its limit."""
+
 BLIND_IOU = 0.01
 """IoU with the truth below which the float network itself does not find a class: there is nothing to lose."""
 
@@ -232,8 +235,12 @@ class Verdict:
 
 
 def excess(judgement: Judgement) -> float:
-    """Return a figure as a share of its limit: up to 1 it is within; never negative, and 0 where there is none."""
-    return max(judgement.value or 0.0, 0.0) / max(judgement.limit, _TINY)
+    """Return a figure as a share of its limit: up to 1 it is within; never negative, and 0 where there is none.
+
+    A lost class weighs LOST_WEIGHT times as much, so that it comes before limits that are exceeded by a little.
+    """
+    weight = LOST_WEIGHT if judgement.measure == LOST_CLASS else 1.0
+    return weight * max(judgement.value or 0.0, 0.0) / max(judgement.limit, _TINY)
 
 
 def unseen_classes(cost: LabelCost) -> tuple[str, ...]:

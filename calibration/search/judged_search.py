@@ -33,7 +33,7 @@ _AIM = 0.9
 """Share of what is left of a limit that a stricter search aims at."""
 
 _LEAST_FACTOR = 0.2
-"""Share of the limits below which a stricter search is not tried: nothing but a float network would hold them."""
+"""Least share of the limits that a stricter search is tried with: nothing but a float network would hold less."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,8 @@ def stricter_factor(verdict: Verdict, factor: float) -> float | None:
                 continue
             room = _AIM * each.limit
         wanted = min(wanted, factor * room / max(each.value, room))
-    return wanted if _LEAST_FACTOR <= wanted < 0.98 * factor else None
+    wanted = max(wanted, _LEAST_FACTOR)
+    return wanted if wanted < 0.98 * factor else None
 
 
 def _rank(judged: JudgedConfig) -> tuple:

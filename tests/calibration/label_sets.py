@@ -13,7 +13,7 @@ from edge.metrics import ConfusionMatrix, label_agreement
 NAMES = ("road", "car", "person")
 
 
-def set_labels(float_maps, maps, truths=None, classes=len(NAMES)):
+def set_labels(float_maps, maps, truths=None, classes=3):
     """Return the SetLabels of label maps, as an AccuracySet counts those of a network."""
     overlaps, regions, matrices = [], [], []
     for first, second in zip(float_maps, maps):

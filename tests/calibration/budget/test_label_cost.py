@@ -50,13 +50,14 @@ def test_iou_with_the_truth_is_that_of_edge_metrics_over_the_set():
     truths = streets(5)
     floats, others = [np.roll(each, 2, 1) for each in truths], [np.roll(each, 5, 0) for each in truths]
     cost = cost_of(floats, others, truths)
+    mious = []
     for maps, figure in ((floats, "float_iou"), (others, "iou")):
         matrix = ConfusionMatrix(3)
         for truth, labels in zip(truths, maps):
             matrix.update(truth, labels)
         assert [getattr(each, figure) for each in cost.classes] == pytest.approx(matrix.class_iou())
-        before = matrix.miou() if figure == "float_iou" else before
-    assert cost.drop_points == pytest.approx(100 * (before - matrix.miou()))
+        mious.append(matrix.miou())
+    assert cost.drop_points == pytest.approx(100 * (mious[0] - mious[1]))
 
 
 def test_class_that_nobody_has_has_no_figures_and_no_part_in_the_mean():

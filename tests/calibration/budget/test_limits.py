@@ -69,6 +69,9 @@ def test_class_of_a_low_iou_is_lost_although_the_mean_hardly_moves():
     assert cost.drop_points < 0.5 and judged(LABELLED, cost, MIOU_DROP).state == HELD
     verdict = LABELLED.judge(cost)
     assert (verdict.state, verdict.lost_classes) == (EXCEEDED, ("person",))
+    # What is lost comes before what is over a limit by a little.
+    assert [judgement_words(e).split(" ")[1] for e in verdict.of_state(EXCEEDED)] == ["is", "5.50"]
+    assert verdict.worst.measure == LOST_CLASS
     # Not lost altogether, it is still over the limit of a class.
     fewer = dataclasses.replace(lost, iou=0.02, drop_points=3.5, agreement_iou=0.4)
     verdict = LABELLED.judge(network_cost(*others, fewer, drop=0.18, low=0.1, high=0.3))
