@@ -3,7 +3,7 @@
     the network    points of mIoU lost, with labels; else labels changed
     every class    points of IoU with the truth lost, with labels; else the IoU with the float network's labels
                    its connected regions that are not found any more
-                                  none that the float network sees is lost, whatever the limits are
+                                  none that the float network sees is lost, unless its limit is 100
 
 A limit is held where the upper end of the interval over the images is within it. Where the figure is within and the end
 is not, the images are too few to tell, which is said with the number that would do.
@@ -162,11 +162,12 @@ class Budget:
 
     def _of_class(self, cost: ClassCost, image_count: int) -> Iterator[Judgement]:
         is_named = cost.name in self.class_limits
-        if cost.agreement_iou is not None and cost.agreement_iou < LOST_IOU:
-            share = 100.0 * cost.agreement_iou
-            yield Judgement(LOST_CLASS, cost.name, 100.0 - share, None, 100.0 * (1.0 - LOST_IOU), EXCEEDED)
         default = self.max_class_drop if self.has_truth else self.max_class_change
         limit = self.class_limits.get(cost.name, default)
+        may_be_lost = limit is not None and limit >= 100.0
+        if cost.agreement_iou is not None and cost.agreement_iou < LOST_IOU and not may_be_lost:
+            share = 100.0 * cost.agreement_iou
+            yield Judgement(LOST_CLASS, cost.name, 100.0 - share, None, 100.0 * (1.0 - LOST_IOU), EXCEEDED)
         value, high = (cost.drop_points, cost.drop_high) if self.has_truth else (cost.change_points, cost.change_high)
         if limit is not None and value is not None:
             measure = CLASS_DROP if self.has_truth else CLASS_CHANGE

@@ -138,13 +138,11 @@ def _budget(images: AccuracySet, limits: Int8Request, has_kept_config: bool) -> 
     Drawn scenes are not what a network was trained for: a quantisation that held its budget on real images elsewhere is
     not judged by them, unless the user gives a limit.
     """
-    loss = DEFAULT_REGION_LOSS if limits.max_region_loss_percent is None else limits.max_region_loss_percent
-    parts = {"max_region_loss": loss, "class_limits": limits.class_limits}
     if images.has_truth:
         drop = DEFAULT_DROP_POINTS if limits.max_drop_points is None else limits.max_drop_points
-        # A user who allows the mean to lose more allows a class as much.
+        # A user who allows the mean to lose more allows a class as much, and as many of its regions.
         of_class = max(DEFAULT_CLASS_DROP, drop) if limits.max_class_drop is None else limits.max_class_drop
-        return Budget(drop, None, max_class_drop=of_class, **parts)
+        return Budget(drop, None, of_class, None, _region_loss(limits, of_class), limits.class_limits)
     if limits.max_drop_points is not None:
         raise InputError(
             f"--max-miou-drop needs label maps, {images.frames.description} have none. Next: --data-dir FOLDER of "
@@ -156,7 +154,13 @@ def _budget(images: AccuracySet, limits: Int8Request, has_kept_config: bool) -> 
     percent = limits.max_label_change_percent
     percent = DEFAULT_LABEL_CHANGE_PERCENT if percent is None else percent
     of_class = max(DEFAULT_CLASS_CHANGE, percent) if limits.max_class_drop is None else limits.max_class_drop
-    return Budget(None, 1.0 - percent / 100.0, max_class_change=of_class, **parts)
+    least = 1.0 - percent / 100.0
+    return Budget(None, least, None, of_class, _region_loss(limits, of_class), limits.class_limits)
+
+
+def _region_loss(limits: Int8Request, of_class: float) -> float:
+    given = limits.max_region_loss_percent
+    return max(DEFAULT_REGION_LOSS, of_class) if given is None else given
 
 
 def _labelled(frames: FrameSet, contract: Contract) -> Dataset | None:

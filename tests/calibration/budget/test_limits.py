@@ -54,12 +54,15 @@ def test_class_that_vanishes_exceeds_the_budget_although_99_percent_of_labels_ar
     assert UNLABELLED.judge(cost_of(maps, maps)).state == HELD
 
 
-def test_lost_class_exceeds_whatever_the_limits_are():
+def test_lost_class_exceeds_unless_the_user_allows_to_lose_all_of_it():
     maps = streets(12)
-    loose = Budget(None, 0.0, max_class_change=100.0, max_region_loss=100.0)
-    assert loose.judge(cost_of(maps, without(maps, 2))).lost_classes == ("person",)
-    without_class_limits = Budget(100.0, None)
-    assert without_class_limits.judge(cost_of(maps, without(maps, 2), maps)).lost_classes == ("person",)
+    cost = cost_of(maps, without(maps, 2), maps)
+    for budget in (Budget(None, 0.0, None, 99.0, 100.0), Budget(100.0, None), Budget(100.0, None, 99.0, None, 100.0)):
+        assert budget.judge(cost).lost_classes == ("person",)
+    for budget in (Budget(None, 0.0, None, 100.0, 100.0), Budget(100.0, None, 100.0)):
+        assert not budget.judge(cost).is_exceeded
+    named = Budget(100.0, None, 100.0, None, None, {"person": 99.0})
+    assert named.judge(cost).lost_classes == ("person",)
 
 
 def test_class_of_a_low_iou_is_lost_although_the_mean_hardly_moves():
