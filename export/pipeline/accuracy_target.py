@@ -80,20 +80,6 @@ def open_accuracy_target(
     return AccuracyTarget(images, budget, _accuracy_set(searched, graph, images.has_truth))
 
 
-def require_classes(limits: Int8Request, class_names: tuple[str, ...]) -> None:
-    """Refuse a limit of a class that the network does not have.
-
-    Raises:
-        InputError: a class has a limit of its own, and is no class of the network.
-    """
-    unknown = [name for name in limits.class_limits if name not in class_names]
-    if unknown:
-        raise InputError(
-            f"--class-budget names '{unknown[0]}', which is no class of the network, expected one of: "
-            f"{', '.join(class_names)}"
-        )
-
-
 def _accuracy_set(frames: FrameSet, graph: FloatGraph, with_truth: bool = True) -> AccuracySet:
     labelled = _labelled(frames, graph.contract) if with_truth else None
     return AccuracySet(frames, labelled, graph_runner(graph.path, graph.contract))

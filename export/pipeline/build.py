@@ -22,7 +22,7 @@ from edge.card import EngineCard
 from edge.console import Say, print_status
 from export.backends.choice import BUILDERS, build_engine
 from export.graph.parity import ParityReport
-from export.pipeline.accuracy_target import open_accuracy_target, require_classes
+from export.pipeline.accuracy_target import open_accuracy_target
 from export.pipeline.calibrate import calibrate
 from export.pipeline.engine_card import engine_card
 from export.pipeline.engine_graph import engine_graph
@@ -73,7 +73,7 @@ def build(request: BuildRequest, say: Say = print_status) -> BuildResult:
     precision, settings, options = plan.request.precision, plan.request.int8, plan.request.engine_options()
 
     graph = make_float_graph(plan, say)
-    require_classes(settings, graph.contract.class_names)
+    settings.require_classes(graph.contract.class_names)
     calibrated = calibrate(graph, plan.images(), settings, options.batch, say) if precision == INT8 else None
     kept = kept_config(calibrated, settings, say) if calibrated is not None and not plan.images().are_real else None
     target = open_accuracy_target(graph, calibrated, plan.images(), settings, kept is not None)
