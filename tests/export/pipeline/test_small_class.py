@@ -144,12 +144,10 @@ def test_class_that_the_images_of_the_search_do_not_show_is_named_too(capsys):
     """Persons are on judging pictures alone: the search is content with what loses them, and is asked for more."""
     judging = {index for index in range(20) if index % 2}
     write_crossing(ratio=600, persons=judging)
-    assert main(COMMAND) in (0, 3)
-    output = capsys.readouterr()
-    if ENGINE.exists():
-        assert shares(ENGINE)["person"] > 0.2
-    else:
-        assert "person is lost" in output.err.splitlines()[-1]
+    assert main(COMMAND) == 3
+    assert "person is lost" in capsys.readouterr().err.splitlines()[-1]
+    report = read_record(Int8Report, REFUSED / REPORT_FILE)
+    assert report.steps and all(step.cost.classes[2].float_share == 0 for step in report.steps)
 
 
 def test_class_on_one_picture_is_not_shown_with_exit_code_0(capsys):
