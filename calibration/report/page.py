@@ -162,11 +162,11 @@ def _cost(report: Int8Report) -> list[Html]:
 def _classes(report: Int8Report) -> list[Html]:
     """Return the table of what INT8 costs each class: the engine where it was built, else the simulation."""
     has_truth = any(each.float_iou is not None or each.iou is not None for each in report.cost.classes)
-    columns = [Column("class"), Column("budget", TEXT)]
+    columns = [Column("class"), Column("budget", WORD)]
     columns += (
         [*map(Column, ("IoU float, %", "IoU INT8, %", "points lost", "up to")), Column("", BARS)] if has_truth else []
     )
-    columns += [*map(Column, ("unlike float, %", "up to", "regions", "found", "new", "% of pixels", "images"))]
+    columns += [*map(Column, ("unlike float, %", "up to", "regions found", "new", "% of pixels", "images"))]
     words = list(_STATE_BADGES)
     ordered = sorted(
         ((_class_word(report, each), each) for each in report.cost.classes),
@@ -177,8 +177,10 @@ def _classes(report: Int8Report) -> list[Html]:
     if has_truth:
         parts.append(legend([(ORANGE, "float"), (BLUE, "INT8")]))
         before, after = report.float_figures, report.engine or report.simulated
-        rows.append(["mean", _word_cell(_budget_of(report, "")), *_iou_cells(before.miou, after.miou), *[""] * 7])
-    parts.append(table(columns, rows, last_is_sum=has_truth))
+        first, second, lost, pair = _iou_cells(before.miou, after.miou)
+        mean = [first, second, lost, _points_or_none(report.cost.drop_high), pair]
+        rows.append(["mean", _word_cell(_budget_of(report, "")), *mean, *[""] * (len(columns) - 7)])
+    parts.append(table(columns, rows, last_is_sum=has_truth, is_dense=True))
     parts.append(
         paragraph(
             "Unlike float: 100 % less the IoU with the float network's labels. Up to: upper end of the interval over "
@@ -217,8 +219,7 @@ def _class_cells(cost: ClassCost, has_truth: bool) -> list[str]:
         *cells,
         _points_or_none(cost.change_points),
         _points_or_none(cost.change_high),
-        str(cost.regions),
-        str(cost.regions_found),
+        f"{cost.regions_found} of {cost.regions}",
         str(cost.regions_new),
         f"{100 * cost.float_share:.3g}",
         str(cost.image_count),
