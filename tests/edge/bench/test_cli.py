@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -15,9 +16,9 @@ import pytest
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.cli import main
-from edge.card import CARD_FILE
+from edge.card import CARD_FILE, BuildCheck, CalibrationNote
 from edge.imaging import write_image
-from edge.records import read_record
+from edge.records import read_record, write_record
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
 
 QUICK = ("--frames", "3", "--seconds", "0", "--warmup", "1")
@@ -113,6 +114,23 @@ def test_show_says_what_a_record_holds(bench, engine, images, tmp_path):
     assert f"overlays: {output / 'overlays'}" in out
     assert f"report: {output / 'report.html'}" in out
     assert bench("show", output / RECORD_FILE)[1] == out
+
+
+def test_show_says_whether_the_build_held_its_budget(bench, engine, images, tmp_path):
+    output = tmp_path / "out"
+    bench("run", engine, "--images", images, *QUICK, "--output", output)
+    assert "accuracy budget" not in bench("show", output)[1]
+    record = read_record(BenchRecord, output / RECORD_FILE)
+    judged = dataclasses.replace(
+        record.engine,
+        calibration=CalibrationNote("percentile", 64, "camvid train", "4" * 64, "", "at most 0.5 points of mIoU"),
+        check=BuildCheck(16, "camvid val", 0.98, verdict="not shown", worst="car 1.20 points of IoU lost, at most 2"),
+    )
+    write_record(output / RECORD_FILE, dataclasses.replace(record, engine=judged))
+    assert (
+        "accuracy budget not shown to hold, the images are too few (at most 0.5 points of mIoU); closest to its limit: "
+        "car 1.20 points of IoU lost, at most 2\n"
+    ) in bench("show", output)[1]
 
 
 def test_show_reads_the_record_that_was_named(bench, engine, images, tmp_path):
