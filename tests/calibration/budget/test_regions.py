@@ -64,9 +64,9 @@ def test_specks_below_a_ten_thousandth_of_the_frame_are_not_counted():
     # 1.92 pixels are a ten-thousandth of 120x160, and four pixels are the least.
     assert persons(drawn((10, 10, 1, 3)), drawn()) == (0, 0, 0)
     assert persons(drawn((10, 10, 2, 2)), drawn()) == (1, 0, 0)
-    wide = (1024, 512)
-    assert persons(drawn((10, 10, 7, 7), size=wide), drawn(size=wide)) == (0, 0, 0)
-    assert persons(drawn((10, 10, 8, 7), size=wide), drawn(size=wide)) == (1, 0, 0)
+    wide = (512, 512)  # a ten-thousandth is 26.2
+    assert persons(drawn((10, 10, 5, 5), size=wide), drawn(size=wide)) == (0, 0, 0)
+    assert persons(drawn((10, 10, 5, 6), size=wide), drawn(size=wide)) == (1, 0, 0)
 
 
 def test_region_of_another_class_in_its_place_does_not_find_it():

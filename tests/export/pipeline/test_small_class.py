@@ -145,7 +145,9 @@ def test_class_that_the_images_of_the_search_do_not_show_is_named_too(capsys):
     judging = {index for index in range(20) if index % 2}
     write_crossing(ratio=600, persons=judging)
     assert main(COMMAND) == 3
-    assert "person is lost" in capsys.readouterr().err.splitlines()[-1]
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "person is lost" in error
+    assert error.endswith("Next: calibration images that show person, of which the search has none; or --fp16")
     report = read_record(Int8Report, REFUSED / REPORT_FILE)
     assert report.steps and all(step.cost.classes[2].float_share == 0 for step in report.steps)
 
