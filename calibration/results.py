@@ -42,6 +42,7 @@ class ClassCost:
     Attributes:
         name: name of the class.
         float_share: share of pixels that the float network gives this class, 0 to 1.
+        most_share: the largest such share of a single image, 0 to 1.
         true_share: share of counted pixels that the truth gives this class, 0 to 1; None without labels.
         image_count: number of images on which the class occurs, in the truth or in the float network's labels.
         float_iou: IoU of the float network's labels with the truth, 0 to 1; None without labels, and where the class is
@@ -60,6 +61,7 @@ class ClassCost:
 
     name: str
     float_share: float
+    most_share: float
     true_share: float | None
     image_count: int
     float_iou: float | None
@@ -123,7 +125,7 @@ class Judgement:
     Attributes:
         measure: what the limit is about, one of MEASURES.
         class_name: name of the class; "" for a limit of the whole network.
-        value: measured figure, in points or percent.
+        value: measured figure, in points or percent; None where the class does not occur on the images.
         high: upper end of its interval over images; None where the images are too few for one, and where none is asked
             for.
         limit: largest figure that is allowed.
@@ -134,7 +136,7 @@ class Judgement:
 
     measure: str
     class_name: str
-    value: float
+    value: float | None
     high: float | None
     limit: float
     state: str
@@ -151,9 +153,11 @@ class SearchStep:
         int8_mac_share: share of multiply-adds in INT8, 0 to 1.
         label_agreement: share of pixels with the label of the float graph, 0 to 1.
         drop_points: points of mIoU that were lost; None without labels.
-        within_budget: True if the graph holds the budget on the images of the search.
+        within_budget: True if the search may end with the graph; of one that was judged, if no figure exceeds its
+            limit.
         worst: the judgement that comes closest to its limit or exceeds it most, in words; "" where nothing is limited.
-        cost: cost of the graph on the images of the search; None where it was not kept.
+        cost: cost of the graph on the images that it was evaluated on; None where it was not kept.
+        verdict: verdict on that cost, one of STATES; None where no budget was enforced.
     """
 
     what: str
@@ -164,6 +168,7 @@ class SearchStep:
     within_budget: bool
     worst: str = ""
     cost: LabelCost | None = None
+    verdict: str | None = None
 
 
 @record(schema=1, what="accuracy figures")
@@ -216,7 +221,7 @@ class Int8Report:
         judgements: every limit, and what was measured on the accuracy images: of the engine where it was built, else of
             the simulation.
         drop_points: points of mIoU that exact simulation lost; None without labels.
-        drop_low: lower end of the 95 % bootstrap interval of the drop over images, in points.
+        drop_low: lower end of the bootstrap interval of the drop over images, in points, with the confidence of `cost`.
         drop_high: upper end of the same interval, in points.
         float_figures: figures of the float graph.
         simulated: figures of the quantised graph, simulated exactly.
@@ -235,6 +240,7 @@ class Int8Report:
         notes: sentences about the result.
         float_doubts: sentences among the warnings that say why the float network is implausible; empty where it is not.
         decision: rule by which a pixel gets its label; "" where it is the largest of the network's channels.
+        search_sees_judging_images: True where there was one image and no other, so that the search looked at it too.
     """
 
     network: str
@@ -268,3 +274,4 @@ class Int8Report:
     notes: tuple[str, ...] = ()
     float_doubts: tuple[str, ...] = ()
     decision: str = ""
+    search_sees_judging_images: bool = False

@@ -79,6 +79,10 @@ class BuildCheck:
         miou_simulated: mIoU of INT8 simulated exactly in float, 0 to 1; None for a float engine.
         label_agreement_simulated: Share of pixels whose label equals that of the float graph when INT8 is simulated, 0
             to 1; None for a float engine.
+        verdict: Verdict on the accuracy budget by these frames: "held", or "not shown" where they are too few to tell;
+            None where nothing was limited, and in cards of earlier versions.
+        worst: Figure that came closest to its limit as a text, such as "person 1.20 points of IoU lost, at most 2"; ""
+            where there is none.
     """
 
     image_count: int
@@ -90,6 +94,8 @@ class BuildCheck:
     drop_high: float | None = None
     miou_simulated: float | None = None
     label_agreement_simulated: float | None = None
+    verdict: str | None = None
+    worst: str = ""
 
 
 @record(schema=1, what="engine card")
@@ -173,6 +179,15 @@ class EngineCard:
                 f"engine card of {self.contract.model} has the batch profile {list(profile)}, expected least, best and "
                 "most frames, ascending. Next: build the engine again with this version"
             )
+
+    def budget_sentence(self) -> str:
+        """Return the verdict on the accuracy budget as a phrase; "" where nothing was limited, or it is not known."""
+        check = self.check
+        if check is None or check.verdict is None:
+            return ""
+        verdict = check.verdict if check.verdict == "held" else f"{check.verdict} to hold, the images are too few"
+        limits = f" ({self.calibration.budget})" if self.calibration is not None else ""
+        return f"accuracy budget {verdict}{limits}" + (f"; closest to its limit: {check.worst}" if check.worst else "")
 
     def rebuild_command(self) -> str:
         """Return the command that builds this engine again."""

@@ -7,6 +7,7 @@ Wilson, "Probable Inference, the Law of Succession, and Statistical Inference" (
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Callable
 
@@ -20,9 +21,12 @@ LEAST_IMAGES = 5
 """Number of images below which no interval is given: a bootstrap of fewer knows a handful of outcomes."""
 
 
+@functools.lru_cache(maxsize=4)
 def image_draws(count: int) -> np.ndarray:
     """Return how often each image is drawn in each set of the bootstrap, (DRAWS, count) int64; always alike."""
-    return np.random.default_rng(SEED).multinomial(count, np.full(count, 1.0 / count), DRAWS)
+    draws = np.random.default_rng(SEED).multinomial(count, np.full(count, 1.0 / count), DRAWS)
+    draws.flags.writeable = False  # it is shared
+    return draws
 
 
 def interval(values: np.ndarray, image_count: int, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
@@ -61,6 +65,7 @@ def normal_share(z: float) -> float:
     return 0.5 * math.erfc(-z / math.sqrt(2.0))
 
 
+@functools.lru_cache(maxsize=None)
 def student_t(share: float, freedom: int) -> float:
     """Return the quantile of Student's t distribution, to 1e-6 of itself.
 

@@ -27,63 +27,97 @@ def label_cost(
     """
     images = len(after.agreements)
     draws = image_draws(images).astype(np.float64)
-    occurs = after.overlaps[:, :, 0] > 0
-    if before.matrices is not None:
-        occurs |= before.matrices.sum(2) > 0
-    resting_on = occurs.sum(0)
-    changed = 100.0 * (1.0 - draws @ after.agreements / images)
-    change = interval(changed, images, confidence)
-    agreement = _ious(*after.overlaps.sum(0, keepdims=True).transpose(2, 0, 1))[0]
-    changes = 100.0 * (1.0 - _ious(*np.tensordot(draws, after.overlaps, 1).transpose(2, 0, 1)))
-    drop = drop_ends = None
-    drops = float_ious = ious = [None] * len(class_names)
+    change = interval(100.0 * (1.0 - draws @ after.agreements / images), images, confidence)
+    float_ious = ious = drops = drop = drop_ends = None
     if before.matrices is not None and after.matrices is not None:
-        float_ious, ious = (_class_ious(np.ones((1, images)), labels.matrices)[0] for labels in (before, after))
+        float_ious, ious = (_class_ious(np.ones((1, images)), labels.matrices) for labels in (before, after))
         drawn_before, drawn_after = (_class_ious(draws, labels.matrices) for labels in (before, after))
-        drops = (100.0 * (drawn_before - drawn_after)).T
-        drop = 100.0 * (np.nanmean(float_ious) - np.nanmean(ious))
-        drop_ends = interval(100.0 * (_means(drawn_before) - _means(drawn_after)), images, confidence)
-    pixels = max(int(after.overlaps[:, :, 0].sum()), 1)
-    truth = before.matrices.sum((0, 2)) if before.matrices is not None else None
-    classes = []
-    for index, name in enumerate(class_names):
-        first, second = _known(float_ious[index]), _known(ious[index])
-        alike, count = _known(agreement[index]), int(resting_on[index])
-        lost = 100.0 * (first - second) if first is not None and second is not None else None
-        ends = interval(drops[index], count, confidence) if lost is not None else None
-        unlike = interval(changes[:, index], count, confidence) if alike is not None else None
-        classes.append(
-            ClassCost(
-                name=name,
-                float_share=float(after.overlaps[:, index, 0].sum() / pixels),
-                true_share=float(truth[index] / max(int(truth.sum()), 1)) if truth is not None else None,
-                image_count=count,
-                float_iou=first,
-                iou=second,
-                agreement_iou=alike,
-                drop_points=lost,
-                drop_high=ends[1] if ends else None,
-                change_points=100.0 * (1.0 - alike) if alike is not None else None,
-                change_high=unlike[1] if unlike else None,
-                regions=int(after.regions[:, index, REGIONS].sum()),
-                regions_found=int(after.regions[:, index, FOUND].sum()),
-                regions_new=int(after.regions[:, index, NEW].sum()),
-            )
-        )
+        drops = 100.0 * (drawn_before - drawn_after)
+        if np.isfinite(float_ious).any():  # else every pixel is void
+            drop = float(100.0 * (_means(float_ious) - _means(ious))[0])
+            drop_ends = interval(100.0 * (_means(drawn_before) - _means(drawn_after)), images, confidence)
     return LabelCost(
         image_count=images,
         label_agreement=after.agreement,
         change_high=change[1] if change else None,
-        drop_points=float(drop) if drop is not None else None,
+        drop_points=drop,
         drop_low=drop_ends[0] if drop_ends else None,
         drop_high=drop_ends[1] if drop_ends else None,
         confidence=confidence,
-        classes=tuple(classes),
+        classes=_class_costs(before, after, class_names, confidence, (float_ious, ious, drops), _changes(after, draws)),
     )
 
 
-def _known(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else float(value)
+def _class_costs(
+    before: SetLabels,
+    after: SetLabels,
+    class_names: tuple[str, ...],
+    confidence: float,
+    truth_figures: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None],
+    changes: np.ndarray,
+) -> tuple[ClassCost, ...]:
+    """Return the cost for each class.
+
+    Args:
+        before: labels of the float network.
+        after: labels of the other form.
+        class_names: names of the classes.
+        confidence: share of intervals that hold the figure, 0 to 1.
+        truth_figures: IoU with the truth of the float network and of the other form, (1, classes) each, and the points
+            lost on each of the bootstrap's sets, (draws, classes); None without labels.
+        changes: percent by which each class is unlike the float network's on each of the bootstrap's sets.
+    """
+    float_pixels = after.overlaps[:, :, 0]
+    image_pixels = np.maximum(float_pixels.sum(1), 1)
+    shares, occurs = float_pixels / image_pixels[:, None], float_pixels > 0
+    true_shares: list[float | None] = [None] * len(class_names)
+    if before.matrices is not None:
+        true_pixels = before.matrices.sum((0, 2))
+        true_shares = [float(share) for share in true_pixels / max(int(true_pixels.sum()), 1)]
+        occurs = occurs | (before.matrices.sum(2) > 0)
+    agreement = _ious(*after.overlaps.sum(0).T)
+    regions = after.regions.sum(0)
+    float_ious, ious, drops = truth_figures
+    classes = []
+    for index, name in enumerate(class_names):
+        count, alike = int(occurs[:, index].sum()), _known(agreement[index])
+        first, second = (_known(each[0, index]) if each is not None else None for each in (float_ious, ious))
+        has_drop = first is not None and second is not None
+        drop_ends = interval(drops[:, index], count, confidence) if has_drop else None
+        change_ends = interval(changes[:, index], count, confidence) if alike is not None else None
+        classes.append(
+            ClassCost(
+                name=name,
+                float_share=float(float_pixels[:, index].sum() / image_pixels.sum()),
+                most_share=float(shares[:, index].max()),
+                true_share=true_shares[index],
+                image_count=count,
+                float_iou=first,
+                iou=second,
+                agreement_iou=alike,
+                drop_points=100.0 * (first - second) if has_drop else None,
+                drop_high=drop_ends[1] if drop_ends else None,
+                change_points=100.0 * (1.0 - alike) if alike is not None else None,
+                change_high=change_ends[1] if change_ends else None,
+                regions=int(regions[index, REGIONS]),
+                regions_found=int(regions[index, FOUND]),
+                regions_new=int(regions[index, NEW]),
+            )
+        )
+    return tuple(classes)
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _changes(after: SetLabels, draws: np.ndarray) -> np.ndarray:
+    """Return the percent by which each class is unlike the float network's on each of the drawn sets, (draws, classes).
+
+    A set on which the float network does not see the class has no figure: NaN.
+    """
+    first, second, both = (draws @ after.overlaps[:, :, column].astype(np.float64) for column in range(3))
+    return 100.0 * np.where(first > 0, 1.0 - _ious(first, second, both), np.nan)
 
 
 def _ious(first: np.ndarray, second: np.ndarray, both: np.ndarray) -> np.ndarray:

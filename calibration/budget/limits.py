@@ -3,7 +3,7 @@
     the network    points of mIoU lost, with labels; else labels changed
     every class    points of IoU with the truth lost, with labels; else the IoU with the float network's labels
                    its connected regions that are not found any more
-                   none of those that the float network sees is lost, whatever the limits are
+                                  none that the float network sees is lost, unless its limit is 100
 
 A limit is held where the upper end of the interval over the images is within it. Where the figure is within and the end
 is not, the images are too few to tell, which is said with the number that would do.
@@ -46,10 +46,17 @@ NAMED_REGION_LOSS = 10.0
 """Percent of the regions of a class that may be lost, of a class that the user gave a budget of its own."""
 
 SEEN_SHARE = 1e-4
-"""Share of the pixels that the float network gives a class at least where that class is judged."""
+"""Share of all pixels that the float network gives a class at least where that class is judged."""
+
+SEEN_IMAGE_SHARE = 5e-3
+"""The same share of a single image, so that a class on one image of many is judged too: as much as SEEN_SHARE is of
+fifty images where one of them has it all."""
 
 LOST_IOU = 0.1
 """IoU with the float network's labels below which a class is lost."""
+
+LOST_WEIGHT = 100.0
+"""Weight of a lost class beside a figure that exceeds its limit."""
 
 BLIND_IOU = 0.01
 """IoU with the truth below which the float network itself does not find a class: there is nothing to lose."""
@@ -113,15 +120,19 @@ class Budget:
         """Return the budget as a phrase, such as "at most 0.5 points of mIoU"."""
         if not self.is_enforced:
             return "none"
+        limit = self.max_class_drop if self.has_truth else self.max_class_change
+        unit = "points of IoU" if self.has_truth else "% unlike the float network"
         if self.has_truth:
             parts = [f"at most {self.max_drop_points:g} points of mIoU"]
         else:
             parts = [f"at most {100 * (1 - self.min_agreement):g} % of labels changed"]
-        limit = self.max_class_drop if self.has_truth else self.max_class_change
-        unit = "points of IoU" if self.has_truth else "% unlike the float network"
         if limit is not None:
             parts.append(f"{limit:g} {unit} of any class")
         parts += [f"{value:g} {unit} of {name}" for name, value in self.class_limits.items()]
+        if self.max_region_loss is not None:
+            parts.append(f"{self.max_region_loss:g} % of the regions of any class")
+            named = min(self.max_region_loss, NAMED_REGION_LOSS)
+            parts += [f"{named:g} % of the regions of {name}" for name in self.class_limits]
         return ", ".join(parts)
 
     def _judgements(self, cost: LabelCost) -> Iterator[Judgement]:
@@ -134,19 +145,30 @@ class Budget:
             changed, limit = 100.0 * (1.0 - cost.label_agreement), 100.0 * (1.0 - self.min_agreement)
             yield _judged(LABEL_CHANGE, "", changed, cost.change_high, limit, count)
         for each in cost.classes:
-            yield from self._of_class(each, count)
+            judged = tuple(self._of_class(each, count)) if self._is_seen(each) else ()
+            if each.name in self.class_limits and not judged:
+                # What the user named is never passed over in silence.
+                measure = CLASS_DROP if self.has_truth else CLASS_CHANGE
+                yield Judgement(measure, each.name, None, None, self.class_limits[each.name], NOT_SHOWN)
+            yield from judged
+
+    def _is_seen(self, cost: ClassCost) -> bool:
+        """Return whether the float network sees a class, so that there is something to lose."""
+        if self.has_truth and cost.float_iou is not None and cost.float_iou < BLIND_IOU:
+            return False  # what the float network calls by this name is something else
+        if cost.name in self.class_limits:
+            return cost.float_share > 0
+        # Else specks; where the truth has the class, its IoU is part of the mean.
+        return cost.float_share >= SEEN_SHARE or cost.most_share >= SEEN_IMAGE_SHARE
 
     def _of_class(self, cost: ClassCost, image_count: int) -> Iterator[Judgement]:
         is_named = cost.name in self.class_limits
-        if cost.float_share < SEEN_SHARE and not (is_named and cost.float_share > 0):
-            return  # specks; where the truth has the class, its IoU is part of the mean
-        if self.has_truth and cost.float_iou is not None and cost.float_iou < BLIND_IOU:
-            return  # what the float network calls by this name is something else
-        if cost.agreement_iou is not None and cost.agreement_iou < LOST_IOU:
-            share = 100.0 * cost.agreement_iou
-            yield Judgement(LOST_CLASS, cost.name, 100.0 - share, None, 100.0 * (1.0 - LOST_IOU), EXCEEDED)
         default = self.max_class_drop if self.has_truth else self.max_class_change
         limit = self.class_limits.get(cost.name, default)
+        may_be_lost = limit is not None and limit >= 100.0
+        if cost.agreement_iou is not None and cost.agreement_iou < LOST_IOU and not may_be_lost:
+            share = 100.0 * cost.agreement_iou
+            yield Judgement(LOST_CLASS, cost.name, 100.0 - share, None, 100.0 * (1.0 - LOST_IOU), EXCEEDED)
         value, high = (cost.drop_points, cost.drop_high) if self.has_truth else (cost.change_points, cost.change_high)
         if limit is not None and value is not None:
             measure = CLASS_DROP if self.has_truth else CLASS_CHANGE
@@ -215,8 +237,12 @@ class Verdict:
 
 
 def excess(judgement: Judgement) -> float:
-    """Return a figure as a share of its limit: up to 1 it is within; never negative."""
-    return max(judgement.value, 0.0) / max(judgement.limit, _TINY)
+    """Return a figure as a share of its limit: up to 1 it is within; never negative, and 0 where there is none.
+
+    A lost class weighs LOST_WEIGHT times as much, so that it comes before limits that are exceeded by a little.
+    """
+    weight = LOST_WEIGHT if judgement.measure == LOST_CLASS else 1.0
+    return weight * max(judgement.value or 0.0, 0.0) / max(judgement.limit, _TINY)
 
 
 def unseen_classes(cost: LabelCost) -> tuple[str, ...]:
@@ -229,10 +255,12 @@ def unseen_classes(cost: LabelCost) -> tuple[str, ...]:
 
 
 def judgement_words(judgement: Judgement) -> str:
-    """Return what a judgement found in a few words, such as "person: 3.10 points of IoU lost, at most 2"."""
+    """Return what a judgement found in a few words, such as "person 3.10 points of IoU lost, at most 2"."""
     if judgement.measure == LOST_CLASS:
         return f"{judgement.class_name} is lost: {judgement.value:.2f} % unlike the float network"
     who = f"{judgement.class_name} " if judgement.class_name else ""
+    if judgement.value is None:
+        return f"{who}is not seen by the float network on these images, at most {judgement.limit:g} {judgement.measure}"
     return f"{who}{judgement.value:.2f} {judgement.measure}, at most {judgement.limit:g}"
 
 

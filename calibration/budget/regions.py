@@ -22,7 +22,7 @@ FOUND_SHARE = 0.5
 """Share of a region's pixels that have its class in the other label map where it counts as found."""
 
 _SMALLEST_PIXELS = 4
-_MOST_PIXELS = 1 << 19  # larger label maps are thinned out: a region is either some pixels wide or not counted
+_MOST_PIXELS = 1 << 18  # larger label maps are thinned out: a region is either some pixels wide or not counted
 
 
 def count_regions(float_labels: np.ndarray, labels: np.ndarray, class_count: int) -> np.ndarray:
@@ -62,6 +62,8 @@ def count_regions(float_labels: np.ndarray, labels: np.ndarray, class_count: int
 
 def _found(mask: np.ndarray, other: np.ndarray, smallest: float) -> tuple[int, int]:
     """Return how many regions a mask has, and how many of them another one has too."""
+    left, top, width, height = cv2.boundingRect(mask)
+    mask, other = (each[top : top + height, left : left + width] for each in (mask, other))
     count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
     shared = np.bincount(numbers[other > 0], minlength=count)[1:]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 
 from calibration.qdq.quantization_config import INT8
-from calibration.report.text import percent, points, ranked_layers, step_cost
-from calibration.results import Int8Report
+from calibration.report.text import OVER, budget_word, percent, points, ranked_layers, step_cost
+from calibration.results import HELD, Int8Report
 from edge.page.charts import BLUE, ORANGE, Bar, Point, bars, scatter_chart
 from edge.page.markup import Html
 
 MOST_BARS = 30
 """Layers that the chart of sensitivities shows."""
+
+_IS_GOOD = {HELD: True, OVER: False}
 
 
 def curve_chart(report: Int8Report) -> Html:
@@ -24,7 +26,7 @@ def curve_chart(report: Int8Report) -> Html:
             mark=str(number),
             text=f"step {number}, {step.what}: {_cost_words(report, step_cost(report, step))}, "
             f"{percent(step.int8_mac_share)} in INT8",
-            is_good=step.within_budget or report.verdict is None,
+            is_good=_IS_GOOD.get(budget_word(report, step)),
         )
         for number, step in enumerate(report.steps, 1)
         if math.isfinite(step_cost(report, step))

@@ -14,6 +14,7 @@ from calibration.report.text import (
     MET,
     MISSED,
     OPEN,
+    OVER,
     UNSURE,
     budget_word,
     class_sentence,
@@ -32,7 +33,6 @@ from calibration.report.text import (
     verdict_words,
 )
 from calibration.results import (
-    EXCEEDED,
     HELD,
     NOT_SHOWN,
     AccuracyFigures,
@@ -46,6 +46,7 @@ from edge.page.charts import BLUE, ORANGE, bar_pair
 from edge.page.document import document
 from edge.page.elements import (
     BAD,
+    DOUBT,
     FLOAT_BADGE,
     GOOD,
     INT8_BADGE,
@@ -68,9 +69,10 @@ from edge.page.tables import BARS, TEXT, WORD, Column, facts, table
 
 _NONE = "-"
 _SHORT_HASH = 12
-_VERDICTS = {MET: GOOD, UNSURE: NEUTRAL, MISSED: BAD, OPEN: NEUTRAL}
-_STATES = {HELD: ("held", GOOD), NOT_SHOWN: ("not shown", NEUTRAL), EXCEEDED: ("over", BAD)}
-_BUDGET_BADGES = {"held": GOOD, "over": BAD}
+_VERDICTS = {MET: GOOD, UNSURE: DOUBT, MISSED: BAD, OPEN: NEUTRAL}
+_LOST, _BLIND = "lost", "float is blind"
+_STATE_BADGES = {_LOST: BAD, OVER: BAD, _BLIND: BAD, NOT_SHOWN: DOUBT, HELD: GOOD}
+"""Words of a class or step in the tables, in order of what a reader has to know first."""
 
 
 def write_page(path: Path, report: Int8Report, pictures: tuple[WorstPicture, ...]) -> None:
@@ -160,48 +162,55 @@ def _cost(report: Int8Report) -> list[Html]:
 def _classes(report: Int8Report) -> list[Html]:
     """Return the table of what INT8 costs each class: the engine where it was built, else the simulation."""
     has_truth = any(each.float_iou is not None or each.iou is not None for each in report.cost.classes)
-    columns = [Column("class"), Column("budget", TEXT)]
+    columns = [Column("class"), Column("budget", WORD)]
     columns += (
         [*map(Column, ("IoU float, %", "IoU INT8, %", "points lost", "up to")), Column("", BARS)] if has_truth else []
     )
-    columns += [*map(Column, ("unlike float, %", "up to", "regions", "found", "new", "% of pixels", "images"))]
-    rows = [
-        [each.name, _class_state(report, each), *_class_cells(report, each, has_truth)] for each in report.cost.classes
-    ]
+    columns += [*map(Column, ("unlike float, %", "up to", "regions found", "new", "% of pixels", "images"))]
+    words = list(_STATE_BADGES)
+    ordered = sorted(
+        ((_class_word(report, each), each) for each in report.cost.classes),
+        key=lambda pair: words.index(pair[0]) if pair[0] in words else len(words),
+    )
+    rows = [[each.name, _word_cell(word), *_class_cells(each, has_truth)] for word, each in ordered]
     parts = []
     if has_truth:
         parts.append(legend([(ORANGE, "float"), (BLUE, "INT8")]))
         before, after = report.float_figures, report.engine or report.simulated
-        rows.append(["mean", _state_badge(report, ""), *_iou_cells(before.miou, after.miou), *[""] * 7])
-    parts.append(table(columns, rows, last_is_sum=has_truth))
+        first, second, lost, pair = _iou_cells(before.miou, after.miou)
+        mean = [first, second, lost, _points_or_none(report.cost.drop_high), pair]
+        rows.append(["mean", _word_cell(_budget_of(report, "")), *mean, *[""] * (len(columns) - 7)])
+    parts.append(table(columns, rows, last_is_sum=has_truth, is_dense=True))
     parts.append(
         paragraph(
             "Unlike float: 100 % less the IoU with the float network's labels. Up to: upper end of the interval over "
             f"images ({100 * report.cost.confidence:.4g} %). Regions: connected pixels of one class, at least a "
             "ten-thousandth of the frame; found where half of their pixels keep the class. "
-            f"{_NONE}: neither in the images nor predicted, or too few images.",
+            f"{_NONE} as a figure: neither in the images nor predicted, or on too few images; {_NONE} as a budget: too "
+            "few pixels to judge the class by.",
             is_faint=True,
         )
     )
     return parts
 
 
-def _class_state(report: Int8Report, cost: ClassCost) -> str:
-    if cost.true_share is not None and any(text.startswith(f"{cost.name} (") for text in report.unseen_classes):
-        return badge("float is blind", BAD)
-    return _state_badge(report, cost.name)
+def _class_word(report: Int8Report, cost: ClassCost) -> str:
+    if any(text.startswith(f"{cost.name} (") for text in report.unseen_classes):
+        return _BLIND
+    return _budget_of(report, cost.name)
 
 
-def _state_badge(report: Int8Report, class_name: str) -> str:
+def _budget_of(report: Int8Report, class_name: str) -> str:
+    """Return a word for the worst judgement of a class, or of the whole network for ""; "-" where there is none."""
     verdict_of_class = Verdict(tuple(each for each in report.judgements if each.class_name == class_name))
     if not verdict_of_class.judgements:
         return _NONE
     if class_name in verdict_of_class.lost_classes:
-        return badge("lost", BAD)
-    return badge(*_STATES[verdict_of_class.state])
+        return _LOST
+    return OVER if verdict_of_class.is_exceeded else verdict_of_class.state
 
 
-def _class_cells(report: Int8Report, cost: ClassCost, has_truth: bool) -> list[str]:
+def _class_cells(cost: ClassCost, has_truth: bool) -> list[str]:
     cells = []
     if has_truth:
         first, second, change, pair = _iou_cells(cost.float_iou, cost.iou)
@@ -210,8 +219,7 @@ def _class_cells(report: Int8Report, cost: ClassCost, has_truth: bool) -> list[s
         *cells,
         _points_or_none(cost.change_points),
         _points_or_none(cost.change_high),
-        str(cost.regions),
-        str(cost.regions_found),
+        f"{cost.regions_found} of {cost.regions}",
         str(cost.regions_new),
         f"{100 * cost.float_share:.3g}",
         str(cost.image_count),
@@ -244,7 +252,8 @@ def _worst_images(report: Int8Report, pictures: Sequence[WorstPicture]) -> list[
 
 
 def _steps(report: Int8Report) -> list[Html]:
-    parts = [paragraph(f"Judged on {report.image_count} images of {report.images_from}, which no search has seen.")]
+    unseen = "" if report.search_sees_judging_images else ", which no search has seen"
+    parts = [paragraph(f"Judged on {report.image_count} images of {report.images_from}{unseen}.")]
     parts.append(_steps_table(report, report.looks))
     if report.steps:
         parts += [paragraph(f"The search evaluated on {report.search_images}:"), scrollable(curve_chart(report))]
@@ -267,7 +276,7 @@ def _steps_table(report: Int8Report, steps: Sequence[SearchStep]) -> Html:
             percent(step.int8_mac_share),
             _NONE if step.drop_points is None else _points_cell(step.drop_points, report.max_drop_points),
             percent(step.label_agreement),
-            _budget_cell(budget_word(report, step)),
+            _word_cell(budget_word(report, step)),
             step.worst or _NONE,
             _hash(step.recipe_sha256),
         ]
@@ -350,8 +359,8 @@ def _points_cell(value: float, budget: float | None) -> str:
     return badge(text, BAD) if budget is not None and value > budget else text
 
 
-def _budget_cell(word: str) -> str:
-    return badge(word, _BUDGET_BADGES[word]) if word in _BUDGET_BADGES else word
+def _word_cell(word: str) -> str:
+    return badge(word, _STATE_BADGES[word]) if word in _STATE_BADGES else word
 
 
 def _percent_or_none(value: float | None) -> str:

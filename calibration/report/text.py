@@ -19,6 +19,9 @@ MOST_FLOAT = 12
 MOST_JUDGEMENTS = 4
 """Number of judgements that a sentence names."""
 
+OVER = "over"
+"""Word for a step that exceeds the budget, beside HELD and NOT_SHOWN."""
+
 MET, UNSURE, MISSED, OPEN = "met", "not shown", "missed", "open"
 
 _VERDICTS = {HELD: MET, NOT_SHOWN: UNSURE, EXCEEDED: MISSED, None: OPEN}
@@ -35,6 +38,8 @@ def verdict_words(report: Int8Report) -> str:
     """Return the headline that says whether the budget holds."""
     if report.verdict == HELD and report.float_doubts:
         return "Accuracy budget met, but the float network itself is implausible"
+    if report.verdict == NOT_SHOWN:
+        return "Accuracy budget not shown to hold: too few images"
     if report.verdict is not None:
         return f"Accuracy budget {verdict(report)}"
     if is_random(report):
@@ -63,7 +68,8 @@ def interval_words(report: Int8Report) -> str:
     """Return the interval of the drop in words; "" where there is none."""
     if report.drop_low is None or report.drop_high is None:
         return ""
-    return f"95 % interval {points(report.drop_low)} to {points(report.drop_high)}"
+    confidence = f"{100 * report.cost.confidence:.3g} %"
+    return f"{confidence} interval {points(report.drop_low)} to {points(report.drop_high)}"
 
 
 def class_sentence(report: Int8Report) -> str:
@@ -86,7 +92,8 @@ def doubt_sentence(report: Int8Report) -> str:
     if len(needed) < len(unsure) and needed:
         more += " for those that can be told"
     named = [f"{each.class_name or 'the network'} ({_doubt(each)})" for each in unsure]
-    return f"{report.image_count} images are too few to show it for {_some(named)}{more}."
+    count = "1 image is" if report.image_count == 1 else f"{report.image_count} images are"
+    return f"{count} too few to show it for {_some(named)}{more}."
 
 
 def unseen_sentence(report: Int8Report) -> str:
@@ -97,6 +104,8 @@ def unseen_sentence(report: Int8Report) -> str:
 
 
 def _doubt(judgement: Judgement) -> str:
+    if judgement.value is None:
+        return f"not seen by the float network on them, at most {judgement.limit:g} {judgement.measure}"
     if judgement.high is None:
         return f"{judgement.value:.2f} {judgement.measure}, on fewer than {LEAST_IMAGES} images"
     return f"{judgement.value:.2f}, up to {judgement.high:.2f} {judgement.measure}, at most {judgement.limit:g}"
@@ -110,17 +119,11 @@ def _some(parts: list[str]) -> str:
 
 def engine_sentence(report: Int8Report) -> str:
     """Return a sentence if the engine exceeds a budget that the simulation holds; else ""."""
-    if report.engine is None:
+    # No engine is built of a graph whose simulation is over the budget.
+    if report.engine is None or report.verdict != EXCEEDED:
         return ""
-    drop, budget = engine_drop(report), report.max_drop_points
-    if budget is not None and drop is not None and report.drop_points is not None:
-        if report.drop_points <= budget < drop:
-            return f"The simulation holds the budget, the engine itself does not: {drop_words(drop, budget)}."
-    elif report.min_agreement is not None:
-        agreement = report.engine.label_agreement
-        if agreement < report.min_agreement <= report.simulated.label_agreement:
-            return f"The simulation holds the budget, the engine itself does not: {percent(agreement)} label agreement."
-    return ""
+    worst = Verdict(report.judgements).worst
+    return f"The simulation holds the budget, the engine itself does not: {judgement_words(worst)}."
 
 
 def engine_drop(report: Int8Report) -> float | None:
@@ -207,13 +210,13 @@ def curve_lines(report: Int8Report) -> list[str]:
     steps = report.steps or report.looks
     if not steps:
         return ["no quantised graph was evaluated"]
-    lines = ["   INT8 share   drop, points   labels kept   budget   step"]
+    lines = ["   INT8 share   drop, points   labels kept      budget   step"]
     numbered = list(enumerate(steps, 1))
     for number, step in sorted(numbered, key=lambda pair: (-pair[1].int8_mac_share, step_cost(report, pair[1]))):
         lost = "-" if step.drop_points is None else points(step.drop_points, report.max_drop_points)
         lines.append(
             f"{percent(step.int8_mac_share):>13}   {lost:>12}   {percent(step.label_agreement):>11}   "
-            f"{budget_word(report, step):>6}   {number}: {_one_line(step.what)}"
+            f"{budget_word(report, step):>9}   {number}: {_one_line(step.what)}"
         )
     if report.verdict is not None and not any(step.within_budget for step in steps):
         number, step = min(numbered, key=lambda pair: (step_cost(report, pair[1]), -pair[1].int8_mac_share))
@@ -222,15 +225,18 @@ def curve_lines(report: Int8Report) -> list[str]:
             if step.drop_points is not None
             else f"{percent(step.label_agreement)} label agreement"
         )
-        lines.append(f"closest to the budget: step {number}, {cost}, {percent(step.int8_mac_share)} in INT8")
+        worst = f"; worst is {_one_line(step.worst)}" if step.worst else ""
+        lines.append(f"closest to the budget: step {number}, {cost}, {percent(step.int8_mac_share)} in INT8{worst}")
     return lines
 
 
 def budget_word(report: Int8Report, step: SearchStep) -> str:
-    """Return "held" or "over"; "-" where no budget was enforced."""
+    """Return "held", "not shown" or "over", by the images that the step was evaluated on; "-" without a budget."""
     if report.verdict is None:
         return "-"
-    return "held" if step.within_budget else "over"
+    if step.verdict == EXCEEDED or (step.verdict is None and not step.within_budget):
+        return OVER
+    return NOT_SHOWN if step.verdict == NOT_SHOWN else HELD
 
 
 def step_cost(report: Int8Report, step: SearchStep) -> float:

@@ -5,8 +5,9 @@
                            ▼
       search on its own images ──► judged ──► not held: the search goes on with stricter limits, a few times
 
-Each look at the judging images is one more chance to be lucky, so the intervals of the second look hold with 1 - 0.05 /
-2, those of the third with 1 - 0.05 / 3, and so on (Bonferroni's correction).
+Each look at the judging images is one more chance to be lucky, so intervals of later looks are wider: those of the
+second hold with 1 - 0.05 / 2, those of the third with 1 - 0.05 / 3, and so on. An upper end is then too low in at most
+0.025 (1 + 1/2 + 1/3 + 1/4) = 5 % of all searches of four looks, by Bonferroni's inequality.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _AIM = 0.9
 """Share of what is left of a limit that a stricter search aims at."""
 
 _LEAST_FACTOR = 0.1
-"""Share of the limits below which a stricter search is not tried: nothing but a float network would hold them."""
+"""Least share of the limits that a stricter search is tried with: nothing but a float network would hold less."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def find_config(
         The first config that holds the budget. Where none does, the one that comes closest to it.
     """
     looks: list[SearchStep] = []
+    verdicts: dict[str, Verdict] = {}
 
     def judged(config: QuantizationConfig, what: str, outcome: SearchOutcome | None) -> JudgedConfig:
         quantized = outcome.quantized if outcome is not None else search.quantized(config)
@@ -94,6 +96,7 @@ def find_config(
         cost = judging.cost(labels, 1.0 - (1.0 - CONFIDENCE) / (len(looks) + 1))
         verdict = budget.judge(cost)
         looks.append(step_of(what, config, quantized.int8_mac_share, cost, verdict))
+        verdicts[config.digest()] = verdict
         state = verdict.state if budget.is_enforced else "nothing is limited"
         say(f"judged on {cost.image_count} images: {what}: {figures(looks[-1])}; {state}")
         return JudgedConfig(config, quantized, labels, cost, verdict, tuple(looks), outcome)
@@ -102,13 +105,14 @@ def find_config(
     factor, outcome = 1.0, None
     while budget.is_enforced and (best is None or best.verdict.state != HELD) and len(looks) < MOST_LOOKS:
         outcome = search.run(start, budget.scaled(factor), first)
-        if any(outcome.config.digest() == look.recipe_sha256 for look in looks):
-            break  # nothing else was found
-        found = judged(outcome.config, outcome.config.sentence(), outcome)
-        if best is None or _rank(found) < _rank(best):
-            best = found
-        own = next(step for step in outcome.steps if step.recipe_sha256 == outcome.config.digest())
-        stricter = stricter_factor(found.verdict, budget.judge(own.cost), factor)
+        digest = outcome.config.digest()
+        if digest not in verdicts:
+            found = judged(outcome.config, outcome.config.sentence(), outcome)
+            if best is None or _rank(found) < _rank(best):
+                best = found
+        # What was judged before holds on the images of the search alone: they have to ask for more.
+        own = next(step for step in outcome.steps if step.recipe_sha256 == digest)
+        stricter = stricter_factor(verdicts[digest], budget.judge(own.cost), factor)
         if outcome.is_out_of_time or not outcome.is_met or stricter is None:
             break
         factor = stricter
@@ -143,7 +147,8 @@ def stricter_factor(judged: Verdict, searched: Verdict, factor: float) -> float 
         # The images of the search are easier, or harder, by a factor that the last graph tells.
         reached = min(factor, seen.get((each.measure, each.class_name), factor)) or factor
         wanted = min(wanted, reached * room / max(each.value, room))
-    return wanted if _LEAST_FACTOR <= wanted < 0.98 * factor else None
+    wanted = max(wanted, _LEAST_FACTOR)
+    return wanted if wanted < 0.98 * factor else None
 
 
 def _rank(judged: JudgedConfig) -> tuple:

@@ -29,6 +29,7 @@ def step_of(
         not verdict.is_exceeded,
         judgement_words(worst) if worst is not None else "",
         cost,
+        verdict.state if verdict.judgements else None,
     )
 
 

@@ -134,6 +134,8 @@ def _show(arguments: argparse.Namespace) -> int:
             f"mIoU {100 * check.miou_float:.2f} % before {record.engine.precision}, "
             f"{100 * check.miou_engine:.2f} % after ({check.image_count} images of {check.images_from})"
         )
+    if record.engine.budget_sentence():
+        print(record.engine.budget_sentence())
     print(
         f"latency {record.end_to_end.p50_ms:.1f} ms median, {record.end_to_end.p99_ms:.1f} ms p99, "
         f"{record.fps:.1f} fps ({record.machine.gpu or record.machine.cpu}, {record.engine.backend})"

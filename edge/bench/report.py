@@ -152,4 +152,6 @@ def _conditions(record: BenchRecord) -> dict[str, str]:
     if engine.calibration is not None:
         origin = engine.calibration
         values["calibration"] = f"{origin.method} over {origin.image_count} images of {origin.images_from}"
+    if engine.budget_sentence():
+        values["INT8 at the build"] = engine.budget_sentence()
     return values

@@ -71,14 +71,14 @@ class Point:
         y: Value on the vertical axis, which grows upwards.
         mark: Text of one or two characters beside the point.
         text: Text that is shown when the point is pointed at.
-        is_good: True to draw a green disc, False to draw a red square.
+        is_good: True to draw a green disc, False to draw a red square, None to draw a grey disc.
     """
 
     x: float
     y: float
     mark: str
     text: str
-    is_good: bool
+    is_good: bool | None
 
 
 @dataclass(frozen=True)
@@ -380,10 +380,10 @@ def _tick_text(value: float, ticks: Sequence[float]) -> str:
 
 
 def _symbol(x: float, y: float, point: Point, is_beyond: bool) -> str:
-    color = GREEN if point.is_good else RED
+    color = _FAINT if point.is_good is None else GREEN if point.is_good else RED
     if is_beyond:
         return f'<polygon points="{x - 5:.1f},{y + 5:.1f} {x + 5:.1f},{y + 5:.1f} {x:.1f},{y - 4:.1f}" fill="{color}"/>'
-    if point.is_good:
+    if point.is_good is not False:
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{color}"/>'
     return f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{color}"/>'
 

@@ -12,13 +12,13 @@ _STYLE = """
 :root { color-scheme: light dark;
   --ink: #1c2430; --faint: #5a6675; --line: #dde2ea; --paper: #fff; --panel: #f4f6f9; --shade: #f0f2f6;
   --note: #fff4d6; --note-edge: #d9a520; --good: #1f7a3e; --good-paper: #e8f5ec; --bad: #b52a24; --bad-paper: #fdeceb;
-  --neutral: #5a6675; --neutral-paper: #eef1f6; --blue: #2c5a9a; --blue-paper: #e9f0fa; --orange: #9a520a;
-  --orange-paper: #fcf0e2; }
+  --neutral: #5a6675; --neutral-paper: #eef1f6; --doubt: #7d5a00; --doubt-paper: #fff4d6; --blue: #2c5a9a;
+  --blue-paper: #e9f0fa; --orange: #9a520a; --orange-paper: #fcf0e2; }
 @media (prefers-color-scheme: dark) { :root {
   --ink: #e4e8ee; --faint: #a3adba; --line: #39424e; --paper: #14181e; --panel: #1d232b; --shade: #212832;
   --note: #3a3114; --note-edge: #b98c1c; --good: #7fd39a; --good-paper: #16301f; --bad: #ff9b93; --bad-paper: #3a1b19;
-  --neutral: #a3adba; --neutral-paper: #242b34; --blue: #93bdf3; --blue-paper: #1b2c44; --orange: #f2ab68;
-  --orange-paper: #3a2814; } }
+  --neutral: #a3adba; --neutral-paper: #242b34; --doubt: #e8c25a; --doubt-paper: #3a3114; --blue: #93bdf3;
+  --blue-paper: #1b2c44; --orange: #f2ab68; --orange-paper: #3a2814; } }
 * { box-sizing: border-box; }
 body { font: 15px/1.55 system-ui, sans-serif; margin: 0 auto; max-width: 70rem; padding: 1.5rem 1.25rem 3rem;
   color: var(--ink); background: var(--paper); overflow-wrap: break-word; -webkit-text-size-adjust: 100%; }
@@ -36,6 +36,7 @@ p { margin: .4rem 0; } .faint, figcaption { color: var(--faint); } code { font-s
 .good { color: var(--good); background: var(--good-paper); border-color: currentColor; }
 .bad { color: var(--bad); background: var(--bad-paper); border-color: currentColor; }
 .neutral { color: var(--neutral); background: var(--neutral-paper); border-color: currentColor; }
+.doubt { color: var(--doubt); background: var(--doubt-paper); border-color: currentColor; }
 .blue { color: var(--blue); background: var(--blue-paper); }
 .orange { color: var(--orange); background: var(--orange-paper); }
 .note { background: var(--note); border-left: .25rem solid var(--note-edge); border-radius: .3rem;

@@ -7,8 +7,8 @@ from typing import Iterable, Sequence
 
 from edge.page.markup import Html, element, joined
 
-GOOD, BAD, NEUTRAL = "good", "bad", "neutral"
-"""Kinds of banners and badges: a demand is met, a demand is missed, or nothing was demanded."""
+GOOD, BAD, DOUBT, NEUTRAL = "good", "bad", "doubt", "neutral"
+"""Kinds of banners and badges: a demand is met, a demand is missed, nobody can tell, or nothing was demanded."""
 
 INT8_BADGE, FLOAT_BADGE = "blue", "orange"
 """Kinds of badges that tell the two precisions apart, in the colours of the charts."""
@@ -63,7 +63,7 @@ def banner(kind: str, title: str, sentences: Iterable[str]) -> Html:
     """Return the banner that states the verdict of a page.
 
     Args:
-        kind: Kind of the verdict: GOOD, BAD or NEUTRAL.
+        kind: Kind of the verdict: GOOD, BAD, DOUBT or NEUTRAL.
         title: Verdict in a few words.
         sentences: Reasons for the verdict.
     """
@@ -71,7 +71,7 @@ def banner(kind: str, title: str, sentences: Iterable[str]) -> Html:
 
 
 def badge(text: str, kind: str) -> Html:
-    """Return a word on a coloured ground; `kind` is GOOD, BAD, NEUTRAL, INT8_BADGE or FLOAT_BADGE."""
+    """Return a word on a coloured ground; `kind` is one of a banner, INT8_BADGE or FLOAT_BADGE."""
     return element("span", text, class_=f"badge {kind}")
 
 

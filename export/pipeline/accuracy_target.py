@@ -35,7 +35,7 @@ class AccuracyTarget:
         images: held-out images that judge, with the labels that the float graph gives them.
         budget: accuracy that INT8 may cost on these images.
         search_images: images that a search for a quantised graph looks at, none of them among `images`; None where
-            nothing is searched.
+            nothing is searched, and where there is one held-out image and no other.
         warnings: sentences that say why the float network is implausible itself; empty where it is not.
     """
 
@@ -74,33 +74,31 @@ def open_accuracy_target(
         return AccuracyTarget(_accuracy_set(frames, graph), Budget(None, None))
     searched = None
     if calibrated.ranges is not None:
-        frames, searched = _search_frames(frames, calibrated, graph.contract)
+        frames, searched = _search_frames(frames, calibrated)
     images = _accuracy_set(frames, graph)
     budget = _budget(images, limits, has_kept_config)
     if searched is None or not budget.is_enforced:
         return AccuracyTarget(images, budget)
-    # What is searched for is what is judged: labels that the judging images lack are left aside.
-    truth = _labelled(searched, graph.contract) if images.has_truth else None
-    search_images = AccuracySet(searched, truth, graph_runner(graph.path, graph.contract))
-    return AccuracyTarget(images, budget, search_images)
+    return AccuracyTarget(images, budget, _accuracy_set(searched, graph, images.has_truth))
 
 
-def _accuracy_set(frames: FrameSet, graph: FloatGraph) -> AccuracySet:
-    return AccuracySet(frames, _labelled(frames, graph.contract), graph_runner(graph.path, graph.contract))
+def _accuracy_set(frames: FrameSet, graph: FloatGraph, with_truth: bool = True) -> AccuracySet:
+    labelled = _labelled(frames, graph.contract) if with_truth else None
+    return AccuracySet(frames, labelled, graph_runner(graph.path, graph.contract))
 
 
-def _search_frames(frames: FrameSet, calibrated: CalibratedGraph, contract: Contract) -> tuple[FrameSet, FrameSet]:
+def _search_frames(frames: FrameSet, calibrated: CalibratedGraph) -> tuple[FrameSet, FrameSet | None]:
     """Return the frames that judge, and those that a search looks at.
 
-    A search looks at calibration images: its graph was fitted to them anyway. Where they are not here, or have no label
-    maps and the judging ones do, every third of the held-out frames is given to it.
+    A search looks at calibration images: its graph was fitted to them anyway. Where they are not here, or have no
+    labels to count by what the judging ones are counted by, every third of the held-out frames is given to it.
     """
-    known = calibrated.frames
+    known, contract = calibrated.frames, calibrated.graph.contract
     if known is not None and (_labelled(frames, contract) is None or _labelled(known, contract) is not None):
         return frames, known.subset(spread_over(known, SEARCH_IMAGES))
     if len(frames) < 2:
-        return frames, frames
-    given = range(0, len(frames), 3)
+        return frames, None
+    given = set(range(0, len(frames), 3))
     judging = [index for index in range(len(frames)) if index not in given]
     return frames.subset(judging), frames.subset(list(given)[:SEARCH_IMAGES])
 
@@ -111,15 +109,15 @@ def _without_calibrating(frames: FrameSet, calibrated: frozenset[str]) -> FrameS
     Raises:
         DatasetError: no image is left.
     """
-    if not calibrated or not isinstance(frames, DatasetFrames):
+    if not calibrated:
         return frames
     unseen = without_frames(frames, calibrated)
     if not unseen:
         raise DatasetError(
-            f"all {len(frames)} accuracy images of {frames.description} calibrate, expected others. "
-            "Next: fewer calibration images, or those of the training split"
+            f"all {len(frames)} accuracy images of {frames.description} calibrate, or are copies of images that do, "
+            "expected others. Next: fewer calibration images, or those of the training split"
         )
-    return DatasetFrames(frames.dataset, unseen) if len(unseen) < len(frames) else frames
+    return frames.subset(unseen) if len(unseen) < len(frames) else frames
 
 
 def _budget(images: AccuracySet, limits: Int8Request, has_kept_config: bool) -> Budget:
@@ -128,30 +126,29 @@ def _budget(images: AccuracySet, limits: Int8Request, has_kept_config: bool) -> 
     Drawn scenes are not what a network was trained for: a quantisation that held its budget on real images elsewhere is
     not judged by them, unless the user gives a limit.
     """
-    known = images.class_names
-    unknown = [name for name in limits.class_limits if name not in known]
-    if unknown:
-        raise InputError(
-            f"--class-budget names '{unknown[0]}', which is no class here, expected one of: {', '.join(known)}"
-        )
-    loss = DEFAULT_REGION_LOSS if limits.max_region_loss_percent is None else limits.max_region_loss_percent
-    parts = {"max_region_loss": loss, "class_limits": limits.class_limits}
     if images.has_truth:
         drop = DEFAULT_DROP_POINTS if limits.max_drop_points is None else limits.max_drop_points
-        # A user who allows the mean to lose more allows a class as much.
+        # A user who allows the mean to lose more allows a class as much, and as many of its regions.
         of_class = max(DEFAULT_CLASS_DROP, drop) if limits.max_class_drop is None else limits.max_class_drop
-        return Budget(drop, None, max_class_drop=of_class, **parts)
+        return Budget(drop, None, of_class, None, _region_loss(limits, of_class), limits.class_limits)
     if limits.max_drop_points is not None:
         raise InputError(
             f"--max-miou-drop needs label maps, {images.frames.description} have none. Next: --data-dir FOLDER of "
             "labelled images, or --max-label-change PERCENT"
         )
-    percent = limits.max_label_change_percent
-    if percent is None and has_kept_config and isinstance(images.frames, SyntheticFrames):
+    is_drawn = images.frames.description == SyntheticFrames.DESCRIPTION  # some of them are a set of another kind
+    if has_kept_config and is_drawn and not limits.limits_accuracy:
         return Budget(None, None)
+    percent = limits.max_label_change_percent
     percent = DEFAULT_LABEL_CHANGE_PERCENT if percent is None else percent
     of_class = max(DEFAULT_CLASS_CHANGE, percent) if limits.max_class_drop is None else limits.max_class_drop
-    return Budget(None, 1.0 - percent / 100.0, max_class_change=of_class, **parts)
+    least = 1.0 - percent / 100.0
+    return Budget(None, least, None, of_class, _region_loss(limits, of_class), limits.class_limits)
+
+
+def _region_loss(limits: Int8Request, of_class: float) -> float:
+    given = limits.max_region_loss_percent
+    return max(DEFAULT_REGION_LOSS, of_class) if given is None else given
 
 
 def _labelled(frames: FrameSet, contract: Contract) -> Dataset | None:

@@ -68,6 +68,7 @@ def build(request: BuildRequest, say: Say = print_status) -> BuildResult:
 
     Raises:
         AccuracyBudgetError: INT8 costs more than the budget; nothing but the report was kept.
+        InputError: the user limits what the network or the images do not have: a class, or labels.
         ParityError: the engine computes something else than its graph; it was not kept.
     """
     plan = plan_build(request, say)
@@ -75,6 +76,7 @@ def build(request: BuildRequest, say: Say = print_status) -> BuildResult:
     precision, settings, options = plan.request.precision, plan.request.int8, plan.request.engine_options()
 
     graph = make_float_graph(plan, say)
+    settings.require_classes(graph.contract.class_names)
     calibrated = calibrate(graph, plan.images(), settings, options.batch, say) if precision == INT8 else None
     kept = kept_config(calibrated, settings, say) if calibrated is not None and not plan.images().are_real else None
     target = open_accuracy_target(graph, calibrated, plan.images(), settings, kept is not None)

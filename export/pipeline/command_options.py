@@ -270,6 +270,10 @@ def contradiction(arguments: argparse.Namespace) -> str | None:
         return "--onnx and --contract go together"
     if arguments.onnx is not None and (arguments.weights is not None or arguments.option):
         return "--weights and --option belong to --model; a graph of --onnx has its weights in it"
+    named = [name for name, _ in arguments.class_budget or ()]
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        return f"--class-budget gives {twice} more than one limit, expected one"
     given = _given(arguments, _INT8_OPTIONS)
     if given and not arguments.int8:
         return f"{_spelled(given)}: for INT8 alone, expected --int8 beside it"

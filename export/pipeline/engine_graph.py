@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from calibration.budget.intervals import CONFIDENCE
 from calibration.budget.limits import Budget
 from calibration.budget.set_labels import SetLabels
 from calibration.images.manifest import CalibrationManifest, manifest_note
@@ -38,6 +39,7 @@ class EngineGraph:
         int8_mac_share: share of the multiply-adds that are in INT8, 0 to 1; None where it is not known.
         layers: precision of every layer with multiply-adds; empty where it is not known.
         simulated: labels that an exact simulation gave on the accuracy images; None where there was none.
+        confidence: share of intervals that hold the true figure, 0 to 1, by which the engine is judged.
         notes: sentences for the card.
     """
 
@@ -50,6 +52,7 @@ class EngineGraph:
     int8_mac_share: float | None = None
     layers: tuple[LayerPrecision, ...] = ()
     simulated: SetLabels | None = None
+    confidence: float = CONFIDENCE
     notes: tuple[str, ...] = ()
 
 
@@ -111,6 +114,7 @@ def _of_int8(int8: Int8Graph, budget: Budget, scale_source: str | None) -> Engin
             for layer in judged.quantized.layers
         ),
         judged.labels,
+        judged.cost.confidence,
         (*int8.notes, *_notes(graph, ranges.images_from, calibrated.manifest, ranges_of_other_code(ranges))),
     )
 

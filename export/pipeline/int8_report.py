@@ -84,6 +84,7 @@ def write_int8_report(
         notes=(*int8.notes, *(measured.notes if measured is not None else ())),
         float_doubts=target.warnings,
         decision=contract.decision_sentence(),
+        search_sees_judging_images=judged.search is not None and target.search_images is None,
     )
     write_record(folder / REPORT_FILE, report)
     write_page(folder / PAGE_FILE, report, _pictures(int8, target, worst))
@@ -107,7 +108,7 @@ def require_budget(report: Int8Report, int8: Int8Graph, target: AccuracyTarget, 
         return
     for line in curve_lines(report):
         say(line)
-    has_truth, search = report.drop_points is not None, int8.judged.search
+    search = int8.judged.search
     over = [judgement_words(each) for each in Verdict(report.judgements).of_state(EXCEEDED)]
     cost = "; ".join(over[:_SHOWN_JUDGEMENTS])
     if len(over) > _SHOWN_JUDGEMENTS:
@@ -115,20 +116,31 @@ def require_budget(report: Int8Report, int8: Int8Graph, target: AccuracyTarget, 
     if not int8.judged.is_over_budget:
         cost = f"holds the budget when simulated exactly, but the engine itself does not ({cost})"
     time = ", and time ended the search" if search is not None and search.is_out_of_time else ""
-    option = "--max-miou-drop" if has_truth else "--max-label-change"
-    if any(each.class_name and each.state == EXCEEDED for each in report.judgements):
-        option += ", --max-class-drop or --class-budget"
-    next_step = f"--search-minutes for a longer search, {option} for a larger budget, or --fp16"
-    if report.images_from == SyntheticFrames.DESCRIPTION:
-        next_step = "--data-dir FOLDER or --images FOLDER: drawn scenes say little of a trained network; or --fp16"
     raise AccuracyBudgetError(
         f"INT8 of {report.network} is over its budget on {report.image_count} images of {report.images_from}: {cost}"
-        f"{time}; no engine was kept, see {folder / PAGE_FILE}. Next: {next_step}"
+        f"{time}; no engine was kept, see {folder / PAGE_FILE}. Next: {_next_step(report)}"
     )
 
 
+def _next_step(report: Int8Report) -> str:
+    """Return what the user can do about a budget that is exceeded."""
+    if report.images_from == SyntheticFrames.DESCRIPTION:
+        return "--data-dir FOLDER or --images FOLDER: drawn scenes say little of a trained network; or --fp16"
+    costs = [step.cost for step in report.steps if step.cost is not None]
+    seen = {each.name for cost in costs for each in cost.classes if each.float_share > 0}
+    unseen = [name for name in Verdict(report.judgements).lost_classes if costs and name not in seen]
+    if unseen:
+        return f"calibration images that show {', '.join(unseen)}, of which the search has none; or --fp16"
+    option = "--max-miou-drop" if report.drop_points is not None else "--max-label-change"
+    if any(each.class_name and each.state == EXCEEDED for each in report.judgements):
+        option += ", --max-class-drop or --class-budget"
+    return f"--search-minutes for a longer search, {option} for a larger budget, or --fp16"
+
+
 def _search_images(target: AccuracyTarget) -> str:
-    images = target.search_images or target.images
+    images = target.search_images
+    if images is None:
+        return f"the judging images, {target.images.frames.description}: there are no others"
     return f"{len(images.frames)} of {images.frames.description}, which calibrate or are held out from the judging ones"
 
 

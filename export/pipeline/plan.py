@@ -11,7 +11,7 @@ from calibration.qdq.quantization_config import INT8
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder
 from edge.card import engine_folder
 from edge.console import Say
-from edge.datasets import LAYOUTS, default_data_dir
+from edge.datasets import LAYOUTS, class_table, default_data_dir
 from edge.errors import GraphError
 from edge.records import read_record
 from export.adopt.adoption import adopt
@@ -71,7 +71,7 @@ def plan_build(request: BuildRequest, say: Say = lambda line: None) -> BuildPlan
 
     Raises:
         BackendError: the requested backend cannot build on this machine.
-        InputError: weights, dataset, pictures or manifest do not exist.
+        InputError: weights, dataset, pictures or manifest do not exist; or the user limits a class that is not there.
     """
     backend, reason = choose_backend(request.backend)
     check_tensorrt_options(request, backend)
@@ -86,6 +86,8 @@ def plan_build(request: BuildRequest, say: Say = lambda line: None) -> BuildPlan
     sources = choose_inputs(
         request.model, request.dataset, request.data_dir, request.weights_path, size, request.options
     )
+    if sources.dataset in LAYOUTS:
+        request.int8.require_classes(class_table(sources.dataset).class_names)
     artifact = artifact_folder(request.model, sources.dataset, *size, ARTIFACTS_ROOT, sources.options)
     return BuildPlan(request, backend, reason, sources, artifact, _output(request, artifact, backend))
 
@@ -93,6 +95,7 @@ def plan_build(request: BuildRequest, say: Say = lambda line: None) -> BuildPlan
 def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -> BuildPlan:
     size = (request.height, request.width) if request.is_size_given else None
     adoption = adopt(request.onnx_path, request.contract_path, ARTIFACTS_ROOT, size, request.data_dir, say)
+    request.int8.require_classes(adoption.contract.class_names)
     contract, findings = adoption.contract, adoption.report.tensorrt_findings
     if findings and backend == "tensorrt":
         raise GraphError(f"TensorRT 8.5 does not run {request.onnx_path}: {'; '.join(findings[:3])}")

@@ -10,6 +10,7 @@ from typing import Any
 from calibration.qdq.quantization_config import INT8, QuantizationConfig
 from calibration.trt.calibrator import TENSORRT_ENTROPY
 from edge.card import default_scale_source
+from edge.errors import InputError
 from export.backends.options import EngineOptions
 
 DEFAULT_DROP_POINTS = 0.5
@@ -62,6 +63,30 @@ class Int8Request:
     search_minutes: float = DEFAULT_SEARCH_MINUTES
     measure_layers: bool = False
     scale_source: str | None = None
+
+    @property
+    def limits_accuracy(self) -> bool:
+        """Return whether the user gave any limit of the accuracy that INT8 may cost."""
+        given = (
+            self.max_drop_points,
+            self.max_label_change_percent,
+            self.max_class_drop,
+            self.max_region_loss_percent,
+        )
+        return bool(self.class_limits) or any(limit is not None for limit in given)
+
+    def require_classes(self, class_names: tuple[str, ...]) -> None:
+        """Refuse a limit of a class that the network does not have.
+
+        Raises:
+            InputError: a class has a limit of its own, and is no class of the network.
+        """
+        unknown = [name for name in self.class_limits if name not in class_names]
+        if unknown:
+            raise InputError(
+                f"--class-budget names '{unknown[0]}', which is no class of the network, expected one of: "
+                f"{', '.join(class_names)}"
+            )
 
     def first_config(self) -> QuantizationConfig:
         """Return the quantisation config that a search starts from."""

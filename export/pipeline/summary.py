@@ -121,4 +121,4 @@ def _check_sentence(card: EngineCard) -> str:
     if check.miou_float is not None and check.miou_engine is not None:
         drop = 100 * (check.miou_float - check.miou_engine)
         text += f"; mIoU {100 * check.miou_float:.2f} % -> {100 * check.miou_engine:.2f} % (drop {drop:+.2f} points)"
-    return text
+    return f"{text}; {card.budget_sentence()}" if card.budget_sentence() else text

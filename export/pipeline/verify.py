@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from calibration.budget.limits import Budget
+from calibration.budget.limits import Budget, judgement_words
 from calibration.budget.set_labels import SetLabels
 from calibration.qdq.quantization_config import INT8
 from calibration.search.accuracy import AccuracySet, graph_runner
@@ -71,7 +71,7 @@ def measure_engine(
     """
     write_bytes(folder / card.engine_file, engine.data)
     write_record(folder / CARD_FILE, card)
-    card, labels = check_engine(folder, card, source, target.images)
+    card, labels = check_engine(folder, card, source, target)
     require_agreement(card, target.budget)
     if source.simulated is None or card.backend != "onnxruntime":
         return MeasuredEngine(folder, engine, card, labels)
@@ -80,7 +80,7 @@ def measure_engine(
 
 
 def check_engine(
-    folder: Path, card: EngineCard, source: EngineGraph, images: AccuracySet
+    folder: Path, card: EngineCard, source: EngineGraph, target: AccuracyTarget
 ) -> tuple[EngineCard, SetLabels]:
     """Run an engine on the accuracy images, and add the figures to its card.
 
@@ -88,11 +88,12 @@ def check_engine(
         folder: folder of the engine.
         card: card of the engine.
         source: graph that the engine was built from.
-        images: accuracy images.
+        target: accuracy images, and the budget of the engine.
 
     Returns:
         The card with the figures, and the labels that the engine gave.
     """
+    images = target.images
     runner, _ = open_engine(folder)
     notes, batch = card.notes, runner.contract.batch
     if batch != 1:
@@ -103,7 +104,8 @@ def check_engine(
                 "part in it",
             )
     labels = images.evaluate(runner, "check the engine")
-    cost, simulated = images.cost(labels), source.simulated
+    cost, simulated = images.cost(labels, source.confidence), source.simulated
+    verdict = target.budget.judge(cost)
     check = BuildCheck(
         image_count=len(images.frames),
         images_from=images.frames.description,
@@ -114,6 +116,8 @@ def check_engine(
         drop_high=cost.drop_high,
         miou_simulated=simulated.miou() if simulated is not None else None,
         label_agreement_simulated=simulated.agreement if simulated is not None else None,
+        verdict=verdict.state if verdict.judgements else None,
+        worst=judgement_words(verdict.worst) if verdict.worst is not None else "",
     )
     if uncertainty_output(card.contract) is not None:
         again = images.evaluate(graph_runner(source.graph.path, card.contract), "float graph, drawn anew")

@@ -40,7 +40,9 @@ def test_card_with_all_its_parts_comes_back_equal(card, tmp_path):
         calibration=CalibrationNote(
             "entropy", 64, "camvid train", "4" * 64, "entropy ranges, clipped weights", "at most 0.5 points of mIoU"
         ),
-        check=BuildCheck(16, "camvid val", 0.98, 0.61, 0.60, -0.2, 1.9, 0.605, 0.985),
+        check=BuildCheck(
+            16, "camvid val", 0.98, 0.61, 0.60, -0.2, 1.9, 0.605, 0.985, "held", "car 1.2 points, at most 2"
+        ),
         machine=Machine("Linux", "aarch64", "Cortex", 8, "Jetson AGX Orin", "35.4.1", "Orin", "8.7"),
         notes=("one", "two"),
         layers=(
@@ -174,6 +176,45 @@ def test_card_of_an_earlier_version_has_the_defaults(make_engine):
     earlier = {name: value for name, value in json.loads(path.read_text()).items() if name != "batch_profile"}
     path.write_text(json.dumps(earlier))
     assert read_card(folder).batch_profile is None
+
+
+def test_check_of_an_earlier_version_has_no_verdict(card, make_engine):
+    folder = make_engine()
+    path = folder / CARD_FILE
+    write_record(path, dataclasses.replace(read_card(folder), check=BuildCheck(16, "camvid val", 0.98)))
+    written = json.loads(path.read_text())
+    for name in ("verdict", "worst"):
+        del written["check"][name]
+    path.write_text(json.dumps(written))
+    back = read_card(folder)
+    assert (back.check.verdict, back.check.worst, back.budget_sentence()) == (None, "", "")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "worst", "sentence"),
+    [
+        (
+            "held",
+            "car 1.20 points of IoU lost, at most 2",
+            "accuracy budget held (at most 0.5 points of mIoU); closest to its limit: car 1.20 points of IoU lost, at "
+            "most 2",
+        ),
+        (
+            "not shown",
+            "",
+            "accuracy budget not shown to hold, the images are too few (at most 0.5 points of mIoU)",
+        ),
+        (None, "", ""),
+    ],
+)
+def test_verdict_on_the_budget_is_a_sentence(card, verdict, worst, sentence):
+    judged = dataclasses.replace(
+        card,
+        calibration=CalibrationNote("entropy", 64, "camvid train", "4" * 64, "", "at most 0.5 points of mIoU"),
+        check=BuildCheck(16, "camvid val", 0.98, verdict=verdict, worst=worst),
+    )
+    assert judged.budget_sentence() == sentence
+    assert dataclasses.replace(card, check=None).budget_sentence() == ""
 
 
 def test_card_of_a_network_with_more_outputs_comes_back_equal(card, tmp_path):

@@ -75,6 +75,9 @@ def test_options_are_those_that_are_documented():
         "resize": None,
         "max_miou_drop": None,
         "max_label_change": None,
+        "max_class_drop": None,
+        "class_budget": None,
+        "max_region_loss": None,
         "accuracy_images": 50,
         "search_minutes": None,
         "sensitivity": False,
@@ -161,6 +164,14 @@ def test_every_option_reaches_the_request(asked):
         "1.5",
         "--max-label-change",
         "2",
+        "--max-class-drop",
+        "3",
+        "--class-budget",
+        "person=0.3",
+        "--class-budget",
+        "traffic light=1",
+        "--max-region-loss",
+        "20",
         "--accuracy-images",
         "9",
         "--search-minutes",
@@ -189,6 +200,9 @@ def test_every_option_reaches_the_request(asked):
         resize="float",
         max_drop_points=1.5,
         max_label_change_percent=2.0,
+        max_class_drop=3.0,
+        class_limits={"person": 0.3, "traffic light": 1.0},
+        max_region_loss_percent=20.0,
         search_minutes=0.5,
         measure_layers=True,
         scale_source="dynamic-ranges",
@@ -223,6 +237,12 @@ def test_every_option_reaches_the_request(asked):
     [
         (["--max-miou-drop", "0"], "--max-miou-drop: for INT8 alone, expected --int8 beside it"),
         (["--fp16", "--sensitivity", "--resize", "float"], "--resize, --sensitivity: for INT8 alone"),
+        (["--class-budget", "person=0.3"], "--class-budget: for INT8 alone, expected --int8 beside it"),
+        (["--max-class-drop", "0", "--max-region-loss", "0"], "--max-class-drop, --max-region-loss: for INT8 alone"),
+        (
+            ["--int8", "--class-budget", "person=0.3", "--class-budget", "person=1"],
+            "--class-budget gives person more than one limit, expected one",
+        ),
         (
             ["--int8", "--calibrator", "tensorrt-entropy", "--classifier", "float"],
             "--classifier: TensorRT decides",
@@ -266,6 +286,13 @@ def test_old_name_of_the_accuracy_images_is_still_taken(asked):
         ("--max-miou-drop", "nan"),
         ("--max-miou-drop", "much"),
         ("--max-label-change", "-1"),
+        ("--max-class-drop", "-1"),
+        ("--max-region-loss", "some"),
+        ("--class-budget", "person"),
+        ("--class-budget", "person=-1"),
+        ("--class-budget", "person=nan"),
+        ("--class-budget", "=3"),
+        ("--class-budget", "person="),
         ("--search-minutes", "-3"),
         ("--search-minutes", "inf"),
         ("--accuracy-images", "0"),
@@ -300,6 +327,23 @@ def test_unknown_model_is_one_line_before_any_work(clean_folder, capsys, extra):
     error = capsys.readouterr().err
     assert error.startswith("error: ") and "xor" in error and "fast_scnn" in error and error.count("\n") == 1
     assert not list(clean_folder.iterdir())
+
+
+@pytest.mark.parametrize("extra", [[], ["--dry-run"]])
+def test_limit_of_an_unknown_class_is_one_line_before_any_work(clean_folder, capsys, extra):
+    assert main([*COMMAND, "--class-budget", "persn=0.3", *extra]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(
+        "error: --class-budget names 'persn', which is no class of the network, expected one of: road, sidewalk, "
+    )
+    assert ", person, " in error and error.count("\n") == 1
+    assert not list(clean_folder.iterdir())
+
+
+def test_limits_go_with_tensorrts_own_calibrator(asked):
+    limits = ["--max-class-drop", "1", "--class-budget", "person=0.3", "--max-region-loss", "5"]
+    int8 = asked("--model", "unet", "--int8", "--calibrator", "tensorrt-entropy", *limits).int8
+    assert (int8.max_class_drop, int8.class_limits, int8.max_region_loss_percent) == (1.0, {"person": 0.3}, 5.0)
 
 
 @pytest.mark.parametrize(
@@ -367,7 +411,6 @@ def test_command_without_anything_there_makes_a_complete_engine(built):
         "ranges.json",
         "model.int8.onnx",
         "engines",
-        "int8-search-onnxruntime.json",
     }
     card = read_card(artifact / "engines" / "onnxruntime-int8")
     assert card.contract == read_contract(artifact)
@@ -390,7 +433,8 @@ def test_second_command_reuses_all_and_prints_the_card(built, capsys, monkeypatc
     assert printed["card"]["precision"] == "int8"
     assert printed["card"]["calibration"]["budget"] == "none"
     assert printed["int8_report"] == json.loads(Path(printed["output"], "int8-report.json").read_text())
-    assert printed["int8_report"]["is_met"] is None
+    assert printed["int8_report"]["verdict"] is None
+    assert printed["card"]["check"]["verdict"] is None
     assert printed["backend_reason"] == "TensorRT cannot build here: no GPU"
     assert printed["parity"]["label_agreement"] >= 0.9999
     assert "random weights: only the speed" in output.err

@@ -22,18 +22,40 @@ from calibration.report.pictures import (
     difference_rgb,
 )
 from calibration.report.text import MOST_FLOAT, curve_lines, percent, points, summary_lines
-from calibration.results import AccuracyFigures, ImageReport, Int8Report, LayerReport, SearchStep
+from calibration.results import (
+    CLASS_CHANGE,
+    CLASS_DROP,
+    EXCEEDED,
+    HELD,
+    LABEL_CHANGE,
+    LOST_CLASS,
+    LOST_REGIONS,
+    MIOU_DROP,
+    NOT_SHOWN,
+    AccuracyFigures,
+    ImageReport,
+    Int8Report,
+    Judgement,
+    LayerReport,
+    SearchStep,
+)
 from edge.errors import InputError, StorageError
 from edge.labels import distinct_palette
+from tests.calibration.label_sets import class_cost, labelled_class, network_cost
 
 NAMES = ("road", "sky", "<car> & van")
 VOID = {"meta", "img", "br", "hr", "wbr"}
 HOSTILE = '<script>alert("1")</script> & <b>'
 
+WORST = "sky 1.16 points of IoU lost, at most 2"
 STEPS = (
-    SearchStep("percentile ranges", "a" * 64, 1.0, 0.95, 2.75, False),
-    SearchStep("entropy ranges", "b" * 64, 1.0, 0.97, 1.5, False),
-    SearchStep("one layer in float", "c" * 64, 0.9625, 0.99, 0.31, True),
+    SearchStep(
+        "percentile ranges", "a" * 64, 1.0, 0.95, 2.75, False, "2.75 points of mIoU lost, at most 0.5", None, EXCEEDED
+    ),
+    SearchStep(
+        "entropy ranges", "b" * 64, 1.0, 0.97, 1.5, False, "1.50 points of mIoU lost, at most 0.5", None, EXCEEDED
+    ),
+    SearchStep("one layer in float", "c" * 64, 0.9625, 0.99, 0.31, True, WORST, None, HELD),
 )
 LAYERS = (
     LayerReport("stem/conv", "Conv", 40_000_000, "int8", "", 0.0123, 0.00456, 0.5, 1.0),
@@ -45,6 +67,20 @@ FLOAT_FIGURES = AccuracyFigures(0.6621, {"road": 0.9, "sky": 0.4242, "<car> & va
 SIMULATED = AccuracyFigures(0.6590, {"road": 0.9054, "sky": 0.4126, "<car> & van": None}, 0.9871)
 ENGINE = AccuracyFigures(0.6588, {"road": 0.9050, "sky": 0.4126, "<car> & van": None}, 0.9869)
 
+ABSENT = {"image_count": 0, "agreement_iou": None, "change_points": None, "change_high": None, "float_share": 0.0}
+CLASSES = (
+    labelled_class("road", -0.5, 0.2, float_iou=0.9, iou=0.905, change_points=3.0, change_high=4.0, float_share=0.6),
+    labelled_class("sky", 1.16, 1.8, float_iou=0.4242, iou=0.4126, regions=12, regions_found=11, regions_new=2),
+    class_cost("<car> & van", true_share=0.0, **ABSENT),
+)
+COST = network_cost(*CLASSES, agreement=0.9869, change_high=1.9, drop=0.33, low=0.14, high=0.46, images=101)
+JUDGED = (
+    Judgement(MIOU_DROP, "", 0.33, 0.46, 0.5, HELD),
+    Judgement(CLASS_DROP, "road", -0.5, 0.2, 2.0, HELD),
+    Judgement(CLASS_DROP, "sky", 1.16, 1.8, 2.0, HELD),
+    Judgement(LOST_REGIONS, "sky", 100 / 12, None, 50.0, HELD),
+)
+
 MET = Int8Report(
     network="tiny on camvid, 48x96",
     backend="onnxruntime",
@@ -55,15 +91,21 @@ MET = Int8Report(
     image_count=101,
     max_drop_points=0.5,
     min_agreement=None,
-    is_met=True,
+    budget="at most 0.5 points of mIoU, 2 points of IoU of any class",
+    verdict=HELD,
+    judgements=JUDGED,
     drop_points=0.31,
     drop_low=0.12,
     drop_high=0.44,
     float_figures=FLOAT_FIGURES,
     simulated=SIMULATED,
     engine=ENGINE,
+    cost=COST,
+    unseen_classes=(),
+    search_images="24 of camvid train, which calibrate",
     int8_mac_share=0.9,
     recipe="percentile ranges, 1 layers in float",
+    looks=(SearchStep("plain", "e" * 64, 1.0, 0.95, 2.8, False, "", None, EXCEEDED), STEPS[2]),
     steps=STEPS,
     layers=LAYERS,
     worst_images=(ImageReport("first.png", 0, 0.9), ImageReport("second.png", 4, 0.95)),
@@ -72,7 +114,12 @@ MET = Int8Report(
 )
 MISSED = dataclasses.replace(
     MET,
-    is_met=False,
+    verdict=EXCEEDED,
+    judgements=(
+        Judgement(MIOU_DROP, "", 1.5, 1.9, 0.5, EXCEEDED),
+        Judgement(LOST_CLASS, "sky", 97.0, None, 90.0, EXCEEDED),
+        Judgement(CLASS_DROP, "road", 2.5, 3.0, 2.0, EXCEEDED),
+    ),
     drop_points=1.5,
     drop_low=1.2,
     drop_high=1.9,
@@ -84,14 +131,19 @@ RANDOM = dataclasses.replace(
     MET,
     weights="random weights: only the speed of this engine means anything",
     max_drop_points=None,
-    is_met=None,
+    budget="none",
+    verdict=None,
+    judgements=(),
     drop_points=None,
     drop_low=None,
     drop_high=None,
     float_figures=AccuracyFigures(None, {}, 1.0),
     simulated=AccuracyFigures(None, {}, 0.61),
     engine=AccuracyFigures(None, {}, 0.6),
-    steps=(SearchStep("percentile ranges", "a" * 64, 0.9, 0.61, None, False),),
+    cost=network_cost(*(class_cost(name) for name in NAMES), agreement=0.6, images=8),
+    search_images="",
+    looks=(SearchStep("plain", "a" * 64, 0.9, 0.61, None, True),),
+    steps=(),
     layers=tuple(dataclasses.replace(layer, output_error=None, label_change=None) for layer in LAYERS),
     worst_images=(),
 )
@@ -99,14 +151,39 @@ NO_LABELS = dataclasses.replace(
     RANDOM,
     weights="imported weights of net.pth",
     min_agreement=0.98,
-    is_met=True,
+    budget="at most 2 % of labels changed, 50 % unlike the float network of any class",
+    verdict=HELD,
+    judgements=(
+        Judgement(LABEL_CHANGE, "", 0.95, 1.4, 2.0, HELD),
+        Judgement(CLASS_CHANGE, "sky", 12.0, 20.0, 50.0, HELD),
+    ),
     simulated=AccuracyFigures(None, {}, 0.991),
     engine=AccuracyFigures(None, {}, 0.9905),
+    cost=network_cost(
+        class_cost("road"),
+        class_cost("sky", agreement_iou=0.88, change_points=12.0, change_high=20.0),
+        class_cost("<car> & van", **ABSENT),
+        agreement=0.9905,
+        change_high=1.4,
+    ),
+    search_images="24 of pictures",
     steps=tuple(dataclasses.replace(step, drop_points=None) for step in STEPS),
     layers=LAYERS,
 )
-BARE = dataclasses.replace(MISSED, steps=(), layers=(), worst_images=(), warnings=(), notes=())
-STATES = {"met": MET, "missed": MISSED, "random": RANDOM, "no labels": NO_LABELS, "bare": BARE}
+UNSURE = dataclasses.replace(
+    MET,
+    verdict=NOT_SHOWN,
+    drop_high=0.6,
+    judgements=(
+        Judgement(MIOU_DROP, "", 0.38, 0.6, 0.5, NOT_SHOWN, 341),
+        Judgement(CLASS_DROP, "road", -0.5, 0.2, 2.0, HELD),
+        Judgement(CLASS_DROP, "sky", 1.16, None, 2.0, NOT_SHOWN),
+    ),
+    looks=(SearchStep("plain", "e" * 64, 1.0, 0.95, 0.38, True, "", None, NOT_SHOWN),),
+    steps=(),
+)
+BARE = dataclasses.replace(MISSED, looks=(), steps=(), layers=(), worst_images=(), warnings=(), notes=())
+STATES = {"met": MET, "unsure": UNSURE, "missed": MISSED, "random": RANDOM, "no labels": NO_LABELS, "bare": BARE}
 
 
 class Page(html.parser.HTMLParser):
@@ -214,7 +291,7 @@ def test_random_weights_have_no_verdict_and_no_accuracy(page_of):
     assert "with random weights only speed means anything" in page.text
     assert not re.search("budget (met|missed)", page.text)
     assert page.row("INT8, simulated exactly") == ["INT8, simulated exactly", "-", "-", "61.00 %"]
-    assert "Classes" not in page.text
+    assert "IoU float" not in page.text and page.row("road")[1] == "-"
 
 
 def test_budget_that_is_off_for_another_reason_is_not_blamed_on_the_weights(page_of):
@@ -228,21 +305,62 @@ def test_without_labels_the_budget_is_label_agreement(page_of):
     assert "labels changed, %" in text and "budget 2" in text
 
 
-def test_interval_on_both_sides_of_the_budget_is_said(page_of):
-    text = page_of(dataclasses.replace(MET, drop_high=0.7)).text
-    assert "The interval lies on both sides of the budget: 101 images cannot tell for sure." in text
+def test_budget_that_the_images_are_too_few_for_is_said_with_the_number_that_would_do(page_of):
+    text = page_of(UNSURE).text
+    assert "Accuracy budget not shown to hold: too few images" in text
+    assert "Accuracy budget met" not in text
+    assert (
+        "101 images are too few to show it for the network (0.38, up to 0.60 points of mIoU lost, at most 0.5); "
+        "sky (1.16 points of IoU lost, on fewer than 5 images); some 341 images of this kind would do for those that "
+        "can be told."
+    ) in text
 
 
-@pytest.mark.parametrize("is_met", [True, False])
-def test_engine_over_a_budget_that_the_simulation_holds_is_said(page_of, is_met):
+def test_doubt_of_one_image_is_said_of_one_image(page_of):
+    text = page_of(dataclasses.replace(UNSURE, image_count=1)).text
+    assert "1 image is too few to show it" in text
+
+
+def test_page_that_shows_nothing_is_not_green(page_of):
+    source = page_of(UNSURE).source
+    body = source[source.index("<body>") :]
+    banners = re.findall(r'class="banner (\w+)"', body)
+    assert banners == ["doubt"]
+    of_tables = re.findall(r'class="badge (\w+)">([^<]+)', body)
+    assert ("doubt", "not shown") in of_tables
+    assert [word for kind, word in of_tables if kind == "good"] == ["held"], "the one class that is held"
+    assert re.findall(r'class="banner (\w+)"', page_of(MET).source) == ["good"]
+    assert re.findall(r'class="banner (\w+)"', page_of(MISSED).source) == ["bad"]
+    assert re.findall(r'class="banner (\w+)"', page_of(RANDOM).source) == ["neutral"]
+
+
+def test_step_that_nobody_can_tell_of_is_no_green_point(page_of):
+    def colours(report):
+        source = page_of(report).source
+        chart = source[source.index("Accuracy against share of INT8") :].split("</svg>")[0]
+        return re.findall(r'<(?:circle|rect)[^>]*fill="(#2c8a4b|#c8362f|#5a6675)"', chart)
+
+    green, red, grey = "#2c8a4b", "#c8362f", "#5a6675"
+    assert colours(MET) == [red, red, green]
+    open_steps = tuple(dataclasses.replace(step, within_budget=True, verdict=NOT_SHOWN) for step in STEPS)
+    assert colours(dataclasses.replace(UNSURE, steps=open_steps)) == [grey] * 3
+
+
+def test_engine_over_a_budget_that_the_simulation_holds_is_said(page_of):
     said = "The simulation holds the budget, the engine itself does not: "
-    worse = dataclasses.replace(ENGINE, miou=0.6521)
-    assert f"{said}1.00 points of mIoU lost." in page_of(dataclasses.replace(MET, is_met=is_met, engine=worse)).text
-    worse = dataclasses.replace(NO_LABELS.engine, label_agreement=0.97)
-    unlike = dataclasses.replace(NO_LABELS, is_met=is_met, engine=worse)
-    assert f"{said}97.00 % label agreement." in page_of(unlike).text
-    for fine in (MET, NO_LABELS, RANDOM):
+    over = (Judgement(MIOU_DROP, "", 1.0, 1.2, 0.5, EXCEEDED), *JUDGED[1:])
+    text = page_of(dataclasses.replace(MET, verdict=EXCEEDED, judgements=over)).text
+    assert f"{said}1.00 points of mIoU lost, at most 0.5." in text
+    lost = (*NO_LABELS.judgements[:1], Judgement(LOST_CLASS, "sky", 99.0, None, 90.0, EXCEEDED))
+    text = page_of(dataclasses.replace(NO_LABELS, verdict=EXCEEDED, judgements=lost)).text
+    assert f"{said}sky is lost: 99.00 % unlike the float network." in text
+    for fine in (MET, UNSURE, MISSED, NO_LABELS, RANDOM):
         assert said not in page_of(fine).text
+
+
+def test_interval_says_how_sure_it_is(page_of):
+    sure = dataclasses.replace(MET, cost=dataclasses.replace(COST, confidence=0.975))
+    assert "(97.5 % interval 0.12 to 0.44)" in page_of(sure).text
 
 
 def test_simulation_and_engine_stand_side_by_side(page_of):
@@ -252,24 +370,85 @@ def test_simulation_and_engine_stand_side_by_side(page_of):
     assert page.row("INT8, engine of onnxruntime")[1:] == ["65.88 %", "0.33", "98.69 %"]
 
 
-def test_every_class_has_its_iou_before_and_after(page_of):
+def test_every_class_has_what_it_lost_by_the_truth_by_the_float_network_and_by_regions(page_of):
     page = page_of(MET)
-    assert page.row("road")[:5] == ["road", "90.00", "90.54", "+0.54", "90.50"]
-    assert page.row("sky")[:5] == ["sky", "42.42", "41.26", "-1.16", "41.26"]
-    assert page.row("<car> & van")[:5] == ["<car> & van", "-", "-", "-", "-"]
-    assert page.row("mean")[:5] == ["mean", "66.21", "65.90", "-0.31", "65.88"]
+    head = next(row for row in page.rows if row[:2] == ["class", "budget"])
+    assert head[2:6] == ["IoU float, %", "IoU INT8, %", "points lost", "up to"]
+    assert head[7:] == ["unlike float, %", "up to", "regions found", "new", "% of pixels", "images"]
+    assert {len(row) for row in page.rows if row and row[0] in ("road", "sky", "<car> & van", "mean")} == {len(head)}
+    assert page.row("road")[:6] == ["road", "held", "90.00", "90.50", "-0.50", "0.20"]
+    assert page.row("road")[7:] == ["3.00", "4.00", "0 of 0", "0", "60", "50"]
+    assert page.row("sky")[:6] == ["sky", "held", "42.42", "41.26", "1.16", "1.80"]
+    assert page.row("sky")[9:11] == ["11 of 12", "2"]
+    assert page.row("<car> & van")[:6] == ["<car> & van", "-", "-", "-", "-", "-"]
+    assert page.row("mean")[:7] == ["mean", "held", "66.21", "65.88", "0.33", "0.46", ""]
 
 
-def test_class_that_int8_alone_predicts_has_no_difference(page_of):
-    after = dataclasses.replace(SIMULATED, class_iou={**SIMULATED.class_iou, "<car> & van": 0.0})
-    row = page_of(dataclasses.replace(MET, simulated=after)).row("<car> & van")
-    assert row[1:4] == ["-", "0.00", "-"]
+def test_without_labels_a_class_is_compared_with_the_float_network_alone(page_of):
+    page = page_of(NO_LABELS)
+    assert page.row("sky") == ["sky", "held", "12.00", "20.00", "0 of 0", "0", "1", "50"]
+    assert "mean" not in [row[0] for row in page.rows if row]
+
+
+def test_what_matters_stands_first_among_the_classes(page_of):
+    names = ("held", "absent", "unsure", "blind", "over", "lost")
+    cost = network_cost(*(labelled_class(name) for name in names), drop=0.1, low=0.0, high=0.2)
+    report = dataclasses.replace(
+        MET,
+        verdict=EXCEEDED,
+        cost=cost,
+        unseen_classes=("blind (1 % of pixels)",),
+        judgements=(
+            Judgement(CLASS_DROP, "held", 0.0, 0.0, 2.0, HELD),
+            Judgement(CLASS_DROP, "unsure", 1.0, 3.0, 2.0, NOT_SHOWN, 200),
+            Judgement(CLASS_DROP, "over", 3.0, 3.5, 2.0, EXCEEDED),
+            Judgement(LOST_CLASS, "lost", 99.0, None, 90.0, EXCEEDED),
+            Judgement(LOST_REGIONS, "lost", 100.0, None, 50.0, EXCEEDED),
+        ),
+    )
+    page = page_of(report)
+    shown = [row[:2] for row in page.rows if row and row[0] in names]
+    assert shown == [
+        ["lost", "lost"],
+        ["over", "over"],
+        ["blind", "float is blind"],
+        ["unsure", "not shown"],
+        ["held", "held"],
+        ["absent", "-"],
+    ]
+
+
+def test_class_over_its_limit_is_named_at_the_top(page_of):
+    text = page_of(MISSED).text
+    over = "sky is lost: 97.00 % unlike the float network; road 2.50 points of IoU lost, at most 2."
+    sentence = f"Over the limit of a class: {over}"
+    assert sentence in text and text.index(sentence) < text.index("What it cost")
+    assert "Closest to the limit of a class: sky 1.16 points of IoU lost, at most 2." in page_of(MET).text
+
+
+def test_class_that_the_float_network_does_not_see_stands_in_red(page_of):
+    blind = dataclasses.replace(MET, unseen_classes=("sky (2.1 % of pixels)",))
+    page = page_of(blind)
+    assert "The float network itself does not see sky (2.1 % of pixels): neither can INT8." in page.text
+    assert re.findall(r'class="banner (\w+)"', page.source) == ["good", "bad"]
+    assert '<span class="badge bad">float is blind</span>' in page.source
+    assert any("does not see sky" in line for line in summary_lines(blind))
+    assert "does not see" not in page_of(MET).text
+
+
+def test_what_judged_and_what_was_searched_are_told_apart(page_of):
+    text = page_of(MET).text
+    assert "Judged on 101 images of camvid val, which no search has seen." in text
+    assert "The search evaluated on 24 of camvid train, which calibrate:" in text
+    same = dataclasses.replace(MET, search_sees_judging_images=True)
+    assert "which no search has seen" not in page_of(same).text
 
 
 def test_steps_are_numbered_in_the_order_of_the_search(page_of):
-    page = page_of(MET)
-    assert page.row("1") == ["1", "percentile ranges", "100.00 %", "2.75", "95.00 %", "over", "a" * 12]
-    assert page.row("3") == ["3", "one layer in float", "96.25 %", "0.31", "99.00 %", "held", "c" * 12]
+    page = page_of(dataclasses.replace(MET, looks=()))
+    over = "2.75 points of mIoU lost, at most 0.5"
+    assert page.row("1") == ["1", "percentile ranges", "100.00 %", "2.75", "95.00 %", "over", over, "a" * 12]
+    assert page.row("3") == ["3", "one layer in float", "96.25 %", "0.31", "99.00 %", "held", WORST, "c" * 12]
 
 
 def test_step_without_a_drop_is_not_in_the_chart_but_in_the_table(page_of):
@@ -353,6 +532,8 @@ def test_names_cannot_break_the_page(page_of):
         MET,
         **dict.fromkeys(("network", "backend", "weights", "images_from", "recipe", "graph_sha256"), HOSTILE),
         steps=(step,),
+        looks=(),
+        cost=dataclasses.replace(COST, classes=(labelled_class(HOSTILE),)),
         layers=(layer,),
         float_figures=figures,
         simulated=figures,
@@ -374,7 +555,8 @@ def test_warnings_notes_and_conditions_are_in_the_page(page_of):
     assert page.row("accuracy images")[1] == "101 of camvid val"
     assert page.row("float graph")[1] == "0123456789ab"
     assert page.row("ranges")[1] == "ba9876543210"
-    assert page.row("budget")[1] == "at most 0.50 points of mIoU"
+    (budget,) = (row[1] for row in page.rows if row[0] == "budget" and len(row) == 2)
+    assert budget == "at most 0.5 points of mIoU, 2 points of IoU of any class"
 
 
 def test_worst_images_without_a_picture_are_named(page_of):
@@ -481,7 +663,10 @@ def test_curve_is_a_table_by_share_of_int8_with_the_step_closest_to_the_budget()
     lines = curve_lines(MISSED)
     assert [line.split()[-3:] for line in lines[1:3]] == [["2:", "entropy", "ranges"], ["1:", "percentile", "ranges"]]
     assert re.split(r" {2,}", lines[1].strip()) == ["100.00 %", "1.50", "97.00 %", "over", "2: entropy ranges"]
-    assert lines[3] == "closest to the budget: step 2, 1.50 points of mIoU lost, 100.00 % in INT8"
+    assert lines[3] == (
+        "closest to the budget: step 2, 1.50 points of mIoU lost, 100.00 % in INT8; "
+        "worst is 1.50 points of mIoU lost, at most 0.5"
+    )
     # Every column ends where its head ends.
     for head in ("INT8 share", "drop, points", "labels kept", "budget"):
         end = lines[0].index(head) + len(head)
@@ -490,7 +675,9 @@ def test_curve_is_a_table_by_share_of_int8_with_the_step_closest_to_the_budget()
 
 def test_curve_without_labels_goes_by_label_agreement():
     report = dataclasses.replace(
-        NO_LABELS, is_met=False, steps=tuple(dataclasses.replace(step, within_budget=False) for step in NO_LABELS.steps)
+        NO_LABELS,
+        verdict=EXCEEDED,
+        steps=tuple(dataclasses.replace(step, within_budget=False, worst="") for step in NO_LABELS.steps),
     )
     assert curve_lines(report)[-1] == "closest to the budget: step 3, 99.00 % label agreement, 96.25 % in INT8"
 

@@ -1,4 +1,4 @@
-"""What INT8 costs is counted over a set, with an interval that holds it, and held against the right budget."""
+"""What INT8 costs is counted over a set of images, against the truth and against the float graph."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from calibration.budget.regions import count_regions
+from calibration.budget.set_labels import SetLabels
 from calibration.search.accuracy import (
     AccuracySet,
-    Budget,
-    SetLabels,
-    _mious,
-    drop_interval,
     drop_points,
     graph_runner,
+    spread_over,
     without_frames,
     worst_images,
 )
@@ -137,7 +136,7 @@ def test_set_without_truth_has_agreement_alone_at_the_size_of_the_network(camvid
     )
     assert labels.figures(CONTRACT.class_names).class_iou == {}
     assert drop_points(unlabelled.float_labels, labels) is None
-    assert drop_interval(unlabelled.float_labels, labels) is None
+    assert unlabelled.cost(labels).drop_points is None
 
 
 def test_picture_for_the_report_has_the_size_of_its_labels(camvid, labelled):
@@ -153,115 +152,50 @@ def test_set_without_images_is_refused():
         AccuracySet(hostile.ArrayFrames([]), None, runner())
 
 
-# The drop and its interval
+# What it costs
 
 
-def random_labels(images, generator, right=0.8, classes=CLASSES):
-    """Confusion matrices of noisy predictions; some classes are absent in some images."""
-    matrices = np.zeros((images, classes, classes), np.int64)
-    for matrix in matrices:
-        present = generator.random(classes) < 0.6
-        pixels = generator.integers(20, 400, classes) * present
-        for truth in np.flatnonzero(present):
-            matrix[truth, truth] = int(pixels[truth] * right)
-            others = generator.multinomial(pixels[truth] - matrix[truth, truth], np.full(classes, 1 / classes))
-            matrix[truth] += others
-    return SetLabels(np.full(images, right), matrices)
+def test_cost_of_a_form_is_that_of_its_labels_against_the_float_graphs(camvid, labelled):
+    worse = labelled.evaluate(Worse(4), "worse")
+    cost = labelled.cost(worse)
+    assert (cost.image_count, cost.label_agreement, cost.confidence) == (5, worse.agreement, 0.95)
+    assert cost.drop_points == pytest.approx(drop_points(labelled.float_labels, worse))
+    assert cost.drop_points > 5 and cost.drop_low < cost.drop_points < cost.drop_high
+    assert labelled.cost(worse, 0.99).drop_high > cost.drop_high
+    assert [each.name for each in cost.classes] == list(CONTRACT.class_names)
+    with Worse(4) as active:
+        said = [Segmenter(active, "rgb")(camvid.read_frame(index), 24, 40).labels.copy() for index in range(5)]
+    floats = [labelled.float_of(index) for index in range(5)]
+    for label, each in enumerate(cost.classes):
+        both, either = (
+            sum(np.count_nonzero(join(one == label, other == label)) for one, other in zip(said, floats))
+            for join in (np.logical_and, np.logical_or)
+        )
+        assert each.agreement_iou == (pytest.approx(both / either) if either else None)
 
 
-def test_drop_is_in_points_of_miou_counted_over_the_set():
-    generator = np.random.default_rng(0)
-    before, after = random_labels(9, generator, 0.9), random_labels(9, generator, 0.7)
-    assert drop_points(before, after) == pytest.approx(100 * (before.miou() - after.miou()))
-    assert drop_points(before, after) > 5
-    assert drop_points(before, before) == 0.0
-    assert drop_points(after, before) == -drop_points(before, after)
+def test_regions_of_every_image_are_counted(labelled):
+    worse = labelled.evaluate(Worse(4), "worse")
+    for index in range(5):
+        with Worse(4) as active:
+            labels = labelled.labels_of(active, index)[1]
+        np.testing.assert_array_equal(worse.regions[index], count_regions(labelled.float_of(index), labels, CLASSES))
+    assert (labelled.float_labels.regions[:, :, 0] == labelled.float_labels.regions[:, :, 1]).all()
+    assert worse.regions[:, :, 1].sum() < worse.regions[:, :, 0].sum()
 
 
-def paired_labels(images, generator):
-    """A network, and a form of it that is a little worse on every image, as INT8 is."""
-    before = random_labels(images, generator, 0.9)
-    matrices = before.matrices.copy()
-    for matrix in matrices:
-        for truth in range(CLASSES):
-            lost = generator.binomial(matrix[truth, truth], 0.05)
-            matrix[truth, truth] -= lost
-            matrix[truth, (truth + 1) % CLASSES] += lost
-    return before, SetLabels(before.agreements, matrices)
+def test_float_graph_labels_the_images_when_that_is_first_asked_for(camvid):
+    class Counting(Worse):
+        activations = 0
 
+        def _activate_impl(self):
+            Counting.activations += 1
+            super()._activate_impl()
 
-def test_interval_holds_the_drop_is_the_same_each_time_and_shrinks_with_more_images():
-    widths = []
-    for images in (8, 32, 128):
-        before, after = paired_labels(images, np.random.default_rng(images))
-        low, high = drop_interval(before, after)
-        assert low < drop_points(before, after) < high
-        assert drop_interval(before, after) == (low, high)
-        widths.append(high - low)
-    # A standard error halves with four times the images; what is drawn moves it by less than a factor of 1.6.
-    assert widths[1] < widths[0] / 1.25
-    assert widths[2] < widths[1] / 1.25
-
-
-def test_interval_of_a_drop_that_is_sure_lies_above_zero_since_both_forms_see_the_same_images():
-    before, after = paired_labels(16, np.random.default_rng(1))
-    low, high = drop_interval(before, after)
-    assert low > 0
-    # Drawn apart, the difference between images would drown that of the forms.
-    shuffled = dataclasses.replace(after, matrices=after.matrices[::-1])
-    apart_low, apart_high = drop_interval(before, shuffled)
-    assert apart_high - apart_low > high - low
-
-
-def test_interval_of_equal_networks_is_zero():
-    labels = random_labels(6, np.random.default_rng(2))
-    assert drop_interval(labels, labels) == (0.0, 0.0)
-
-
-def test_one_image_has_no_interval():
-    labels = random_labels(1, np.random.default_rng(2))
-    assert drop_interval(labels, labels) is None
-
-
-def test_miou_of_a_draw_is_that_of_its_images_counted_together():
-    generator = np.random.default_rng(5)
-    labels = random_labels(7, generator)
-    matrices = labels.matrices.copy()
-    matrices[:, 4], matrices[:, :, 4] = 0, 0  # a class that no image has, and nobody predicts
-    matrices[:, 5] = 0  # one that is only predicted, and counts with 0
-    assert matrices[:, :, 5].sum() > 0
-    draws = generator.multinomial(7, np.full(7, 1 / 7), 40)
-    for draw, miou in zip(draws, _mious(draws, matrices)):
-        matrix = ConfusionMatrix(CLASSES)
-        matrix.counts = np.concatenate([matrices[[image] * count] for image, count in enumerate(draw)]).sum(0)
-        assert miou == pytest.approx(matrix.miou(), abs=1e-12)
-
-
-# Budgets
-
-
-def test_budget_of_points_holds_up_to_its_limit_and_needs_labels():
-    budget = Budget(0.5, None)
-    assert budget.is_enforced
-    assert budget.holds(0.5, 0.0) and budget.holds(-3.0, 0.0)
-    assert not budget.holds(0.501, 1.0)
-    assert not budget.holds(None, 1.0)
-    assert budget.sentence() == "at most 0.5 points of mIoU"
-
-
-def test_budget_of_labels_holds_from_its_limit_on():
-    budget = Budget(None, 0.95)
-    assert budget.is_enforced
-    assert budget.holds(None, 0.95) and budget.holds(80.0, 1.0)
-    assert not budget.holds(0.0, 0.9499)
-    assert budget.sentence() == "at most 5 % of labels changed"
-
-
-def test_budget_that_is_not_enforced_holds_whatever_is_lost():
-    budget = Budget(None, None)
-    assert not budget.is_enforced
-    assert budget.holds(None, 0.0) and budget.holds(99.0, 0.0)
-    assert budget.sentence() == "none"
+    lazy = AccuracySet(DatasetFrames(camvid), camvid, Counting(0))
+    assert (lazy.has_truth, len(lazy.digests()), Counting.activations) == (True, 10, 0)
+    assert (lazy.float_of(0).shape, lazy.float_labels.agreement) == ((24, 40), 1.0)
+    assert Counting.activations == 1
 
 
 # Images
@@ -276,6 +210,13 @@ def test_images_that_calibrate_are_left_out_by_their_content(tmp_path):
 
 
 def test_worst_images_come_first_and_equal_ones_in_order():
-    labels = SetLabels(np.array([0.9, 0.5, 1.0, 0.5, 0.7]), None)
+    nothing = np.zeros((5, CLASSES, 3), np.int64)
+    labels = SetLabels(np.array([0.9, 0.5, 1.0, 0.5, 0.7]), None, nothing, nothing)
     assert worst_images(labels, 4) == [1, 3, 4, 0]
     assert worst_images(labels, 9) == [1, 3, 4, 0, 2]
+
+
+def test_positions_are_spread_over_a_set():
+    frames = hostile.ArrayFrames(hostile.street_frames(10))
+    assert spread_over(frames, 4) == [0, 2, 5, 7]
+    assert spread_over(frames, 99) == list(range(10))

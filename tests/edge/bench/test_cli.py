@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -15,11 +16,11 @@ import pytest
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.cli import main
-from edge.card import CARD_FILE
+from edge.card import CARD_FILE, BuildCheck, CalibrationNote
 from edge.contract import OWN_CLASSES
 from edge.decision import BINARY, PROBABILITY, Decision
 from edge.imaging import write_image
-from edge.records import read_record
+from edge.records import read_record, write_record
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
 
 QUICK = ("--frames", "3", "--seconds", "0", "--warmup", "1")
@@ -124,6 +125,23 @@ def test_decision_by_a_threshold_is_said_on_the_screen_and_in_the_report(bench, 
     assert code == 0
     assert "labels: a pixel is 'road' where its probability is over 0.3, else 'ground'" in out.splitlines()
     assert "where its probability is over 0.3" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_show_says_whether_the_build_held_its_budget(bench, engine, images, tmp_path):
+    output = tmp_path / "out"
+    bench("run", engine, "--images", images, *QUICK, "--output", output)
+    assert "accuracy budget" not in bench("show", output)[1]
+    record = read_record(BenchRecord, output / RECORD_FILE)
+    judged = dataclasses.replace(
+        record.engine,
+        calibration=CalibrationNote("percentile", 64, "camvid train", "4" * 64, "", "at most 0.5 points of mIoU"),
+        check=BuildCheck(16, "camvid val", 0.98, verdict="not shown", worst="car 1.20 points of IoU lost, at most 2"),
+    )
+    write_record(output / RECORD_FILE, dataclasses.replace(record, engine=judged))
+    assert (
+        "accuracy budget not shown to hold, the images are too few (at most 0.5 points of mIoU); closest to its limit: "
+        "car 1.20 points of IoU lost, at most 2\n"
+    ) in bench("show", output)[1]
 
 
 def test_show_reads_the_record_that_was_named(bench, engine, images, tmp_path):

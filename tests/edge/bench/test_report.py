@@ -65,7 +65,7 @@ def measured(make_engine, make_camvid, frames):
         notes=("a <b>note</b> & more",),
         int8_mac_share=0.9,
         calibration=CalibrationNote("entropy", 8, "camvid train", "0" * 64),
-        check=BuildCheck(4, "camvid val", 0.99, 0.61234, 0.60987),
+        check=BuildCheck(4, "camvid val", 0.99, 0.61234, 0.60987, verdict="held", worst="car 1.2 points, at most 2"),
     )
     labelled = open_dataset("camvid", make_camvid(), "val")
     return run_benchmark(runner, card, frames, BenchSettings(1, 5, 0.0), labelled), runner
@@ -106,6 +106,7 @@ def test_report_says_what_was_measured(page, measured):
     assert f"{100 * record.accuracy.miou:.2f} %" in text
     assert "61.23 to 60.99 %" in text
     assert "entropy over 8 images of camvid train" in text
+    assert "accuracy budget held (none); closest to its limit: car 1.2 points, at most 2" in text
     assert "trained weights of runs/tiny" in text
     for stage in (*record.stages, "end to end"):
         assert stage in text

@@ -148,7 +148,7 @@ def test_calibrator_of_tensorrt_is_shown_the_calibration_images(install):
     assert card.calibration.method == card.calibration.recipe == "tensorrt-entropy"
     assert (card.calibration.image_count, card.calibration.images_from) == (3, "camvid train")
     assert card.calibration.ranges_sha256 == ""
-    assert card.calibration.budget == "at most 100 points of mIoU"
+    assert card.calibration.budget.startswith("at most 100 points of mIoU, 100 points of IoU of any class")
     assert (card.int8_mac_share, card.layers) == (None, ())
     assert card.check.image_count == 4 and card.check.miou_engine is not None
     assert not (ARTIFACT / "ranges.json").exists()
@@ -168,7 +168,15 @@ def test_what_tensorrt_found_is_used_again_for_the_same_images_alone(install):
     assert len(gpu.batches) == 4
 
 
-def test_engine_of_tensorrts_calibrator_over_its_budget_is_not_kept(install, folder, monkeypatch):
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"max_drop_points": 1.0, "max_class_drop": 100.0}, r"points of mIoU lost, at most 1;"),
+        ({"max_drop_points": 100.0, "max_class_drop": 1.0}, r"points of IoU lost, at most 1;"),
+    ],
+    ids=["network", "class"],
+)
+def test_engine_of_tensorrts_calibrator_over_its_budget_is_not_kept(install, folder, monkeypatch, limits, reason):
     install("8.6.1")
     first, _ = built(backend="tensorrt", calibrator="tensorrt-entropy", **LOOSE)
     import export.pipeline.verify as verify
@@ -180,8 +188,8 @@ def test_engine_of_tensorrts_calibrator_over_its_budget_is_not_kept(install, fol
 
     check = verify.check_engine
     monkeypatch.setattr("export.pipeline.verify.check_engine", missed)
-    with pytest.raises(AccuracyBudgetError, match=r"INT8 by tensorrt-entropy gives labels .* no engine was kept"):
-        built(backend="tensorrt", calibrator="tensorrt-entropy", max_drop_points=1.0)
+    with pytest.raises(AccuracyBudgetError, match=f"INT8 by tensorrt-entropy gives .*{reason} no engine was kept"):
+        built(backend="tensorrt", calibrator="tensorrt-entropy", **limits)
     assert read_card(ENGINE) == first.card
     assert not list(folder.rglob(".unmeasured-*"))
 

@@ -21,6 +21,7 @@ from calibration.lint import main as lint
 from calibration.qdq.insert import QDQ_GRAPH_FILE
 from calibration.ranges.collector import collect_ranges
 from calibration.ranges.record import RANGES_FILE, Ranges, ranges_code, read_ranges
+from calibration.results import EXCEEDED
 from edge.artifacts import sha256_file
 from edge.card import read_card
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, read_contract
@@ -38,6 +39,8 @@ BENIGN = hostile.hostile_network(ratio=1.0)
 CAMVID = Path("data") / "camvid"
 BLIND = {"max_label_change_percent": 100.0}
 LOOSE = {"max_drop_points": 100.0}
+TWELVE = {"max_drop_points": 12.0, "max_class_drop": 100.0}
+TEN = {"max_drop_points": 10.0, "max_class_drop": 100.0}
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +87,7 @@ def test_validation_images_that_were_forced_are_on_the_card_and_judge_nothing(ne
 def test_build_in_which_every_accuracy_image_calibrates_is_refused(network):
     network(BENIGN)
     manifest = device.write_manifest(Path("mine.json"), "val", [f"val_{index}" for index in range(4)])
-    with pytest.raises(DatasetError, match="all 4 accuracy images of camvid val calibrate, expected others"):
+    with pytest.raises(DatasetError, match="all 4 accuracy images of camvid val calibrate, or are copies"):
         built(manifest_path=manifest, force_validation_images=True, **LOOSE)
     assert not ENGINE.exists()
 
@@ -170,21 +173,22 @@ def moved_away():
 
 def test_recipe_that_held_the_budget_is_kept_with_its_figures(network):
     network(HOSTILE)
-    result, lines = built(max_drop_points=7.0)
+    result, lines = built(**TWELVE)
     kept = read_record(KeptConfig, ARTIFACT / RECIPE_FILE)
     assert (kept.graph_sha256, kept.form) == (result.card.contract.graph_sha256, "tensorrt")
     assert (kept.images_from, kept.image_count) == ("camvid val", 4)
-    assert kept.drop_points <= 7.0 and kept.label_agreement > 0.9
+    assert kept.drop_points <= 12.0 and kept.label_agreement > 0.9
     assert {"narrow", "side"} <= set(kept.recipe.float_layers)
     assert any(
-        note.startswith(f"{QDQ_GRAPH_FILE}, the form for TensorRT, holds the budget") for note in result.card.notes
+        note.startswith(f"{QDQ_GRAPH_FILE}, the form for TensorRT, is within the budget, which the images are too few")
+        for note in result.card.notes
     )
     assert any(line == f"linter: 0 errors and 0 warnings in {QDQ_GRAPH_FILE}" for line in lines)
 
 
 def test_recipe_that_came_with_the_artefact_is_used_where_no_images_are(network):
     network(HOSTILE)
-    built(max_drop_points=7.0)
+    built(**TWELVE)
     kept = read_record(KeptConfig, ARTIFACT / RECIPE_FILE)
     moved_away()
     card = built(calibrator="percentile")[0].card
@@ -199,7 +203,7 @@ def test_recipe_that_came_with_the_artefact_is_used_where_no_images_are(network)
 @pytest.mark.parametrize(("field", "what"), [("graph_sha256", "another graph"), ("ranges_sha256", "other ranges")])
 def test_recipe_of_another_graph_or_other_ranges_is_not_used_and_a_line_says_so(network, field, what):
     network(HOSTILE)
-    built(max_drop_points=7.0)
+    built(**TWELVE)
     moved_away()
     path = ARTIFACT / RECIPE_FILE
     write_record(path, dataclasses.replace(read_record(KeptConfig, path), **{field: "5" * 64}))
@@ -211,7 +215,7 @@ def test_recipe_of_another_graph_or_other_ranges_is_not_used_and_a_line_says_so(
 
 def test_recipe_of_other_code_is_used_where_no_images_are_and_a_line_and_the_card_say_so(network):
     network(HOSTILE)
-    built(max_drop_points=7.0)
+    built(**TWELVE)
     moved_away()
     path = ARTIFACT / RECIPE_FILE
     kept = dataclasses.replace(read_record(KeptConfig, path), code_sha256="5" * 64)
@@ -266,7 +270,7 @@ def test_ranges_of_real_images_are_used_whatever_collected_them_where_no_images_
 
 def test_recipe_that_the_user_asks_for_goes_before_the_one_that_came_with_the_artefact(network):
     network(HOSTILE)
-    built(max_drop_points=7.0)
+    built(**TWELVE)
     moved_away()
     card = built(calibrator="entropy", classifier="float", **BLIND)[0].card
     assert card.calibration.recipe == "entropy ranges, classifier in float"
@@ -275,7 +279,7 @@ def test_recipe_that_the_user_asks_for_goes_before_the_one_that_came_with_the_ar
 def test_trained_network_without_real_images_or_a_recipe_is_held_to_its_labels_on_drawn_scenes(network):
     network(HOSTILE)
     shutil.rmtree("data")
-    with pytest.raises(AccuracyBudgetError, match=r"at most 5 % of labels.*Next: --data-dir FOLDER or --images"):
+    with pytest.raises(AccuracyBudgetError, match=r"is lost: .*Next: --data-dir FOLDER or --images"):
         built(search_minutes=0.0)
 
 
@@ -288,7 +292,7 @@ def test_limit_in_points_without_labels_to_count_them_by_is_refused(network):
 
 def test_graph_over_the_budget_is_not_handed_out(network):
     network(HOSTILE)
-    built(max_drop_points=7.0)
+    built(**TWELVE)
     held = sha256_file(ARTIFACT / QDQ_GRAPH_FILE)
     with pytest.raises(AccuracyBudgetError):
         built(max_drop_points=0.0, search_minutes=0.0)
@@ -303,9 +307,9 @@ def test_search_starts_anew_when_label_maps_were_corrected(network):
     built(max_drop_points=100.0)
     for path, data in right.items():
         path.write_bytes(data)
-    report = built(max_drop_points=7.0)[0].report
-    assert report.is_met and len(report.steps) > 1
-    assert report.steps[0].drop_points > 7.0
+    report = built(**TWELVE)[0].report
+    assert report.verdict != EXCEEDED and len(report.steps) > 1
+    assert report.steps[0].drop_points > 12.0
 
 
 def test_over_the_budget_no_recipe_is_kept(network):
@@ -328,7 +332,7 @@ def test_what_the_user_wants_in_float_is_in_float_for_that_reason(network):
 
 def test_equalised_graph_and_its_ranges_are_kept_in_a_folder_of_their_own(network, monkeypatch):
     network(ONE_READER)
-    first, _ = built(max_drop_points=10.0)
+    first, _ = built(**TEN)
     assert "equalised channels" in first.card.calibration.recipe
     names = {path.name for path in (ARTIFACT / EQUALISED_FOLDER).iterdir()}
     assert names == {GRAPH_FILE, CONTRACT_FILE, RANGES_FILE, MANIFEST_FILE}
@@ -344,7 +348,7 @@ def test_equalised_graph_and_its_ranges_are_kept_in_a_folder_of_their_own(networ
     assert first.card.calibration.ranges_sha256 == sha256_file(ARTIFACT / RANGES_FILE)
     for module in (calibrate, int8):
         monkeypatch.setattr(module, "collect_ranges", None)
-    assert built(max_drop_points=10.0)[0].card.engine_sha256 == first.card.engine_sha256
+    assert built(**TEN)[0].card.engine_sha256 == first.card.engine_sha256
 
 
 def test_ranges_of_the_equalised_graph_cost_a_few_images(network, monkeypatch):
@@ -374,14 +378,14 @@ def test_images_are_chosen_evenly():
 
 def test_equalised_recipe_moves_with_its_ranges(network):
     network(ONE_READER)
-    first, _ = built(max_drop_points=10.0)
+    first, _ = built(**TEN)
     moved_away()
-    result, _ = built()
+    result, _ = built(calibrator="percentile")
     assert "equalised channels" in result.card.calibration.recipe
     assert result.card.int8_mac_share == read_share(first)
     shutil.rmtree(ARTIFACT / EQUALISED_FOLDER)
     with pytest.raises(InputError, match="or their ranges are not here"):
-        built()
+        built(calibrator="percentile")
 
 
 def read_share(result):
@@ -445,5 +449,5 @@ def test_network_of_which_nothing_can_be_in_int8_is_one_line(network, capsys):
 
 def test_kept_graph_passes_the_linter(network, capsys):
     network(HOSTILE)
-    built(max_drop_points=7.0)
+    built(**TWELVE)
     assert lint([str(ARTIFACT / QDQ_GRAPH_FILE)]) == 0

@@ -8,7 +8,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import export.pipeline.verify as verify
-from calibration.results import PAGE_FILE, REPORT_FILE, Int8Report
+from calibration.results import EXCEEDED, HELD, MIOU_DROP, NOT_SHOWN, PAGE_FILE, REPORT_FILE, Int8Report
 from edge.artifacts import sha256_file
 from edge.card import read_card
 from edge.errors import AccuracyBudgetError
@@ -33,9 +33,9 @@ def folder(tmp_path, monkeypatch):
 def network():
     """Return a function that puts a network and its dataset on the device."""
 
-    def put(model, weights=device.TRAINED):
+    def put(model, weights=device.TRAINED, **counts):
         device.write_artifact(model, weights)
-        device.write_camvid(model)
+        device.write_camvid(model, **counts)
 
     return put
 
@@ -54,12 +54,13 @@ def test_network_over_its_budget_leaves_its_report_and_no_engine(folder, network
         device.build(device.replaced(search_minutes=0.0), lines.append)
     message = str(caught.value)
     assert "\n" not in message and str(REFUSED / PAGE_FILE) in message
-    assert "costs" in message and "points of mIoU on 4 images of camvid val" in message
-    assert "the budget is at most 0.5 points of mIoU, and time ended the search; no engine was kept" in message
+    assert "is over its budget on 4 images of camvid val: " in message
+    assert " is lost: " in message and "; and " in message and " more, and time ended the search; no engine" in message
     assert files(REFUSED) == [PAGE_FILE, REPORT_FILE] and not ENGINE.exists()
     assert not list(folder.rglob(".unmeasured-*"))
     report = read_record(Int8Report, REFUSED / REPORT_FILE)
-    assert (report.is_met, report.engine, report.max_drop_points) == (False, None, 0.5)
+    assert (report.verdict, report.engine, report.max_drop_points) == (EXCEEDED, None, 0.5)
+    assert report.judgements[0].measure == MIOU_DROP and report.judgements[0].value == report.drop_points
     # The curve of what each share of INT8 cost.
     assert any(line.split()[:2] == ["INT8", "share"] for line in lines)
     assert any("closest to the budget: step 1" in line for line in lines)
@@ -78,7 +79,7 @@ def test_command_over_the_budget_is_one_line_and_code_3(network, capsys):
 def test_engine_that_was_there_stays_when_the_next_is_over_the_budget(network):
     network(HOSTILE)
     first, _ = built(max_drop_points=100.0)
-    assert first.card.calibration.budget == "at most 100 points of mIoU"
+    assert first.card.calibration.budget.startswith("at most 100 points of mIoU, 100 points of IoU of any class")
     before = sha256_file(ENGINE / first.card.engine_file)
     with pytest.raises(AccuracyBudgetError):
         built(search_minutes=0.0)
@@ -86,7 +87,7 @@ def test_engine_that_was_there_stays_when_the_next_is_over_the_budget(network):
     assert sha256_file(ENGINE / first.card.engine_file) == before
     # Its report is its own, and the other's lies apart until an engine is kept again.
     assert read_record(Int8Report, ENGINE / REPORT_FILE) == first.report
-    assert read_record(Int8Report, REFUSED / REPORT_FILE).is_met is False
+    assert read_record(Int8Report, REFUSED / REPORT_FILE).verdict == EXCEEDED
     built(max_drop_points=100.0)
     assert not REFUSED.exists()
 
@@ -108,7 +109,8 @@ def test_engine_that_misses_what_the_simulation_holds_is_not_kept(folder, networ
     assert read_card(ENGINE) == first.card
     assert not list(folder.rglob(".unmeasured-*"))
     report = read_record(Int8Report, REFUSED / REPORT_FILE)
-    assert report.is_met is False and report.engine.miou < 0.2 < report.simulated.miou
+    assert report.verdict == EXCEEDED and report.engine.miou < 0.2 < report.simulated.miou
+    assert "The simulation holds the budget, the engine itself does not: " in (REFUSED / PAGE_FILE).read_text()
 
 
 def test_interruption_while_the_engine_is_measured_leaves_nothing(folder, network, monkeypatch):
@@ -129,7 +131,7 @@ def test_interruption_while_the_engine_is_measured_leaves_nothing(folder, networ
 
 def test_layers_go_back_to_float_and_the_card_says_which_and_why(network):
     network(HOSTILE)
-    card = built(max_drop_points=7.0)[0].card
+    card = built(max_drop_points=12.0, max_class_drop=100.0)[0].card
     layers = {layer.name: layer for layer in card.layers}
     assert list(layers) == ["stem", "wide", "narrow", "side", "logits"]
     floats = {name for name, layer in layers.items() if layer.precision == "float"}
@@ -145,9 +147,11 @@ def test_layers_go_back_to_float_and_the_card_says_which_and_why(network):
 
 def test_card_has_budget_recipe_simulated_figures_and_the_interval_of_the_drop(network):
     network(BENIGN)
-    result, _ = built(max_drop_points=30.0, weight_method="mse")
+    result, _ = built(max_drop_points=30.0, max_class_drop=100.0, weight_method="mse", accuracy_images=4)
     card, report = result.card, result.report
-    assert card.calibration.budget == "at most 30 points of mIoU"
+    assert card.calibration.budget == (
+        "at most 30 points of mIoU, 100 points of IoU of any class, 100 % of the regions of any class"
+    )
     assert card.calibration.recipe == "min-max ranges, clipped weights"
     assert (card.calibration.method, card.calibration.image_count) == ("min-max", 3)
     check = card.check
@@ -157,9 +161,35 @@ def test_card_has_budget_recipe_simulated_figures_and_the_interval_of_the_drop(n
         report.simulated.label_agreement,
     )
     assert (check.miou_engine, check.label_agreement) == (report.engine.miou, report.engine.label_agreement)
-    assert check.drop_low <= 100 * (1 - check.miou_engine) <= check.drop_high
-    assert check.drop_low < check.drop_high
-    assert report.is_met and report.drop_points == pytest.approx(100 * (1 - check.miou_simulated))
+    assert (check.drop_low, check.drop_high) == (None, None), "four images have no interval"
+    assert (check.verdict, report.verdict) == (NOT_SHOWN, NOT_SHOWN)
+    assert check.worst.endswith(" lost, at most 100")
+    assert report.drop_points == pytest.approx(100 * (1 - check.miou_simulated))
+
+
+def test_interval_and_verdict_are_on_the_card(network):
+    network(BENIGN, val=8)
+    result, _ = built(max_drop_points=60.0, max_class_drop=100.0, accuracy_images=8)
+    check = result.card.check
+    assert check.drop_low < 100 * (1 - check.miou_engine) < check.drop_high
+    of_network = result.report.judgements[0]
+    assert (check.image_count, of_network.measure, of_network.state) == (8, MIOU_DROP, HELD)
+    assert of_network.high == check.drop_high
+    # There are classes on fewer than five of the images.
+    assert check.verdict == result.report.verdict == NOT_SHOWN
+    assert result.card.budget_sentence().startswith(
+        "accuracy budget not shown to hold, the images are too few (at most 60 points of mIoU, "
+    )
+    assert f"closest to its limit: {check.worst}" in result.card.budget_sentence()
+
+
+def test_search_looks_at_calibration_images_and_others_judge(network):
+    network(HOSTILE, val=8)
+    report = built(max_drop_points=12.0, max_class_drop=100.0, accuracy_images=8)[0].report
+    assert report.search_images.startswith("3 of camvid train, which calibrate")
+    assert report.images_from == "camvid val" and not report.search_sees_judging_images
+    assert {step.cost.image_count for step in report.steps} == {3}
+    assert {look.cost.image_count for look in report.looks} == {8} and len(report.looks) > 1
 
 
 def test_engine_of_onnxruntime_agrees_with_what_was_simulated(network):
@@ -197,11 +227,12 @@ def test_engine_of_random_weights_has_no_budget_and_says_that_only_its_speed_mea
     assert card.calibration.budget == "none"
     assert device.RANDOM.sentence() in card.notes and device.RANDOM.sentence() in lines
     assert "only the speed of this engine means anything" in device.RANDOM.sentence()
-    assert (result.report.is_met, result.report.drop_points) == (None, None)
+    assert (result.report.verdict, result.report.drop_points) == (None, None)
+    assert (card.check.verdict, card.check.worst, card.budget_sentence()) == (None, "", "")
     assert (card.check.miou_float, card.check.miou_simulated, card.check.drop_low) == (None, None, None)
     assert card.int8_mac_share == 1.0  # the plain recipe, although it changes most labels
     assert card.check.label_agreement_simulated < 0.6
-    assert [step.what for step in result.report.steps] == ["plain"]
+    assert [step.what for step in result.report.looks] == ["plain"] and result.report.steps == ()
     assert result.report.warnings == ()
 
 

@@ -82,13 +82,23 @@ def test_engine_is_calibrated_and_judged_by_the_users_pictures(here):
     card = built(images_path=Path("mine"))[0].card
     assert (card.calibration.image_count, card.calibration.images_from) == (3, "mine")
     assert (card.check.image_count, card.check.images_from) == (4, "mine")
-    assert card.calibration.budget == "at most 5 % of labels changed"
+    assert card.calibration.budget.startswith(
+        "at most 5 % of labels changed, 50 % unlike the float network of any class"
+    )
     assert card.check.label_agreement >= 0.95
     assert (card.check.miou_float, card.check.drop_low) == (None, None)
     assert not any("synthetic" in note for note in card.notes)
     kept = read_record(CalibrationManifest, ARTIFACT / MANIFEST_FILE)
     judging = split_pictures(Path("mine"), 4)[1]
     assert not set(kept.sha256) & {judging.digest(index) for index in range(len(judging))}
+
+
+def test_copy_of_a_picture_that_calibrates_does_not_judge(here):
+    device.write_artifact(hostile.hostile_network(ratio=1.0))
+    calibrating, judging = split_pictures(Path("mine"), 4)
+    shutil.copy(f"mine/{picture_manifest(calibrating, 3)[0].names[0]}.png", f"mine/{judging.names[1]}.png")
+    card = built(images_path=Path("mine"), max_class_drop=100.0)[0].card
+    assert (card.calibration.image_count, card.check.image_count) == (3, 3)
 
 
 def test_users_pictures_go_before_those_of_a_dataset(here):
@@ -113,19 +123,18 @@ def test_changed_picture_makes_new_ranges_and_the_same_ones_none(here):
 
 def test_share_of_labels_that_may_change_is_the_budget(here):
     device.write_artifact(hostile.hostile_network(readers=2))
-    with pytest.raises(
-        AccuracyBudgetError, match=r"changes .* % of labels on 4 images of mine, the budget is at most 1 "
-    ):
-        built(images_path=Path("mine"), max_label_change_percent=1.0, search_minutes=0.0)
-    card = built(images_path=Path("mine"), max_label_change_percent=3.0)[0].card
-    assert card.calibration.budget == "at most 3 % of labels changed"
+    any_class = {"max_class_drop": 100.0}
+    with pytest.raises(AccuracyBudgetError, match=r"on 4 images of mine: \d+\.\d+ % of labels changed, at most 1"):
+        built(images_path=Path("mine"), max_label_change_percent=1.0, search_minutes=0.0, **any_class)
+    card = built(images_path=Path("mine"), max_label_change_percent=3.0, **any_class)[0].card
+    assert card.calibration.budget.startswith("at most 3 % of labels changed, 100 % unlike")
     assert card.check.label_agreement_simulated >= 0.97
     assert {layer.name for layer in card.layers if layer.precision == "float"} >= {"narrow", "side"}
 
 
 def test_channels_are_equalised_over_the_users_pictures(here):
     device.write_artifact(hostile.hostile_network(readers=1))
-    result, lines = built(images_path=Path("mine"), max_label_change_percent=3.0)
+    result, lines = built(images_path=Path("mine"), max_label_change_percent=3.0, max_class_drop=100.0)
     assert "equalised channels" in result.card.calibration.recipe
     assert "equalised the channels of 3 tensors" in lines
 
