@@ -65,8 +65,8 @@ def test_tensor_keeps_its_range_and_its_channels_fill_it():
 
 
 def test_pinned_channels_give_the_range_that_the_others_fill():
-    factors = factors_of([stored([1, 0, 2, 0], [100, 0.01, 0.02, 2])])
-    np.testing.assert_allclose(factors, [1, 50, 0.01])
+    factors = factors_of([stored([1, 0, 2, 0], [100, 0.01, 0.5, 2])])
+    np.testing.assert_allclose(factors, [1, 50, 0.25])
 
 
 def test_range_of_pinned_channels_is_handed_on_through_common_channels():
@@ -113,3 +113,10 @@ def test_joined_tensors_that_are_balanced_already_are_left_alone():
     assert factors_of([near]).tolist() == [1, 1, 1]
     # But not where one of the tensors that they are joined with is not balanced.
     assert np.all(factors_of([near, stored([2, 3], [0.995, 0.1])])[2:] != 1)
+
+
+def test_channel_that_is_all_but_silent_in_one_tensor_does_not_weigh_more_than_its_limit():
+    # Channel 2 is as large as 1 and 3 in the first tensor, and nothing in the second, as behind a Relu.
+    tensors = [stored([1, 2, 3], [1, 1, 1]), stored([2, 4, 5], [1e-30, 1, 1]), stored([4, 5], [1, 1])]
+    factors = factors_of(tensors)
+    assert factors[1:].max() / factors[1:].min() < 2000
