@@ -150,7 +150,7 @@ class ChannelFlow:
     # Rules: each returns False where a node is to be treated as an unknown one
 
     def _give(self, node: Any, numbers: np.ndarray | None) -> bool:
-        if numbers is not None:
+        if numbers is not None and node.output[0]:
             self._numbers[node.output[0]] = numbers
         return True
 
@@ -315,7 +315,7 @@ class ChannelFlow:
         results = moved(self._view, node, numbers)
         if results is None:
             return False
-        self._numbers.update(zip(node.output, results))
+        self._numbers.update({name: result for name, result in zip(node.output, results) if name})
         return True
 
     def _depth_to_space(self, node: Any) -> bool:

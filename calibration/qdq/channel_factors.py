@@ -116,7 +116,10 @@ class _Terms:
         self.has_pinned = pinned > 0
         self.levels[self.has_pinned] = np.log(pinned[self.has_pinned])
         self.numbers, self.owners = numbers[has_say], owners[has_say]
-        self.maxima = np.log(maxima[has_say])
+        # No factor can make up for more than its limit, so channels that are all but silent must not weigh more.
+        largest = np.zeros(self.tensor_count)
+        np.maximum.at(largest, owners, maxima)
+        self.maxima = np.log(np.maximum(maxima, FACTOR_LIMITS[0] * largest[owners])[has_say])
         self.targets = self.maxima - 0.5 * np.log(np.maximum(importance[self.numbers], _SMALLEST_IMPORTANCE))
         self.terms_of_number = np.bincount(self.numbers, minlength=self.count)
         self.terms_of_tensor = np.bincount(self.owners, minlength=self.tensor_count)

@@ -65,8 +65,8 @@ def test_tensor_keeps_its_range_and_its_channels_fill_it():
 
 
 def test_pinned_channels_give_the_range_that_the_others_fill():
-    factors = factors_of([stored([1, 0, 2, 0], [100, 0.01, 0.02, 2])])
-    np.testing.assert_allclose(factors, [1, 50, 0.01])
+    factors = factors_of([stored([1, 0, 2, 0], [100, 0.01, 0.5, 2])])
+    np.testing.assert_allclose(factors, [1, 50, 0.25])
 
 
 def test_range_of_pinned_channels_is_handed_on_through_common_channels():
@@ -134,3 +134,10 @@ def test_no_channel_stands_out_in_any_of_its_tensors():
     for tensor in (first, second):
         scaled = tensor.maxima / factors[tensor.numbers]
         assert scaled[0] <= 1.01 * scaled[1:].max()
+
+
+def test_channel_that_is_all_but_silent_in_one_tensor_does_not_weigh_more_than_its_limit():
+    # Channel 2 is as large as 1 and 3 in the first tensor, and nothing in the second, as behind a Relu.
+    tensors = [stored([1, 2, 3], [1, 1, 1]), stored([2, 4, 5], [1e-30, 1, 1]), stored([4, 5], [1, 1])]
+    factors = factors_of(tensors)
+    assert factors[1:].max() / factors[1:].min() < 2000
