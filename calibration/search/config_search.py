@@ -194,16 +194,16 @@ class ConfigSearch:
         config = self._best
         self._sensitivities = self._probe.of_layers(config, MEASURED_LAYERS)
 
-        def holds(tried: QuantizationConfig, count: int) -> bool:
+        def evaluate(tried: QuantizationConfig, count: int) -> tuple[bool, float]:
             step = self._evaluated(tried, f"{counted(count, 'layer')} in float")
             if self._cost(step) < self._cost(self._store.step_of(self._best)):
                 self._best = tried
-            return step.within_budget
+            return step.within_budget, self._excess(step)
 
         def found(held: QuantizationConfig) -> None:
             self._met = held
 
-        layers = FloatLayers(config, self._sensitivities, self._sources, holds)
+        layers = FloatLayers(config, self._sensitivities, self._sources, evaluate)
         layers.find(self._excess(self._store.step_of(config)), found)
 
     def _cost(self, step: SearchStep) -> float:

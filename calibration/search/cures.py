@@ -45,10 +45,13 @@ def cured(config: QuantizationConfig, probe: LogitProbe, say: Say) -> Quantizati
         )
         best = other if is_better else best
 
-    for method in CALIBRATION_METHODS:
+    methods = list(dict.fromkeys((config.method, *CALIBRATION_METHODS)))
+    for method in methods:
         tried(dataclasses.replace(best, method=method), f"{method} ranges")
     try:
-        for method in (best.method, *(name for name in CALIBRATION_METHODS if name != best.method)):
+        # Ranges that are as wide as one channel in a hundred make another method the best; the two best are tried.
+        ranked = sorted(methods, key=lambda name: score(probe.of_config(dataclasses.replace(config, method=name))))
+        for method in ranked[:2]:
             tried(dataclasses.replace(best, equalised=True, method=method), f"equalised channels, {method} ranges")
     except InputError:
         say("equalised channels: there are none to balance")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Callable, Mapping
 
 from calibration.qdq.quantization_config import QuantizationConfig
@@ -13,14 +14,19 @@ from calibration.search.sensitivity import Sensitivity
 _AIM = 0.7
 """Share of a limit that the first number of float layers is chosen for: a forecast is off by about as much."""
 
+_BETWEEN = 0.6
+"""Share of a limit that the numbers of float layers between two that were tried are chosen for: little over what a
+search asks for where images are few."""
+
 _WORTHWHILE_SHARE = 0.005
 """Share of the multiply-adds from which on it is worth an evaluation to bring them back into INT8."""
 
 _PRUNE_TRIES = 8
 _SMALL_SHARE = 1e-4
 
-Holds = Callable[[QuantizationConfig, int], bool]
-"""Evaluates a config with a number of layers in float, and returns whether it holds the budget."""
+Evaluate = Callable[[QuantizationConfig, int], "tuple[bool, float]"]
+"""Evaluates a config with a number of layers in float; returns whether it holds the budget, and its worst figure as a
+share of the limit."""
 
 
 class FloatLayers:
@@ -30,7 +36,7 @@ class FloatLayers:
         config: quantisation config, whose own float layers stay in float.
         sensitivities: name of a layer -> its sensitivity.
         sources: float graphs of the search.
-        holds: function that evaluates a config.
+        evaluate: function that evaluates a config.
     """
 
     def __init__(
@@ -38,9 +44,10 @@ class FloatLayers:
         config: QuantizationConfig,
         sensitivities: Mapping[str, Sensitivity],
         sources: GraphSources,
-        holds: Holds,
+        evaluate: Evaluate,
     ) -> None:
-        self._config, self._sensitivities, self._sources, self._evaluate = config, sensitivities, sources, holds
+        self._config, self._sensitivities, self._sources, self._evaluate = config, sensitivities, sources, evaluate
+        self._seen: dict[int, float] = {}  # number of layers in float -> worst figure as a share of its limit
 
     def find(self, excess: float, found: Callable[[QuantizationConfig], None]) -> None:
         """Return layers to float until the budget holds, with as few multiply-adds in float as possible.
@@ -58,13 +65,14 @@ class FloatLayers:
             order.pop()
         if not order:
             return
+        self._seen[0] = excess
         low, high = 0, self._likely_count(order, excess)  # `low` layers are too few
         while not self._holds(order[:high], found):
             if high >= len(order):
                 return
             low, high = high, min(2 * high, len(order))
         while self._is_worth_halving(order, low, high):
-            middle = (low + high) // 2
+            middle = self._between(order, low, high)
             low, high = (low, middle) if self._holds(order[:middle], found) else (middle, high)
         self._prune(order[:high], found)
 
@@ -100,6 +108,20 @@ class FloatLayers:
                 return count
         return len(order)
 
+    def _between(self, order: list[str], low: int, high: int) -> int:
+        """Return the number of layers between two at which the worst figure is likely to reach what is allowed.
+
+        Figures fall with a power of the noise that is left, so between two of them the line is straight in logarithms.
+        """
+        powers = [self._sensitivities[name].output_error ** 2 for name in order]
+        left = [math.log(max(sum(powers[count:]), 1e-12 * sum(powers), 1e-300)) for count in range(low, high + 1)]
+        above, below = (math.log(max(self._seen[count], 1e-3)) for count in (low, high))
+        part = (above - math.log(_BETWEEN)) / (above - below) if above > below else 0.5
+        wanted = left[0] + min(max(part, 0.0), 1.0) * (left[-1] - left[0])
+        nearest = next((low + index for index, value in enumerate(left) if value <= wanted), high)
+        margin = max((high - low) // 8, 1)
+        return min(max(nearest, low + margin), high - margin)
+
     def _is_worth_halving(self, order: list[str], low: int, high: int) -> bool:
         """Return whether fewer layers in float would matter: a quarter of them, or a share of the multiply-adds."""
         if high - low <= 1:
@@ -119,7 +141,7 @@ class FloatLayers:
 
     def _holds(self, floats: list[str], found: Callable[[QuantizationConfig], None]) -> bool:
         config = self._with_float(floats)
-        is_held = self._evaluate(config, len(floats))
+        is_held, self._seen[len(floats)] = self._evaluate(config, len(floats))
         if is_held:
             found(config)
         return is_held
