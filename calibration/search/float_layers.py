@@ -21,7 +21,10 @@ search asks for where images are few."""
 _WORTHWHILE_SHARE = 0.005
 """Share of the multiply-adds from which on it is worth an evaluation to bring them back into INT8."""
 
-_PRUNE_TRIES = 8
+_PRUNED_SHARE = 0.02
+"""Share of the multiply-adds from which on one layer is worth a try without it."""
+
+_PRUNE_TRIES = 6
 _SMALL_SHARE = 1e-4
 
 Evaluate = Callable[[QuantizationConfig, int], "tuple[bool, float]"]
@@ -133,7 +136,7 @@ class FloatLayers:
         """Put layers back into INT8 that the budget does not need in float, those that cost most of INT8 first."""
         kept, whole = list(floats), self._share(floats)
         gains = {name: self._share([each for each in kept if each != name]) - whole for name in kept}
-        costly = sorted((name for name in kept if gains[name] >= _WORTHWHILE_SHARE), key=lambda name: -gains[name])
+        costly = sorted((name for name in kept if gains[name] >= _PRUNED_SHARE), key=lambda name: -gains[name])
         for name in costly[:_PRUNE_TRIES]:
             fewer = [other for other in kept if other != name]
             if fewer and self._holds(fewer, found):

@@ -122,8 +122,8 @@ class LogitProbe:
 def _for_switches(config: QuantizationConfig) -> QuantizationConfig:
     """Return the config whose layers are measured one by one: all in INT8, with plain weights and biases.
 
-    Clipped, reconstructed and corrected ones change the errors of layers by some percent and their order hardly, so what
-    was measured without them stands.
+    Clipped, reconstructed and corrected ones change the errors of layers by some percent and their order hardly, so
+    what was measured without them stands.
     """
     return dataclasses.replace(
         config, float_layers={}, weight_method="max", weight_rounding="nearest", bias_correction=False
