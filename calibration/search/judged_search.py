@@ -5,13 +5,14 @@
                            ▼
       search on its own images ──► judged ──► not held: the search goes on with stricter limits, a few times
 
-Each look at the judging images is one more chance to be lucky, so intervals of later looks are wider: those of the
-second hold with 1 - 0.05 / 2, those of the third with 1 - 0.05 / 3, and so on. An upper end is then too low in at most
-0.025 (1 + 1/2 + 1/3 + 1/4) = 5 % of all searches of four looks, by Bonferroni's inequality.
+Each look at the judging images is one more chance to be lucky, so the intervals of the second look hold with 1 - 0.05 /
+2, those of the third with 1 - 0.05 / 3, and so on: the chances that a figure lies over the upper end, 2.5 % of the
+first look, add up to 5 % for four.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from calibration.budget.intervals import CONFIDENCE
@@ -22,7 +23,7 @@ from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.results import HELD, NOT_SHOWN, STATES, LabelCost, SearchStep
 from calibration.search.accuracy import AccuracySet, graph_runner
 from calibration.search.config_search import ConfigSearch, SearchOutcome
-from calibration.search.steps import figures, step_of
+from calibration.search.steps import figures, rejudged, step_of
 from edge.console import Say
 from edge.contract import Contract
 
@@ -105,6 +106,8 @@ def find_config(
     factor, outcome = 1.0, None
     while budget.is_enforced and (best is None or best.verdict.state != HELD) and len(looks) < MOST_LOOKS:
         outcome = search.run(start, budget.scaled(factor), first)
+        # A search of stricter limits judged its steps by those; the record has the verdicts of the budget itself.
+        outcome = dataclasses.replace(outcome, steps=tuple(rejudged(step, budget) for step in outcome.steps))
         digest = outcome.config.digest()
         if digest not in verdicts:
             found = judged(outcome.config, outcome.config.sentence(), outcome)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from calibration.budget.limits import Verdict, judgement_words
+import dataclasses
+
+from calibration.budget.limits import Budget, Verdict, judgement_words
 from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.results import LabelCost, SearchStep
 
@@ -31,6 +33,15 @@ def step_of(
         cost,
         verdict.state if verdict.judgements else None,
     )
+
+
+def rejudged(step: SearchStep, budget: Budget) -> SearchStep:
+    """Return a step with the verdict of another budget; one whose cost was not kept is returned as it is."""
+    if step.cost is None:
+        return step
+    verdict = budget.judge(step.cost)
+    worst = judgement_words(verdict.worst) if verdict.worst is not None else ""
+    return dataclasses.replace(step, within_budget=not verdict.is_exceeded, worst=worst)
 
 
 def figures(step: SearchStep) -> str:
