@@ -170,7 +170,7 @@ class Budget:
             share = 100.0 * cost.agreement_iou
             yield Judgement(LOST_CLASS, cost.name, 100.0 - share, None, 100.0 * (1.0 - LOST_IOU), EXCEEDED)
         value, high = (cost.drop_points, cost.drop_high) if self.has_truth else (cost.change_points, cost.change_high)
-        if limit is not None and value is not None:
+        if limit is not None and value is not None and not may_be_lost:  # a limit of 100 limits nothing
             measure = CLASS_DROP if self.has_truth else CLASS_CHANGE
             yield _judged(measure, cost.name, value, high, limit, image_count)
         if self.max_region_loss is not None and cost.regions:

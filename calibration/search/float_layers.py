@@ -18,7 +18,7 @@ _BETWEEN = 0.6
 """Share of a limit that the numbers of float layers between two that were tried are chosen for: little over what a
 search asks for where images are few."""
 
-_WORTHWHILE_SHARE = 0.005
+_WORTHWHILE_SHARE = 0.01
 """Share of the multiply-adds from which on it is worth an evaluation to bring them back into INT8."""
 
 _PRUNED_SHARE = 0.02
@@ -118,7 +118,7 @@ class FloatLayers:
         """
         powers = [self._sensitivities[name].output_error ** 2 for name in order]
         left = [math.log(max(sum(powers[count:]), 1e-12 * sum(powers), 1e-300)) for count in range(low, high + 1)]
-        above, below = (math.log(max(self._seen[count], 1e-3)) for count in (low, high))
+        above, below = (math.log(max(self._seen[count], 0.1)) for count in (low, high))
         part = (above - math.log(_BETWEEN)) / (above - below) if above > below else 0.5
         wanted = left[0] + min(max(part, 0.0), 1.0) * (left[-1] - left[0])
         nearest = next((low + index for index, value in enumerate(left) if value <= wanted), high)
@@ -126,11 +126,11 @@ class FloatLayers:
         return min(max(nearest, low + margin), high - margin)
 
     def _is_worth_halving(self, order: list[str], low: int, high: int) -> bool:
-        """Return whether fewer layers in float would matter: a quarter of them, or a share of the multiply-adds."""
+        """Return whether fewer layers in float would matter: half of them, or a share of the multiply-adds."""
         if high - low <= 1:
             return False
         gained = self._share(order[: low + 1]) - self._share(order[:high])
-        return gained >= _WORTHWHILE_SHARE or high - low > max(1, high // 4)
+        return gained >= _WORTHWHILE_SHARE or high - low > max(1, high // 2)
 
     def _prune(self, floats: list[str], found: Callable[[QuantizationConfig], None]) -> None:
         """Put layers back into INT8 that the budget does not need in float, those that cost most of INT8 first."""

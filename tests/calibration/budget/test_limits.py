@@ -292,9 +292,9 @@ def test_limit_of_miou_is_not_held_without_labels_to_count_by():
     assert Budget(0.5, None).judge(network_cost(class_cost())).state == EXCEEDED
 
 
-def test_stricter_budget_is_a_share_of_every_limit_but_that_of_regions():
+def test_stricter_budget_is_a_share_of_every_limit():
     budget = Budget(0.5, None, 2.0, None, 50.0, {"person": 0.3}).scaled(0.5)
-    assert budget == Budget(0.25, None, 1.0, None, 50.0, {"person": 0.15})
+    assert budget == Budget(0.25, None, 1.0, None, 25.0, {"person": 0.15})
     assert Budget(None, 0.9, None, 50.0).scaled(0.5) == Budget(None, 0.95, None, 25.0)
 
 

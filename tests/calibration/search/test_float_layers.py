@@ -69,7 +69,7 @@ def test_number_of_layers_is_found_in_a_few_tries_however_many_there_are(loud):
     assert {name for name in found.float_layers if name.startswith("loud")} == {
         name for name in layers if name.startswith("loud")
     }
-    assert len(found.float_layers) <= loud + max(1, loud // 4) + 1
+    assert len(found.float_layers) <= loud + max(1, loud // 2) + 1
     assert len(trial.tried) <= 9
 
 
