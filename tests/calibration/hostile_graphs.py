@@ -16,7 +16,7 @@ RATIO = 400.0
 """The outlier channel of `wide` over the others: more than the steps of INT8, so those vanish beside it."""
 
 
-def hostile_network(readers=2, ratio=RATIO):
+def hostile_network(readers=2, ratio=RATIO, is_pinned=True):
     """Return a graph of stride 2 in which one channel of one tensor is far larger than all others.
 
         frame -> stem -> wide (one huge channel) -> narrow [and side] -> head -> logits
@@ -25,6 +25,7 @@ def hostile_network(readers=2, ratio=RATIO):
         readers: convolutions that read the hostile tensor; with 1 it can be equalised, with 2 it cannot, since a
             Softsign reads it too; what follows from that changes no value.
         ratio: of the huge channel to the others.
+        is_pinned: False to leave that Softsign out.
     """
     generator = np.random.default_rng(6)
 
@@ -63,10 +64,13 @@ def hostile_network(readers=2, ratio=RATIO):
         nodes.append(node("Relu", [name], f"{name}_relu"))
     joined = f"{names[0]}_relu"
     if readers == 2:
-        nodes.append(node("Softsign", ["wide_relu"], "squeezed"))
-        nodes.append(node("Neg", ["squeezed"], "negative"))
-        nodes.append(node("Max", ["side_relu", "negative"], "side_again"))  # side_relu is 0 or more
-        nodes.append(node("Concat", ["narrow_relu", "side_again"], "joined", axis=1))
+        side = "side_relu"
+        if is_pinned:
+            nodes.append(node("Softsign", ["wide_relu"], "squeezed"))
+            nodes.append(node("Neg", ["squeezed"], "negative"))
+            nodes.append(node("Max", ["side_relu", "negative"], "side_again"))  # side_relu is 0 or more
+            side = "side_again"
+        nodes.append(node("Concat", ["narrow_relu", side], "joined", axis=1))
         joined = "joined"
     nodes.append(node("Conv", [joined, "head_w", "head_b"], "logits"))
     return make_model(

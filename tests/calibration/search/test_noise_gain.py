@@ -25,7 +25,7 @@ FRAMES = [frame[None] for frame in hostile.street_frames(4)]
 CALIBRATION = [{"frame": frame} for frame in FRAMES]
 """The same frames: what is beyond the range of all calibration images is not what a forecast can know."""
 NETWORKS = {
-    "hostile": hostile.hostile_network(),
+    "hostile": hostile.hostile_network(is_pinned=False),
     "residual": drawing.make_network(hostile.SIZE, classes=hostile.CLASSES),
     "varied": varied.varied_network(blocks=5),
 }
@@ -56,7 +56,7 @@ def test_forecast_has_the_size_and_the_order_of_what_is_measured(name, form):
     ratios = np.array([forecast[node] / truth[node] for node in truth])
     # A guess within a factor, of a layer in the middle; single ones may be far off.
     assert 0.6 < np.median(ratios) < 1.6
-    assert np.mean((ratios > 1 / 3) & (ratios < 3)) > 0.8
+    assert np.mean((ratios > 1 / 3) & (ratios < 3)) > 0.7
     assert order_agreement(forecast, truth) > 0.6
 
 
