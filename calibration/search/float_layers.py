@@ -21,6 +21,9 @@ search asks for where images are few."""
 _WORTHWHILE_SHARE = 0.01
 """Share of the multiply-adds from which on it is worth an evaluation to bring them back into INT8."""
 
+_CHEAP_SHARE = 0.02
+"""Share of the multiply-adds that the first layers in float may cost together."""
+
 _PRUNED_SHARE = 0.02
 """Share of the multiply-adds from which on one layer is worth a try without it."""
 
@@ -69,7 +72,8 @@ class FloatLayers:
         if not order:
             return
         self._seen[0] = excess
-        low, high = 0, self._likely_count(order, excess)  # `low` layers are too few
+        # `low` layers are too few. Those that cost next to nothing are tried before more, whatever a forecast says.
+        low, high = 0, min(self._likely_count(order, excess), self._cheap_count(order))
         while not self._holds(order[:high], found):
             if high >= len(order):
                 return
@@ -110,6 +114,14 @@ class FloatLayers:
             if left <= wanted**2 * total and not loses_class:
                 return count
         return len(order)
+
+    def _cheap_count(self, order: list[str]) -> int:
+        """Return how many layers may be in float for a small share of the multiply-adds, at least 1."""
+        whole, low, high = self._share([]), 1, len(order)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if whole - self._share(order[:middle]) <= _CHEAP_SHARE else (low, middle - 1)
+        return low
 
     def _between(self, order: list[str], low: int, high: int) -> int:
         """Return the number of layers between two at which the worst figure is likely to reach what is allowed.
