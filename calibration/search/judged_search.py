@@ -20,7 +20,7 @@ from calibration.budget.limits import Budget, Verdict, excess
 from calibration.budget.set_labels import SetLabels
 from calibration.qdq.insert import QuantizedGraph
 from calibration.qdq.quantization_config import QuantizationConfig
-from calibration.results import HELD, NOT_SHOWN, STATES, LabelCost, SearchStep
+from calibration.results import EXCEEDED, HELD, NOT_SHOWN, STATES, LabelCost, SearchStep
 from calibration.search.accuracy import AccuracySet, graph_runner
 from calibration.search.config_search import ConfigSearch, SearchOutcome
 from calibration.search.steps import figures, rejudged, step_of
@@ -32,6 +32,9 @@ MOST_LOOKS = 4
 
 _AIM = 0.9
 """Share of what is left of a limit that a stricter search aims at."""
+
+_LEAST_ROOM = 0.5
+"""Share of a figure or of its limit below which a stricter search does not aim because of an interval."""
 
 _LEAST_FACTOR = 0.1
 """Least share of the limits that a stricter search is tried with: nothing but a float network would hold less."""
@@ -88,19 +91,15 @@ def find_config(
     Returns:
         The first config that holds the budget. Where none does, the one that comes closest to it.
     """
-    looks: list[SearchStep] = []
+    looks: tuple[SearchStep, ...] = ()
     verdicts: dict[str, Verdict] = {}
 
     def judged(config: QuantizationConfig, what: str, outcome: SearchOutcome | None) -> JudgedConfig:
-        quantized = outcome.quantized if outcome is not None else search.quantized(config)
-        labels = judging.evaluate(graph_runner(quantized.data, contract, exact=True), f"judge {what}")
-        cost = judging.cost(labels, 1.0 - (1.0 - CONFIDENCE) / (len(looks) + 1))
-        verdict = budget.judge(cost)
-        looks.append(step_of(what, config, quantized.int8_mac_share, cost, verdict))
-        verdicts[config.digest()] = verdict
-        state = verdict.state if budget.is_enforced else "nothing is limited"
-        say(f"judged on {cost.image_count} images: {what}: {figures(looks[-1])}; {state}")
-        return JudgedConfig(config, quantized, labels, cost, verdict, tuple(looks), outcome)
+        nonlocal looks
+        found = judge(search, config, judging, budget, contract, say, what, looks, outcome)
+        looks = found.looks
+        verdicts[config.digest()] = found.verdict
+        return found
 
     best = judged(start, first, None) if not search.is_far_off(start, budget) else None
     factor, outcome = 1.0, None
@@ -120,8 +119,42 @@ def find_config(
             break
         factor = stricter
     return JudgedConfig(
-        best.config, best.quantized, best.labels, best.cost, best.verdict, tuple(looks), best.search or outcome
+        best.config, best.quantized, best.labels, best.cost, best.verdict, looks, best.search or outcome
     )
+
+
+def judge(
+    search: ConfigSearch,
+    config: QuantizationConfig,
+    judging: AccuracySet,
+    budget: Budget,
+    contract: Contract,
+    say: Say,
+    what: str,
+    looks: tuple[SearchStep, ...] = (),
+    outcome: SearchOutcome | None = None,
+) -> JudgedConfig:
+    """Judge one config, simulated exactly.
+
+    Args:
+        search: search that makes its graph.
+        config: quantisation config.
+        judging: images that decide.
+        budget: accuracy that INT8 may cost.
+        contract: input and output of the graph.
+        say: function that is called with a line of text about the verdict.
+        what: words for the config.
+        looks: graphs that were judged on these images before; the interval is wider by them.
+        outcome: result of the search that found the config; None for one that was not searched for.
+    """
+    quantized = outcome.quantized if outcome is not None else search.quantized(config)
+    labels = judging.evaluate(graph_runner(quantized.data, contract, exact=True), f"judge {what}")
+    cost = judging.cost(labels, 1.0 - (1.0 - CONFIDENCE) / (len(looks) + 1))
+    verdict = budget.judge(cost)
+    step = step_of(what, config, quantized.int8_mac_share, cost, verdict)
+    state = verdict.state if budget.is_enforced else "nothing is limited"
+    say(f"judged on {cost.image_count} images: {what}: {figures(step)}; {state}")
+    return JudgedConfig(config, quantized, labels, cost, verdict, (*looks, step), outcome)
 
 
 def stricter_factor(judged: Verdict, searched: Verdict, factor: float) -> float | None:
@@ -141,14 +174,13 @@ def stricter_factor(judged: Verdict, searched: Verdict, factor: float) -> float 
         if each.state == HELD or (each.state == NOT_SHOWN and each.images_needed is None):
             continue
         # What lies between figure and end of the interval stays about as wide.
-        doubt = each.high - each.value if each.high is not None else 0.0
-        room = _AIM * (each.limit - doubt)
-        if room <= 0:
-            if each.state == NOT_SHOWN:
-                continue
-            room = _AIM * each.limit
-        # The images of the search are easier, or harder, by a factor that the last graph tells.
-        reached = min(factor, seen.get((each.measure, each.class_name), factor)) or factor
+        room = _AIM * (each.limit - (each.high - each.value if each.high is not None else 0.0))
+        if each.state == EXCEEDED:
+            room = max(room, _LEAST_ROOM * each.limit)
+        if each.state == NOT_SHOWN and room < _LEAST_ROOM * each.value:
+            continue  # to show it would cost far more than to hold it
+        # The images of the search are easier by a factor that the last graph tells, if only roughly.
+        reached = min(max(seen.get((each.measure, each.class_name), factor), _LEAST_ROOM * factor), factor)
         wanted = min(wanted, reached * room / max(each.value, room))
     wanted = max(wanted, _LEAST_FACTOR)
     return wanted if wanted < 0.98 * factor else None

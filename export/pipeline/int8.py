@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import time
@@ -27,7 +28,7 @@ from calibration.results import EXCEEDED, HELD, NOT_SHOWN
 from calibration.search.accuracy import AccuracySet, spread_over
 from calibration.search.config_search import ConfigSearch
 from calibration.search.graph_sources import GraphSources
-from calibration.search.judged_search import JudgedConfig, find_config
+from calibration.search.judged_search import JudgedConfig, find_config, judge
 from calibration.search.sensitivity import Sensitivity
 from edge.artifacts import sha256_json, write_bytes
 from edge.code_digest import code_digest, other_code
@@ -164,12 +165,26 @@ def find_int8(
     if not portable.is_over_budget:  # one over the budget is no graph to hand out
         write_bytes(graph.folder / QDQ_GRAPH_FILE, quantized.data)
     if is_judged and not portable.is_over_budget:
-        _keep_config(calibrated, portable, target)
+        _keep_config(calibrated, portable, target, searches.of("tensorrt")[0], say)
     return Int8Graph(calibrated, judged, form, sources.of(judged.config)[1], sensitivities, notes)
 
 
-def _keep_config(calibrated: CalibratedGraph, portable: JudgedConfig, target: AccuracyTarget) -> None:
-    """Write the config that held its budget, for machines without the images."""
+def _keep_config(
+    calibrated: CalibratedGraph, portable: JudgedConfig, target: AccuracyTarget, search: ConfigSearch, say: Say
+) -> None:
+    """Write the config that held its budget, for machines without the images.
+
+    Reconstruction takes the images, so what is kept rounds weights to the nearest, if that holds the budget too.
+    """
+    if portable.config.weight_rounding != "nearest":
+        plain = dataclasses.replace(portable.config, weight_rounding="nearest")
+        contract, what = calibrated.graph.contract, "with weights rounded to the nearest, for machines without images"
+        portable = judge(search, plain, target.images, target.budget, contract, say, what, portable.looks)
+        if portable.is_over_budget:
+            say(f"{RECIPE_FILE} is not written: without the images its weights would be over the budget")
+            with contextlib.suppress(FileNotFoundError):
+                (calibrated.graph.folder / RECIPE_FILE).unlink()
+            return
     held = KeptConfig(
         calibrated.graph.contract.graph_sha256,
         calibrated.ranges_sha256,

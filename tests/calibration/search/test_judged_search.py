@@ -193,8 +193,8 @@ NOTHING_SEEN = verdict_of()
 def test_images_of_the_search_that_are_easier_have_to_reach_less():
     judged = verdict_of(Judgement(MIOU_DROP, "", 1.0, 1.1, 0.5, EXCEEDED))
     easier = verdict_of(Judgement(MIOU_DROP, "", 0.2, 0.3, 0.5, HELD))
-    # 0.2 there are 1.0 here: for 0.36 here, nine tenths of what 0.1 of doubt leave, 0.072 there.
-    assert stricter_factor(judged, easier, 1.0) == pytest.approx(0.072 / 0.5)
+    # 0.2 there are 1.0 here, which is taken for half at most: nine tenths of what 0.1 of doubt leave, times that.
+    assert stricter_factor(judged, easier, 1.0) == pytest.approx(0.5 * 0.36)
     assert stricter_factor(judged, easier, 0.1) is None  # the last search held that already
 
 
@@ -207,7 +207,8 @@ def test_held_verdict_asks_for_nothing_stricter():
     [
         (0.4, 0.6, NOT_SHOWN, 0.27 / 0.4),
         (1.0, 1.1, EXCEEDED, 0.9 * 0.4 / 1.0),
-        (0.6, 1.3, EXCEEDED, 0.45 / 0.6),  # no room is left beside the doubt: the limit itself is aimed at
+        (0.6, 1.3, EXCEEDED, 0.25 / 0.6),  # no room is left beside the doubt: half of the limit is aimed at
+        (0.4, 0.75, NOT_SHOWN, None),  # to show it would take a third of the figure: it is held all the same
         (0.1, 0.65, NOT_SHOWN, None),  # a smaller figure would not help: 0.55 of doubt stay
         (0.1, None, NOT_SHOWN, None),
         (9.0, 9.1, EXCEEDED, 0.1),  # the strictest that is tried

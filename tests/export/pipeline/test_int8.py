@@ -28,7 +28,7 @@ from edge.contract import CONTRACT_FILE, GRAPH_FILE, read_contract
 from edge.errors import AccuracyBudgetError, DatasetError, InputError
 from edge.records import read_record, write_record
 from export.build_engine import main
-from export.pipeline.int8 import EQUALISED_FOLDER, RECIPE_FILE, KeptConfig, evenly_chosen
+from export.pipeline.int8 import EQUALISED_FOLDER, RECIPE_FILE, KeptConfig
 from tests.calibration.graph_drawing import helper, numpy_helper
 from tests.export import small_device as device
 from tests.export.small_device import ARTIFACT, ENGINE, built, hostile
@@ -367,13 +367,6 @@ def test_ranges_of_the_equalised_graph_cost_a_few_images(network, monkeypatch):
     assert folder == EQUALISED_FOLDER and len(names) == 1 and "wide_relu" in tensors
     balanced = read_record(Ranges, ARTIFACT / EQUALISED_FOLDER / RANGES_FILE)
     assert balanced.image_count == read_record(Ranges, ARTIFACT / RANGES_FILE).image_count > 1
-
-
-def test_images_are_chosen_evenly():
-    frames = hostile.ArrayFrames(np.zeros((40, 2, 2, 3), np.uint8))
-    chosen = evenly_chosen(frames, 16)
-    assert len(chosen) == 16 and chosen.names == [f"frame_{index * 40 // 16}" for index in range(16)]
-    assert evenly_chosen(frames, 40) is frames
 
 
 def test_equalised_recipe_moves_with_its_ranges(network):
