@@ -33,8 +33,9 @@ from calibration.results import (
     LabelCost,
 )
 
-DEFAULT_CLASS_DROP = 2.0
-"""Points of IoU with the truth that a class may lose unless the user says otherwise."""
+DEFAULT_CLASS_DROP = 5.0
+"""Points of IoU with the truth that a class may lose unless the user says otherwise: one of ten classes that loses as
+much costs half a point of mIoU."""
 
 DEFAULT_CLASS_CHANGE = 50.0
 """Percent by which a class may be unlike the float network's (100 less the IoU) where there are no labels."""
@@ -44,6 +45,10 @@ DEFAULT_REGION_LOSS = 50.0
 
 NAMED_REGION_LOSS = 10.0
 """Percent of the regions of a class that may be lost, of a class that the user gave a budget of its own."""
+
+LARGEST_LOSS = 0.5
+"""Share of its IoU that a class may lose at most where the user gave it no limit of its own: few points are much of a
+class that the float network hardly finds."""
 
 SEEN_SHARE = 1e-4
 """Share of all pixels that the float network gives a class at least where that class is judged."""
@@ -166,6 +171,8 @@ class Budget:
         default = self.max_class_drop if self.has_truth else self.max_class_change
         limit = self.class_limits.get(cost.name, default)
         may_be_lost = limit is not None and limit >= 100.0
+        if self.has_truth and limit is not None and not is_named and cost.float_iou is not None:
+            limit = min(limit, LARGEST_LOSS * 100.0 * cost.float_iou)
         if cost.agreement_iou is not None and cost.agreement_iou < LOST_IOU and not may_be_lost:
             share = 100.0 * cost.agreement_iou
             yield Judgement(LOST_CLASS, cost.name, 100.0 - share, None, 100.0 * (1.0 - LOST_IOU), EXCEEDED)

@@ -21,6 +21,9 @@ search asks for where images are few."""
 _WORTHWHILE_SHARE = 0.01
 """Share of the multiply-adds from which on it is worth an evaluation to bring them back into INT8."""
 
+LEAST_SHARE = 0.25
+"""Share of the multiply-adds in INT8 below which float16 is the better answer."""
+
 _CHEAP_SHARE = 0.02
 """Share of the multiply-adds that the first layers in float may cost together."""
 
@@ -66,8 +69,8 @@ class FloatLayers:
             SearchEndedError: time is up.
         """
         order = self.order()
-        # A graph with nothing left in INT8 is no answer, whatever it keeps of the labels.
-        while order and not self._share(order):
+        # A graph with next to nothing left in INT8 is no answer, whatever it keeps of the labels.
+        while order and self._share(order) < LEAST_SHARE:
             order.pop()
         if not order:
             return

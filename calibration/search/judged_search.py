@@ -36,7 +36,7 @@ _AIM = 0.9
 _LEAST_ROOM = 0.5
 """Share of a figure or of its limit below which a stricter search does not aim because of an interval."""
 
-_LEAST_FACTOR = 0.1
+_LEAST_FACTOR = 0.25
 """Least share of the limits that a stricter search is tried with: nothing but a float network would hold less."""
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from calibration.budget.limits import (
     DEFAULT_CLASS_CHANGE,
-    DEFAULT_CLASS_DROP,
     DEFAULT_REGION_LOSS,
     NAMED_REGION_LOSS,
     Budget,
@@ -30,7 +29,7 @@ from calibration.results import (
 )
 from tests.calibration.label_sets import class_cost, cost_of, labelled_class, network_cost, streets, without
 
-LABELLED = Budget(0.5, None, max_class_drop=DEFAULT_CLASS_DROP, max_region_loss=DEFAULT_REGION_LOSS)
+LABELLED = Budget(0.5, None, max_class_drop=2.0, max_region_loss=DEFAULT_REGION_LOSS)
 UNLABELLED = Budget(None, 0.95, max_class_change=DEFAULT_CLASS_CHANGE, max_region_loss=DEFAULT_REGION_LOSS)
 
 
@@ -310,3 +309,13 @@ def test_sentence_names_every_limit():
     assert judged(UNLABELLED, network_cost(class_cost()), CLASS_CHANGE, "person").limit == DEFAULT_CLASS_CHANGE
     assert {e.measure for e in UNLABELLED.judge(network_cost(class_cost())).judgements} == {LABEL_CHANGE, CLASS_CHANGE}
     assert LOST_CLASS not in {e.measure for e in LABELLED.judge(network_cost(labelled_class(), drop=0.0)).judgements}
+
+
+def test_class_that_the_float_network_hardly_finds_may_lose_half_of_it_unless_it_has_a_limit_of_its_own():
+    budget = Budget(0.5, None, max_class_drop=5.0)
+    poor = network_cost(labelled_class(lost=3.2, high=3.3, float_iou=0.06, iou=0.028), drop=0.1, low=0.0, high=0.2)
+    assert budget.judge(poor).state == EXCEEDED
+    rich = network_cost(labelled_class(lost=3.2, high=3.3, float_iou=0.6, iou=0.568), drop=0.1, low=0.0, high=0.2)
+    assert budget.judge(rich).state == HELD
+    named = Budget(0.5, None, max_class_drop=5.0, class_limits={"person": 4.0})
+    assert CLASS_DROP not in {each.measure for each in named.judge(poor).of_state(EXCEEDED)}

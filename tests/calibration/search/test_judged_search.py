@@ -194,8 +194,8 @@ def test_images_of_the_search_that_are_easier_have_to_reach_less():
     judged = verdict_of(Judgement(MIOU_DROP, "", 1.0, 1.1, 0.5, EXCEEDED))
     easier = verdict_of(Judgement(MIOU_DROP, "", 0.2, 0.3, 0.5, HELD))
     # 0.2 there are 1.0 here, which is taken for half at most: nine tenths of what 0.1 of doubt leave, times that.
-    assert stricter_factor(judged, easier, 1.0) == pytest.approx(0.5 * 0.36)
-    assert stricter_factor(judged, easier, 0.1) is None  # the last search held that already
+    assert stricter_factor(judged, easier, 1.0) == pytest.approx(max(0.5 * 0.36, 0.25))
+    assert stricter_factor(judged, easier, 0.25) is None  # the last search held that already
 
 
 def test_held_verdict_asks_for_nothing_stricter():
@@ -211,7 +211,7 @@ def test_held_verdict_asks_for_nothing_stricter():
         (0.4, 0.75, NOT_SHOWN, None),  # to show it would take a third of the figure: it is held all the same
         (0.1, 0.65, NOT_SHOWN, None),  # a smaller figure would not help: 0.55 of doubt stay
         (0.1, None, NOT_SHOWN, None),
-        (9.0, 9.1, EXCEEDED, 0.1),  # the strictest that is tried
+        (9.0, 9.1, EXCEEDED, 0.25),  # the strictest that is tried
     ],
 )
 def test_share_leaves_room_for_the_doubt_of_the_judging_images(value, high, state, factor):
@@ -231,7 +231,7 @@ def test_limit_that_asks_for_most_decides_and_the_share_goes_on_from_the_last():
 
 
 def test_strictest_limits_are_tried_once():
-    assert stricter_factor(verdict_of(Judgement(MIOU_DROP, "", 9.0, 9.1, 0.5, EXCEEDED)), NOTHING_SEEN, 0.1) is None
+    assert stricter_factor(verdict_of(Judgement(MIOU_DROP, "", 9.0, 9.1, 0.5, EXCEEDED)), NOTHING_SEEN, 0.25) is None
 
 
 def test_lost_class_asks_for_stricter_limits():
