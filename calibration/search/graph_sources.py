@@ -41,8 +41,8 @@ class GraphSources:
 
     Attributes:
         plain: float graph and its ranges.
-        form: as above.
-        unsigned_levels: as above.
+        form: form of the quantised graphs, "tensorrt" or "onnxruntime".
+        unsigned_levels: largest level of unsigned activations in them.
     """
 
     def __init__(

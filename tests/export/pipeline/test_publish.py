@@ -163,13 +163,13 @@ def test_card_has_budget_recipe_simulated_figures_and_the_interval_of_the_drop(n
     assert (check.miou_engine, check.label_agreement) == (report.engine.miou, report.engine.label_agreement)
     assert (check.drop_low, check.drop_high) == (None, None), "four images have no interval"
     assert (check.verdict, report.verdict) == (NOT_SHOWN, NOT_SHOWN)
-    assert check.worst.endswith(" lost, at most 100")
+    assert check.worst.endswith(" points of mIoU lost, at most 30")
     assert report.drop_points == pytest.approx(100 * (1 - check.miou_simulated))
 
 
 def test_interval_and_verdict_are_on_the_card(network):
     network(BENIGN, val=8)
-    result, _ = built(max_drop_points=60.0, max_class_drop=100.0, accuracy_images=8)
+    result, _ = built(max_drop_points=60.0, max_class_drop=60.0, accuracy_images=8)
     check = result.card.check
     assert check.drop_low < 100 * (1 - check.miou_engine) < check.drop_high
     of_network = result.report.judgements[0]
@@ -189,7 +189,7 @@ def test_search_looks_at_calibration_images_and_others_judge(network):
     assert report.search_images.startswith("3 of camvid train, which calibrate")
     assert report.images_from == "camvid val" and not report.search_sees_judging_images
     assert {step.cost.image_count for step in report.steps} == {3}
-    assert {look.cost.image_count for look in report.looks} == {8} and len(report.looks) > 1
+    assert {look.cost.image_count for look in report.looks} == {8}
 
 
 def test_engine_of_onnxruntime_agrees_with_what_was_simulated(network):
