@@ -116,14 +116,14 @@ def run_build(checkout: Path, work: Work, folder: Path) -> FinishedBuild:
     with open(log, "w", encoding="utf-8") as kept:
         # The checkout's own packages, whatever is installed.
         environment = {**os.environ, "PYTHONPATH": str(checkout.resolve())}
-        process = subprocess.Popen(
+        with subprocess.Popen(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for line in process.stdout or ():
-            kept.write(line)
-            if search_end_s is None and line.startswith(SEARCH_ENDS):
-                search_end_s = time.time()
-        exit_code = process.wait()
+        ) as process:
+            for line in process.stdout or ():
+                kept.write(line)
+                if search_end_s is None and line.startswith(SEARCH_ENDS):
+                    search_end_s = time.time()
+    exit_code = process.returncode
     end_s = search_end_s if search_end_s is not None else time.time()
     ranges = sorted(folder.glob("artifacts/*/ranges.json"))
     if exit_code not in (0, OVER_BUDGET) or not ranges:
@@ -142,7 +142,7 @@ def figures_of(build: FinishedBuild, judge: Judge, what: str) -> BuildFigures:
     """Return what a build cost, its engine and its form for TensorRT judged on the same pictures."""
     is_kept = build.exit_code == 0
     engine = build.artifact / ENGINE
-    report = read_json((engine if is_kept else engine.with_name(f"{engine.name}-refused")) / REPORT_FILE)
+    report = read_json((engine if is_kept else engine.with_name(f"{engine.name}-refused")) / REPORT_FILE, "INT8 report")
     labels = LabelFigures(100.0 * (1.0 - report["simulated"]["label_agreement"]))
     drop = report["drop_points"]
     if is_kept:

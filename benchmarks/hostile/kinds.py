@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.hostile.network_builder import IMAGE, NetworkBuilder
 
-DEAD_SHIFT = -8.0
-"""Mean of a dead channel in its standard deviations: a ReLU behind it gives nothing on nearly all pixels."""
+DEAD_SHIFT = -40.0
+"""Mean of a dead channel in its standard deviations: a ReLU behind it gives nothing."""
 
 
 def image_beside_features(net: NetworkBuilder) -> str:
@@ -57,7 +57,7 @@ def depthwise_prelu(net: NetworkBuilder) -> str:
 
 
 def dead_channels(net: NetworkBuilder) -> str:
-    """Channels that a ReLU shuts off on nearly all pixels, and that are read by weights a hundred times the others."""
+    """Channels that a ReLU shuts off everywhere, and that are read by weights a hundred times the others."""
 
     def layer(tensor: str, channels: int, **options: int) -> str:
         shift = np.where(net.random.permutation(channels) < channels // 8, DEAD_SHIFT, 0.3)

@@ -119,7 +119,7 @@ class NetworkBuilder:
         return self.add("Conv", [tensor], constants, **attributes)
 
     def batch_norm(self, tensor: str) -> str:
-        """Add a batch normalisation, which stays a node where no convolution stands before it, and return its output."""
+        """Add a batch normalisation, a node of its own where no convolution stands before it, and return its output."""
         data, channels = self.values[tensor], self.channels(tensor)
         mean, variance = data.mean(axis=(0, 2, 3)), data.var(axis=(0, 2, 3))
         ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)

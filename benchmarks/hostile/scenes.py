@@ -22,7 +22,7 @@ STRIDE = 4
 FIT_SEED, JUDGED_SEED = 3, 4
 FIT_SCENES, SHAPING_SCENES, JUDGED_SCENES = 32, 6, 90
 FIT_STEPS, FIT_EVERY = 60, 3
-RIDGE = 1e-4
+RIDGE = 1e-2
 """Share of the mean feature's power that is added to every feature's, so that no weight is far larger than it needs."""
 
 CATEGORIES = {
@@ -81,9 +81,9 @@ def write_network(kind: str, folder: Path, seed: int = 0) -> tuple[Path, Path, f
     facts = {
         "name": kind,
         "class_names": list(CATEGORIES),
-        "mean": list(MEAN),
-        "std": [divisor * value for value in STD],
-        "scale": 255,
+        "mean": [255.0 * value for value in MEAN],
+        "std": [255.0 * divisor * value for value in STD],
+        "scale": 1,
         "channel_order": "rgb",
         "coordinates": "half_pixel",
         "weights": f"seed {seed}, its last layer fitted to drawn scenes",

@@ -26,8 +26,8 @@ def table_lines(result: dict[str, Any]) -> list[str]:
             lines.append(f"  float mIoU on scenes that it was not fitted to: {100 * network['generated_miou']:.1f} %")
     missed = [network["network"] for network in result["networks"] if misses_goal(network)]
     lines.append(
-        f"goal: at most {GOAL_CHANGED_PERCENT:g} % of labels changed, at least {100 * GOAL_MAC_SHARE:g} % of multiply-adds "
-        f"in INT8 in both forms, at most {GOAL_TIME_RATIO:.2f} of the baseline's search: "
+        f"goal: at most {GOAL_CHANGED_PERCENT:g} % of labels changed, at least {100 * GOAL_MAC_SHARE:g} % of "
+        f"multiply-adds in INT8 in both forms, at most {GOAL_TIME_RATIO:.2f} of the baseline's search: "
         + (f"missed by {', '.join(missed)}" if missed else "reached by all")
     )
     return lines
