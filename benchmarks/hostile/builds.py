@@ -146,7 +146,7 @@ def figures_of(build: FinishedBuild, judge: Judge, what: str) -> BuildFigures:
     labels = LabelFigures(100.0 * (1.0 - report["simulated"]["label_agreement"]))
     drop = report["drop_points"]
     if is_kept:
-        labels = judge.figures(next(engine.glob("engine-*.onnx")), f"{what}, engine", exact=False)
+        labels = judge.figures(next(engine.glob("engine*.onnx")), f"{what}, engine", exact=False)
         if labels.miou is not None and judge.float_figures.miou is not None:
             drop = 100.0 * (judge.float_figures.miou - labels.miou)
     tensorrt, share = None, None

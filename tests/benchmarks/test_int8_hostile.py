@@ -9,13 +9,16 @@ import numpy as np
 import onnx
 import pytest
 
+from benchmarks import int8_hostile
 from benchmarks.hostile import builds, peers, scenes
 from benchmarks.hostile.judge import int8_mac_share, worst_of
 from benchmarks.hostile.kinds import KINDS
 from benchmarks.hostile.network_builder import IMAGE, NetworkBuilder
 from benchmarks.hostile.table import misses_goal, table_lines
 from benchmarks.int8_hostile import main
+from edge.contract import read_contract
 from edge.errors import InputError
+from edge.imaging import write_image
 from edge.metrics import ConfusionMatrix
 from edge.runtime.onnxruntime import import_onnxruntime
 
@@ -251,6 +254,38 @@ def test_refused_build_has_the_figures_of_its_report(tmp_path: Path, monkeypatch
     figures = builds.figures_of(build, judge=None, what="ours")
     assert not figures.is_met and figures.changed_percent == pytest.approx(10.0) and figures.int8_mac_share == 0.7
     assert figures.tensorrt_mac_share is None and figures.worst_iou is None
+
+
+def test_builds_and_peers_are_judged_on_the_same_pictures(
+    tmp_path: Path, make_engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked = {}
+
+    def stand_in(checkout: Path, work: builds.Work, folder: Path) -> builds.FinishedBuild:
+        asked[folder.name] = work.options
+        engine = make_engine(folder.name, "int8")
+        report = {"simulated": {"label_agreement": 0.5}, "drop_points": None, "int8_mac_share": 1.0}
+        (engine / "int8-report.json").write_text(json.dumps(report))
+        artifact = engine.parents[1]
+        return builds.FinishedBuild(artifact, read_contract(artifact), 0, len(asked) * 2.0, 1.0, (0.0, 0.0))
+
+    monkeypatch.setattr(int8_hostile, "run_build", stand_in)
+    monkeypatch.setattr(int8_hostile, "entropy_figures", lambda *_: None)
+    random, pictures = np.random.default_rng(0), tmp_path / "pictures"
+    for index in range(6):
+        write_image(pictures / f"{index}.png", random.integers(0, 256, (16, 32, 3), np.uint8))
+    network = ["--onnx", "net.onnx", "--contract", "net.json", "--images", str(pictures), "--accuracy-images", "3"]
+    baseline = stand_in_checkout(tmp_path / "checkout", 0)
+    code = main(
+        [*network, "--baseline", str(baseline), "--json", "--work", str(tmp_path / "work"), "--peer-images", "2"]
+    )
+    made = json.loads(capsys.readouterr().out)["networks"][0]
+    assert list(asked) == ["net-ours", "net-baseline"] and "3" in asked["net-ours"]
+    ours, peer = made["builds"]["ours"], made["peers"]["onnxruntime.quantization percentile"]
+    assert (ours["changed_percent"], ours["worst_iou"]) == (0.0, 1.0)  # of the engine, not of the report
+    assert 0.0 < peer["changed_percent"] < 20.0 and peer["int8_mac_share"] == 1.0
+    assert made["builds"]["baseline"]["search_s"] == 4.0
+    assert code == 1  # no form for TensorRT was written
 
 
 def test_modelopt_that_is_not_there_is_left_out_in_words(
