@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Container
 
 from calibration.budget.intervals import CONFIDENCE
 from calibration.budget.limits import Budget, Verdict, excess
@@ -114,7 +115,7 @@ def find_config(
                 best = found
         # What was judged before holds on the images of the search alone: they have to ask for more.
         own = next(step for step in outcome.steps if step.recipe_sha256 == digest)
-        stricter = stricter_factor(verdicts[digest], budget.judge(own.cost), factor)
+        stricter = stricter_factor(verdicts[digest], budget.judge(own.cost), factor, budget.class_limits)
         if outcome.is_out_of_time or not outcome.is_met or stricter is None:
             break
         factor = stricter
@@ -157,13 +158,15 @@ def judge(
     return JudgedConfig(config, quantized, labels, cost, verdict, (*looks, step), outcome)
 
 
-def stricter_factor(judged: Verdict, searched: Verdict, factor: float) -> float | None:
+def stricter_factor(judged: Verdict, searched: Verdict, factor: float, named: Container[str] = ()) -> float | None:
     """Return the share of the limits that the next search has to hold for the judging images to show it.
 
     Args:
         judged: verdict on the judging images of what the last search found.
         searched: verdict on the search's own images of the same graph, by the whole limits.
         factor: share of the limits that the last search held, 0 to 1.
+        named: names of the classes with limits of their own. Of others it is said that the images are too few to show
+            that a limit is held; to show it all the same would cost much of INT8, for what is likely held.
 
     Returns:
         A smaller share; None where the verdict is held, and where the images are too few for any to be shown.
@@ -172,6 +175,8 @@ def stricter_factor(judged: Verdict, searched: Verdict, factor: float) -> float 
     wanted = factor
     for each in judged.judgements:
         if each.state == HELD or (each.state == NOT_SHOWN and each.images_needed is None):
+            continue
+        if each.state == NOT_SHOWN and each.class_name and each.class_name not in named:
             continue
         # What lies between figure and end of the interval stays about as wide.
         room = _AIM * (each.limit - (each.high - each.value if each.high is not None else 0.0))

@@ -230,6 +230,12 @@ def test_limit_that_asks_for_most_decides_and_the_share_goes_on_from_the_last():
     assert stricter_factor(verdict_of(*judgements), NOTHING_SEEN, 0.6) == pytest.approx(0.27)
 
 
+def test_class_that_is_not_shown_is_chased_where_the_user_named_it():
+    verdict = verdict_of(Judgement(CLASS_DROP, "person", 1.5, 2.3, 2.0, NOT_SHOWN, 80))
+    assert stricter_factor(verdict, NOTHING_SEEN, 1.0) is None
+    assert stricter_factor(verdict, NOTHING_SEEN, 1.0, {"person": 2.0}) == pytest.approx(0.9 * 1.2 / 1.5)
+
+
 def test_strictest_limits_are_tried_once():
     assert stricter_factor(verdict_of(Judgement(MIOU_DROP, "", 9.0, 9.1, 0.5, EXCEEDED)), NOTHING_SEEN, 0.25) is None
 
