@@ -29,6 +29,9 @@ ONNXRUNTIME_STORED = (
 )
 """Operators that ONNX Runtime has on uint8 in the Q/DQ form."""
 
+FOLLOW_THEIR_INPUT = ("Concat", "Resize", "MaxPool", "AveragePool", "GlobalAveragePool", "Relu")
+"""Operators of these that run on integers where they are given some, and do not make any of floats."""
+
 HOSTILE_RATIO = 4.0
 """Branches of a Concat whose ranges differ by more keep their own scales: sharing would cost the smaller two bits."""
 
@@ -211,8 +214,9 @@ class Placement:
                 continue
             if node.op_type in WEIGHTED and not self._is_quantized(node):
                 continue
-            # Joining what no integer kernel has made would round every part of it, and round again behind it.
-            if node.op_type == "Concat" and not made_of_integers.intersection(node.input):
+            # Joining, pooling or interpolating what no integer kernel has made would round it for nothing: with all
+            # layers around it in float its pairs would still be there.
+            if node.op_type in FOLLOW_THEIR_INPUT and not made_of_integers.intersection(node.input):
                 continue
             made_of_integers.update(node.output)
             stored.update(name for name in (*node.input, *node.output) if name in known)

@@ -19,9 +19,12 @@ from calibration.onnx_graph.mac_count import count_macs
 from calibration.qdq.insert import quantize
 from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.qdq_ort.cpu_saturation import unsigned_levels
+from calibration.search.sensitivity import quantized_nodes
 from edge.errors import GraphError, InputError
 from edge.runtime.onnxruntime import open_session
 from tests.calibration import graph_drawing as drawing
+from tests.calibration import hostile_graphs as hostile
+from tests.calibration.varied_graphs import varied_network
 
 FORMS = ("tensorrt", "onnxruntime")
 FRAMES = drawing.frames(4)
@@ -565,3 +568,15 @@ def test_constants_of_nodes_are_quantised_like_initializers(form):
     assert actual.layers == expected.layers and actual.int8_mac_share == 1.0
     first, second = (drawing.run(quantised.data, FRAMES[0])[0] for quantised in (expected, actual))
     assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("form", ["tensorrt", "onnxruntime"])
+def test_no_pair_is_left_where_every_layer_is_in_float(form):
+    """What pools, joins and interpolates follows its input: else a search could put all layers into float in vain."""
+    model = varied_network(blocks=3)
+    calibration = [{"frame": frame[None]} for frame in hostile.street_frames(3, seed=3)]
+    ranges = drawing.ranges_of(model, calibration)
+    names = quantized_nodes(model, ranges, QuantizationConfig(), form)[0]
+    data = quantize(model, ranges, QuantizationConfig(float_layers=dict.fromkeys(names, "asked for")), form).data
+    kinds = {node.op_type for node in onnx.load_from_string(data).graph.node}
+    assert not kinds & {"QuantizeLinear", "DequantizeLinear"}

@@ -56,7 +56,7 @@ def assert_same(found, expected):
     # The order of sums differs between fused and unfused kernels, and a switchboard sums fractions where ONNX Runtime's
     # form sums integers, so that a value between two steps may round to the other one: in few places, by one of many.
     assert found.output_error == pytest.approx(expected.output_error, rel=2e-3, abs=1e-7)
-    assert found.label_change == pytest.approx(expected.label_change, abs=0.002)
+    assert found.label_change == pytest.approx(expected.label_change, abs=0.005)
 
 
 @pytest.mark.parametrize("form", FORMS)
