@@ -60,6 +60,12 @@ def share_high(events: int, count: int, confidence: float = CONFIDENCE) -> float
     return min((share + square / 2.0 + width) / (1.0 + square), 1.0)
 
 
+def share_low(events: int, count: int, confidence: float = CONFIDENCE) -> float | None:
+    """Return the lower end of Wilson's interval of a share, 0 to 1, with events seen in count trials; None of none."""
+    high = share_high(count - events, count, confidence)
+    return None if high is None else 1.0 - high
+
+
 def normal_share(z: float) -> float:
     """Return the share of a standard normal distribution below z, 0 to 1."""
     return 0.5 * math.erfc(-z / math.sqrt(2.0))

@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Iterator
 
-from calibration.budget.intervals import share_high
+from calibration.budget.intervals import share_high, share_low
 from calibration.results import (
     CLASS_CHANGE,
     CLASS_DROP,
@@ -188,7 +188,9 @@ class Budget:
         lost, limit = cost.regions - cost.regions_found, self.max_region_loss
         value = 100.0 * lost / cost.regions
         if not is_named:
-            state = EXCEEDED if value > limit else HELD
+            # A few specks of a rare class prove nothing; a class that is gone altogether is lost anyway.
+            is_over = 100.0 * share_low(lost, cost.regions) > limit
+            state = EXCEEDED if is_over else NOT_SHOWN if value > limit else HELD
             return Judgement(LOST_REGIONS, cost.name, value, None, limit, state)
         limit = min(limit, NAMED_REGION_LOSS)
         high = 100.0 * share_high(lost, cost.regions)
@@ -239,8 +241,12 @@ class Verdict:
         return tuple(each.class_name for each in self.judgements if each.measure == LOST_CLASS)
 
     def holds_well(self, margin: float) -> bool:
-        """Return whether every limit is held, or its figure is at most a share `margin` of it, 0 to 1."""
-        return not self.is_exceeded and all(each.state == HELD or excess(each) <= margin for each in self.judgements)
+        """Return whether every limit is held, or its figure is at most a share `margin` of it, 0 to 1.
+
+        Regions that are too few to tell are left to the images that judge: no graph makes them more.
+        """
+        told = [each for each in self.judgements if each.state != NOT_SHOWN or each.measure != LOST_REGIONS]
+        return not self.is_exceeded and all(each.state == HELD or excess(each) <= margin for each in told)
 
 
 def excess(judgement: Judgement) -> float:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.budget.intervals import LEAST_IMAGES, image_draws, interval, normal_share, share_high, student_t
+from calibration.budget.intervals import (
+    LEAST_IMAGES,
+    image_draws,
+    interval,
+    normal_share,
+    share_high,
+    share_low,
+    student_t,
+)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +95,9 @@ def test_interval_of_a_mean_holds_the_true_one_nine_times_in_ten(count, draw):
     # 95 % are asked for. A gamma distribution has a tail that few images do not show.
     assert held.mean() >= 0.9
     assert (ends[:, 1] >= 2.0).mean() >= 0.92
+
+
+def test_lower_end_of_a_share_mirrors_the_upper_end_of_the_rest():
+    assert share_low(8, 11) == pytest.approx(0.434, abs=0.002)
+    assert share_low(3, 10) == pytest.approx(1 - share_high(7, 10))
+    assert share_low(0, 0) is None and share_low(0, 9) == pytest.approx(0.0, abs=1e-9)

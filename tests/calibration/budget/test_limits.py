@@ -319,3 +319,11 @@ def test_class_that_the_float_network_hardly_finds_may_lose_half_of_it_unless_it
     assert budget.judge(rich).state == HELD
     named = Budget(0.5, None, max_class_drop=5.0, class_limits={"person": 4.0})
     assert CLASS_DROP not in {each.measure for each in named.judge(poor).of_state(EXCEEDED)}
+
+
+@pytest.mark.parametrize(("regions", "found", "state"), [(11, 3, NOT_SHOWN), (110, 30, EXCEEDED), (11, 6, HELD)])
+def test_few_regions_of_a_class_that_nobody_named_prove_nothing(regions, found, state):
+    cost = network_cost(class_cost("rider", regions=regions, regions_found=found))
+    assert judged(UNLABELLED, cost, LOST_REGIONS, "rider").state == state
+    # They are too few on any graph, so a search is content; what is lost in many is not.
+    assert UNLABELLED.judge(cost).holds_well(0.5) == (state != EXCEEDED)
