@@ -34,7 +34,7 @@ from calibration.results import (
 )
 
 DEFAULT_CLASS_DROP = 5.0
-"""Points of IoU with the truth that a class may lose unless the user says otherwise: one of ten classes that loses as
+"""Points of IoU with the truth that a class may lose unless the user says otherwise: one class of ten that loses as
 much costs half a point of mIoU."""
 
 DEFAULT_CLASS_CHANGE = 50.0
@@ -45,6 +45,10 @@ DEFAULT_REGION_LOSS = 50.0
 
 NAMED_REGION_LOSS = 10.0
 """Percent of the regions of a class that may be lost, of a class that the user gave a budget of its own."""
+
+COMMON_SHARE = 1e-3
+"""Share of the pixels below which a class that nobody named is judged, without labels, by whether it is lost alone: what a
+network calls by a rare name on pictures that are not its own is often something else."""
 
 LARGEST_LOSS = 0.5
 """Share of its IoU that a class may lose at most where the user gave it no limit of its own: few points are much of a
@@ -176,6 +180,8 @@ class Budget:
         if cost.agreement_iou is not None and cost.agreement_iou < LOST_IOU and not may_be_lost:
             share = 100.0 * cost.agreement_iou
             yield Judgement(LOST_CLASS, cost.name, 100.0 - share, None, 100.0 * (1.0 - LOST_IOU), EXCEEDED)
+        if not self.has_truth and not is_named and cost.float_share < COMMON_SHARE:
+            return  # too little to say more of without the truth than whether it is lost
         value, high = (cost.drop_points, cost.drop_high) if self.has_truth else (cost.change_points, cost.change_high)
         if limit is not None and value is not None and not may_be_lost:  # a limit of 100 limits nothing
             measure = CLASS_DROP if self.has_truth else CLASS_CHANGE

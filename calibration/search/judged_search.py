@@ -31,6 +31,9 @@ from edge.contract import Contract
 MOST_LOOKS = 4
 """Number of quantised graphs that are judged at most: more would wear the judging images out."""
 
+KEPT_SHARE = 0.9
+"""Share of its multiply-adds in INT8 that a graph within its budget may lose for the images to show it."""
+
 _AIM = 0.9
 """Share of what is left of a limit that a stricter search aims at."""
 
@@ -108,7 +111,10 @@ def find_config(
         outcome = search.run(start, budget.scaled(factor), first)
         # A search of stricter limits judged its steps by those; the record has the verdicts of the budget itself.
         outcome = dataclasses.replace(outcome, steps=tuple(rejudged(step, budget) for step in outcome.steps))
-        digest = outcome.config.digest()
+        digest, share = outcome.config.digest(), outcome.quantized.int8_mac_share
+        if best is not None and not best.is_over_budget and share < KEPT_SHARE * best.quantized.int8_mac_share:
+            say(f"what would show it has {100 * share:.1f} % of multiply-adds in INT8, which is not worth it")
+            break
         if digest not in verdicts:
             found = judged(outcome.config, outcome.config.sentence(), outcome)
             if best is None or _rank(found) < _rank(best):

@@ -327,3 +327,12 @@ def test_few_regions_of_a_class_that_nobody_named_prove_nothing(regions, found, 
     assert judged(UNLABELLED, cost, LOST_REGIONS, "rider").state == state
     # They are too few on any graph, so a search is content; what is lost in many is not.
     assert UNLABELLED.judge(cost).holds_well(0.5) == (state != EXCEEDED)
+
+
+def test_near_absent_class_is_judged_without_labels_by_whether_it_is_lost():
+    rare = class_cost("rider", float_share=5e-4, agreement_iou=0.4, change_points=60.0, change_high=70.0)
+    assert UNLABELLED.judge(network_cost(rare)).state == HELD
+    gone = dataclasses.replace(rare, agreement_iou=0.05, change_points=95.0)
+    assert UNLABELLED.judge(network_cost(gone)).lost_classes == ("rider",)
+    named = dataclasses.replace(UNLABELLED, class_limits={"rider": 50.0})
+    assert named.judge(network_cost(rare)).is_exceeded

@@ -39,15 +39,15 @@ def lossy(drop, high, lost=0.0, **changes):
 class Search:
     """A search that finds config 1, 2, ... with every stricter share of the limits."""
 
-    def __init__(self, found=(1, 2, 3, 4, 5, 6, 7), is_met=True, is_out_of_time=False):
-        self.found, self.factors = list(found), []
+    def __init__(self, found=(1, 2, 3, 4, 5, 6, 7), is_met=True, is_out_of_time=False, price=0.02):
+        self.found, self.factors, self.price = list(found), [], price
         self.is_met, self.is_out_of_time = is_met, is_out_of_time
 
     def is_far_off(self, config, budget):
         return False
 
     def quantized(self, config):
-        return SimpleNamespace(data=config, int8_mac_share=1.0 - 0.1 * len(config.float_layers))
+        return SimpleNamespace(data=config, int8_mac_share=1.0 - self.price * len(config.float_layers))
 
     def run(self, start, budget, first):
         self.factors.append(round(budget.max_drop_points / 0.5, 6))
@@ -133,12 +133,21 @@ def test_best_of_what_was_judged_is_given_where_nothing_holds(find):
     judging = Judging([lossy(3.0, 3.1), lossy(0.45, 0.6), lossy(0.9, 1.0), lossy(0.8, 0.9)])
     found = find(Search(), judging)
     assert (found.config, found.verdict.state) == (config_of(1), NOT_SHOWN)
-    assert not found.is_over_budget and found.quantized.int8_mac_share == pytest.approx(0.9)
+    assert not found.is_over_budget and found.quantized.int8_mac_share == pytest.approx(0.98)
 
 
 def test_of_two_that_are_not_shown_the_one_with_more_int8_is_kept(find):
     judging = Judging([lossy(0.45, 0.6), lossy(0.4, 0.6), lossy(0.3, 0.6)])
     assert find(Search(), judging).config == PLAIN
+
+
+def test_graph_within_its_budget_is_not_given_up_for_one_that_shows_it_with_far_less_in_int8(find):
+    search = Search(price=0.15)
+    found = find(search, Judging([lossy(0.4, 0.6), lossy(0.1, 0.2)]))
+    assert (found.config, found.verdict.state, len(found.looks)) == (PLAIN, NOT_SHOWN, 1)
+    assert "which is not worth it" in find.lines[-1]
+    # One that is over its budget is.
+    assert find(Search(price=0.15), Judging([lossy(0.6, 0.7), lossy(0.1, 0.2)])).config == config_of(1)
 
 
 def test_lost_class_is_cured_by_the_search_or_named(find):

@@ -361,7 +361,7 @@ def test_ranges_of_the_equalised_graph_cost_a_few_images(network, monkeypatch):
         return collect_ranges(folder, frames, manifest_sha256, **options)
 
     monkeypatch.setattr(int8, "collect_ranges", noted)
-    card = built(max_drop_points=10.0)[0].card
+    card = built(**TEN)[0].card
     assert "equalised channels" in card.calibration.recipe
     ((folder, names, tensors),) = collected
     assert folder == EQUALISED_FOLDER and len(names) == 1 and "wide_relu" in tensors
