@@ -47,8 +47,8 @@ NAMED_REGION_LOSS = 10.0
 """Percent of the regions of a class that may be lost, of a class that the user gave a budget of its own."""
 
 COMMON_SHARE = 1e-3
-"""Share of the pixels below which a class that nobody named is judged, without labels, by whether it is lost alone: what a
-network calls by a rare name on pictures that are not its own is often something else."""
+"""Share of the pixels below which a class that nobody named is judged, without labels, by whether it is lost alone.
+What a network calls by a rare name on pictures that are not its own is often something else."""
 
 LARGEST_LOSS = 0.5
 """Share of its IoU that a class may lose at most where the user gave it no limit of its own: few points are much of a
