@@ -7,6 +7,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from calibration.onnx_graph.file import import_onnx
+from calibration.onnx_graph.shapes import infer_shapes
 from edge.runtime.onnxruntime import import_onnxruntime
 
 OPSET, IR_VERSION = 17, 8
@@ -168,7 +169,9 @@ class NetworkBuilder:
         )
         opsets = [onnx.helper.make_opsetid("", OPSET)]
         made = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
-        return onnx.shape_inference.infer_shapes(made)
+        shape = infer_shapes(made).shapes[output]
+        made.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(output, floats, shape))
+        return made
 
 
 def _compute(node: Any, inputs: dict[str, np.ndarray], constants: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -117,7 +117,7 @@ def test_dla_engine_keeps_the_layers_of_the_recipe_in_float(install):
     model = hostile.hostile_network(readers=2)
     device.write_artifact(model)
     device.write_camvid(model)
-    card = built(backend="tensorrt", dla_core=0, max_drop_points=10.0)[0].card
+    card = built(backend="tensorrt", dla_core=0, max_drop_points=10.0, max_class_drop=100.0)[0].card
     floats = {layer.name for layer in card.layers if layer.precision == "float"}
     assert floats >= {"narrow", "side"}
     halves = {
@@ -131,7 +131,7 @@ def test_dla_engine_of_equalised_channels_is_built_of_the_equalised_graph(instal
     model = hostile.hostile_network(readers=1)
     device.write_artifact(model)
     device.write_camvid(model)
-    card = built(backend="tensorrt", dla_core=0, max_drop_points=10.0)[0].card
+    card = built(backend="tensorrt", dla_core=0, max_drop_points=10.0, max_class_drop=100.0)[0].card
     assert "equalised channels" in card.calibration.recipe
     assert card.built_from_sha256 == device.sha256_file(ARTIFACT / "equalised" / "model.onnx")
     balanced = device.read_ranges(ARTIFACT / "equalised")
