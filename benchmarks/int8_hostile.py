@@ -42,7 +42,7 @@ from edge.console import CommandParser, positive_int, print_status, run_command
 from edge.contract import Contract
 from edge.datasets import Dataset, open_dataset
 from edge.errors import InputError
-from edge.frames import DatasetFrames, FrameSet, FrameSubset
+from edge.frames import DatasetFrames, FrameSet
 from edge.machine import this_machine
 from edge.runtime.onnxruntime import import_onnxruntime
 from export.pipeline.command_options import non_negative
@@ -180,8 +180,7 @@ def _peer_frames(arguments: argparse.Namespace, contract: Contract, artifact: Pa
         frames = split_pictures(images, arguments.accuracy_images)[0]
     else:
         frames, _ = read_manifest_frames(artifact / MANIFEST_FILE, contract.dataset, arguments.data_dir)
-    count = min(arguments.peer_images, len(frames))
-    return FrameSubset(frames, [index * len(frames) // count for index in range(count)])
+    return frames.spread(arguments.peer_images)
 
 
 if __name__ == "__main__":

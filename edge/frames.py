@@ -47,6 +47,11 @@ class FrameSet(abc.ABC):
         """Return the frames at these positions, in this order, as a set of the same kind where that knows labels."""
         return FrameSubset(self, indices)
 
+    def spread(self, count: int) -> FrameSet:
+        """Return at most `count` frames, spread evenly over the set, as a set of the same kind."""
+        count = min(count, len(self))
+        return self.subset([index * len(self) // count for index in range(count)])
+
 
 class DatasetFrames(FrameSet):
     """Some or all frames of a dataset split."""

@@ -83,10 +83,10 @@ def second_moments(model: Any, frames: FrameSet, contract: Contract, nodes: Iter
     exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in present)
     session = open_session(exposed.SerializeToString(), lean=True)
     prepare = FramePreparer(contract.height, contract.width, "rgb")
-    count = min(MOMENT_FRAMES, len(frames))
+    frames = frames.spread(MOMENT_FRAMES)
     random, sums, patches_of = np.random.default_rng(_SEED), {}, {}
-    for number in range(count if layers else 0):
-        feeds = {contract.input_name: prepare(frames.read(number * len(frames) // count))}
+    for number in range(len(frames) if layers else 0):
+        feeds = {contract.input_name: prepare(frames.read(number))}
         try:
             values = dict(zip(tensors, session.run(tensors, feeds)))
         except Exception as error:  # onnxruntime's exceptions share no base class but Exception

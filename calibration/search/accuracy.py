@@ -158,12 +158,6 @@ def worst_images(labels: SetLabels, count: int) -> list[int]:
     return [int(index) for index in np.argsort(labels.agreements, kind="stable")[:count]]
 
 
-def spread_over(frames: FrameSet, count: int) -> list[int]:
-    """Return at most `count` positions, spread evenly over a set of frames."""
-    count = min(count, len(frames))
-    return [index * len(frames) // count for index in range(count)]
-
-
 def covering_images(pixels: np.ndarray, count: int) -> list[int]:
     """Return the positions of a few images that together show every class, each class as much as possible.
 

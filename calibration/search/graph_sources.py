@@ -36,8 +36,8 @@ class GraphSources:
         form: form of the quantised graph, "tensorrt" or "onnxruntime".
         unsigned_levels: largest level of unsigned activations, see calibration.qdq.insert.
         moments: function that returns the second moments of the layers of a graph, see
-            calibration.qdq.weight_reconstruction; None where the images for it are not here. It is called once at most
-            for each graph.
+            calibration.qdq.weight_reconstruction; None where the images for it are not here. It is called for each
+            quantised graph, and keeps what it returned.
 
     Attributes:
         plain: float graph and its ranges.
@@ -56,7 +56,7 @@ class GraphSources:
     ) -> None:
         self.plain, self.form, self.unsigned_levels = (model, ranges), form, unsigned_levels
         self._equalize, self._equalized, self._is_equalized = equalize, None, False
-        self._moments, self._known_moments = moments, {}
+        self._moments = moments
         self._placed: dict[bool, tuple[OnnxGraph, dict[str, int]]] = {}
 
     def of(self, config: QuantizationConfig) -> tuple[Any, Ranges]:
@@ -86,10 +86,7 @@ class GraphSources:
     def _moments_of(self, config: QuantizationConfig) -> Mapping[str, np.ndarray] | None:
         if config.weight_rounding != "reconstructed" or self._moments is None:
             return None
-        if config.equalised not in self._known_moments:
-            self._known_moments.clear()  # those of a large network take hundreds of megabytes
-            self._known_moments[config.equalised] = self._moments(self.of(config)[0])
-        return self._known_moments[config.equalised]
+        return self._moments(self.of(config)[0])
 
     def runner(self, data: bytes, contract: Contract) -> Runner:
         """Return a runner for a graph of this form: ONNX Runtime's by its own kernels, TensorRT's simulated exactly.

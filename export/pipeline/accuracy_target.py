@@ -10,7 +10,7 @@ from calibration.budget.limits import (
     DEFAULT_REGION_LOSS,
     Budget,
 )
-from calibration.search.accuracy import AccuracySet, graph_runner, spread_over, without_frames
+from calibration.search.accuracy import AccuracySet, graph_runner, without_frames
 from edge.contract import Contract
 from edge.datasets import Dataset
 from edge.errors import DatasetError, InputError
@@ -95,7 +95,7 @@ def _search_frames(frames: FrameSet, calibrated: CalibratedGraph) -> tuple[Frame
     """
     known, contract = calibrated.frames, calibrated.graph.contract
     if known is not None and (_labelled(frames, contract) is None or _labelled(known, contract) is not None):
-        return frames, known.subset(spread_over(known, SEARCH_IMAGES))
+        return frames, known.spread(SEARCH_IMAGES)
     if len(frames) < 2:
         return frames, None
     given = set(range(0, len(frames), 3))

@@ -25,7 +25,7 @@ from calibration.ranges.collector import collect_ranges
 from calibration.ranges.record import RANGES_FILE, Ranges, current_ranges
 from calibration.ranges.rescaling import rescaled_ranges
 from calibration.results import EXCEEDED, HELD, NOT_SHOWN
-from calibration.search.accuracy import AccuracySet, spread_over
+from calibration.search.accuracy import AccuracySet
 from calibration.search.config_search import ConfigSearch
 from calibration.search.graph_sources import GraphSources
 from calibration.search.judged_search import JudgedConfig, find_config, judge
@@ -210,6 +210,7 @@ class _Searches:
         self._deadline_s = time.monotonic() + 60.0 * settings.search_minutes
         self._balanced: tuple[Any, Ranges] | None = None
         self._has_balanced = False
+        self._known_moments: tuple[Any, dict[str, np.ndarray]] | None = None
 
     def of(self, form: str) -> tuple[ConfigSearch, GraphSources]:
         """Return the search for one form of the quantised graph, and the float graphs that it quantises."""
@@ -229,8 +230,13 @@ class _Searches:
         return search, sources
 
     def _moments(self, model: Any) -> dict[str, np.ndarray]:
-        names = [node.name for node in model.graph.node if node.op_type in WEIGHTED]
-        return second_moments(model, self._calibrated.frames, self._calibrated.graph.contract, names)
+        """Return the second moments of a graph, which serve both forms; those of the last one are kept."""
+        if self._known_moments is None or self._known_moments[0] is not model:
+            self._known_moments = None  # those of a large network take hundreds of megabytes
+            names = [node.name for node in model.graph.node if node.op_type in WEIGHTED]
+            contract = self._calibrated.graph.contract
+            self._known_moments = (model, second_moments(model, self._calibrated.frames, contract, names))
+        return self._known_moments[1]
 
     def _equalised(self) -> tuple[Any, Ranges] | None:
         if not self._has_balanced:
@@ -362,7 +368,7 @@ def _equalised_ranges(calibrated: CalibratedGraph, graph: FloatGraph, factors: d
 
     What cannot be divided (see calibration.ranges.rescaling) is counted on some of the images, spread evenly.
     """
-    chosen = calibrated.frames.subset(spread_over(calibrated.frames, EQUALISED_IMAGES))
+    chosen = calibrated.frames.spread(EQUALISED_IMAGES)
     counted_anew = collect_ranges(graph.folder, chosen, calibrated.ranges.manifest_sha256, only=factors)
     ranges = rescaled_ranges(calibrated.ranges, factors, counted_anew, graph.contract.graph_sha256)
     write_record(graph.folder / MANIFEST_FILE, calibrated.manifest)

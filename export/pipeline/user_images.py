@@ -33,7 +33,6 @@ def split_pictures(folder: Path, accuracy_count: int) -> tuple[FrameSet, FrameSe
 
 def picture_manifest(frames: FrameSet, count: int) -> tuple[FrameSet, CalibrationManifest]:
     """Return at most `count` of the calibration pictures, and their manifest."""
-    count = min(count, len(frames))
-    chosen = FrameSubset(frames, [index * len(frames) // count for index in range(count)])
-    digests = tuple(chosen.digest(index) for index in range(count))
+    chosen = frames.spread(count)
+    digests = tuple(chosen.digest(index) for index in range(len(chosen)))
     return chosen, CalibrationManifest(chosen.description, TRAIN, METHOD, tuple(chosen.names), digests, {}, {}, {})

@@ -51,6 +51,12 @@ def test_some_frames_of_a_set_are_those_in_the_order_asked_for(tmp_path, frame_r
     np.testing.assert_array_equal(nested.read(0), folder.read(0))
 
 
+def test_frames_are_spread_over_a_set():
+    frames = SyntheticFrames(10, 64, 128, seed=1)
+    assert frames.spread(4).names == [frames.names[index] for index in (0, 2, 5, 7)]
+    assert frames.spread(99).names == frames.names
+
+
 def test_folder_frames_are_its_pictures(tmp_path, frame_rgb):
     write_image(tmp_path / "b.png", frame_rgb)
     write_image(tmp_path / "a.png", frame_rgb[::-1])

@@ -16,7 +16,6 @@ from calibration.search.accuracy import (
     AccuracySet,
     drop_points,
     graph_runner,
-    spread_over,
     without_frames,
     worst_images,
 )
@@ -214,9 +213,3 @@ def test_worst_images_come_first_and_equal_ones_in_order():
     labels = SetLabels(np.array([0.9, 0.5, 1.0, 0.5, 0.7]), None, nothing, nothing)
     assert worst_images(labels, 4) == [1, 3, 4, 0]
     assert worst_images(labels, 9) == [1, 3, 4, 0, 2]
-
-
-def test_positions_are_spread_over_a_set():
-    frames = hostile.ArrayFrames(hostile.street_frames(10))
-    assert spread_over(frames, 4) == [0, 2, 5, 7]
-    assert spread_over(frames, 99) == list(range(10))
