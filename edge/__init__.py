@@ -5,4 +5,8 @@ Source of the design: docs/ARCHITECTURE.md.
 
 from __future__ import annotations
 
+from edge.privacy import opt_out
+
 __version__ = "0.1.0"
+
+opt_out()
