@@ -39,6 +39,17 @@ def record(schema: int, what: str):
     return make
 
 
+def record_class(name: str) -> type:
+    """Return the record class of a name.
+
+    Raises:
+        TypeError: No module that was imported has such a record.
+    """
+    if name not in _RECORDS:
+        raise TypeError(f"records cannot hold fields of type {name}")
+    return _RECORDS[name]
+
+
 def record_to_json(value: Any) -> Any:
     """Return the JSON form of a record, of a part of one, or of a plain value."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

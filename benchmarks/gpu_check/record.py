@@ -116,7 +116,14 @@ class BuiltCheck:
 
 @record(schema=1, what="slow layer")
 class SlowLayer:
-    """A slow layer of an engine, with its mean time in ms."""
+    """A slow layer of an engine.
+
+    Attributes:
+        name: Name of the layer in the engine.
+        kind: Kind of the layer, as TensorRT calls it.
+        precision: Precision in which the layer runs; None where the engine does not say.
+        mean_ms: Mean time of the layer in ms.
+    """
 
     name: str
     kind: str

@@ -78,7 +78,12 @@ class CacheOrigin:
 
 @record(schema=2, what="record of a calibration cache")
 class CacheRecord:
-    """Record beside a calibration cache: its origin, and the SHA-256 of its text."""
+    """Record beside a calibration cache.
+
+    Attributes:
+        origin: what the cache was made from; a cache of another origin is not used.
+        cache_sha256: SHA-256 of the cache's text.
+    """
 
     origin: CacheOrigin
     cache_sha256: str
