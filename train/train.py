@@ -94,9 +94,11 @@ def _train(arguments: argparse.Namespace) -> int:
         f"validating on {len(validation)}, {recipe.epochs} epochs; run folder {folder}"
     )
     import_tensorflow("training", "pip install -e '.[train]'")
+    from train.devices import describe_devices
     from train.initial_weights import find_initial_weights
     from train.loop import train
 
+    print_status(f"on {describe_devices()}")
     # Weights of a whole network bring their options, before those of the recipe.
     brings_options = arguments.init_weights is not None or arguments.init == "voc"
     wanted = explicit if brings_options else given
