@@ -14,7 +14,7 @@ _DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 def describe_devices() -> str:
-    """Return the devices that TensorFlow trains on, such as "2 GPUs: NVIDIA RTX A6000" or "the CPU (AMD EPYC 7B13, 8 cores)".
+    """Return what TensorFlow trains on, such as "2 GPUs: NVIDIA RTX A6000" or "the CPU (AMD EPYC 7B13, 8 cores)".
 
     Warns where the driver has a GPU that TensorFlow does not see.
     """
