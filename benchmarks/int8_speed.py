@@ -20,8 +20,9 @@ import statistics
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
+
+from edge.opencv import cv2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 

@@ -26,8 +26,9 @@ import time
 from pathlib import Path
 from typing import Callable
 
-import cv2
 import numpy as np
+
+from edge.opencv import cv2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from edge.console import storage_error
 from edge.errors import ContractError, InputError
-from edge.json_text import JsonProblem, parse_json
+from edge.json_text import JsonTextError, parse_json
 
 ARTIFACTS_ROOT = Path("artifacts")
 
@@ -136,7 +136,7 @@ def read_json(path: str | os.PathLike, what: str, made_by: str = "") -> dict[str
         raise InputError(f"{what} {path} cannot be read: {error.strerror or error}") from None
     try:
         value = parse_json(data)
-    except JsonProblem as problem:
+    except JsonTextError as problem:
         is_called = "is damaged" if made_by else "is not valid JSON"
         mend = f"make it again with {made_by}, or correct it there" if made_by else "correct it there"
         raise ContractError(f"{what} {path} {is_called}: {problem}. Next: {mend}") from None

@@ -29,7 +29,7 @@ _EXPECTED = {
 """Beginning of a message of Python's reader -> what it expected there, for people."""
 
 
-class JsonProblem(Exception):
+class JsonTextError(Exception):
     """A text is no JSON; the message says where, what is there and what was expected, without the file's name."""
 
 
@@ -43,17 +43,17 @@ def parse_json(data: bytes) -> Any:
         The value: a dict, list, str, int, float, bool or None.
 
     Raises:
-        JsonProblem: The bytes are no text, or the text is no JSON.
+        JsonTextError: The bytes are no text, or the text is no JSON.
     """
     text = _decoded(data)
     try:
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_repeats)
     except json.JSONDecodeError as error:
-        raise JsonProblem(_described(text, error)) from None
+        raise JsonTextError(_described(text, error)) from None
     except RecursionError:
-        raise JsonProblem("lists or objects are nested too deeply, expected at most some hundred levels") from None
+        raise JsonTextError("lists or objects are nested too deeply, expected at most some hundred levels") from None
     except ValueError as error:  # more digits than Python reads
-        raise JsonProblem(f"a number cannot be read: {' '.join(str(error).split(';')[0].split())}") from None
+        raise JsonTextError(f"a number cannot be read: {' '.join(str(error).split(';')[0].split())}") from None
 
 
 def _decoded(data: bytes) -> str:
@@ -62,9 +62,9 @@ def _decoded(data: bytes) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
-            raise JsonProblem(f"the text ends within a character of {encoding.upper()}, expected UTF-8") from None
+            raise JsonTextError(f"the text ends within a character of {encoding.upper()}, expected UTF-8") from None
         before = data[: error.start].decode("utf-8")
-        raise JsonProblem(
+        raise JsonTextError(
             f"{_place(before, len(before))} has the byte 0x{data[error.start]:02X}, expected text in UTF-8: a letter "
             "with an accent that an editor saved in another encoding, or no text at all"
         ) from None
@@ -86,7 +86,9 @@ def _described(text: str, error: json.JSONDecodeError) -> str:
     # Python up to 3.12 stands behind a comma with nothing after it; the comma is what is wrong.
     before = text[:position].rstrip()
     if position < len(text) and text[position] in "}]" and before.endswith(","):
-        return f"{_place(text, len(before) - 1)} has a comma with nothing behind it, expected none before {text[position]}"
+        return (
+            f"{_place(text, len(before) - 1)} has a comma with nothing behind it, expected none before {text[position]}"
+        )
     return f"{_place(text, position)} has {_found(text, position)}, expected {expected}"
 
 
@@ -103,7 +105,7 @@ def _found(text: str, position: int) -> str:
 
 
 def _refuse_constant(name: str) -> float:
-    raise JsonProblem(f"a number is {name}, expected one that JSON has: digits, a point, an exponent")
+    raise JsonTextError(f"a number is {name}, expected one that JSON has: digits, a point, an exponent")
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -111,5 +113,5 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise JsonProblem(f"'{twice}' stands twice in one object, expected once")
+        raise JsonTextError(f"'{twice}' stands twice in one object, expected once")
     return fields

@@ -8,7 +8,7 @@ import pytest
 
 from edge.artifacts import read_json
 from edge.errors import ContractError
-from edge.json_text import JsonProblem, parse_json
+from edge.json_text import JsonTextError, parse_json
 from edge.records import read_record, record
 
 TEXT = '{"name": "Straße",\r\n "values": [1, 2.5, null]}\r\n'
@@ -64,13 +64,13 @@ def test_record_with_a_byte_order_mark_is_read(tmp_path):
     ],
 )
 def test_slip_is_named_with_its_place_and_what_was_expected(text, message):
-    with pytest.raises(JsonProblem) as found:
+    with pytest.raises(JsonTextError) as found:
         parse_json(text.encode())
     assert message in str(found.value)
 
 
 def test_letter_in_another_encoding_is_named_with_its_place():
-    with pytest.raises(JsonProblem, match=r"line 2, column 16 has the byte 0xDF, expected text in UTF-8"):
+    with pytest.raises(JsonTextError, match=r"line 2, column 16 has the byte 0xDF, expected text in UTF-8"):
         parse_json('{\r\n  "name": "Stra\udcdfe"}'.encode("utf-8", "surrogateescape"))
 
 
