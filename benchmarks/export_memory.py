@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edge.artifacts import sha256_file
-from edge.console import CommandParser, run_command, size_argument
+from edge.console import CommandParser, RawHelpFormatter, run_command, size_argument
 from edge.contract import GRAPH_FILE
 from edge.errors import SegEdgeError
 from edge.machine import this_machine
@@ -37,7 +37,7 @@ PLAIN, STAND_INS = "plain", "stand-ins"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=RawHelpFormatter)
     parser.add_argument(
         "--models", default="fastfcn,deeplabv3plus,unet", help=f"architectures, of {', '.join(MODEL_NAMES)}"
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edge.bench.measure import BenchSettings, run_benchmark
-from edge.console import CommandParser, positive_int, run_command
+from edge.console import CommandParser, RawHelpFormatter, non_negative_int, positive_int, run_command
 from edge.frames import FolderFrames, SyntheticFrames
 from edge.runtime import open_engine
 
@@ -25,11 +25,13 @@ GOAL_SHARE = 0.10
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=RawHelpFormatter)
     parser.add_argument("engine", type=Path, help="engine folder, or artefact folder")
     parser.add_argument("--images", type=Path, help="a picture or a folder of pictures (default: drawn scenes)")
-    parser.add_argument("--frames", type=positive_int, default=100, help="frames measured (default: 100)")
-    parser.add_argument("--threads", type=int, default=0, help="CPU cores for the network; 0 for all")
+    parser.add_argument("--frames", type=positive_int, default=100, help="frames measured")
+    parser.add_argument(
+        "--threads", type=non_negative_int, metavar="N", default=0, help="CPU cores for the network; 0 for all"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON record")
     return parser
 

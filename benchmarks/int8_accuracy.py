@@ -26,7 +26,7 @@ from calibration.images.frames import read_manifest_frames
 from calibration.images.selection import MANIFEST_FILE
 from calibration.search.accuracy import AccuracySet, drop_points, graph_runner
 from edge.card import engine_folder, read_card
-from edge.console import CommandParser, positive_int, run_command
+from edge.console import CommandParser, RawHelpFormatter, positive_int, run_command
 from edge.contract import GRAPH_FILE, Contract, read_contract
 from edge.datasets import open_dataset
 from edge.errors import DatasetError
@@ -41,11 +41,11 @@ PEER_METHODS = ("Percentile", "MinMax")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=RawHelpFormatter)
     parser.add_argument("artifact", type=Path, help="artefact folder with an INT8 engine of ONNX Runtime")
     parser.add_argument("--data-dir", type=Path, required=True, help="the dataset's folder")
-    parser.add_argument("--images", type=positive_int, default=16, help="images of the peer (default: 16)")
-    parser.add_argument("--accuracy-images", type=positive_int, default=101, help="validation frames (default: 101)")
+    parser.add_argument("--images", type=positive_int, default=16, help="images of the peer")
+    parser.add_argument("--accuracy-images", type=positive_int, default=101, help="validation frames")
     parser.add_argument("--json", action="store_true", help="print a JSON record")
     return parser
 

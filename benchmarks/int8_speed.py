@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from calibration.search.accuracy import graph_runner
 from edge.artifacts import sha256_file
 from edge.card import build_command, engine_folder
-from edge.console import CommandParser, Progress, positive_int, run_command
+from edge.console import CommandParser, Progress, RawHelpFormatter, positive_int, run_command
 from edge.contract import GRAPH_FILE
 from edge.errors import EngineMismatchError
 from edge.frames import FolderFrames, FrameSet, SyntheticFrames
@@ -47,11 +47,11 @@ DISTINCT_FRAMES = 4
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=RawHelpFormatter)
     parser.add_argument("artifact", type=Path, help="artefact folder with model.onnx and an INT8 engine")
     parser.add_argument("--images", type=Path, help="a picture or a folder of pictures (default: drawn scenes)")
-    parser.add_argument("--rounds", type=positive_int, default=6, help="turns of each network (default: 6)")
-    parser.add_argument("--frames", type=positive_int, default=10, help="frames measured in a turn (default: 10)")
+    parser.add_argument("--rounds", type=positive_int, default=6, help="turns of each network")
+    parser.add_argument("--frames", type=positive_int, default=10, help="frames measured in a turn")
     parser.add_argument("--json", action="store_true", help="print a JSON record")
     return parser
 

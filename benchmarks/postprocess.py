@@ -33,7 +33,7 @@ from edge.opencv import cv2
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edge.artifacts import ARTIFACTS_ROOT
-from edge.console import CommandParser, parse_size, positive_int, run_command, size_argument
+from edge.console import CommandParser, RawHelpFormatter, parse_size, positive_int, run_command, size_argument
 from edge.contract import GRAPH_FILE, read_contract
 from edge.errors import InputError
 from edge.machine import this_machine
@@ -261,7 +261,7 @@ def _print_table(record: dict[str, object], cases: list[dict]) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=RawHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--logits", metavar="FILE.npy", help="logits of a trained model, (classes, h, w) float32")
     source.add_argument("--synthetic", action="store_true", help="make up logits that resemble a trained model's")
@@ -270,15 +270,11 @@ def build_parser() -> argparse.ArgumentParser:
         type=size_argument,
         default=parse_size("1024x2048"),
         metavar="HEIGHTxWIDTH",
-        help="size of the label map in pixels (default: 1024x2048)",
+        help="size of the label map in pixels",
     )
-    parser.add_argument(
-        "--coordinates", choices=COORDINATE_RULES, default="half_pixel", help="coordinate rule (default: half_pixel)"
-    )
+    parser.add_argument("--coordinates", choices=COORDINATE_RULES, default="half_pixel", help="coordinate rule")
     parser.add_argument("--backend", choices=BACKENDS, help="measure this one alone (default: all there are)")
-    parser.add_argument(
-        "--repetitions", type=positive_int, default=15, metavar="N", help="repetitions of each case (default: 15)"
-    )
+    parser.add_argument("--repetitions", type=positive_int, default=15, metavar="N", help="repetitions of each case")
     parser.add_argument("--json", action="store_true", help="print a JSON record")
     return parser
 

@@ -27,9 +27,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="calibration/select_images.py",
         description="Choose calibration images from a training split, so that they cover every class, city and light.",
     )
-    parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS))
+    parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS), help="whose training split")
     parser.add_argument("--data-dir", type=Path, required=True, help="the dataset's folder")
-    parser.add_argument("--images", type=positive_int, default=DEFAULT_IMAGE_COUNT, help="how many")
+    parser.add_argument("--images", type=positive_int, default=DEFAULT_IMAGE_COUNT, metavar="N", help="how many images")
     parser.add_argument(
         "--method",
         choices=sorted(SELECTION_METHODS),

@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--weights", type=Path, help="a run's or imported weights (default: the newest run, else random)"
     )
     parser.add_argument("--size", type=size_argument, default="512x1024", metavar="HxW", help="input pixels")
-    parser.add_argument("--batch", type=positive_int, default=1, metavar="N", help="frames in one call (default: 1)")
+    parser.add_argument("--batch", type=positive_int, default=1, metavar="N", help="frames in one call")
     add_option_argument(parser)
     parser.add_argument("--output", type=Path, help="artefact folder (default: artifacts/MODEL[+OPTIONS]-DATASET-HxW)")
     parser.add_argument("--json", action="store_true", help="print contract and parity report as JSON")

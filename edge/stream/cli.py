@@ -10,7 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from edge.card import EngineCard
-from edge.console import CommandParser, Progress, positive_int, print_note, print_status, run_command
+from edge.console import (
+    CommandParser,
+    Progress,
+    positive_int,
+    positive_seconds,
+    print_note,
+    print_status,
+    run_command,
+    share_argument,
+)
 from edge.contract import Contract
 from edge.errors import InputError, SegEdgeError
 from edge.labels import palette_for
@@ -45,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--output", type=Path, help="video file (.mp4, .avi), picture or folder to write to (default: a window)"
     )
     parser.add_argument("--frames", type=positive_int, metavar="N", help="stop after N frames")
-    parser.add_argument("--seconds", type=_positive_seconds, metavar="S", help="stop after S seconds")
+    parser.add_argument("--seconds", type=positive_seconds, metavar="S", help="stop after S seconds")
     parser.add_argument(
         "--real-time",
         action="store_true",
@@ -53,24 +62,23 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--timeout",
-        type=_positive_seconds,
+        type=positive_seconds,
         default=10.0,
         metavar="S",
-        help="seconds to wait for a live source to open, and for a frame (default: %(default)s)",
+        help="time to wait for a live source to open, and for a frame",
     )
     parser.add_argument(
         "--show",
         choices=(LABELS, UNCERTAINTY, BOTH),
         default=LABELS,
-        help="labels; a heat map of their uncertainty; or labels that fade under stripes where the network is unsure "
-        "(default: %(default)s)",
+        help="labels; a heat map of their uncertainty; or labels that fade under stripes where the network is unsure",
     )
     parser.add_argument(
         "--alpha",
-        type=_share,
+        type=share_argument,
         default=0.55,
         metavar="A",
-        help="share of the painted colour, 0 to 1 (default: %(default)s)",
+        help="share of the painted colour, 0 to 1",
     )
     parser.add_argument("--no-legend", action="store_true", help="leave the list of classes and the colour bar out")
     parser.add_argument("--threads", type=positive_int, metavar="N", help="CPU cores for ONNX Runtime (default: all)")
@@ -158,24 +166,6 @@ def _note(run: StreamRun, source: FrameSource) -> str:
 def _progress(total: int | None) -> Progress:
     # A source without an end may run for days: its log has a line every ten seconds, not at doubled times.
     return Progress("segment", total, "frame", log_every_s=10.0 if total is None else None)
-
-
-def _positive_seconds(text: str) -> float:
-    return _number(text, 1e-3, 1e9, "seconds")
-
-
-def _share(text: str) -> float:
-    return _number(text, 0.0, 1.0, "a share from 0 to 1")
-
-
-def _number(text: str, least: float, most: float, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not least <= value <= most:
-        raise argparse.ArgumentTypeError(f"got '{text}', expected {what}")
-    return value
 
 
 if __name__ == "__main__":
