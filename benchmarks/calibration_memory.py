@@ -24,7 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from calibration.ranges.collector import collect_ranges
-from edge.console import CommandParser, RawHelpFormatter, positive_int, run_command
+from edge.console import CommandParser, RawHelpFormatter, positive_int, print_json, run_command
 from edge.contract import read_contract
 from edge.errors import SegEdgeError
 from edge.frames import FrameSet, SyntheticFrames
@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
         "is_met": is_met,
     }
     if arguments.json:
-        print(json.dumps(result, indent=2))
+        print_json(result)
     else:
         print(f"{result['network']} on {result['processor']}")
         for case in (few, many):
@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: run(arguments))
+    return run_command(lambda: run(arguments), arguments.json)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,13 @@ Goal: for Fast-SCNN INT8 at 1024x2048 on the CPU, pre- and post-processing toget
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edge.bench.measure import BenchSettings, run_benchmark
-from edge.console import CommandParser, RawHelpFormatter, non_negative_int, positive_int, run_command
+from edge.console import CommandParser, RawHelpFormatter, non_negative_int, positive_int, print_json, run_command
 from edge.frames import FolderFrames, SyntheticFrames
 from edge.runtime import open_engine
 
@@ -58,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         "goal_share": GOAL_SHARE,
     }
     if arguments.json:
-        print(json.dumps(result, indent=2))
+        print_json(result)
     else:
         print(f"{result['engine']} on {result['processor']}; {result['weights']}")
         print(
@@ -71,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: run(arguments))
+    return run_command(lambda: run(arguments), arguments.json)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -26,7 +25,7 @@ from calibration.images.frames import read_manifest_frames
 from calibration.images.selection import MANIFEST_FILE
 from calibration.search.accuracy import AccuracySet, drop_points, graph_runner
 from edge.card import engine_folder, read_card
-from edge.console import CommandParser, RawHelpFormatter, positive_int, run_command
+from edge.console import CommandParser, RawHelpFormatter, positive_int, print_json, run_command
 from edge.contract import GRAPH_FILE, Contract, read_contract
 from edge.datasets import open_dataset
 from edge.errors import DatasetError
@@ -107,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
         "goal_drop_points": GOAL_DROP_POINTS,
     }
     if arguments.json:
-        print(json.dumps(result, indent=2))
+        print_json(result)
     else:
         print(f"{result['network']}, {result['weights']}; {result['processor']}, onnxruntime {result['onnxruntime']}")
         print(f"float32: mIoU {100 * result['miou_float']:.2f} %, {result['judged_on']}")
@@ -123,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: run(arguments))
+    return run_command(lambda: run(arguments), arguments.json)
 
 
 if __name__ == "__main__":

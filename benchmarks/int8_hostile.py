@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 import tempfile
@@ -38,7 +37,7 @@ from benchmarks.hostile.scenes import write_network, write_pictures
 from benchmarks.hostile.table import GOAL_CHANGED_PERCENT, misses_goal, table_lines
 from calibration.images.frames import read_manifest_frames
 from calibration.images.selection import MANIFEST_FILE
-from edge.console import CommandParser, RawHelpFormatter, positive_int, print_status, run_command
+from edge.console import CommandParser, RawHelpFormatter, positive_int, print_json, print_status, run_command
 from edge.contract import Contract
 from edge.datasets import Dataset, open_dataset
 from edge.errors import InputError
@@ -93,13 +92,16 @@ def run(arguments: argparse.Namespace) -> int:
         "search_minutes": arguments.search_minutes,
         "networks": networks,
     }
-    print(json.dumps(result, indent=2) if arguments.json else "\n".join(table_lines(result)))
+    if arguments.json:
+        print_json(result)
+    else:
+        print("\n".join(table_lines(result)))
     return 1 if any(misses_goal(network) for network in networks) else 0
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: run(arguments))
+    return run_command(lambda: run(arguments), arguments.json)
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -18,7 +18,6 @@ times on random noise.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -33,7 +32,15 @@ from edge.opencv import cv2
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edge.artifacts import ARTIFACTS_ROOT
-from edge.console import CommandParser, RawHelpFormatter, parse_size, positive_int, run_command, size_argument
+from edge.console import (
+    CommandParser,
+    RawHelpFormatter,
+    parse_size,
+    positive_int,
+    print_json,
+    run_command,
+    size_argument,
+)
 from edge.contract import GRAPH_FILE, read_contract
 from edge.errors import InputError
 from edge.machine import this_machine
@@ -233,7 +240,7 @@ def run(arguments: argparse.Namespace) -> int:
             cases.append({"logits": case, "boundary_cells": boundary_share(case_logits), **result})
     record["cases"] = cases
     if arguments.json:
-        print(json.dumps(record, indent=2))
+        print_json(record)
     else:
         _print_table(record, cases)
     return 1 if any(case["pixels_unlike_reference"] for case in cases) else 0
@@ -281,7 +288,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: run(arguments))
+    return run_command(lambda: run(arguments), arguments.json)
 
 
 if __name__ == "__main__":

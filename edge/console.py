@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
+import io
+import json
 import math
 import os
 import re
 import sys
 import threading
 import time
-from typing import Callable, NoReturn, TextIO
+from typing import Any, Callable, NoReturn, TextIO
 
 from edge.errors import SegEdgeError, SizeError, StorageError
 
@@ -18,18 +21,21 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
-def run_command(command: Callable[[], int]) -> int:
+def run_command(command: Callable[[], int], json_alone: bool = False) -> int:
     """Run a command and turn what goes wrong into one line on stderr and an exit code.
 
     Args:
         command: Function that does the work and returns an exit code.
+        json_alone: True where a program reads stdout (--json): only `print_json` and `print_result` write there then,
+            and whatever else is printed, by a library too, goes to stderr.
 
     Returns:
         The command's own code; 2 for an error of the SegEdgeError tree and for a full or read-only
         disk; 130 for Ctrl-C. Any other exception is a defect of the project and keeps its traceback.
     """
     try:
-        code = command()
+        with contextlib.redirect_stdout(_KeptStdout(sys.stdout) if json_alone else sys.stdout):
+            code = command()
         sys.stdout.flush()  # a full disk or a closed pipe shows here, not while Python exits
         return code
     except KeyboardInterrupt:
@@ -48,6 +54,39 @@ def run_command(command: Callable[[], int]) -> int:
         _let_go_of_stdout()
         print(f"error: {_one_line(str(storage_error(error)))}", file=sys.stderr)
         return EXIT_BAD_INPUT
+
+
+class _KeptStdout(io.TextIOBase):
+    """Stands in the place of stdout while it is kept for a result, and writes to stderr."""
+
+    encoding = "utf-8"
+
+    def __init__(self, kept: TextIO) -> None:
+        self.kept = kept
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def print_result(text: str) -> None:
+    """Print the result of a command on stdout, also while stdout is kept for it."""
+    print(text, file=getattr(sys.stdout, "kept", sys.stdout), flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a result as JSON on stdout: a value of dicts, lists, texts and numbers; NaN and infinity become null."""
+    print_result(json.dumps(_without_nan(value), indent=2, allow_nan=False))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 _STORAGE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)

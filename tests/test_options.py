@@ -134,3 +134,32 @@ def test_help_says_the_unit_of_every_number(options):
         if "size_argument" in str(action.type) and not re.search(r"\bpixels\b", text):
             lacking.append(f"{name} (pixels): {text}")
     assert not lacking, "\n".join(lacking)
+
+
+WITHOUT_JSON = {"benchmarks.gpu_check.__main__"}
+"""Commands whose result is a JSON file, which their --output names."""
+
+
+def test_every_command_has_json(options):
+    with_json = {name.split(" ")[0] + prog.prog for name, prog, action in options if "--json" in action.option_strings}
+    lacking = [
+        f"{module}: {parser.prog}"
+        for module in sorted(set(modules_with_parsers()) - WITHOUT_JSON)
+        for parser in parsers_of(module)
+        if not any(isinstance(action, argparse._SubParsersAction) for action in parser._actions)
+        and f"{module}:{parser.prog}" not in with_json
+    ]
+    assert set(lacking) <= {"edge.bench.cli: edge-bench show"}, "\n".join(lacking)
+
+
+def test_every_command_keeps_stdout_for_its_json():
+    wrong = []
+    for module in sorted(set(modules_with_parsers()) - WITHOUT_JSON):
+        path = REPOSITORY / f"{module.replace('.', '/')}.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "run_command" and len(node.args) < 2:
+                wrong.append(f"{module}:{node.lineno} runs without saying whether stdout is for JSON")
+            is_print = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"
+            if is_print and "json.dumps" in ast.unparse(node) and "indent" in ast.unparse(node):
+                wrong.append(f"{module}:{node.lineno} prints JSON, which print_json does")
+    assert not wrong, "\n".join(wrong)

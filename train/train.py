@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from edge.console import (
     CommandParser,
     RealNumber,
     positive_int,
+    print_json,
     print_status,
     run_command,
     seed_argument,
@@ -90,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _train(arguments))
+    return run_command(lambda: _train(arguments), arguments.json)
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -139,7 +139,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _print_result(run: RunRecord, folder: Path, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"folder": str(folder), "run": record_to_json(run)}, indent=2))
+        print_json({"folder": str(folder), "run": record_to_json(run)})
         return
     print(f"best epoch {run.best_epoch} of {len(run.history)}: val mIoU {100 * (run.best_miou or 0):.2f} %")
     print(f"weights: {folder / BEST_WEIGHTS}")

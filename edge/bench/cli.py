@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 from pathlib import Path
 
@@ -15,7 +14,15 @@ from edge.bench.power_section import power_lines
 from edge.bench.profile_cli import DESCRIPTION as PROFILE
 from edge.bench.profile_cli import add_arguments as add_profile_arguments
 from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE, write_report
-from edge.console import CommandParser, non_negative_int, positive_int, print_note, run_command, seconds_argument
+from edge.console import (
+    CommandParser,
+    non_negative_int,
+    positive_int,
+    print_json,
+    print_note,
+    run_command,
+    seconds_argument,
+)
 from edge.datasets import open_dataset
 from edge.doctor.cli import DESCRIPTION as DOCTOR
 from edge.doctor.cli import add_arguments as add_doctor_arguments
@@ -80,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: arguments.function(arguments))
+    return run_command(lambda: arguments.function(arguments), getattr(arguments, "json", False))
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -104,7 +111,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print_note("in flight: 1, since the host does one frame at a time here")
     # Shown before it is written: what was measured is not lost with a full disk.
     if arguments.json:
-        print(json.dumps(record_to_json(record), indent=2), flush=True)
+        print_json(record_to_json(record))
     else:
         _print_record(record)
     if arguments.output:

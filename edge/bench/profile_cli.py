@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from edge.bench.profile import run_profile
 from edge.bench.profile_page import PROFILE_PAGE, write_profile_page
 from edge.bench.profile_record import PROFILE_FILE
 from edge.bench.profile_text import profile_lines
-from edge.console import non_negative_int, positive_int
+from edge.console import non_negative_int, positive_int, print_json
 from edge.records import record_to_json, write_record
 from edge.runtime import open_engine
 
@@ -51,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     record = run_profile(runner, card, frames, arguments.runs)
     # Shown before it is written: what was measured is not lost with a full disk.
     if arguments.json:
-        print(json.dumps(record_to_json(record), indent=2), flush=True)
+        print_json(record_to_json(record))
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print("\n".join(profile_lines(record, arguments.top, width)), flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from edge.console import (
     Progress,
     positive_int,
     positive_seconds,
+    print_json,
     print_note,
     print_status,
     run_command,
@@ -89,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _demo(arguments))
+    return run_command(lambda: _demo(arguments), arguments.json)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -103,7 +103,10 @@ def _demo(arguments: argparse.Namespace) -> int:
         with runner:
             run = _run(arguments, source, runner, card, painter, sink)
     summary = summarise(run, card, source, sink.result)
-    print(json.dumps(record_to_json(summary), indent=2) if arguments.json else "\n".join(summary.lines()))
+    if arguments.json:
+        print_json(record_to_json(summary))
+    else:
+        print("\n".join(summary.lines()))
     if run.ended_by == "interrupt":
         print_status("interrupted: what was written so far is whole")
         return 130
