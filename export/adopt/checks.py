@@ -205,6 +205,8 @@ class Reference:
     def _does_not_run(self, why: str) -> GraphError:
         # The file is ONNX, or it would not have been read.
         reason = " ".join(why.split("not ONNX: ")[-1].split())[:200]
+        if "opset" in reason.lower() or "ir version" in reason.lower():
+            return GraphError(f"ONNX Runtime does not load {self._path}: {reason}. Next: export it with opset 17")
         return GraphError(
             f"{self._path} does not run at {self._interface.height}x{self._interface.width} on ONNX Runtime: {reason}. "
             "Next: another --size, such as a multiple of 32"

@@ -18,6 +18,7 @@ from export.adopt.cleaning import Tail
 from export.adopt.contract import ForeignContract
 from export.adopt.graph_ending import Ending, find_ending, reshaped_mask
 from export.adopt.label_rule import LabelRule, check_mask, resized, settle_rule
+from export.adopt.ort_saved import standard_operators
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def read_given(
     if layout.is_output_channels_last(path, model, output, first.shape, counts, size):
         model, first = layout.output_channels_first(model, output), first.transpose(layout.TO_FIRST)
         turned.append(layout.sentence(model, "output", output))
-    work = checks.select(path, model_file.modernised(path, model), interface, (output,))
+    work = checks.select(path, model_file.modernised(path, standard_operators(model)), interface, (output,))
     folded = cleaning.fold_constants(work)
     if turned:
         layout.cancel_transposes(work)
