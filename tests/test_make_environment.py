@@ -17,8 +17,11 @@ PYTHON = f"""#!/bin/bash
 case "$*" in
     "-m venv --clear "*)
         mkdir -p "$4/bin"
-        printf '#!/bin/bash\\nif [ "$3" = install ]; then exec {sys.executable} -m pip install --dry-run "${{@:4}}"; fi\\n' >"$4/bin/python"
-        printf 'exec {sys.executable} "$@"\\n' >>"$4/bin/python"
+        cat >"$4/bin/python" <<'END'
+#!/bin/bash
+if [ "$3" = install ]; then exec {sys.executable} -m pip install --dry-run "${{@:4}}"; fi
+exec {sys.executable} "$@"
+END
         chmod +x "$4/bin/python" ;;
     *) exec {sys.executable} "$@" ;;
 esac
