@@ -33,6 +33,9 @@ def run_command(command: Callable[[], int], json_alone: bool = False) -> int:
         The command's own code; 2 for an error of the SegEdgeError tree and for a full or read-only
         disk; 130 for Ctrl-C. Any other exception is a defect of the project and keeps its traceback.
     """
+    if getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
+        # A terminal in another encoding than UTF-8 shows the names of classes that it lacks as \xdf.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with contextlib.redirect_stdout(_KeptStdout(sys.stdout) if json_alone else sys.stdout):
             code = command()
