@@ -1,4 +1,5 @@
-# make demo   set-up, then the main job on drawn scenes (6 to 12 minutes on 2 cores)
+# make demo   set-up, then the main job on drawn scenes (6 to 12 minutes on 2 cores);
+#             without a network: PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER, a folder of wheels
 # make test   set-up, then tests and linters (7 minutes on 2 cores; JOBS=4 for four processes)
 # make test-fast   the tests of the rooms that you changed, without the long ones (at most 1 minute);
 #                  ROOM=calibration/qdq for those of a room
@@ -12,7 +13,6 @@ BIN := $(VENV)/bin
 PYTHON := $(BIN)/python
 # Progress and results, without TensorFlow's start-up lines.
 export TF_CPP_MIN_LOG_LEVEL := 3
-export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start a hundred processes. Without bytecode each compiles the project anew, and pytest all tests.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -34,11 +34,9 @@ help:
 	@sed -n 's/^# \(make\|      *\)/\1/p' Makefile
 
 # The file says with which setup.cfg the environment was made; it is written last.
-$(VENV)/installed: setup.cfg setup.py .ci/find-python
+$(VENV)/installed: setup.cfg setup.py .ci/find-python .ci/make-environment
 	@echo "set up $(VENV) (a minute or two, once)"
-	@python="$$(./.ci/find-python)" && "$$python" -m venv --clear $(VENV)
-	@$(PYTHON) -m pip install --quiet --upgrade pip setuptools wheel
-	@$(PYTHON) -m pip install -qq --editable '.[train,export,cpu,dev]'
+	@python="$$(./.ci/find-python)" && ./.ci/make-environment $(VENV) "$$python" --editable '.[train,export,cpu,dev]'
 	@touch $@
 
 demo: $(VENV)/installed

@@ -24,7 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from calibration.ranges.collector import collect_ranges
-from edge.console import CommandParser, positive_int, run_command
+from edge.console import CommandParser, RawHelpFormatter, positive_int, print_json, run_command
 from edge.contract import read_contract
 from edge.errors import SegEdgeError
 from edge.frames import FrameSet, SyntheticFrames
@@ -35,11 +35,11 @@ GOAL_PEAK_BYTES = 3_000_000_000
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=RawHelpFormatter)
     parser.add_argument("artifact", type=Path, help="artefact folder with model.onnx")
-    parser.add_argument("--few", type=positive_int, default=10, help="images of the first process (default: 10)")
-    parser.add_argument("--many", type=positive_int, default=500, help="images of the second process (default: 500)")
-    parser.add_argument("--scenes", type=positive_int, default=4, help="scenes that are drawn (default: 4)")
+    parser.add_argument("--few", type=positive_int, default=10, help="images of the first process")
+    parser.add_argument("--many", type=positive_int, default=500, help="images of the second process")
+    parser.add_argument("--scenes", type=positive_int, default=4, help="scenes that are drawn")
     parser.add_argument("--json", action="store_true", help="print a JSON record")
     parser.add_argument("--child", type=positive_int, help=argparse.SUPPRESS)
     return parser
@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
         "is_met": is_met,
     }
     if arguments.json:
-        print(json.dumps(result, indent=2))
+        print_json(result)
     else:
         print(f"{result['network']} on {result['processor']}")
         for case in (few, many):
@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: run(arguments))
+    return run_command(lambda: run(arguments), arguments.json)
 
 
 if __name__ == "__main__":

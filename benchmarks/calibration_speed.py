@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from calibration.onnx_graph.file import import_onnx
 from calibration.ranges.collector import collect_ranges
 from calibration.ranges.thresholds import CALIBRATION_METHODS
-from edge.console import CommandParser, Progress, positive_int, run_command
+from edge.console import CommandParser, Progress, RawHelpFormatter, positive_int, print_json, run_command
 from edge.contract import GRAPH_FILE, read_contract
 from edge.errors import SegEdgeError
 from edge.frames import FolderFrames, FrameSet, SyntheticFrames
@@ -45,9 +45,9 @@ SIDES = ("ours", "peer")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=RawHelpFormatter)
     parser.add_argument("artifact", type=Path, help="artefact folder with model.onnx")
-    parser.add_argument("--images", type=positive_int, default=4, help="images that both sides count (default: 4)")
+    parser.add_argument("--images", type=positive_int, default=4, help="images that both sides count")
     parser.add_argument("--pictures", type=Path, help="a folder of pictures to take them from (default: drawn scenes)")
     parser.add_argument("--json", action="store_true", help="print a JSON record")
     parser.add_argument("--child", nargs=2, metavar=("SIDE", "FRAMES"), help=argparse.SUPPRESS)
@@ -173,7 +173,7 @@ def run(arguments: argparse.Namespace) -> int:
         "goal_ratio": GOAL_RATIO,
     }
     if arguments.json:
-        print(json.dumps(result, indent=2))
+        print_json(result)
     else:
         print(f"{machine.cpu}, {machine.cpu_count} cores, load {load:.1f}; onnxruntime {result['onnxruntime']}")
         print(f"{result['network']}, {count} images, {source.description}")
@@ -190,7 +190,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: run(arguments))
+    return run_command(lambda: run(arguments), arguments.json)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ takes up to 10 GB.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edge.artifacts import sha256_file
-from edge.console import CommandParser, run_command, size_argument
+from edge.console import CommandParser, RawHelpFormatter, print_json, run_command, size_argument
 from edge.contract import GRAPH_FILE
 from edge.errors import SegEdgeError
 from edge.machine import this_machine
@@ -37,7 +36,7 @@ PLAIN, STAND_INS = "plain", "stand-ins"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=RawHelpFormatter)
     parser.add_argument(
         "--models", default="fastfcn,deeplabv3plus,unet", help=f"architectures, of {', '.join(MODEL_NAMES)}"
     )
@@ -139,13 +138,13 @@ def run(arguments: argparse.Namespace) -> int:
                 flush=True,
             )
     if arguments.json:
-        print(json.dumps({"processor": this_machine().cpu, "size": list(size), "results": results}, indent=2))
+        print_json({"processor": this_machine().cpu, "size": list(size), "results": results})
     return 0 if all(result["is_met"] for result in results) else 1
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: run(arguments))
+    return run_command(lambda: run(arguments), arguments.json)
 
 
 if __name__ == "__main__":

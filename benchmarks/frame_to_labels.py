@@ -10,14 +10,13 @@ Goal: for Fast-SCNN INT8 at 1024x2048 on the CPU, pre- and post-processing toget
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edge.bench.measure import BenchSettings, run_benchmark
-from edge.console import CommandParser, positive_int, run_command
+from edge.console import CommandParser, RawHelpFormatter, non_negative_int, positive_int, print_json, run_command
 from edge.frames import FolderFrames, SyntheticFrames
 from edge.runtime import open_engine
 
@@ -25,11 +24,13 @@ GOAL_SHARE = 0.10
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=RawHelpFormatter)
     parser.add_argument("engine", type=Path, help="engine folder, or artefact folder")
     parser.add_argument("--images", type=Path, help="a picture or a folder of pictures (default: drawn scenes)")
-    parser.add_argument("--frames", type=positive_int, default=100, help="frames measured (default: 100)")
-    parser.add_argument("--threads", type=int, default=0, help="CPU cores for the network; 0 for all")
+    parser.add_argument("--frames", type=positive_int, default=100, help="frames measured")
+    parser.add_argument(
+        "--threads", type=non_negative_int, metavar="N", default=0, help="CPU cores for the network; 0 for all"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON record")
     return parser
 
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         "goal_share": GOAL_SHARE,
     }
     if arguments.json:
-        print(json.dumps(result, indent=2))
+        print_json(result)
     else:
         print(f"{result['engine']} on {result['processor']}; {result['weights']}")
         print(
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: run(arguments))
+    return run_command(lambda: run(arguments), arguments.json)
 
 
 if __name__ == "__main__":

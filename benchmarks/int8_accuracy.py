@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -26,7 +25,7 @@ from calibration.images.frames import read_manifest_frames
 from calibration.images.selection import MANIFEST_FILE
 from calibration.search.accuracy import AccuracySet, drop_points, graph_runner
 from edge.card import engine_folder, read_card
-from edge.console import CommandParser, positive_int, run_command
+from edge.console import CommandParser, RawHelpFormatter, positive_int, print_json, run_command
 from edge.contract import GRAPH_FILE, Contract, read_contract
 from edge.datasets import open_dataset
 from edge.errors import DatasetError
@@ -41,11 +40,11 @@ PEER_METHODS = ("Percentile", "MinMax")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=RawHelpFormatter)
     parser.add_argument("artifact", type=Path, help="artefact folder with an INT8 engine of ONNX Runtime")
     parser.add_argument("--data-dir", type=Path, required=True, help="the dataset's folder")
-    parser.add_argument("--images", type=positive_int, default=16, help="images of the peer (default: 16)")
-    parser.add_argument("--accuracy-images", type=positive_int, default=101, help="validation frames (default: 101)")
+    parser.add_argument("--images", type=positive_int, default=16, help="images of the peer")
+    parser.add_argument("--accuracy-images", type=positive_int, default=101, help="validation frames")
     parser.add_argument("--json", action="store_true", help="print a JSON record")
     return parser
 
@@ -107,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
         "goal_drop_points": GOAL_DROP_POINTS,
     }
     if arguments.json:
-        print(json.dumps(result, indent=2))
+        print_json(result)
     else:
         print(f"{result['network']}, {result['weights']}; {result['processor']}, onnxruntime {result['onnxruntime']}")
         print(f"float32: mIoU {100 * result['miou_float']:.2f} %, {result['judged_on']}")
@@ -123,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: run(arguments))
+    return run_command(lambda: run(arguments), arguments.json)
 
 
 if __name__ == "__main__":

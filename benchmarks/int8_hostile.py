@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 import tempfile
@@ -38,21 +37,21 @@ from benchmarks.hostile.scenes import write_network, write_pictures
 from benchmarks.hostile.table import GOAL_CHANGED_PERCENT, misses_goal, table_lines
 from calibration.images.frames import read_manifest_frames
 from calibration.images.selection import MANIFEST_FILE
-from edge.console import CommandParser, positive_int, print_status, run_command
+from edge.console import CommandParser, RawHelpFormatter, positive_int, print_json, print_status, run_command
 from edge.contract import Contract
 from edge.datasets import Dataset, open_dataset
 from edge.errors import InputError
 from edge.frames import DatasetFrames, FrameSet
 from edge.machine import this_machine
 from edge.runtime.onnxruntime import import_onnxruntime
-from export.pipeline.command_options import non_negative
+from export.pipeline.command_options import minutes_argument, points_argument
 from export.pipeline.user_images import split_pictures
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=RawHelpFormatter)
     parser.add_argument(
         "kinds", nargs="*", metavar="KIND", help=f"generated networks: {', '.join(KINDS)} (default: all)"
     )
@@ -60,13 +59,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--contract", type=Path, metavar="FILE", help="its contract (docs/any-network.md)")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="pictures for it, without labels")
     parser.add_argument("--data-dir", type=Path, help="folder of the contract's dataset instead, with labels")
-    parser.add_argument("--accuracy-images", type=positive_int, default=45, help="judged pictures (default: 45)")
-    parser.add_argument("--search-minutes", type=non_negative, default=15.0, help="limit of each search (default: 15)")
+    parser.add_argument("--accuracy-images", type=positive_int, default=45, help="judged pictures")
+    parser.add_argument("--search-minutes", type=minutes_argument, default=15.0, help="limit of each search")
     parser.add_argument(
-        "--max-miou-drop", type=non_negative, metavar="POINTS", help="budget with labels (default: 0.5)"
+        "--max-miou-drop",
+        type=points_argument,
+        metavar="POINTS",
+        help="points of mIoU to lose, with labels (default: 0.5)",
     )
     parser.add_argument("--baseline", type=Path, metavar="CHECKOUT", help="an earlier checkout that builds the same")
-    parser.add_argument("--peer-images", type=positive_int, default=16, help="pictures of the peers (default: 16)")
+    parser.add_argument("--peer-images", type=positive_int, default=16, help="pictures of the peers")
     parser.add_argument("--no-peers", action="store_true", help="builds alone")
     parser.add_argument("--modelopt-python", type=Path, metavar="PYTHON", help="Python with nvidia-modelopt[onnx]")
     parser.add_argument(
@@ -90,13 +92,16 @@ def run(arguments: argparse.Namespace) -> int:
         "search_minutes": arguments.search_minutes,
         "networks": networks,
     }
-    print(json.dumps(result, indent=2) if arguments.json else "\n".join(table_lines(result)))
+    if arguments.json:
+        print_json(result)
+    else:
+        print("\n".join(table_lines(result)))
     return 1 if any(misses_goal(network) for network in networks) else 0
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: run(arguments))
+    return run_command(lambda: run(arguments), arguments.json)
 
 
 def _check(arguments: argparse.Namespace) -> None:

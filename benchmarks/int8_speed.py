@@ -15,20 +15,20 @@ Goal, for Fast-SCNN at 1024x2048: INT8 at least 3 times faster. The artefact is 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
+
+from edge.opencv import cv2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from calibration.search.accuracy import graph_runner
 from edge.artifacts import sha256_file
 from edge.card import build_command, engine_folder
-from edge.console import CommandParser, Progress, positive_int, run_command
+from edge.console import CommandParser, Progress, RawHelpFormatter, positive_int, print_json, run_command
 from edge.contract import GRAPH_FILE
 from edge.errors import EngineMismatchError
 from edge.frames import FolderFrames, FrameSet, SyntheticFrames
@@ -46,11 +46,11 @@ DISTINCT_FRAMES = 4
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=RawHelpFormatter)
     parser.add_argument("artifact", type=Path, help="artefact folder with model.onnx and an INT8 engine")
     parser.add_argument("--images", type=Path, help="a picture or a folder of pictures (default: drawn scenes)")
-    parser.add_argument("--rounds", type=positive_int, default=6, help="turns of each network (default: 6)")
-    parser.add_argument("--frames", type=positive_int, default=10, help="frames measured in a turn (default: 10)")
+    parser.add_argument("--rounds", type=positive_int, default=6, help="turns of each network")
+    parser.add_argument("--frames", type=positive_int, default=10, help="frames measured in a turn")
     parser.add_argument("--json", action="store_true", help="print a JSON record")
     return parser
 
@@ -136,7 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
         "layers_slower_in_int8": {name: by_layer[name] for name in slower},
     }
     if arguments.json:
-        print(json.dumps(result, indent=2))
+        print_json(result)
     else:
         print_result(result)
     return 0 if ratio >= GOAL_RATIO else 1
@@ -160,7 +160,7 @@ def print_result(result: dict) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: run(arguments))
+    return run_command(lambda: run(arguments), arguments.json)
 
 
 if __name__ == "__main__":

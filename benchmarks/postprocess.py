@@ -18,7 +18,6 @@ times on random noise.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -26,13 +25,22 @@ import time
 from pathlib import Path
 from typing import Callable
 
-import cv2
 import numpy as np
+
+from edge.opencv import cv2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from edge.artifacts import ARTIFACTS_ROOT
-from edge.console import CommandParser, parse_size, positive_int, run_command, size_argument
+from edge.console import (
+    CommandParser,
+    RawHelpFormatter,
+    parse_size,
+    positive_int,
+    print_json,
+    run_command,
+    size_argument,
+)
 from edge.contract import GRAPH_FILE, read_contract
 from edge.errors import InputError
 from edge.machine import this_machine
@@ -232,7 +240,7 @@ def run(arguments: argparse.Namespace) -> int:
             cases.append({"logits": case, "boundary_cells": boundary_share(case_logits), **result})
     record["cases"] = cases
     if arguments.json:
-        print(json.dumps(record, indent=2))
+        print_json(record)
     else:
         _print_table(record, cases)
     return 1 if any(case["pixels_unlike_reference"] for case in cases) else 0
@@ -260,7 +268,7 @@ def _print_table(record: dict[str, object], cases: list[dict]) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=RawHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--logits", metavar="FILE.npy", help="logits of a trained model, (classes, h, w) float32")
     source.add_argument("--synthetic", action="store_true", help="make up logits that resemble a trained model's")
@@ -269,22 +277,18 @@ def build_parser() -> argparse.ArgumentParser:
         type=size_argument,
         default=parse_size("1024x2048"),
         metavar="HEIGHTxWIDTH",
-        help="size of the label map in pixels (default: 1024x2048)",
+        help="size of the label map in pixels",
     )
-    parser.add_argument(
-        "--coordinates", choices=COORDINATE_RULES, default="half_pixel", help="coordinate rule (default: half_pixel)"
-    )
+    parser.add_argument("--coordinates", choices=COORDINATE_RULES, default="half_pixel", help="coordinate rule")
     parser.add_argument("--backend", choices=BACKENDS, help="measure this one alone (default: all there are)")
-    parser.add_argument(
-        "--repetitions", type=positive_int, default=15, metavar="N", help="repetitions of each case (default: 15)"
-    )
+    parser.add_argument("--repetitions", type=positive_int, default=15, metavar="N", help="repetitions of each case")
     parser.add_argument("--json", action="store_true", help="print a JSON record")
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: run(arguments))
+    return run_command(lambda: run(arguments), arguments.json)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ on the device is found before.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +17,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 from calibration.lint_rules.graph import BOTH, Rule, version_of
 from calibration.lint_rules.linter import ERROR, EXIT_ERRORS, RULES, lint, summarize
 from calibration.onnx_graph.file import load_graph
-from edge.console import CommandParser, run_command
+from edge.console import CommandParser, print_json, run_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.graph is None and not arguments.rules:
         parser.error("no graph was given, expected the path of an ONNX file with Q/DQ nodes")
-    return run_command(lambda: _list_rules(arguments) if arguments.rules else _check(arguments))
+    return run_command(lambda: _list_rules(arguments) if arguments.rules else _check(arguments), arguments.json)
 
 
 def _list_rules(arguments: argparse.Namespace) -> int:
@@ -65,7 +64,7 @@ def _list_rules(arguments: argparse.Namespace) -> int:
             {"rule": r.name, "severity": severity, "since": r.since, "before": r.before, "about": about[r.name]}
             for r, severity in rules
         ]
-        print(json.dumps(content, indent=2))
+        print_json(content)
     else:
         print("\n".join(f"{severity:7} {rule.name}{_versions(rule)}: {about[rule.name]}" for rule, severity in rules))
     return 0
@@ -91,7 +90,7 @@ def _check(arguments: argparse.Namespace) -> int:
             "warnings": len(findings) - errors,
             "findings": [asdict(finding) for finding in findings],
         }
-        print(json.dumps(content, indent=2))
+        print_json(content)
     else:
         print("\n".join([*(finding.line() for finding in findings), summarize(model, findings, arguments.form)]))
     return EXIT_ERRORS if errors else 0

@@ -202,7 +202,7 @@ class ImageReport:
     label_agreement: float
 
 
-@record(schema=2, what="INT8 report")
+@record(schema=2, what="INT8 report", made_by="python export/build_engine.py --int8")
 class Int8Report:
     """Report on the accuracy that quantisation cost, and on the search that led to the engine.
 

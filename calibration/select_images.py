@@ -7,7 +7,6 @@ selects them.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from calibration.images.manifest import HELD_OUT, TRAIN, manifest_note, manifest_warnings
 from calibration.images.selection import DEFAULT_IMAGE_COUNT, SELECTION_METHODS, calibration_frames, describe
-from edge.console import CommandParser, positive_int, print_status, print_warning, run_command
+from edge.console import CommandParser, positive_int, print_json, print_status, print_warning, run_command
 from edge.datasets import LAYOUTS
 from edge.records import record_to_json, write_record
 
@@ -27,9 +26,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="calibration/select_images.py",
         description="Choose calibration images from a training split, so that they cover every class, city and light.",
     )
-    parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS))
+    parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS), help="whose training split")
     parser.add_argument("--data-dir", type=Path, required=True, help="the dataset's folder")
-    parser.add_argument("--images", type=positive_int, default=DEFAULT_IMAGE_COUNT, help="how many")
+    parser.add_argument("--images", type=positive_int, default=DEFAULT_IMAGE_COUNT, metavar="N", help="how many images")
     parser.add_argument(
         "--method",
         choices=sorted(SELECTION_METHODS),
@@ -67,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.output:
             write_record(arguments.output, manifest)
         if arguments.json:
-            print(json.dumps(record_to_json(manifest), indent=2))
+            print_json(record_to_json(manifest))
         else:
             print(describe(manifest))
         note = manifest_note(manifest)
@@ -77,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
             print_status(f"manifest: {arguments.output}")
         return 0
 
-    return run_command(select)
+    return run_command(select, arguments.json)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from calibration.ranges.thresholds import CALIBRATION_METHODS
 from calibration.trt.cache import cache_of_artifact
-from edge.console import CommandParser, print_status, run_command
+from edge.console import CommandParser, print_json, print_status, run_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--method", choices=sorted(CALIBRATION_METHODS), default="percentile", help="how a range follows"
     )
+    parser.add_argument("--json", action="store_true", help="print the path and what it was made with as JSON")
     return parser
 
 
@@ -37,10 +38,14 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
 
     def write() -> int:
-        print(cache_of_artifact(arguments.artefact, arguments.method, arguments.tensorrt, print_status))
+        path = cache_of_artifact(arguments.artefact, arguments.method, arguments.tensorrt, print_status)
+        if arguments.json:
+            print_json({"cache": str(path), "method": arguments.method, "tensorrt": arguments.tensorrt})
+        else:
+            print(path)
         return 0
 
-    return run_command(write)
+    return run_command(write, arguments.json)
 
 
 if __name__ == "__main__":

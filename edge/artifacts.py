@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from edge.console import storage_error
 from edge.errors import ContractError, InputError
+from edge.json_text import JsonTextError, parse_json
 
 ARTIFACTS_ROOT = Path("artifacts")
 
@@ -114,35 +115,38 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: str | os.PathLike, what: str) -> dict[str, Any]:
-    """Read a JSON object from a file.
+def read_json(path: str | os.PathLike, what: str, made_by: str = "") -> dict[str, Any]:
+    """Read a JSON object from a file, in any Unicode encoding.
 
     Args:
         path: Path of the file.
         what: Kind of the file for messages, such as "engine card".
+        made_by: Command that writes such files, such as "python export/build_engine.py"; "" for a file that a person
+            writes, or where there are several. A text that is no JSON is called damaged only where a command wrote it.
 
     Raises:
         InputError: The file does not exist, or this user may not read it.
         ContractError: The file is truncated, or does not hold a JSON object.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        data = Path(path).read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise InputError(f"{what} not found: {path}") from None
     except OSError as error:
         raise InputError(f"{what} {path} cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise ContractError(f"{what} {path} is not a text file, expected JSON") from None
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ContractError(
-            f"{what} {path} is damaged: {error.msg} at line {error.lineno} of {text.count(chr(10)) + 1}. "
-            "Next: make it again with the command that wrote it"
-        ) from None
+        value = parse_json(data)
+    except JsonTextError as problem:
+        is_called = "is damaged" if made_by else "is not valid JSON"
+        mend = f"make it again with {made_by}, or correct it there" if made_by else "correct it there"
+        raise ContractError(f"{what} {path} {is_called}: {problem}. Next: {mend}") from None
     if not isinstance(value, dict):
-        raise ContractError(f"{what} {path} holds a {type(value).__name__}, expected a JSON object")
+        kind = _JSON_KINDS.get(type(value), "null")
+        raise ContractError(f"{what} {path} holds {kind}, expected a JSON object: {{...}}")
     return value
+
+
+_JSON_KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
 
 
 def sha256_file(path: str | os.PathLike) -> str:

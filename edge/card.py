@@ -98,7 +98,7 @@ class BuildCheck:
     worst: str = ""
 
 
-@record(schema=1, what="engine card")
+@record(schema=1, what="engine card", made_by="python export/build_engine.py")
 class EngineCard:
     """Record of an engine: what it was built from, where it may run, and how good it is.
 

@@ -1,15 +1,19 @@
-"""What all commands share: one line for an error, an exit code, and a progress line with the time left."""
+"""What all commands share: types of options, one line for an error, an exit code, progress with the time left."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
+import io
+import json
+import math
 import os
 import re
 import sys
 import threading
 import time
-from typing import Callable, NoReturn, TextIO
+from typing import Any, Callable, NoReturn, TextIO
 
 from edge.errors import SegEdgeError, SizeError, StorageError
 
@@ -17,18 +21,24 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
-def run_command(command: Callable[[], int]) -> int:
+def run_command(command: Callable[[], int], json_alone: bool = False) -> int:
     """Run a command and turn what goes wrong into one line on stderr and an exit code.
 
     Args:
         command: Function that does the work and returns an exit code.
+        json_alone: True where a program reads stdout (--json): only `print_json` and `print_result` write there then,
+            and whatever else is printed, by a library too, goes to stderr.
 
     Returns:
         The command's own code; 2 for an error of the SegEdgeError tree and for a full or read-only
         disk; 130 for Ctrl-C. Any other exception is a defect of the project and keeps its traceback.
     """
+    if getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
+        # A terminal in another encoding than UTF-8 shows the names of classes that it lacks as \xdf.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = command()
+        with contextlib.redirect_stdout(_KeptStdout(sys.stdout) if json_alone else sys.stdout):
+            code = command()
         sys.stdout.flush()  # a full disk or a closed pipe shows here, not while Python exits
         return code
     except KeyboardInterrupt:
@@ -47,6 +57,39 @@ def run_command(command: Callable[[], int]) -> int:
         _let_go_of_stdout()
         print(f"error: {_one_line(str(storage_error(error)))}", file=sys.stderr)
         return EXIT_BAD_INPUT
+
+
+class _KeptStdout(io.TextIOBase):
+    """Stands in the place of stdout while it is kept for a result, and writes to stderr."""
+
+    encoding = "utf-8"
+
+    def __init__(self, kept: TextIO) -> None:
+        self.kept = kept
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def print_result(text: str) -> None:
+    """Print the result of a command on stdout, also while stdout is kept for it."""
+    print(text, file=getattr(sys.stdout, "kept", sys.stdout), flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a result as JSON on stdout: a value of dicts, lists, texts and numbers; NaN and infinity become null."""
+    print_result(json.dumps(_without_nan(value), indent=2, allow_nan=False))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 _STORAGE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -90,13 +133,34 @@ def print_status(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """A formatter of help texts that shows the default of each option that has one, but no "(default: None)"."""
+class HelpFormatter(argparse.HelpFormatter):
+    """A formatter of help texts that shows the default of each option once, with its unit, as it would be typed.
+
+    A help text that says "(default" itself is left alone; None, False and an empty list are no default to show.
+    """
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, []) or "(default:" in (action.help or ""):
+        text, default = action.help or "", action.default
+        if action.help in (None, argparse.SUPPRESS) or "default" in text or not action.option_strings:
             return action.help
-        return super()._get_help_string(action)
+        if default is None or default is False or default in ([], argparse.SUPPRESS):
+            return action.help
+        return f"{text} (default: {spell_default(action).replace('%', '%%')})"
+
+
+def spell_default(action: argparse.Action) -> str:
+    """Return the default of an option as a user would type it, with the unit of a number behind it."""
+    default = action.default
+    if action.type is size_argument and isinstance(default, tuple):
+        default = "x".join(map(str, default))
+    elif isinstance(default, float):
+        default = f"{default:g}"
+    unit = getattr(action.type, "unit", "")
+    return f"{default} {unit}" if unit else str(default)
+
+
+class RawHelpFormatter(HelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """A HelpFormatter that keeps the lines of a description, such as a module's docstring."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -111,6 +175,10 @@ class CommandParser(argparse.ArgumentParser):
         self.exit(EXIT_BAD_INPUT, f"error: {_one_line(message)}. Next: {self.prog} --help\n")
 
 
+MOST_PIXELS = 2**28
+"""Most pixels of a frame; a float tensor of one channel at this size has 1 GiB."""
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """Read a size written `HEIGHTxWIDTH`.
 
@@ -118,11 +186,13 @@ def parse_size(text: str) -> tuple[int, int]:
         (height, width) in pixels.
 
     Raises:
-        SizeError: the text has another form, or a side is zero.
+        SizeError: the text has another form, a side is zero, or the frame has more than MOST_PIXELS.
     """
-    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text.strip())
+    match = re.fullmatch(r"([0-9]{1,5})[xX]([0-9]{1,5})", text.strip())
     if not match or int(match[1]) == 0 or int(match[2]) == 0:
         raise SizeError(f"size is '{text}', expected HEIGHTxWIDTH in pixels, for example 512x1024")
+    if int(match[1]) * int(match[2]) > MOST_PIXELS:
+        raise SizeError(f"size is '{text}', expected at most {MOST_PIXELS} pixels in all, such as 16384x16384")
     return int(match[1]), int(match[2])
 
 
@@ -134,15 +204,74 @@ def size_argument(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def positive_int(text: str) -> int:
-    """Read a whole number of at least 1 for argparse."""
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"got '{text}', expected a whole number") from None
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"got {value}, expected at least 1")
-    return value
+LARGEST_COUNT = 1_000_000_000
+"""Largest whole number that an option takes: more frames, epochs or seconds than any machine will see."""
+
+
+class WholeNumber:
+    """Type of an option that takes a whole number; argparse calls it with the text.
+
+    Args:
+        least: Smallest number.
+        most: Largest number.
+        unit: Unit behind the default in a help text, such as "MiB"; "" for a count.
+    """
+
+    def __init__(self, least: int, most: int = LARGEST_COUNT, unit: str = "") -> None:
+        self.least, self.most, self.unit = least, most, unit
+
+    def __call__(self, text: str) -> int:
+        """Return the number.
+
+        Raises:
+            argparse.ArgumentTypeError: The text is no whole number, or the number is out of range.
+        """
+        number = None
+        if re.fullmatch(r"[+-]?[0-9]+", text.strip()):
+            number = int(text) if len(text) < 19 else (-math.inf if "-" in text else math.inf)
+        if number is None or not self.least <= number <= self.most:
+            is_open = self.most == LARGEST_COUNT and (number is None or number < self.least)
+            limits = f"of at least {self.least}" if is_open else f"from {self.least} to {self.most}"
+            raise argparse.ArgumentTypeError(f"got '{text}', expected a whole number {limits}")
+        return number
+
+
+class RealNumber:
+    """Type of an option that takes a finite number; argparse calls it with the text.
+
+    Args:
+        least: Smallest number.
+        most: Largest number.
+        unit: Unit of the number, behind the default in a help text; "share" for one from 0 to 1.
+        above: Whether the number has to be more than `least`, such as a step that may not be 0.
+    """
+
+    def __init__(self, least: float, most: float, unit: str, above: bool = False) -> None:
+        self.least, self.most, self.unit, self.above = least, most, unit, above
+
+    def __call__(self, text: str) -> float:
+        """Return the number.
+
+        Raises:
+            argparse.ArgumentTypeError: The text is no number, is NaN, or the number is out of range.
+        """
+        try:
+            value = float(text) if "_" not in text else math.nan
+        except ValueError:
+            value = math.nan
+        if not self.least <= value <= self.most or (self.above and value == self.least):
+            least = f"over {self.least:g} and at most" if self.above else f"from {self.least:g} to"
+            most = f"{self.most:.0f}" if self.most == int(self.most) else f"{self.most:g}"
+            raise argparse.ArgumentTypeError(f"got '{text}', expected a number {least} {most} ({self.unit})")
+        return value
+
+
+positive_int = WholeNumber(1)
+non_negative_int = WholeNumber(0)
+seed_argument = WholeNumber(0, 999_999_999)
+share_argument = RealNumber(0.0, 1.0, "share")
+positive_seconds = RealNumber(1e-3, 1e9, "s")
+seconds_argument = RealNumber(0.0, 1e9, "s")
 
 
 class Progress:

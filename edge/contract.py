@@ -67,7 +67,7 @@ class OutputTensor:
             raise ContractError(f"output '{self.name}' has {self.channels} channels, expected at least 1")
 
 
-@record(schema=2, what="contract")
+@record(schema=2, what="contract", made_by="python export/build_engine.py")
 class Contract:
     """Input and outputs of one graph, and what the graph was made from.
 

@@ -93,8 +93,8 @@ class SourceError(InputError):
 class MissingDependencyError(SegEdgeError):
     """A package that this command needs is not installed; the message names the install command."""
 
-    def __init__(self, package: str, purpose: str, install: str) -> None:
-        super().__init__(f"{purpose} needs the package {package}, which is not installed. Next: {install}")
+    def __init__(self, package: str, purpose: str, install: str, state: str = "is not installed") -> None:
+        super().__init__(f"{purpose} needs the package {package}, which {state}. Next: {install}")
         self.package = package
 
 

@@ -6,10 +6,10 @@ channel order. The resize is bilinear with half-pixel coordinates and without an
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from edge.errors import InputError
+from edge.opencv import cv2
 
 COLOR_ORDERS = ("rgb", "bgr")
 

@@ -22,17 +22,18 @@ _RECORDS: dict[str, type] = {}
 _PRIMITIVES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,)}
 
 
-def record(schema: int, what: str):
+def record(schema: int, what: str, made_by: str = "the command that wrote it"):
     """Make a class a frozen dataclass that `read_record` and `write_record` accept.
 
     Args:
         schema: Number of the present form; it grows when a field changes its meaning.
         what: Kind of the record for messages, such as "engine card".
+        made_by: Command that writes such records, such as "python export/build_engine.py", for messages.
     """
 
     def make(cls: type[RecordType]) -> type[RecordType]:
         made = dataclasses.dataclass(frozen=True)(cls)
-        made.record_schema, made.record_what = schema, what
+        made.record_schema, made.record_what, made.record_made_by = schema, what, made_by
         _RECORDS[cls.__name__] = made
         return made
 
@@ -136,4 +137,4 @@ def read_record(cls: type[RecordType], path: str | os.PathLike) -> RecordType:
         InputError: The file does not exist.
         ContractError: The file is damaged, or has another schema or other fields.
     """
-    return record_from_json(cls, read_json(path, cls.record_what), os.fspath(path))
+    return record_from_json(cls, read_json(path, cls.record_what, cls.record_made_by), os.fspath(path))

@@ -12,12 +12,12 @@ import time
 from dataclasses import dataclass
 from typing import Iterator
 
-import cv2
 import numpy as np
 
 from edge.card import build_command
 from edge.contract import UNCERTAINTY, Contract, OutputTensor
 from edge.errors import BackendError, InputError
+from edge.opencv import cv2
 from edge.postprocess import LabelUpsampler
 from edge.preprocess import COLOR_ORDERS, FramePreparer
 from edge.runtime.base import Runner

@@ -16,7 +16,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from edge.console import CommandParser, run_command
+from edge.console import CommandParser, print_result, run_command
 from export.pipeline.build import build
 from export.pipeline.command_options import add_build_arguments, build_request, contradiction
 from export.pipeline.plan import plan_build
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     problem = contradiction(arguments)
     if problem is not None:
         parser.error(problem)
-    return run_command(lambda: _build(arguments))
+    return run_command(lambda: _build(arguments), arguments.json)
 
 
 def _build(arguments: argparse.Namespace) -> int:
@@ -51,10 +51,10 @@ def _build(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         plan = plan_build(request)
         warnings = plan_warnings(plan)
-        print(plan_json(plan, warnings) if arguments.json else plan_text(plan, warnings))
+        print_result(plan_json(plan, warnings) if arguments.json else plan_text(plan, warnings))
     else:
         result = build(request)
-        print(result_json(result) if arguments.json else result_text(result))
+        print_result(result_json(result) if arguments.json else result_text(result))
     return 0
 
 

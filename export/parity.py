@@ -7,14 +7,13 @@ compares again, on any number of images.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from edge.console import CommandParser, positive_int, run_command
+from edge.console import CommandParser, positive_int, print_json, run_command
 from edge.records import record_to_json
 from export.from_keras.exporter import compare_artifact
 
@@ -28,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("artifact", type=Path, help="artefact folder, such as artifacts/fast_scnn-camvid-384x512")
     parser.add_argument("--weights", type=Path, help="its weights (default: the run its contract names)")
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: where it was found at export)")
-    parser.add_argument("--images", type=positive_int, default=8, help="images to compare on (default: 8)")
+    parser.add_argument("--images", type=positive_int, default=8, metavar="N", help="images to compare on")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
 
@@ -36,12 +35,15 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _compare_again(arguments))
+    return run_command(lambda: _compare_again(arguments), arguments.json)
 
 
 def _compare_again(arguments: argparse.Namespace) -> int:
     report = compare_artifact(arguments.artifact, arguments.weights, arguments.data_dir, arguments.images)
-    print(json.dumps(record_to_json(report), indent=2) if arguments.json else report.sentence())
+    if arguments.json:
+        print_json(record_to_json(report))
+    else:
+        print(report.sentence())
     report.check()
     return 0
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from calibration.onnx_graph.file import load_graph
-from edge.console import CommandParser, run_command
+from edge.console import CommandParser, print_json, run_command
 from export.graph.trt_rules import EXIT_FINDINGS, check_graph
 
 
@@ -37,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _check(arguments))
+    return run_command(lambda: _check(arguments), arguments.json)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -46,7 +45,7 @@ def _check(arguments: argparse.Namespace) -> int:
     count = len(model.graph.node)
     if arguments.json:
         found = [dataclasses.asdict(finding) for finding in findings]
-        print(json.dumps({"graph": str(arguments.graph), "nodes": count, "findings": found}, indent=2))
+        print_json({"graph": str(arguments.graph), "nodes": count, "findings": found})
     elif findings:
         print("\n".join(finding.line() for finding in findings))
     else:

@@ -8,7 +8,6 @@ does the work.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_file
 from edge.card import build_command
-from edge.console import CommandParser, positive_int, run_command, size_argument
+from edge.console import CommandParser, positive_int, print_json, run_command, size_argument
 from edge.contract import GRAPH_FILE
 from edge.datasets import LAYOUTS
 from edge.errors import InputError
@@ -41,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--weights", type=Path, help="a run's or imported weights (default: the newest run, else random)"
     )
     parser.add_argument("--size", type=size_argument, default="512x1024", metavar="HxW", help="input pixels")
-    parser.add_argument("--batch", type=positive_int, default=1, metavar="N", help="frames in one call (default: 1)")
+    parser.add_argument("--batch", type=positive_int, default=1, metavar="N", help="frames in one call")
     add_option_argument(parser)
     parser.add_argument("--output", type=Path, help="artefact folder (default: artifacts/MODEL[+OPTIONS]-DATASET-HxW)")
     parser.add_argument("--json", action="store_true", help="print contract and parity report as JSON")
@@ -51,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _export(arguments))
+    return run_command(lambda: _export(arguments), arguments.json)
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -71,7 +70,7 @@ def _export(arguments: argparse.Namespace) -> int:
     contract = export_model(request, folder, frames)
     report = read_record(ParityReport, folder / PARITY_FILE)
     if arguments.json:
-        print(json.dumps({"contract": record_to_json(contract), "parity": record_to_json(report)}, indent=2))
+        print_json({"contract": record_to_json(contract), "parity": record_to_json(report)})
     else:
         print(contract.weights.sentence())
         print(report.sentence())

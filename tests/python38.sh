@@ -30,8 +30,7 @@ if [ -z "$python38" ]; then
     exit 0
 fi
 if [ ! -f .venv38/installed ] || [ setup.cfg -nt .venv38/installed ]; then
-    "$python38" -m venv --clear .venv38
-    .venv38/bin/python -m pip install --quiet --disable-pip-version-check \
+    ./.ci/make-environment .venv38 "$python38" \
         'numpy>=1.19' 'opencv-python-headless>=4.5' 'onnxruntime>=1.16' 'onnx>=1.16' 'pytest>=8' 'pytest-xdist>=3'
     touch .venv38/installed
 fi

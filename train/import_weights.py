@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from edge.artifacts import atomic_path, sha256_file, spell_option
-from edge.console import CommandParser, run_command
+from edge.console import CommandParser, print_json, run_command
 from edge.datasets import LAYOUTS
 from edge.errors import InputError, WeightsError
 from edge.records import record_to_json, write_record
@@ -60,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _import(arguments))
+    return run_command(lambda: _import(arguments), arguments.json)
 
 
 def _import(arguments: argparse.Namespace) -> int:
@@ -72,7 +71,7 @@ def _import(arguments: argparse.Namespace) -> int:
     import_tensorflow("importing weights", "pip install -e '.[train]'")
     record = import_weights(arguments.checkpoint, arguments.model, family, given, arguments.output, arguments.dataset)
     if arguments.json:
-        print(json.dumps({"weights": str(arguments.output), "record": record_to_json(record)}, indent=2))
+        print_json({"weights": str(arguments.output), "record": record_to_json(record)})
     else:
         _print_result(record, arguments.output, arguments.dataset is not None)
     return 0

@@ -113,11 +113,10 @@ class _ValidateEachEpoch(keras.callbacks.Callback):
         elapsed_s = time.perf_counter() - self._start_s
         left_s = elapsed_s / (epoch + 1) * (self._epochs - epoch - 1)
         best = " (best)" if self.run.best_epoch == epoch + 1 else f" (best {100 * self.run.best_miou:.2f} %)"
-        print(
+        print_status(
             f"epoch {epoch + 1}/{self._epochs}: loss {self.run.history[-1]['loss']:.4f}, "
             f"val mIoU {100 * accuracy.miou:.2f} %{best}, "
-            f"{format_seconds(elapsed_s)} gone, {format_seconds(left_s)} left",
-            flush=True,
+            f"{format_seconds(elapsed_s)} gone, {format_seconds(left_s)} left"
         )
 
     def _keep(self, epoch: int, loss: float, accuracy: Accuracy) -> None:

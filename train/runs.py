@@ -22,7 +22,7 @@ BEST_WEIGHTS = "best.weights.h5"
 RUN_RECORD = "run.json"
 
 
-@record(schema=1, what="training run")
+@record(schema=1, what="training run", made_by="python train/train.py")
 class RunRecord:
     """The record of one training run.
 

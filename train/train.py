@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from edge.console import CommandParser, positive_int, print_status, run_command, size_argument
+from edge.console import (
+    CommandParser,
+    RealNumber,
+    positive_int,
+    print_json,
+    print_status,
+    run_command,
+    seed_argument,
+    size_argument,
+)
 from edge.datasets import LAYOUTS, open_dataset
 from edge.errors import InputError
 from edge.records import record_to_json
@@ -19,6 +27,8 @@ from train.recipes import find_recipe
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RUNS_ROOT, RunRecord, new_run_folder
 from train.tensorflow_import import import_tensorflow
 
+learning_rate = RealNumber(0.0, 10.0, "per step", above=True)
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line of a training."""
@@ -26,8 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="train/train.py",
         description="Train a segmentation model; the weights of the best epoch are kept in a run folder.",
     )
-    parser.add_argument("--model", required=True, choices=MODEL_NAMES)
-    parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS))
+    parser.add_argument("--model", required=True, choices=MODEL_NAMES, help="architecture")
+    parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS), help="what it is trained on")
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     parser.add_argument("--output", type=Path, help="run folder (default: runs/MODEL-DATASET-TIME)")
     parser.add_argument(
@@ -45,23 +55,42 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_option_argument(parser)
     parser.add_argument(
-        "--seed", type=int, default=0, help="seed of the initial weights, the order of frames and the augmentation"
+        "--seed",
+        type=seed_argument,
+        default=0,
+        metavar="S",
+        help="seed of the initial weights, the order of frames and the augmentation",
     )
-    parser.add_argument("--limit", type=positive_int, help="use at most this many frames of each split")
+    parser.add_argument(
+        "--limit", type=positive_int, metavar="N", help="use at most this many frames of each split (default: all)"
+    )
     parser.add_argument("--json", action="store_true", help="print the run record as JSON")
     recipe = parser.add_argument_group("recipe", "settings that differ from the recipe of train/recipes.py")
-    recipe.add_argument("--epochs", type=positive_int, help="passes over the training split")
-    recipe.add_argument("--batch-size", type=positive_int, help="crops in a step, over all devices")
-    recipe.add_argument("--learning-rate", type=float, help="at the start; it falls polynomially to 0")
-    recipe.add_argument("--size", type=size_argument, metavar="HxW", help="pixels of validation frames")
-    recipe.add_argument("--crop", type=size_argument, metavar="HxW", help="pixels of training crops")
+    recipe.add_argument(
+        "--epochs", type=positive_int, metavar="N", help="passes over the training split (default: the recipe's)"
+    )
+    recipe.add_argument(
+        "--batch-size", type=positive_int, metavar="N", help="crops in a step, over all devices (default: the recipe's)"
+    )
+    recipe.add_argument(
+        "--learning-rate",
+        type=learning_rate,
+        metavar="RATE",
+        help="per step, at the start; it falls to 0 (default: the recipe's)",
+    )
+    recipe.add_argument(
+        "--size", type=size_argument, metavar="HxW", help="pixels of validation frames (default: the recipe's)"
+    )
+    recipe.add_argument(
+        "--crop", type=size_argument, metavar="HxW", help="pixels of training crops (default: --size, or the recipe's)"
+    )
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _train(arguments))
+    return run_command(lambda: _train(arguments), arguments.json)
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -112,7 +141,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _print_result(run: RunRecord, folder: Path, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"folder": str(folder), "run": record_to_json(run)}, indent=2))
+        print_json({"folder": str(folder), "run": record_to_json(run)})
         return
     print(f"best epoch {run.best_epoch} of {len(run.history)}: val mIoU {100 * (run.best_miou or 0):.2f} %")
     print(f"weights: {folder / BEST_WEIGHTS}")

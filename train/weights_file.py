@@ -23,7 +23,7 @@ VOC, VOC_CLASS_COUNT = "voc", 21
 """PASCAL VOC is no dataset of this project, but weights that were trained on it are worth starting from."""
 
 
-@record(schema=1, what="record of imported weights")
+@record(schema=1, what="record of imported weights", made_by="python train/import_weights.py")
 class ImportRecord:
     """The record of weights that came from a published checkpoint.
 

@@ -54,9 +54,12 @@ from benchmarks.gpu_check.verdicts import judge
 from benchmarks.gpu_check.worker import StepError, StepTimeoutError, Worker
 from edge.console import (
     CommandParser,
+    RawHelpFormatter,
+    RealNumber,
     format_seconds,
     parse_size,
     positive_int,
+    positive_seconds,
     print_status,
     print_warning,
     run_command,
@@ -69,22 +72,21 @@ from train.options import MODEL_NAMES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NO_TIME = "no time left"
+minutes_argument = RealNumber(0.0, 100_000.0, "min", above=True)
 LEAST_SECONDS = 1.0
 """Time below which no step is started."""
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = CommandParser(
-        prog="benchmarks/gpu_check.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(prog="benchmarks/gpu_check.sh", description=__doc__, formatter_class=RawHelpFormatter)
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("gpu-check.json"),
         metavar="FILE",
-        help="JSON that is written (default: gpu-check.json)",
+        help="JSON that is written",
     )
-    parser.add_argument("--minutes", type=minutes_argument, default=10.0, help="time for everything (default: 10)")
+    parser.add_argument("--minutes", type=minutes_argument, default=10.0, help="time for everything")
     parser.add_argument("--artifacts", type=Path, metavar="FOLDER", help="artefact folders that were made elsewhere")
     parser.add_argument(
         "--camvid", type=Path, metavar="FOLDER", help="CamVid, for mIoU (default: $SEGEDGE_DATA/camvid, data/camvid)"
@@ -94,14 +96,14 @@ def build_parser() -> argparse.ArgumentParser:
         type=size_argument,
         default=parse_size("512x1024"),
         metavar="HxW",
-        help="size of the networks in pixels (default: 512x1024)",
+        help="size of the networks in pixels",
     )
     parser.add_argument(
         "--target-size",
         type=size_argument,
         default=parse_size("1024x2048"),
         metavar="HxW",
-        help="size of the Fast-SCNN that the targets are judged by, and of timed kernels (default: 1024x2048)",
+        help="size of the Fast-SCNN that the targets are judged by, and of timed kernels, in pixels",
     )
     parser.add_argument(
         "--models",
@@ -125,46 +127,24 @@ def build_parser() -> argparse.ArgumentParser:
         ("opens", "opens and closes of an engine"),
     ):
         default = getattr(defaults, name)
-        amounts.add_argument(
-            f"--{name}", type=positive_int, default=default, metavar="N", help=f"{what} (default: {default})"
-        )
+        amounts.add_argument(f"--{name}", type=positive_int, default=default, metavar="N", help=f"{what}")
     amounts.add_argument(
         "--seconds",
-        type=seconds_argument,
+        type=positive_seconds,
         default=defaults.seconds,
-        help=f"least time of a latency, each way (default: {defaults.seconds:g})",
+        help="least time of a latency, each way",
     )
     amounts.add_argument(
         "--warm-up",
-        type=seconds_argument,
+        type=positive_seconds,
         default=defaults.warmup_seconds,
         metavar="SECONDS",
-        help=f"least time of frames before each latency (default: {defaults.warmup_seconds:g})",
+        help="least time of frames before each latency",
     )
     amounts.add_argument(
         "--calibration-images", type=positive_int, metavar="N", help="of int8 (default: that of export/build_engine.py)"
     )
     return parser
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"got '{text}', expected a number") from None
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"got {text}, expected more than 0")
-    return value
-
-
-def minutes_argument(text: str) -> float:
-    """Read a number of minutes above 0 for argparse."""
-    return _positive(text)
-
-
-def seconds_argument(text: str) -> float:
-    """Read a number of seconds above 0 for argparse."""
-    return _positive(text)
 
 
 def models_argument(text: str) -> list[str]:

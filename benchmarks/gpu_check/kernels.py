@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 from typing import Any, Iterator, Mapping, Sequence
 
-import cv2
 import numpy as np
 
 from benchmarks.gpu_check.record import KernelCase, KernelCheck
 from edge.machine import this_machine
+from edge.opencv import cv2
 from edge.postprocess import COORDINATE_RULES, reference_labels, upsample_argmax
 from edge.preprocess import FramePreparer, prepare_rgb
 from edge.runtime.calls import call

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable
 
-import cv2
 import numpy as np
 
 from benchmarks.hostile.kinds import KINDS
@@ -14,6 +13,7 @@ from edge.artifacts import write_bytes, write_json
 from edge.imaging import write_image
 from edge.labels import CITYSCAPES_RAW_IDS, IGNORE_ID
 from edge.metrics import ConfusionMatrix
+from edge.opencv import cv2
 from edge.runtime.onnxruntime import import_onnxruntime
 from edge.synthetic import draw_scene
 

@@ -6,10 +6,10 @@ the track. Counted one by one, each of them is a region that was found or lost, 
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from edge.errors import InputError
+from edge.opencv import cv2
 
 REGIONS, FOUND, NEW = range(3)
 """Columns of what `count_regions` returns."""

@@ -10,12 +10,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Sequence
 
-import cv2
-
 from calibration.images.coverage import ImageStatistics
 from edge.console import Progress
 from edge.datasets import Dataset
 from edge.labels import IGNORE_ID
+from edge.opencv import cv2
 
 MOST_THREADS = 8
 """Largest number of reading threads: OpenCV decodes outside the interpreter, and a disk serves no more than these."""

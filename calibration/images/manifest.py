@@ -33,7 +33,7 @@ class ClassCoverage:
     images_in_split: int | None = None
 
 
-@record(schema=2, what="calibration manifest")
+@record(schema=2, what="calibration manifest", made_by="python calibration/select_images.py --output")
 class CalibrationManifest:
     """Record of the images that ranges are collected on.
 

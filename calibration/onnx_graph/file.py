@@ -43,14 +43,54 @@ def load_graph(path: Path, purpose: str = "quantising a graph") -> Any:
         raise GraphError(f"graph not found: {path}")
     try:
         model = onnx.load(str(path))
+        refuse_newer(path, model)
         onnx.checker.check_model(model)
+    except GraphError:
+        raise
     except Exception as error:  # protobuf and onnx raise errors of several unrelated types here
-        reason = " ".join(str(error).split())[:160]
-        raise GraphError(
-            f"{path} ({path.stat().st_size} bytes) is truncated or not ONNX: {reason}. "
-            "Next: copy it again, or export it again"
-        ) from None
+        raise unreadable(path, error) from None
     return model
+
+
+_INVALID = ("No Op registered", "No opset import", "Unrecognized attribute", "model with IR version")
+"""Beginnings of what the checker says of a whole file whose content it does not know."""
+
+
+def unreadable(path: Path, error: Exception) -> GraphError:
+    """Return the error that says why onnx does not read a file: truncated, no ONNX, or of operators that it lacks.
+
+    Args:
+        path: path of the file.
+        error: exception that onnx raised.
+    """
+    reason = " ".join(str(error).split())[:160].rstrip(".")
+    if reason.startswith(_INVALID):
+        version = import_onnx().__version__
+        return GraphError(f"{path} is no graph that onnx {version} knows: {reason}. Next: export it with opset 17")
+    if "should be stored in" in reason or "external data" in reason.lower():
+        return GraphError(
+            f"{path} has weights in a file beside it, which cannot be read: {reason}. Next: copy that file too"
+        )
+    size = path.stat().st_size
+    return GraphError(f"{path} ({size} bytes) is truncated or not ONNX: {reason}. Next: copy or export it again")
+
+
+def refuse_newer(path: Path, model: Any) -> None:
+    """Refuse a graph of a file format or an opset that this onnx does not know; its checker takes any opset.
+
+    Raises:
+        GraphError: the graph is newer than the onnx package.
+    """
+    onnx = import_onnx()
+    newest = onnx.defs.onnx_opset_version()
+    opset = max((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), default=0)
+    what = ""
+    if model.ir_version > onnx.IR_VERSION:
+        what = f"has version {model.ir_version} of the file format, onnx {onnx.__version__} reads {onnx.IR_VERSION}"
+    elif opset > newest:
+        what = f"has opset {opset}, onnx {onnx.__version__} knows {newest}"
+    if what:
+        raise GraphError(f"{path} {what} and older. Next: pip install --upgrade onnx, or export it with opset 17")
 
 
 def parse_graph(data: bytes, purpose: str) -> Any:

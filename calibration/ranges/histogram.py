@@ -5,10 +5,10 @@ The memory does not depend on the number of images, and no values of a tensor ar
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from edge.errors import InputError
+from edge.opencv import cv2
 
 BINS = 4096
 """Number of histogram bins over (0, limit]; at least half of them lie below the largest magnitude seen."""

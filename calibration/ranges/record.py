@@ -56,7 +56,7 @@ class TensorRange:
         return self.minimum < 0.0
 
 
-@record(schema=3, what="ranges")
+@record(schema=3, what="ranges", made_by="python export/build_engine.py --int8")
 class Ranges:
     """Ranges of all activations of a graph, and what they were collected from.
 
@@ -112,7 +112,7 @@ def read_ranges(folder: Path) -> Ranges:
         InputError: the folder has no ranges.json.
         ContractError: the file is damaged, or of a schema that is not known.
     """
-    content = read_json(folder / RANGES_FILE, Ranges.record_what)
+    content = read_json(folder / RANGES_FILE, Ranges.record_what, Ranges.record_made_by)
     if content.get("schema") == 2 and "methods_sha256" in content:
         content = {**content, "schema": Ranges.record_schema, "code_sha256": content["methods_sha256"]}
         del content["methods_sha256"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Sequence
 
-import cv2
 import numpy as np
 
 from calibration.report.text import percent
 from edge.errors import InputError
+from edge.opencv import cv2
 from edge.page.elements import legend, paragraph
 from edge.page.markup import Html, element, joined
 from edge.page.pictures import picture_figure, picture_grid, shrunk

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from calibration.budget.intervals import CONFIDENCE
@@ -19,6 +18,7 @@ from edge.datasets import Dataset
 from edge.errors import InputError
 from edge.frames import FrameSet
 from edge.metrics import ConfusionMatrix, label_agreement
+from edge.opencv import cv2
 from edge.runtime.base import Runner
 from edge.segmenter import Segmenter
 

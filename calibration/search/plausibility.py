@@ -9,12 +9,12 @@ from __future__ import annotations
 import itertools
 from typing import Sequence
 
-import cv2
 import numpy as np
 
 from calibration.search.accuracy import AccuracySet
 from calibration.search.soundness import agreement_beyond_chance
 from edge.metrics import ConfusionMatrix
+from edge.opencv import cv2
 
 LEAST_GAIN = 0.05
 """Share of the way from chance to an mIoU of 1 that a network which looks at the image has gone at least."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Sequence
 
-import cv2
 import numpy as np
 
 from calibration.search.accuracy import AccuracySet
 from edge.metrics import ConfusionMatrix
+from edge.opencv import cv2
 from edge.runtime.base import Runner
 from edge.segmenter import Segmenter
 

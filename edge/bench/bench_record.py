@@ -14,7 +14,7 @@ from edge.telemetry.power_record import PowerRecord
 RECORD_FILE = "record.json"
 
 
-@record(schema=1, what="benchmark record")
+@record(schema=1, what="benchmark record", made_by="edge-bench run --output")
 class BenchRecord:
     """Result of one run of edge-bench.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 from pathlib import Path
 
@@ -15,11 +14,19 @@ from edge.bench.power_section import power_lines
 from edge.bench.profile_cli import DESCRIPTION as PROFILE
 from edge.bench.profile_cli import add_arguments as add_profile_arguments
 from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE, write_report
-from edge.console import CommandParser, positive_int, print_note, run_command
+from edge.console import (
+    CommandParser,
+    non_negative_int,
+    positive_int,
+    print_json,
+    print_note,
+    run_command,
+    seconds_argument,
+)
 from edge.datasets import open_dataset
 from edge.doctor.cli import DESCRIPTION as DOCTOR
 from edge.doctor.cli import add_arguments as add_doctor_arguments
-from edge.errors import BackendError, InputError
+from edge.errors import BackendError
 from edge.frames import FrameSet
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime import Runner, open_engine
@@ -39,22 +46,22 @@ def build_parser() -> argparse.ArgumentParser:
     )
     run.add_argument("engine", type=Path, help="engine folder, or artefact folder")
     add_frame_arguments(run)
-    run.add_argument("--warmup", type=int, default=10, metavar="N", help="frames before the clock counts")
+    run.add_argument("--warmup", type=non_negative_int, default=10, metavar="N", help="frames before the clock counts")
     run.add_argument("--frames", type=positive_int, default=200, metavar="N", help="at least this many are measured")
-    run.add_argument("--seconds", type=float, default=5.0, help="at least this long is measured")
-    run.add_argument("--threads", type=int, default=0, help="CPU cores for ONNX Runtime; 0 for all")
+    run.add_argument("--seconds", type=seconds_argument, default=5.0, help="at least this long is measured")
+    run.add_argument("--threads", type=non_negative_int, default=0, help="CPU cores for ONNX Runtime; 0 for all")
     run.add_argument(
         "--in-flight",
         type=positive_int,
         default=1,
         metavar="N",
-        help="frames under way at once: 1 for the least latency, 2 for throughput (TensorRT; default: %(default)s)",
+        help="frames under way at once: 1 for the least latency, 2 for throughput (TensorRT)",
     )
     run.add_argument(
         "--frame-format",
         choices=("bgr", NV12),
         default="bgr",
-        help="what frames are handed over as: bgr, or nv12 as cameras and decoders give them (default: %(default)s)",
+        help="what frames are handed over as: bgr, or nv12 as cameras and decoders give them",
     )
     run.add_argument("--accuracy", action="store_true", help="also measure mIoU on the validation split")
     run.add_argument(
@@ -80,12 +87,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: arguments.function(arguments))
+    return run_command(lambda: arguments.function(arguments), getattr(arguments, "json", False))
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.warmup < 0 or arguments.seconds < 0 or arguments.threads < 0:
-        raise InputError("--warmup, --seconds or --threads is negative, expected numbers of at least 0")
     runner, card = open_engine(arguments.engine, arguments.threads)
     contract = card.contract
     # Accuracy or a folder of a dataset, without its name, means the one that the engine was made for.
@@ -106,7 +111,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print_note("in flight: 1, since the host does one frame at a time here")
     # Shown before it is written: what was measured is not lost with a full disk.
     if arguments.json:
-        print(json.dumps(record_to_json(record), indent=2), flush=True)
+        print_json(record_to_json(record))
     else:
         _print_record(record)
     if arguments.output:

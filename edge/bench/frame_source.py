@@ -21,7 +21,7 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--dataset", choices=sorted(LAYOUTS), help="frames of its validation split")
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     parser.add_argument(
-        "--frame-size", type=size_argument, metavar="HxW", help="of drawn frames (default: the engine's)"
+        "--frame-size", type=size_argument, metavar="HxW", help="pixels of drawn frames (default: the engine's)"
     )
 
 

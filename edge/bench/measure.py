@@ -6,7 +6,6 @@ import datetime
 import time
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from edge.accuracy import measure_accuracy
@@ -18,6 +17,7 @@ from edge.datasets import Dataset
 from edge.errors import DatasetError, InputError
 from edge.frames import FrameSet
 from edge.machine import this_machine
+from edge.opencv import cv2
 from edge.postprocess import backend as postprocess_backend
 from edge.preprocess import to_nv12
 from edge.provenance import RANDOM

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -13,8 +12,7 @@ from edge.bench.profile import run_profile
 from edge.bench.profile_page import PROFILE_PAGE, write_profile_page
 from edge.bench.profile_record import PROFILE_FILE
 from edge.bench.profile_text import profile_lines
-from edge.console import positive_int
-from edge.errors import InputError
+from edge.console import non_negative_int, positive_int, print_json
 from edge.records import record_to_json, write_record
 from edge.runtime import open_engine
 
@@ -29,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("engine", type=Path, help="engine folder, or artefact folder")
     add_frame_arguments(parser)
     parser.add_argument("--runs", type=positive_int, default=20, metavar="N", help="inferences that are measured")
-    parser.add_argument("--top", type=int, default=15, metavar="N", help="layers that are shown; 0 for all")
-    parser.add_argument("--threads", type=int, default=0, help="CPU cores for ONNX Runtime; 0 for all")
+    parser.add_argument("--top", type=non_negative_int, default=15, metavar="N", help="layers shown; 0 for all")
+    parser.add_argument("--threads", type=non_negative_int, default=0, help="CPU cores for ONNX Runtime; 0 for all")
     parser.add_argument("--output", type=Path, help=f"folder for {PROFILE_FILE} and {PROFILE_PAGE}")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
     parser.set_defaults(function=run)
@@ -44,8 +42,6 @@ def run(arguments: argparse.Namespace) -> int:
         BackendError: The engine cannot run on this machine.
         StorageError: The output cannot be written; the result has been printed by then.
     """
-    if arguments.top < 0 or arguments.threads < 0:
-        raise InputError("--top or --threads is negative, expected numbers of at least 0")
     runner, card = open_engine(arguments.engine, arguments.threads)
     contract = card.contract
     # A folder of a dataset, without its name, means the one that the engine was made for.
@@ -54,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     record = run_profile(runner, card, frames, arguments.runs)
     # Shown before it is written: what was measured is not lost with a full disk.
     if arguments.json:
-        print(json.dumps(record_to_json(record), indent=2), flush=True)
+        print_json(record_to_json(record))
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print("\n".join(profile_lines(record, arguments.top, width)), flush=True)

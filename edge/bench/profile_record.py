@@ -36,7 +36,7 @@ class LayerProfile:
     share: float
 
 
-@record(schema=1, what="layer profile")
+@record(schema=1, what="layer profile", made_by="edge-bench profile --output")
 class ProfileRecord:
     """Result of one run of `edge-bench profile`.
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import textwrap
 from pathlib import Path
 
-from edge.console import CommandParser, run_command
+from edge.console import CommandParser, print_json, run_command
 from edge.doctor import DoctorReport, examine
 from edge.doctor.finding import ADVICE, MISSING, OK, Finding
 from edge.doctor.machine_probe import probe_this_machine
@@ -44,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     report = examine(probe_this_machine(Path.cwd()))
     if arguments.json:
-        print(json.dumps(record_to_json(report), indent=2))
+        print_json(record_to_json(report))
     else:
         print(describe(report))
     return 0 if report.can_run_engines else EXIT_MISSING
@@ -81,4 +80,4 @@ def _lines(finding: Finding) -> list[str]:
 def main(argv: list[str] | None = None, prog: str = "python -m edge.doctor") -> int:
     """Run the command and return its exit code."""
     arguments = build_parser(prog).parse_args(argv)
-    return run_command(lambda: run(arguments))
+    return run_command(lambda: run(arguments), arguments.json)

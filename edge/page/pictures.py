@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from typing import Sequence
 
-import cv2
 import numpy as np
 
+from edge.opencv import cv2
 from edge.page.markup import Html, as_html, element
 
 _JPEG_QUALITY = 88

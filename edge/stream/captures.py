@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
 from edge.errors import SourceError
 from edge.imaging import silence_opencv_log
+from edge.opencv import cv2
 
 
 class Capture(Protocol):

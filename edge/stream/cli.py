@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from edge.card import EngineCard
-from edge.console import CommandParser, Progress, positive_int, print_note, print_status, run_command
+from edge.console import (
+    CommandParser,
+    Progress,
+    positive_int,
+    positive_seconds,
+    print_json,
+    print_note,
+    print_status,
+    run_command,
+    share_argument,
+)
 from edge.contract import Contract
 from edge.errors import InputError, SegEdgeError
 from edge.labels import palette_for
@@ -45,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--output", type=Path, help="video file (.mp4, .avi), picture or folder to write to (default: a window)"
     )
     parser.add_argument("--frames", type=positive_int, metavar="N", help="stop after N frames")
-    parser.add_argument("--seconds", type=_positive_seconds, metavar="S", help="stop after S seconds")
+    parser.add_argument("--seconds", type=positive_seconds, metavar="S", help="stop after S seconds")
     parser.add_argument(
         "--real-time",
         action="store_true",
@@ -53,24 +62,23 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--timeout",
-        type=_positive_seconds,
+        type=positive_seconds,
         default=10.0,
         metavar="S",
-        help="seconds to wait for a live source to open, and for a frame (default: %(default)s)",
+        help="time to wait for a live source to open, and for a frame",
     )
     parser.add_argument(
         "--show",
         choices=(LABELS, UNCERTAINTY, BOTH),
         default=LABELS,
-        help="labels; a heat map of their uncertainty; or labels that fade under stripes where the network is unsure "
-        "(default: %(default)s)",
+        help="labels; a heat map of their uncertainty; or labels that fade under stripes where the network is unsure",
     )
     parser.add_argument(
         "--alpha",
-        type=_share,
+        type=share_argument,
         default=0.55,
         metavar="A",
-        help="share of the painted colour, 0 to 1 (default: %(default)s)",
+        help="share of the painted colour, 0 to 1",
     )
     parser.add_argument("--no-legend", action="store_true", help="leave the list of classes and the colour bar out")
     parser.add_argument("--threads", type=positive_int, metavar="N", help="CPU cores for ONNX Runtime (default: all)")
@@ -81,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _demo(arguments))
+    return run_command(lambda: _demo(arguments), arguments.json)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -95,7 +103,10 @@ def _demo(arguments: argparse.Namespace) -> int:
         with runner:
             run = _run(arguments, source, runner, card, painter, sink)
     summary = summarise(run, card, source, sink.result)
-    print(json.dumps(record_to_json(summary), indent=2) if arguments.json else "\n".join(summary.lines()))
+    if arguments.json:
+        print_json(record_to_json(summary))
+    else:
+        print("\n".join(summary.lines()))
     if run.ended_by == "interrupt":
         print_status("interrupted: what was written so far is whole")
         return 130
@@ -158,24 +169,6 @@ def _note(run: StreamRun, source: FrameSource) -> str:
 def _progress(total: int | None) -> Progress:
     # A source without an end may run for days: its log has a line every ten seconds, not at doubled times.
     return Progress("segment", total, "frame", log_every_s=10.0 if total is None else None)
-
-
-def _positive_seconds(text: str) -> float:
-    return _number(text, 1e-3, 1e9, "seconds")
-
-
-def _share(text: str) -> float:
-    return _number(text, 0.0, 1.0, "a share from 0 to 1")
-
-
-def _number(text: str, least: float, most: float, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not least <= value <= most:
-        raise argparse.ArgumentTypeError(f"got '{text}', expected {what}")
-    return value
 
 
 if __name__ == "__main__":

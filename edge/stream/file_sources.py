@@ -6,10 +6,9 @@ import time
 from pathlib import Path
 from typing import Callable, Sequence
 
-import cv2
-
 from edge.errors import SourceError
 from edge.imaging import read_rgb
+from edge.opencv import cv2
 from edge.stream.base import Frame, FrameSource
 from edge.stream.captures import Capture
 

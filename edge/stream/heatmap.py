@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from edge.contract import OutputTensor
+from edge.opencv import cv2
 from edge.stream.painter import Painter
 from edge.stream.uncertainty import UncertaintyScale
 

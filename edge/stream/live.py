@@ -6,9 +6,8 @@ import threading
 import time
 from typing import Callable
 
-import cv2
-
 from edge.errors import SegEdgeError, SourceError
+from edge.opencv import cv2
 from edge.stream.base import Frame, FrameSource
 from edge.stream.captures import Capture
 from edge.stream.file_sources import reported_fps, reported_size

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Sequence
 
-import cv2
 import numpy as np
 
 from edge.errors import InputError
+from edge.opencv import cv2
 from edge.runtime.lane import Blend
 from edge.stream.painter import Painter
 from edge.stream.text_overlay import TextStyle, darken, text_style_for_frame, text_style_of_size

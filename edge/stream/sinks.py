@@ -8,11 +8,11 @@ import socket
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from edge.errors import InputError
 from edge.imaging import IMAGE_SUFFIXES, write_image
+from edge.opencv import cv2
 from edge.stream.base import Frame, FrameSource, Sink
 from edge.stream.video_file import VIDEO_SUFFIXES, VideoSink
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Callable
 
-import cv2
 import numpy as np
 
 from edge.contract import OutputTensor
 from edge.errors import InputError
+from edge.opencv import cv2
 from edge.stream.text_overlay import TextStyle, darken, text_style_for_frame, text_style_of_size
 
 TITLE = "uncertainty"

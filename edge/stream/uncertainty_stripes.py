@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Sequence
 
-import cv2
 import numpy as np
 
 from edge.contract import OutputTensor
+from edge.opencv import cv2
 from edge.stream.overlay import OverlayPainter
 from edge.stream.uncertainty import UncertaintyScale
 

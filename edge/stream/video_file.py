@@ -6,12 +6,12 @@ import contextlib
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from edge.artifacts import atomic_path
 from edge.console import print_warning
 from edge.errors import StorageError
+from edge.opencv import cv2
 from edge.stream.base import Frame, Sink
 from edge.stream.captures import silence_capture_logs
 

@@ -5,14 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from edge.console import CommandParser, Progress, positive_int, run_command, size_argument
-from edge.synthetic.dataset import write_dataset
-
-
-def _seed(text: str) -> int:
-    if not text.isdigit() or len(text) > 9:
-        raise argparse.ArgumentTypeError(f"got '{text}', expected a whole number from 0 to 999999999")
-    return int(text)
+from edge.console import CommandParser, Progress, positive_int, print_json, run_command, seed_argument, size_argument
+from edge.synthetic.dataset import read_manifest, write_dataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -22,29 +16,33 @@ def build_parser() -> argparse.ArgumentParser:
         description="Draw synthetic street scenes in the exact layout of Cityscapes (leftImg8bit, gtFine).",
     )
     parser.add_argument("out", metavar="OUT", help="folder to write; empty, new, or an earlier synthetic set")
-    parser.add_argument("--train", type=positive_int, default=96, metavar="N", help="training pictures (default 96)")
-    parser.add_argument("--val", type=positive_int, default=24, metavar="N", help="validation pictures (default 24)")
+    parser.add_argument("--train", type=positive_int, default=96, metavar="N", help="training pictures")
+    parser.add_argument("--val", type=positive_int, default=24, metavar="N", help="validation pictures")
     parser.add_argument(
         "--size",
         type=size_argument,
         default=(512, 1024),
         metavar="HxW",
-        help="height x width in pixels, 64x128 to 1024x2048 (default 512x1024)",
+        help="height x width in pixels, 64x128 to 1024x2048",
     )
-    parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="0 to 999999999 (default 0)")
+    parser.add_argument("--seed", type=seed_argument, default=0, metavar="S", help="seed of the scenes, 0 to 999999999")
+    parser.add_argument("--json", action="store_true", help="print what was drawn as JSON")
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command, and return its exit code."""
     options = build_parser().parse_args(argv)
-    return run_command(lambda: _draw(options))
+    return run_command(lambda: _draw(options), options.json)
 
 
 def _draw(options: argparse.Namespace) -> int:
     height, width = options.size
     with Progress("draw streets", options.train + options.val, "picture") as progress:
         write_dataset(options.out, options.train, options.val, height, width, options.seed, progress.step)
+    if options.json:
+        print_json({"folder": options.out, **read_manifest(options.out)})
+        return 0
     print(f"{options.train} training and {options.val} validation pictures of {height}x{width} in {options.out}")
     return 0
 

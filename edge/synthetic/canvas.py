@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 
+from edge.opencv import cv2
 from edge.synthetic.camera import NEAR_M, Camera
 from edge.synthetic.light import Light
 from edge.synthetic.texture import NOISE_SIDE, rough_field

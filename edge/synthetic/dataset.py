@@ -98,7 +98,7 @@ def read_manifest(root: str | os.PathLike) -> dict:
         ContractError: The manifest is damaged, or of an unknown schema.
     """
     path = Path(root) / MANIFEST_NAME
-    manifest = read_json(path, "manifest of the synthetic set")
+    manifest = read_json(path, "manifest of the synthetic set", "python -m edge.synthetic")
     if manifest.get("kind") != MANIFEST_KIND or manifest.get("schema") != SCHEMA:
         raise ContractError(
             f"{path} is '{manifest.get('kind')}' schema {manifest.get('schema')}, expected '{MANIFEST_KIND}' schema "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from edge.labels import CITYSCAPES_RAW_IDS
+from edge.opencv import cv2
 from edge.synthetic.canvas import Canvas
 from edge.synthetic.seeded_random import SeededRandom
 from edge.synthetic.texture import noise_field

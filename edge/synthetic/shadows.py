@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
+from edge.opencv import cv2
 from edge.synthetic.camera import Camera
 from edge.synthetic.canvas import Canvas
 from edge.synthetic.pose import Pose

@@ -25,7 +25,7 @@ import numpy as np
 from calibration.onnx_graph.file import import_onnx
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_json, write_bytes
 from edge.code_digest import code_digest, other_code
-from edge.console import Say
+from edge.console import Say, print_note
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, OWN_CLASSES, Contract, read_contract
 from edge.decision import Decision
 from edge.errors import ContractError, GraphError, InputError, ParityError
@@ -142,11 +142,15 @@ def adopt(
     import_onnx()
     import_onnxruntime()
     from export.adopt.checks import choose_interface
+    from export.adopt.layout import IS_TURNED, input_channels_first
     from export.adopt.model_file import read_foreign
 
     given = read_foreign_contract(contract_path)
     model, graph_sha256 = read_foreign(Path(onnx_path))
-    interface = choose_interface(Path(onnx_path), model, given, size)
+    turned = input_channels_first(model, given.input_name)
+    interface = choose_interface(Path(onnx_path), turned or model, given, size)
+    if turned is not None:
+        model, interface = turned, dataclasses.replace(interface, is_input_turned=True)
     size = (interface.height, interface.width)
     folder = artifact_folder(given.name, given.dataset, *size, Path(artifacts_root))
     adopted_from = (os.fspath(onnx_path), os.fspath(contract_path))
@@ -183,7 +187,7 @@ def adopt(
     if decision is not None:
         say(f"decision: {contract.decision_sentence()}")
     for change in report.changes:
-        say(change)
+        (print_note if IS_TURNED in change else say)(change)
     # As in an export, the contract goes last: it describes what is there already.
     write_bytes(folder / GRAPH_FILE, data)
     write_record(folder / ADOPTION_FILE, report)
@@ -263,7 +267,7 @@ def _adopted_graph(
     work = checks.select(path, work, interface, (logits,))
     name_for_people(work, (*cleaning.FRONT_NAMES, DECISION), logits, cleaning.LOGITS)
     fired = cleaning.clean(work)
-    changes = list(used.changes)
+    changes = [*source.turned, *used.changes]
     reference, planes = source.reference(logits), source.rule.planes(used.cut)
     if not planes.keeps(reference(first)[logits].shape[1]):
         changes.append(put_planes(work, cleaning.LOGITS, planes))

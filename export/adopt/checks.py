@@ -30,12 +30,14 @@ class Interface:
         output_name: name of the output in the contract, or in the graph.
         height: rows of the input.
         width: columns of the input.
+        is_input_turned: True if the frame is NHWC in the file, and a Transpose was put behind the input.
     """
 
     input_name: str
     output_name: str
     height: int
     width: int
+    is_input_turned: bool = False
 
 
 def choose_interface(
@@ -100,13 +102,11 @@ def _frame_sizes(path: Path, value: Any) -> tuple[int | None, int | None]:
     spelled = f"({', '.join(map(_spell, dims))})"
     if len(dims) != 4:
         raise GraphError(f"input '{value.name}' of {path} is {spelled}, expected (1, 3, height, width)")
-    if dims[3] == 3 and dims[1] != 3:
-        raise GraphError(
-            f"input '{value.name}' of {path} is {spelled}, which is NHWC, expected NCHW: (1, 3, height, width). "
-            f"Next: export it channels first, with tf2onnx by --inputs-as-nchw {value.name}"
-        )
     if dims[1] not in (3, None):
-        raise GraphError(f"input '{value.name}' of {path} is {spelled}, expected 3 channels: (1, 3, height, width)")
+        raise GraphError(
+            f"input '{value.name}' of {path} is {spelled}, expected 3 channels: (1, 3, height, width) or "
+            "(1, height, width, 3)"
+        )
     if dims[0] not in (1, None):
         raise GraphError(
             f"input '{value.name}' of {path} takes {dims[0]} frames at once, expected 1. "
@@ -205,6 +205,8 @@ class Reference:
     def _does_not_run(self, why: str) -> GraphError:
         # The file is ONNX, or it would not have been read.
         reason = " ".join(why.split("not ONNX: ")[-1].split())[:200]
+        if "opset" in reason.lower() or "ir version" in reason.lower():
+            return GraphError(f"ONNX Runtime does not load {self._path}: {reason}. Next: export it with opset 17")
         return GraphError(
             f"{self._path} does not run at {self._interface.height}x{self._interface.width} on ONNX Runtime: {reason}. "
             "Next: another --size, such as a multiple of 32"
@@ -269,8 +271,6 @@ def _count_hint(contract: ForeignContract, shape: tuple[int, ...]) -> str:
     """Return the next step where the number of channels differs from the contract's."""
     asked, count = contract.decision, shape[1]
     least = min(asked.channel_counts)
-    if shape[3] in asked.channel_counts:
-        return ", which is NHWC. Next: export it channels first"
     if asked.void_channel is not None and count == least - 1:
         return ". Next: leave void_channel out, which is counted beside the classes"
     if count == 1 and len(contract.class_names) == 2:

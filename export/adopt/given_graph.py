@@ -12,12 +12,13 @@ import numpy as np
 from edge.errors import ContractError
 from edge.metrics import label_agreement
 from edge.postprocess import upsample_argmax
-from export.adopt import checks, cleaning, model_file
+from export.adopt import checks, cleaning, layout, model_file
 from export.adopt.checks import Interface, Reference
 from export.adopt.cleaning import Tail
 from export.adopt.contract import ForeignContract
 from export.adopt.graph_ending import Ending, find_ending, reshaped_mask
 from export.adopt.label_rule import LabelRule, check_mask, resized, settle_rule
+from export.adopt.ort_saved import standard_operators
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class GivenGraph:
         ending: end of the graph: the tensor that holds a value for each class, and the graph's own decision.
         rule: rule by which these values become labels.
         stride: number of input pixels per value along an axis.
+        turned: sentences that say which ends are NHWC in the file.
     """
 
     path: Path
@@ -60,6 +62,7 @@ class GivenGraph:
     ending: Ending
     rule: LabelRule
     stride: int
+    turned: tuple[str, ...] = ()
 
     def reference(self, *tensors: str) -> Reference:
         """Return what runs the graph for its output, its values and some other tensors."""
@@ -152,8 +155,15 @@ def read_given(
     """
     output = interface.output_name
     first = Reference(path, model, contract, interface, (output,))(frame)[output]
-    work = checks.select(path, model_file.modernised(path, model), interface, (output,))
+    turned = [layout.sentence(model, "input", interface.input_name)] if interface.is_input_turned else []
+    counts, size = contract.decision.channel_counts, (interface.height, interface.width)
+    if layout.is_output_channels_last(path, model, output, first.shape, counts, size):
+        model, first = layout.output_channels_first(model, output), first.transpose(layout.TO_FIRST)
+        turned.append(layout.sentence(model, "output", output))
+    work = checks.select(path, model_file.modernised(path, standard_operators(model)), interface, (output,))
     folded = cleaning.fold_constants(work)
+    if turned:
+        layout.cancel_transposes(work)
     model_file.refuse_training(path, work)
     ending, values = find_ending(path, work, output), first
     if ending.values not in {name for node in model.graph.node for name in node.output}:
@@ -165,4 +175,4 @@ def read_given(
     rule = settle_rule(path, contract, ending, values)
     if ending.is_decided:
         check_mask(path, ending, reshaped_mask(first, values), interface.height, interface.width)
-    return GivenGraph(path, model, contract, interface, ending, rule, stride), work, folded
+    return GivenGraph(path, model, contract, interface, ending, rule, stride, tuple(turned)), work, folded

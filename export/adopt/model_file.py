@@ -11,10 +11,12 @@ from typing import Any
 import onnx
 from onnx import TensorProto, external_data_helper
 
+from calibration.onnx_graph.file import refuse_newer, unreadable
 from calibration.onnx_graph.graph import OnnxGraph
 from calibration.onnx_graph.node import STANDARD_DOMAINS, attribute_of, input_of, name_of
 from edge.artifacts import sha256_file, sha256_json
 from edge.errors import GraphError
+from export.adopt.ort_saved import drop_unused_domains, refuse_blocked
 from export.graph.layer_names import forget_conversion
 
 LOWEST_OPSET = 13
@@ -51,6 +53,8 @@ def read_foreign(path: Path) -> tuple[Any, str]:
         raise GraphError(f"graph not found: {path}")
     try:
         model = onnx.load(str(path), load_external_data=False)
+        refuse_newer(path, model)
+        refuse_blocked(path, model)
         beside = _files_beside(path, model)
         external_data_helper.load_external_data_for_model(model, str(path.parent))
         onnx.checker.check_model(model)
@@ -61,10 +65,7 @@ def read_foreign(path: Path) -> tuple[Any, str]:
     except GraphError:
         raise
     except Exception as error:  # protobuf and onnx raise errors of several unrelated types here
-        reason = " ".join(str(error).split())[:160].rstrip(".")
-        raise GraphError(
-            f"{path} ({path.stat().st_size} bytes) is truncated or not ONNX: {reason}. Next: copy or export it again"
-        ) from None
+        raise unreadable(path, error) from None
     _refuse_other_numbers(path, model)
     return model, sha256_json([sha256_file(file) for file in (path, *beside)])
 
@@ -181,6 +182,7 @@ def finish(path: Path, model: Any, name: str, output_shape: tuple[int, ...]) -> 
     graph.output.append(onnx.helper.make_tensor_value_info(output, TensorProto.FLOAT, output_shape))
     graph.name, model.producer_name, model.producer_version = name, "segedge", ""
     del model.metadata_props[:]
+    drop_unused_domains(model)
     forget_conversion(model)
     for node in graph.node:
         node.doc_string = ""

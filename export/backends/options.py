@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
+from edge.console import positive_int
 from edge.errors import BackendError, InputError
 from edge.machine import Machine
 
@@ -89,8 +90,8 @@ def batch_argument(text: str) -> tuple[int, tuple[int, int, int] | None]:
         Number of frames of every call, and the profile: (4, None), or (1, (1, 4, 8)).
     """
     try:
-        numbers = [int(part) for part in text.split(":")]
-    except ValueError:
+        numbers = [positive_int(part) for part in text.split(":")]
+    except argparse.ArgumentTypeError:
         numbers = []
     if len(numbers) not in (1, 3) or numbers != sorted(numbers) or not 1 <= numbers[0] <= numbers[-1] <= LARGEST_BATCH:
         raise argparse.ArgumentTypeError(

@@ -18,7 +18,7 @@ from calibration.qdq.quantization_config import FLOAT, INT8, WEIGHT_METHODS
 from calibration.ranges.thresholds import CALIBRATION_METHODS
 from calibration.trt.calibrator import TENSORRT_ENTROPY
 from edge.card import SCALE_SOURCES
-from edge.console import parse_size, positive_int, size_argument
+from edge.console import RealNumber, parse_size, positive_int, size_argument
 from edge.datasets import LAYOUTS
 from export.backends.choice import AUTO, backend_choices
 from export.backends.options import OPTIMIZATION_LEVELS, EngineOptions, batch_argument
@@ -32,6 +32,10 @@ from export.pipeline.request import (
 from train.options import add_option_argument, parse_assignments
 
 DEFAULT_SIZE = "512x1024"
+
+percent_argument = RealNumber(0.0, 100.0, "%")
+points_argument = RealNumber(0.0, 100.0, "points")
+minutes_argument = RealNumber(0.0, 100_000.0, "min")
 
 
 def add_build_arguments(parser: argparse.ArgumentParser) -> None:
@@ -157,20 +161,20 @@ def _add_calibration_arguments(group: argparse._ArgumentGroup) -> None:
 def _add_accuracy_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--max-miou-drop",
-        type=non_negative,
+        type=points_argument,
         metavar="POINTS",
         help=f"points of mIoU that INT8 may lose on labelled images (default: {DEFAULT_DROP_POINTS:g})",
     )
     group.add_argument(
         "--max-label-change",
-        type=non_negative,
+        type=percent_argument,
         metavar="PERCENT",
         help="pixels whose label INT8 may change on images without labels, in percent "
         f"(default: {DEFAULT_LABEL_CHANGE_PERCENT:g})",
     )
     group.add_argument(
         "--max-class-drop",
-        type=non_negative,
+        type=points_argument,
         metavar="POINTS",
         help="points of IoU that INT8 may lose in any class on labelled images (default: "
         f"{DEFAULT_CLASS_DROP:g}); without labels: percent by which a class may be unlike the float network's "
@@ -186,7 +190,7 @@ def _add_accuracy_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--max-region-loss",
-        type=non_negative,
+        type=percent_argument,
         metavar="PERCENT",
         help="connected regions of any class that INT8 may lose, in percent of the float network's (default: "
         f"{DEFAULT_REGION_LOSS:g})",
@@ -201,7 +205,7 @@ def _add_accuracy_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--search-minutes",
-        type=non_negative,
+        type=minutes_argument,
         metavar="MINUTES",
         help="time to find a way into the budget when plain INT8 is over it; a later call goes on "
         f"(default: {DEFAULT_SEARCH_MINUTES:g})",
@@ -216,18 +220,7 @@ def class_limit(text: str) -> tuple[str, float]:
     name, separator, limit = text.rpartition("=")
     if not separator or not name.strip():
         raise argparse.ArgumentTypeError(f"got '{text}', expected CLASS=POINTS, such as person=0.3")
-    return name.strip(), non_negative(limit)
-
-
-def non_negative(text: str) -> float:
-    """Read a number of at least 0 for argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"got '{text}', expected a number") from None
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"got {text}, expected at least 0")
-    return value
+    return name.strip(), points_argument(limit)
 
 
 _INT8_OPTIONS = {

@@ -57,7 +57,7 @@ EQUALISED_IMAGES = 16
 """Most images that ranges of equalised channels are counted on; their largest magnitudes are those of all images."""
 
 
-@record(schema=2, what="kept recipe")
+@record(schema=2, what="kept recipe", made_by="python export/build_engine.py --int8")
 class KeptConfig:
     """A quantisation config that held its budget on real images, for machines that have none.
 

@@ -161,12 +161,21 @@ def test_truncated_json_is_refused(tmp_path, share):
     write_json(path, {"schema": 1, "names": list(range(50))})
     text = path.read_text()
     path.write_text(text[: int(len(text) * share)])
-    with pytest.raises(ContractError, match=r"engine card .*card\.json is damaged: .* at line \d+ of \d+"):
-        read_json(path, "engine card")
+    with pytest.raises(
+        ContractError, match=r"is damaged: line \d+, column \d+ has .*, expected .*\. Next: "
+    ) as refused:
+        read_json(path, "engine card", "python export/build_engine.py")
+    assert str(refused.value).startswith(f"engine card {path} ")
+    assert "make it again with python export/build_engine.py, or correct it there" in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("data", "message"), [(b"", "damaged"), (b"\xff\xfe\x00", "not a text file"), (b"[1]", "list")]
+    ("data", "message"),
+    [
+        (b"", "line 1, column 1 has the end of the file"),
+        (b"\xff\xfe\x00", "ends within a character"),
+        (b"[1]", "a list"),
+    ],
 )
 def test_json_of_another_kind_is_refused(tmp_path, data, message):
     (tmp_path / "file.json").write_bytes(data)

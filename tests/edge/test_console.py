@@ -269,3 +269,9 @@ def test_warnings_notes_and_status_are_one_line_each_on_stderr(capsys):
     lines = ["warning: the disk is nearly full", "note: one frame at a time", "manifest: out.json"]
     assert captured.err.splitlines() == lines
     assert captured.out == ""
+
+
+def test_name_that_the_terminal_cannot_show_is_no_traceback(run_python):
+    script = "from edge.console import run_command\nraise SystemExit(run_command(lambda: print('Straße 道') or 0))"
+    result = run_python("-c", script, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (result.returncode, result.stdout) == (0, "Stra\\xdfe \\u9053\n")

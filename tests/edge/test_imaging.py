@@ -116,7 +116,8 @@ def test_progressive_jpeg_is_read(tmp_path, frame_rgb):
 
 def test_users_choice_of_opencv_messages_is_kept(monkeypatch):
     calls = []
-    target = cv2.utils.logging if hasattr(cv2.utils.logging, "setLogLevel") else cv2
+    logging = getattr(cv2.utils, "logging", None)  # OpenCV 4.10 has none
+    target = logging if hasattr(logging, "setLogLevel") else cv2
     monkeypatch.setattr(target, "setLogLevel", calls.append)
     monkeypatch.setenv("OPENCV_LOG_LEVEL", "DEBUG")
     silence_opencv_log()

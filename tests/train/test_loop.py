@@ -57,7 +57,7 @@ def test_training_learns_and_leaves_record_and_weights(camvid, tmp_path, capsys)
     assert (run.init, run.seed, run.data_dir) == ("random", 0, str(camvid))
     rates = [entry["learning_rate"] for entry in run.history]
     assert rates == sorted(rates, reverse=True) and rates[-1] == pytest.approx(0.0, abs=1e-6)
-    assert capsys.readouterr().out.count("val mIoU") == 6
+    assert capsys.readouterr().err.count("val mIoU") == 6
 
 
 def test_kept_weights_give_the_miou_of_the_record(camvid, tmp_path):

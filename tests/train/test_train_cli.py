@@ -97,7 +97,7 @@ def error_line(capsys) -> str:
 def test_json_is_the_record(camvid, clean_folder, capsys):
     assert main([*COMMAND, "--json", "--output", "here"]) == 0
     out = capsys.readouterr().out
-    printed = json.loads(out[out.index("{") :])
+    printed = json.loads(out)
     assert printed["folder"] == "here"
     assert printed["run"] == json.loads((clean_folder / "here" / RUN_RECORD).read_text())
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import gc
-import json
 import sys
 from typing import Any, Iterable, Mapping
 
 from edge.artifacts import spell_option
-from edge.console import CommandParser, Progress, positive_int, run_command, size_argument
+from edge.console import CommandParser, Progress, positive_int, print_json, run_command, size_argument
 from edge.errors import InputError
 from train.models.published import CLASS_COUNT, HEIGHT, PUBLISHED, WIDTH, PublishedFigures, published_figures
 from train.options import OPTIONS, changed_options, parse_assignments
@@ -55,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _summary(arguments))
+    return run_command(lambda: _summary(arguments), arguments.json)
 
 
 def _summary(arguments: argparse.Namespace) -> int:
@@ -68,7 +67,7 @@ def _summary(arguments: argparse.Namespace) -> int:
             records.append(count_variant(model, options, height, width, arguments.classes))
             progress.step(model)
     if arguments.json:
-        print(json.dumps(records, indent=2))
+        print_json(records)
     elif arguments.markdown:
         print(markdown_table(records))
     else:

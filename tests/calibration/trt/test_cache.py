@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import struct
 from pathlib import Path
 
@@ -202,6 +203,9 @@ def test_command_writes_the_cache_of_an_artefact_once(artefact, capsys):
     assert path.stat().st_mtime_ns == written_ns
     assert main([str(artefact), "--tensorrt", "10.3.0", "--method", "min-max"]) == 0
     assert len(list(artefact.glob("*.cache"))) == 2
+    capsys.readouterr()
+    assert main([str(artefact), "--tensorrt", "8.5.2", "--method", "min-max", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"cache": str(path), "method": "min-max", "tensorrt": "8.5.2"}
 
 
 def test_command_refuses_ranges_of_another_graph(artefact, capsys):

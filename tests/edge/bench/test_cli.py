@@ -272,13 +272,18 @@ def test_accuracy_on_another_dataset_is_one_line(bench, one_line, make_engine, m
     assert "camvid has 11 classes, the engine has 2 of cityscapes" in one_line(err)
 
 
-@pytest.mark.parametrize(
-    "arguments", [("--warmup", "-1"), ("--seconds", "-1"), ("--threads", "-2"), ("--frame-size", "8x8")]
-)
-def test_number_out_of_range_is_one_line(bench, one_line, engine, arguments):
-    code, _, err = bench("run", engine, *QUICK, *arguments)
+def test_size_out_of_range_is_one_line(bench, one_line, engine):
+    code, _, err = bench("run", engine, *QUICK, "--frame-size", "8x8")
     assert code == 2
     one_line(err)
+
+
+@pytest.mark.parametrize("arguments", [("--warmup", "-1"), ("--seconds", "-1"), ("--threads", "-2")])
+def test_number_out_of_range_is_one_line(bench, one_line, engine, arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        bench("run", engine, *QUICK, *arguments)
+    assert end.value.code == 2
+    assert f"argument {arguments[0]}: got '{arguments[1]}', expected " in one_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

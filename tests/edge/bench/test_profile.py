@@ -211,13 +211,13 @@ def test_command_fails_in_one_line(make_engine, tmp_path, capsys):
     (tmp_path / "file").write_text("kept")
     for options, said in (
         ([str(tmp_path / "nowhere")], "nowhere"),
-        ([engine, "--top", "-1"], "--top"),
         ([engine, "--frame-size", "64x128", "--runs", "1", "--output", str(tmp_path / "file" / "out")], "cannot write"),
     ):
         assert main(["profile", *options]) == 2
         last = capsys.readouterr().err.splitlines()[-1]
         assert last.startswith("error: ")
         assert said in last
-    with pytest.raises(SystemExit):
-        main(["profile", engine, "--runs", "0"])
-    assert "got 0, expected at least 1" in capsys.readouterr().err
+    for option, number, least in (("--runs", "0", 1), ("--top", "-1", 0)):
+        with pytest.raises(SystemExit):
+            main(["profile", engine, option, number])
+        assert f"{option}: got '{number}', expected a whole number of at least {least}" in capsys.readouterr().err

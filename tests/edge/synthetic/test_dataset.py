@@ -146,7 +146,7 @@ def test_output_that_is_a_file_is_refused(tmp_path, capsys):
     ("options", "message"),
     [
         (["--size", "512"], "expected HEIGHTxWIDTH"),
-        (["--train", "0"], "expected at least 1"),
+        (["--train", "0"], "expected a whole number of at least 1"),
         (["--val", "many"], "expected a whole number"),
         (["--seed", "-1"], "expected a whole number from 0"),
     ],

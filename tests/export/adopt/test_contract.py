@@ -183,3 +183,20 @@ def test_figures_that_contradict_scale_have_both_readings_named_and_each_can_be_
     for reading, words in readings.items():
         assert words in str(caught.value).split("Next: ")[1]
         read(mean=[reading[0]] * 3, std=[reading[1]] * 3, scale=reading[2])
+
+
+def test_contract_from_notepad_with_names_beyond_ascii_is_read(tmp_path):
+    fields = {**WHOLE, "class_names": ["Straße", "道", "ciel"]}
+    fields.pop("dataset", None)
+    (tmp_path / "c.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(fields, ensure_ascii=False, indent=1).encode())
+    assert read_foreign_contract(tmp_path / "c.json").class_names == ("Straße", "道", "ciel")
+
+
+def test_slip_of_a_hand_names_line_column_and_what_was_expected(tmp_path):
+    (tmp_path / "c.json").write_text('{\n  "name": "guest",\n  "scale": 255,\n}\n')
+    with pytest.raises(ContractError) as refused:
+        read_foreign_contract(tmp_path / "c.json")
+    assert str(refused.value) == (
+        f"contract {tmp_path}/c.json is not valid JSON: line 3, column 15 has a comma with nothing behind it, expected "
+        "none before }. Next: correct it there"
+    )
