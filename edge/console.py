@@ -90,6 +90,18 @@ def print_status(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def stand_out(text: str, stream: TextIO | None = None) -> str:
+    """Return a line that nobody should miss: bold on a terminal, between asterisks in a log.
+
+    Args:
+        text: Line of text.
+        stream: Stream that the line is meant for; None for stderr.
+    """
+    stream = stream if stream is not None else sys.stderr
+    is_bold = stream.isatty() and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
+    return f"\x1b[1m{text}\x1b[0m" if is_bold else f"*** {text} ***"
+
+
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """A formatter of help texts that shows the default of each option that has one, but no "(default: None)"."""
 

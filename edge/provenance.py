@@ -6,6 +6,9 @@ from edge.records import record
 
 TRAINED, IMPORTED, GIVEN, RANDOM = "trained", "imported", "given", "random"
 
+RANDOM_SENTENCE = "random weights: only the speed of this engine means anything"
+"""Sentence about weights that nobody trained, which every output and page of such an engine says."""
+
 
 @record(schema=1, what="weights provenance")
 class WeightsProvenance:
@@ -26,10 +29,23 @@ class WeightsProvenance:
     miou: float | None = None
     trained_size: tuple[int, ...] | None = None
 
+    @property
+    def is_random(self) -> bool:
+        """Return whether nobody trained the weights, so that labels mean nothing."""
+        return self.kind == RANDOM
+
+    def caption(self) -> str:
+        """Return the few words that stand on every picture of labels that mean nothing; "" for other weights."""
+        return "random weights" if self.is_random else ""
+
+    def warning(self) -> str:
+        """Return the sentence that stands on top of every output and page of random weights; "" for others."""
+        return self.sentence() if self.is_random else ""
+
     def sentence(self) -> str:
         """Return the origin as one sentence for output and cards."""
-        if self.kind == RANDOM:
-            return "random weights: only the speed of this engine means anything"
+        if self.is_random:
+            return RANDOM_SENTENCE
         accuracy = f", validation mIoU {100 * self.miou:.2f} %" if self.miou is not None else ""
         if self.kind == GIVEN:
             return f"weights given with the graph: {self.source}"

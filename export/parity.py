@@ -26,7 +26,12 @@ def build_parser() -> argparse.ArgumentParser:
         description="Compare the ONNX graph of an artefact folder with its Keras model on images, again.",
     )
     parser.add_argument("artifact", type=Path, help="artefact folder, such as artifacts/fast_scnn-camvid-384x512")
-    parser.add_argument("--weights", type=Path, help="its weights (default: the run its contract names)")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="PATH",
+        help="its weights or their run folder (default: the run its contract names)",
+    )
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: where it was found at export)")
     parser.add_argument("--images", type=positive_int, default=8, help="images to compare on (default: 8)")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")

@@ -28,7 +28,15 @@ from train.checkpoint_import.importer import (
 )
 from train.models import model_spec
 from train.options import OPTIONS, resolve_options, training_options
-from train.weights_file import VOC, VOC_CLASS_COUNT, WEIGHTS_SUFFIX, ImportRecord, agreed_options, read_weights
+from train.weights_file import (
+    VOC,
+    VOC_CLASS_COUNT,
+    WEIGHTS_SUFFIX,
+    ImportRecord,
+    agreed_options,
+    read_weights,
+    weights_path_of,
+)
 
 WEIGHTS_ROOT = Path("weights")
 """Folder that is searched for imported weights."""
@@ -88,7 +96,7 @@ def find_initial_weights(
     Args:
         model: architecture of the network.
         init: "random", "imagenet" or "voc"; None for random weights, or those of `path`.
-        path: file with weights of an earlier run, imported weights, or a published checkpoint.
+        path: file with weights of an earlier run or its folder, imported weights, or a published checkpoint.
         given: options of the architecture that the user set.
 
     Returns:
@@ -103,6 +111,7 @@ def find_initial_weights(
         if path is not None:
             raise InputError(f"--init random takes no weights, got --init-weights {path}")
         return None
+    path = weights_path_of(path) if path is not None else None
     if path is None:
         return _download_imagenet(model, given) if init == "imagenet" else _imported_voc(model, given)
     if path.name.endswith(WEIGHTS_SUFFIX) and path.is_file():

@@ -29,7 +29,7 @@ from export.graph.random_inputs import draw_noise
 from export.graph.trt_rules import require
 from train.options import changed_options, resolve_options
 from train.runs import BEST_WEIGHTS, RUNS_ROOT
-from train.weights_file import agreed_options, read_weights
+from train.weights_file import agreed_options, read_weights, weights_path_of
 
 
 @dataclass(frozen=True)
@@ -178,8 +178,8 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
 
     Args:
         folder: the artefact folder.
-        weights_path: path of the weights that the graph was made from; None for those of the run that its contract
-            names.
+        weights_path: path of the weights that the graph was made from, or of their run folder; None for those of the
+            run that its contract names.
         data_dir: folder of the dataset; None for the default one, or the run's.
         image_count: number of images of the validation split.
 
@@ -188,8 +188,14 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
         InputError: the weights were imported, and their file was not given.
     """
     contract = read_contract(folder)
+    weights_path = weights_path_of(weights_path) if weights_path is not None else None
     if weights_path is None and contract.weights.kind == TRAINED:
         weights_path = RUNS_ROOT / contract.weights.source / BEST_WEIGHTS
+        if not weights_path.is_file():
+            raise InputError(
+                f"{folder} was made from the run {contract.weights.source}, and there is no {weights_path}. "
+                "Next: --weights FOLDER, the folder of that run"
+            )
     elif weights_path is None and contract.weights.kind != RANDOM:
         raise InputError(
             f"{folder} has weights imported from {contract.weights.source}. Next: name them with --weights"
@@ -201,7 +207,15 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
     provenance, options = request.provenance()
     if provenance.sha256 != contract.weights.sha256:
         raise WeightsError(f"{weights_path or 'random weights'} are not what {folder / GRAPH_FILE} was made from")
-    sources = choose_inputs(contract.model, contract.dataset, data_dir, weights_path, size, contract.options)
+    sources = choose_inputs(
+        contract.model,
+        contract.dataset,
+        data_dir,
+        weights_path,
+        size,
+        contract.options,
+        random_weights=weights_path is None,
+    )
     frames = held_out_frames(contract.dataset, sources.data_dir, *size, image_count)
     return compare_graph(_keras_network(request, options), (folder / GRAPH_FILE).read_bytes(), frames)
 
@@ -251,6 +265,6 @@ def refuse_to_lose_weights(folder: Path) -> None:
         return
     if weights.kind != RANDOM:
         raise WeightsError(
-            f"{folder} holds {weights.kind} weights of {weights.source}, and no weights were named or found. "
-            "Next: --weights FILE, or another --output"
+            f"{folder} holds {weights.kind} weights of {weights.source}, which random ones do not replace. "
+            "Next: --weights PATH, another --output, or remove the folder"
         )
