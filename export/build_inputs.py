@@ -144,7 +144,7 @@ def choose_inputs(
         is_bare = not given and (dataset, data_dir, size) == (None, None, None)
         wanted = {name: resolved[name] for name in given}
         found = find_weights(model, runs_root, artifacts_root, checkout)
-        is_empty_checkout = is_bare and not found.has_trained and Path.cwd().resolve() == checkout
+        is_empty_checkout = is_bare and not found.has_trained_here and Path.cwd().resolve() == checkout
         choice = _found_weights(found, dataset, size, wanted, changed_options(model, resolved), is_empty_checkout)
     run_data_dir = None
     if choice.weights is not None:
@@ -203,7 +203,7 @@ def _found_weights(
     fitting = found.fitting_artifacts(dataset, size, DEFAULT_SIZE, changed)
     if len(fitting) > 1:
         raise found.refusal(f"several artefacts of {found.model}{asked} are here, and none is named", dataset, size)
-    if fitting and (not fitting[0].is_random or not found.has_trained):
+    if fitting and (not fitting[0].is_random or not found.has_trained_here):
         return _artifact_weights(fitting[0], found, dataset, size)
     if is_empty_checkout:
         return _Choice(is_random=True)

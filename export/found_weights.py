@@ -76,10 +76,9 @@ class FoundWeights:
     artifacts_root: Path
 
     @property
-    def has_trained(self) -> bool:
-        """Return whether anything was found that is not known to be random."""
-        trained = any(not artifact.is_random for artifact in self.artifacts)
-        return bool(self.runs or self.other_runs or self.imported) or trained
+    def has_trained_here(self) -> bool:
+        """Return whether anything was found here that is not known to be random."""
+        return bool(self.runs or self.imported) or any(not artifact.is_random for artifact in self.artifacts)
 
     def fitting_artifacts(
         self,
