@@ -91,8 +91,6 @@ def plan_build(request: BuildRequest, say: Say = lambda line: None) -> BuildPlan
         request.options,
         random_weights=request.random_weights,
     )
-    for line in sources.told:
-        say(line)
     request = dataclasses.replace(request, height=sources.size[0], width=sources.size[1])
     if sources.dataset in LAYOUTS:
         request.int8.require_classes(class_table(sources.dataset).class_names)
