@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.top < 0 or arguments.threads < 0:
         raise InputError("--top or --threads is negative, expected numbers of at least 0")
-    runner, card = open_engine(arguments.engine, arguments.threads)
+    runner, card = open_engine(arguments.engine, arguments.threads, "edge-bench profile")
     contract = card.contract
     # A folder of a dataset, without its name, means the one that the engine was made for.
     dataset = arguments.dataset or (contract.dataset if arguments.data_dir else None)

@@ -88,7 +88,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         check_window()
     source = open_source(arguments.source, arguments.real_time, arguments.timeout)
-    runner, card = open_engine(arguments.engine, arguments.threads or 0)
+    runner, card = open_engine(arguments.engine, arguments.threads or 0, "edge-demo")
     painter = _painter(arguments, card.contract)
     with source:
         sink = open_sink(arguments.output, source)
