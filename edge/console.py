@@ -11,6 +11,7 @@ import threading
 import time
 from typing import Callable, NoReturn, TextIO
 
+from edge import __version__
 from edge.errors import SegEdgeError, SizeError, StorageError
 
 EXIT_BAD_INPUT = 2
@@ -121,6 +122,13 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print in one line what is wrong with the command line, and exit with code 2."""
         self.exit(EXIT_BAD_INPUT, f"error: {_one_line(message)}. Next: {self.prog} --help\n")
+
+
+def add_version_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --version, which prints the command's name and the version of segedge."""
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {__version__}", help="print the version of segedge and exit"
+    )
 
 
 def parse_size(text: str) -> tuple[int, int]:

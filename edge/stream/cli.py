@@ -10,11 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from edge.card import EngineCard
-from edge.console import CommandParser, Progress, positive_int, print_note, print_status, run_command
+from edge.console import (
+    CommandParser,
+    Progress,
+    add_version_argument,
+    positive_int,
+    print_status,
+    run_command,
+    stand_out,
+)
 from edge.contract import Contract
 from edge.errors import InputError, SegEdgeError
 from edge.labels import palette_for
-from edge.provenance import RANDOM
 from edge.records import record_to_json
 from edge.runtime import Runner, open_engine
 from edge.segmenter import Segmenter, uncertainty_output
@@ -39,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         "Of a live source, always the latest frame is taken.",
         epilog="In the window: q or Esc ends it; any other key goes to the next picture of a folder.",
     )
+    add_version_argument(parser)
     parser.add_argument("engine", metavar="ENGINE", type=Path, help="engine folder, or artefact folder")
     parser.add_argument("--source", required=True, metavar="SOURCE", help=SOURCE_FORMS)
     parser.add_argument(
@@ -122,9 +130,10 @@ def _run(
     arguments: argparse.Namespace, source: FrameSource, runner: Runner, card: EngineCard, painter: Painter, sink: Sink
 ) -> StreamRun:
     headline = f"{card.contract.model} {card.precision}"
-    if card.contract.weights.kind == RANDOM:
-        headline += "   random weights"
-        print_note(f"{card.contract.model} has {card.contract.weights.sentence()}")
+    weights = card.contract.weights
+    if weights.is_random:
+        headline += f"   {weights.caption()}"
+        print_status(stand_out(weights.warning()))
     segmenter = Segmenter(runner, "bgr", blend=painter.blend)
     _warm_up(segmenter, painter, source.size or (card.contract.height, card.contract.width))
     limits = StreamLimits(arguments.frames, arguments.seconds)
