@@ -1,10 +1,11 @@
-"""Which engine a path stands for: what was named is taken, and a choice among several is said."""
+"""Which engine or artefact a path stands for: what was named is taken, and a choice among several is said."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Collection
 
 from edge.card import BACKENDS, CARD_FILE, ENGINES_FOLDER, PRECISIONS, EngineCard, build_command
 from edge.console import print_note
@@ -121,3 +122,25 @@ def _steps(given: Path, engines: list[Path], command: str) -> str:
         except InputError:
             pass
     return ", or ".join(steps) or "python export/build_engine.py --model MODEL --int8"
+
+
+def artifact_of(path: str | os.PathLike, files: Collection[str] = (GRAPH_FILE, CONTRACT_FILE)) -> Path:
+    """Return the artefact folder that a path stands for.
+
+    Args:
+        path: An artefact folder, or one of the files in it that the caller works on.
+        files: Names of those files.
+
+    Raises:
+        InputError: The path is another file, or the folder of an engine.
+    """
+    given = Path(path)
+    if given.is_file():
+        if given.name in files and (given.parent / CONTRACT_FILE).is_file():
+            return given.parent
+        raise InputError(f"{given} is a file, expected an artefact folder or its {GRAPH_FILE}. Next: {given.parent}")
+    if (given / CARD_FILE).is_file():
+        raise InputError(
+            f"{given} is the folder of one engine, expected an artefact folder. Next: {given.resolve().parents[1]}"
+        )
+    return given

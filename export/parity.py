@@ -15,8 +15,11 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from edge.console import CommandParser, positive_int, run_command
+from edge.contract import CONTRACT_FILE, GRAPH_FILE
+from edge.engine_choice import artifact_of
 from edge.records import record_to_json
 from export.from_keras.exporter import compare_artifact
+from export.graph.parity import PARITY_FILE
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,7 +48,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _compare_again(arguments: argparse.Namespace) -> int:
-    report = compare_artifact(arguments.artifact, arguments.weights, arguments.data_dir, arguments.images)
+    folder = artifact_of(arguments.artifact, (GRAPH_FILE, CONTRACT_FILE, PARITY_FILE))
+    report = compare_artifact(folder, arguments.weights, arguments.data_dir, arguments.images)
     print(json.dumps(record_to_json(report), indent=2) if arguments.json else report.sentence())
     report.check()
     return 0

@@ -140,7 +140,8 @@ def choose_run(
     """Choose the best finished run of a model.
 
     Scores are compared among runs of one dataset and size whose mIoU was measured on as many frames. Where a dataset
-    has several such groups, that of the run with the most epochs is taken; among equals the newest.
+    has several such groups, that of the run with the most epochs is taken. Among equals it is the longest, then the
+    newest.
 
     Args:
         runs: runs of one model, as `find_runs` gives them.
@@ -235,7 +236,13 @@ def _yardstick(record: RunRecord) -> tuple[Any, ...]:
 
 
 def _best(runs: Iterable[FoundRun]) -> FoundRun:
-    return max(runs, key=lambda run: (run.record.best_miou if run.record.best_miou is not None else -1, run.started()))
+    """Return the run with the best score; of equal ones the longest, and of equally long ones the newest."""
+
+    def rank(run: FoundRun) -> tuple[float, int, float]:
+        score = run.record.best_miou
+        return score if score is not None else -1.0, len(run.record.history), run.started()
+
+    return max(runs, key=rank)
 
 
 def _other_words(record: RunRecord, best: RunRecord) -> str:

@@ -13,6 +13,7 @@ from edge.bench.power_section import power_lines
 from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE
 from edge.card import EngineCard
 from edge.console import stand_out
+from edge.errors import InputError
 from edge.records import read_record, record_to_json
 
 DESCRIPTION = "Say what a benchmark record holds: the network, its weights, the engine, its accuracy and its speed."
@@ -32,6 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
         InputError: There is no record, or it is damaged.
     """
     path = arguments.record / RECORD_FILE if arguments.record.is_dir() else arguments.record
+    if arguments.record.is_dir() and not path.is_file():
+        raise InputError(
+            f"{arguments.record} holds no benchmark record ({RECORD_FILE}), which edge-bench run --output leaves. "
+            "Next: edge-bench run ENGINE --output FOLDER"
+        )
     record = read_record(BenchRecord, path)
     if arguments.json:
         print(json.dumps(shown_facts(record, path), indent=2))

@@ -9,7 +9,7 @@ import pytest
 
 from edge.card import BACKENDS, CARD_FILE, PRECISIONS, engine_folder
 from edge.contract import CONTRACT_FILE, GRAPH_FILE
-from edge.engine_choice import choose_engine, find_engine
+from edge.engine_choice import artifact_of, choose_engine, find_engine
 from edge.errors import InputError
 from edge.records import write_record
 
@@ -93,3 +93,19 @@ def test_folder_without_a_card_is_no_engine(make_engine):
     (folder / CARD_FILE).unlink()
     with pytest.raises(InputError, match=r"no engine at .*expected a folder with card\.json.* Next: python export"):
         find_engine(folder)
+
+
+# An artefact
+
+
+def test_artefact_is_its_folder_or_a_file_that_the_command_works_on(make_engine):
+    engine = make_engine()
+    artefact = engine.parents[1]
+    (artefact / "ranges.json").touch()
+    for given in (artefact, artefact / GRAPH_FILE, str(artefact / CONTRACT_FILE)):
+        assert artifact_of(given) == artefact
+    assert artifact_of(artefact / "ranges.json", ("ranges.json",)) == artefact
+    with pytest.raises(InputError, match=rf"ranges\.json is a file, expected an artefact folder .*Next: {artefact}$"):
+        artifact_of(artefact / "ranges.json")
+    with pytest.raises(InputError, match=rf"is the folder of one engine, expected an artefact .*Next: {artefact}$"):
+        artifact_of(engine)

@@ -54,6 +54,7 @@ def test_smoke_run_of_one_epoch_does_not_displace_a_better_one_and_is_named(put,
 def test_of_equal_scores_the_newest_is_taken_by_its_time_and_not_by_its_name(put, choose):
     put("fast_scnn-camvid-zz-baseline", started_utc="2026-01-01T00:00:00+00:00")
     newest = put("a", started_utc="2026-03-01T00:00:00Z")
+    put("shorter", epochs=1, started_utc="2026-04-01T00:00:00Z")
     put("fast_scnn-camvid-20260201T000000.000Z", started_utc="2026-02-01T00:00:00")
     assert taken(choose()) == newest
 
