@@ -81,8 +81,8 @@ def find_engine(path: str | os.PathLike, command: str = DEFAULT_COMMAND) -> Path
     """Return the engine folder that a path stands for, and say it where there are several.
 
     Args:
-        path: As for `choose_engine`.
-        command: As for `choose_engine`.
+        path: An engine folder, a file that belongs to one engine, an artefact folder, or its folder of engines.
+        command: Command that messages offer for each engine that is there, such as "edge-demo".
 
     Raises:
         InputError: There is no engine at this path.

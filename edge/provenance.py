@@ -21,6 +21,8 @@ class WeightsProvenance:
         sha256: SHA-256 of the weights file or the given graph; of model, seed and options for random weights.
         miou: Validation mIoU of the run, 0 to 1; None where it was not measured.
         trained_size: Height and width at which the run was evaluated, in pixels; None for random weights.
+        random_layers: Names of the layers that a checkpoint had nothing for, which are random; empty where there are
+            none, and in records of before.
     """
 
     kind: str
@@ -28,6 +30,7 @@ class WeightsProvenance:
     sha256: str
     miou: float | None = None
     trained_size: tuple[int, ...] | None = None
+    random_layers: tuple[str, ...] = ()
 
     @property
     def is_random(self) -> bool:
@@ -49,4 +52,6 @@ class WeightsProvenance:
         accuracy = f", validation mIoU {100 * self.miou:.2f} %" if self.miou is not None else ""
         if self.kind == GIVEN:
             return f"weights given with the graph: {self.source}"
-        return f"{self.kind} weights of {self.source}{accuracy}"
+        more = f" and {len(self.random_layers) - 3} more" if len(self.random_layers) > 3 else ""
+        mixed = f", but random ones in {', '.join(self.random_layers[:3])}{more}" if self.random_layers else ""
+        return f"{self.kind} weights of {self.source}{accuracy}{mixed}"

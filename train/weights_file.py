@@ -159,7 +159,7 @@ def read_weights(path: Path, model: str) -> WeightsFile:
         class_count=imported.class_count,
         options=resolve_options(model, imported.options),
         data_dir=None,
-        provenance=WeightsProvenance(IMPORTED, imported.file, digest),
+        provenance=WeightsProvenance(IMPORTED, imported.file, digest, random_layers=imported.fresh),
         fresh=imported.fresh,
     )
 

@@ -19,6 +19,7 @@ from edge.console import (
     print_warning,
     run_command,
     size_argument,
+    stand_out,
 )
 from edge.errors import AccuracyBudgetError, DatasetError, SizeError
 
@@ -269,3 +270,14 @@ def test_warnings_notes_and_status_are_one_line_each_on_stderr(capsys):
     lines = ["warning: the disk is nearly full", "note: one frame at a time", "manifest: out.json"]
     assert captured.err.splitlines() == lines
     assert captured.out == ""
+
+
+def test_line_that_nobody_should_miss_is_bold_on_a_terminal_and_marked_in_a_log(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert stand_out("mind this", Terminal()) == "\x1b[1mmind this\x1b[0m"
+    assert stand_out("mind this", io.StringIO()) == "*** mind this ***"
+    for name, value in (("TERM", "dumb"), ("NO_COLOR", "")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            assert stand_out("mind this", Terminal()) == "*** mind this ***"
