@@ -225,7 +225,8 @@ def build_command(contract: Contract, *flags: str) -> str:
         *flags: Further options of the command, such as "--int8".
 
     Returns:
-        One line for a shell. Options of the architecture are sorted by name, and quoted where a shell needs it.
+        One line for a shell. Options of the architecture are sorted by name, and quoted where a shell needs it. Random
+        weights are asked for, since no build takes them by itself.
     """
     if contract.adopted_from is not None:
         return " ".join((contract.adoption_command(), *flags))
@@ -236,6 +237,7 @@ def build_command(contract: Contract, *flags: str) -> str:
             f"--size {contract.height}x{contract.width}",
             *flags,
             *(f"--option {shlex.quote(option)}" for option in options),
+            *(["--random-weights"] if contract.weights.is_random else []),
         )
     )
 

@@ -17,6 +17,7 @@ FILES_OF_AN_ENGINE = ("card.json", "int8-report.json", "int8-report.html", "laye
 """Files beside an engine that are about that engine and no other."""
 
 DEFAULT_COMMAND = "edge-bench run"
+_MOST_NEAR = 4
 _ORDER = "TensorRT goes before ONNX Runtime, int8 before float16 before float32"
 
 
@@ -71,9 +72,13 @@ def choose_engine(path: str | os.PathLike, command: str = DEFAULT_COMMAND) -> En
         raise InputError(
             f"{given} has no engine for single frames{_what_is_there(engines)}. Next: {_steps(given, engines, command)}"
         )
+    near = _engines_near(folder)
+    steps = (
+        ", or ".join(f"{command} {engine}" for engine in near) or "python export/build_engine.py --model MODEL --int8"
+    )
     raise InputError(
         f"no engine at {given}: expected a folder with {CARD_FILE}, or an artefact folder with "
-        f"{ENGINES_FOLDER}/. Next: python export/build_engine.py --model MODEL --int8"
+        f"{ENGINES_FOLDER}/. Next: {steps}"
     )
 
 
@@ -97,6 +102,15 @@ def _engines_in(folder: Path) -> list[Path]:
     """Return the engine folders of an artefact, or of its folder of engines, by name."""
     root = folder if folder.name == ENGINES_FOLDER else folder / ENGINES_FOLDER
     return [path.parent for path in sorted(root.glob(f"*/{CARD_FILE}"))]
+
+
+def _engines_near(folder: Path) -> list[Path]:
+    """Return a few engine folders of the artefacts in a folder, or of those beside one that has no engine."""
+    for root in (folder, folder.parent):
+        cards = sorted(root.glob(f"*/{ENGINES_FOLDER}/*/{CARD_FILE}"))
+        if cards:
+            return [path.parent for path in cards[:_MOST_NEAR]]
+    return []
 
 
 def _engine_file(folder: Path) -> str:

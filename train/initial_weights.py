@@ -15,6 +15,7 @@ from typing import Any, Mapping
 import keras
 import numpy as np
 
+from edge.console import print_note
 from edge.errors import InputError, WeightsError
 from edge.records import read_record
 from train.checkpoint_import import CHECKPOINT_FAMILIES, families_of
@@ -224,7 +225,13 @@ def _imported_voc(model: str, given: Mapping[str, Any]) -> InitialWeights:
         if all(options[name] == wanted[name] for name in shaping):
             fitting.append(found[-1])
     if found:
-        return _project_weights(model, VOC, (fitting or found)[0], given)
+        choice = fitting or found
+        if len(choice) > 1:
+            others = ", ".join(map(str, choice[1:]))
+            print_note(
+                f"of {len(choice)} weights on PASCAL VOC {choice[0]} are taken; also there: {others} (--init-weights)"
+            )
+        return _project_weights(model, VOC, choice[0], given)
     title = CHECKPOINT_FAMILIES[_whole_network_family(model)].title
     raise InputError(
         f"no weights of {model} on PASCAL VOC under {WEIGHTS_ROOT}/. Next: get a checkpoint of {title} and "

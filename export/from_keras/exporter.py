@@ -141,6 +141,8 @@ def export_model(request: ExportRequest, folder: Path, frames: FrameSet, say: Sa
         if other is None:
             return existing
         say(f"{request.model} is exported anew: {other}")
+    else:
+        _say_what_makes_way(folder, provenance, say)
     network = _keras_network(request, options)
     graph, report = _converted_and_compared(network, request, options, frames)
     report.check()
@@ -171,6 +173,19 @@ def export_model(request: ExportRequest, folder: Path, frames: FrameSet, say: Sa
     write_record(folder / PARITY_FILE, report)
     write_record(folder / CONTRACT_FILE, contract)
     return contract
+
+
+def _say_what_makes_way(folder: Path, provenance: WeightsProvenance, say: Say) -> None:
+    """Say that a graph of other weights is replaced, since engines of it may lie beside it."""
+    try:
+        held = read_record(Contract, folder / CONTRACT_FILE).weights
+    except InputError:
+        return
+    if held.sha256 != provenance.sha256:
+        say(
+            f"warning: {folder} held {held.sentence()}; its graph makes way for that of {provenance.sentence()}, and "
+            "engines of the former that are there stay until they are built again"
+        )
 
 
 def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | None, image_count: int) -> ParityReport:

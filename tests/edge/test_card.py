@@ -111,6 +111,12 @@ def test_rebuild_command_names_the_options_sorted_and_quoted_for_a_shell(card):
     assert shlex.split(dataclasses.replace(card, contract=odd).rebuild_command())[-1] == "title=it's; a $test"
 
 
+def test_rebuild_command_asks_for_random_weights_since_no_build_takes_them_by_itself(card):
+    weights = dataclasses.replace(card.contract.weights, kind="random")
+    command = dataclasses.replace(card, contract=dataclasses.replace(card.contract, weights=weights)).rebuild_command()
+    assert "--random-weights" in command and "--random-weights" not in card.rebuild_command()
+
+
 @pytest.mark.parametrize("core", [0, 1])
 def test_rebuild_command_asks_for_the_same_dla_core(card, core):
     command = dataclasses.replace(card, backend="tensorrt", precision="int8", dla_core=core).rebuild_command()

@@ -95,6 +95,14 @@ def test_folder_without_a_card_is_no_engine(make_engine):
         find_engine(folder)
 
 
+def test_engines_near_a_wrong_path_are_offered(make_engine):
+    folder = make_engine()
+    artefact = folder.parents[1]
+    for given in (artefact.parent, artefact.parent / "typed-wrong"):
+        with pytest.raises(InputError, match=rf"no engine at {given}: .*Next: edge-bench run {folder}$"):
+            choose_engine(given)
+
+
 # An artefact
 
 

@@ -204,6 +204,18 @@ def test_export_of_other_code_is_made_anew_with_one_line(artifact, tmp_path, mon
     assert lines == [f"{REQUEST.model} is exported anew: {other}"]
 
 
+def test_graph_of_other_weights_makes_way_with_a_warning(artifact, tmp_path, monkeypatch):
+    contract = read_contract(artifact)
+    held = dataclasses.replace(contract.weights, kind="trained", source="old", sha256="f" * 64)
+    write_record(tmp_path / CONTRACT_FILE, dataclasses.replace(contract, weights=held))
+    monkeypatch.setattr(exporter, "_keras_network", lambda *_: (_ for _ in ()).throw(InterruptedError))
+    lines = []
+    with pytest.raises(InterruptedError):
+        export_model(REQUEST, tmp_path, FRAMES, lines.append)
+    (line,) = lines
+    assert line.startswith(f"warning: {tmp_path} held trained weights of old; its graph makes way for that of random")
+
+
 @pytest.mark.parametrize(
     "name",
     [
