@@ -42,7 +42,7 @@ $(VENV)/installed: setup.cfg setup.py .ci/find-python .ci/make-environment
 demo: $(VENV)/installed
 	$(PYTHON) -m edge.synthetic data/synthetic --train 160 --val 16 --size 512x1024 --seed 1
 	$(PYTHON) train/train.py --model fast_scnn --dataset synthetic
-	$(PYTHON) export/build_engine.py --model fast_scnn --int8
+	$(PYTHON) export/build_engine.py --model fast_scnn --dataset synthetic --int8
 	$(BIN)/edge-bench run $(ARTIFACT) --dataset synthetic --accuracy --frames 100 --output $(DEMO)
 	@echo
 	@$(BIN)/edge-bench show $(DEMO)

@@ -59,7 +59,9 @@ def export(way: str, model: str, size: tuple[int, int], output: Path) -> int:
             raise StandInError("not wanted")
 
         network.stand_ins, comparison.OWN_PROCESS_PIXELS = none, sys.maxsize
-    return to_onnx.main(["--model", model, "--size", f"{size[0]}x{size[1]}", "--output", str(output)])
+    return to_onnx.main(
+        ["--model", model, "--size", f"{size[0]}x{size[1]}", "--random-weights", "--output", str(output)]
+    )
 
 
 def measure(way: str, model: str, size: tuple[int, int], output: Path) -> dict:

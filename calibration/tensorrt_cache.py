@@ -13,9 +13,12 @@ from pathlib import Path
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from calibration.ranges.record import RANGES_FILE
 from calibration.ranges.thresholds import CALIBRATION_METHODS
 from calibration.trt.cache import cache_of_artifact
 from edge.console import CommandParser, print_json, print_status, run_command
+from edge.contract import CONTRACT_FILE, GRAPH_FILE
+from edge.engine_choice import artifact_of
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,7 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
 
     def write() -> int:
-        path = cache_of_artifact(arguments.artefact, arguments.method, arguments.tensorrt, print_status)
+        folder = artifact_of(arguments.artefact, (GRAPH_FILE, CONTRACT_FILE, RANGES_FILE))
+        path = cache_of_artifact(folder, arguments.method, arguments.tensorrt, print_status)
         if arguments.json:
             print_json({"cache": str(path), "method": arguments.method, "tensorrt": arguments.tensorrt})
         else:

@@ -225,7 +225,8 @@ def build_command(contract: Contract, *flags: str) -> str:
         *flags: Further options of the command, such as "--int8".
 
     Returns:
-        One line for a shell. Options of the architecture are sorted by name, and quoted where a shell needs it.
+        One line for a shell. Options of the architecture are sorted by name, and quoted where a shell needs it. Random
+        weights are asked for, since no build takes them by itself.
     """
     if contract.adopted_from is not None:
         return " ".join((contract.adoption_command(), *flags))
@@ -236,6 +237,7 @@ def build_command(contract: Contract, *flags: str) -> str:
             f"--size {contract.height}x{contract.width}",
             *flags,
             *(f"--option {shlex.quote(option)}" for option in options),
+            *(["--random-weights"] if contract.weights.is_random else []),
         )
     )
 
@@ -264,28 +266,3 @@ def read_card(folder: str | os.PathLike) -> EngineCard:
             f"sha256 {card.engine_sha256[:12]}): it is truncated or was replaced. Next: {card.rebuild_command()}"
         )
     return card
-
-
-def find_engine(path: str | os.PathLike) -> Path:
-    """Return the engine folder that a given path stands for.
-
-    Args:
-        path: An engine folder, a file in one, or an artefact folder. In an artefact folder TensorRT goes before ONNX
-            Runtime, and int8 before float16 before float32. An engine for batches has to be named.
-
-    Raises:
-        InputError: There is no engine at this path.
-    """
-    given = Path(path)
-    folder = given.parent if given.is_file() else given
-    if (folder / CARD_FILE).is_file():
-        return folder
-    for backend in BACKENDS:
-        for precision in reversed(PRECISIONS):
-            candidate = engine_folder(folder, backend, precision)
-            if (candidate / CARD_FILE).is_file():
-                return candidate
-    raise InputError(
-        f"no engine at {given}: expected a folder with {CARD_FILE}, or an artefact folder with "
-        f"{ENGINES_FOLDER}/. Next: python export/build_engine.py --model MODEL --int8"
-    )

@@ -15,6 +15,7 @@ import threading
 import time
 from typing import Any, Callable, NoReturn, TextIO
 
+from edge import __version__
 from edge.errors import SegEdgeError, SizeError, StorageError
 
 EXIT_BAD_INPUT = 2
@@ -133,6 +134,18 @@ def print_status(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def stand_out(text: str, stream: TextIO | None = None) -> str:
+    """Return a line that nobody should miss: bold on a terminal, between asterisks in a log.
+
+    Args:
+        text: Line of text.
+        stream: Stream that the line is meant for; None for stderr.
+    """
+    stream = stream if stream is not None else sys.stderr
+    is_bold = stream.isatty() and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
+    return f"\x1b[1m{text}\x1b[0m" if is_bold else f"*** {text} ***"
+
+
 class HelpFormatter(argparse.HelpFormatter):
     """A formatter of help texts that shows the default of each option once, with its unit, as it would be typed.
 
@@ -177,6 +190,13 @@ class CommandParser(argparse.ArgumentParser):
 
 MOST_PIXELS = 2**28
 """Most pixels of a frame; a float tensor of one channel at this size has 1 GiB."""
+
+
+def add_version_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --version, which prints the command's name and the version of segedge."""
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {__version__}", help="print the version of segedge and exit"
+    )
 
 
 def parse_size(text: str) -> tuple[int, int]:

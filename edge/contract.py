@@ -171,6 +171,7 @@ class Contract:
             f"python export/to_onnx.py --model {self.model} --dataset {self.dataset} --size {self.height}x{self.width}",
             *(f"--option {shlex.quote(option)}" for option in options),
             *([f"--batch {self.batch}"] if self.batch != 1 else []),
+            *(["--random-weights"] if self.weights.is_random else []),
         ]
         return " ".join(words)
 

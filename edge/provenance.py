@@ -6,6 +6,9 @@ from edge.records import record
 
 TRAINED, IMPORTED, GIVEN, RANDOM = "trained", "imported", "given", "random"
 
+RANDOM_SENTENCE = "random weights: only the speed of this engine means anything"
+"""Sentence about weights that nobody trained, which every output and page of such an engine says."""
+
 
 @record(schema=1, what="weights provenance")
 class WeightsProvenance:
@@ -18,6 +21,8 @@ class WeightsProvenance:
         sha256: SHA-256 of the weights file or the given graph; of model, seed and options for random weights.
         miou: Validation mIoU of the run, 0 to 1; None where it was not measured.
         trained_size: Height and width at which the run was evaluated, in pixels; None for random weights.
+        random_layers: Names of the layers that a checkpoint had nothing for, which are random; empty where there are
+            none, and in records of before.
     """
 
     kind: str
@@ -25,12 +30,28 @@ class WeightsProvenance:
     sha256: str
     miou: float | None = None
     trained_size: tuple[int, ...] | None = None
+    random_layers: tuple[str, ...] = ()
+
+    @property
+    def is_random(self) -> bool:
+        """Return whether nobody trained the weights, so that labels mean nothing."""
+        return self.kind == RANDOM
+
+    def caption(self) -> str:
+        """Return the few words that stand on every picture of labels that mean nothing; "" for other weights."""
+        return "random weights" if self.is_random else ""
+
+    def warning(self) -> str:
+        """Return the sentence that stands on top of every output and page of random weights; "" for others."""
+        return self.sentence() if self.is_random else ""
 
     def sentence(self) -> str:
         """Return the origin as one sentence for output and cards."""
-        if self.kind == RANDOM:
-            return "random weights: only the speed of this engine means anything"
+        if self.is_random:
+            return RANDOM_SENTENCE
         accuracy = f", validation mIoU {100 * self.miou:.2f} %" if self.miou is not None else ""
         if self.kind == GIVEN:
             return f"weights given with the graph: {self.source}"
-        return f"{self.kind} weights of {self.source}{accuracy}"
+        more = f" and {len(self.random_layers) - 3} more" if len(self.random_layers) > 3 else ""
+        mixed = f", but random ones in {', '.join(self.random_layers[:3])}{more}" if self.random_layers else ""
+        return f"{self.kind} weights of {self.source}{accuracy}{mixed}"

@@ -5,18 +5,33 @@ This module is part of the device set: nothing here needs TensorFlow.
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
 
-from edge.artifacts import ARTIFACTS_ROOT, artifact_folder
-from edge.contract import CONTRACT_FILE
+from edge.artifacts import ARTIFACTS_ROOT
 from edge.datasets import LAYOUTS, default_data_dir, open_dataset
-from edge.errors import DatasetError, WeightsError
+from edge.errors import DatasetError, InputError, WeightsError
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
+from edge.provenance import TRAINED
+from export.found_weights import (
+    CHECKOUT,
+    FoundArtifact,
+    FoundWeights,
+    choose_found_run,
+    find_weights,
+    request_words,
+)
 from train.options import changed_options, resolve_options
-from train.runs import RUNS_ROOT, newest_run
-from train.weights_file import agreed_options, read_weights
+from train.run_choice import named, run_in, status_warning
+from train.runs import RUNS_ROOT
+from train.weights_file import WeightsFile, agreed_options, read_weights, weights_path_of
+
+DEFAULT_SIZE = (512, 1024)
+"""Height and width of a network's input in pixels where neither the user nor the weights say it."""
+
+DEFAULT_SIZE_TEXT = f"{DEFAULT_SIZE[0]}x{DEFAULT_SIZE[1]}"
 
 PARITY_IMAGES = 4
 """Images of the Keras-to-ONNX check: the error hardly varies from one to the next."""
@@ -36,12 +51,44 @@ class BuildInputs:
         data_dir: folder of the dataset; None where there is none, and scenes are drawn instead.
         weights_path: path of a weights file; None for random weights, or those of the artefact.
         options: options of the architecture that differ from their defaults.
+        size: height and width of the network's input, in pixels.
+        has_random_weights: True where random weights are what was asked for; a trained artefact is not used then.
+        told: sentences on what was chosen, and what was passed over; a warning begins with "warning: ".
     """
 
     dataset: str
     data_dir: Path | None
     weights_path: Path | None
     options: dict[str, Any]
+    size: tuple[int, int] = DEFAULT_SIZE
+    has_random_weights: bool = False
+    told: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Weights that were chosen, and what they bring along."""
+
+    weights: WeightsFile | None = None
+    dataset: str | None = None
+    size: tuple[int, int] | None = None
+    is_random: bool = False
+    told: tuple[str, ...] = ()
+
+
+def add_weights_arguments(group: argparse._ActionsContainer) -> None:
+    """Add --weights and --random-weights, which exclude each other, to a parser or a group of one."""
+    choice = group.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--weights",
+        type=Path,
+        metavar="PATH",
+        help="a run folder (runs/...) or a *.weights.h5 file (default: the finished run with the best mIoU, else the "
+        "artefact's own)",
+    )
+    choice.add_argument(
+        "--random-weights", action="store_true", help="weights that nobody trained: only the speed means anything"
+    )
 
 
 def choose_inputs(
@@ -49,64 +96,179 @@ def choose_inputs(
     dataset: str | None,
     data_dir: Path | None,
     weights_path: Path | None,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     options: Mapping[str, Any] | None = None,
     runs_root: Path = RUNS_ROOT,
     artifacts_root: Path = ARTIFACTS_ROOT,
+    random_weights: bool = False,
+    checkout: Path = CHECKOUT,
 ) -> BuildInputs:
-    """Choose the inputs of a build that the user left open.
+    """Choose the inputs of a build that the user left open, and say what was chosen.
 
     What the user gave is used. Else the choice is:
 
-    - weights: the newest trained run of the model that has the given options, and the given dataset;
+    - weights: the best finished run of the model with the given options, dataset and size (train/run_choice.py); else
+      an artefact's own. Random ones are for those who ask for them, and for a bare command in an empty checkout;
     - options: those of the weights;
-    - dataset: that of the weights, else that of an artefact of this model, options and size, else Cityscapes;
+    - dataset: that of the weights, else Cityscapes;
+    - size: that which the weights were validated at, else 512x1024;
     - folder of the dataset: the default one, else that of the run.
 
     Args:
         model: name of the architecture.
         dataset: key in edge.datasets.LAYOUTS; None if the user gave none.
         data_dir: folder of the dataset; None if the user gave none.
-        weights_path: path of a weights file; None if the user gave none.
-        size: (height, width) of the network's input.
+        weights_path: path of a weights file or a run folder; None if the user gave none.
+        size: (height, width) of the network's input; None if the user gave none.
         options: options of the architecture that the user set, as values or text.
         runs_root: folder of the runs.
         artifacts_root: folder of the artefacts.
+        random_weights: True if the user asked for random weights.
+        checkout: folder of the checkout.
 
     Raises:
         DatasetError: the given folder does not exist.
         InputError: a model or option is unknown, or the given weights do not exist or are of another model.
-        WeightsError: the given weights have other options.
+        WeightsError: the given weights have other options; or there are none that fit, or several that are not
+            comparable, and the message names what was found.
     """
     given = dict(options or {})
     resolved = resolve_options(model, given)
-    run_data_dir = None
-    weights_path = weights_path or newest_run(model, dataset, runs_root, {name: resolved[name] for name in given})
     if weights_path is not None:
-        weights = read_weights(weights_path, model)
-        resolved = agreed_options(weights, given)
-        if dataset is None and weights.dataset is not None:
-            if weights.dataset not in LAYOUTS:
-                raise WeightsError(
-                    f"{weights_path} has {weights.class_count} classes of {weights.dataset}, which is no dataset here "
-                    f"({', '.join(LAYOUTS)}). Next: python train/train.py --model {model} --dataset cityscapes "
-                    f"--init-weights {weights_path}"
-                )
-            dataset = weights.dataset
-        run_data_dir = weights.data_dir if weights.dataset == dataset else None
-    changed = changed_options(model, resolved)
-    dataset = dataset or _dataset_of_artifact(model, size, changed, artifacts_root) or "cityscapes"
+        if random_weights:
+            raise InputError(f"--random-weights takes no weights, got --weights {weights_path}")
+        choice = _given_weights(weights_path, model)
+    elif random_weights:
+        choice = _Choice(is_random=True)
+    else:
+        is_bare = not given and (dataset, data_dir, size) == (None, None, None)
+        wanted = {name: resolved[name] for name in given}
+        found = find_weights(model, runs_root, artifacts_root, checkout)
+        is_empty_checkout = is_bare and not found.has_trained_here and Path.cwd().resolve() == checkout
+        choice = _found_weights(found, dataset, size, wanted, changed_options(model, resolved), is_empty_checkout)
+    run_data_dir = None
+    if choice.weights is not None:
+        resolved = agreed_options(choice.weights, given)
+        dataset = dataset or _dataset_of(choice.weights)
+        run_data_dir = choice.weights.data_dir if choice.weights.dataset == dataset else None
+    told = (*choice.told, *_size_lines(choice, size), *_dataset_lines(choice, dataset))
+    dataset = dataset or choice.dataset or "cityscapes"
     if data_dir is not None and not data_dir.is_dir():
         raise DatasetError(f"{dataset} folder not found: {data_dir}")
-    for candidate in (data_dir, default_data_dir(dataset), run_data_dir):
-        if candidate is not None and candidate.is_dir():
-            return BuildInputs(dataset, candidate, weights_path, changed)
-    return BuildInputs(dataset, None, weights_path, changed)
+    folders = [
+        path for path in (data_dir, default_data_dir(dataset), run_data_dir) if path is not None and path.is_dir()
+    ]
+    return BuildInputs(
+        dataset=dataset,
+        data_dir=folders[0] if folders else None,
+        weights_path=choice.weights.path if choice.weights is not None else None,
+        options=changed_options(model, resolved),
+        size=size or choice.size or DEFAULT_SIZE,
+        has_random_weights=choice.is_random,
+        told=told,
+    )
 
 
-def _dataset_of_artifact(model: str, size: tuple[int, int], options: Mapping[str, Any], root: Path) -> str | None:
-    found = [name for name in LAYOUTS if (artifact_folder(model, name, *size, root, options) / CONTRACT_FILE).is_file()]
-    return "cityscapes" if "cityscapes" in found else (min(found) if found else None)
+def _given_weights(path: Path, model: str) -> _Choice:
+    """Return the weights that the user named, with a warning where they are those of an unfinished run."""
+    weights = read_weights(weights_path_of(path), model)
+    run = run_in(weights.path.parent) if weights.provenance.kind == TRAINED else None
+    warning = status_warning(run) if run is not None else ""
+    words = run.words() if run is not None else f"{weights.path}, {weights.provenance.sentence()}"
+    return _Choice(
+        weights,
+        size=weights.provenance.trained_size,
+        told=(f"weights: {words}", *([f"warning: {warning}"] if warning else [])),
+    )
+
+
+def _found_weights(
+    found: FoundWeights,
+    dataset: str | None,
+    size: tuple[int, int] | None,
+    wanted: Mapping[str, Any],
+    changed: Mapping[str, Any],
+    is_empty_checkout: bool,
+) -> _Choice:
+    """Return the weights of the best run, else those of the artefact, else random ones where nothing else is meant.
+
+    Raises:
+        WeightsError: there are none that fit, or several that are not comparable.
+    """
+    chosen = choose_found_run(found, dataset, size, wanted)
+    if chosen.run is not None:
+        weights = read_weights(chosen.run.weights_path, found.model)
+        return _Choice(weights, size=weights.provenance.trained_size, told=(chosen.sentence(),))
+    asked = request_words(dataset, size, wanted)
+    fitting = found.fitting_artifacts(dataset, size, DEFAULT_SIZE, changed)
+    if len(fitting) > 1:
+        raise found.refusal(f"several artefacts of {found.model}{asked} are here, and none is named", dataset, size)
+    if fitting and (not fitting[0].is_random or not found.has_trained_here):
+        return _artifact_weights(fitting[0], found, dataset, size)
+    if is_empty_checkout:
+        return _Choice(is_random=True)
+    raise found.refusal(f"no finished run and no artefact of {found.model}{asked} is here", dataset, size)
+
+
+def _artifact_weights(
+    artifact: FoundArtifact, found: FoundWeights, dataset: str | None, size: tuple[int, int] | None
+) -> _Choice:
+    """Return the weights of an artefact as a choice; a contract that cannot be read is an error of a later step."""
+    passed = [f"{run.folder.name} ({run.trouble() or 'does not fit'})" for run in found.runs]
+    over = f"; passed over: {named(passed)}" if passed else ""
+    told = (f"weights: those of the artefact {artifact.words()}{over}",)
+    contract = artifact.contract
+    if contract is None:
+        names = [name for name in LAYOUTS if f"-{name}-" in artifact.folder.name]
+        return _Choice(dataset=names[0] if names else None, told=told)
+    return _Choice(
+        dataset=contract.dataset,
+        size=(contract.height, contract.width),
+        is_random=artifact.is_random,
+        told=told,
+    )
+
+
+def _dataset_of(weights: WeightsFile) -> str | None:
+    """Return the dataset of weights; None where it is unknown.
+
+    Raises:
+        WeightsError: the weights have the classes of a dataset that no engine is built for.
+    """
+    if weights.dataset is not None and weights.dataset not in LAYOUTS:
+        raise WeightsError(
+            f"{weights.path} has {weights.class_count} classes of {weights.dataset}, which is no dataset here "
+            f"({', '.join(LAYOUTS)}). Next: python train/train.py --model {weights.model} --dataset cityscapes "
+            f"--init-weights {weights.path}"
+        )
+    return weights.dataset
+
+
+def _size_lines(choice: _Choice, size: tuple[int, int] | None) -> tuple[str, ...]:
+    """Return a line on the size where the weights have one, and a warning where another aspect was asked for."""
+    own = choice.size
+    if own is None or size == own:
+        return ()
+    spelled = f"{own[0]}x{own[1]}"
+    if size is None:
+        origin = "as the weights were validated" if choice.weights is not None else "that of the artefact"
+        return (f"size: {spelled}, {origin}; --size HxW asks for another",)
+    told = f"size: {size[0]}x{size[1]}, the weights were validated at {spelled}, so their mIoU is not that of this size"
+    if size[0] * own[1] == size[1] * own[0]:
+        return (told,)
+    return (
+        told,
+        f"warning: the aspect ratio is {size[1] / size[0]:.2f}, the weights were trained for {own[1] / own[0]:.2f}: "
+        f"everything will look stretched to them",
+    )
+
+
+def _dataset_lines(choice: _Choice, dataset: str | None) -> tuple[str, ...]:
+    """Return a warning where the images and classes are those of another dataset than the weights'."""
+    weights = choice.weights
+    if weights is None or weights.dataset is None or weights.dataset == dataset:
+        return ()
+    return (f"warning: {weights.path} was trained on {weights.dataset}, classes and images are those of {dataset}",)
 
 
 def held_out_frames(dataset: str, data_dir: Path | None, height: int, width: int, count: int) -> FrameSet:

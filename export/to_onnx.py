@@ -16,12 +16,18 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_file
 from edge.card import build_command
-from edge.console import CommandParser, positive_int, print_json, run_command, size_argument
+from edge.console import CommandParser, positive_int, print_json, print_status, run_command, size_argument, stand_out
 from edge.contract import GRAPH_FILE
 from edge.datasets import LAYOUTS
-from edge.errors import InputError
+from edge.errors import InputError, WeightsError
 from edge.records import read_record, record_to_json
-from export.build_inputs import PARITY_IMAGES, choose_inputs, held_out_frames
+from export.build_inputs import (
+    DEFAULT_SIZE_TEXT,
+    PARITY_IMAGES,
+    add_weights_arguments,
+    choose_inputs,
+    held_out_frames,
+)
 from export.from_keras.exporter import ExportRequest, export_model, refuse_to_lose_weights
 from export.graph.parity import PARITY_FILE, ParityReport
 from train.options import add_option_argument, parse_assignments
@@ -36,10 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", required=True, help="architecture, such as fast_scnn")
     parser.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes (default: the weights')")
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder, for the images of the parity check")
+    add_weights_arguments(parser)
     parser.add_argument(
-        "--weights", type=Path, help="a run's or imported weights (default: the newest run, else random)"
+        "--size",
+        type=size_argument,
+        metavar="HxW",
+        help=f"input pixels (default: the weights' own, else {DEFAULT_SIZE_TEXT})",
     )
-    parser.add_argument("--size", type=size_argument, default="512x1024", metavar="HxW", help="input pixels")
     parser.add_argument("--batch", type=positive_int, default=1, metavar="N", help="frames in one call")
     add_option_argument(parser)
     parser.add_argument("--output", type=Path, help="artefact folder (default: artifacts/MODEL[+OPTIONS]-DATASET-HxW)")
@@ -54,8 +63,19 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    size, given = arguments.size, parse_assignments(arguments.option)
-    sources = choose_inputs(arguments.model, arguments.dataset, arguments.data_dir, arguments.weights, size, given)
+    given = parse_assignments(arguments.option)
+    sources = choose_inputs(
+        arguments.model,
+        arguments.dataset,
+        arguments.data_dir,
+        arguments.weights,
+        arguments.size,
+        given,
+        random_weights=arguments.random_weights,
+    )
+    for line in sources.told:
+        print_status(line)
+    size = sources.size
     if arguments.batch != 1 and sources.options.get("monte_carlo"):
         raise InputError(f"{arguments.model} with samples takes one frame in a call, got --batch {arguments.batch}")
     request = ExportRequest(
@@ -65,14 +85,20 @@ def _export(arguments: argparse.Namespace) -> int:
         arguments.model, sources.dataset, *size, ARTIFACTS_ROOT, sources.options, arguments.batch
     )
     if request.weights_path is None:
+        if not sources.has_random_weights:
+            raise WeightsError(
+                f"{sources.told[0]}, and their file is not here, so there is nothing to export. Next: --weights PATH"
+            )
         refuse_to_lose_weights(folder)
+        print_status(stand_out(request.provenance()[0].sentence()))
     frames = held_out_frames(sources.dataset, sources.data_dir, *size, max(PARITY_IMAGES, arguments.batch))
     contract = export_model(request, folder, frames)
     report = read_record(ParityReport, folder / PARITY_FILE)
     if arguments.json:
         print_json({"contract": record_to_json(contract), "parity": record_to_json(report)})
     else:
-        print(contract.weights.sentence())
+        sentence = contract.weights.sentence()
+        print(stand_out(sentence, sys.stdout) if contract.weights.is_random else sentence)
         print(report.sentence())
         print(f"graph: {folder / GRAPH_FILE} (sha256 {sha256_file(folder / GRAPH_FILE)[:12]})")
         if contract.batch == 1:

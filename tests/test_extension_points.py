@@ -188,7 +188,15 @@ def test_new_model(checkout):
         'OPTIONS: dict[str, dict[str, Option]] = {\n    "toy_net": {},\n',
     )
     printed = checkout.run(
-        "export/to_onnx.py", "--model", "toy_net", "--dataset", "camvid", "--size", "32x64", "--json"
+        "export/to_onnx.py",
+        "--model",
+        "toy_net",
+        "--dataset",
+        "camvid",
+        "--size",
+        "32x64",
+        "--random-weights",
+        "--json",
     )
     exported = json.loads(printed)
     assert (exported["contract"]["model"], exported["contract"]["stride"]) == ("toy_net", 4)

@@ -15,6 +15,7 @@ from typing import Any, Mapping
 import keras
 import numpy as np
 
+from edge.console import print_note
 from edge.errors import InputError, WeightsError
 from edge.records import read_record
 from train.checkpoint_import import CHECKPOINT_FAMILIES, families_of
@@ -28,7 +29,15 @@ from train.checkpoint_import.importer import (
 )
 from train.models import model_spec
 from train.options import OPTIONS, resolve_options, training_options
-from train.weights_file import VOC, VOC_CLASS_COUNT, WEIGHTS_SUFFIX, ImportRecord, agreed_options, read_weights
+from train.weights_file import (
+    VOC,
+    VOC_CLASS_COUNT,
+    WEIGHTS_SUFFIX,
+    ImportRecord,
+    agreed_options,
+    read_weights,
+    weights_path_of,
+)
 
 WEIGHTS_ROOT = Path("weights")
 """Folder that is searched for imported weights."""
@@ -88,7 +97,7 @@ def find_initial_weights(
     Args:
         model: architecture of the network.
         init: "random", "imagenet" or "voc"; None for random weights, or those of `path`.
-        path: file with weights of an earlier run, imported weights, or a published checkpoint.
+        path: file with weights of an earlier run or its folder, imported weights, or a published checkpoint.
         given: options of the architecture that the user set.
 
     Returns:
@@ -103,6 +112,7 @@ def find_initial_weights(
         if path is not None:
             raise InputError(f"--init random takes no weights, got --init-weights {path}")
         return None
+    path = weights_path_of(path) if path is not None else None
     if path is None:
         return _download_imagenet(model, given) if init == "imagenet" else _imported_voc(model, given)
     if path.name.endswith(WEIGHTS_SUFFIX) and path.is_file():
@@ -215,7 +225,13 @@ def _imported_voc(model: str, given: Mapping[str, Any]) -> InitialWeights:
         if all(options[name] == wanted[name] for name in shaping):
             fitting.append(found[-1])
     if found:
-        return _project_weights(model, VOC, (fitting or found)[0], given)
+        choice = fitting or found
+        if len(choice) > 1:
+            others = ", ".join(map(str, choice[1:]))
+            print_note(
+                f"of {len(choice)} weights on PASCAL VOC {choice[0]} are taken; also there: {others} (--init-weights)"
+            )
+        return _project_weights(model, VOC, choice[0], given)
     title = CHECKPOINT_FAMILIES[_whole_network_family(model)].title
     raise InputError(
         f"no weights of {model} on PASCAL VOC under {WEIGHTS_ROOT}/. Next: get a checkpoint of {title} and "

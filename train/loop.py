@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import time
@@ -15,7 +16,7 @@ from edge.accuracy import Accuracy, measure_accuracy
 from edge.artifacts import atomic_path, sha256_file
 from edge.console import Progress, format_seconds, print_status
 from edge.datasets import Dataset
-from edge.errors import SegEdgeError
+from edge.errors import SegEdgeError, StorageError
 from edge.postprocess import upsample_argmax
 from edge.preprocess import prepare_rgb
 from edge.records import write_record
@@ -27,7 +28,7 @@ from train.models import model_spec
 from train.models.base import inference_model
 from train.options import HALF_PIXEL, training_options
 from train.recipes import Recipe
-from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
+from train.runs import BEST_WEIGHTS, FAILED, FINISHED, INTERRUPTED, RUN_RECORD, RUNNING, RunRecord
 
 
 def keras_labeller(model: keras.Model, height: int, width: int, coordinates: str = HALF_PIXEL):
@@ -213,24 +214,24 @@ def train(
         init=initial.origin if initial is not None else "random",
         seed=seed,
         started_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        status="running",
+        status=RUNNING,
         versions={"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
+        validation_frames=len(validation),
     )
     callback = _ValidateEachEpoch(folder, run, validation, whole, evaluator, steps, coordinates)
     callback.write()
     targets = pipeline.batches.map(lambda frames, labels: (frames, dict.fromkeys(losses, labels)))
     try:
         model.fit(targets, epochs=recipe.epochs, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[callback])
-    except tf.errors.OpError:
+    except KeyboardInterrupt:
+        callback.write(status=INTERRUPTED)
+        raise
+    except Exception:
+        # Whatever ended it, the record says so: a run that stays "running" would look alive for ever.
+        with contextlib.suppress(StorageError):
+            callback.write(status=FAILED)
         if pipeline.failure is not None:
-            callback.write(status="failed")
             raise pipeline.failure from None
         raise
-    except SegEdgeError:
-        callback.write(status="failed")
-        raise
-    except KeyboardInterrupt:
-        callback.write(status="interrupted")
-        raise
-    callback.write(status="finished")
+    callback.write(status=FINISHED)
     return callback.run

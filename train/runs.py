@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from edge.artifacts import sha256_file
 from edge.errors import InputError, WeightsError
 from edge.provenance import TRAINED, WeightsProvenance
 from edge.records import read_record, record
-from train.options import OPTIONS, resolve_options
 
 RUNS_ROOT = Path("runs")
 BEST_WEIGHTS = "best.weights.h5"
 RUN_RECORD = "run.json"
+
+RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
+"""Values of a run's status. A process that was killed leaves "running" behind."""
 
 
 @record(schema=1, what="training run", made_by="python train/train.py")
@@ -44,6 +46,7 @@ class RunRecord:
         best_miou: mIoU of the best epoch on the validation split, 0 to 1.
         weights_sha256: SHA-256 of best.weights.h5.
         versions: package -> its version at the training.
+        validation_frames: number of frames that mIoU was measured on; None in records of before.
     """
 
     model: str
@@ -63,40 +66,13 @@ class RunRecord:
     best_miou: float | None = None
     weights_sha256: str | None = None
     versions: dict[str, str] | None = None
+    validation_frames: int | None = None
 
 
 def new_run_folder(model: str, dataset: str, root: Path = RUNS_ROOT) -> Path:
     """Return a folder name that sorts by time; it does not exist yet."""
     stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
     return root / f"{model}-{dataset}-{stamp}"
-
-
-def newest_run(
-    model: str, dataset: str | None = None, root: Path = RUNS_ROOT, options: Mapping[str, Any] | None = None
-) -> Path | None:
-    """Return the weights file of the newest run that has one.
-
-    Args:
-        model: key in train.models.MODELS.
-        dataset: key in edge.datasets.LAYOUTS, to consider only the runs on this dataset; None for any.
-        root: folder of the runs.
-        options: options that the architecture of a run must have, apart from those that do not shape the weights;
-            None for any.
-    """
-    pattern = f"{model}-{dataset or '*'}-*/{BEST_WEIGHTS}"
-    paths = [path for path in root.glob(pattern) if (path.parent / RUN_RECORD).is_file()]
-    shaping = {name: value for name, value in (options or {}).items() if OPTIONS[model][name].shapes_weights}
-    if shaping:
-        paths = [path for path in paths if _has_options(path.parent / RUN_RECORD, model, shaping)]
-    return max(paths, key=lambda path: path.parent.name.rsplit("-", 1)[-1], default=None)
-
-
-def _has_options(record_path: Path, model: str, wanted: Mapping[str, Any]) -> bool:
-    try:
-        options = resolve_options(model, read_record(RunRecord, record_path).options)
-    except InputError:  # damaged, or of another version: no run to choose by itself
-        return False
-    return all(options[name] == value for name, value in wanted.items())
 
 
 def read_run(weights_path: Path, model: str) -> tuple[RunRecord, WeightsProvenance]:

@@ -15,6 +15,7 @@ from edge.console import (
     positive_int,
     print_json,
     print_status,
+    print_warning,
     run_command,
     seed_argument,
     size_argument,
@@ -24,8 +25,10 @@ from edge.errors import InputError
 from edge.records import record_to_json
 from train.options import MODEL_NAMES, add_option_argument, parse_assignments, refuse_export_options
 from train.recipes import find_recipe
+from train.run_choice import run_in, status_warning
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RUNS_ROOT, RunRecord, new_run_folder
 from train.tensorflow_import import import_tensorflow
+from train.weights_file import weights_path_of
 
 learning_rate = RealNumber(0.0, 10.0, "per step", above=True)
 
@@ -49,9 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--init-weights",
         type=Path,
-        metavar="FILE",
-        help="weights to start from: an earlier run's or imported ones (*.weights.h5), of any number of classes, "
-        "or a published checkpoint",
+        metavar="PATH",
+        help="weights to start from: an earlier run's folder, or imported ones (*.weights.h5), of any number of "
+        "classes, or a published checkpoint",
     )
     add_option_argument(parser)
     parser.add_argument(
@@ -113,8 +116,13 @@ def _train(arguments: argparse.Namespace) -> int:
     refuse_export_options(arguments.model, explicit)
     if arguments.init == "random" and arguments.init_weights is not None:
         raise InputError(f"--init random takes no weights, got --init-weights {arguments.init_weights}")
-    if arguments.init_weights is not None and not arguments.init_weights.is_file():
-        raise InputError(f"weights not found: {arguments.init_weights}")
+    if arguments.init_weights is not None:
+        arguments.init_weights = weights_path_of(arguments.init_weights)
+        if not arguments.init_weights.is_file():
+            raise InputError(f"weights not found: {arguments.init_weights}")
+        run = run_in(arguments.init_weights.parent)
+        if run is not None and run.weights_path == arguments.init_weights and status_warning(run):
+            print_warning(status_warning(run))
     folder = arguments.output or new_run_folder(arguments.model, arguments.dataset, RUNS_ROOT)
     if (folder / RUN_RECORD).exists():
         raise InputError(f"run folder {folder} holds a run already. Next: another --output, or remove it")
@@ -145,7 +153,7 @@ def _print_result(run: RunRecord, folder: Path, as_json: bool) -> None:
         return
     print(f"best epoch {run.best_epoch} of {len(run.history)}: val mIoU {100 * (run.best_miou or 0):.2f} %")
     print(f"weights: {folder / BEST_WEIGHTS}")
-    print(f"next: python export/build_engine.py --model {run.model} --int8 --size {run.height}x{run.width}")
+    print(f"next: python export/build_engine.py --model {run.model} --int8 --weights {folder}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from edge.errors import InputError, WeightsError
 from edge.provenance import IMPORTED, WeightsProvenance
 from edge.records import read_record, record
 from train.options import OPTIONS, resolve_options
-from train.runs import RUN_RECORD, read_run
+from train.runs import BEST_WEIGHTS, RUN_RECORD, read_run
 
 WEIGHTS_SUFFIX = ".weights.h5"
 
@@ -89,6 +89,33 @@ def import_record_path(path: Path) -> Path:
     return path.with_name(path.name[: -len(WEIGHTS_SUFFIX)] + ".weights.json")
 
 
+def weights_path_of(path: Path) -> Path:
+    """Return the weights file that a path stands for: the file, the folder of a run, or a record beside weights.
+
+    Args:
+        path: a *.weights.h5 file, a run folder, a run.json, or the *.weights.json of imported weights. Any other path
+            is returned as it is.
+
+    Raises:
+        InputError: the folder is no folder of a run, or its run has left no weights.
+    """
+    if path.is_dir():
+        weights = path / BEST_WEIGHTS
+        if not weights.is_file():
+            has_record = (path / RUN_RECORD).is_file()
+            found = f"{RUN_RECORD}, so no epoch has ended yet" if has_record else f"neither it nor {RUN_RECORD}"
+            raise InputError(
+                f"{path} has no {BEST_WEIGHTS}, found {found}. Next: name the folder of a run, runs/..., "
+                "or a weights file"
+            )
+        return weights
+    if path.name == RUN_RECORD:
+        return path.with_name(BEST_WEIGHTS)
+    if path.name.endswith(".weights.json"):
+        return path.with_name(path.name[: -len(".json")] + ".h5")
+    return path
+
+
 def read_weights(path: Path, model: str) -> WeightsFile:
     """Read the record beside a weights file, and check that the two belong together.
 
@@ -132,7 +159,7 @@ def read_weights(path: Path, model: str) -> WeightsFile:
         class_count=imported.class_count,
         options=resolve_options(model, imported.options),
         data_dir=None,
-        provenance=WeightsProvenance(IMPORTED, imported.file, digest),
+        provenance=WeightsProvenance(IMPORTED, imported.file, digest, random_layers=imported.fresh),
         fresh=imported.fresh,
     )
 

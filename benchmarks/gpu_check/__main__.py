@@ -10,8 +10,8 @@ under way is ended and the rest are skipped, which the JSON says. A step that fa
 ends nothing else.
 
 Artefact folders made elsewhere (`python export/to_onnx.py --model MODEL` on a workstation) go in with --artifacts: the
-GPU's machine needs no TensorFlow then. Without them networks are exported here, with the newest run's weights or, where
-there is no run, with random ones, whose labels mean nothing and whose speed is that of trained ones.
+GPU's machine needs no TensorFlow then. Without them networks are exported here, with the best finished run's weights
+or, where there is no run, with random ones, whose labels mean nothing and whose speed is that of trained ones.
 
 The peer of a latency is trtexec where it is there (on the PATH, or /usr/src/tensorrt/bin), else a bare loop of
 execute_async_v3 on the same engine. Both times are those of CUDA events.

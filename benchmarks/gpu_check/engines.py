@@ -19,7 +19,8 @@ from benchmarks.gpu_check.environment import choose_tactics
 from benchmarks.gpu_check.record import BuiltCheck, LatencyCheck, PipelinedLatency, SlowLayer, SoakCheck
 from edge.bench.bench_record import BenchRecord
 from edge.bench.measure import BenchSettings, run_benchmark
-from edge.errors import SegEdgeError
+from edge.console import print_note
+from edge.errors import SegEdgeError, WeightsError
 from edge.frames import DatasetFrames, SyntheticFrames
 from edge.preprocess import prepare_rgb
 from edge.provenance import RANDOM
@@ -32,6 +33,8 @@ from export.pipeline.float_graph import make_float_graph
 from export.pipeline.plan import plan_build
 from export.pipeline.request import BuildRequest, Int8Request
 from export.pipeline.verify import LEAST_FLOAT_AGREEMENT, LEAST_LOOSE_AGREEMENT
+from train.options import resolve_options
+from train.run_choice import choose_run, find_runs
 
 FRAMES_SEED = 8_000_000
 DISTINCT_FRAMES = 4
@@ -88,6 +91,7 @@ def build_check(
         accuracy_images=images,
         options=options,
     )
+    request = with_weights(request)
     if precision == "int8":
         request = _with_int8(request, calibration_images)
     result = build(request)
@@ -102,6 +106,25 @@ def build_check(
         check=card.check,
         notes=card.notes,
     )
+
+
+def with_weights(request: BuildRequest) -> BuildRequest:
+    """Return a request whose build does not stop for lack of weights: speed is checked first, labels where they can be.
+
+    Where no run has the size that is checked, the best run of another size is taken, and random weights without any.
+    """
+    try:
+        plan_build(request)
+    except WeightsError as error:
+        resolved = resolve_options(request.model, request.options)
+        given = {name: resolved[name] for name in request.options}
+        choice = choose_run(find_runs(request.model), request.dataset, None, given)
+        taken = f"the weights of {choice.run.folder}" if choice.run is not None else "random weights"
+        print_note(f"{error}; this check takes {taken}")
+        if choice.run is None:
+            return dataclasses.replace(request, random_weights=True)
+        return dataclasses.replace(request, weights_path=choice.run.folder)
+    return request
 
 
 def _with_int8(request: BuildRequest, calibration_images: int | None) -> BuildRequest:

@@ -40,6 +40,9 @@ def load_graph(path: Path, purpose: str = "quantising a graph") -> Any:
     """
     onnx = import_onnx(purpose)
     if not path.is_file():
+        if path.is_dir():
+            graphs = ", ".join(sorted(each.name for each in path.glob("*.onnx"))) or "no *.onnx"
+            raise GraphError(f"{path} is a folder with {graphs}, expected an ONNX file. Next: name the file")
         raise GraphError(f"graph not found: {path}")
     try:
         model = onnx.load(str(path))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from edge import __version__
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
@@ -12,6 +14,9 @@ def main(argv: list[str] | None = None) -> int:
         from edge.doctor.cli import main as doctor
 
         return doctor(arguments[1:], prog="edge-bench doctor")
+    if arguments == ["--version"]:  # also where OpenCV is missing
+        print(f"edge-bench {__version__}")
+        return 0
     from edge.bench.cli import main as bench
 
     return bench(arguments)

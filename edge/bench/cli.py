@@ -13,22 +13,26 @@ from edge.bench.measure import BenchSettings, run_benchmark
 from edge.bench.power_section import power_lines
 from edge.bench.profile_cli import DESCRIPTION as PROFILE
 from edge.bench.profile_cli import add_arguments as add_profile_arguments
-from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE, write_report
+from edge.bench.report import REPORT_FILE, write_report
+from edge.bench.show import DESCRIPTION as SHOW
+from edge.bench.show import add_arguments as add_show_arguments
 from edge.console import (
     CommandParser,
+    add_version_argument,
     non_negative_int,
     positive_int,
     print_json,
     print_note,
     run_command,
     seconds_argument,
+    stand_out,
 )
 from edge.datasets import open_dataset
 from edge.doctor.cli import DESCRIPTION as DOCTOR
 from edge.doctor.cli import add_arguments as add_doctor_arguments
 from edge.errors import BackendError
 from edge.frames import FrameSet
-from edge.records import read_record, record_to_json, write_record
+from edge.records import record_to_json, write_record
 from edge.runtime import Runner, open_engine
 from edge.segmenter import NV12
 from edge.telemetry import AUTO, open_power_source, power_choices
@@ -39,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="edge-bench", description="Measure how fast and how accurate an engine is on this machine."
     )
+    add_version_argument(parser)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser(
         "run",
@@ -74,9 +79,8 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--output", type=Path, help="folder for record.json, report.html and overlays")
     run.add_argument("--json", action="store_true", help="print the record as JSON")
     run.set_defaults(function=_run)
-    show = commands.add_parser("show", help="say in a few lines what a record holds")
-    show.add_argument("record", type=Path, help="record.json, or the folder that it is in")
-    show.set_defaults(function=_show)
+    show = commands.add_parser("show", help="say in a few lines what a record holds", description=SHOW)
+    add_show_arguments(show)
     profile = commands.add_parser("profile", help="show where the time of an engine goes", description=PROFILE)
     add_profile_arguments(profile)
     doctor = commands.add_parser("doctor", help="say what this machine lacks, and what mends it", description=DOCTOR)
@@ -130,31 +134,10 @@ def _write(arguments: argparse.Namespace, record: BenchRecord, runner: Runner, f
         print(f"record: {output / RECORD_FILE}\nreport: {output / REPORT_FILE}")
 
 
-def _show(arguments: argparse.Namespace) -> int:
-    path = arguments.record / RECORD_FILE if arguments.record.is_dir() else arguments.record
-    record = read_record(BenchRecord, path)
-    check = record.engine.check
-    if check is not None and check.miou_float is not None and check.miou_engine is not None:
-        print(
-            f"mIoU {100 * check.miou_float:.2f} % before {record.engine.precision}, "
-            f"{100 * check.miou_engine:.2f} % after ({check.image_count} images of {check.images_from})"
-        )
-    if record.engine.budget_sentence():
-        print(record.engine.budget_sentence())
-    print(
-        f"latency {record.end_to_end.p50_ms:.1f} ms median, {record.end_to_end.p99_ms:.1f} ms p99, "
-        f"{record.fps:.1f} fps ({record.machine.gpu or record.machine.cpu}, {record.engine.backend})"
-    )
-    for line in power_lines(record.power):
-        print(line)
-    for name in (OVERLAYS_FOLDER, REPORT_FILE):
-        if (path.parent / name).exists():
-            print(f"{name.split('.')[0]}: {path.parent / name}")
-    return 0
-
-
 def _print_record(record: BenchRecord) -> None:
     contract = record.engine.contract
+    if contract.weights.is_random:
+        print(stand_out(contract.weights.warning(), sys.stdout))
     print(
         f"{contract.model} {record.engine.precision} {contract.height}x{contract.width} on {record.runner['device']} "
         f"with {record.engine.backend} {record.runner['version']}, post-processing {record.postprocess}"
@@ -185,7 +168,8 @@ def _print_record(record: BenchRecord) -> None:
     for line in power_lines(record.power):
         print(line)
     for note in record.engine.notes:
-        print(f"note: {note}")
+        if note != contract.weights.warning():
+            print(f"note: {note}")
 
 
 if __name__ == "__main__":

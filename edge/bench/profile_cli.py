@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         BackendError: The engine cannot run on this machine.
         StorageError: The output cannot be written; the result has been printed by then.
     """
-    runner, card = open_engine(arguments.engine, arguments.threads)
+    runner, card = open_engine(arguments.engine, arguments.threads, "edge-bench profile")
     contract = card.contract
     # A folder of a dataset, without its name, means the one that the engine was made for.
     dataset = arguments.dataset or (contract.dataset if arguments.data_dir else None)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edge.artifacts import write_text
 from edge.bench.profile_record import ProfileRecord, by_cost, kind_totals, sum_sentence
+from edge.bench.random_banner import random_banner
 from edge.page.charts import Bar, Segment, bars, strip_chart
 from edge.page.document import document
 from edge.page.elements import Headline, color_key, headlines, legend, note, paragraph, scrollable, section
@@ -49,6 +50,7 @@ def _page(record: ProfileRecord, top: int) -> str:
         title,
         _subtitle(record),
         [
+            random_banner(contract.weights),
             headlines(_headlines(record)),
             paragraph(_sentence(sum_sentence(record))),
             *(note(_sentence(remark)) for remark in record.notes),
@@ -147,6 +149,7 @@ def _layer_table(record: ProfileRecord, colors: dict[str, str], ranks: dict[int,
 def _conditions(record: ProfileRecord) -> dict[str, str]:
     engine = record.engine
     return {
+        "weights": engine.contract.weights.sentence(),
         "clock of a layer": record.clock,
         "clock of the network": "from a prepared frame in host memory to its outputs in host memory, without the "
         f"profiler; {record.network.sample_count} runs, half before the profile and half after it",

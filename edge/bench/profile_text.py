@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from edge.bench.profile_record import ProfileRecord, by_cost, kind_totals, sum_sentence
+from edge.console import stand_out
 from edge.page.charts import shortened
 
 _NO_PRECISION = "-"
@@ -20,7 +23,8 @@ def profile_lines(record: ProfileRecord, top: int, width: int | None = None) -> 
     """
     contract, ranked = record.engine.contract, by_cost(record)
     shown = ranked[: top or len(ranked)]
-    lines = [
+    lines = [stand_out(contract.weights.warning(), sys.stdout)] if contract.weights.is_random else []
+    lines += [
         f"{contract.model} {record.engine.precision} {contract.height}x{contract.width} on {record.runner['device']} "
         f"with {record.engine.backend} {record.runner['version']}",
         f"{record.runs} runs after {record.warmup_runs} to warm up, on {record.frame_name} of {record.input}",

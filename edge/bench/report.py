@@ -9,6 +9,7 @@ import numpy as np
 from edge.artifacts import write_text
 from edge.bench.bench_record import BenchRecord
 from edge.bench.power_section import power_facts, power_section
+from edge.bench.random_banner import random_banner
 from edge.frames import FrameSet
 from edge.imaging import read_rgb, write_image
 from edge.labels import palette_for
@@ -56,7 +57,8 @@ def _write_overlays(folder: Path, record: BenchRecord, runner: Runner, frames: F
         frame_rgb = frames.read(int(index))
         labels = segmenter(frame_rgb, *frame_rgb.shape[:2]).labels
         path = folder / f"{frames.names[index]}.png"
-        write_image(path, overlay_rgb(frame_rgb, labels, contract.class_names, palette))
+        caption = contract.weights.caption() or None
+        write_image(path, overlay_rgb(frame_rgb, labels, contract.class_names, palette, caption=caption))
         paths.append(path)
     return paths
 
@@ -69,8 +71,9 @@ def _page(record: BenchRecord, pictures: list[Path]) -> str:
         title,
         _subtitle(record),
         [
+            random_banner(contract.weights),
             headlines(_headlines(record)),
-            *map(note, record.engine.notes),
+            *(note(text) for text in record.engine.notes if text != contract.weights.warning()),
             section(
                 "Latency",
                 _latency_table(record),

@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 from typing import Callable
 
-from edge.card import VNNI, EngineCard, find_engine, read_card
+from edge.card import VNNI, EngineCard, read_card
+from edge.engine_choice import DEFAULT_COMMAND, find_engine
 from edge.errors import EngineMismatchError
 from edge.machine import sums_saturate, this_machine
 from edge.runtime.base import Runner
@@ -46,18 +47,20 @@ RUNNERS: dict[str, Callable[[Path, EngineCard, int], Runner]] = {"tensorrt": _te
 of the runtimes are imported when an engine needs them, since a machine has few of them installed."""
 
 
-def open_engine(path: str | os.PathLike, threads: int = 0) -> tuple[Runner, EngineCard]:
+def open_engine(path: str | os.PathLike, threads: int = 0, command: str = DEFAULT_COMMAND) -> tuple[Runner, EngineCard]:
     """Return a runner for an engine, which is not active yet, and the engine's card.
 
     Args:
-        path: An engine folder, a file in one, or an artefact folder.
+        path: An engine folder, a file that belongs to one, or an artefact folder, of whose engines one is taken and
+            named (edge/engine_choice.py).
         threads: CPU cores that one frame may use with ONNX Runtime; 0 for all.
+        command: Command that a message offers for each engine that is there.
 
     Raises:
         InputError: There is no engine at this path.
         EngineMismatchError: The engine does not fit its card, or this machine.
         MissingDependencyError: The backend is not installed.
     """
-    folder = find_engine(path)
+    folder = find_engine(path, command)
     card = read_card(folder)
     return RUNNERS[card.backend](folder / card.engine_file, card, threads), card

@@ -12,18 +12,18 @@ from edge.card import EngineCard
 from edge.console import (
     CommandParser,
     Progress,
+    add_version_argument,
     positive_int,
     positive_seconds,
     print_json,
-    print_note,
     print_status,
     run_command,
     share_argument,
+    stand_out,
 )
 from edge.contract import Contract
 from edge.errors import InputError, SegEdgeError
 from edge.labels import palette_for
-from edge.provenance import RANDOM
 from edge.records import record_to_json
 from edge.runtime import Runner, open_engine
 from edge.segmenter import Segmenter, uncertainty_output
@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
         "Of a live source, always the latest frame is taken.",
         epilog="In the window: q or Esc ends it; any other key goes to the next picture of a folder.",
     )
+    add_version_argument(parser)
     parser.add_argument("engine", metavar="ENGINE", type=Path, help="engine folder, or artefact folder")
     parser.add_argument("--source", required=True, metavar="SOURCE", help=SOURCE_FORMS)
     parser.add_argument(
@@ -96,7 +97,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         check_window()
     source = open_source(arguments.source, arguments.real_time, arguments.timeout)
-    runner, card = open_engine(arguments.engine, arguments.threads or 0)
+    runner, card = open_engine(arguments.engine, arguments.threads or 0, "edge-demo")
     painter = _painter(arguments, card.contract)
     with source:
         sink = open_sink(arguments.output, source)
@@ -133,9 +134,10 @@ def _run(
     arguments: argparse.Namespace, source: FrameSource, runner: Runner, card: EngineCard, painter: Painter, sink: Sink
 ) -> StreamRun:
     headline = f"{card.contract.model} {card.precision}"
-    if card.contract.weights.kind == RANDOM:
-        headline += "   random weights"
-        print_note(f"{card.contract.model} has {card.contract.weights.sentence()}")
+    weights = card.contract.weights
+    if weights.is_random:
+        headline += f"   {weights.caption()}"
+        print_status(stand_out(weights.warning()))
     segmenter = Segmenter(runner, "bgr", blend=painter.blend)
     _warm_up(segmenter, painter, source.size or (card.contract.height, card.contract.width))
     limits = StreamLimits(arguments.frames, arguments.seconds)

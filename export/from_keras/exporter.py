@@ -29,7 +29,7 @@ from export.graph.random_inputs import draw_noise
 from export.graph.trt_rules import require
 from train.options import changed_options, resolve_options
 from train.runs import BEST_WEIGHTS, RUNS_ROOT
-from train.weights_file import agreed_options, read_weights
+from train.weights_file import agreed_options, read_weights, weights_path_of
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,8 @@ def export_model(request: ExportRequest, folder: Path, frames: FrameSet, say: Sa
         if other is None:
             return existing
         say(f"{request.model} is exported anew: {other}")
+    else:
+        _say_what_makes_way(folder, provenance, say)
     network = _keras_network(request, options)
     graph, report = _converted_and_compared(network, request, options, frames)
     report.check()
@@ -173,13 +175,26 @@ def export_model(request: ExportRequest, folder: Path, frames: FrameSet, say: Sa
     return contract
 
 
+def _say_what_makes_way(folder: Path, provenance: WeightsProvenance, say: Say) -> None:
+    """Say that a graph of other weights is replaced, since engines of it may lie beside it."""
+    try:
+        held = read_record(Contract, folder / CONTRACT_FILE).weights
+    except InputError:
+        return
+    if held.sha256 != provenance.sha256:
+        say(
+            f"warning: {folder} held {held.sentence()}; its graph makes way for that of {provenance.sentence()}, and "
+            "engines of the former that are there stay until they are built again"
+        )
+
+
 def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | None, image_count: int) -> ParityReport:
     """Compare the graph of an artefact folder with its Keras model, on any number of images.
 
     Args:
         folder: the artefact folder.
-        weights_path: path of the weights that the graph was made from; None for those of the run that its contract
-            names.
+        weights_path: path of the weights that the graph was made from, or of their run folder; None for those of the
+            run that its contract names.
         data_dir: folder of the dataset; None for the default one, or the run's.
         image_count: number of images of the validation split.
 
@@ -188,8 +203,14 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
         InputError: the weights were imported, and their file was not given.
     """
     contract = read_contract(folder)
+    weights_path = weights_path_of(weights_path) if weights_path is not None else None
     if weights_path is None and contract.weights.kind == TRAINED:
         weights_path = RUNS_ROOT / contract.weights.source / BEST_WEIGHTS
+        if not weights_path.is_file():
+            raise InputError(
+                f"{folder} was made from the run {contract.weights.source}, and there is no {weights_path}. "
+                "Next: --weights FOLDER, the folder of that run"
+            )
     elif weights_path is None and contract.weights.kind != RANDOM:
         raise InputError(
             f"{folder} has weights imported from {contract.weights.source}. Next: name them with --weights"
@@ -201,7 +222,15 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
     provenance, options = request.provenance()
     if provenance.sha256 != contract.weights.sha256:
         raise WeightsError(f"{weights_path or 'random weights'} are not what {folder / GRAPH_FILE} was made from")
-    sources = choose_inputs(contract.model, contract.dataset, data_dir, weights_path, size, contract.options)
+    sources = choose_inputs(
+        contract.model,
+        contract.dataset,
+        data_dir,
+        weights_path,
+        size,
+        contract.options,
+        random_weights=weights_path is None,
+    )
     frames = held_out_frames(contract.dataset, sources.data_dir, *size, image_count)
     return compare_graph(_keras_network(request, options), (folder / GRAPH_FILE).read_bytes(), frames)
 
@@ -251,6 +280,6 @@ def refuse_to_lose_weights(folder: Path) -> None:
         return
     if weights.kind != RANDOM:
         raise WeightsError(
-            f"{folder} holds {weights.kind} weights of {weights.source}, and no weights were named or found. "
-            "Next: --weights FILE, or another --output"
+            f"{folder} holds {weights.kind} weights of {weights.source}, which random ones do not replace. "
+            "Next: --weights PATH, another --output, or remove the folder"
         )

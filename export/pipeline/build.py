@@ -73,6 +73,8 @@ def build(request: BuildRequest, say: Say = print_status) -> BuildResult:
     """
     plan = plan_build(request, say)
     say(f"backend: {plan.backend} ({plan.reason})")
+    for line in plan.sources.told:
+        say(line)
     precision, settings, options = plan.request.precision, plan.request.int8, plan.request.engine_options()
 
     graph = make_float_graph(plan, say)

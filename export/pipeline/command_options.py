@@ -18,10 +18,11 @@ from calibration.qdq.quantization_config import FLOAT, INT8, WEIGHT_METHODS
 from calibration.ranges.thresholds import CALIBRATION_METHODS
 from calibration.trt.calibrator import TENSORRT_ENTROPY
 from edge.card import SCALE_SOURCES
-from edge.console import RealNumber, parse_size, positive_int, size_argument
+from edge.console import RealNumber, positive_int, size_argument
 from edge.datasets import LAYOUTS
 from export.backends.choice import AUTO, backend_choices
 from export.backends.options import OPTIMIZATION_LEVELS, EngineOptions, batch_argument
+from export.build_inputs import DEFAULT_SIZE, DEFAULT_SIZE_TEXT, add_weights_arguments
 from export.pipeline.request import (
     DEFAULT_DROP_POINTS,
     DEFAULT_LABEL_CHANGE_PERCENT,
@@ -30,8 +31,6 @@ from export.pipeline.request import (
     Int8Request,
 )
 from train.options import add_option_argument, parse_assignments
-
-DEFAULT_SIZE = "512x1024"
 
 percent_argument = RealNumber(0.0, 100.0, "%")
 points_argument = RealNumber(0.0, 100.0, "points")
@@ -42,12 +41,15 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     """Add every option of a build to a parser."""
     network = parser.add_argument_group("network", "a model of this project, or any segmentation graph")
     network.add_argument("--model", help="architecture, such as fast_scnn or fastfcn")
-    network.add_argument("--weights", type=Path, help="a run's weights (default: the newest run's, else random)")
+    add_weights_arguments(network)
     add_option_argument(network)
     network.add_argument("--onnx", type=Path, metavar="FILE", help="a graph that takes NCHW float and gives logits")
     network.add_argument("--contract", type=Path, metavar="FILE", help="what it takes and gives (docs/any-network.md)")
     network.add_argument(
-        "--size", type=size_argument, metavar="HxW", help=f"input pixels (default: {DEFAULT_SIZE}, or the graph's own)"
+        "--size",
+        type=size_argument,
+        metavar="HxW",
+        help=f"input pixels (default: the weights' or the graph's own, else {DEFAULT_SIZE_TEXT})",
     )
     images = parser.add_argument_group("images")
     images.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes and images (default: the weights')")
@@ -261,8 +263,8 @@ def contradiction(arguments: argparse.Namespace) -> str | None:
         return "expected --model NAME, or --onnx FILE --contract FILE"
     if (arguments.onnx is None) != (arguments.contract is None):
         return "--onnx and --contract go together"
-    if arguments.onnx is not None and (arguments.weights is not None or arguments.option):
-        return "--weights and --option belong to --model; a graph of --onnx has its weights in it"
+    if arguments.onnx is not None and (arguments.weights is not None or arguments.random_weights or arguments.option):
+        return "--weights, --random-weights and --option belong to --model; a graph of --onnx has its weights in it"
     named = [name for name, _ in arguments.class_budget or ()]
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice is not None:
@@ -292,7 +294,7 @@ def build_request(arguments: argparse.Namespace) -> BuildRequest:
     Raises:
         InputError: an assignment of --option cannot be read.
     """
-    height, width = arguments.size or parse_size(DEFAULT_SIZE)
+    height, width = arguments.size or DEFAULT_SIZE
     return BuildRequest(
         model=arguments.model or "",
         height=height,
@@ -312,6 +314,7 @@ def build_request(arguments: argparse.Namespace) -> BuildRequest:
         images_path=arguments.images,
         dla_core=arguments.dla,
         engine=_engine_options(arguments),
+        random_weights=arguments.random_weights,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge.artifacts import ARTIFACTS_ROOT
 from edge.card import build_command
-from edge.console import Say
+from edge.console import Say, stand_out
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.errors import ContractError, InputError
 from edge.provenance import RANDOM
@@ -66,7 +66,8 @@ def make_float_graph(plan: BuildPlan, say: Say = lambda line: None) -> FloatGrap
     contract = _current_contract(plan, say)
     parity = _export_parity(plan.artifact, contract)
     graph = FloatGraph(plan.artifact, contract, parity, _is_of_other_code(plan, contract))
-    say(contract.weights.sentence())
+    sentence = contract.weights.sentence()
+    say(stand_out(sentence) if graph.has_random_weights else sentence)
     engine = plan.request.engine
     if engine.batch != 1 or engine.batch_profile is not None:  # refused here, before ranges are collected
         with_batch(graph.path.read_bytes(), None if engine.batch_profile is not None else engine.batch)
@@ -98,11 +99,16 @@ def _current_contract(plan: BuildPlan, say: Say) -> Contract:
     if request.onnx_path is not None:
         return read_contract(plan.artifact)  # adopted when the build was planned
     if sources.weights_path is None:
+        if sources.has_random_weights:
+            from export.from_keras.exporter import refuse_to_lose_weights
+
+            refuse_to_lose_weights(plan.artifact)
         # No weights here: an artefact that was made elsewhere, on the workstation say, is used as it is.
         try:
             contract = read_contract(plan.artifact)
         except InputError:
-            if (plan.artifact / GRAPH_FILE).exists() and not (can_export() and _is_worthless(plan.artifact)):
+            is_dear = not (can_export() and _is_worthless(plan.artifact))
+            if not sources.has_random_weights or ((plan.artifact / GRAPH_FILE).exists() and is_dear):
                 raise
             if not can_export():
                 _name_others(request)

@@ -82,13 +82,19 @@ def plan_build(request: BuildRequest, say: Say = lambda line: None) -> BuildPlan
     if request.onnx_path is not None:
         return _plan_adoption(request, backend, reason, say)
     resolve_options(request.model, request.options)
-    size = (request.height, request.width)
     sources = choose_inputs(
-        request.model, request.dataset, request.data_dir, request.weights_path, size, request.options
+        request.model,
+        request.dataset,
+        request.data_dir,
+        request.weights_path,
+        (request.height, request.width) if request.is_size_given else None,
+        request.options,
+        random_weights=request.random_weights,
     )
+    request = dataclasses.replace(request, height=sources.size[0], width=sources.size[1])
     if sources.dataset in LAYOUTS:
         request.int8.require_classes(class_table(sources.dataset).class_names)
-    artifact = artifact_folder(request.model, sources.dataset, *size, ARTIFACTS_ROOT, sources.options)
+    artifact = artifact_folder(request.model, sources.dataset, *sources.size, ARTIFACTS_ROOT, sources.options)
     return BuildPlan(request, backend, reason, sources, artifact, _output(request, artifact, backend))
 
 
@@ -105,7 +111,8 @@ def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -
     data_dir = request.data_dir
     if data_dir is None and dataset in LAYOUTS and default_data_dir(dataset).is_dir():
         data_dir = default_data_dir(dataset)
-    sources = BuildInputs(dataset, data_dir if dataset in LAYOUTS else None, None, {})
+    size = (contract.height, contract.width)
+    sources = BuildInputs(dataset, data_dir if dataset in LAYOUTS else None, None, {}, size)
     output = _output(request, adoption.folder, backend)
     request = dataclasses.replace(request, height=contract.height, width=contract.width)
     return BuildPlan(request, backend, reason, sources, adoption.folder, output)

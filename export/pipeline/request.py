@@ -109,18 +109,19 @@ class BuildRequest:
         backend: name of the backend: "auto", "tensorrt" or "onnxruntime".
         dataset: key in edge.datasets.LAYOUTS; None for the dataset of the weights.
         data_dir: folder of the dataset; None for the default one.
-        weights_path: path of a weights file; None for the newest run, else random weights.
+        weights_path: path of a weights file or a run folder; None for the best run, else the artefact's own.
         accuracy_images: number of held-out frames that the engine is measured on.
         int8: settings of INT8, and the accuracy that it may cost.
         options: options of the architecture that the user set, as values or text.
         output: folder of the engine; None for the artefact's.
         onnx_path: path of a graph that this project did not make; None for a model.
         contract_path: path of the contract that the owner of that graph wrote.
-        is_size_given: True if the user gave height and width; else a given graph's own size is used.
+        is_size_given: True if the user gave height and width; else the size of the weights or of a given graph is used.
         images_path: folder of the user's own pictures, without labels, to calibrate and to measure on; None for the
             images of the dataset.
         dla_core: number of the DLA core of a Jetson that computes, 0 or 1; None for the GPU.
         engine: batches, limits and compatibility of the engine; its DLA core is `dla_core` above.
+        random_weights: True if the user asked for random weights.
     """
 
     model: str
@@ -141,6 +142,7 @@ class BuildRequest:
     images_path: Path | None = None
     dla_core: int | None = None
     engine: EngineOptions = field(default_factory=EngineOptions)
+    random_weights: bool = False
 
     def engine_options(self) -> EngineOptions:
         """Return the options of the engine, with its DLA core."""

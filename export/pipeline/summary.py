@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 
 from calibration.report.text import summary_lines
 from calibration.results import PAGE_FILE
 from edge.artifacts import spell_option
 from edge.card import EngineCard
-from edge.console import format_seconds
+from edge.console import format_seconds, stand_out
+from edge.provenance import RANDOM, RANDOM_SENTENCE
 from edge.records import record_to_json
 from export.backends.trt_layer_info import LAYERS_FILE
 from export.pipeline.build import BuildResult
@@ -23,6 +25,7 @@ def plan_text(plan: BuildPlan, warnings: tuple[str, ...] = ()) -> str:
         warnings: sentences about the graph that was adopted for it.
     """
     facts = _plan_facts(plan)
+    choice = facts.pop("weights_choice")
     facts["options"] = " ".join(f"{name}={value}" for name, value in facts["options"].items()) or "defaults"
     # Where a graph was given, its contract decides the folder, and only reading both tells whether they fit.
     is_adopted = plan.request.onnx_path is not None
@@ -30,6 +33,8 @@ def plan_text(plan: BuildPlan, warnings: tuple[str, ...] = ()) -> str:
     return "\n".join(
         [
             *(f"{name.replace('_', ' '):15} {value}" for name, value in facts.items()),
+            *choice,
+            *([stand_out(RANDOM_SENTENCE, sys.stdout)] if plan.sources.has_random_weights else []),
             *(f"warning: {sentence}" for sentence in warnings),
             end,
         ]
@@ -44,11 +49,12 @@ def plan_json(plan: BuildPlan, warnings: tuple[str, ...] = ()) -> str:
 def result_text(result: BuildResult) -> str:
     """Return the result of a build as text: the engine, its accuracy cost, its folder, and the next command."""
     card, output = result.card, result.plan.output
+    weights = card.contract.weights
     size = f"{card.contract.height}x{card.contract.width}{_batch_words(card)}"
     lines = [
         f"{card.contract.model} {card.precision} for {card.backend} {card.backend_version}, "
         f"{size}, built in {format_seconds(card.build_seconds)}",
-        card.contract.weights.sentence(),
+        stand_out(weights.sentence(), sys.stdout) if weights.is_random else weights.sentence(),
     ]
     if card.contract.decision is not None:
         lines.append(f"labels: {card.contract.decision_sentence()}")
@@ -63,7 +69,7 @@ def result_text(result: BuildResult) -> str:
     else:
         lines += [f"warning: {sentence}" for sentence in result.warnings]
     lines.append(f"check: {_check_sentence(card)}")
-    told = (card.contract.weights.sentence(), *result.warnings)
+    told = (weights.sentence(), *result.warnings)
     lines += [f"note: {note}" for note in card.notes if note not in told]
     if result.report is not None:
         lines.append(f"report: {output / PAGE_FILE}")
@@ -95,12 +101,20 @@ def _plan_facts(plan: BuildPlan) -> dict:
         "backend_reason": plan.reason,
         "precision": request.precision,
         "options": {name: spell_option(value) for name, value in sources.options.items()},
-        "weights": str(sources.weights_path or request.onnx_path or "random, or those of the artefact"),
+        "weights": _weights_words(plan),
+        "weights_choice": list(sources.told),
+        "size": f"{request.height}x{request.width}",
         "dataset": sources.dataset,
         "images": str(request.images_path or sources.data_dir or "synthetic scenes (no dataset folder found)"),
         "artifact": str(plan.artifact),
         "output": str(plan.output),
     }
+
+
+def _weights_words(plan: BuildPlan) -> str:
+    if plan.sources.has_random_weights:
+        return RANDOM
+    return str(plan.sources.weights_path or plan.request.onnx_path or f"those of {plan.artifact}")
 
 
 def _batch_words(card: EngineCard) -> str:

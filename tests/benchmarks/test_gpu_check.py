@@ -46,6 +46,8 @@ from edge.contract import CONTRACT_FILE, GRAPH_FILE
 from edge.errors import InputError
 from edge.records import read_record, record_to_json, write_record
 from export.backends.trt_config import TACTICS_VARIABLE
+from export.pipeline.request import BuildRequest
+from tests.train.test_runs import write_run
 from train.options import MODEL_NAMES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -500,3 +502,20 @@ def test_summary_says_what_is_met_what_is_not_and_what_nobody_knows():
     assert "unknown GPU memory" in text and "not measured" in text
     assert "WRONG  build a: out of memory" in text
     assert json.dumps(record_to_json(check))
+
+
+# Weights
+
+
+def test_networks_are_checked_with_trained_weights_of_another_size_or_random_ones_and_a_word(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    request = BuildRequest("fast_scnn", 64, 128, "float32", "onnxruntime", None, None, None, 4)
+    assert engines.with_weights(request).random_weights
+    assert capsys.readouterr().err.rstrip().endswith("this check takes random weights")
+    run = write_run(tmp_path / "runs" / "one").parent
+    assert engines.with_weights(request).weights_path == run.relative_to(tmp_path)
+    assert capsys.readouterr().err.rstrip().endswith("this check takes the weights of runs/one")
+    fitting = dataclasses.replace(request, height=384, width=512)
+    assert engines.with_weights(fitting) == fitting

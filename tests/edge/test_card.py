@@ -1,24 +1,18 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import shlex
-import shutil
 
 import pytest
 
 from edge.card import (
-    BACKENDS,
     CARD_FILE,
-    PRECISIONS,
     VNNI,
     BuildCheck,
     CalibrationNote,
     EngineCard,
     LayerPrecision,
-    engine_folder,
-    find_engine,
     read_card,
 )
 from edge.contract import CENTRE_HEATMAP, UNCERTAINTY, OutputTensor
@@ -115,6 +109,12 @@ def test_rebuild_command_names_the_options_sorted_and_quoted_for_a_shell(card):
     )
     odd = dataclasses.replace(card.contract, options={"title": "it's; a $test"})
     assert shlex.split(dataclasses.replace(card, contract=odd).rebuild_command())[-1] == "title=it's; a $test"
+
+
+def test_rebuild_command_asks_for_random_weights_since_no_build_takes_them_by_itself(card):
+    weights = dataclasses.replace(card.contract.weights, kind="random")
+    command = dataclasses.replace(card, contract=dataclasses.replace(card.contract, weights=weights)).rebuild_command()
+    assert "--random-weights" in command and "--random-weights" not in card.rebuild_command()
 
 
 @pytest.mark.parametrize("core", [0, 1])
@@ -260,42 +260,6 @@ def test_card_of_an_unknown_source_of_scales_is_refused(make_engine):
     edit(folder, scale_source="guess")
     with pytest.raises(ContractError, match="has the source of scales 'guess', expected one of: qdq, cache, dynamic"):
         read_card(folder)
-
-
-def test_engine_is_found_from_its_folder_a_file_in_it_and_the_artefact_folder(make_engine):
-    folder = make_engine()
-    artefact = folder.parents[1]
-    for given in (folder, folder / CARD_FILE, folder / "engine.onnx", artefact, artefact / "model.onnx", str(folder)):
-        assert find_engine(given) == folder
-
-
-def test_artefact_gives_tensorrt_before_onnxruntime_and_int8_first(tmp_path):
-    wanted = [
-        ("tensorrt", "int8"),
-        ("tensorrt", "float16"),
-        ("tensorrt", "float32"),
-        ("onnxruntime", "int8"),
-        ("onnxruntime", "float16"),
-        ("onnxruntime", "float32"),
-    ]
-    assert set(wanted) == set(itertools.product(BACKENDS, PRECISIONS))
-    for backend, precision in wanted:
-        folder = engine_folder(tmp_path, backend, precision)
-        folder.mkdir(parents=True)
-        (folder / CARD_FILE).write_text("{}")
-    for backend, precision in wanted:
-        best = engine_folder(tmp_path, backend, precision)
-        assert find_engine(tmp_path) == best
-        shutil.rmtree(str(best))
-    with pytest.raises(InputError, match="no engine at"):
-        find_engine(tmp_path)
-
-
-def test_folder_without_a_card_is_no_engine(make_engine):
-    folder = make_engine()
-    (folder / CARD_FILE).unlink()
-    with pytest.raises(InputError, match=r"no engine at .*expected a folder with card\.json.* Next: python export"):
-        find_engine(folder)
 
 
 def test_this_machine_describes_itself():

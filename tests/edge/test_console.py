@@ -19,6 +19,7 @@ from edge.console import (
     print_warning,
     run_command,
     size_argument,
+    stand_out,
 )
 from edge.errors import AccuracyBudgetError, DatasetError, SizeError
 
@@ -275,3 +276,14 @@ def test_name_that_the_terminal_cannot_show_is_no_traceback(run_python):
     script = "from edge.console import run_command\nraise SystemExit(run_command(lambda: print('Straße 道') or 0))"
     result = run_python("-c", script, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert (result.returncode, result.stdout) == (0, "Stra\\xdfe \\u9053\n")
+
+
+def test_line_that_nobody_should_miss_is_bold_on_a_terminal_and_marked_in_a_log(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert stand_out("mind this", Terminal()) == "\x1b[1mmind this\x1b[0m"
+    assert stand_out("mind this", io.StringIO()) == "*** mind this ***"
+    for name, value in (("TERM", "dumb"), ("NO_COLOR", "")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            assert stand_out("mind this", Terminal()) == "*** mind this ***"

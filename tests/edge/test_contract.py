@@ -131,6 +131,14 @@ def test_weights_say_where_they_come_from():
     assert trained.sentence() == "trained weights of runs/one, validation mIoU 71.23 %"
     assert WeightsProvenance("imported", "a.h5", "0").sentence() == "imported weights of a.h5"
     assert "only the speed" in WeightsProvenance("random", "seed 0", "0").sentence()
+    mixed = WeightsProvenance("imported", "net.pth", "0", random_layers=("logits", "a", "b", "c"))
+    assert mixed.sentence() == "imported weights of net.pth, but random ones in logits, a, b and 1 more"
+
+
+def test_random_weights_have_a_caption_and_a_warning_and_others_have_none():
+    random, trained = WeightsProvenance("random", "seed 0", "0"), WeightsProvenance("trained", "run", "0")
+    assert (random.is_random, random.caption(), random.warning()) == (True, "random weights", random.sentence())
+    assert (trained.is_random, trained.caption(), trained.warning()) == (False, "", "")
 
 
 def test_given_weights_are_said_to_be_given():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -21,10 +22,12 @@ from edge.datasets import DATA_ROOT_VARIABLE
 from edge.errors import InputError
 from export.backends.options import EngineOptions
 from export.build_engine import build_parser, main
+from export.build_inputs import choose_inputs
 from export.pipeline.request import BuildRequest, Int8Request
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMAND = ["--model", "fast_scnn", "--int8", "--size", "64x128", "--calibration-images", "2", "--accuracy-images", "2"]
+COMMAND += ["--random-weights"]
 
 
 @pytest.fixture
@@ -54,6 +57,7 @@ def test_options_are_those_that_are_documented():
     assert vars(arguments) == {
         "model": "fastfcn",
         "weights": None,
+        "random_weights": False,
         "option": [],
         "onnx": None,
         "contract": None,
@@ -350,7 +354,7 @@ def test_limits_go_with_tensorrts_own_calibrator(asked):
     ("flags", "precision"), [([], "float32"), (["--fp16"], "float16"), (["--int8", "--fp16"], "int8")]
 )
 def test_flags_decide_the_precision(clean_folder, capsys, flags, precision):
-    assert main(["--model", "fast_scnn", *flags, "--dry-run", "--json"]) == 0
+    assert main(["--model", "fast_scnn", "--random-weights", *flags, "--dry-run", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["precision"] == precision
     assert plan["output"] == f"artifacts/fast_scnn-cityscapes-512x1024/engines/onnxruntime-{precision}"
@@ -383,10 +387,35 @@ def test_tensorrt_without_a_gpu_is_one_line_before_any_work(clean_folder, capsys
     ],
 )
 def test_missing_input_is_one_line_before_any_work(clean_folder, capsys, options, problem):
-    assert main([*COMMAND, *options]) == 2
+    command = COMMAND[:-1] if "--weights" in options else COMMAND  # which excludes random ones
+    assert main([*command, *options]) == 2
     error = capsys.readouterr().err
     assert problem in error and error.count("\n") == 1
     assert not list(clean_folder.iterdir())
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_without_weights_the_build_stops_unless_random_ones_are_asked_for(clean_folder, capsys, dry):
+    assert main(["--model", "fastfcn", "--int8", *dry]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: no finished run and no artefact of fastfcn is here; found ")
+    assert error.endswith("or --random-weights, if speed alone is asked for\n") and error.count("\n") == 1
+    assert not list(clean_folder.iterdir())
+
+
+def test_literal_command_in_an_empty_checkout_says_boldly_that_weights_are_random(clean_folder, capsys, monkeypatch):
+    monkeypatch.setattr("export.pipeline.plan.choose_inputs", functools.partial(choose_inputs, checkout=clean_folder))
+    assert main(["--model", "fastfcn", "--int8", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "weights         random\n" in printed
+    assert "\n*** random weights: only the speed of this engine means anything ***\n" in printed
+
+
+def test_weights_and_random_weights_exclude_each_other(clean_folder, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*COMMAND, "--weights", "runs/one"])
+    assert ended.value.code == 2
+    assert "--random-weights" in capsys.readouterr().err
 
 
 def test_interruption_returns_130(clean_folder, monkeypatch, capsys):
@@ -440,7 +469,7 @@ def test_second_command_reuses_all_and_prints_the_card(built, capsys, monkeypatc
     assert "random weights: only the speed" in output.err
     assert main(COMMAND) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "random weights: only the speed of this engine means anything" in lines
+    assert "*** random weights: only the speed of this engine means anything ***" in lines
     assert lines[-1].startswith("next: edge-bench run artifacts/")
     assert any(line.startswith("report: artifacts/") for line in lines)
     assert any(line.startswith("calibration: percentile over 2 images of synthetic scenes, ") for line in lines)

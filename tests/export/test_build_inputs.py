@@ -7,14 +7,18 @@ import dataclasses
 import numpy as np
 import pytest
 
+import export.found_weights as found_weights
 from edge.artifacts import artifact_folder, sha256_file
-from edge.datasets import DATA_ROOT_VARIABLE
+from edge.contract import CONTRACT_FILE, Contract
+from edge.datasets import DATA_ROOT_VARIABLE, class_table
 from edge.errors import DatasetError, InputError, WeightsError
 from edge.frames import DatasetFrames, SyntheticFrames
 from edge.imaging import write_image
+from edge.provenance import WeightsProvenance
 from edge.records import write_record
 from export.build_inputs import SYNTHETIC_HELD_OUT_SEED, choose_inputs, held_out_frames
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
+from train.weights_file import ImportRecord
 
 SIZE = (64, 128)
 
@@ -22,10 +26,21 @@ SIZE = (64, 128)
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # Of the machine that the tests run on, and of no concern here.
+    monkeypatch.setattr(found_weights, "_other_run_roots", lambda checkout: [])
     monkeypatch.delenv(DATA_ROOT_VARIABLE, raising=False)
 
 
-def write_run(folder, model="fast_scnn", dataset="camvid", data_dir="/nowhere", options=None):
+def write_run(
+    folder,
+    model="fast_scnn",
+    dataset="camvid",
+    data_dir="/nowhere",
+    options=None,
+    status="finished",
+    size=SIZE,
+    miou=0.5,
+):
     folder.mkdir(parents=True)
     weights = folder / BEST_WEIGHTS
     weights.write_bytes(folder.name.encode())
@@ -33,25 +48,52 @@ def write_run(folder, model="fast_scnn", dataset="camvid", data_dir="/nowhere", 
         model=model,
         dataset=dataset,
         data_dir=str(data_dir),
-        class_count=11,
-        height=64,
-        width=128,
+        class_count=11 if dataset == "camvid" else 19,
+        height=size[0],
+        width=size[1],
         options=options or {},
         recipe={},
         init="random",
         seed=0,
         started_utc="2026-01-01T00:00:00",
-        status="finished",
+        status=status,
         best_epoch=1,
-        best_miou=0.5,
+        best_miou=miou,
         weights_sha256=sha256_file(weights),
     )
     write_record(folder / RUN_RECORD, run)
     return weights
 
 
-def choose(tmp_path, dataset=None, data_dir=None, weights=None, model="fast_scnn", options=None):
-    return choose_inputs(model, dataset, data_dir, weights, SIZE, options, tmp_path / "runs", tmp_path / "artifacts")
+def choose(tmp_path, dataset=None, data_dir=None, weights=None, model="fast_scnn", options=None, size=SIZE, **more):
+    """Choose with a size, as if the user gave it; `size=None` leaves it open."""
+    roots = (tmp_path / "runs", tmp_path / "artifacts")
+    return choose_inputs(model, dataset, data_dir, weights, size, options, *roots, **more)
+
+
+def write_contract(folder, dataset="camvid", size=SIZE, kind="trained", options=None):
+    """Write the contract of an artefact, as an export elsewhere would have left it."""
+    height, width = size
+    contract = Contract(
+        model="fast_scnn",
+        dataset=dataset,
+        class_names=class_table(dataset).class_names,
+        height=height,
+        width=width,
+        stride=8,
+        coordinates="half_pixel",
+        input_name="frame",
+        output_name="logits",
+        graph_sha256="0" * 64,
+        weights=WeightsProvenance(kind, "seed 0" if kind == "random" else "fast_scnn-run", "1" * 64),
+        source_sha256="2" * 64,
+        opset=13,
+        versions={},
+        options=options or {},
+    )
+    path = artifact_folder("fast_scnn", dataset, height, width, folder / "artifacts", options)
+    write_record(path / CONTRACT_FILE, contract)
+    return path
 
 
 def make_folder(path):
@@ -68,22 +110,149 @@ def test_given_weights_win_over_newer_runs(tmp_path):
     assert choose(tmp_path, weights=given).weights_path == given
 
 
-def test_newest_run_of_the_model_is_taken(tmp_path):
-    write_run(tmp_path / "runs" / "fast_scnn-synthetic-20260101T000000.000Z", dataset="synthetic")
-    newest = write_run(tmp_path / "runs" / "fast_scnn-camvid-20260201T000000.000Z")
-    write_run(tmp_path / "runs" / "fastfcn-camvid-20260301T000000.000Z", model="fastfcn")
-    assert choose(tmp_path).weights_path == newest
+def test_best_finished_run_is_taken_at_its_own_size_and_told(tmp_path):
+    best = write_run(tmp_path / "runs" / "baseline", size=(96, 128), miou=0.6)
+    write_run(tmp_path / "runs" / "smoke", size=(96, 128), miou=0.1)
+    write_run(tmp_path / "runs" / "fastfcn-camvid-20260301T000000.000Z", model="fastfcn", miou=0.9)
+    sources = choose(tmp_path, size=None)
+    assert (sources.weights_path, sources.size, sources.dataset) == (best, (96, 128), "camvid")
+    weights, size = sources.told
+    assert weights.startswith(f"weights: {best.parent} (camvid, 96x128, mIoU 60.00 %, finished), the best of 2")
+    assert "passed over: smoke (mIoU 10.00 %" in weights
+    assert size == "size: 96x128, as the weights were validated; --size HxW asks for another"
+    assert choose(tmp_path, size=(96, 128)).told == (weights,)
 
 
-def test_newest_run_is_looked_for_on_the_given_dataset(tmp_path):
-    wanted = write_run(tmp_path / "runs" / "fast_scnn-synthetic-20260101T000000.000Z", dataset="synthetic")
-    write_run(tmp_path / "runs" / "fast_scnn-camvid-20260201T000000.000Z")
+def test_run_is_looked_for_on_the_given_dataset(tmp_path):
+    wanted = write_run(tmp_path / "runs" / "one", dataset="synthetic")
+    write_run(tmp_path / "runs" / "two")
     assert choose(tmp_path, dataset="synthetic").weights_path == wanted
-    assert choose(tmp_path, dataset="cityscapes").weights_path is None
 
 
-def test_without_runs_there_are_no_weights(tmp_path):
-    assert choose(tmp_path).weights_path is None
+def test_runs_on_two_datasets_stop_the_build_with_the_options_that_choose(tmp_path):
+    for dataset in ("camvid", "synthetic"):
+        write_run(tmp_path / "runs" / f"run-{dataset}", dataset=dataset)
+    with pytest.raises(WeightsError) as raised:
+        choose(tmp_path, size=None)
+    text = str(raised.value)
+    assert text.startswith(
+        "fast_scnn has finished runs on camvid and synthetic, whose scores are not comparable; found"
+    )
+    assert "--dataset camvid, or --dataset synthetic, or --weights " in text
+
+
+def test_dataset_that_no_run_has_stops_the_build_and_names_the_runs(tmp_path):
+    run = write_run(tmp_path / "runs" / "one", dataset="synthetic")
+    with pytest.raises(WeightsError) as raised:
+        choose(tmp_path, dataset="camvid", size=None)
+    text = str(raised.value)
+    assert text.startswith("no finished run and no artefact of fast_scnn on camvid is here; found 1 run: ")
+    assert f"{run.parent} (synthetic, 64x128, mIoU 50.00 %, finished)" in text
+    assert f"Next: --dataset synthetic, or --weights {run.parent} without --dataset, or --random-weights" in text
+
+
+def test_size_that_no_run_has_stops_the_build_unless_the_weights_are_named(tmp_path):
+    run = write_run(tmp_path / "runs" / "one")
+    with pytest.raises(
+        WeightsError, match=r"fast_scnn at 96x192 is here; .*64x128.* Next: no --size, .* or --weights "
+    ):
+        choose(tmp_path, size=(96, 192))
+    sources = choose(tmp_path, size=(96, 192), weights=run.parent)
+    assert (sources.weights_path, sources.size) == (run, (96, 192))
+    assert sources.told[1] == (
+        "size: 96x192, the weights were validated at 64x128, so their mIoU is not that of this size"
+    )
+    assert not any(line.startswith("warning: ") for line in sources.told)
+
+
+def test_other_aspect_ratio_than_that_of_the_weights_is_warned_of(tmp_path):
+    run = write_run(tmp_path / "runs" / "one")
+    *_, warning = choose(tmp_path, size=(64, 64), weights=run).told
+    assert warning.startswith("warning: the aspect ratio is 1.00, the weights were trained for 2.00")
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
+def test_unfinished_run_is_taken_if_it_is_named_and_warned_of(tmp_path, status):
+    run = write_run(tmp_path / "runs" / "one", status=status)
+    with pytest.raises(WeightsError, match=rf"{status}.*Next: --weights .*one, or --random-weights"):
+        choose(tmp_path)
+    sources = choose(tmp_path, weights=run.parent)
+    assert sources.weights_path == run
+    assert any(line.startswith("warning: ") and "its weights are the best until then" in line for line in sources.told)
+
+
+def test_torn_run_is_passed_over_and_offered_to_nobody(tmp_path):
+    good = write_run(tmp_path / "runs" / "good", miou=0.1)
+    torn = write_run(tmp_path / "runs" / "torn", miou=0.9)
+    torn.write_bytes(b"half")
+    assert choose(tmp_path).weights_path == good
+    (good.parent / RUN_RECORD).unlink()
+    with pytest.raises(WeightsError) as raised:
+        choose(tmp_path)
+    assert str(torn.parent) in str(raised.value) and f"--weights {torn.parent}" not in str(raised.value)
+
+
+def test_folder_and_record_of_a_run_stand_for_its_weights(tmp_path):
+    run = write_run(tmp_path / "elsewhere")
+    assert choose(tmp_path, weights=run.parent).weights_path == run
+    assert choose(tmp_path, weights=run.parent / RUN_RECORD).weights_path == run
+
+
+def test_runs_of_the_checkout_or_of_a_folder_above_are_named_and_not_taken(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    run = write_run(tmp_path / "runs" / "one")
+    below, checkout = make_folder(tmp_path / "below"), make_folder(tmp_path / "checkout")
+    monkeypatch.chdir(below)
+    with pytest.raises(WeightsError, match=rf"found .*{run.parent} .*Next: --weights {run.parent}"):
+        choose(below, size=None, checkout=checkout)
+    (tmp_path / "runs").rename(checkout / "runs")
+    with pytest.raises(WeightsError, match=rf"found .*{checkout / 'runs' / 'one'} "):
+        choose(below, size=None, checkout=checkout)
+
+
+# Random weights
+
+
+def test_random_weights_are_for_those_who_ask(tmp_path):
+    write_run(tmp_path / "runs" / "one")
+    sources = choose(tmp_path, random_weights=True, size=None, dataset="camvid")
+    assert (sources.weights_path, sources.has_random_weights) == (None, True)
+    assert (sources.dataset, sources.size) == ("camvid", (512, 1024))
+    with pytest.raises(InputError, match="--random-weights takes no weights, got --weights"):
+        choose(tmp_path, random_weights=True, weights=tmp_path / "runs" / "one")
+
+
+def test_bare_command_in_an_empty_checkout_has_random_weights(tmp_path):
+    sources = choose(tmp_path, size=None, checkout=tmp_path)
+    assert sources.has_random_weights
+    assert (sources.dataset, sources.data_dir, sources.weights_path) == ("cityscapes", None, None)
+    write_contract(tmp_path, "cityscapes", (512, 1024), kind="random")  # what the command left
+    assert choose(tmp_path, size=None, checkout=tmp_path).has_random_weights
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"dataset": "camvid"}, {"data_dir": "."}, {"size": SIZE}, {"options": {"padding": "same"}}, {"checkout": "."}],
+)
+def test_anything_more_than_the_bare_command_needs_the_option_for_random_weights(tmp_path, asked):
+    asked = {name: make_folder(tmp_path / "other") if value == "." else value for name, value in asked.items()}
+    with pytest.raises(WeightsError) as raised:
+        choose(tmp_path, **{"size": None, "checkout": tmp_path, **asked})
+    text = str(raised.value)
+    assert f"found none of any kind from {tmp_path}" in text
+    assert "Next: python train/train.py --model fast_scnn --dataset " in text
+    assert text.endswith("or --random-weights, if speed alone is asked for")
+
+
+def test_imported_weights_that_lie_here_are_named(tmp_path):
+    record = ImportRecord(
+        "fast_scnn", "tramac", "net.pth", "0" * 64, "cityscapes", 19, {}, 1, (), (), "1" * 64, "2026-01-01", {}
+    )
+    write_record(tmp_path / "weights" / "fast.weights.json", record)
+    with pytest.raises(
+        WeightsError, match=r"found 1 imported weights file: .*Next: --weights weights/fast\.weights\.h5"
+    ):
+        choose(tmp_path, size=None, checkout=tmp_path)
 
 
 def test_missing_weights_are_an_error_before_all_else(tmp_path):
@@ -105,22 +274,24 @@ def test_run_with_other_options_is_not_chosen(tmp_path):
     symmetric = write_run(tmp_path / "runs" / "fast_scnn-camvid-20260201T000000.000Z", options={"padding": "symmetric"})
     assert choose(tmp_path, options={"padding": "same"}).weights_path == plain
     assert choose(tmp_path, options={"padding": "symmetric"}).weights_path == symmetric
-    assert choose(tmp_path, options={"fusion_dilation": "1"}).weights_path is None
+    with pytest.raises(WeightsError, match="no artefact of fast_scnn at 64x128 with fusion_dilation=1 is here"):
+        choose(tmp_path, options={"fusion_dilation": "1"})
 
 
-def test_without_options_those_of_the_newest_weights_hold(tmp_path):
-    write_run(tmp_path / "runs" / "fast_scnn-camvid-20260101T000000.000Z")
-    newest = write_run(
-        tmp_path / "runs" / "fast_scnn-camvid-20260201T000000.000Z", options={"padding": "symmetric", "dropout": 0.1}
-    )
+def test_without_options_those_of_the_best_weights_hold(tmp_path):
+    write_run(tmp_path / "runs" / "plain")
+    best = write_run(tmp_path / "runs" / "best", options={"padding": "symmetric", "dropout": 0.1}, miou=0.6)
     sources = choose(tmp_path)
-    assert (sources.weights_path, sources.options) == (newest, {"padding": "symmetric"})
+    assert (sources.weights_path, sources.options) == (best, {"padding": "symmetric"})
 
 
 def test_options_are_values_and_those_at_their_defaults_are_left_out(tmp_path):
-    sources = choose(tmp_path, options={"separable_relu": "true", "dropout": "0.1", "fusion_dilation": "1"})
-    assert sources.options == {"separable_relu": True, "fusion_dilation": 1}
-    assert choose(tmp_path).options == {}
+    given = {"separable_relu": "true", "dropout": "0.1", "fusion_dilation": "1"}
+    assert choose(tmp_path, options=given, random_weights=True).options == {
+        "separable_relu": True,
+        "fusion_dilation": 1,
+    }
+    assert choose(tmp_path, random_weights=True).options == {}
 
 
 def test_given_weights_with_other_options_are_refused(tmp_path):
@@ -148,21 +319,14 @@ def test_option_that_the_model_does_not_have_is_refused_before_all_else(tmp_path
         choose(tmp_path, weights=tmp_path / "none.weights.h5", options=options)
 
 
-def test_dataset_is_that_of_an_artefact_with_these_options(tmp_path):
-    for dataset, options in (("camvid", {"padding": "symmetric"}), ("synthetic", {}), ("camvid", {"dropout": 0.3})):
-        folder = artifact_folder("fast_scnn", dataset, *SIZE, tmp_path / "artifacts", options)
-        make_folder(folder).joinpath("contract.json").touch()
-    assert choose(tmp_path, options={"padding": "symmetric"}).dataset == "camvid"
-    assert choose(tmp_path).dataset == "synthetic"
-    assert choose(tmp_path, options={"padding": "symmetric", "dropout": 0.3}).dataset == "cityscapes"
-
-
 # Dataset
 
 
 def test_given_dataset_wins_over_that_of_the_weights(tmp_path):
     given = write_run(tmp_path / "elsewhere", dataset="synthetic")
-    assert choose(tmp_path, dataset="cityscapes", weights=given).dataset == "cityscapes"
+    sources = choose(tmp_path, dataset="cityscapes", weights=given)
+    assert sources.dataset == "cityscapes"
+    assert sources.told[-1].startswith("warning: ") and "was trained on synthetic" in sources.told[-1]
 
 
 def test_dataset_follows_the_weights(tmp_path):
@@ -171,22 +335,63 @@ def test_dataset_follows_the_weights(tmp_path):
     assert choose(tmp_path).dataset == "camvid"
 
 
-def test_without_weights_the_dataset_is_that_of_an_artefact_of_this_model_and_size(tmp_path):
-    for name in ("fast_scnn-camvid-64x128", "fast_scnn-synthetic-32x32", "fastfcn-synthetic-64x128"):
-        make_folder(tmp_path / "artifacts" / name).joinpath("contract.json").touch()
+# An artefact from elsewhere
+
+
+def test_artefact_brings_its_weights_dataset_and_size_and_is_named(tmp_path):
+    folder = write_contract(tmp_path, "camvid", (96, 128))
     make_folder(tmp_path / "artifacts" / "fast_scnn-synthetic-64x128")  # no contract: no artefact
-    assert choose(tmp_path).dataset == "camvid"
+    make_folder(tmp_path / "artifacts" / "fastfcn-synthetic-64x128").joinpath("contract.json").touch()
+    sources = choose(tmp_path, size=None)
+    assert (sources.dataset, sources.size, sources.weights_path) == ("camvid", (96, 128), None)
+    assert not sources.has_random_weights
+    assert sources.told == (
+        f"weights: those of the artefact {folder} (trained weights of fast_scnn-run)",
+        "size: 96x128, that of the artefact; --size HxW asks for another",
+    )
 
 
-def test_of_several_artefacts_cityscapes_goes_first(tmp_path):
-    for name in ("fast_scnn-camvid-64x128", "fast_scnn-cityscapes-64x128"):
-        make_folder(tmp_path / "artifacts" / name).joinpath("contract.json").touch()
-    assert choose(tmp_path).dataset == "cityscapes"
+def test_artefact_of_the_dataset_goes_on_where_the_run_is_on_another(tmp_path):
+    write_run(tmp_path / "runs" / "one", dataset="synthetic")
+    write_contract(tmp_path, "camvid")
+    sources = choose(tmp_path, dataset="camvid")
+    assert (sources.dataset, sources.weights_path) == ("camvid", None)
+    assert sources.told[0].endswith("; passed over: one (does not fit)")
 
 
-def test_with_nothing_at_all_the_dataset_is_cityscapes(tmp_path):
+def test_artefact_has_the_options_that_were_asked_for(tmp_path):
+    write_contract(tmp_path, "camvid", options={"padding": "symmetric"})
+    assert choose(tmp_path, options={"padding": "symmetric"}).dataset == "camvid"
+    with pytest.raises(WeightsError, match=r"Next: python export/build_engine\.py .* --option padding=symmetric, or "):
+        choose(tmp_path)
+
+
+def test_several_artefacts_stop_the_build_with_the_command_for_each(tmp_path):
+    for dataset in ("camvid", "cityscapes"):
+        write_contract(tmp_path, dataset)
+    with pytest.raises(WeightsError) as raised:
+        choose(tmp_path)
+    text = str(raised.value)
+    assert text.startswith("several artefacts of fast_scnn at 64x128 are here, and none is named; found 2 artefacts: ")
+    assert "--model fast_scnn --dataset camvid --size 64x128, or python export/build_engine.py" in text
+    assert choose(tmp_path, dataset="cityscapes").dataset == "cityscapes"
+
+
+def test_artefact_of_random_weights_counts_only_where_nothing_else_is(tmp_path):
+    write_contract(tmp_path, "camvid", kind="random")
     sources = choose(tmp_path)
-    assert (sources.dataset, sources.data_dir, sources.weights_path) == ("cityscapes", None, None)
+    assert sources.has_random_weights and "random weights: only the speed" in sources.told[0]
+    trained = write_contract(tmp_path, "cityscapes")
+    assert str(trained) in choose(tmp_path).told[0]
+    with pytest.raises(WeightsError, match="or --random-weights"):
+        choose(tmp_path, dataset="camvid")
+
+
+def test_artefact_whose_contract_is_damaged_is_left_to_the_step_that_reads_it(tmp_path):
+    folder = write_contract(tmp_path, "camvid")
+    (folder / CONTRACT_FILE).write_text("{")
+    sources = choose(tmp_path)
+    assert (sources.dataset, sources.has_random_weights) == ("camvid", False)
 
 
 # Folder
@@ -220,7 +425,7 @@ def test_folder_of_the_run_that_is_gone_is_no_folder(tmp_path):
 
 def test_given_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(DatasetError, match="cityscapes folder not found"):
-        choose(tmp_path, data_dir=tmp_path / "none")
+        choose(tmp_path, data_dir=tmp_path / "none", random_weights=True)
 
 
 # Held-out frames
@@ -251,4 +456,4 @@ def test_without_a_dataset_held_out_scenes_are_others_than_those_of_calibration(
 
 
 def test_sources_are_plain_data(tmp_path):
-    assert dataclasses.asdict(choose(tmp_path))["dataset"] == "cityscapes"
+    assert dataclasses.asdict(choose(tmp_path, random_weights=True))["dataset"] == "cityscapes"

@@ -399,7 +399,7 @@ def test_without_weights_of_voc_the_way_to_them_is_told(here):
     )
 
 
-def test_imported_weights_of_voc_are_found_among_others(here):
+def test_imported_weights_of_voc_are_found_among_others(here, capsys):
     folder = here / "weights"
     write_imported(folder / "a.weights.h5", "unet", "cityscapes", 19, SMALL_UNET)
     write_imported(folder / "c.weights.h5", "unet", "voc", 21, SMALL_UNET)
@@ -407,6 +407,8 @@ def test_imported_weights_of_voc_are_found_among_others(here):
     (folder / "b.weights.json").write_text("{ damaged")
     initial = find_initial_weights("unet", "voc", None, {})
     assert (initial.origin, initial.class_count) == (str(Path("weights/c.weights.h5")), 21)
+    note = capsys.readouterr().err
+    assert note.startswith("note: of 2 weights on PASCAL VOC weights/c.weights.h5 are taken; also there: weights/d.w")
     # Of several, those that have what the user asks for.
     initial = find_initial_weights("unet", "voc", None, {"base_width": "2"})
     assert initial.origin == str(Path("weights/d.weights.h5"))

@@ -22,7 +22,8 @@ from export.graph.parity import PARITY_FILE, ParityReport
 from tests.train import street_set
 from train.models import MODELS
 from train.options import OPTIONS
-from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord, newest_run
+from train.run_choice import find_runs
+from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
 from train.train import build_parser, main
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -52,7 +53,7 @@ def trained(tmp_path_factory):
 
 @pytest.mark.long
 def test_command_trains_and_leaves_a_run(trained):
-    weights = newest_run("fast_scnn", "synthetic", trained / "runs")
+    weights = find_runs("fast_scnn", trained / "runs")[0].weights_path
     run = read_record(RunRecord, weights.parent / RUN_RECORD)
     assert {path.name for path in weights.parent.iterdir()} == {RUN_RECORD, BEST_WEIGHTS}
     assert (run.status, run.class_count, run.height, run.width, len(run.history)) == ("finished", 19, 64, 128, 2)
@@ -63,7 +64,7 @@ def test_command_trains_and_leaves_a_run(trained):
 
 @pytest.mark.long
 def test_trained_weights_export_with_parity(trained, tmp_path):
-    weights = newest_run("fast_scnn", "synthetic", trained / "runs")
+    weights = find_runs("fast_scnn", trained / "runs")[0].weights_path
     request = ExportRequest("fast_scnn", "synthetic", 64, 128, weights)
     contract = export_model(request, tmp_path, SyntheticFrames(2, 64, 128, 5))
     assert (contract.weights.kind, contract.weights.source) == ("trained", weights.parent.name)

@@ -13,7 +13,7 @@ from edge.provenance import IMPORTED, TRAINED
 from edge.records import read_record, write_record
 from train.options import resolve_options
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
-from train.weights_file import ImportRecord, agreed_options, import_record_path, read_weights
+from train.weights_file import ImportRecord, agreed_options, import_record_path, read_weights, weights_path_of
 
 RUN = RunRecord(
     model="bayesian_segnet",
@@ -214,3 +214,23 @@ def test_option_that_shapes_the_weights_is_refused_where_theirs_is_another(weigh
 @pytest.mark.parametrize("given", [{"depth": 50}, {"monte_carlo": -1}, {"classifier": "best"}])
 def test_option_that_nobody_has_is_refused(weights, given):
     assert "expected" in refusal(InputError, agreed_options, weights, given)
+
+
+# What stands for weights
+
+
+def test_folder_of_a_run_its_record_and_its_file_all_stand_for_its_weights(tmp_path):
+    weights = write_trained(tmp_path / "run")
+    for path in (weights, weights.parent, weights.parent / RUN_RECORD):
+        assert weights_path_of(path) == weights
+    assert weights_path_of(tmp_path / "a.weights.json") == tmp_path / "a.weights.h5"
+    assert weights_path_of(tmp_path / "net.pth") == tmp_path / "net.pth"
+
+
+def test_folder_without_weights_is_refused_by_what_it_has(tmp_path):
+    weights = write_trained(tmp_path / "run")
+    weights.unlink()
+    with pytest.raises(InputError, match=r"run has no best\.weights\.h5, found run\.json, so no epoch has ended yet"):
+        weights_path_of(tmp_path / "run")
+    with pytest.raises(InputError, match=r"found neither it nor run\.json\. Next: name the folder of a run"):
+        weights_path_of(tmp_path)

@@ -233,6 +233,7 @@ def test_unusable_input_is_exit_code_2_and_one_line(tmp_path, capsys):
     text.write_text("no graph")
     for path, expected in (
         (str(tmp_path / "absent.onnx"), "graph not found"),
+        (str(tmp_path), "is a folder with "),
         (str(text), "not ONNX"),
         (saved(tmp_path, NETWORK, "model.onnx"), "this one is float"),
     ):

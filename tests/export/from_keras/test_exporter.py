@@ -204,6 +204,18 @@ def test_export_of_other_code_is_made_anew_with_one_line(artifact, tmp_path, mon
     assert lines == [f"{REQUEST.model} is exported anew: {other}"]
 
 
+def test_graph_of_other_weights_makes_way_with_a_warning(artifact, tmp_path, monkeypatch):
+    contract = read_contract(artifact)
+    held = dataclasses.replace(contract.weights, kind="trained", source="old", sha256="f" * 64)
+    write_record(tmp_path / CONTRACT_FILE, dataclasses.replace(contract, weights=held))
+    monkeypatch.setattr(exporter, "_keras_network", lambda *_: (_ for _ in ()).throw(InterruptedError))
+    lines = []
+    with pytest.raises(InterruptedError):
+        export_model(REQUEST, tmp_path, FRAMES, lines.append)
+    (line,) = lines
+    assert line.startswith(f"warning: {tmp_path} held trained weights of old; its graph makes way for that of random")
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -236,7 +248,7 @@ def test_random_weights_do_not_replace_others(artifact, tmp_path):
     contract = read_contract(artifact)
     trained = dataclasses.replace(contract.weights, kind="trained", source="run")
     write_record(tmp_path / CONTRACT_FILE, dataclasses.replace(contract, weights=trained))
-    with pytest.raises(WeightsError, match="holds trained weights of run, and no weights were named or found"):
+    with pytest.raises(WeightsError, match="holds trained weights of run, which random ones do not replace"):
         exporter.refuse_to_lose_weights(tmp_path)
 
 
@@ -314,14 +326,37 @@ def test_command_prints_contract_and_parity(artifact, no_export, capsys, tmp_pat
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(DATA_ROOT_VARIABLE, raising=False)
     command = ["--model", "fast_scnn", "--dataset", "camvid", "--size", f"{HEIGHT}x{WIDTH}", "--output", str(artifact)]
+    command.append("--random-weights")
     assert main([*command, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["contract"]["graph_sha256"] == printed["parity"]["graph_sha256"]
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("random weights")
+    assert lines[0] == "*** random weights: only the speed of this engine means anything ***"
     assert lines[-2].startswith(f"graph: {artifact / GRAPH_FILE}")
     assert lines[-1].startswith("next: python export/build_engine.py --model fast_scnn")
+
+
+def test_command_without_weights_stops_unless_random_ones_are_asked_for(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--model", "fast_scnn"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: no finished run and no artefact of fast_scnn is here; found ")
+    assert "or --random-weights" in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_command_does_not_export_random_weights_in_place_of_an_artefact_from_elsewhere(
+    artifact, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    contract = read_contract(artifact)
+    trained = dataclasses.replace(contract.weights, kind="trained", source="run")
+    folder = tmp_path / "artifacts" / f"fast_scnn-camvid-{HEIGHT}x{WIDTH}"
+    write_record(folder / CONTRACT_FILE, dataclasses.replace(contract, weights=trained))
+    assert main(["--model", "fast_scnn", "--output", "elsewhere"]) == 2
+    assert "there is nothing to export. Next: --weights PATH" in capsys.readouterr().err
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_command_refuses_an_unknown_model_in_one_line(capsys, tmp_path, monkeypatch):

@@ -1,0 +1,127 @@
+"""The sub-command `show` of edge-bench: what a record holds, in a few lines or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from edge.bench.bench_record import RECORD_FILE, BenchRecord
+from edge.bench.power_section import power_lines
+from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE
+from edge.card import EngineCard
+from edge.console import stand_out
+from edge.errors import InputError
+from edge.records import read_record, record_to_json
+
+DESCRIPTION = "Say what a benchmark record holds: the network, its weights, the engine, its accuracy and its speed."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the sub-command to its parser."""
+    parser.add_argument("record", type=Path, help="record.json, or the folder that it is in")
+    parser.add_argument("--json", action="store_true", help="print the same as JSON")
+    parser.set_defaults(function=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what a record holds.
+
+    Raises:
+        InputError: There is no record, or it is damaged.
+    """
+    path = arguments.record / RECORD_FILE if arguments.record.is_dir() else arguments.record
+    if arguments.record.is_dir() and not path.is_file():
+        raise InputError(
+            f"{arguments.record} holds no benchmark record ({RECORD_FILE}), which edge-bench run --output leaves. "
+            "Next: edge-bench run ENGINE --output FOLDER"
+        )
+    record = read_record(BenchRecord, path)
+    if arguments.json:
+        print(json.dumps(shown_facts(record, path), indent=2))
+    else:
+        print("\n".join(shown_lines(record, path)))
+    return 0
+
+
+def shown_lines(record: BenchRecord, path: Path) -> list[str]:
+    """Return the lines that say what a record holds; with random weights the first one says so."""
+    card, contract = record.engine, record.engine.contract
+    weights = contract.weights
+    lines = [stand_out(weights.warning(), sys.stdout)] if weights.is_random else []
+    lines += [
+        f"{contract.model} {card.precision} {contract.height}x{contract.width} for {contract.dataset} "
+        f"({len(contract.class_names)} classes), {card.backend} {record.runner.get('version', card.backend_version)}",
+        f"weights: {weights.sentence()}",
+    ]
+    check = card.check
+    if check is not None and check.miou_float is not None and check.miou_engine is not None:
+        lines.append(
+            f"mIoU {100 * check.miou_float:.2f} % before {card.precision}, "
+            f"{100 * check.miou_engine:.2f} % after ({check.image_count} images of {check.images_from})"
+        )
+    if card.budget_sentence():
+        lines.append(card.budget_sentence())
+    elif card.precision == "int8":
+        lines.append(f"INT8: {int8_verdict(card)}")
+    lines.append(
+        f"latency {record.end_to_end.p50_ms:.1f} ms median, {record.end_to_end.p99_ms:.1f} ms p99, "
+        f"{record.fps:.1f} fps ({record.machine.gpu or record.machine.cpu}, {card.backend})"
+    )
+    lines += power_lines(record.power)
+    lines.append(f"measured {record.started_utc} on {_machine_words(record)}; engine built {card.built_utc}")
+    lines += [f"{name}: {place}" for name, place in _files_beside(path).items()]
+    return lines
+
+
+def shown_facts(record: BenchRecord, path: Path) -> dict[str, Any]:
+    """Return what a record holds in short, as a value for JSON; what was not measured is None."""
+    card, contract = record.engine, record.engine.contract
+    check = card.check
+    return {
+        "record": str(path),
+        "model": contract.model,
+        "dataset": contract.dataset,
+        "class_count": len(contract.class_names),
+        "height": contract.height,
+        "width": contract.width,
+        "precision": card.precision,
+        "backend": card.backend,
+        "backend_version": record.runner.get("version", card.backend_version),
+        "weights": record_to_json(contract.weights),
+        "weights_sentence": contract.weights.sentence(),
+        "has_random_weights": contract.weights.is_random,
+        "int8_verdict": int8_verdict(card),
+        "miou_float": check.miou_float if check is not None else None,
+        "miou_engine": check.miou_engine if check is not None else None,
+        "latency_p50_ms": record.end_to_end.p50_ms,
+        "latency_p99_ms": record.end_to_end.p99_ms,
+        "fps": record.fps,
+        "energy_per_frame_mj": record.power.energy_per_frame_mj if record.power is not None else None,
+        "machine": record_to_json(record.machine),
+        "started_utc": record.started_utc,
+        "built_utc": card.built_utc,
+        **_files_beside(path),
+    }
+
+
+def int8_verdict(card: EngineCard) -> str | None:
+    """Return the verdict on the accuracy of an INT8 engine in a few words; None for an engine of another precision."""
+    if card.precision != "int8":
+        return None
+    if card.contract.weights.is_random:
+        return "nothing was limited, the weights are random"
+    return card.check.verdict if card.check is not None and card.check.verdict else "nothing was limited, or is known"
+
+
+def _machine_words(record: BenchRecord) -> str:
+    machine = record.machine
+    place = machine.board or machine.gpu
+    return f"{place}, {machine.cpu}" if place else f"{machine.cpu}, {machine.cpu_count} cores"
+
+
+def _files_beside(path: Path) -> dict[str, str]:
+    places = {name.split(".")[0]: path.parent / name for name in (OVERLAYS_FOLDER, REPORT_FILE)}
+    return {name: str(place) for name, place in places.items() if place.exists()}
