@@ -1,0 +1,185 @@
+"""The check of all pictures of a folder or split, before a command spends its first minute on them.
+
+Headers and the chain of segments of every file are read, which takes about 0.1 ms a file; pixels are decoded of label
+maps alone. What is wrong is named in one message, or left out and counted where the user asked for that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Callable, Sequence, TypeVar
+
+import numpy as np
+
+from edge.console import Progress, print_note_once, print_warning
+from edge.datasets import Dataset, size_difference
+from edge.errors import DatasetError, ImageError, InputError
+from edge.imaging import label_form_problem, read_file_header
+from edge.labels import CITYSCAPES, IGNORE_ID
+from edge.picture_formats.description import UPRIGHT
+
+SKIP_BAD_HELP = "leave pictures out that cannot be read, instead of stopping; the record counts them"
+
+_QUIET_S = 2.0
+"""Time in s that passes before progress is shown."""
+
+_SHOWN = 3
+"""Number of bad pictures that a message names."""
+
+_DECODED_MAPS = 16
+"""Number of label maps, spread over the split, that are decoded where a command does not need them all."""
+
+_MOST_THREADS = 8
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def picture_problems(paths: Sequence[Path]) -> dict[int, str]:
+    """Return what is wrong with pictures, by their position: name and problem of each that cannot be read."""
+    problems = _each("check pictures", lambda path: read_file_header(path).problem, paths)
+    return {index: f"{paths[index].name} ({problem})" for index, problem in enumerate(problems) if problem}
+
+
+def refuse_bad(problems: Sequence[str], count: int, where: str, error: type[InputError], remedy: str) -> None:
+    """Refuse a set of pictures that holds bad ones.
+
+    Args:
+        problems: Name and problem of each bad picture.
+        count: Number of all pictures of the set.
+        where: Name of the set.
+        error: Class of the error.
+        remedy: What the user can do, as the end of the message.
+
+    Raises:
+        InputError: There are bad pictures; the error is of the class that was given.
+    """
+    if problems:
+        shown = "; ".join(problem.replace(". Next: ", ", ") for problem in problems[:_SHOWN])
+        left = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise error(f"{len(problems)} of {count} pictures of {where} cannot be used: {shown}{left}. Next: {remedy}")
+
+
+def checked_dataset(dataset: Dataset, needs_labels: bool, skip_bad: bool = False) -> Dataset:
+    """Return a split whose frames and label maps are sound, as far as it can be seen without decoding the frames.
+
+    A label map has the size of its frame, upright, and holds ids or colours of the dataset. All maps are decoded where
+    a command needs them all, else a few that are spread over the split.
+
+    Args:
+        dataset: Split to check.
+        needs_labels: Whether the command reads every label map.
+        skip_bad: Whether bad frames are left out, and named in `skipped`, instead of refused.
+
+    Raises:
+        DatasetError: Frames or label maps cannot be used, and `skip_bad` is False; or none is left; or the label maps
+            are of another kind than their names say.
+    """
+    samples, count = dataset.samples, len(dataset)
+    checks = _each("check frames and label maps", lambda index: _pair_problem(dataset, index), range(count))
+    problems = {index: problem for index, (problem, _) in enumerate(checks) if problem}
+    sound = [index for index in range(count) if index not in problems and samples[index].label_path is not None]
+    wanted = (
+        sound
+        if needs_labels
+        else [sound[i * len(sound) // _DECODED_MAPS] for i in range(_DECODED_MAPS)]
+        if sound
+        else []
+    )
+    wanted = sorted(set(wanted))
+    counted = _each("read label maps", lambda index: _label_counts(dataset, index), wanted)
+    wrong = {index: text for index, (text, _) in zip(wanted, counted) if text}
+    if wrong and len(wrong) == len(wanted):
+        raise DatasetError(next(iter(wrong.values())))  # not a bad file, but another kind of labels
+    problems.update(wrong)
+    where = f"{dataset.name} {dataset.split} under {dataset.root}"
+    named = [problems[index] for index in sorted(problems)]
+    if not skip_bad or len(problems) == count:
+        refuse_bad(named, count, where, DatasetError, "mend them, or add --skip-bad to leave them out")
+    if problems:
+        print_warning(f"{len(problems)} of {count} frames of {where} are left out: {'; '.join(named[:_SHOWN])}")
+    _judge_kind(dataset, sum((counts for text, counts in counted if not text), np.zeros(256, np.int64)))
+    turned = sum(is_turned for _, is_turned in checks)
+    if turned and sound:
+        print_note_once(
+            f"{turned} frames of {where} are turned upright as their EXIF orientation says; label maps are taken as "
+            "labelling tools write them, upright already"
+        )
+    kept = tuple(sample for index, sample in enumerate(samples) if index not in problems)
+    skipped = tuple(samples[index].name for index in sorted(problems))
+    return dataclasses.replace(dataset, samples=kept, skipped=dataset.skipped + skipped)
+
+
+def _each(what: str, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Return the result of each item; several threads work, and progress is shown once it takes long."""
+    start_s, results = time.perf_counter(), []
+    with Progress(what, len(items), "file") as progress, ThreadPoolExecutor(
+        min(_MOST_THREADS, os.cpu_count() or 1)
+    ) as pool:
+        jobs = [pool.submit(work, item) for item in items]
+        try:
+            for job in jobs:
+                results.append(job.result())
+                if time.perf_counter() - start_s > _QUIET_S:
+                    progress.show(len(results) / len(items))
+        finally:
+            for job in jobs:
+                job.cancel()
+    return results
+
+
+def _pair_problem(dataset: Dataset, index: int) -> tuple[str, bool]:
+    """Return what is wrong with a frame or its label map, "" if nothing, and whether the frame alone is turned."""
+    sample = dataset.samples[index]
+    frame = read_file_header(sample.image_path)
+    if frame.problem or sample.label_path is None:
+        return (f"{sample.image_path.name} ({frame.problem})" if frame.problem else ""), False
+    labels = read_file_header(sample.label_path)
+    problem = labels.problem or label_form_problem(labels)
+    if problem:
+        return f"{sample.label_path.name} ({problem})", False
+    if frame.upright_size != labels.upright_size:
+        return size_difference(sample, frame.upright_size, labels.upright_size), False
+    return "", frame.orientation != UPRIGHT and labels.orientation == UPRIGHT
+
+
+def _label_counts(dataset: Dataset, index: int) -> tuple[str, np.ndarray]:
+    """Return what is wrong with a label map, "" if nothing, and the number of pixels of each of its values."""
+    try:
+        return "", dataset.count_file_values(index)
+    except (DatasetError, ImageError) as error:
+        return str(error), np.zeros(256, np.int64)
+
+
+def _judge_kind(dataset: Dataset, counts: np.ndarray) -> None:
+    """Judge by all values seen whether files named labelIds hold train ids, or files named labelTrainIds file ids.
+
+    Args:
+        dataset: Split that the label maps are of.
+        counts: (256,) int64, number of pixels of each file value, over the label maps that were read.
+
+    Raises:
+        DatasetError: Maps named labelIds hold train ids, as far as can be told.
+    """
+    values = set(np.flatnonzero(counts).tolist())
+    if dataset.table is not CITYSCAPES or not values or any(sample.coding for sample in dataset.samples):
+        return
+    classes = dataset.table.class_count
+    void = [file_id for file_id in range(classes) if dataset.table.raw_to_train[file_id] == IGNORE_ID]
+    in_void = counts[void].sum() / counts.sum()
+    if all(sample.labels_are_train_ids for sample in dataset.samples):
+        if max(values) < classes and IGNORE_ID not in values and not values & set(range(7)):
+            print_warning(
+                f"label maps of {dataset.name} {dataset.split} are named labelTrainIds, but hold ids {min(values)} to "
+                f"{max(values)} alone, none of road, building or pole, as labelIds would: check what wrote them"
+            )
+    elif max(values) < classes and in_void > 0.5:
+        raise DatasetError(
+            f"label maps of {dataset.name} {dataset.split} under {dataset.root} are named labelIds, and by that name "
+            f"{100 * in_void:.0f} % of their pixels count for nothing; no id is above {max(values)}, so they look like "
+            "labelTrainIds. Next: rename them to *_gtFine_labelTrainIds.png"
+        )
