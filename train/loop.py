@@ -216,6 +216,7 @@ def train(
         started_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         status="running",
         versions={"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
+        skipped_frames=tuple(f"{part.split}/{name}" for part in (training, validation) for name in part.skipped),
     )
     callback = _ValidateEachEpoch(folder, run, validation, whole, evaluator, steps, coordinates)
     callback.write()

@@ -44,6 +44,8 @@ class RunRecord:
         best_miou: mIoU of the best epoch on the validation split, 0 to 1.
         weights_sha256: SHA-256 of best.weights.h5.
         versions: package -> its version at the training.
+        skipped_frames: frames that were left out, since they or their label maps cannot be read, as "train/NAME" or
+            "val/NAME".
     """
 
     model: str
@@ -63,6 +65,7 @@ class RunRecord:
     best_miou: float | None = None
     weights_sha256: str | None = None
     versions: dict[str, str] | None = None
+    skipped_frames: tuple[str, ...] = ()
 
 
 def new_run_folder(model: str, dataset: str, root: Path = RUNS_ROOT) -> Path:

@@ -13,6 +13,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 from edge.console import CommandParser, positive_int, print_status, run_command, size_argument
 from edge.datasets import LAYOUTS, open_dataset
 from edge.errors import InputError
+from edge.picture_check import SKIP_BAD_HELP, checked_dataset
 from edge.records import record_to_json
 from train.options import MODEL_NAMES, add_option_argument, parse_assignments, refuse_export_options
 from train.recipes import find_recipe
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, help="seed of the initial weights, the order of frames and the augmentation"
     )
     parser.add_argument("--limit", type=positive_int, help="use at most this many frames of each split")
+    parser.add_argument("--skip-bad", action="store_true", help=SKIP_BAD_HELP)
     parser.add_argument("--json", action="store_true", help="print the run record as JSON")
     recipe = parser.add_argument_group("recipe", "settings that differ from the recipe of train/recipes.py")
     recipe.add_argument("--epochs", type=positive_int, help="passes over the training split")
@@ -89,6 +91,8 @@ def _train(arguments: argparse.Namespace) -> int:
     folder = arguments.output or new_run_folder(arguments.model, arguments.dataset, RUNS_ROOT)
     if (folder / RUN_RECORD).exists():
         raise InputError(f"run folder {folder} holds a run already. Next: another --output, or remove it")
+    training = checked_dataset(training, needs_labels=True, skip_bad=arguments.skip_bad)
+    validation = checked_dataset(validation, needs_labels=True, skip_bad=arguments.skip_bad)
     print_status(
         f"training {arguments.model} on {len(training)} frames of {arguments.dataset}, "
         f"validating on {len(validation)}, {recipe.epochs} epochs; run folder {folder}"

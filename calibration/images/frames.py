@@ -11,6 +11,7 @@ from edge.console import Progress
 from edge.datasets import Dataset, Sample, open_dataset
 from edge.errors import ContractError, DatasetError, InputError
 from edge.frames import DatasetFrames, FrameSet
+from edge.picture_check import checked_dataset
 from edge.records import read_record
 
 
@@ -64,7 +65,8 @@ def read_manifest_frames(
         splits.append(split)
     held_out = [split for split in HELD_OUT if split in splits]
     of_splits = " and ".join([*([TRAIN] if TRAIN in splits else []), *held_out])
-    frames = DatasetFrames(dataclasses.replace(training, split=of_splits, samples=tuple(samples)))
+    named = dataclasses.replace(training, split=of_splits, samples=tuple(samples))
+    frames = DatasetFrames(checked_dataset(named, needs_labels=False))
     if held_out:
         manifest = dataclasses.replace(manifest, split=held_out[0], images_from=frames.description)
     return frames, manifest

@@ -133,6 +133,7 @@ def run_benchmark(
         frames_in_flight=in_flight,
         frame_format=settings.frame_format,
         samples_end_to_end_ms=tuple(_milliseconds(samples.totals_ns)),
+        skipped_pictures=tuple(sorted({*frames.skipped, *(labelled.skipped if labelled is not None else ())})),
     )
 
 

@@ -8,8 +8,10 @@ from typing import Callable, Sequence
 
 import cv2
 
-from edge.errors import SourceError
+from edge.errors import ImageError, SourceError
 from edge.imaging import read_rgb
+from edge.picture_check import picture_problems, refuse_bad
+from edge.sample_depth import shared_depth
 from edge.stream.base import Frame, FrameSource
 from edge.stream.captures import Capture
 
@@ -20,13 +22,26 @@ class PictureSource(FrameSource):
     Args:
         paths: Paths of the files; each picture may have a size of its own.
         description: Name of the source for messages.
+        skip_bad: Whether pictures that cannot be read are left out, and named in `skipped`, instead of refused.
+
+    Raises:
+        ImageError: A picture is missing, truncated or of a form that cannot be read.
     """
 
     shows_pictures = True
 
-    def __init__(self, paths: Sequence[Path], description: str) -> None:
+    def __init__(self, paths: Sequence[Path], description: str, skip_bad: bool = False) -> None:
         super().__init__(description)
-        self._paths = tuple(paths)
+        problems = picture_problems(paths)
+        if len(problems) == 1 == len(paths):
+            read_rgb(paths[0])  # says of one picture all that there is to say
+        if not skip_bad or len(problems) == len(paths):
+            remedy = "mend or remove them, or add --skip-bad to leave them out"
+            refuse_bad(list(problems.values()), len(paths), description, ImageError, remedy)
+        self.skipped = tuple(paths[index].name for index in problems)
+        self._paths = tuple(path for index, path in enumerate(paths) if index not in problems)
+        # The range of 16-bit pictures is that of the folder, so that brightness does not jump.
+        self._depth = shared_depth(tuple(paths), description)
         self._names = _distinct_names(self._paths)
         self._next = 0
         self.length = len(self._paths)
@@ -45,7 +60,7 @@ class PictureSource(FrameSource):
         if self._next >= len(self._paths):
             return None
         number, self._next = self._next, self._next + 1
-        frame_bgr = cv2.cvtColor(read_rgb(self._paths[number]), cv2.COLOR_RGB2BGR)
+        frame_bgr = cv2.cvtColor(read_rgb(self._paths[number], self._depth), cv2.COLOR_RGB2BGR)
         self.size = frame_bgr.shape[:2]
         return Frame(frame_bgr, number, time.perf_counter_ns(), self._names[number])
 

@@ -121,6 +121,7 @@ class BuildRequest:
             images of the dataset.
         dla_core: number of the DLA core of a Jetson that computes, 0 or 1; None for the GPU.
         engine: batches, limits and compatibility of the engine; its DLA core is `dla_core` above.
+        skip_bad: True to leave out images that cannot be read, instead of refusing them.
     """
 
     model: str
@@ -141,6 +142,7 @@ class BuildRequest:
     images_path: Path | None = None
     dla_core: int | None = None
     engine: EngineOptions = field(default_factory=EngineOptions)
+    skip_bad: bool = False
 
     def engine_options(self) -> EngineOptions:
         """Return the options of the engine, with its DLA core."""
