@@ -212,6 +212,11 @@ def label_form_problem(header: PictureHeader) -> str:
             f"is a {header.format} with lossy compression, which changes ids, expected a PNG. "
             "Next: write the label maps again as PNG"
         )
+    if header.bits < 8 and header.format != "PNG":
+        return (
+            f"is a {header.format} of {header.bits} bits, which OpenCV spreads over 0 to 255, expected a PNG. "
+            "Next: convert it to PNG"
+        )
     if header.has_palette and header.format == "TIFF":
         return "is a TIFF with a palette, of which OpenCV gives colours alone, expected a PNG. Next: convert it to PNG"
     return ""

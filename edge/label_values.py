@@ -171,7 +171,8 @@ def _unknown_colors(unknown: np.ndarray, pixel_count: int, sample: Sample, table
     else:
         likely = "it is painted in other colours, or no label map. Next: name a map of ids *_labelIds.png"
     return (
-        f"label map {sample.label_path} is in colours, {len(found)} of which are unknown, such as {shown} "
+        f"label map {sample.label_path} is in colours, of which {len(found)} {'are' if len(found) > 1 else 'is'} "
+        f"unknown, such as {shown} "
         f"({100 * unknown.size / pixel_count:.3g} % of the pixels), expected ids or {own}: {likely}"
     )
 

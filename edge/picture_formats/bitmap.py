@@ -28,6 +28,7 @@ def parse_bmp(data: bytes) -> PictureHeader:
         format="BMP",
         height=abs(height),
         width=abs(width),
+        bits=min(bits, 8),
         channels=1 if bits <= 8 else bits // 8,
         has_palette=bits <= 8,
         has_alpha=bits == 32,

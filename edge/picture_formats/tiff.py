@@ -16,6 +16,9 @@ _CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 259, 262, 274
 _STRIPS, _STRIP_BYTES, _CHANNELS, _TILES, _TILE_BYTES, _ALPHA, _FORMAT = 273, 279, 277, 324, 325, 338, 339
 _PALETTE, _JPEG, _OLD_JPEG = 3, 7, 6
+_KNOWN_COLORS = (0, 1, 2, _PALETTE, 5, 6)
+"""White is zero, black is zero, RGB, palette, CMYK and YCbCr: what OpenCV converts as others do."""
+
 _UNSIGNED = 1
 _MOST_VALUES = 1 << 20
 
@@ -81,6 +84,8 @@ def parse_tiff(data: bytes) -> PictureHeader:
             f"it is a TIFF of {kind} numbers of {bits} bits, and nothing says which value is white. "
             "Next: convert it to 8 or 16 bits without a sign"
         )
+    elif directory.value(_PHOTOMETRIC, 1) not in _KNOWN_COLORS:
+        problem = "it is a TIFF in colours other than RGB, grey or CMYK. Next: convert it to RGB"
     orientation = directory.value(_ORIENTATION, 1)
     return PictureHeader(
         format="TIFF",
