@@ -42,7 +42,11 @@ Result = TypeVar("Result")
 def picture_problems(paths: Sequence[Path]) -> dict[int, str]:
     """Return what is wrong with pictures, by their position: name and problem of each that cannot be read."""
     problems = _each("check pictures", lambda path: read_file_header(path).problem, paths)
-    return {index: f"{paths[index].name} ({problem})" for index, problem in enumerate(problems) if problem}
+    return {index: _cannot_be_decoded(paths[index], problem) for index, problem in enumerate(problems) if problem}
+
+
+def _cannot_be_decoded(path: Path, problem: str) -> str:
+    return f"{path.name} cannot be decoded ({problem})"
 
 
 def refuse_bad(problems: Sequence[str], count: int, where: str, error: type[InputError], remedy: str) -> None:
@@ -61,7 +65,7 @@ def refuse_bad(problems: Sequence[str], count: int, where: str, error: type[Inpu
     if problems:
         shown = "; ".join(problem.replace(". Next: ", ", ") for problem in problems[:_SHOWN])
         left = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise error(f"{len(problems)} of {count} pictures of {where} cannot be used: {shown}{left}. Next: {remedy}")
+        raise error(f"{len(problems)} of {count} pictures of {where} are bad: {shown}{left}. Next: {remedy}")
 
 
 def checked_dataset(dataset: Dataset, needs_labels: bool, skip_bad: bool = False) -> Dataset:
@@ -106,7 +110,7 @@ def checked_dataset(dataset: Dataset, needs_labels: bool, skip_bad: bool = False
     turned = sum(is_turned for _, is_turned in checks)
     if turned and sound:
         print_note_once(
-            f"{turned} frames of {where} are turned upright as their EXIF orientation says; label maps are taken as "
+            f"{turned} of {count} frames of {where} are turned upright as their EXIF orientation says; label maps are taken as "
             "labelling tools write them, upright already"
         )
     kept = tuple(sample for index, sample in enumerate(samples) if index not in problems)
@@ -137,11 +141,12 @@ def _pair_problem(dataset: Dataset, index: int) -> tuple[str, bool]:
     sample = dataset.samples[index]
     frame = read_file_header(sample.image_path)
     if frame.problem or sample.label_path is None:
-        return (f"{sample.image_path.name} ({frame.problem})" if frame.problem else ""), False
+        return (_cannot_be_decoded(sample.image_path, frame.problem) if frame.problem else ""), False
     labels = read_file_header(sample.label_path)
-    problem = labels.problem or label_form_problem(labels)
-    if problem:
-        return f"{sample.label_path.name} ({problem})", False
+    if labels.problem:
+        return f"label map {_cannot_be_decoded(sample.label_path, labels.problem)}", False
+    if label_form_problem(labels):
+        return f"label map {sample.label_path.name} {label_form_problem(labels)}", False
     if frame.upright_size != labels.upright_size:
         return size_difference(sample, frame.upright_size, labels.upright_size), False
     return "", frame.orientation != UPRIGHT and labels.orientation == UPRIGHT

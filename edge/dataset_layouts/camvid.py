@@ -83,7 +83,8 @@ def _of_split(frames: list[Path], root: Path, split: str, name: str) -> list[Pat
     validating = {entry.strip() for entry in names if entry.strip()}
     unknown = validating - {path.name for path in frames}
     if unknown or not validating:
-        what = f"names {min(unknown)} and {len(unknown) - 1} more, which images/ lacks" if unknown else "names no frame"
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        what = f"names {min(unknown)}{more}, which images/ lacks" if unknown else "names no frame"
         raise DatasetError(f"{listed} {what}, expected the file name of a frame in images/ on each line")
     return [path for path in frames if (path.name in validating) == (split == "val")]
 

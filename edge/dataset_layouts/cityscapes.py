@@ -45,8 +45,8 @@ def list_cityscapes(root: Path, split: str, name: str) -> list[Sample]:
     _refuse_twins(samples, name, split)
     if not samples and strangers:
         raise DatasetError(
-            f"{name} split '{split}' under {root} has {len(strangers)} files, such as "
-            f"{strangers[0].relative_to(frames_root)}, expected frames named "
+            f"{name} split '{split}' under {root} has {strangers[0].relative_to(frames_root)} and "
+            f"{len(strangers) - 1} other files, expected frames named "
             f"<city>/<city>_<seq>_<frame>{_FRAME_END}.png (or {', '.join(IMAGE_SUFFIXES[1:])})"
         )
     if not samples and not _folders(frames_root) and any(not is_junk(entry.name) for entry in frames_root.iterdir()):
@@ -114,6 +114,6 @@ def _name_missing_cities(frames_root: Path, labels_root: Path, name: str, split:
     bare = [folder.name for folder in _folders(labels_root) if folder.name not in with_frames]
     if bare and with_frames:
         print_note_once(
-            f"{name} {split} has label maps of {len(bare)} cities without a folder of frames in {frames_root}: "
-            f"{', '.join(bare[:8])}{' and more' if len(bare) > 8 else ''}; they are left out"
+            f"{name} {split} has label maps of cities without a folder of frames in {frames_root}: "
+            f"{', '.join(bare[:8])}{f' and {len(bare) - 8} more' if len(bare) > 8 else ''}; they are left out"
         )

@@ -24,32 +24,37 @@ class PictureSource(FrameSource):
         description: Name of the source for messages.
         skip_bad: Whether pictures that cannot be read are left out, and named in `skipped`, instead of refused.
 
-    Raises:
-        ImageError: A picture is missing, truncated or of a form that cannot be read.
     """
 
     shows_pictures = True
 
     def __init__(self, paths: Sequence[Path], description: str, skip_bad: bool = False) -> None:
         super().__init__(description)
-        problems = picture_problems(paths)
-        if len(problems) == 1 == len(paths):
-            read_rgb(paths[0])  # says of one picture all that there is to say
-        if not skip_bad or len(problems) == len(paths):
-            remedy = "mend or remove them, or add --skip-bad to leave them out"
-            refuse_bad(list(problems.values()), len(paths), description, ImageError, remedy)
-        self.skipped = tuple(paths[index].name for index in problems)
-        self._paths = tuple(path for index, path in enumerate(paths) if index not in problems)
-        # The range of 16-bit pictures is that of the folder, so that brightness does not jump.
-        self._depth = shared_depth(tuple(paths), description)
+        self._paths, self._skip_bad = tuple(paths), skip_bad
         self._names = _distinct_names(self._paths)
+        # The range of 16-bit pictures is that of the folder, so that brightness does not jump.
+        self._depth = shared_depth(self._paths, description)
         self._next = 0
         self.length = len(self._paths)
         self.files = frozenset(path.resolve() for path in self._paths)
 
     def open(self) -> None:
-        """Start at the first picture."""
+        """Check all pictures, without decoding them, and start at the first one.
+
+        Raises:
+            ImageError: Pictures are missing, truncated or of a form that cannot be read.
+        """
         self._next = 0
+        problems = picture_problems(self._paths)
+        if len(self._paths) == 1 and problems:
+            read_rgb(self._paths[0])  # says of one picture all that there is to say
+        if not self._skip_bad or len(problems) == len(self._paths):
+            remedy = "mend or remove them, or add --skip-bad to leave them out"
+            refuse_bad(list(problems.values()), len(self._paths), self.description, ImageError, remedy)
+        self.skipped += tuple(self._paths[index].name for index in problems)
+        kept = [index for index in range(len(self._paths)) if index not in problems]
+        self._paths, self._names = tuple(self._paths[i] for i in kept), [self._names[i] for i in kept]
+        self.length = len(kept)
 
     def read(self) -> Frame | None:
         """Read the next picture; return None after the last one.

@@ -111,3 +111,9 @@ def tiff(
         out += struct.pack(order + "HHI", tag, kind, number)
         out += struct.pack(order + "HH", value, 0) if kind == 3 and number == 1 else struct.pack(order + "I", value)
     return out + struct.pack(order + "I", 0) + struct.pack(f"{order}{channels}H", *[bits] * channels)
+
+
+def damaged_inside(png: bytes) -> bytes:
+    """Return a PNG whose chunks are all there, and whose pixels cannot be decompressed."""
+    place = png.index(b"IDAT") + 4
+    return png[:place] + b"\xff" * 8 + png[place + 8 :]

@@ -74,7 +74,7 @@ def test_greys_that_an_optimiser_packed_into_a_palette_are_not_guessed_at(labels
 
 
 def test_original_colours_of_camvid_become_the_eleven_classes(labels_of):
-    colors = np.array([[color for color in CAMVID.file_colors]], np.uint8)
+    colors = np.array([list(CAMVID.file_colors)], np.uint8)
     read = labels_of(colors, CAMVID)
     # Written down apart from the table: name, colour and class of some of the 32.
     for color, train_id in {
