@@ -87,18 +87,9 @@ def checked_dataset(dataset: Dataset, needs_labels: bool, skip_bad: bool = False
     checks = _each("check frames and label maps", lambda index: _pair_problem(dataset, index), range(count))
     problems = {index: problem for index, (problem, _) in enumerate(checks) if problem}
     sound = [index for index in range(count) if index not in problems and samples[index].label_path is not None]
-    wanted = (
-        sound
-        if needs_labels
-        else [sound[i * len(sound) // _DECODED_MAPS] for i in range(_DECODED_MAPS)]
-        if sound
-        else []
-    )
-    wanted = sorted(set(wanted))
-    counted = _each("read label maps", lambda index: _label_counts(dataset, index), wanted)
-    wrong = {index: text for index, (text, _) in zip(wanted, counted) if text}
-    if wrong and len(wrong) == len(wanted):
-        raise DatasetError(next(iter(wrong.values())))  # not a bad file, but another kind of labels
+    if not needs_labels:
+        sound = sorted({sound[i * len(sound) // _DECODED_MAPS] for i in range(_DECODED_MAPS)}) if sound else []
+    wrong, counts = _decode_maps(dataset, sound)
     problems.update(wrong)
     where = f"{dataset.name} {dataset.split} under {dataset.root}"
     named = [problems[index] for index in sorted(problems)]
@@ -106,24 +97,36 @@ def checked_dataset(dataset: Dataset, needs_labels: bool, skip_bad: bool = False
         refuse_bad(named, count, where, DatasetError, "mend them, or add --skip-bad to leave them out")
     if problems:
         print_warning(f"{len(problems)} of {count} frames of {where} are left out: {'; '.join(named[:_SHOWN])}")
-    _judge_kind(dataset, sum((counts for text, counts in counted if not text), np.zeros(256, np.int64)))
+    _judge_kind(dataset, counts)
     turned = sum(is_turned for _, is_turned in checks)
-    if turned and sound:
+    if turned:
         print_note_once(
-            f"{turned} of {count} frames of {where} are turned upright as their EXIF orientation says; label maps are taken as "
-            "labelling tools write them, upright already"
+            f"{turned} of {count} frames of {where} are turned upright as their EXIF orientation says; label maps are "
+            "taken as labelling tools write them, upright already"
         )
     kept = tuple(sample for index, sample in enumerate(samples) if index not in problems)
     skipped = tuple(samples[index].name for index in sorted(problems))
     return dataclasses.replace(dataset, samples=kept, skipped=dataset.skipped + skipped)
 
 
+def _decode_maps(dataset: Dataset, indices: list[int]) -> tuple[dict[int, str], np.ndarray]:
+    """Return what is wrong with some label maps, by their index, and the pixels of each value of the others, (256,).
+
+    Raises:
+        DatasetError: Something is wrong with every one of them: these are no bad files, but labels of another kind.
+    """
+    counted = _each("read label maps", lambda index: _label_counts(dataset, index), indices)
+    wrong = {index: text for index, (text, _) in zip(indices, counted) if text}
+    if wrong and len(wrong) == len(indices):
+        raise DatasetError(next(iter(wrong.values())))
+    return wrong, sum((counts for _, counts in counted), np.zeros(256, np.int64))
+
+
 def _each(what: str, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Return the result of each item; several threads work, and progress is shown once it takes long."""
     start_s, results = time.perf_counter(), []
-    with Progress(what, len(items), "file") as progress, ThreadPoolExecutor(
-        min(_MOST_THREADS, os.cpu_count() or 1)
-    ) as pool:
+    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    with Progress(what, len(items), "file") as progress, ThreadPoolExecutor(threads) as pool:
         jobs = [pool.submit(work, item) for item in items]
         try:
             for job in jobs:

@@ -267,3 +267,19 @@ def test_command_warns_of_forced_validation_images(camvid, capsys):
 def test_command_refuses_a_missing_folder_in_one_line(tmp_path, capsys, one_line):
     assert main(["--dataset", "camvid", "--data-dir", str(tmp_path / "none")]) == 2
     assert "camvid folder not found" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("method", ["cover", "even"])
+def test_command_names_bad_images_or_leaves_them_out_and_counts_them(camvid, tmp_path, capsys, one_line, method):
+    bad = camvid / "train" / "a_1.png"
+    bad.write_bytes(bad.read_bytes()[:-9])
+    command = ["--dataset", "camvid", "--data-dir", str(camvid), "--images", "3", "--method", method]
+    assert main(command) == 2
+    assert "1 of 8 pictures of camvid train" in one_line(capsys.readouterr().err)
+    path = tmp_path / "manifest.json"
+    assert main([*command, "--skip-bad", "--output", str(path)]) == 0
+    manifest = read_record(CalibrationManifest, path)
+    assert manifest.skipped == ("a_1",) and "a_1" not in manifest.names
+    captured = capsys.readouterr()
+    assert "1 images of camvid train cannot be read and were left out (--skip-bad): a_1" in captured.out
+    assert "1 of 8 frames of camvid train" in captured.err
