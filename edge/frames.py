@@ -19,7 +19,7 @@ from edge.code_digest import code_digest
 from edge.datasets import Dataset
 from edge.errors import ImageError
 from edge.imaging import list_images, read_file_header, read_rgb
-from edge.picture_check import picture_problems, refuse_bad
+from edge.picture_check import picture_problems, refuse_or_leave_out
 from edge.sample_depth import shared_depth
 
 
@@ -99,9 +99,7 @@ class FolderFrames(FrameSet):
             raise ImageError(f"image or folder not found: {path}")
         listed = (given,) if given.is_file() else tuple(list_images(given))
         problems = picture_problems(listed)
-        if not skip_bad or len(problems) == len(listed):
-            remedy = "mend or remove them, or add --skip-bad to leave them out"
-            refuse_bad(list(problems.values()), len(listed), str(path), ImageError, remedy)
+        refuse_or_leave_out(list(problems.values()), len(listed), str(path), skip_bad)
         self._paths = [picture for index, picture in enumerate(listed) if index not in problems]
         # The range of 16-bit pictures is that of the folder, whichever of them are read.
         self._depth = shared_depth(listed, str(path))

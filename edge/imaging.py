@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 from edge.artifacts import write_bytes
+from edge.console import print_note_once
 from edge.errors import ImageError
 from edge.picture_formats.description import UPRIGHT, PictureHeader
 from edge.picture_formats.header import read_header
@@ -32,6 +33,11 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 _JUNK_NAMES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "@eadir"})
 """Names, in lower case, that Windows, macOS and network storage leave in folders of pictures."""
+
+_UNREAD_SUFFIXES = frozenset(
+    (".heic", ".heif", ".avif", ".gif", ".jxl", ".jp2", ".dng", ".nef", ".cr2", ".arw", ".exr", ".hdr", ".pgm", ".ppm")
+)
+"""Suffixes of pictures that are not read; a folder of them is not passed over without a word."""
 
 ReduceDepth = Callable[[np.ndarray], np.ndarray]
 """Function that makes (height, width, 3) uint8 of uint16 samples."""
@@ -303,7 +309,13 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
     if not paths:
         raise ImageError(
             f"folder {folder} holds no picture ({', '.join(IMAGE_SUFFIXES)}), it has {few_names(entries)}. "
-            "Next: name the folder that the pictures themselves are in"
+            "Next: name the folder that the pictures themselves are in, or convert them to PNG or JPEG"
+        )
+    unread = [path for path in entries if path.suffix.lower() in _UNREAD_SUFFIXES]
+    if unread:
+        print_note_once(
+            f"folder {folder} has {few_names(unread)}, of formats that are not read ({', '.join(IMAGE_SUFFIXES)} are): "
+            f"{len(paths)} other pictures are used"
         )
     return paths
 

@@ -15,7 +15,7 @@ from typing import Callable, Sequence, TypeVar
 
 import numpy as np
 
-from edge.console import Progress, print_note_once, print_warning
+from edge.console import Progress, print_note_once, print_warning_once
 from edge.datasets import Dataset, size_difference
 from edge.errors import DatasetError, ImageError, InputError
 from edge.imaging import label_form_problem, read_file_header
@@ -49,23 +49,31 @@ def _cannot_be_decoded(path: Path, problem: str) -> str:
     return f"{path.name} cannot be decoded ({problem})"
 
 
-def refuse_bad(problems: Sequence[str], count: int, where: str, error: type[InputError], remedy: str) -> None:
-    """Refuse a set of pictures that holds bad ones.
+def refuse_or_leave_out(
+    problems: Sequence[str], count: int, where: str, skip_bad: bool, error: type[InputError] = ImageError
+) -> None:
+    """Refuse a set of pictures that holds bad ones, or say once which are left out.
 
     Args:
         problems: Name and problem of each bad picture.
         count: Number of all pictures of the set.
         where: Name of the set.
+        skip_bad: Whether bad pictures are left out; not where all are bad.
         error: Class of the error.
-        remedy: What the user can do, as the end of the message.
 
     Raises:
-        InputError: There are bad pictures; the error is of the class that was given.
+        InputError: There are bad pictures, and they are not left out; the error is of the class that was given.
     """
-    if problems:
-        shown = "; ".join(problem.replace(". Next: ", ", ") for problem in problems[:_SHOWN])
-        left = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise error(f"{len(problems)} of {count} pictures of {where} are bad: {shown}{left}. Next: {remedy}")
+    if not problems:
+        return
+    shown = "; ".join(problem.replace(". Next: ", ", ") for problem in problems[:_SHOWN])
+    shown += f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    if not skip_bad or len(problems) == count:
+        raise error(
+            f"{len(problems)} of {count} pictures of {where} are bad: {shown}. "
+            "Next: mend or remove them, or add --skip-bad to leave them out"
+        )
+    print_warning_once(f"{len(problems)} of {count} pictures of {where} are bad and left out: {shown}")
 
 
 def checked_dataset(dataset: Dataset, needs_labels: bool, skip_bad: bool = False) -> Dataset:
@@ -93,10 +101,7 @@ def checked_dataset(dataset: Dataset, needs_labels: bool, skip_bad: bool = False
     problems.update(wrong)
     where = f"{dataset.name} {dataset.split} under {dataset.root}"
     named = [problems[index] for index in sorted(problems)]
-    if not skip_bad or len(problems) == count:
-        refuse_bad(named, count, where, DatasetError, "mend them, or add --skip-bad to leave them out")
-    if problems:
-        print_warning(f"{len(problems)} of {count} frames of {where} are left out: {'; '.join(named[:_SHOWN])}")
+    refuse_or_leave_out(named, count, where, skip_bad, DatasetError)
     _judge_kind(dataset, counts)
     turned = sum(is_turned for _, is_turned in checks)
     if turned:
@@ -181,7 +186,7 @@ def _judge_kind(dataset: Dataset, counts: np.ndarray) -> None:
     in_void = counts[void].sum() / counts.sum()
     if all(sample.labels_are_train_ids for sample in dataset.samples):
         if max(values) < classes and IGNORE_ID not in values and not values & set(range(7)):
-            print_warning(
+            print_warning_once(
                 f"label maps of {dataset.name} {dataset.split} are named labelTrainIds, but hold ids {min(values)} to "
                 f"{max(values)} alone, none of road, building or pole, as labelIds would: check what wrote them"
             )

@@ -143,7 +143,7 @@ def skipped_sentences(skipped: Sequence[str], images_from: str) -> tuple[str, ..
     if not skipped:
         return ()
     shown = ", ".join(skipped[:_SHOWN_NAMES]) + (" and more" if len(skipped) > _SHOWN_NAMES else "")
-    return (f"{len(skipped)} images of {images_from} cannot be read and were left out (--skip-bad): {shown}",)
+    return (f"{len(skipped)} of the images of {images_from} cannot be read and were left out (--skip-bad): {shown}",)
 
 
 def _by_reason(covers: dict[str, ClassCoverage], missing: Sequence[str]) -> dict[str, list[str]]:

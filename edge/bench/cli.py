@@ -183,7 +183,7 @@ def _print_record(record: BenchRecord) -> None:
         )
     if record.skipped_pictures:
         names = ", ".join(record.skipped_pictures[:4])
-        print(f"left out: {len(record.skipped_pictures)} pictures that cannot be read, such as {names}")
+        print(f"left out, since they cannot be read: {len(record.skipped_pictures)} of the pictures, such as {names}")
     for line in power_lines(record.power):
         print(line)
     for note in record.engine.notes:

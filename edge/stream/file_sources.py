@@ -8,9 +8,9 @@ from typing import Callable, Sequence
 
 import cv2
 
-from edge.errors import ImageError, SourceError
+from edge.errors import SourceError
 from edge.imaging import read_rgb
-from edge.picture_check import picture_problems, refuse_bad
+from edge.picture_check import picture_problems, refuse_or_leave_out
 from edge.sample_depth import shared_depth
 from edge.stream.base import Frame, FrameSource
 from edge.stream.captures import Capture
@@ -48,9 +48,7 @@ class PictureSource(FrameSource):
         problems = picture_problems(self._paths)
         if len(self._paths) == 1 and problems:
             read_rgb(self._paths[0])  # says of one picture all that there is to say
-        if not self._skip_bad or len(problems) == len(self._paths):
-            remedy = "mend or remove them, or add --skip-bad to leave them out"
-            refuse_bad(list(problems.values()), len(self._paths), self.description, ImageError, remedy)
+        refuse_or_leave_out(list(problems.values()), len(self._paths), self.description, self._skip_bad)
         self.skipped += tuple(self._paths[index].name for index in problems)
         kept = [index for index in range(len(self._paths)) if index not in problems]
         self._paths, self._names = tuple(self._paths[i] for i in kept), [self._names[i] for i in kept]

@@ -63,7 +63,9 @@ class DemoSummary:
         ]
         if self.skipped_pictures:
             names = ", ".join(self.skipped_pictures[:4])
-            lines.append(f"left out {len(self.skipped_pictures)} pictures that cannot be read, such as {names}")
+            lines.append(
+                f"left out {len(self.skipped_pictures)} of the pictures, since they cannot be read, such as {names}"
+            )
         lines += [f"note     {self.note}"] if self.note else []
         lines += [f"written  {self.output}"] if self.output else []
         return lines

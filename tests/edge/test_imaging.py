@@ -127,7 +127,8 @@ def test_progressive_jpeg_is_read(tmp_path, frame_rgb):
 
 def test_users_choice_of_opencv_messages_is_kept(monkeypatch):
     calls = []
-    target = cv2.utils.logging if hasattr(cv2.utils.logging, "setLogLevel") else cv2
+    logging = getattr(cv2.utils, "logging", None)  # OpenCV 4.5 has none
+    target = logging if hasattr(logging, "setLogLevel") else cv2
     monkeypatch.setattr(target, "setLogLevel", calls.append)
     monkeypatch.setenv("OPENCV_LOG_LEVEL", "DEBUG")
     silence_opencv_log()
@@ -297,6 +298,16 @@ def test_folder_of_something_else_is_refused_with_what_it_has(tmp_path):
         (tmp_path / f"a{index}").mkdir()
     with pytest.raises(ImageError, match=r"it has a0/, a1/, a2/, a3/ and 2 more\. Next: name the folder"):
         list_images(tmp_path)
+
+
+def test_pictures_of_formats_that_are_not_read_are_named(tmp_path, frame_rgb, capsys):
+    write_image(tmp_path / "a.png", frame_rgb)
+    for name in ("b.HEIC", "c.dng", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [path.name for path in list_images(tmp_path)] == ["a.png"]
+    list_images(tmp_path)
+    err = capsys.readouterr().err
+    assert err.count("note: ") == 1 and "has b.HEIC, c.dng, of formats that are not read" in err
 
 
 def test_header_of_a_file_is_read_with_its_problem(tmp_path, frame_rgb):

@@ -281,5 +281,5 @@ def test_command_names_bad_images_or_leaves_them_out_and_counts_them(camvid, tmp
     manifest = read_record(CalibrationManifest, path)
     assert manifest.skipped == ("a_1",) and "a_1" not in manifest.names
     captured = capsys.readouterr()
-    assert "1 images of camvid train cannot be read and were left out (--skip-bad): a_1" in captured.out
-    assert "1 of 8 frames of camvid train" in captured.err
+    assert "1 of the images of camvid train cannot be read and were left out (--skip-bad): a_1" in captured.out
+    assert "1 of 8 pictures of camvid train" in captured.err

@@ -222,7 +222,7 @@ def test_unreadable_image_is_left_out_and_counted(bench, engine, images):
     assert code == 0, err
     assert (json.loads(out)["distinct_frames"], json.loads(out)["skipped_pictures"]) == (2, ["frame_1.png"])
     code, out, _ = bench("run", engine, "--images", images, *QUICK, "--skip-bad")
-    assert "left out: 1 pictures that cannot be read, such as frame_1.png" in out
+    assert "left out, since they cannot be read: 1 of the pictures, such as frame_1.png" in out
 
 
 def test_bad_frame_of_a_dataset_is_left_out_of_speed_and_accuracy(bench, engine, make_camvid):

@@ -106,7 +106,9 @@ def test_bad_picture_ends_the_build_before_it_begins_or_is_counted_in_every_reco
     assert read_record(CalibrationManifest, ARTIFACT / MANIFEST_FILE).skipped == ("picture_4.png",)
     report = read_record(Int8Report, device.ENGINE / REPORT_FILE)
     assert report.skipped_images == ("picture_4.png",)
-    assert any("1 images of mine cannot be read and were left out (--skip-bad)" in line for line in report.warnings)
+    assert any(
+        "1 of the images of mine cannot be read and were left out (--skip-bad)" in line for line in report.warnings
+    )
 
 
 def test_copy_of_a_picture_that_calibrates_does_not_judge(here):
