@@ -51,6 +51,12 @@ def test_palette_of_a_labelling_tool_says_nothing_against_its_indices(labels_of,
     np.testing.assert_array_equal(read, camvid_train_ids(CAMVID_IDS))
 
 
+def test_palette_of_pascal_voc_is_no_colour_coding_even_where_it_could_be(labels_of):
+    ids = np.array([0, 1, 3, 7], np.uint8)[CAMVID_IDS % 4]  # whose colours are also CamVid's void, building, tree, sky
+    assert {voc_palette(12)[index] for index in (0, 1, 3, 7)} <= set(CAMVID.file_colors)
+    np.testing.assert_array_equal(labels_of(small_png(ids, 8, voc_palette(12)), CAMVID), ids)
+
+
 def test_palette_of_the_official_colours_leaves_polegroup_ignored(labels_of):
     read = labels_of(small_png(RAW_IDS, 8, OFFICIAL), CITYSCAPES)
     np.testing.assert_array_equal(read, CITYSCAPES.raw_lookup()[RAW_IDS])

@@ -49,6 +49,19 @@ def test_second_picture_behind_the_first_one_does_not_count():
     assert (header.height, header.width, header.problem) == (24, 40, "")
 
 
+def test_picture_that_is_cut_is_not_made_whole_by_the_one_behind_it():
+    cut = JPEG[: len(JPEG) * 2 // 3].rstrip(b"\xff")
+    assert read_header(cut + encoded(".jpg", PIXELS[:8, :8]) + b"\x00").problem == "it is truncated"
+
+
+def test_tiff_whose_strip_reaches_beyond_the_file_is_truncated():
+    data = tiff(PIXELS)
+    field = struct.pack("<HHII", 279, 4, 1, PIXELS.nbytes)
+    assert data.count(field) == 1
+    longer = data.replace(field, struct.pack("<HHII", 279, 4, 1, len(data)))
+    assert (read_header(data).problem, read_header(longer).problem) == ("", "it is truncated")
+
+
 def test_restart_markers_are_part_of_a_scan():
     data = encoded(".jpg", PIXELS, 4, 1)  # IMWRITE_JPEG_RST_INTERVAL
     assert b"\xff\xd0" in data
