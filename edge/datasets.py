@@ -113,7 +113,7 @@ class Dataset:
         sample = self.samples[index]
         if sample.label_path is None:
             raise DatasetError(
-                f"{sample.image_path.name} of {self.name} {self.split} has no label map{_where_looked(sample)}"
+                f"{sample.image_path.name} of {self.name} {self.split} has no label map{where_looked(sample)}"
             )
         return read_file_labels(sample, self.table)
 
@@ -142,7 +142,7 @@ def size_difference(sample: Sample, frame_size: tuple[int, int], label_size: tup
     return what
 
 
-def _where_looked(sample: Sample) -> str:
+def where_looked(sample: Sample) -> str:
     """Return where a label map was looked for and what is there, as the end of a sentence."""
     if sample.looked_for is None:
         return ""
@@ -232,7 +232,7 @@ def _refuse_bare(samples: list[Sample], name: str, split: str, root: Path) -> No
     whole = f" (none of {', '.join(groups[:6])}{' and more' if len(groups) > 6 else ''} has one)" if groups else ""
     raise DatasetError(
         f"{len(bare)} of {len(samples)} frames of {name} {split} under {root} have no label map{whole}, "
-        f"the first is {bare[0].image_path.name}{_where_looked(bare[0])}"
+        f"the first is {bare[0].image_path.name}{where_looked(bare[0])}"
     )
 
 

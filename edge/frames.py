@@ -20,7 +20,7 @@ from edge.datasets import Dataset
 from edge.errors import ImageError
 from edge.imaging import list_images, read_file_header, read_rgb
 from edge.picture_check import picture_problems, refuse_or_leave_out
-from edge.sample_depth import shared_depth
+from edge.sample_depth import SampleDepth, shared_depth
 
 
 class FrameSet(abc.ABC):
@@ -56,6 +56,18 @@ class FrameSet(abc.ABC):
         return self.subset([index * len(self) // count for index in range(count)])
 
 
+def picture_digest(path: Path, depth: SampleDepth | None) -> str:
+    """Return the SHA-256 of a picture file; of one of 16 bits, together with the range that makes 8 bits of it.
+
+    Args:
+        path: Path of the file.
+        depth: What makes 8 bits of 16; None to leave the range out.
+    """
+    if depth is None or read_file_header(path).bits != 16:
+        return sha256_file(path)
+    return hashlib.sha256(f"{sha256_file(path)} {depth.bits()} bits".encode()).hexdigest()
+
+
 class DatasetFrames(FrameSet):
     """Some or all frames of a dataset split."""
 
@@ -70,8 +82,8 @@ class DatasetFrames(FrameSet):
         return self.dataset.read_frame(self._indices[index])
 
     def digest(self, index: int) -> str:
-        """Return the SHA-256 of the image file of frame `index`."""
-        return sha256_file(self.dataset.samples[self._indices[index]].image_path)
+        """Return the SHA-256 of the image file of frame `index`, as `picture_digest` makes it."""
+        return picture_digest(self.dataset.samples[self._indices[index]].image_path, self.dataset.depth)
 
     def subset(self, indices: list[int]) -> FrameSet:
         """Return the frames at these positions, in this order."""
@@ -87,13 +99,14 @@ class FolderFrames(FrameSet):
 
     Args:
         path: Path of the folder or picture.
-        skip_bad: Whether pictures that cannot be read are left out, and named in `skipped`, instead of refused.
+        skip_bad: Whether pictures that cannot be read are left out, and named in `skipped`, instead of refused; None
+            where the command has no option for it.
 
     Raises:
         ImageError: There is no such folder or picture, the folder holds no picture, or one that cannot be read.
     """
 
-    def __init__(self, path: str | os.PathLike, skip_bad: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike, skip_bad: bool | None = None) -> None:
         given = Path(path)
         if not given.exists():
             raise ImageError(f"image or folder not found: {path}")
@@ -116,11 +129,8 @@ class FolderFrames(FrameSet):
         return read_rgb(self._paths[index], self._depth)
 
     def digest(self, index: int) -> str:
-        """Return the SHA-256 of the picture file of frame `index`; of a 16-bit one, together with its range."""
-        path = self._paths[index]
-        if read_file_header(path).bits != 16:
-            return sha256_file(path)
-        return hashlib.sha256(f"{sha256_file(path)} {self._depth.bits()} bits".encode()).hexdigest()
+        """Return the SHA-256 of the picture file of frame `index`, as `picture_digest` makes it."""
+        return picture_digest(self._paths[index], self._depth)
 
 
 class FrameSubset(FrameSet):

@@ -16,7 +16,7 @@ from typing import Callable, Sequence, TypeVar
 import numpy as np
 
 from edge.console import Progress, print_note_once, print_warning_once
-from edge.datasets import Dataset, size_difference
+from edge.datasets import Dataset, size_difference, where_looked
 from edge.errors import DatasetError, ImageError, InputError
 from edge.imaging import label_form_problem, read_file_header
 from edge.labels import CITYSCAPES, IGNORE_ID
@@ -50,7 +50,7 @@ def _cannot_be_decoded(path: Path, problem: str) -> str:
 
 
 def refuse_or_leave_out(
-    problems: Sequence[str], count: int, where: str, skip_bad: bool, error: type[InputError] = ImageError
+    problems: Sequence[str], count: int, where: str, skip_bad: bool | None, error: type[InputError] = ImageError
 ) -> None:
     """Refuse a set of pictures that holds bad ones, or say once which are left out.
 
@@ -58,7 +58,8 @@ def refuse_or_leave_out(
         problems: Name and problem of each bad picture.
         count: Number of all pictures of the set.
         where: Name of the set.
-        skip_bad: Whether bad pictures are left out; not where all are bad.
+        skip_bad: Whether bad pictures are left out; not where all are bad. None where the command has no option for
+            it.
         error: Class of the error.
 
     Raises:
@@ -69,14 +70,12 @@ def refuse_or_leave_out(
     shown = "; ".join(problem.replace(". Next: ", ", ") for problem in problems[:_SHOWN])
     shown += f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     if not skip_bad or len(problems) == count:
-        raise error(
-            f"{len(problems)} of {count} pictures of {where} are bad: {shown}. "
-            "Next: mend or remove them, or add --skip-bad to leave them out"
-        )
+        hint = ", or add --skip-bad to leave them out" if skip_bad is False and len(problems) < count else ""
+        raise error(f"{len(problems)} of {count} pictures of {where} are bad: {shown}. Next: mend or remove them{hint}")
     print_warning_once(f"{len(problems)} of {count} pictures of {where} are bad and left out: {shown}")
 
 
-def checked_dataset(dataset: Dataset, needs_labels: bool, skip_bad: bool = False) -> Dataset:
+def checked_dataset(dataset: Dataset, needs_labels: bool, skip_bad: bool | None = None) -> Dataset:
     """Return a split whose frames and label maps are sound, as far as it can be seen without decoding the frames.
 
     A label map has the size of its frame, upright, and holds ids or colours of the dataset. All maps are decoded where
@@ -85,11 +84,12 @@ def checked_dataset(dataset: Dataset, needs_labels: bool, skip_bad: bool = False
     Args:
         dataset: Split to check.
         needs_labels: Whether the command reads every label map.
-        skip_bad: Whether bad frames are left out, and named in `skipped`, instead of refused.
+        skip_bad: Whether bad frames are left out, and named in `skipped`, instead of refused; None where the command
+            has no option for it.
 
     Raises:
-        DatasetError: Frames or label maps cannot be used, and `skip_bad` is False; or none is left; or the label maps
-            are of another kind than their names say.
+        DatasetError: Frames or label maps cannot be used, and `skip_bad` is not True; or none is left; or the label
+            maps are of another kind than their names say.
     """
     samples, count = dataset.samples, len(dataset)
     checks = _each("check frames and label maps", lambda index: _pair_problem(dataset, index), range(count))
@@ -109,9 +109,21 @@ def checked_dataset(dataset: Dataset, needs_labels: bool, skip_bad: bool = False
             f"{turned} of {count} frames of {where} are turned upright as their EXIF orientation says; label maps are "
             "taken as labelling tools write them, upright already"
         )
+    _say_which_are_bare(dataset, where)
     kept = tuple(sample for index, sample in enumerate(samples) if index not in problems)
     skipped = tuple(samples[index].name for index in sorted(problems))
     return dataclasses.replace(dataset, samples=kept, skipped=dataset.skipped + skipped)
+
+
+def _say_which_are_bare(dataset: Dataset, where: str) -> None:
+    """Say that some frames of a labelled split have no label map, or that those of a folder have other names."""
+    bare = [sample for sample in dataset.samples if sample.label_path is None]
+    wanted = bare[0].looked_for if bare else None
+    if wanted is not None and (len(bare) < len(dataset) or wanted.parent.is_dir()):
+        print_note_once(
+            f"{len(bare)} of {len(dataset)} frames of {where} have no label map, the first is "
+            f"{bare[0].image_path.name}{where_looked(bare[0])}"
+        )
 
 
 def _decode_maps(dataset: Dataset, indices: list[int]) -> tuple[dict[int, str], np.ndarray]:

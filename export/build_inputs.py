@@ -111,7 +111,7 @@ def _dataset_of_artifact(model: str, size: tuple[int, int], options: Mapping[str
 
 
 def held_out_frames(
-    dataset: str, data_dir: Path | None, height: int, width: int, count: int, skip_bad: bool = False
+    dataset: str, data_dir: Path | None, height: int, width: int, count: int, skip_bad: bool | None = None
 ) -> FrameSet:
     """Return frames spread over the validation split; drawn scenes where there is no dataset.
 
@@ -121,7 +121,8 @@ def held_out_frames(
         height: rows of drawn scenes.
         width: columns of drawn scenes.
         count: largest number of frames.
-        skip_bad: True to leave out frames that cannot be read, instead of refusing them.
+        skip_bad: True to leave out frames that cannot be read, instead of refusing them; None where the command has no
+            option for it.
 
     Raises:
         DatasetError: the split cannot be opened, or frames or label maps cannot be used.

@@ -72,7 +72,7 @@ def calibration_frames(
     method: str = "cover",
     earlier: Path | None = None,
     show_progress: bool = True,
-    skip_bad: bool = False,
+    skip_bad: bool | None = None,
 ) -> tuple[FrameSet, CalibrationManifest]:
     """Return the calibration images of a dataset, and their manifest.
 

@@ -37,9 +37,13 @@ def list_camvid(root: Path, split: str, name: str) -> list[Sample]:
         DatasetError: The folder has another layout, or codes.txt or class_dict.csv cannot be understood.
     """
     frames_root, labels_root = _folders(root, split, name)
-    frames = sorted(
-        path for path in frames_root.iterdir() if not is_junk(path.name) and path.suffix.lower() in IMAGE_SUFFIXES
-    )
+    entries = sorted(path for path in frames_root.iterdir() if not is_junk(path.name))
+    frames = [path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES]
+    if entries and not frames:
+        raise DatasetError(
+            f"{name} folder {frames_root} holds no picture ({', '.join(IMAGE_SUFFIXES)}), it has {few_names(entries)}. "
+            "Next: put the frames themselves there, converted to PNG or JPEG"
+        )
     if frames_root == root / "images":
         frames = _of_split(frames, root, split, name)
     codes, colors = _read_codes(root), _read_colors(root)
@@ -86,7 +90,10 @@ def _of_split(frames: list[Path], root: Path, split: str, name: str) -> list[Pat
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         what = f"names {min(unknown)}{more}, which images/ lacks" if unknown else "names no frame"
         raise DatasetError(f"{listed} {what}, expected the file name of a frame in images/ on each line")
-    return [path for path in frames if (path.name in validating) == (split == "val")]
+    chosen = [path for path in frames if (path.name in validating) == (split == "val")]
+    if not chosen:
+        raise DatasetError(f"{listed} names every frame in images/, so none is left to train, expected some of them")
+    return chosen
 
 
 def _sample(path: Path, labels_root: Path, codes: dict[int, int] | None, colors: dict) -> Sample:

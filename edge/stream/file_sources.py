@@ -28,7 +28,7 @@ class PictureSource(FrameSource):
 
     shows_pictures = True
 
-    def __init__(self, paths: Sequence[Path], description: str, skip_bad: bool = False) -> None:
+    def __init__(self, paths: Sequence[Path], description: str, skip_bad: bool | None = None) -> None:
         super().__init__(description)
         self._paths, self._skip_bad = tuple(paths), skip_bad
         self._names = _distinct_names(self._paths)

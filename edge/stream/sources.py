@@ -24,7 +24,9 @@ SOURCE_FORMS = (
 )
 
 
-def open_source(text: str, real_time: bool = False, timeout_s: float = 10.0, skip_bad: bool = False) -> FrameSource:
+def open_source(
+    text: str, real_time: bool = False, timeout_s: float = 10.0, skip_bad: bool | None = None
+) -> FrameSource:
     """Return the source that a text names; its `open`, or a `with` block, opens it.
 
     Args:
@@ -58,7 +60,7 @@ def open_source(text: str, real_time: bool = False, timeout_s: float = 10.0, ski
     return _path_source(text, real_time, skip_bad)
 
 
-def _path_source(text: str, real_time: bool, skip_bad: bool) -> FrameSource:
+def _path_source(text: str, real_time: bool, skip_bad: bool | None) -> FrameSource:
     path = Path(text)
     if path.is_dir():
         return PictureSource(list_images(path), f"folder {path}", skip_bad)

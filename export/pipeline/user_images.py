@@ -11,7 +11,7 @@ from edge.frames import FolderFrames, FrameSet, FrameSubset
 METHOD = "even spread over the names, beside those that judge"
 
 
-def split_pictures(folder: Path, accuracy_count: int, skip_bad: bool = False) -> tuple[FrameSet, FrameSet]:
+def split_pictures(folder: Path, accuracy_count: int, skip_bad: bool | None = None) -> tuple[FrameSet, FrameSet]:
     """Return calibration pictures and accuracy pictures, none in both sets, each spread evenly over the names.
 
     Args:

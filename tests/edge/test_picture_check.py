@@ -31,7 +31,7 @@ def test_all_bad_pictures_of_a_folder_are_counted_and_the_first_are_named(folder
     for name in "abde":
         truncate(folder / f"{name}.png")
     with pytest.raises(ImageError) as error:
-        FolderFrames(folder)
+        FolderFrames(folder, skip_bad=False)
     assert str(error.value) == (
         f"4 of 6 pictures of {folder} are bad: a.png cannot be decoded (it is truncated); "
         "b.png cannot be decoded (it is truncated); d.png cannot be decoded (it is truncated); and 1 more. "
@@ -52,6 +52,19 @@ def test_bad_pictures_are_left_out_and_counted(folder, frame_rgb):
     assert (frames.names, frames.skipped) == (["a", "c", "d", "e", "f"], ("b.png",))
     assert frames.subset([1]).skipped == ("b.png",)
     np.testing.assert_array_equal(frames.read(1), frame_rgb)
+
+
+def test_option_that_a_command_does_not_have_is_not_named(folder):
+    truncate(folder / "b.png")
+    with pytest.raises(ImageError, match=r"Next: mend or remove them$"):
+        FolderFrames(folder)
+
+
+def test_frames_without_label_maps_are_named_where_labels_are_optional(camvid, capsys):
+    (camvid / "trainannot" / "t1_001.png").rename(camvid / "trainannot" / "t1_001_x.png")
+    checked_dataset(open_dataset("camvid", camvid, "train", labelled=False), needs_labels=False)
+    err = capsys.readouterr().err
+    assert "1 of 6 frames of camvid train under" in err and "expected t1_001.png in" in err and "t1_001_x.png" in err
 
 
 def test_folder_without_a_sound_picture_is_refused_whatever_was_asked(folder):
@@ -75,7 +88,7 @@ def test_bad_frames_and_label_maps_of_a_dataset_are_named(camvid, needs_labels):
     (camvid / "trainannot" / "t1_003.png").write_bytes(encoded(".jpg", np.zeros((20, 44), np.uint8)))
     dataset = open_dataset("camvid", camvid, "train")
     with pytest.raises(DatasetError) as error:
-        checked_dataset(dataset, needs_labels)
+        checked_dataset(dataset, needs_labels, skip_bad=False)
     message = str(error.value)
     assert "4 of 6 pictures of camvid train under" in message and "--skip-bad" in message
     assert ": t0_000.png cannot be decoded (it is truncated); label map " in message

@@ -4,10 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
+from calibration.images.frames import read_manifest_frames
+from calibration.images.selection import calibration_frames
+from edge import datasets
 from edge.datasets import open_dataset
-from edge.errors import InputError
+from edge.errors import DatasetError, InputError
 from edge.frames import FolderFrames
 from edge.imaging import read_rgb, write_image
+from edge.records import write_record
 from edge.sample_depth import PICTURE_BITS_VARIABLE
 from edge.stream.file_sources import PictureSource
 
@@ -107,3 +111,17 @@ def test_number_of_bits_that_no_camera_has_is_refused(tmp_path, frame_rgb, monke
     monkeypatch.setenv(PICTURE_BITS_VARIABLE, "11")
     with pytest.raises(InputError, match="SEGEDGE_PICTURE_BITS is '11', expected one of: 8, 10, 12, 14, 16"):
         read_rgb(tmp_path / "a.png")
+
+
+def test_manifest_of_deep_frames_holds_while_their_range_does(make_camvid, frame_rgb, tmp_path, monkeypatch):
+    root = make_camvid(count=3)
+    for path in (root / "train").iterdir():
+        write_deep(path, frame_rgb, 12)
+    _, manifest = calibration_frames("camvid", root, 2, 8, 8)
+    write_record(tmp_path / "manifest.json", manifest)
+    frames, again = read_manifest_frames(tmp_path / "manifest.json", "camvid", root)
+    assert again.digest() == manifest.digest() and frames.names == list(manifest.names)
+    monkeypatch.setenv(PICTURE_BITS_VARIABLE, "14")
+    datasets._shared_depth.cache_clear()
+    with pytest.raises(DatasetError, match="has changed since"):
+        read_manifest_frames(tmp_path / "manifest.json", "camvid", root)

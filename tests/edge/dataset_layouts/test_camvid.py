@@ -131,3 +131,18 @@ def test_what_macs_and_windows_leave_is_no_frame(tmp_path):
         (tmp_path / folder / "Thumbs.db").write_bytes(b"x")
         (tmp_path / folder / ".DS_Store").write_bytes(b"x")
     assert len(open_dataset("camvid", tmp_path, "val")) == 2
+
+
+def test_folder_that_is_full_of_something_else_is_not_called_empty(tmp_path):
+    (tmp_path / "valannot").mkdir()
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "a.HEIC").write_bytes(b"x")
+    with pytest.raises(DatasetError, match=r"val holds no picture \(.*\), it has a\.HEIC\. Next: "):
+        open_dataset("camvid", tmp_path, "val")
+
+
+def test_list_of_all_frames_leaves_none_to_train(tmp_path):
+    write_split(tmp_path, "images", "labels", "_P")
+    (tmp_path / "valid.txt").write_text("0016E5_1.png\n0016E5_2.png\n")
+    with pytest.raises(DatasetError, match=r"valid\.txt names every frame in images/, so none is left to train"):
+        open_dataset("camvid", tmp_path, "train")
