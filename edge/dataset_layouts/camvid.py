@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from edge.dataset_layouts.sample import LabelCoding, Sample
+from edge.dataset_layouts.sample import LabelCoding, Sample, refuse_twins
 from edge.errors import DatasetError
 from edge.imaging import IMAGE_SUFFIXES, few_names, is_junk
 from edge.labels import CAMVID
@@ -47,7 +47,10 @@ def list_camvid(root: Path, split: str, name: str) -> list[Sample]:
     if frames_root == root / "images":
         frames = _of_split(frames, root, split, name)
     codes, colors = _read_codes(root), _read_colors(root)
-    return [_sample(path, labels_root, codes, colors) for path in frames]
+    labels = _label_files(labels_root)
+    samples = [_sample(path, labels_root, labels, codes, colors) for path in frames]
+    refuse_twins(samples, f"{name} {split}")
+    return samples
 
 
 def _folders(root: Path, split: str, name: str) -> tuple[Path, Path]:
@@ -84,7 +87,7 @@ def _of_split(frames: list[Path], root: Path, split: str, name: str) -> list[Pat
     if split not in ("train", "val"):
         raise DatasetError(f"{name} folder {root} is of fastai's layout, which has no split '{split}'")
     names = set(_read_text(listed).split("\n"))
-    validating = {entry.strip() for entry in names if entry.strip()}
+    validating = {entry.strip().replace("\\", "/").rsplit("/", 1)[-1] for entry in names if entry.strip()}
     unknown = validating - {path.name for path in frames}
     if unknown or not validating:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
@@ -96,9 +99,22 @@ def _of_split(frames: list[Path], root: Path, split: str, name: str) -> list[Pat
     return chosen
 
 
-def _sample(path: Path, labels_root: Path, codes: dict[int, int] | None, colors: dict) -> Sample:
-    places = [labels_root / f"{path.stem}{end}.png" for end in _LABEL_ENDS]
-    place = next((place for place in places if place.is_file()), None)
+def _label_files(labels_root: Path) -> dict[str, Path]:
+    """Return the pictures of a folder of label maps by their stems; of several formats PNG is taken."""
+    files = [path for path in labels_root.iterdir() if not is_junk(path.name) and path.is_file()]
+    pictures = sorted(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
+    return {path.stem: path for path in sorted(pictures, key=lambda path: path.suffix.lower() == ".png")}
+
+
+def _sample(
+    path: Path,
+    labels_root: Path,
+    labels: dict[str, Path],
+    codes: dict[int, int] | None,
+    colors: dict[tuple[int, int, int], int],
+) -> Sample:
+    stems = [f"{path.stem}{end}" for end in _LABEL_ENDS]
+    place = next((labels[stem] for stem in stems if stem in labels), None)
     is_plain = place is None or place.stem == path.stem
     ids = codes if codes is not None else CAMVID.raw_to_train if is_plain else {}
     hint = (
@@ -107,7 +123,9 @@ def _sample(path: Path, labels_root: Path, codes: dict[int, int] | None, colors:
         f"name the class of each id, one a line, in {labels_root.parent / _CODES}"
     )
     coding = LabelCoding(ids, colors, "" if ids else hint, _CODES if codes is not None else "")
-    return Sample(path.stem, path.stem.split("_")[0], path, place, coding=coding, looked_for=places[0])
+    return Sample(
+        path.stem, path.stem.split("_")[0], path, place, coding=coding, looked_for=labels_root / f"{path.stem}.png"
+    )
 
 
 def _read_text(path: Path) -> str:

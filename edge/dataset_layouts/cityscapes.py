@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.console import print_note_once
-from edge.dataset_layouts.sample import LabelCoding, Sample
+from edge.dataset_layouts.sample import LabelCoding, Sample, refuse_twins
 from edge.errors import DatasetError
 from edge.imaging import IMAGE_SUFFIXES, few_names, is_junk
 from edge.labels import CITYSCAPES
@@ -42,7 +42,7 @@ def list_cityscapes(root: Path, split: str, name: str) -> list[Sample]:
                 samples.append(_sample(path, labels_root / city.name))
             else:
                 strangers.append(path)
-    _refuse_twins(samples, name, split)
+    refuse_twins(samples, f"{name} {split}")
     if not samples and strangers:
         raise DatasetError(
             f"{name} split '{split}' under {root} has {strangers[0].relative_to(frames_root)} and "
@@ -77,17 +77,6 @@ def _sample(path: Path, labels_folder: Path) -> Sample:
         coding=_COLORS if kind == "color" else None,
         looked_for=places["labelIds"],
     )
-
-
-def _refuse_twins(samples: list[Sample], name: str, split: str) -> None:
-    places: dict[str, Path] = {}
-    for sample in samples:
-        twin = places.setdefault(sample.name, sample.image_path)
-        if twin != sample.image_path:
-            raise DatasetError(
-                f"{name} {split} has the frame {sample.name} twice, as {twin} and {sample.image_path}, expected one. "
-                "Next: remove one of them"
-            )
 
 
 def _no_frames_folder(root: Path, split: str, name: str) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Sequence
+
+from edge.errors import DatasetError
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,23 @@ class Sample:
     labels_are_train_ids: bool = False
     coding: LabelCoding | None = None
     looked_for: Path | None = None
+
+
+def refuse_twins(samples: Sequence[Sample], where: str) -> None:
+    """Refuse a split that has a frame in two files, such as a.png and a.jpg.
+
+    Args:
+        samples: Frames of the split.
+        where: Name of dataset and split, for the message.
+
+    Raises:
+        DatasetError: Two frames have the same name.
+    """
+    places: dict[str, Path] = {}
+    for sample in samples:
+        twin = places.setdefault(sample.name, sample.image_path)
+        if twin != sample.image_path:
+            raise DatasetError(
+                f"{where} has the frame {sample.name} twice, as {twin} and {sample.image_path}, expected one. "
+                "Next: remove one of them"
+            )

@@ -146,3 +146,22 @@ def test_list_of_all_frames_leaves_none_to_train(tmp_path):
     (tmp_path / "valid.txt").write_text("0016E5_1.png\n0016E5_2.png\n")
     with pytest.raises(DatasetError, match=r"valid\.txt names every frame in images/, so none is left to train"):
         open_dataset("camvid", tmp_path, "train")
+
+
+def test_label_map_of_another_format_is_found_and_png_goes_first(tmp_path):
+    write_split(tmp_path, names=("a", "b", "c"))
+    (tmp_path / "valannot" / "a.png").rename(tmp_path / "valannot" / "a.PNG")
+    (tmp_path / "valannot" / "b.png").unlink()
+    write_image(tmp_path / "valannot" / "b.bmp", IDS)
+    write_image(tmp_path / "valannot" / "c.jpg", IDS)
+    dataset = open_dataset("camvid", tmp_path, "val")
+    assert [sample.label_path.name for sample in dataset.samples] == ["a.PNG", "b.bmp", "c.png"]
+    for index in range(3):
+        np.testing.assert_array_equal(dataset.read_labels(index), TRAIN_IDS)
+
+
+def test_frame_in_two_formats_is_named(tmp_path):
+    write_split(tmp_path)
+    write_image(tmp_path / "val" / "0016E5_1.jpg", FRAME)
+    with pytest.raises(DatasetError, match=r"camvid val has the frame 0016E5_1 twice, as .*\.jpg and .*\.png"):
+        open_dataset("camvid", tmp_path, "val")
