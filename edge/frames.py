@@ -112,6 +112,8 @@ class FolderFrames(FrameSet):
             raise ImageError(f"image or folder not found: {path}")
         listed = (given,) if given.is_file() else tuple(list_images(given))
         problems = picture_problems(listed)
+        if problems and given.is_file():
+            read_rgb(given)  # says of one picture all that there is to say
         refuse_or_leave_out(list(problems.values()), len(listed), str(path), skip_bad)
         self._paths = [picture for index, picture in enumerate(listed) if index not in problems]
         # The range of 16-bit pictures is that of the folder, whichever of them are read.
