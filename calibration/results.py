@@ -241,6 +241,7 @@ class Int8Report:
         float_doubts: sentences among the warnings that say why the float network is implausible; empty where it is not.
         decision: rule by which a pixel gets its label; "" where it is the largest of the network's channels.
         search_sees_judging_images: True where there was one image and no other, so that the search looked at it too.
+        skipped_images: names of the calibration and accuracy images that were left out, since they cannot be read.
     """
 
     network: str
@@ -275,3 +276,4 @@ class Int8Report:
     float_doubts: tuple[str, ...] = ()
     decision: str = ""
     search_sees_judging_images: bool = False
+    skipped_images: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from calibration.images.manifest import HELD_OUT, TRAIN, manifest_note, manifest
 from calibration.images.selection import DEFAULT_IMAGE_COUNT, SELECTION_METHODS, calibration_frames, describe
 from edge.console import CommandParser, positive_int, print_json, print_status, print_warning, run_command
 from edge.datasets import LAYOUTS
+from edge.picture_check import SKIP_BAD_HELP
 from edge.records import record_to_json, write_record
 
 
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--split", choices=[TRAIN, *HELD_OUT], default=TRAIN, help="another one than train has to be forced"
     )
+    parser.add_argument("--skip-bad", action="store_true", help=SKIP_BAD_HELP)
     parser.add_argument(
         "--force-validation-images",
         action="store_true",
@@ -62,6 +64,7 @@ def main(argv: list[str] | None = None) -> int:
             split=arguments.split,
             allow_validation=arguments.force_validation_images,
             method=arguments.method,
+            skip_bad=arguments.skip_bad,
         )
         if arguments.output:
             write_record(arguments.output, manifest)

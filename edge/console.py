@@ -125,6 +125,23 @@ def print_note(text: str) -> None:
     print(f"note: {_one_line(text)}", file=sys.stderr, flush=True)
 
 
+_said: set[str] = set()
+
+
+def print_note_once(text: str) -> None:
+    """Print a note on stderr, unless this process has printed the same one before."""
+    if text not in _said:
+        _said.add(text)
+        print_note(text)
+
+
+def print_warning_once(text: str) -> None:
+    """Print a warning on stderr, unless this process has printed the same one before."""
+    if text not in _said:
+        _said.add(text)
+        print_warning(text)
+
+
 Say = Callable[[str], None]
 """Function that takes one line on what a step does, as `print_status` does."""
 

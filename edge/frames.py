@@ -18,7 +18,9 @@ from edge.artifacts import sha256_file
 from edge.code_digest import code_digest
 from edge.datasets import Dataset
 from edge.errors import ImageError
-from edge.imaging import list_images, read_rgb
+from edge.imaging import list_images, read_file_header, read_rgb
+from edge.picture_check import picture_problems, refuse_or_leave_out
+from edge.sample_depth import SampleDepth, shared_depth
 
 
 class FrameSet(abc.ABC):
@@ -27,10 +29,11 @@ class FrameSet(abc.ABC):
     Attributes:
         description: Origin of the frames as a text, such as "camvid val".
         names: Names of the frames, one for each.
+        skipped: Names of the frames that were left out since they cannot be read.
     """
 
-    def __init__(self, description: str, names: list[str]) -> None:
-        self.description, self.names = description, names
+    def __init__(self, description: str, names: list[str], skipped: tuple[str, ...] = ()) -> None:
+        self.description, self.names, self.skipped = description, names, skipped
 
     def __len__(self) -> int:
         return len(self.names)
@@ -53,21 +56,34 @@ class FrameSet(abc.ABC):
         return self.subset([index * len(self) // count for index in range(count)])
 
 
+def picture_digest(path: Path, depth: SampleDepth | None) -> str:
+    """Return the SHA-256 of a picture file; of one of 16 bits, together with the range that makes 8 bits of it.
+
+    Args:
+        path: Path of the file.
+        depth: What makes 8 bits of 16; None to leave the range out.
+    """
+    if depth is None or read_file_header(path).bits != 16:
+        return sha256_file(path)
+    return hashlib.sha256(f"{sha256_file(path)} {depth.bits()} bits".encode()).hexdigest()
+
+
 class DatasetFrames(FrameSet):
     """Some or all frames of a dataset split."""
 
     def __init__(self, dataset: Dataset, indices: list[int] | None = None) -> None:
         self.dataset = dataset
         self._indices = list(range(len(dataset))) if indices is None else indices
-        super().__init__(f"{dataset.name} {dataset.split}", [dataset.samples[index].name for index in self._indices])
+        names = [dataset.samples[index].name for index in self._indices]
+        super().__init__(f"{dataset.name} {dataset.split}", names, dataset.skipped)
 
     def read(self, index: int) -> np.ndarray:
         """Return frame `index` as (height, width, 3) uint8 RGB."""
         return self.dataset.read_frame(self._indices[index])
 
     def digest(self, index: int) -> str:
-        """Return the SHA-256 of the image file of frame `index`."""
-        return sha256_file(self.dataset.samples[self._indices[index]].image_path)
+        """Return the SHA-256 of the image file of frame `index`, as `picture_digest` makes it."""
+        return picture_digest(self.dataset.samples[self._indices[index]].image_path, self.dataset.depth)
 
     def subset(self, indices: list[int]) -> FrameSet:
         """Return the frames at these positions, in this order."""
@@ -79,38 +95,51 @@ class DatasetFrames(FrameSet):
 
 
 class FolderFrames(FrameSet):
-    """The pictures of a folder, or one picture.
+    """The pictures of a folder, or one picture; all of them are checked at once, without decoding them.
+
+    Args:
+        path: Path of the folder or picture.
+        skip_bad: Whether pictures that cannot be read are left out, and named in `skipped`, instead of refused; None
+            where the command has no option for it.
 
     Raises:
-        ImageError: There is no such folder or picture, or the folder holds no picture.
+        ImageError: There is no such folder or picture, the folder holds no picture, or one that cannot be read.
     """
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike, skip_bad: bool | None = None) -> None:
         given = Path(path)
         if not given.exists():
             raise ImageError(f"image or folder not found: {path}")
-        self._paths = [given] if given.is_file() else list_images(given)
+        listed = (given,) if given.is_file() else tuple(list_images(given))
+        problems = picture_problems(listed)
+        if problems and given.is_file():
+            read_rgb(given)  # says of one picture all that there is to say
+        refuse_or_leave_out(list(problems.values()), len(listed), str(path), skip_bad)
+        self._paths = [picture for index, picture in enumerate(listed) if index not in problems]
+        # The range of 16-bit pictures is that of the folder, whichever of them are read.
+        self._depth = shared_depth(listed, str(path))
         stems = collections.Counter(picture.stem for picture in self._paths)
         # Pictures that differ in their suffix alone keep it, so that a name stands for one picture.
         super().__init__(
             str(path),
             [picture.stem if stems[picture.stem] == 1 else picture.name for picture in self._paths],
+            tuple(listed[index].name for index in problems),
         )
 
     def read(self, index: int) -> np.ndarray:
         """Return frame `index` as (height, width, 3) uint8 RGB."""
-        return read_rgb(self._paths[index])
+        return read_rgb(self._paths[index], self._depth)
 
     def digest(self, index: int) -> str:
-        """Return the SHA-256 of the picture file of frame `index`."""
-        return sha256_file(self._paths[index])
+        """Return the SHA-256 of the picture file of frame `index`, as `picture_digest` makes it."""
+        return picture_digest(self._paths[index], self._depth)
 
 
 class FrameSubset(FrameSet):
     """Some frames of another set, in a given order."""
 
     def __init__(self, frames: FrameSet, indices: list[int]) -> None:
-        super().__init__(frames.description, [frames.names[index] for index in indices])
+        super().__init__(frames.description, [frames.names[index] for index in indices], frames.skipped)
         self._frames, self._indices = frames, list(indices)
 
     def read(self, index: int) -> np.ndarray:

@@ -4,12 +4,16 @@ Sources: Cityscapes ids, train ids and colours are those of the official
 cityscapesScripts (helpers/labels.py). CamVid's 11 classes are those of the SegNet
 tutorial split (Badrinarayanan et al., arXiv 1511.00561, section 4); its colours are
 CamVid's own (Brostow et al. 2009), merged classes taking the colour of the largest.
+CamVid's own label maps have 32 classes, each a colour (its file label_colors.txt). They are
+grouped into the 11 as MathWorks' example "Semantic Segmentation Using Deep Learning" does after
+SegNet: cones are poles, text and lights are signs, lane markings are road, children, animals and
+prams are pedestrians, scooters are bicyclists, and everything else that drives is a car.
 """
 
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,12 +32,17 @@ class ClassTable:
         class_names: Names of the classes, one for each train id.
         colors_rgb: Colours of the classes, one (red, green, blue) for each train id, 0 to 255.
         raw_to_train: File id -> train id, or IGNORE_ID; a file id that is not here is unknown.
+        file_colors: Colour (red, green, blue) in a colour-coded label map of the dataset -> train id, or IGNORE_ID;
+            empty for a dataset that has none. Where classes share a colour, it means the one that is evaluated.
+        file_class_names: Name of a class in the dataset's own lists -> train id, or IGNORE_ID; in lower case.
     """
 
     name: str
     class_names: tuple[str, ...]
     colors_rgb: tuple[tuple[int, int, int], ...]
     raw_to_train: dict[int, int]
+    file_colors: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    file_class_names: dict[str, int] = field(default_factory=dict)
 
     @property
     def class_count(self) -> int:
@@ -116,23 +125,64 @@ CITYSCAPES = ClassTable(
     class_names=tuple(row[1] for row in _evaluated),
     colors_rgb=tuple(row[4] for row in _evaluated),
     raw_to_train={row[0]: row[2] for row in _CITYSCAPES},
+    # Evaluated classes come last: "pole" has the colour of "polegroup", and "car" that of "license plate".
+    file_colors={row[4]: row[2] for row in sorted(_CITYSCAPES, key=lambda row: row[2] != IGNORE_ID)},
+    file_class_names={row[1]: row[2] for row in _CITYSCAPES},
+)
+
+# name, colour, train id of the class that it belongs to
+_CAMVID_ORIGINAL = (
+    ("Animal", (64, 128, 64), 9),
+    ("Archway", (192, 0, 128), 1),
+    ("Bicyclist", (0, 128, 192), 10),
+    ("Bridge", (0, 128, 64), 1),
+    ("Building", (128, 0, 0), 1),
+    ("Car", (64, 0, 128), 8),
+    ("CartLuggagePram", (64, 0, 192), 9),
+    ("Child", (192, 128, 64), 9),
+    ("Column_Pole", (192, 192, 128), 2),
+    ("Fence", (64, 64, 128), 7),
+    ("LaneMkgsDriv", (128, 0, 192), 3),
+    ("LaneMkgsNonDriv", (192, 0, 64), 3),
+    ("Misc_Text", (128, 128, 64), 6),
+    ("MotorcycleScooter", (192, 0, 192), 10),
+    ("OtherMoving", (128, 64, 64), 8),
+    ("ParkingBlock", (64, 192, 128), 4),
+    ("Pedestrian", (64, 64, 0), 9),
+    ("Road", (128, 64, 128), 3),
+    ("RoadShoulder", (128, 128, 192), 4),
+    ("Sidewalk", (0, 0, 192), 4),
+    ("SignSymbol", (192, 128, 128), 6),
+    ("Sky", (128, 128, 128), 0),
+    ("SUVPickupTruck", (64, 128, 192), 8),
+    ("TrafficCone", (0, 0, 64), 2),
+    ("TrafficLight", (0, 64, 64), 6),
+    ("Train", (192, 64, 128), 8),
+    ("Tree", (128, 128, 0), 5),
+    ("Truck_Bus", (192, 128, 192), 8),
+    ("Tunnel", (64, 0, 64), 1),
+    ("VegetationMisc", (192, 192, 0), 5),
+    ("Void", (0, 0, 0), IGNORE_ID),
+    ("Wall", (64, 192, 0), 1),
+)
+
+_CAMVID_NAMES = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "sign",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
 )
 
 CAMVID = ClassTable(
     name="camvid",
-    class_names=(
-        "sky",
-        "building",
-        "pole",
-        "road",
-        "pavement",
-        "tree",
-        "sign",
-        "fence",
-        "car",
-        "pedestrian",
-        "bicyclist",
-    ),
+    class_names=_CAMVID_NAMES,
     colors_rgb=(
         (128, 128, 128),
         (128, 0, 0),
@@ -147,6 +197,12 @@ CAMVID = ClassTable(
         (0, 128, 192),
     ),
     raw_to_train={**{index: index for index in range(11)}, 11: IGNORE_ID},
+    file_colors={color: train_id for _, color, train_id in _CAMVID_ORIGINAL},
+    file_class_names={
+        **{name: index for index, name in enumerate(_CAMVID_NAMES)},
+        **{name.lower(): train_id for name, _, train_id in _CAMVID_ORIGINAL},
+        "unlabelled": IGNORE_ID,
+    },
 )
 
 CLASS_TABLES: dict[str, ClassTable] = {table.name: table for table in (CITYSCAPES, CAMVID)}

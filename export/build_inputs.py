@@ -14,6 +14,7 @@ from edge.artifacts import ARTIFACTS_ROOT
 from edge.datasets import LAYOUTS, default_data_dir, open_dataset
 from edge.errors import DatasetError, InputError, WeightsError
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
+from edge.picture_check import checked_dataset
 from edge.provenance import TRAINED
 from export.found_weights import (
     CHECKOUT,
@@ -271,9 +272,25 @@ def _dataset_lines(choice: _Choice, dataset: str | None) -> tuple[str, ...]:
     return (f"warning: {weights.path} was trained on {weights.dataset}, classes and images are those of {dataset}",)
 
 
-def held_out_frames(dataset: str, data_dir: Path | None, height: int, width: int, count: int) -> FrameSet:
-    """Return frames spread over the validation split; drawn scenes where there is no dataset."""
+def held_out_frames(
+    dataset: str, data_dir: Path | None, height: int, width: int, count: int, skip_bad: bool | None = None
+) -> FrameSet:
+    """Return frames spread over the validation split; drawn scenes where there is no dataset.
+
+    Args:
+        dataset: key in edge.datasets.LAYOUTS.
+        data_dir: folder of the dataset; None for the default one, or for drawn scenes where that is not there.
+        height: rows of drawn scenes.
+        width: columns of drawn scenes.
+        count: largest number of frames.
+        skip_bad: True to leave out frames that cannot be read, instead of refusing them; None where the command has no
+            option for it.
+
+    Raises:
+        DatasetError: the split cannot be opened, or frames or label maps cannot be used.
+    """
     folder = data_dir or default_data_dir(dataset)
     if data_dir is None and not folder.is_dir():
         return SyntheticFrames(count, height, width, SYNTHETIC_HELD_OUT_SEED)
-    return DatasetFrames(open_dataset(dataset, folder, "val", labelled=False, limit=count))
+    opened = open_dataset(dataset, folder, "val", labelled=False, limit=count)
+    return DatasetFrames(checked_dataset(opened, needs_labels=True, skip_bad=skip_bad))

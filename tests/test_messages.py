@@ -13,7 +13,15 @@ from edge import errors
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROOMS = ("edge", "calibration", "export", "train", "benchmarks")
 
-SPEAKERS = {*errors.__all__, "ArgumentTypeError", "StepError", "print_warning", "print_note"}
+SPEAKERS = {
+    *errors.__all__,
+    "ArgumentTypeError",
+    "StepError",
+    "print_warning",
+    "print_warning_once",
+    "print_note",
+    "print_note_once",
+}
 """Names of what takes a message as its first argument."""
 
 NAMES = {"Keras"}

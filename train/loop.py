@@ -217,6 +217,7 @@ def train(
         status=RUNNING,
         versions={"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
         validation_frames=len(validation),
+        skipped_frames=tuple(f"{part.split}/{name}" for part in (training, validation) for name in part.skipped),
     )
     callback = _ValidateEachEpoch(folder, run, validation, whole, evaluator, steps, coordinates)
     callback.write()

@@ -47,6 +47,8 @@ class RunRecord:
         weights_sha256: SHA-256 of best.weights.h5.
         versions: package -> its version at the training.
         validation_frames: number of frames that mIoU was measured on; None in records of before.
+        skipped_frames: frames that were left out, since they or their label maps cannot be read, as "train/NAME" or
+            "val/NAME".
     """
 
     model: str
@@ -67,6 +69,7 @@ class RunRecord:
     weights_sha256: str | None = None
     versions: dict[str, str] | None = None
     validation_frames: int | None = None
+    skipped_frames: tuple[str, ...] = ()
 
 
 def new_run_folder(model: str, dataset: str, root: Path = RUNS_ROOT) -> Path:

@@ -22,6 +22,7 @@ from edge.console import (
 )
 from edge.datasets import LAYOUTS, open_dataset
 from edge.errors import InputError
+from edge.picture_check import SKIP_BAD_HELP, checked_dataset
 from edge.records import record_to_json
 from train.options import MODEL_NAMES, add_option_argument, parse_assignments, refuse_export_options
 from train.recipes import find_recipe
@@ -67,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--limit", type=positive_int, metavar="N", help="use at most this many frames of each split (default: all)"
     )
+    parser.add_argument("--skip-bad", action="store_true", help=SKIP_BAD_HELP)
     parser.add_argument("--json", action="store_true", help="print the run record as JSON")
     recipe = parser.add_argument_group("recipe", "settings that differ from the recipe of train/recipes.py")
     recipe.add_argument(
@@ -126,6 +128,8 @@ def _train(arguments: argparse.Namespace) -> int:
     folder = arguments.output or new_run_folder(arguments.model, arguments.dataset, RUNS_ROOT)
     if (folder / RUN_RECORD).exists():
         raise InputError(f"run folder {folder} holds a run already. Next: another --output, or remove it")
+    training = checked_dataset(training, needs_labels=True, skip_bad=arguments.skip_bad)
+    validation = checked_dataset(validation, needs_labels=True, skip_bad=arguments.skip_bad)
     print_status(
         f"training {arguments.model} on {len(training)} frames of {arguments.dataset}, "
         f"validating on {len(validation)}, {recipe.epochs} epochs; run folder {folder}"

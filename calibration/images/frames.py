@@ -6,12 +6,13 @@ import dataclasses
 from pathlib import Path
 
 from calibration.images.manifest import DRAWN, FORCE_HINT, HELD_OUT, TRAIN, CalibrationManifest, held_out_refusal
-from edge.artifacts import sha256_file
 from edge.console import Progress
 from edge.datasets import Dataset, Sample, open_dataset
 from edge.errors import ContractError, DatasetError, InputError
-from edge.frames import DatasetFrames, FrameSet
+from edge.frames import DatasetFrames, FrameSet, picture_digest
+from edge.picture_check import checked_dataset
 from edge.records import read_record
+from edge.sample_depth import SampleDepth
 
 
 def read_manifest_frames(
@@ -44,7 +45,7 @@ def read_manifest_frames(
             f"Next: choose training images, {FORCE_HINT}"
         )
     training = open_dataset(dataset, data_dir, TRAIN, labelled=False)
-    finder = _ImageFinder(training, _HeldOutImages(dataset, data_dir))
+    finder = _ImageFinder(training, _HeldOutImages(dataset, data_dir, training.depth))
     samples, splits = [], []
     for name, digest in zip(manifest.names, manifest.sha256):
         sample, split, is_same = finder.find(name, digest)
@@ -64,7 +65,8 @@ def read_manifest_frames(
         splits.append(split)
     held_out = [split for split in HELD_OUT if split in splits]
     of_splits = " and ".join([*([TRAIN] if TRAIN in splits else []), *held_out])
-    frames = DatasetFrames(dataclasses.replace(training, split=of_splits, samples=tuple(samples)))
+    named = dataclasses.replace(training, split=of_splits, samples=tuple(samples))
+    frames = DatasetFrames(checked_dataset(named, needs_labels=False))
     if held_out:
         manifest = dataclasses.replace(manifest, split=held_out[0], images_from=frames.description)
     return frames, manifest
@@ -91,7 +93,8 @@ def _read_checked(path: Path) -> CalibrationManifest:
 class _HeldOutImages:
     """The images of a dataset that accuracy is measured on, by name, and by hash once a hash is looked up."""
 
-    def __init__(self, dataset: str, data_dir: Path | None) -> None:
+    def __init__(self, dataset: str, data_dir: Path | None, depth: SampleDepth | None) -> None:
+        self._depth = depth
         self.by_name: dict[str, tuple[Sample, str]] = {}
         self._by_hash: dict[str, tuple[Sample, str]] | None = None
         for split in HELD_OUT:
@@ -108,7 +111,7 @@ class _HeldOutImages:
             self._by_hash = {}
             with Progress("compare with validation images", len(self.by_name), "image") as progress:
                 for sample, split in self.by_name.values():
-                    self._by_hash.setdefault(sha256_file(sample.image_path), (sample, split))
+                    self._by_hash.setdefault(picture_digest(sample.image_path, self._depth), (sample, split))
                     progress.step()
         return self._by_hash.get(digest)
 
@@ -117,6 +120,7 @@ class _ImageFinder:
     """Finds the image that an entry of a manifest means, and its split."""
 
     def __init__(self, training: Dataset, held_out: _HeldOutImages) -> None:
+        self._depth = training.depth
         self._training = {sample.name: sample for sample in training.samples}
         self._held_out = held_out
 
@@ -125,8 +129,8 @@ class _ImageFinder:
         sample = self._training.get(name)
         named = self._held_out.by_name.get(name)
         if sample is None and named is not None:
-            return named[0], named[1], sha256_file(named[0].image_path) == digest
-        is_same = sample is not None and sha256_file(sample.image_path) == digest
+            return named[0], named[1], picture_digest(named[0].image_path, self._depth) == digest
+        is_same = sample is not None and picture_digest(sample.image_path, self._depth) == digest
         if not is_same or named is not None:
             twin = self._held_out.by_content(digest)
             if twin is not None:

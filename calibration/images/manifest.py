@@ -15,6 +15,9 @@ DRAWN = "drawn"
 HELD_OUT = {"val": "validation", "test": "test"}
 """Splits that accuracy is measured on -> the word for them in messages."""
 
+_SHOWN_NAMES = 4
+"""Number of names that a sentence lists."""
+
 FORCE_HINT = "or add --force-validation-images, which the engine's card will say"
 
 
@@ -49,6 +52,8 @@ class CalibrationManifest:
             field keeps its earlier name on disk; in the code these thirds are brightness bins.
         split_files_sha256: SHA-256 of names and sizes of all files of the split; None for drawn scenes.
         code_sha256: digest of the code that chose the images; None for drawn scenes, and in older files.
+        skipped: names of the images that were left out, since they or their label maps cannot be read; empty in older
+            files.
     """
 
     images_from: str
@@ -61,6 +66,7 @@ class CalibrationManifest:
     lights: dict[str, int]
     split_files_sha256: str | None = None
     code_sha256: str | None = None
+    skipped: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """Return the SHA-256 that stands for the images: their split, names and hashes, and nothing else."""
@@ -100,11 +106,12 @@ def manifest_warnings(manifest: CalibrationManifest) -> tuple[str, ...]:
 
     There is none for drawn scenes: every command says that they are drawn.
     """
+    left_out = skipped_sentences(manifest.skipped, manifest.images_from)
     if manifest.split == DRAWN or not manifest.classes:
-        return ()
+        return left_out
     count, classes = len(manifest.names), len(manifest.classes)
     measured = {name: cover for name, cover in manifest.classes.items() if cover.images is not None}
-    sentences = []
+    sentences = list(left_out)
     if not measured:
         sentences.append(
             f"{manifest.images_from} has no label maps, so calibration images were chosen by place and light alone, "
@@ -129,6 +136,14 @@ def manifest_warnings(manifest: CalibrationManifest) -> tuple[str, ...]:
             f"Next: take at least {classes}"
         )
     return tuple(sentences)
+
+
+def skipped_sentences(skipped: Sequence[str], images_from: str) -> tuple[str, ...]:
+    """Return a sentence about images that were left out, as a tuple that is empty where there are none."""
+    if not skipped:
+        return ()
+    shown = ", ".join(skipped[:_SHOWN_NAMES]) + (" and more" if len(skipped) > _SHOWN_NAMES else "")
+    return (f"{len(skipped)} of the images of {images_from} cannot be read and were left out (--skip-bad): {shown}",)
 
 
 def _by_reason(covers: dict[str, ClassCoverage], missing: Sequence[str]) -> dict[str, list[str]]:

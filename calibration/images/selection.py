@@ -20,6 +20,7 @@ from calibration.images.manifest import (
     CalibrationManifest,
     class_coverage,
     held_out_refusal,
+    skipped_sentences,
 )
 from edge.artifacts import sha256_json
 from edge.code_digest import code_digest, other_code
@@ -27,6 +28,7 @@ from edge.console import print_status
 from edge.datasets import Dataset, open_dataset
 from edge.errors import DatasetError, InputError
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
+from edge.picture_check import checked_dataset
 from edge.records import read_record
 
 __all__ = [
@@ -70,6 +72,7 @@ def calibration_frames(
     method: str = "cover",
     earlier: Path | None = None,
     show_progress: bool = True,
+    skip_bad: bool | None = None,
 ) -> tuple[FrameSet, CalibrationManifest]:
     """Return the calibration images of a dataset, and their manifest.
 
@@ -85,9 +88,10 @@ def calibration_frames(
         earlier: path of the manifest of an earlier selection, which need not exist; where this call would select
             the same images, the split is not read again.
         show_progress: True to print progress with the time left on stderr.
+        skip_bad: True to leave out images that cannot be read, which the manifest then names.
 
     Raises:
-        DatasetError: the folder has another layout, no frames, or label maps with unknown ids.
+        DatasetError: the folder has another layout, no frames, or frames or label maps that cannot be used.
         ImageError: a picture or a label map is damaged.
         InputError: another split than "train" without `allow_validation`, or an unknown method.
     """
@@ -98,11 +102,13 @@ def calibration_frames(
     if data_dir is None:
         drawn = SyntheticFrames(count, height, width, SYNTHETIC_SEED)
         return drawn, _manifest(drawn, DRAWN, DRAWN)
-    opened = open_dataset(dataset, data_dir, split, labelled=False)
+    opened = checked_dataset(open_dataset(dataset, data_dir, split, labelled=False), False, skip_bad)
     files_sha256 = _files_sha256(opened)
     known = _earlier_selection(earlier, opened, count, SELECTION_METHODS[method], files_sha256, show_progress)
     if known is not None:
         return known
+    if method == "cover":  # every label map is read below, after minutes of pictures
+        opened = checked_dataset(opened, True, skip_bad)
     groups = [sample.group for sample in opened.samples]
     brightness_counts: dict[str, int] = {}
     if method == "even":
@@ -131,7 +137,9 @@ def calibration_frames(
 
 def _manifest(frames: FrameSet, split: str, method: str) -> CalibrationManifest:
     digests = tuple(frames.digest(index) for index in range(len(frames)))
-    return CalibrationManifest(frames.description, split, method, tuple(frames.names), digests, {}, {}, {})
+    return CalibrationManifest(
+        frames.description, split, method, tuple(frames.names), digests, {}, {}, {}, skipped=frames.skipped
+    )
 
 
 def _files_sha256(dataset: Dataset) -> str:
@@ -190,6 +198,7 @@ def describe(manifest: CalibrationManifest) -> str:
     lines += ["", _covered("groups", manifest.groups)]
     if manifest.lights:
         lines.append(_covered("light", manifest.lights))
+    lines += skipped_sentences(manifest.skipped, manifest.images_from)
     return "\n".join([*lines, "", *manifest.names])
 
 

@@ -48,6 +48,7 @@ class BenchRecord:
         samples_end_to_end_ms: Latency of each measured frame in ms; empty in older records, where it is the sum of the
             stages.
         frame_format: Format of the frames, "bgr" or "nv12".
+        skipped_pictures: Names of the pictures that were left out, since they or their label maps cannot be read.
     """
 
     engine: EngineCard
@@ -71,6 +72,7 @@ class BenchRecord:
     frames_in_flight: int = 1
     samples_end_to_end_ms: tuple[float, ...] = ()
     frame_format: str = "bgr"
+    skipped_pictures: tuple[str, ...] = ()
 
     def latencies_ms(self) -> list[float]:
         """Return the end-to-end latency of each measured frame in ms."""

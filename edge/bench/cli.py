@@ -32,6 +32,7 @@ from edge.doctor.cli import DESCRIPTION as DOCTOR
 from edge.doctor.cli import add_arguments as add_doctor_arguments
 from edge.errors import BackendError
 from edge.frames import FrameSet
+from edge.picture_check import checked_dataset
 from edge.records import record_to_json, write_record
 from edge.runtime import Runner, open_engine
 from edge.segmenter import NV12
@@ -99,7 +100,10 @@ def _run(arguments: argparse.Namespace) -> int:
     contract = card.contract
     # Accuracy or a folder of a dataset, without its name, means the one that the engine was made for.
     dataset = arguments.dataset or (contract.dataset if arguments.accuracy or arguments.data_dir else None)
-    labelled = open_dataset(dataset, arguments.data_dir, "val") if arguments.accuracy else None
+    labelled = None
+    if arguments.accuracy:
+        opened = open_dataset(dataset, arguments.data_dir, "val")
+        labelled = checked_dataset(opened, needs_labels=True, skip_bad=arguments.skip_bad)
     frames = chosen_frames(arguments, dataset, (contract.height, contract.width))
     settings = BenchSettings(
         arguments.warmup, arguments.frames, arguments.seconds, arguments.in_flight, arguments.frame_format
@@ -165,6 +169,9 @@ def _print_record(record: BenchRecord) -> None:
             f"mIoU {100 * record.accuracy.miou:.2f} %, pixel accuracy {100 * record.accuracy.pixel_accuracy:.2f} % "
             f"on {record.accuracy.frame_count} frames of {record.accuracy.dataset} {record.accuracy.split}"
         )
+    if record.skipped_pictures:
+        names = ", ".join(record.skipped_pictures[:4])
+        print(f"left out, since they cannot be read: {len(record.skipped_pictures)} of the pictures, such as {names}")
     for line in power_lines(record.power):
         print(line)
     for note in record.engine.notes:

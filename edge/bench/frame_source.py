@@ -9,6 +9,7 @@ from edge.bench.measure import MAX_DISTINCT_FRAMES
 from edge.console import size_argument
 from edge.datasets import LAYOUTS, open_dataset
 from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
+from edge.picture_check import SKIP_BAD_HELP, checked_dataset
 
 SYNTHETIC_SEED = 9_000_000
 """Seed of the scenes that are drawn for a measurement without images."""
@@ -20,6 +21,7 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--images", type=Path, help="a picture, or a folder of pictures")
     source.add_argument("--dataset", choices=sorted(LAYOUTS), help="frames of its validation split")
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
+    parser.add_argument("--skip-bad", action="store_true", help=SKIP_BAD_HELP)
     parser.add_argument(
         "--frame-size", type=size_argument, metavar="HxW", help="pixels of drawn frames (default: the engine's)"
     )
@@ -39,10 +41,10 @@ def chosen_frames(arguments: argparse.Namespace, dataset: str | None, size: tupl
         SizeError: A scene cannot be drawn at the size of --frame-size.
     """
     if arguments.images:
-        return FolderFrames(arguments.images)
+        return FolderFrames(arguments.images, arguments.skip_bad)
     if dataset:
         split = open_dataset(dataset, arguments.data_dir, "val", labelled=False, limit=MAX_DISTINCT_FRAMES)
-        return DatasetFrames(split)
+        return DatasetFrames(checked_dataset(split, needs_labels=False, skip_bad=arguments.skip_bad))
     if arguments.frame_size:  # what was asked for is measured, or refused; the network's size may be any
         # Imported here: a measurement on pictures does not load the modules that draw.
         from edge.synthetic.scene import check_size

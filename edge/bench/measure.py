@@ -96,8 +96,13 @@ def run_benchmark(
     count = min(len(frames), MAX_DISTINCT_FRAMES)
     # A camera gives frames in OpenCV's order; the conversion to RGB is part of what is measured.
     pictures = [cv2.cvtColor(frames.read(index), cv2.COLOR_RGB2BGR) for index in range(count)]
-    if len({picture.shape for picture in pictures}) > 1:
-        raise InputError(f"frames of {frames.description} differ in size, expected one size in a benchmark")
+    sizes = {picture.shape[:2]: name for picture, name in zip(pictures, frames.names)}
+    if len(sizes) > 1:
+        named = ", ".join(f"{name} is {height}x{width}" for (height, width), name in list(sizes.items())[:3])
+        raise InputError(
+            f"frames of {frames.description} differ in size: {named}, expected one size in a benchmark. "
+            "Next: --images FOLDER with the frames of one camera"
+        )
     frame_height, frame_width = pictures[0].shape[:2]
     if settings.frame_format == NV12:
         pictures = [to_nv12(picture) for picture in pictures]
@@ -133,6 +138,7 @@ def run_benchmark(
         frames_in_flight=in_flight,
         frame_format=settings.frame_format,
         samples_end_to_end_ms=tuple(_milliseconds(samples.totals_ns)),
+        skipped_pictures=tuple(sorted({*frames.skipped, *(labelled.skipped if labelled is not None else ())})),
     )
 
 

@@ -72,7 +72,7 @@ def run_profile(runner: Runner, card: EngineCard, frames: FrameSet, runs: int) -
         layers=_profiles(layers),
         layer_sum=summarise([_ns(sum(run)) for run in zip(*(layer.milliseconds for layer in layers))]),
         network=summarise(network_ns),
-        notes=_notes(card, layers),
+        notes=(*_notes(card, layers), *_left_out(frames)),
         started_utc=started_utc,
     )
 
@@ -108,6 +108,10 @@ def _profiles(layers: Sequence[LayerTime]) -> tuple[LayerProfile, ...]:
 
 def _ns(milliseconds: float) -> int:
     return round(milliseconds * 1e6)
+
+
+def _left_out(frames: FrameSet) -> tuple[str, ...]:
+    return (f"{len(frames.skipped)} of the pictures cannot be read and were left out",) if frames.skipped else ()
 
 
 def _notes(card: EngineCard, layers: Sequence[LayerTime]) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ class FrameSource(abc.ABC):
         dropped: Number of frames that a later one replaced before they were read.
         files: Resolved paths of the files that are read; a sink must not write over them.
         end_note: Sentence that a user should know about the end of the source; None if all was well.
+        skipped: Names of the picture files that were left out since they cannot be read.
     """
 
     is_live = False
@@ -52,6 +53,7 @@ class FrameSource(abc.ABC):
         self.dropped = 0
         self.files: frozenset[Path] = frozenset()
         self.end_note: str | None = None
+        self.skipped: tuple[str, ...] = ()
 
     def __enter__(self) -> FrameSource:
         self.open()

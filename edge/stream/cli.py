@@ -24,6 +24,7 @@ from edge.console import (
 from edge.contract import Contract
 from edge.errors import InputError, SegEdgeError
 from edge.labels import palette_for
+from edge.picture_check import SKIP_BAD_HELP
 from edge.records import record_to_json
 from edge.runtime import Runner, open_engine
 from edge.segmenter import Segmenter, uncertainty_output
@@ -54,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", type=Path, help="video file (.mp4, .avi), picture or folder to write to (default: a window)"
     )
+    parser.add_argument("--skip-bad", action="store_true", help=SKIP_BAD_HELP)
     parser.add_argument("--frames", type=positive_int, metavar="N", help="stop after N frames")
     parser.add_argument("--seconds", type=positive_seconds, metavar="S", help="stop after S seconds")
     parser.add_argument(
@@ -96,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         check_window()
-    source = open_source(arguments.source, arguments.real_time, arguments.timeout)
+    source = open_source(arguments.source, arguments.real_time, arguments.timeout, arguments.skip_bad)
     runner, card = open_engine(arguments.engine, arguments.threads or 0, "edge-demo")
     painter = _painter(arguments, card.contract)
     with source:

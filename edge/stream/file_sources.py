@@ -9,6 +9,8 @@ from typing import Callable, Sequence
 from edge.errors import SourceError
 from edge.imaging import read_rgb
 from edge.opencv import cv2
+from edge.picture_check import picture_problems, refuse_or_leave_out
+from edge.sample_depth import shared_depth
 from edge.stream.base import Frame, FrameSource
 from edge.stream.captures import Capture
 
@@ -19,21 +21,37 @@ class PictureSource(FrameSource):
     Args:
         paths: Paths of the files; each picture may have a size of its own.
         description: Name of the source for messages.
+        skip_bad: Whether pictures that cannot be read are left out, and named in `skipped`, instead of refused.
+
     """
 
     shows_pictures = True
 
-    def __init__(self, paths: Sequence[Path], description: str) -> None:
+    def __init__(self, paths: Sequence[Path], description: str, skip_bad: bool | None = None) -> None:
         super().__init__(description)
-        self._paths = tuple(paths)
+        self._paths, self._skip_bad = tuple(paths), skip_bad
         self._names = _distinct_names(self._paths)
+        # The range of 16-bit pictures is that of the folder, so that brightness does not jump.
+        self._depth = shared_depth(self._paths, description)
         self._next = 0
         self.length = len(self._paths)
         self.files = frozenset(path.resolve() for path in self._paths)
 
     def open(self) -> None:
-        """Start at the first picture."""
+        """Check all pictures, without decoding them, and start at the first one.
+
+        Raises:
+            ImageError: Pictures are missing, truncated or of a form that cannot be read.
+        """
         self._next = 0
+        problems = picture_problems(self._paths)
+        if len(self._paths) == 1 and problems:
+            read_rgb(self._paths[0])  # says of one picture all that there is to say
+        refuse_or_leave_out(list(problems.values()), len(self._paths), self.description, self._skip_bad)
+        self.skipped += tuple(self._paths[index].name for index in problems)
+        kept = [index for index in range(len(self._paths)) if index not in problems]
+        self._paths, self._names = tuple(self._paths[i] for i in kept), [self._names[i] for i in kept]
+        self.length = len(kept)
 
     def read(self) -> Frame | None:
         """Read the next picture; return None after the last one.
@@ -44,7 +62,7 @@ class PictureSource(FrameSource):
         if self._next >= len(self._paths):
             return None
         number, self._next = self._next, self._next + 1
-        frame_bgr = cv2.cvtColor(read_rgb(self._paths[number]), cv2.COLOR_RGB2BGR)
+        frame_bgr = cv2.cvtColor(read_rgb(self._paths[number], self._depth), cv2.COLOR_RGB2BGR)
         self.size = frame_bgr.shape[:2]
         return Frame(frame_bgr, number, time.perf_counter_ns(), self._names[number])
 

@@ -24,17 +24,20 @@ SOURCE_FORMS = (
 )
 
 
-def open_source(text: str, real_time: bool = False, timeout_s: float = 10.0) -> FrameSource:
+def open_source(
+    text: str, real_time: bool = False, timeout_s: float = 10.0, skip_bad: bool | None = None
+) -> FrameSource:
     """Return the source that a text names; its `open`, or a `with` block, opens it.
 
     Args:
         text: Text in one of SOURCE_FORMS; a plain number is a camera.
         real_time: Whether a video file or drawn scenes play at their own rate, and late frames are dropped.
         timeout_s: Longest wait in s for a live source to open, and for its frames.
+        skip_bad: Whether pictures of a folder that cannot be read are left out, instead of refused.
 
     Raises:
         SourceError: The text has no known form, or there is no such file.
-        ImageError: The folder holds no picture.
+        ImageError: The folder holds no picture, or one that cannot be read.
     """
     text = text.strip()
     synthetic = re.fullmatch(r"synthetic(?::(.+))?", text)
@@ -54,13 +57,13 @@ def open_source(text: str, real_time: bool = False, timeout_s: float = 10.0) -> 
         raise SourceError(f"source '{mask_credentials(text)}' means nothing here, expected {SOURCE_FORMS}")
     if text.startswith("/dev/"):
         return LiveSource(f"camera {text}", lambda: captures.open_camera(text, {}), timeout_s)
-    return _path_source(text, real_time)
+    return _path_source(text, real_time, skip_bad)
 
 
-def _path_source(text: str, real_time: bool) -> FrameSource:
+def _path_source(text: str, real_time: bool, skip_bad: bool | None) -> FrameSource:
     path = Path(text)
     if path.is_dir():
-        return PictureSource(list_images(path), f"folder {path}")
+        return PictureSource(list_images(path), f"folder {path}", skip_bad)
     if not path.is_file():
         raise SourceError(f"source '{text}' not found: no such file, and none of {SOURCE_FORMS}")
     if path.suffix.lower() in IMAGE_SUFFIXES:

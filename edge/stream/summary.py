@@ -29,6 +29,7 @@ class DemoSummary:
         stage_mean_ms: Stage -> mean time in ms, for preprocess, inference, postprocess and overlay.
         ended_by: Reason of the end: "source", "limit", "output" or "interrupt".
         note: Sentence that a user should know about the end of the source; None if all was well.
+        skipped_pictures: Names of the picture files that were left out since they cannot be read.
     """
 
     model: str
@@ -46,6 +47,7 @@ class DemoSummary:
     stage_mean_ms: dict[str, float]
     ended_by: str
     note: str | None = None
+    skipped_pictures: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the summary as lines of text for people."""
@@ -59,6 +61,11 @@ class DemoSummary:
             "stages   " + ", ".join(f"{stage} {mean:.1f} ms" for stage, mean in self.stage_mean_ms.items()),
             f"weights  {self.weights}",
         ]
+        if self.skipped_pictures:
+            names = ", ".join(self.skipped_pictures[:4])
+            lines.append(
+                f"left out {len(self.skipped_pictures)} of the pictures, since they cannot be read, such as {names}"
+            )
         lines += [f"note     {self.note}"] if self.note else []
         lines += [f"written  {self.output}"] if self.output else []
         return lines
@@ -83,4 +90,5 @@ def summarise(run: StreamRun, card: EngineCard, source: FrameSource, output: str
         stage_mean_ms={stage: total / 1e6 / max(meter.frames, 1) for stage, total in run.stage_ns.items()},
         ended_by=run.ended_by or "interrupt",
         note=source.end_note,
+        skipped_pictures=source.skipped,
     )

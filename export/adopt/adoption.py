@@ -246,7 +246,8 @@ def _frames(given: ForeignContract, data_dir: Path | None, height: int, width: i
     drawn_width = min(max(width, MIN_WIDTH), MAX_WIDTH)
     if given.dataset == OWN_CLASSES:
         return SyntheticFrames(PARITY_IMAGES, drawn_height, drawn_width, SYNTHETIC_HELD_OUT_SEED)
-    return held_out_frames(given.dataset, data_dir, drawn_height, drawn_width, PARITY_IMAGES)
+    # Two forms of a graph are compared on any frames; a build refuses bad ones, or counts them, once it is planned.
+    return held_out_frames(given.dataset, data_dir, drawn_height, drawn_width, PARITY_IMAGES, skip_bad=True)
 
 
 def _adopted_graph(

@@ -167,6 +167,7 @@ def _calibration_images(
         graph.contract.width,
         method="even" if is_random else "cover",  # what ranges mean nothing for need not be looked at
         earlier=graph.folder / MANIFEST_FILE,
+        skip_bad=sources.skip_bad,
     )
 
 

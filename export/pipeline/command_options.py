@@ -20,6 +20,7 @@ from calibration.trt.calibrator import TENSORRT_ENTROPY
 from edge.card import SCALE_SOURCES
 from edge.console import RealNumber, positive_int, size_argument
 from edge.datasets import LAYOUTS
+from edge.picture_check import SKIP_BAD_HELP
 from export.backends.choice import AUTO, backend_choices
 from export.backends.options import OPTIMIZATION_LEVELS, EngineOptions, batch_argument
 from export.build_inputs import DEFAULT_SIZE, DEFAULT_SIZE_TEXT, add_weights_arguments
@@ -60,6 +61,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="pictures of your own, without labels: some calibrate, others judge (default: those of the dataset)",
     )
+    images.add_argument("--skip-bad", action="store_true", help=SKIP_BAD_HELP)
     precision = parser.add_argument_group("precision", "float32 without either; --int8 --fp16 is --int8")
     precision.add_argument("--fp16", action="store_true", help="float16")
     precision.add_argument("--int8", action="store_true", help="int8, the rest in float16 where the backend has it")
@@ -315,6 +317,7 @@ def build_request(arguments: argparse.Namespace) -> BuildRequest:
         dla_core=arguments.dla,
         engine=_engine_options(arguments),
         random_weights=arguments.random_weights,
+        skip_bad=arguments.skip_bad,
     )
 
 

@@ -24,6 +24,7 @@ class ImageSources:
         height: rows of the network's input, and of a drawn scene.
         width: columns of the network's input, and of a drawn scene.
         accuracy_images: largest number of held-out images.
+        skip_bad: True to leave out images that cannot be read, instead of refusing them.
     """
 
     dataset: str
@@ -32,6 +33,7 @@ class ImageSources:
     height: int
     width: int
     accuracy_images: int
+    skip_bad: bool = False
 
     @property
     def are_real(self) -> bool:
@@ -40,16 +42,18 @@ class ImageSources:
 
     def few(self) -> FrameSet:
         """Return a few frames, on which the float graph is compared."""
-        return held_out_frames(self.dataset, self.data_dir, self.height, self.width, PARITY_IMAGES)
+        return held_out_frames(self.dataset, self.data_dir, self.height, self.width, PARITY_IMAGES, self.skip_bad)
 
     def held_out(self) -> FrameSet:
         """Return the frames that accuracy is measured on."""
         if self.pictures_path is not None:
-            return split_pictures(self.pictures_path, self.accuracy_images)[1]
-        return held_out_frames(self.dataset, self.data_dir, self.height, self.width, self.accuracy_images)
+            return split_pictures(self.pictures_path, self.accuracy_images, self.skip_bad)[1]
+        return held_out_frames(
+            self.dataset, self.data_dir, self.height, self.width, self.accuracy_images, self.skip_bad
+        )
 
     def calibrating_pictures(self) -> FrameSet | None:
         """Return the user's pictures that are not held out; None where the user named no folder."""
         if self.pictures_path is None:
             return None
-        return split_pictures(self.pictures_path, self.accuracy_images)[0]
+        return split_pictures(self.pictures_path, self.accuracy_images, self.skip_bad)[0]

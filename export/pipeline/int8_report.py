@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration.budget.limits import Verdict, judgement_words, unseen_classes
+from calibration.images.manifest import skipped_sentences
 from calibration.onnx_graph.file import load_graph
 from calibration.onnx_graph.node import name_of
 from calibration.qdq.quantization_config import FLOAT, INT8
@@ -17,7 +18,7 @@ from calibration.results import EXCEEDED, PAGE_FILE, REPORT_FILE, ImageReport, I
 from calibration.search.accuracy import graph_runner, worst_images
 from edge.console import Say
 from edge.errors import AccuracyBudgetError
-from edge.frames import SyntheticFrames
+from edge.frames import DatasetFrames, SyntheticFrames
 from edge.labels import palette_for
 from edge.records import write_record
 from export.pipeline.accuracy_target import AccuracyTarget
@@ -80,11 +81,12 @@ def write_int8_report(
         worst_images=tuple(
             ImageReport(images.frames.names[index], index, float(judged.labels.agreements[index])) for index in worst
         ),
-        warnings=(*target.warnings, *calibrated.warnings),
+        warnings=(*target.warnings, *calibrated.warnings, *_judging_warnings(target)),
         notes=(*int8.notes, *(measured.notes if measured is not None else ())),
         float_doubts=target.warnings,
         decision=contract.decision_sentence(),
         search_sees_judging_images=judged.search is not None and target.search_images is None,
+        skipped_images=_skipped_images(int8, target),
     )
     write_record(folder / REPORT_FILE, report)
     write_page(folder / PAGE_FILE, report, _pictures(int8, target, worst))
@@ -142,6 +144,18 @@ def _search_images(target: AccuracyTarget) -> str:
     if images is None:
         return f"the judging images, {target.images.frames.description}: there are no others"
     return f"{len(images.frames)} of {images.frames.description}, which calibrate or are held out from the judging ones"
+
+
+def _judging_warnings(target: AccuracyTarget) -> tuple[str, ...]:
+    # The user's own pictures are one folder, of which the calibration images say it already.
+    frames = target.images.frames
+    return skipped_sentences(frames.skipped, frames.description) if isinstance(frames, DatasetFrames) else ()
+
+
+def _skipped_images(int8: Int8Graph, target: AccuracyTarget) -> tuple[str, ...]:
+    manifest = int8.calibrated.manifest
+    left_out = {*target.images.frames.skipped, *(manifest.skipped if manifest is not None else ())}
+    return tuple(sorted(left_out))
 
 
 def _layers(int8: Int8Graph, layer_ms: dict[str, tuple[float, float]]) -> tuple[LayerReport, ...]:

@@ -6,13 +6,14 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from calibration.images.manifest import CalibrationManifest
+from calibration.images.manifest import TRAIN, CalibrationManifest
 from calibration.qdq.quantization_config import INT8
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder
 from edge.card import engine_folder
 from edge.console import Say
-from edge.datasets import LAYOUTS, class_table, default_data_dir
+from edge.datasets import LAYOUTS, class_table, default_data_dir, open_dataset
 from edge.errors import GraphError
+from edge.picture_check import checked_dataset
 from edge.records import read_record
 from export.adopt.adoption import adopt
 from export.backends.choice import choose_backend
@@ -55,6 +56,7 @@ class BuildPlan:
             height=self.request.height,
             width=self.request.width,
             accuracy_images=self.request.accuracy_images,
+            skip_bad=self.request.skip_bad,
         )
 
     def scale_source(self) -> str | None:
@@ -76,7 +78,7 @@ def plan_build(request: BuildRequest, say: Say = lambda line: None) -> BuildPlan
     backend, reason = choose_backend(request.backend)
     check_tensorrt_options(request, backend)
     if request.images_path is not None:
-        split_pictures(request.images_path, request.accuracy_images)
+        split_pictures(request.images_path, request.accuracy_images, request.skip_bad)
     if request.precision == INT8 and request.int8.manifest_path is not None:
         read_record(CalibrationManifest, request.int8.manifest_path)
     if request.onnx_path is not None:
@@ -95,7 +97,23 @@ def plan_build(request: BuildRequest, say: Say = lambda line: None) -> BuildPlan
     if sources.dataset in LAYOUTS:
         request.int8.require_classes(class_table(sources.dataset).class_names)
     artifact = artifact_folder(request.model, sources.dataset, *sources.size, ARTIFACTS_ROOT, sources.options)
-    return BuildPlan(request, backend, reason, sources, artifact, _output(request, artifact, backend))
+    return _checked(BuildPlan(request, backend, reason, sources, artifact, _output(request, artifact, backend)))
+
+
+def _checked(plan: BuildPlan) -> BuildPlan:
+    """Return the plan, once the images of its dataset are sound: a build would meet them minutes later.
+
+    Raises:
+        DatasetError: a split cannot be opened, or frames or label maps of it cannot be used.
+    """
+    request, sources = plan.request, plan.sources
+    if sources.data_dir is None or request.images_path is not None:
+        return plan
+    plan.images().held_out()
+    if request.precision == INT8 and request.int8.manifest_path is None:
+        training = open_dataset(sources.dataset, sources.data_dir, TRAIN, labelled=False)
+        checked_dataset(training, needs_labels=False, skip_bad=request.skip_bad)
+    return plan
 
 
 def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -> BuildPlan:
@@ -115,7 +133,7 @@ def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -
     sources = BuildInputs(dataset, data_dir if dataset in LAYOUTS else None, None, {}, size)
     output = _output(request, adoption.folder, backend)
     request = dataclasses.replace(request, height=contract.height, width=contract.width)
-    return BuildPlan(request, backend, reason, sources, adoption.folder, output)
+    return _checked(BuildPlan(request, backend, reason, sources, adoption.folder, output))
 
 
 def _output(request: BuildRequest, artifact: Path, backend: str) -> Path:

@@ -122,6 +122,7 @@ class BuildRequest:
         dla_core: number of the DLA core of a Jetson that computes, 0 or 1; None for the GPU.
         engine: batches, limits and compatibility of the engine; its DLA core is `dla_core` above.
         random_weights: True if the user asked for random weights.
+        skip_bad: True to leave out images that cannot be read, instead of refusing them.
     """
 
     model: str
@@ -143,6 +144,7 @@ class BuildRequest:
     dla_core: int | None = None
     engine: EngineOptions = field(default_factory=EngineOptions)
     random_weights: bool = False
+    skip_bad: bool = False
 
     def engine_options(self) -> EngineOptions:
         """Return the options of the engine, with its DLA core."""

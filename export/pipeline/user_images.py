@@ -11,17 +11,18 @@ from edge.frames import FolderFrames, FrameSet, FrameSubset
 METHOD = "even spread over the names, beside those that judge"
 
 
-def split_pictures(folder: Path, accuracy_count: int) -> tuple[FrameSet, FrameSet]:
+def split_pictures(folder: Path, accuracy_count: int, skip_bad: bool | None = None) -> tuple[FrameSet, FrameSet]:
     """Return calibration pictures and accuracy pictures, none in both sets, each spread evenly over the names.
 
     Args:
         folder: folder of the pictures.
         accuracy_count: largest number of pictures that measure accuracy; they are never more than half of all.
+        skip_bad: True to leave out pictures that cannot be read, instead of refusing the folder.
 
     Raises:
-        ImageError: the folder does not exist, or holds fewer than two pictures.
+        ImageError: the folder does not exist, holds pictures that cannot be read, or fewer than two others.
     """
-    pictures = FolderFrames(folder)
+    pictures = FolderFrames(folder, skip_bad)
     count = len(pictures)
     if count < 2:
         raise ImageError(f"{folder} holds {count} picture, expected at least 2: some calibrate, others judge")
@@ -35,4 +36,7 @@ def picture_manifest(frames: FrameSet, count: int) -> tuple[FrameSet, Calibratio
     """Return at most `count` of the calibration pictures, and their manifest."""
     chosen = frames.spread(count)
     digests = tuple(chosen.digest(index) for index in range(len(chosen)))
-    return chosen, CalibrationManifest(chosen.description, TRAIN, METHOD, tuple(chosen.names), digests, {}, {}, {})
+    manifest = CalibrationManifest(
+        chosen.description, TRAIN, METHOD, tuple(chosen.names), digests, {}, {}, {}, skipped=chosen.skipped
+    )
+    return chosen, manifest

@@ -97,9 +97,21 @@ def test_unknown_train_ids_are_refused(tmp_path):
         open_dataset("cityscapes", root, "val").read_labels(0)
 
 
-def test_label_map_of_16_bits_is_refused(tmp_path):
-    dataset = open_dataset("cityscapes", write_cityscapes(tmp_path, ids=np.zeros((6, 34), np.uint16)), "val")
-    with pytest.raises(DatasetError, match="uint16 ids, expected uint8"):
+def test_label_map_of_16_bits_is_read_like_one_of_8(tmp_path):
+    ids = np.tile(np.arange(34, dtype=np.uint16), (6, 1))
+    deep = open_dataset("cityscapes", write_cityscapes(tmp_path / "deep", ids=ids), "val")
+    plain = open_dataset("cityscapes", write_cityscapes(tmp_path / "plain"), "val")
+    np.testing.assert_array_equal(deep.read_labels(0), plain.read_labels(0))
+
+
+@pytest.mark.parametrize(("unknown", "likely"), [(26001, "instanceIds"), (2570, "16 bits hold depths")])
+def test_values_that_no_8_bit_map_has_are_named_with_what_they_may_be(tmp_path, unknown, likely):
+    ids = np.zeros((6, 34), np.uint16)
+    ids[0, 0] = unknown
+    dataset = open_dataset("cityscapes", write_cityscapes(tmp_path, ids=ids), "val")
+    with pytest.raises(
+        DatasetError, match=rf"unknown ids \[{unknown}\] in 16 bits, cityscapes has 0 to 33: .*{likely}"
+    ):
         dataset.read_labels(0)
 
 

@@ -83,6 +83,14 @@ def test_path_that_is_not_there_is_refused(tmp_path):
         FolderFrames(tmp_path / "none.png")
 
 
+def test_file_that_is_no_picture_is_one_message_about_it(tmp_path):
+    (tmp_path / "notes.txt").write_text("text")
+    with pytest.raises(
+        ImageError, match=r"^image .*notes\.txt cannot be decoded \(4 bytes\): it is damaged, or no image$"
+    ):
+        FolderFrames(tmp_path / "notes.txt")
+
+
 def test_empty_folder_is_refused(tmp_path):
     with pytest.raises(ImageError, match="holds no picture"):
         FolderFrames(tmp_path)

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 from edge.errors import ImageError, StorageError
-from edge.imaging import list_images, read_ids, read_rgb, silence_opencv_log, write_image
+from edge.imaging import (
+    is_junk,
+    list_images,
+    read_file_header,
+    read_ids,
+    read_rgb,
+    read_stored_labels,
+    silence_opencv_log,
+    turn_upright,
+    write_image,
+)
+from tests.edge.picture_files import encoded, exif, jpeg_with_exif, png_with_chunk, small_png, tiff
 
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".PNG")
 
@@ -162,3 +173,151 @@ def test_folder_without_pictures_is_refused(tmp_path):
         list_images(tmp_path)
     with pytest.raises(ImageError, match="folder not found"):
         list_images(tmp_path / "none")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_picture_is_turned_upright_alike_in_every_format(tmp_path, frame_rgb, orientation):
+    """Rows and columns of a stored picture are where EXIF's table says that the 0th row and column are seen."""
+    upright = {
+        1: frame_rgb,
+        2: frame_rgb[:, ::-1],
+        3: frame_rgb[::-1, ::-1],
+        4: frame_rgb[::-1],
+        5: frame_rgb.swapaxes(0, 1),
+        6: np.rot90(frame_rgb, -1),
+        7: frame_rgb.swapaxes(0, 1)[::-1, ::-1],
+        8: np.rot90(frame_rgb),
+    }[orientation]
+    files = {
+        "a.png": png_with_chunk(encoded(".png", frame_rgb), b"eXIf", exif(orientation)),
+        "b.tif": tiff(frame_rgb, orientation),
+        "c.tif": tiff(frame_rgb.astype(np.uint16) * 257, orientation, order=">"),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+        np.testing.assert_array_equal(read_rgb(tmp_path / name), upright, err_msg=name)
+    jpeg = encoded(".jpg", frame_rgb)
+    (tmp_path / "plain.jpg").write_bytes(jpeg)
+    (tmp_path / "turned.jpg").write_bytes(jpeg_with_exif(jpeg, orientation))
+    np.testing.assert_array_equal(
+        read_rgb(tmp_path / "turned.jpg"), turn_upright(read_rgb(tmp_path / "plain.jpg"), orientation)
+    )
+
+
+def test_label_map_is_turned_as_its_own_tag_says(tmp_path, frame_rgb):
+    ids = frame_rgb[..., 0]
+    for name, data in {
+        "grey.png": png_with_chunk(encoded(".png", ids), b"eXIf", exif(6)),
+        "palette.png": png_with_chunk(small_png(ids, 8, [(i, 0, 9) for i in range(256)]), b"eXIf", exif(6)),
+        "ids.tif": tiff(ids, 6),
+    }.items():
+        (tmp_path / name).write_bytes(data)
+        np.testing.assert_array_equal(read_ids(tmp_path / name), np.rot90(ids, -1), err_msg=name)
+
+
+def test_motion_photo_and_thumbnail_are_read_and_a_cut_one_is_not(tmp_path, frame_rgb):
+    jpeg = encoded(".jpg", frame_rgb)
+    (tmp_path / "plain.jpg").write_bytes(jpeg)
+    photo = jpeg_with_exif(jpeg, 1, thumbnail=encoded(".jpg", frame_rgb[:8, :8])) + b"\xff\xda\xff\xd8ftypmp42" * 9
+    (tmp_path / "photo.jpg").write_bytes(photo)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "photo.jpg"), read_rgb(tmp_path / "plain.jpg"))
+    (tmp_path / "cut.jpg").write_bytes(photo[: len(photo) // 2])
+    with pytest.raises(ImageError, match="it is truncated"):
+        read_rgb(tmp_path / "cut.jpg")
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("transparent", [False, True])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_ids_of_a_palette_are_its_indices(tmp_path, bits, transparent, interlaced):
+    count = min(1 << bits, 200)
+    ids = np.random.default_rng(bits).integers(0, count, (21, 37), np.uint8)
+    palette = np.random.default_rng(9).integers(0, 256, (count, 3), np.uint8)
+    (tmp_path / "ids.png").write_bytes(small_png(ids, bits, palette.tolist(), transparent, interlaced))
+    stored = read_stored_labels(tmp_path / "ids.png")
+    np.testing.assert_array_equal(stored.ids, ids)
+    assert stored.palette_rgb == tuple(map(tuple, palette.tolist()))
+    np.testing.assert_array_equal(read_rgb(tmp_path / "ids.png"), palette[ids])
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_ids_of_few_bits_are_not_spread(tmp_path, bits):
+    ids = np.random.default_rng(bits).integers(0, 1 << bits, (21, 37), np.uint8)
+    (tmp_path / "ids.png").write_bytes(small_png(ids, bits))
+    np.testing.assert_array_equal(read_ids(tmp_path / "ids.png"), ids)
+
+
+def test_three_equal_channels_are_one_channel_of_ids(tmp_path, frame_rgb):
+    ids = frame_rgb[..., 0]
+    write_image(tmp_path / "ids.png", np.dstack([ids] * 3))
+    (tmp_path / "alpha.png").write_bytes(encoded(".png", np.dstack([ids, ids, ids, np.full_like(ids, 255)])))
+    for name in ("ids.png", "alpha.png"):
+        stored = read_stored_labels(tmp_path / name)
+        np.testing.assert_array_equal(stored.ids, ids)
+        assert stored.has_equal_channels
+
+
+def test_colours_of_a_label_map_come_red_first(tmp_path, frame_rgb):
+    write_image(tmp_path / "color.png", frame_rgb)
+    stored = read_stored_labels(tmp_path / "color.png")
+    assert stored.ids is None
+    np.testing.assert_array_equal(stored.colors_rgb, frame_rgb)
+
+
+def test_label_map_that_does_not_keep_ids_is_refused(tmp_path, frame_rgb):
+    write_image(tmp_path / "ids.jpg", frame_rgb[..., 0])
+    with pytest.raises(ImageError, match=r"ids\.jpg is a JPEG with lossy compression, which changes ids"):
+        read_ids(tmp_path / "ids.jpg")
+    write_image(tmp_path / "deep.png", frame_rgb.astype(np.uint16))
+    with pytest.raises(ImageError, match="3 channels of 16 bits"):
+        read_ids(tmp_path / "deep.png")
+
+
+def test_transparent_tiff_is_refused_and_an_opaque_one_is_read(tmp_path, frame_rgb):
+    opaque = np.dstack([frame_rgb, np.full(frame_rgb.shape[:2], 255, np.uint8)])
+    (tmp_path / "opaque.tif").write_bytes(tiff(opaque))
+    np.testing.assert_array_equal(read_rgb(tmp_path / "opaque.tif"), frame_rgb)
+    opaque[3, 4, 3] = 7
+    (tmp_path / "clear.tif").write_bytes(tiff(opaque))
+    with pytest.raises(ImageError, match="transparent pixels, which OpenCV darkens"):
+        read_rgb(tmp_path / "clear.tif")
+
+
+@pytest.mark.parametrize("name", ["._a.png", ".DS_Store", "Thumbs.db", "thumbs.DB", "desktop.ini", ".hidden.png"])
+def test_what_systems_leave_in_folders_is_junk(name):
+    assert is_junk(name)
+
+
+@pytest.mark.parametrize("name", ["a.png", "desktop.png", "_a.png", "a._b.png"])
+def test_picture_is_no_junk(name):
+    assert not is_junk(name)
+
+
+def test_folder_of_something_else_is_refused_with_what_it_has(tmp_path):
+    for index in range(6):
+        (tmp_path / f"a{index}").mkdir()
+    with pytest.raises(ImageError, match=r"it has a0/, a1/, a2/, a3/ and 2 more\. Next: name the folder"):
+        list_images(tmp_path)
+
+
+def test_pictures_of_formats_that_are_not_read_are_named(tmp_path, frame_rgb, capsys):
+    write_image(tmp_path / "a.png", frame_rgb)
+    for name in ("b.HEIC", "c.dng", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [path.name for path in list_images(tmp_path)] == ["a.png"]
+    list_images(tmp_path)
+    err = capsys.readouterr().err
+    assert err.count("note: ") == 1 and "has b.HEIC, c.dng, of formats that are not read" in err
+
+
+def test_header_of_a_file_is_read_with_its_problem(tmp_path, frame_rgb):
+    write_image(tmp_path / "a.png", frame_rgb)
+    assert read_file_header(tmp_path / "a.png").upright_size == frame_rgb.shape[:2]
+    assert read_file_header(tmp_path / "none.png").problem == "not found"
+    (tmp_path / "empty.png").touch()
+    assert read_file_header(tmp_path / "empty.png").problem == "it is empty"
+    (tmp_path / "text.png").write_bytes(b"some text")
+    assert read_file_header(tmp_path / "text.png").problem == "it is damaged, or no image"
+    (tmp_path / "other.png").write_bytes(encoded(".ppm", frame_rgb))
+    header = read_file_header(tmp_path / "other.png")
+    assert (header.problem, header.height, header.width) == ("", *frame_rgb.shape[:2])

@@ -65,6 +65,7 @@ def test_options_are_those_that_are_documented():
         "dataset": None,
         "data_dir": None,
         "images": None,
+        "skip_bad": False,
         "fp16": False,
         "int8": False,
         "backend": "auto",

@@ -140,6 +140,17 @@ def test_label_map_of_another_size_is_one_line(camvid, capsys):
     assert "is 8x8, its frame is 32x64" in error_line(capsys)
 
 
+def test_bad_frames_are_named_before_training_or_left_out_and_counted(camvid, clean_folder, capsys):
+    for path in (camvid / "train" / "a_1.png", camvid / "valannot" / "a_0.png"):
+        path.write_bytes(path.read_bytes()[:-9])
+    assert main([*COMMAND, "--output", "here"]) == 2
+    assert "1 of 6 pictures of camvid train under data/camvid are bad: a_1.png cannot be decoded" in error_line(capsys)
+    assert not (clean_folder / "here").exists()
+    assert main([*COMMAND, "--output", "here", "--skip-bad"]) == 0
+    run = read_record(RunRecord, clean_folder / "here" / RUN_RECORD)
+    assert run.skipped_frames == ("train/a_1", "val/a_0")
+
+
 def test_size_that_the_model_cannot_take_is_one_line_with_the_nearest(clean_folder, capsys):
     street_set.write_camvid(clean_folder / "data" / "camvid")
     assert main(["--model", "fast_scnn", "--dataset", "camvid", "--size", "70x100"]) == 2

@@ -18,6 +18,7 @@ from edge.errors import DatasetError, ImageError, InputError
 from edge.imaging import write_image
 from edge.labels import CAMVID
 from edge.records import read_record, write_record
+from tests.edge.picture_files import damaged_inside
 
 CAR, SKY, ROAD = CAMVID.class_names.index("car"), 0, CAMVID.class_names.index("road")
 
@@ -87,7 +88,8 @@ def test_images_without_label_maps_are_chosen_by_place_and_light(without_labels)
 
 def test_even_spread_looks_at_the_chosen_images_alone(camvid):
     for name in ("a_1", "a_3", "b_1", "b_3"):
-        (camvid / "train" / f"{name}.png").write_bytes(b"damaged")
+        path = camvid / "train" / f"{name}.png"
+        path.write_bytes(damaged_inside(path.read_bytes()))  # sound for the check, which decodes nothing
     manifest = calibration_frames("camvid", camvid, 4, 8, 8, method="even")[1]
     assert manifest.names == ("a_0", "a_2", "b_0", "b_2")
     assert (manifest.classes["car"].images, manifest.classes["car"].images_in_split) == (1, None)
@@ -265,3 +267,19 @@ def test_command_warns_of_forced_validation_images(camvid, capsys):
 def test_command_refuses_a_missing_folder_in_one_line(tmp_path, capsys, one_line):
     assert main(["--dataset", "camvid", "--data-dir", str(tmp_path / "none")]) == 2
     assert "camvid folder not found" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("method", ["cover", "even"])
+def test_command_names_bad_images_or_leaves_them_out_and_counts_them(camvid, tmp_path, capsys, one_line, method):
+    bad = camvid / "train" / "a_1.png"
+    bad.write_bytes(bad.read_bytes()[:-9])
+    command = ["--dataset", "camvid", "--data-dir", str(camvid), "--images", "3", "--method", method]
+    assert main(command) == 2
+    assert "1 of 8 pictures of camvid train" in one_line(capsys.readouterr().err)
+    path = tmp_path / "manifest.json"
+    assert main([*command, "--skip-bad", "--output", str(path)]) == 0
+    manifest = read_record(CalibrationManifest, path)
+    assert manifest.skipped == ("a_1",) and "a_1" not in manifest.names
+    captured = capsys.readouterr()
+    assert "1 of the images of camvid train cannot be read and were left out (--skip-bad): a_1" in captured.out
+    assert "1 of 8 pictures of camvid train" in captured.err

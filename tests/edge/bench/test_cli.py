@@ -216,6 +216,26 @@ def test_unreadable_image_is_one_line_and_is_named(bench, one_line, engine, imag
     assert "frame_1.png cannot be decoded" in one_line(err)
 
 
+def test_unreadable_image_is_left_out_and_counted(bench, engine, images):
+    truncate(images / "frame_1.png")
+    code, out, err = bench("run", engine, "--images", images, *QUICK, "--skip-bad", "--json")
+    assert code == 0, err
+    assert (json.loads(out)["distinct_frames"], json.loads(out)["skipped_pictures"]) == (2, ["frame_1.png"])
+    code, out, _ = bench("run", engine, "--images", images, *QUICK, "--skip-bad")
+    assert "left out, since they cannot be read: 1 of the pictures, such as frame_1.png" in out
+
+
+def test_bad_frame_of_a_dataset_is_left_out_of_speed_and_accuracy(bench, engine, make_camvid):
+    root = make_camvid()
+    truncate(sorted((root / "val").iterdir())[0])
+    command = ["run", engine, "--dataset", "camvid", "--data-dir", root, "--accuracy", *QUICK]
+    code, _, err = bench(*command)
+    assert code == 2 and "1 of 3 pictures of camvid val under" in err
+    code, out, _ = bench(*command, "--skip-bad", "--json")
+    record = json.loads(out)
+    assert (code, record["accuracy"]["frame_count"], record["skipped_pictures"]) == (0, 2, ["v0_000"])
+
+
 def test_images_of_two_sizes_are_one_line(bench, one_line, engine, images, frame_rgb):
     write_image(images / "other.png", frame_rgb[:10])
     code, _, err = bench("run", engine, "--images", images, *QUICK)

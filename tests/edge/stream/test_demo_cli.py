@@ -17,6 +17,7 @@ from edge.imaging import read_rgb, write_image
 from edge.labels import distinct_palette
 from edge.stream import cli, sinks
 from edge.stream.heatmap import COLOR_MAP
+from tests.edge.picture_files import damaged_inside
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -158,12 +159,29 @@ def test_live_source_runs_to_its_end(capsys, engine, video, tmp_path):
 
 
 def test_damaged_picture_is_one_line_and_the_earlier_ones_are_kept(capsys, engine, folder, tmp_path):
-    (folder / "b.png").write_bytes(b"damaged")
+    # What the check of all headers cannot see: the pixels themselves are damaged.
+    (folder / "b.png").write_bytes(damaged_inside((folder / "b.png").read_bytes()))
     code, out, err = _run(capsys, engine, folder, "--output", tmp_path / "out")
     assert code == 2 and out == ""
     assert "error: image" in err.splitlines()[-1] and "b.png cannot be decoded" in err.splitlines()[-1]
     assert f"kept what was written until then: {tmp_path / 'out'}" in err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+def test_folder_with_a_bad_picture_is_refused_before_anything_is_written(capsys, engine, folder, tmp_path):
+    (folder / "b.png").write_bytes(b"damaged")
+    code, out, err = _run(capsys, engine, folder, "--output", tmp_path / "out")
+    assert code == 2 and out == ""
+    assert "1 of 2 pictures of folder" in err and "b.png cannot be decoded" in err and "--skip-bad" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_picture_is_left_out_and_counted(capsys, engine, folder, tmp_path):
+    (folder / "b.png").write_bytes(b"damaged")
+    code, out, _ = _run(capsys, engine, folder, "--output", tmp_path / "out", "--skip-bad", "--json")
+    assert code == 0
+    summary = json.loads(out)
+    assert (summary["frames"], summary["skipped_pictures"]) == (1, ["b.png"])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ pytest.importorskip("onnxruntime")
 
 from calibration.images.manifest import CalibrationManifest, manifest_note, manifest_warnings
 from calibration.images.selection import MANIFEST_FILE
+from calibration.results import REPORT_FILE, Int8Report
 from edge.errors import AccuracyBudgetError, ImageError
 from edge.records import read_record
 from export.build_engine import main
@@ -91,6 +92,23 @@ def test_engine_is_calibrated_and_judged_by_the_users_pictures(here):
     kept = read_record(CalibrationManifest, ARTIFACT / MANIFEST_FILE)
     judging = split_pictures(Path("mine"), 4)[1]
     assert not set(kept.sha256) & {judging.digest(index) for index in range(len(judging))}
+
+
+def test_bad_picture_ends_the_build_before_it_begins_or_is_counted_in_every_record(here, capsys):
+    device.write_artifact(hostile.hostile_network(ratio=1.0))
+    bad = Path("mine/picture_4.png")
+    bad.write_bytes(bad.read_bytes()[:-9])
+    with pytest.raises(ImageError, match=r"1 of 9 pictures of mine are bad: picture_4\.png cannot be decoded"):
+        built(images_path=Path("mine"))
+    assert not (ARTIFACT / "engines").exists()
+    result, _ = built(images_path=Path("mine"), skip_bad=True)
+    assert (result.card.calibration.image_count, result.card.check.image_count) == (3, 4)
+    assert read_record(CalibrationManifest, ARTIFACT / MANIFEST_FILE).skipped == ("picture_4.png",)
+    report = read_record(Int8Report, device.ENGINE / REPORT_FILE)
+    assert report.skipped_images == ("picture_4.png",)
+    assert any(
+        "1 of the images of mine cannot be read and were left out (--skip-bad)" in line for line in report.warnings
+    )
 
 
 def test_copy_of_a_picture_that_calibrates_does_not_judge(here):
