@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from edge.card import EngineCard
-from edge.console import CommandParser, Progress, positive_int, print_note, print_status, run_command
+from edge.console import CommandParser, Progress, positive_int, print_note, print_status, print_warning, run_command
 from edge.contract import Contract
 from edge.errors import InputError, SegEdgeError
+from edge.interruption import interrupted_exit_code, interruption_name
 from edge.labels import palette_for
 from edge.provenance import RANDOM
 from edge.records import record_to_json
@@ -28,6 +29,9 @@ from edge.stream.sources import SOURCE_FORMS, open_source
 from edge.stream.summary import summarise
 from edge.stream.uncertainty_stripes import UncertaintyStripesPainter
 
+EXIT_SOURCE_LOST = 4
+"""Exit code where a camera or stream went away, so that a service manager starts the command again."""
+
 LABELS, UNCERTAINTY, BOTH = "labels", "uncertainty", "both"
 
 
@@ -37,7 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="edge-demo",
         description="Segment a picture, a folder, a video or a live camera, and show or write the overlay. "
         "Of a live source, always the latest frame is taken.",
-        epilog="In the window: q or Esc ends it; any other key goes to the next picture of a folder.",
+        epilog="In the window: q or Esc ends it; any other key goes to the next picture of a folder. Exit codes: 0 at the "
+        "end of a file or at a limit, 2 for an error, 4 where a camera or stream was lost, 130, 143 and 129 after Ctrl-C, "
+        "SIGTERM and SIGHUP; what was recorded until then is kept in all cases.",
     )
     parser.add_argument("engine", metavar="ENGINE", type=Path, help="engine folder, or artefact folder")
     parser.add_argument("--source", required=True, metavar="SOURCE", help=SOURCE_FORMS)
@@ -96,9 +102,13 @@ def _demo(arguments: argparse.Namespace) -> int:
             run = _run(arguments, source, runner, card, painter, sink)
     summary = summarise(run, card, source, sink.result)
     print(json.dumps(record_to_json(summary), indent=2) if arguments.json else "\n".join(summary.lines()))
-    if run.ended_by == "interrupt":
-        print_status("interrupted: what was written so far is whole")
-        return 130
+    if run.interruption is not None:
+        print_status(f"{interruption_name(run.interruption)}: what was written so far is whole")
+        return interrupted_exit_code(run.interruption)
+    if run.ended_by == "lost":
+        if arguments.json:  # else the summary has said it
+            print_warning(summary.note or f"{summary.source} was lost")
+        return EXIT_SOURCE_LOST
     return 0
 
 

@@ -15,7 +15,7 @@ import pytest
 from edge import console
 from edge.imaging import read_rgb, write_image
 from edge.labels import distinct_palette
-from edge.stream import cli, sinks
+from edge.stream import captures, cli, sinks
 from edge.stream.heatmap import COLOR_MAP
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -155,6 +155,32 @@ def test_live_source_runs_to_its_end(capsys, engine, video, tmp_path):
     summary = json.loads(out)
     assert (code, summary["ended_by"]) == (0, "source")
     assert 1 <= summary["frames"] + summary["dropped"] <= 10
+
+
+def test_live_source_that_is_lost_is_no_success_and_what_was_recorded_is_kept(capsys, monkeypatch, engine, tmp_path):
+    class Unplugged:
+        left = 6
+
+        def read(self):
+            self.left -= 1
+            return (True, np.full((64, 128, 3), 90, np.uint8)) if self.left >= 0 else (False, None)
+
+        def get(self, prop):
+            return 0.0
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(captures, "open_camera", lambda device, options: Unplugged())
+    output = tmp_path / "out.avi"
+    code, out, err = _run(capsys, engine, "camera:0", "--output", output, "--seconds", 60)
+    assert code == cli.EXIT_SOURCE_LOST == 4
+    assert "camera 0 was lost after 6 frames" in out and "error" not in err
+    assert cv2.VideoCapture(str(output)).read()[0]
+    code, out, err = _run(capsys, engine, "camera:0", "--output", output, "--seconds", 60, "--json")
+    summary = json.loads(out)
+    assert (code, summary["ended_by"]) == (4, "lost")
+    assert "camera 0 was lost" in summary["note"] and "camera 0 was lost" in err
 
 
 def test_damaged_picture_is_one_line_and_the_earlier_ones_are_kept(capsys, engine, folder, tmp_path):
