@@ -48,7 +48,7 @@ def mask_credentials(text: str) -> str:
     """Return an address or a pipeline without user and password, and without passwords in its query or properties."""
     without_user = re.sub(r"(?i)([a-z][a-z0-9+.-]*:/+)(?!/)[^\s\"']+@", r"\1***@", text)
     # An address whose scheme was forgotten: admin:secret@10.0.0.1/live
-    without_user = re.sub(r"(?i)(?<![^\s\"'])(?![a-z][a-z0-9+.-]*:/)[^\s/@:\"']+:[^\s@\"']+@", "***@", without_user)
+    without_user = re.sub(r"(?i)(?<![^\s\"'])(?!\S*:/)[^\s/@:\"']+:[^\s@\"']+@", "***@", without_user)
     return re.sub(rf"(?i)({_SECRET_NAMES}=)(?:\"[^\"]*\"|'[^']*'|[^&\s]*)", r"\1***", without_user)
 
 

@@ -58,7 +58,9 @@ class LiveSource(FrameSource):
             raise error
         if not opened:
             self._stop()
-            raise SourceError(f"{self.description} did not open within {2 * self._timeout_s:g} s")
+            raise SourceError(
+                f"{self.description} did not open within {2 * self._timeout_s:g} s: it does not answer, or its name is wrong"
+            )
 
     def read(self) -> Frame | None:
         """Return the latest frame that was not returned yet; wait for one if necessary.

@@ -58,7 +58,10 @@ def open_source(text: str, real_time: bool = False, timeout_s: float = 10.0) -> 
         options = _options(text, camera[2], CAMERA_OPTIONS)
         return LiveSource(f"camera {camera[1]}", lambda: captures.open_camera(int(camera[1]), options), timeout_s)
     if re.search(r"\s!\s", text):
-        return LiveSource(f"pipeline {mask_credentials(text)}", lambda: captures.open_pipeline(text), timeout_s)
+        # The pipeline of a file, or of a number of buffers, may end.
+        has_end = re.search(r"\bfilesrc\b|\bnum-buffers=[1-9]", text) is not None
+        description = f"pipeline {mask_credentials(text)}"
+        return LiveSource(description, lambda: captures.open_pipeline(text), timeout_s, has_end)
     scheme, separator, rest = text.partition("://")
     if separator and rest and scheme.lower() in STREAM_SCHEMES:
         return _network_source(f"{scheme.lower()}://{rest}", timeout_s)
