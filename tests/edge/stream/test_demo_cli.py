@@ -236,6 +236,34 @@ def test_numbers_out_of_range_are_refused(capsys, engine, option):
 
 
 @pytest.mark.any_python
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_recording_is_finished_at_every_signal(engine, tmp_path, number, code):
+    output, part = tmp_path / "out.avi", tmp_path / "out.part.avi"
+    command = [sys.executable, "-m", "edge.stream.cli", str(engine), "--source", "synthetic:64x128"]
+    process = subprocess.Popen(
+        [*command, "--output", str(output)],
+        cwd=str(ROOT),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in (signal.SIGINT, signal.SIGHUP)],
+    )
+    try:
+        deadline_s = time.monotonic() + 60
+        while not part.exists() and time.monotonic() < deadline_s and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(0.2)  # some frames
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == code, err
+    assert b"what was written so far is whole" in err and b"Traceback" not in err
+    assert f"written  {output}".encode() in out
+    assert cv2.VideoCapture(str(output)).read()[0] and not part.exists()
+
+
+@pytest.mark.any_python
 def test_ctrl_c_ends_with_130_and_whole_files(engine, tmp_path):
     output = tmp_path / "out"
     command = [sys.executable, "-m", "edge.stream.cli", str(engine), "--source", "synthetic:64x128"]
