@@ -24,6 +24,7 @@ from edge.stream.heatmap import HeatMapPainter
 from edge.stream.overlay import OverlayPainter
 from edge.stream.painter import Painter
 from edge.stream.pipeline import StreamLimits, StreamRun, run_stream
+from edge.stream.side_by_side import SideBySidePainter
 from edge.stream.sinks import check_window, open_sink
 from edge.stream.sources import SOURCE_FORMS, open_source
 from edge.stream.summary import summarise
@@ -32,7 +33,7 @@ from edge.stream.uncertainty_stripes import UncertaintyStripesPainter
 EXIT_SOURCE_LOST = 4
 """Exit code where a camera or stream went away, so that a service manager starts the command again."""
 
-LABELS, UNCERTAINTY, BOTH = "labels", "uncertainty", "both"
+LABELS, SIDE_BY_SIDE, UNCERTAINTY, BOTH = "labels", "side-by-side", "uncertainty", "both"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -66,9 +67,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--show",
-        choices=(LABELS, UNCERTAINTY, BOTH),
+        choices=(LABELS, SIDE_BY_SIDE, UNCERTAINTY, BOTH),
         default=LABELS,
-        help="labels; a heat map of their uncertainty; or labels that fade under stripes where the network is unsure "
+        help="labels; the frame as it came and beside it the labels; a heat map of their uncertainty; or labels that "
+        "fade under stripes where the network is unsure "
         "(default: %(default)s)",
     )
     parser.add_argument(
@@ -100,6 +102,8 @@ def _demo(arguments: argparse.Namespace) -> int:
         sink = open_sink(arguments.output, source)
         with runner:
             run = _run(arguments, source, runner, card, painter, sink)
+    if painter.legend_left_out:
+        print_note("the pictures are too small for a legend, and have none")
     summary = summarise(run, card, source, sink.result)
     print(json.dumps(record_to_json(summary), indent=2) if arguments.json else "\n".join(summary.lines()))
     if run.interruption is not None:
@@ -115,8 +119,9 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _painter(arguments: argparse.Namespace, contract: Contract) -> Painter:
     look = (arguments.alpha, not arguments.no_legend)
     names, palette_rgb = contract.class_names, palette_for(contract.class_names)
-    if arguments.show == LABELS:
-        return OverlayPainter(names, palette_rgb, *look)
+    if arguments.show in (LABELS, SIDE_BY_SIDE):
+        labels = OverlayPainter(names, palette_rgb, *look)
+        return labels if arguments.show == LABELS else SideBySidePainter(labels)
     output = uncertainty_output(contract)
     if output is None:
         raise InputError(
