@@ -1,8 +1,9 @@
 """Signals that end a command: SIGTERM and SIGHUP end it as Ctrl-C does, each with an exit code of its own.
 
-A service manager, `docker stop` and `timeout` send SIGTERM, and a terminal that closes sends SIGHUP. Python ends at once at
-both, so a recording would not be finished and no file removed. Here they raise Terminated, a KeyboardInterrupt: whatever
-cleans up after Ctrl-C also cleans up after them. SIGKILL cannot be handled; edge.artifacts removes what it leaves.
+A service manager, `docker stop` and `timeout` send SIGTERM, and a terminal that closes sends SIGHUP. Python ends at
+once at both, so a recording would not be finished and no file removed. Here they raise Terminated, a KeyboardInterrupt:
+whatever cleans up after Ctrl-C also cleans up after them. SIGKILL cannot be handled; edge.artifacts removes what it
+leaves.
 
 Sources: POSIX.1-2017, chapter 2.8.2 (a shell reports 128 + the signal's number); Python documentation, module signal.
 """

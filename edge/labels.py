@@ -167,12 +167,12 @@ PAINTED_COLORS_RGB: dict[str, tuple[int, int, int]] = {
 }
 """Class -> colour that is painted over pictures, which is not always that of the dataset.
 
-The official colours are made for label maps. Painted over a frame with a share of 0.55, car, truck, bus and train differ
-by as little as 3.6 in CIEDE2000 for a viewer who lacks a kind of cone, and over a night scene they are black. So road
-users have colours of their own, light ones, which were searched for the largest distances: at least 14 between any two of
-them (at least 6 in a simulation of each kind of colour blindness), and at least 9 (5) from road, sidewalk, building,
-vegetation, terrain and sky, over frames from black to nearly white. Other classes keep the official colour, or one
-close to it. `tests/edge/test_painted_colors.py` measures.
+The official colours are made for label maps. Painted over a frame with a share of 0.55, car, truck, bus and train
+differ by as little as 3.6 in CIEDE2000 for a viewer who lacks a kind of cone, and over a night scene they are black. So
+road users have colours of their own, light ones, which were searched for the largest distances: at least 14 between any
+two of them (at least 6 in a simulation of each kind of colour blindness), and at least 9 (5) from road, sidewalk,
+building, vegetation, terrain and sky, over frames from black to nearly white. Other classes keep the official colour,
+or one close to it. `tests/edge/test_painted_colors.py` measures.
 
 Sources: Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula" (2005); Machado, Oliveira and Fernandes,
 "A physiologically-based model for simulation of color vision deficiency" (2009).

@@ -1,13 +1,15 @@
 """Files under temporary names whose process was killed: how they are named, and when one is removed.
 
-A process that is killed (SIGKILL, a power cut) cannot remove what it was writing. Its temporary names say whose they are:
+A process that is killed (SIGKILL, a power cut) cannot remove what it was writing. Its temporary names say whose they
+are:
 
     .writing-<where>-<pid>-<start>-<random><suffix>
 
-`where` is a hash of the machine, its boot and the namespace of process ids, `start` the time at which the process started.
-So a file is removed at once if its process is of here and gone, even where the pid was given to another process. What
-was written elsewhere (another machine on a shared folder, another container, before a restart) cannot be asked for its
-process: it is removed when nothing has been written to it for a day, by the clock of the folder's own file system.
+`where` is a hash of the machine, its boot and the namespace of process ids, `start` the time at which the process
+started. So a file is removed at once if its process is of here and gone, even where the pid was given to another
+process. What was written elsewhere (another machine on a shared folder, another container, before a restart) cannot be
+asked for its process: it is removed when nothing has been written to it for a day, by the clock of the folder's own
+file system.
 
 Source: proc(5), /proc/[pid]/stat field 22 and /proc/sys/kernel/random/boot_id; pid_namespaces(7).
 """

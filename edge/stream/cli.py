@@ -42,9 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="edge-demo",
         description="Segment a picture, a folder, a video or a live camera, and show or write the overlay. "
         "Of a live source, always the latest frame is taken.",
-        epilog="In the window: q or Esc ends it; any other key goes to the next picture of a folder. Exit codes: 0 at the "
-        "end of a file or at a limit, 2 for an error, 4 where a camera or stream was lost, 130, 143 and 129 after Ctrl-C, "
-        "SIGTERM and SIGHUP; what was recorded until then is kept in all cases.",
+        epilog="In the window: q or Esc ends it; any other key goes to the next picture of a folder. Exit codes: 0 at "
+        "the end of a file or at a limit, 2 for an error, 4 where a camera or stream was lost, 130, 143 and 129 after "
+        "Ctrl-C, SIGTERM and SIGHUP; what was recorded until then is kept in all cases.",
     )
     parser.add_argument("engine", metavar="ENGINE", type=Path, help="engine folder, or artefact folder")
     parser.add_argument("--source", required=True, metavar="SOURCE", help=SOURCE_FORMS)

@@ -1,9 +1,9 @@
 """Encoders of recordings: who writes H.264 here, and what else there is.
 
 Tried in this order for .mp4, .mov and .mkv: the program ffmpeg, OpenCV's GStreamer, OpenCV's FFmpeg with H.264, and
-OpenCV's FFmpeg with MPEG-4 Part 2, which browsers do not play. The wheels of OpenCV from pip have no encoder of H.264, but
-VP8, so a .webm plays in browsers everywhere. Whatever encodes, the file can be played when the process is killed: MP4 is
-written in fragments of two seconds, and Matroska, WebM and AVI are read up to where they end.
+OpenCV's FFmpeg with MPEG-4 Part 2, which browsers do not play. The wheels of OpenCV from pip have no encoder of H.264,
+but VP8, so a .webm plays in browsers there too. Whatever encodes, the file can be played when the process is killed:
+MP4 is written in fragments of two seconds, and Matroska, WebM and AVI are read up to where they end.
 """
 
 from __future__ import annotations
@@ -152,8 +152,8 @@ def ffmpeg_h264_encoder() -> str | None:
 class FfmpegEncoder(Encoder):
     """Encodes by the program ffmpeg, which gets the frames through a pipe.
 
-    It has a session of its own, so that Ctrl-C reaches this process alone. When this process is killed, the pipe ends, and
-    ffmpeg finishes the file.
+    It has a session of its own, so that Ctrl-C reaches this process alone. When this process is killed, the pipe ends,
+    and ffmpeg finishes the file.
 
     Args:
         path: Path of the file.
@@ -164,7 +164,7 @@ class FfmpegEncoder(Encoder):
 
     def __init__(self, path: Path, fps: float, size_wh: tuple[int, int], name: str) -> None:
         self._path = path
-        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed by `close`
         flags = () if path.suffix.lower() == ".mkv" else ("-movflags", "+frag_keyframe+empty_moov+default_base_moof")
         command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-f", "rawvideo"]
         command += ["-pix_fmt", "bgr24", "-s", "{}x{}".format(*size_wh), "-r", f"{fps:.6g}", "-i", "pipe:0"]
@@ -255,7 +255,7 @@ class FragmentEncoder(Encoder):
         if not self._writer.isOpened():
             self._short_path.unlink()
             raise _NoCodecError(codec)
-        self._file = open(path, "w+b")
+        self._file = open(path, "w+b")  # noqa: SIM115  closed by `close`
         self._fragments = FragmentWriter(self._file)
 
     def write(self, picture_bgr: np.ndarray) -> None:

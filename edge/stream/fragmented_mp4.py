@@ -1,8 +1,8 @@
 """Fragmented MP4 files: what is in the file can be played, whenever its writer is killed.
 
 A plain MP4 file has its index (moov) at the end, and is worth nothing without. A fragmented one begins with an index
-without frames, and each fragment (moof and mdat) brings the index of its own frames. OpenCV writes plain files only; so a
-recording is a row of short plain files, each of which becomes one fragment.
+without frames, and each fragment (moof and mdat) brings the index of its own frames. OpenCV writes plain files only; so
+a recording is a row of short plain files, each of which becomes one fragment.
 
 Source: ISO/IEC 14496-12:2015, clause 8.8 (movie fragments) and 8.7 (sample tables).
 """

@@ -24,7 +24,7 @@ writes_unicode = int(cv2.__version__.split(".")[0]) >= 5
 
 _X_HEIGHT = 0.67  # of a small letter without an ascender, in heights of a capital
 
-# Strokes of the combining marks above a letter: x from the middle of the letter, y from its top, in heights of a capital.
+# Strokes of the combining marks above a letter: x from its middle, y from its top, in heights of a capital.
 _ABOVE = {
     "\u0300": (((-0.16, 0.34), (0.08, 0.14)),),  # grave
     "\u0301": (((-0.08, 0.14), (0.16, 0.34)),),  # acute
@@ -61,13 +61,15 @@ _SHARP_S = (
     ((-0.06, 0.56), (0.14, 0.5), (0.25, 0.34), (0.24, 0.15), (0.12, 0.02), (-0.06, 0.0)),
 )
 _SPELT = {
-    **dict(zip("æÆœŒþÞðÐı", "ae AE oe OE th Th d D i".split())),
-    **dict(zip("·–—…„“”‘’«»°²³µ×−€ẞ", '. - - ... " " " \' \' << >> deg 2 3 u x - EUR SS'.split())),
-    **dict(zip("абвгдежзийклмноп", "a b v g d e zh z i y k l m n o p".split())),
-    **dict(zip("рстуфхцчшщъыьэюя", "r s t u f kh ts ch sh shch ' y ' e yu ya".split())),
-    **dict(zip("іїєґў", "i yi ye g u".split())),
-    **dict(zip("αβγδεζηθικλμνξοπ", "a v g d e z i th i k l m n x o p".split())),
-    **dict(zip("ρσςτυφχψω", "r s s t y f ch ps o".split())),
+    **dict(zip("æÆœŒþÞðÐı", ["ae", "AE", "oe", "OE", "th", "Th", "d", "D", "i"])),
+    **dict(zip("·–—…„“”‘’«»", [".", "-", "-", "...", '"', '"', '"', "'", "'", "<<", ">>"])),
+    **dict(zip("°²³µ×−€ẞ", ["deg", "2", "3", "u", "x", "-", "EUR", "SS"])),
+    **dict(zip("абвгдежзийклмноп", ["a", "b", "v", "g", "d", "e", "zh", "z", "i", "y", "k", "l", "m", "n", "o", "p"])),
+    **dict(zip("рстуфхцчшщ", ["r", "s", "t", "u", "f", "kh", "ts", "ch", "sh", "shch"])),
+    **dict(zip("ъыьэюя", ["'", "y", "'", "e", "yu", "ya"])),
+    **dict(zip("іїєґў", ["i", "yi", "ye", "g", "u"])),
+    **dict(zip("αβγδεζηθικλμνξοπ", ["a", "v", "g", "d", "e", "z", "i", "th", "i", "k", "l", "m", "n", "x", "o", "p"])),
+    **dict(zip("ρσςτυφχψω", ["r", "s", "s", "t", "y", "f", "ch", "ps", "o"])),
 }
 
 _Strokes = Tuple[Tuple[Tuple[float, float], ...], ...]

@@ -59,7 +59,8 @@ class LiveSource(FrameSource):
         if not opened:
             self._stop()
             raise SourceError(
-                f"{self.description} did not open within {2 * self._timeout_s:g} s: it does not answer, or its name is wrong"
+                f"{self.description} did not open within {2 * self._timeout_s:g} s: it does not answer, or its "
+                "name is wrong"
             )
 
     def read(self) -> Frame | None:

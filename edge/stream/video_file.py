@@ -111,8 +111,8 @@ class VideoSink(Sink):
             str(failure)
             if failure is not None
             else (
-                f"cannot write {self._path}: the video of {self._written} frames could not be finished, the disk is full "
-                "or the codec failed"
+                f"cannot write {self._path}: the video of {self._written} frames could not be finished, the "
+                "disk is full or the codec failed"
             )
         )
         if _is_whole(self._part, 1):

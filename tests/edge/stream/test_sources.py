@@ -39,7 +39,7 @@ def serve():
             def log_message(self, *arguments):
                 pass
 
-            def do_GET(self):  # noqa: N802  the name of the base class
+            def do_GET(self):
                 self.send_response(200)
                 self.send_header("Content-Type", content_type)
                 if not content_type.startswith("multipart"):
