@@ -6,7 +6,8 @@
         engines/<backend>-<precision>/  engine.*  card.json
 
 Whatever is written goes to a temporary name in the same folder first and is renamed when it is
-whole, so a reader never sees half a file, and an interrupted command leaves nothing behind.
+whole, so a reader never sees half a file, and an interrupted command leaves nothing behind. What a
+killed one left is removed by the next command that writes into the folder (edge.leftovers).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from urllib.parse import quote
 from edge.console import storage_error
 from edge.errors import ContractError, InputError
 from edge.json_text import JsonTextError, parse_json
+from edge.leftovers import remove_leftovers, temporary_prefix
 
 ARTIFACTS_ROOT = Path("artifacts")
 
@@ -78,9 +80,10 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         suffix = "".join(target.suffixes)
-        handle, name = tempfile.mkstemp(prefix=".writing-", suffix=suffix, dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=temporary_prefix(), suffix=suffix, dir=target.parent)
         os.close(handle)
         temporary = Path(name)
+        remove_leftovers(target.parent, temporary)
     except OSError as error:
         raise storage_error(error, target) from error
     try:

@@ -17,9 +17,9 @@ from typing import Any, Callable, NoReturn, TextIO
 
 from edge import __version__
 from edge.errors import SegEdgeError, SizeError, StorageError
+from edge.interruption import ending_signals_interrupt, interrupted_exit_code, interruption_name, kept_results
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def run_command(command: Callable[[], int], json_alone: bool = False) -> int:
@@ -32,19 +32,21 @@ def run_command(command: Callable[[], int], json_alone: bool = False) -> int:
 
     Returns:
         The command's own code; 2 for an error of the SegEdgeError tree and for a full or read-only
-        disk; 130 for Ctrl-C. Any other exception is a defect of the project and keeps its traceback.
+        disk; 130 for Ctrl-C, 143 for SIGTERM and 129 for SIGHUP, which end a command as Ctrl-C does. Any other
+        exception is a defect of the project and keeps its traceback.
     """
     if getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
         # A terminal in another encoding than UTF-8 shows the names of classes that it lacks as \xdf.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with contextlib.redirect_stdout(_KeptStdout(sys.stdout) if json_alone else sys.stdout):
+        with ending_signals_interrupt(), contextlib.redirect_stdout(
+            _KeptStdout(sys.stdout) if json_alone else sys.stdout
+        ):
             code = command()
         sys.stdout.flush()  # a full disk or a closed pipe shows here, not while Python exits
         return code
-    except KeyboardInterrupt:
-        print("\ninterrupted: nothing half-written was kept", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as error:
+        return _end_interrupted(error)
     except SegEdgeError as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
         return error.exit_code
@@ -58,6 +60,13 @@ def run_command(command: Callable[[], int], json_alone: bool = False) -> int:
         _let_go_of_stdout()
         print(f"error: {_one_line(str(storage_error(error)))}", file=sys.stderr)
         return EXIT_BAD_INPUT
+
+
+def _end_interrupted(error: KeyboardInterrupt) -> int:
+    kept = "; ".join(kept_results(error)) or "nothing half-written was kept"
+    with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
+        print(f"\n{interruption_name(error)}: {_one_line(kept)}", file=sys.stderr, flush=True)
+    return interrupted_exit_code(error)
 
 
 class _KeptStdout(io.TextIOBase):

@@ -22,8 +22,9 @@ from edge.console import (
 )
 from edge.datasets import LAYOUTS, open_dataset
 from edge.errors import InputError
+from edge.interruption import kept_when_interrupted
 from edge.picture_check import SKIP_BAD_HELP, checked_dataset
-from edge.records import record_to_json
+from edge.records import read_record, record_to_json
 from train.options import MODEL_NAMES, add_option_argument, parse_assignments, refuse_export_options
 from train.recipes import find_recipe
 from train.run_choice import run_in, status_warning
@@ -144,11 +145,22 @@ def _train(arguments: argparse.Namespace) -> int:
     brings_options = arguments.init_weights is not None or arguments.init == "voc"
     wanted = explicit if brings_options else given
     initial = find_initial_weights(arguments.model, arguments.init, arguments.init_weights, wanted)
-    run = train(
-        arguments.model, training, validation, recipe, folder, seed=arguments.seed, options=given, initial=initial
-    )
+    with kept_when_interrupted(lambda: _kept(folder)):
+        run = train(
+            arguments.model, training, validation, recipe, folder, seed=arguments.seed, options=given, initial=initial
+        )
     _print_result(run, folder, arguments.json)
     return 0
+
+
+def _kept(folder: Path) -> str | None:
+    """Say what an interrupted training leaves behind; None where it had not begun."""
+    if not (folder / RUN_RECORD).is_file():
+        return None
+    run = read_record(RunRecord, folder / RUN_RECORD)
+    if run.best_epoch is None:
+        return f"the record of the run is kept in {folder}, no epoch was finished"
+    return f"the weights of epoch {run.best_epoch} of {run.recipe['epochs']} are kept: {folder / BEST_WEIGHTS}"
 
 
 def _print_result(run: RunRecord, folder: Path, as_json: bool) -> None:

@@ -18,12 +18,14 @@ class Frame:
         number: Number of the frame, 0 for the source's first one; dropped frames are counted too.
         arrival_ns: Value of perf_counter_ns when the pixels were in host memory.
         name: Name of the picture file without its suffix, or a number such as "frame_000012".
+        time_s: Time in s at which a video file shows the frame, from its first frame on; None where there is none.
     """
 
     pixels_bgr: np.ndarray
     number: int
     arrival_ns: int
     name: str
+    time_s: float | None = None
 
 
 class FrameSource(abc.ABC):
@@ -40,6 +42,7 @@ class FrameSource(abc.ABC):
         files: Resolved paths of the files that are read; a sink must not write over them.
         end_note: Sentence that a user should know about the end of the source; None if all was well.
         skipped: Names of the picture files that were left out since they cannot be read.
+        is_lost: Whether the source ended although it should not have: a camera or stream that went away.
     """
 
     is_live = False
@@ -54,6 +57,7 @@ class FrameSource(abc.ABC):
         self.files: frozenset[Path] = frozenset()
         self.end_note: str | None = None
         self.skipped: tuple[str, ...] = ()
+        self.is_lost = False
 
     def __enter__(self) -> FrameSource:
         self.open()

@@ -1,4 +1,4 @@
-"""Captures through OpenCV: video files, cameras, RTSP streams, CSI cameras; and drawn scenes.
+"""Captures through OpenCV: video files, cameras, network streams, GStreamer pipelines, CSI cameras; and drawn scenes.
 
 Every function returns a Capture, or raises an error of one line. OpenCV's own messages are silenced, since they repeat
 the failure in three lines and may contain the password of a stream.
@@ -27,7 +27,10 @@ class Capture(Protocol):
         """Return whether there was a frame, and its (height, width, 3) uint8 BGR pixels."""
 
     def grab(self) -> bool:
-        """Skip a frame; return whether there was one."""
+        """Go to the next frame; return whether there was one."""
+
+    def retrieve(self) -> tuple[bool, np.ndarray | None]:
+        """Return the frame that `grab` went to, as `read` does."""
 
     def get(self, prop: int) -> float:
         """Return a cv2.CAP_PROP_* value; 0 where it is not known."""
@@ -36,10 +39,17 @@ class Capture(Protocol):
         """Close the device or file."""
 
 
+_LONGEST_STEP_S = 600.0
+
+_SECRET_NAMES = r"(?:password|passwd|pass|pwd|pw|token|secret|key|auth|signature|sig|credentials?)"
+
+
 def mask_credentials(text: str) -> str:
-    """Return an address without its user and password, and without passwords in its query."""
-    without_user = re.sub(r"(?<=://)\S*@", "***@", text)
-    return re.sub(r"(?i)((?:password|passwd|pass|pwd|token)=)[^&\s]*", r"\1***", without_user)
+    """Return an address or a pipeline without user and password, and without passwords in its query or properties."""
+    without_user = re.sub(r"(?i)([a-z][a-z0-9+.-]*:/+)(?!/)[^\s\"']+@", r"\1***@", text)
+    # An address whose scheme was forgotten: admin:secret@10.0.0.1/live
+    without_user = re.sub(r"(?i)(?<![^\s\"'])(?!\S*:/)[^\s/@:\"']+:[^\s@\"']+@", "***@", without_user)
+    return re.sub(rf"(?i)({_SECRET_NAMES}=)(?:\"[^\"]*\"|'[^']*'|[^&\s]*)", r"\1***", without_user)
 
 
 def has_gstreamer() -> bool:
@@ -97,11 +107,11 @@ def open_camera(device: int | str, options: dict[str, int]) -> Capture:
     return capture
 
 
-def open_rtsp(url: str, timeout_s: float) -> Capture:
-    """Open a network stream as a capture.
+def open_stream(url: str, timeout_s: float) -> Capture:
+    """Open a network stream, or a video file behind a network address, as a capture.
 
     Args:
-        url: Address that starts with rtsp:// or rtsps://.
+        url: Address with one of the schemes of edge.stream.sources.STREAM_SCHEMES.
         timeout_s: Longest wait in s for an answer, and later for a frame.
 
     Raises:
@@ -111,8 +121,9 @@ def open_rtsp(url: str, timeout_s: float) -> Capture:
     capture = _timed_capture(url, max(int(1000 * timeout_s), 1))
     if not capture.isOpened():
         raise SourceError(
-            f"stream {mask_credentials(url)} cannot be opened (waited up to {timeout_s:g} s): nobody answers there, or "
-            "name, password or path are wrong. Next: check the address in a player"
+            f"stream {mask_credentials(url)} cannot be opened (waited up to {timeout_s:g} s): nobody answers there, "
+            f"name, password or path are wrong, or this OpenCV ({cv2.__version__}) does not speak "
+            f"{url.partition('://')[0]}. Next: check the address in a player"
         )
     return capture
 
@@ -163,11 +174,7 @@ def open_csi(sensor: int, options: dict[str, int]) -> Capture:
     Raises:
         SourceError: This OpenCV was built without GStreamer, or the camera does not answer.
     """
-    if not has_gstreamer():
-        raise SourceError(
-            f"csi:{sensor} needs an OpenCV with GStreamer; this one ({cv2.__version__}) was built without. "
-            "Next: on a Jetson, pip uninstall opencv-python opencv-python-headless, sudo apt install python3-opencv"
-        )
+    require_gstreamer(f"csi:{sensor}")
     silence_capture_logs()
     pipeline = csi_pipeline(sensor, **options)
     capture = cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
@@ -178,6 +185,53 @@ def open_csi(sensor: int, options: dict[str, int]) -> Capture:
             "fakesink"
         )
     return capture
+
+
+_TO_APPSINK = "videoconvert ! video/x-raw, format=(string)BGR ! appsink drop=true max-buffers=1 sync=false"
+
+
+def complete_pipeline(pipeline: str) -> str:
+    """Return a GStreamer pipeline that ends in an appsink: as it is, or with a conversion to BGR and an appsink."""
+    pipeline = pipeline.strip().strip("!").strip()
+    return pipeline if re.search(r"\bappsink\b", pipeline) else f"{pipeline} ! {_TO_APPSINK}"
+
+
+def open_pipeline(pipeline: str) -> Capture:
+    """Open a GStreamer pipeline, as gst-launch-1.0 takes it, as a capture.
+
+    Args:
+        pipeline: Elements with " ! " between them; where no appsink is among them, one is put at the end.
+
+    Raises:
+        SourceError: This OpenCV was built without GStreamer, or the pipeline cannot be started.
+    """
+    require_gstreamer("GStreamer pipeline")
+    silence_capture_logs()
+    capture = cv2.VideoCapture(complete_pipeline(pipeline), cv2.CAP_GSTREAMER)
+    if not capture.isOpened():
+        elements = mask_credentials(pipeline).split(" ! appsink")[0]
+        raise SourceError(
+            f"GStreamer pipeline '{mask_credentials(pipeline)}' cannot be started: an element is missing or misspelt, "
+            f"or its device does not answer. Next: gst-launch-1.0 {elements} ! fakesink"
+        )
+    return capture
+
+
+def require_gstreamer(what: str) -> None:
+    """Check that this OpenCV was built with GStreamer.
+
+    Args:
+        what: Name of what needs it, for the message.
+
+    Raises:
+        SourceError: It was built without.
+    """
+    if not has_gstreamer():
+        raise SourceError(
+            f"{what} needs an OpenCV with GStreamer; this one ({cv2.__version__}) was built without, as all from pip "
+            "are. Next: pip uninstall opencv-python opencv-python-headless, sudo apt install python3-opencv, in an "
+            "environment made with --system-site-packages"
+        )
 
 
 class SyntheticCapture:
@@ -213,6 +267,10 @@ class SyntheticCapture:
         self._next += 1
         return True
 
+    def retrieve(self) -> tuple[bool, np.ndarray | None]:
+        """Draw the frame that was gone to."""
+        return True, cv2.cvtColor(self._video.frame(self._next - 1).frame_rgb, cv2.COLOR_RGB2BGR)
+
     def get(self, prop: int) -> float:
         """Return the frame rate or a side of the frames; 0 for other properties."""
         return float(self._properties.get(prop, 0.0))
@@ -224,7 +282,8 @@ class SyntheticCapture:
 class PacedCapture:
     """Gives the frames of a file when they are due, as a camera would.
 
-    Overdue frames are skipped, so that the scene runs as fast as real time.
+    Frames whose successor is due are skipped, so that the scene runs as fast as real time. A frame is due at its own
+    time in the file; where the file has none, frames are evenly spaced by its frame rate.
 
     Args:
         capture: Capture that is paced; its first frame is due at once.
@@ -232,26 +291,29 @@ class PacedCapture:
 
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
-        self._frame_s = 1.0 / (capture.get(cv2.CAP_PROP_FPS) or 25.0)
+        self._frame_s = 1.0 / (reported_fps(capture) or 25.0)
+        self._times = FrameTimes(self._frame_s)
         self._start_s: float | None = None
-        self._next = 0
 
     def read(self) -> tuple[bool, np.ndarray | None]:
         """Wait until the next frame is due, and return it."""
         now_s = time.perf_counter()
         if self._start_s is None:
             self._start_s = now_s
-        while self._next < int((now_s - self._start_s) / self._frame_s):
-            if not self.grab():
-                return False, None
-        time.sleep(max(self._start_s + self._next * self._frame_s - now_s, 0.0))
-        self._next += 1
-        return self._capture.read()
+        while self._capture.grab():
+            due_s = self._times.of(self._capture)
+            if due_s > now_s - self._start_s - self._frame_s:
+                time.sleep(max(self._start_s + due_s - now_s, 0.0))
+                return self._capture.retrieve()
+        return False, None
 
     def grab(self) -> bool:
         """Skip a frame; return whether there was one."""
-        self._next += 1
         return self._capture.grab()
+
+    def retrieve(self) -> tuple[bool, np.ndarray | None]:
+        """Return the frame that was gone to."""
+        return self._capture.retrieve()
 
     def get(self, prop: int) -> float:
         """Return a property of the paced capture."""
@@ -260,6 +322,39 @@ class PacedCapture:
     def release(self) -> None:
         """Close the paced capture."""
         self._capture.release()
+
+
+class FrameTimes:
+    """The times of a file's frames, which are those of the file where they grow, and evenly spaced elsewhere.
+
+    Args:
+        frame_s: Time in s from one frame to the next where the file gives none.
+    """
+
+    def __init__(self, frame_s: float) -> None:
+        self._frame_s = frame_s
+        self._first_ms: float | None = None
+        self._last_s = -frame_s
+
+    def of(self, capture: Capture) -> float:
+        """Return the time in s of the frame that a capture has just gone to; 0 for the first, then always growing."""
+        position_ms = capture.get(cv2.CAP_PROP_POS_MSEC)
+        if self._first_ms is None:
+            self._first_ms = position_ms
+            self._last_s = 0.0
+            return 0.0
+        time_s = (position_ms - self._first_ms) / 1000.0
+        # A longer step is a broken time stamp.
+        if not self._last_s < time_s < self._last_s + _LONGEST_STEP_S:
+            time_s = self._last_s + self._frame_s
+        self._last_s = time_s
+        return time_s
+
+
+def reported_fps(capture: Capture) -> float | None:
+    """Return the frame rate that a capture reports; None where the value makes no sense."""
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return fps if 0.1 <= fps <= 1000.0 else None
 
 
 def silence_capture_logs() -> None:

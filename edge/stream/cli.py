@@ -16,13 +16,16 @@ from edge.console import (
     positive_int,
     positive_seconds,
     print_json,
+    print_note,
     print_status,
+    print_warning,
     run_command,
     share_argument,
     stand_out,
 )
 from edge.contract import Contract
 from edge.errors import InputError, SegEdgeError
+from edge.interruption import interrupted_exit_code, interruption_name
 from edge.labels import palette_for
 from edge.picture_check import SKIP_BAD_HELP
 from edge.records import record_to_json
@@ -33,12 +36,16 @@ from edge.stream.heatmap import HeatMapPainter
 from edge.stream.overlay import OverlayPainter
 from edge.stream.painter import Painter
 from edge.stream.pipeline import StreamLimits, StreamRun, run_stream
+from edge.stream.side_by_side import SideBySidePainter
 from edge.stream.sinks import check_window, open_sink
 from edge.stream.sources import SOURCE_FORMS, open_source
 from edge.stream.summary import summarise
 from edge.stream.uncertainty_stripes import UncertaintyStripesPainter
 
-LABELS, UNCERTAINTY, BOTH = "labels", "uncertainty", "both"
+EXIT_SOURCE_LOST = 4
+"""Exit code where a camera or stream went away, so that a service manager starts the command again."""
+
+LABELS, SIDE_BY_SIDE, UNCERTAINTY, BOTH = "labels", "side-by-side", "uncertainty", "both"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,7 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="edge-demo",
         description="Segment a picture, a folder, a video or a live camera, and show or write the overlay. "
         "Of a live source, always the latest frame is taken.",
-        epilog="In the window: q or Esc ends it; any other key goes to the next picture of a folder.",
+        epilog="In the window: q or Esc ends it; any other key goes to the next picture of a folder. Exit codes: 0 at "
+        "the end of a file or at a limit, 2 for an error, 4 where a camera or stream was lost, 130, 143 and 129 after "
+        "Ctrl-C, SIGTERM and SIGHUP; what was recorded until then is kept in all cases.",
     )
     add_version_argument(parser)
     parser.add_argument("engine", metavar="ENGINE", type=Path, help="engine folder, or artefact folder")
@@ -72,9 +81,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--show",
-        choices=(LABELS, UNCERTAINTY, BOTH),
+        choices=(LABELS, SIDE_BY_SIDE, UNCERTAINTY, BOTH),
         default=LABELS,
-        help="labels; a heat map of their uncertainty; or labels that fade under stripes where the network is unsure",
+        help="labels; the frame as it came and beside it the labels; a heat map of their uncertainty; or labels that "
+        "fade under stripes where the network is unsure",
     )
     parser.add_argument(
         "--alpha",
@@ -105,22 +115,29 @@ def _demo(arguments: argparse.Namespace) -> int:
         sink = open_sink(arguments.output, source)
         with runner:
             run = _run(arguments, source, runner, card, painter, sink)
+    if painter.legend_left_out:
+        print_note("the pictures are too small for a legend, and have none")
     summary = summarise(run, card, source, sink.result)
     if arguments.json:
         print_json(record_to_json(summary))
     else:
         print("\n".join(summary.lines()))
-    if run.ended_by == "interrupt":
-        print_status("interrupted: what was written so far is whole")
-        return 130
+    if run.interruption is not None:
+        print_status(f"{interruption_name(run.interruption)}: what was written so far is whole")
+        return interrupted_exit_code(run.interruption)
+    if run.ended_by == "lost":
+        if arguments.json:  # else the summary has said it
+            print_warning(summary.note or f"{summary.source} was lost")
+        return EXIT_SOURCE_LOST
     return 0
 
 
 def _painter(arguments: argparse.Namespace, contract: Contract) -> Painter:
     look = (arguments.alpha, not arguments.no_legend)
     names, palette_rgb = contract.class_names, palette_for(contract.class_names)
-    if arguments.show == LABELS:
-        return OverlayPainter(names, palette_rgb, *look)
+    if arguments.show in (LABELS, SIDE_BY_SIDE):
+        labels = OverlayPainter(names, palette_rgb, *look)
+        return labels if arguments.show == LABELS else SideBySidePainter(labels)
     output = uncertainty_output(contract)
     if output is None:
         raise InputError(

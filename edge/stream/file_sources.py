@@ -6,13 +6,15 @@ import time
 from pathlib import Path
 from typing import Callable, Sequence
 
+import numpy as np
+
 from edge.errors import SourceError
 from edge.imaging import read_rgb
 from edge.opencv import cv2
 from edge.picture_check import picture_problems, refuse_or_leave_out
 from edge.sample_depth import shared_depth
 from edge.stream.base import Frame, FrameSource
-from edge.stream.captures import Capture
+from edge.stream.captures import Capture, FrameTimes, reported_fps
 
 
 class PictureSource(FrameSource):
@@ -76,17 +78,26 @@ def _distinct_names(paths: tuple[Path, ...]) -> list[str]:
     return [stem if stems.count(stem) == 1 else f"{stem}_{path.suffix[1:]}" for stem, path in zip(stems, paths)]
 
 
+_RATE_FRAMES = 48
+"""Frames at the beginning of a file whose times give its rate."""
+
+_MOST_PLAUSIBLE_FPS = 125.0
+"""Most frames per second that a reported rate is believed; a file with a larger one reports its clock instead."""
+
+
 class SequentialSource(FrameSource):
     """Every frame of a capture, in order, as fast as it is read.
 
     Args:
         description: Name of the source for messages.
         open_capture: Function that opens the capture, or raises SourceError.
+        has_times: Whether the frames may have times of their own, which are then looked at before the first frame.
     """
 
-    def __init__(self, description: str, open_capture: Callable[[], Capture]) -> None:
+    def __init__(self, description: str, open_capture: Callable[[], Capture], has_times: bool = False) -> None:
         super().__init__(description)
-        self._open_capture = open_capture
+        self._open_capture, self._has_times = open_capture, has_times
+        self._times: FrameTimes | None = None
         self._capture: Capture | None = None
         self._next = 0
 
@@ -95,6 +106,9 @@ class SequentialSource(FrameSource):
         self._capture = self._open_capture()
         self._next = 0
         self.fps, self.size = reported_fps(self._capture), reported_size(self._capture)
+        if self._has_times:
+            self.fps = self._rate_by_times()
+            self._times = FrameTimes(1.0 / (self.fps or 25.0))
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.length = count if count > 0 else None
 
@@ -121,19 +135,39 @@ class SequentialSource(FrameSource):
             return None
         number, self._next = self._next, self._next + 1
         self.size = frame_bgr.shape[:2]
-        return Frame(frame_bgr, number, time.perf_counter_ns(), f"frame_{number:06d}")
+        time_s = self._times.of(self._capture) if self._times is not None else None
+        return Frame(frame_bgr, number, time.perf_counter_ns(), f"frame_{number:06d}", time_s)
+
+    def _rate_by_times(self) -> float | None:
+        """Return the rate at which a video of these frames keeps them.
+
+        OpenCV reports the mean rate of a file, or the rate of its clock. Frames with times of their own may come in
+        bursts above the mean, and a recording at the mean would lose them.
+        """
+        capture = self._open_capture()
+        try:
+            positions_ms = []
+            while len(positions_ms) < _RATE_FRAMES and capture.grab():
+                positions_ms.append(capture.get(cv2.CAP_PROP_POS_MSEC))
+        finally:
+            capture.release()
+        steps_ms = np.diff(positions_ms)
+        steps_ms = steps_ms[steps_ms > 0]
+        if self.fps is not None and self.fps <= _MOST_PLAUSIBLE_FPS and len(steps_ms) < 2:
+            return self.fps
+        if len(steps_ms) < 2:
+            return None
+        by_times = min(1000.0 / float(np.percentile(steps_ms, 25)), _MOST_PLAUSIBLE_FPS)
+        # A tenth is the rounding of the times to whole milliseconds, and no other rate.
+        if self.fps is not None and self.fps <= _MOST_PLAUSIBLE_FPS and by_times <= 1.1 * self.fps:
+            return self.fps
+        return by_times
 
     def close(self) -> None:
         """Release the capture."""
         capture, self._capture = self._capture, None
         if capture is not None:
             capture.release()
-
-
-def reported_fps(capture: Capture) -> float | None:
-    """Return the frame rate that a capture reports; None where the value makes no sense."""
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    return fps if 0.1 <= fps <= 1000.0 else None
 
 
 def reported_size(capture: Capture) -> tuple[int, int] | None:

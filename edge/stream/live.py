@@ -9,8 +9,8 @@ from typing import Callable
 from edge.errors import SegEdgeError, SourceError
 from edge.opencv import cv2
 from edge.stream.base import Frame, FrameSource
-from edge.stream.captures import Capture
-from edge.stream.file_sources import reported_fps, reported_size
+from edge.stream.captures import Capture, mask_credentials, reported_fps
+from edge.stream.file_sources import reported_size
 
 
 class LiveSource(FrameSource):
@@ -23,14 +23,18 @@ class LiveSource(FrameSource):
         description: Name of the source for messages.
         open_capture: Function that opens the capture, or raises SourceError; it is called on the reader thread.
         timeout_s: Longest wait in s for the capture to open, and for a frame.
+        has_end: Whether the capture may end: a file that is played as a camera would. An end of any other, and a wait
+            for a frame that is longer than the timeout, are a loss of the source.
     """
 
     is_live = True
     JOIN_TIMEOUT_S = 5.0
 
-    def __init__(self, description: str, open_capture: Callable[[], Capture], timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, description: str, open_capture: Callable[[], Capture], timeout_s: float = 10.0, has_end: bool = False
+    ) -> None:
         super().__init__(description)
-        self._open_capture, self._timeout_s = open_capture, timeout_s
+        self._open_capture, self._timeout_s, self._has_end = open_capture, timeout_s, has_end
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._opened = self._ended = self._stopping = False
@@ -53,10 +57,20 @@ class LiveSource(FrameSource):
             raise error
         if not opened:
             self._stop()
-            raise SourceError(f"{self.description} did not open within {2 * self._timeout_s:g} s")
+            raise SourceError(
+                f"{self.description} did not open within {2 * self._timeout_s:g} s: it does not answer, or its "
+                "name is wrong"
+            )
 
     def read(self) -> Frame | None:
-        """Return the latest frame that was not returned yet; wait for one if necessary."""
+        """Return the latest frame that was not returned yet; wait for one if necessary.
+
+        Returns:
+            The frame; None at the end of the source, which `is_lost` then says more about.
+
+        Raises:
+            SourceError: Not one frame came, or the capture failed.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._latest is not None or self._ended, self._timeout_s)
             frame, self._latest = self._latest, None
@@ -65,13 +79,23 @@ class LiveSource(FrameSource):
                 return frame
             if self._error is not None:
                 raise self._error
-            if not self._ended:
+            if self._arrived == 0 and self._ended:
+                raise SourceError(f"{self.description} opens, but gives no frame. Next: try it in a player")
+            if self._arrived == 0:
                 raise SourceError(
                     f"{self.description} gave no frame for {self._timeout_s:g} s: it stopped or is cut off"
                 )
-            if self._arrived == 0:
-                raise SourceError(f"{self.description} opens, but gives no frame. Next: try it in a player")
+            if not (self._ended and self._has_end):
+                self._lose()
         return None
+
+    def _lose(self) -> None:
+        how = "ended" if self._ended else f"gave no frame for {self._timeout_s:g} s"
+        self.is_lost = True
+        self.end_note = (
+            f"{self.description} was lost after {self._arrived} frames: it {how}, although a live source has no end; "
+            "it was unplugged or switched off, or its connection is gone"
+        )
 
     def close(self) -> None:
         """Stop the reader thread, which releases the capture."""
@@ -97,7 +121,7 @@ class LiveSource(FrameSource):
         except SegEdgeError as raised:
             error = raised
         except cv2.error as raised:
-            error = SourceError(f"{self.description} failed: {raised}")
+            error = SourceError(f"{self.description} failed: {mask_credentials(' '.join(str(raised).split()))}")
         except Exception as raised:  # a defect; the caller's thread has to see it
             error = raised
         with self._changed:

@@ -15,6 +15,11 @@ from edge.stream.text_overlay import TextStyle, darken, text_style_for_frame, te
 MIN_LEGEND_SHARE = 0.001
 """Share of the pixels below which a class is not listed in the legend."""
 
+MAX_LEGEND_SHARE = 0.15
+"""Share of a picture that its legend covers at most; classes that do not fit are counted in its last line."""
+
+_WANTED_ROWS = 8
+
 
 class OverlayPainter(Painter):
     """Paints label maps over frames, frame after frame; one painter serves one thread.
@@ -72,23 +77,40 @@ class OverlayPainter(Painter):
         counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()[: len(self._names)]
         shares = {index: float(count) / labels.size for index, count in enumerate(counts)}
         listed = [index for index, share in shares.items() if share >= MIN_LEGEND_SHARE]
+        # The size is that of the longest name of all, and not of those in sight, so that the legend stands still in a
+        # video.
         style = text_style_for_frame(height)
-        # The width is that of the longest name of all, so that the legend stands still in a video.
-        while style.capital > 7 and self._legend_width(style) > width // 3:
+        while style.capital > 7 and not self._has_space(style, height, width):
             style = text_style_of_size(style.capital - 1)
         legend_width = self._legend_width(style)
         top = caption_height if legend_width > width // 3 else 0
-        most_rows = (bottom - top - style.pad) // style.line
-        if legend_width > 2 * width // 3 or most_rows < 1 or not listed:
+        rows_in_share = self._rows_in_share(style, height, width)
+        most_rows = min((bottom - top - style.pad) // style.line, rows_in_share)
+        if legend_width > 2 * width // 3 or most_rows < 2:
+            self._legend_left_out = True
             return
+        if not listed:
+            return
+        more = 0
         if len(listed) > most_rows:
-            listed = sorted(sorted(listed, key=shares.__getitem__)[-most_rows:])
+            more = len(listed) - (most_rows - 1)
+            listed = sorted(sorted(listed, key=shares.__getitem__)[-(most_rows - 1) :])
         left = width - legend_width
-        darken(picture, top, left, len(listed) * style.line + style.pad, legend_width)
+        darken(picture, top, left, (len(listed) + (more > 0)) * style.line + style.pad, legend_width)
         for row, index in enumerate(listed):
             self._draw_entry(
                 picture, style, (left + style.pad, style.baseline(top + style.pad // 2, row)), index, shares
             )
+        if more:
+            indent = left + 2 * style.pad + _swatch(style)
+            style.write(picture, f"+ {more} more", indent, style.baseline(top + style.pad // 2, len(listed)))
+
+    def _has_space(self, style: TextStyle, height: int, width: int) -> bool:
+        wanted_rows = min(len(self._names), _WANTED_ROWS)
+        return self._legend_width(style) <= width // 3 and self._rows_in_share(style, height, width) >= wanted_rows
+
+    def _rows_in_share(self, style: TextStyle, height: int, width: int) -> int:
+        return (int(MAX_LEGEND_SHARE * height * width / self._legend_width(style)) - style.pad) // style.line
 
     def _draw_entry(
         self, picture: np.ndarray, style: TextStyle, start_xy: tuple[int, int], index: int, shares: dict[int, float]

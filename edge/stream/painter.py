@@ -32,6 +32,12 @@ class Painter(abc.ABC):
             raise InputError(f"colour order is '{color_order}', expected one of: {', '.join(COLOR_ORDERS)}")
         self._alpha, self._with_legend, self._color_order = alpha, legend, color_order
         self._picture = np.empty((0, 0, 3), np.uint8)
+        self._legend_left_out = False
+
+    @property
+    def legend_left_out(self) -> bool:
+        """Whether a picture was too small for a legend that was asked for."""
+        return self._legend_left_out
 
     def paint(
         self,

@@ -13,8 +13,9 @@ from edge.stream.base import Frame, FrameSource, Sink
 from edge.stream.fps_meter import FpsMeter
 from edge.stream.painter import Painter
 
-END_REASONS = ("source", "limit", "output", "interrupt")
-"""Reasons of an end: the source ended, a limit was reached, the sink wants no more pictures, Ctrl-C."""
+END_REASONS = ("source", "lost", "limit", "output", "interrupt")
+"""Reasons of an end: the source ended, a live source was lost, a limit was reached, the sink wants no more pictures,
+Ctrl-C or another signal."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,13 @@ class StreamRun:
         meter: Meter of the number of frames, the frame rate and the latencies.
         stage_ns: Stage -> sum over the frames in ns, for each stage of the segmenter and for "overlay".
         ended_by: Reason of the end, one of END_REASONS; None while the loop runs.
+        interruption: Exception that ended the loop where that is Ctrl-C or another signal; None for any other end.
     """
 
     meter: FpsMeter = field(default_factory=FpsMeter)
     stage_ns: dict[str, int] = field(default_factory=dict)
     ended_by: str | None = None
+    interruption: KeyboardInterrupt | None = None
 
 
 def run_stream(
@@ -66,7 +69,7 @@ def run_stream(
         on_frame: Function that is called after every frame.
 
     Returns:
-        The state of the ended loop. Ctrl-C is one way to end it, and no error.
+        The state of the ended loop. Ctrl-C, SIGTERM and SIGHUP are ways to end it, and no errors.
 
     Raises:
         SegEdgeError: The source, the runner or the sink failed.
@@ -74,8 +77,8 @@ def run_stream(
     run = StreamRun()
     try:
         run.ended_by = _loop(run, source, segmenter, painter, sink, headline, limits, on_frame)
-    except KeyboardInterrupt:
-        run.ended_by = "interrupt"
+    except KeyboardInterrupt as interruption:
+        run.ended_by, run.interruption = "interrupt", interruption
     finally:
         sink.close()
     return run
@@ -94,7 +97,7 @@ def _loop(
     while True:
         frame = source.read()
         if frame is None:
-            return "source"
+            return "lost" if source.is_lost else "source"
         picture_bgr = _process(run, frame, segmenter, painter, _caption(headline, run.meter, source))
         if not sink.show(frame, picture_bgr):
             return "output"

@@ -14,6 +14,7 @@ from edge.errors import InputError
 from edge.imaging import IMAGE_SUFFIXES, write_image
 from edge.opencv import cv2
 from edge.stream.base import Frame, FrameSource, Sink
+from edge.stream.lettering import ascii_text
 from edge.stream.video_file import VIDEO_SUFFIXES, VideoSink
 
 PICTURES_FPS = 2.0
@@ -106,7 +107,7 @@ class WindowSink(Sink):
     """Shows pictures in a window; q, Esc or closing the window ends it.
 
     Args:
-        title: Title of the window.
+        title: Title of the window, which is shown in ASCII: not every window system takes more from OpenCV.
         wait_for_key: Whether every picture stays until a key is pressed.
 
     Raises:
@@ -115,7 +116,7 @@ class WindowSink(Sink):
 
     def __init__(self, title: str, wait_for_key: bool = False) -> None:
         check_window()
-        self._title, self._wait_for_key, self._is_open = f"edge-demo: {title}", wait_for_key, False
+        self._title, self._wait_for_key, self._is_open = f"edge-demo: {ascii_text(title)}", wait_for_key, False
 
     def show(self, frame: Frame, picture_bgr: np.ndarray) -> bool:
         """Show one picture in the window."""

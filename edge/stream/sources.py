@@ -1,4 +1,7 @@
-"""Parser of the option --source: `camera:0`, `rtsp://...` or a path becomes a frame source."""
+"""Parser of the option --source: `camera:0`, `rtsp://...`, a pipeline or a path becomes a frame source.
+
+Adding a kind of source: a function in captures.py that opens it, and its form here in `open_source` and SOURCE_FORMS.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,16 @@ from edge.stream.live import LiveSource
 SYNTHETIC_SIZE = (360, 640)
 CAMERA_OPTIONS = ("width", "height", "fps")
 CSI_OPTIONS = ("width", "height", "fps", "flip")
+STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "rtmp", "rtmps", "rtp", "tcp", "srt")
+"""Schemes of network addresses, in small or capital letters; which of them work is up to the FFmpeg of OpenCV."""
+
 SOURCE_FORMS = (
-    "a picture, a folder of pictures, a video file, camera:0, /dev/video0, rtsp://..., csi:0, "
-    "csi://0?width=1280&height=720&fps=30&flip=0, synthetic or synthetic:HEIGHTxWIDTH"
+    "a picture, a folder of pictures, a video file, camera:0, /dev/video0, rtsp://..., http://... or https://... "
+    "(MJPEG, or a video file by its suffix), udp://..., rtmp://..., a GStreamer pipeline ('v4l2src ! videoconvert ! "
+    "appsink'), csi:0, csi://0?width=1280&height=720&fps=30&flip=0, synthetic or synthetic:HEIGHTxWIDTH"
 )
+
+_VIDEO_FILE_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".ogv")
 
 
 def open_source(
@@ -51,8 +60,14 @@ def open_source(
     if camera:
         options = _options(text, camera[2], CAMERA_OPTIONS)
         return LiveSource(f"camera {camera[1]}", lambda: captures.open_camera(int(camera[1]), options), timeout_s)
-    if re.match(r"rtsps?://", text):
-        return LiveSource(f"stream {mask_credentials(text)}", lambda: captures.open_rtsp(text, timeout_s), timeout_s)
+    if re.search(r"\s!\s", text):
+        # The pipeline of a file, or of a number of buffers, may end.
+        has_end = re.search(r"\bfilesrc\b|\bnum-buffers=[1-9]", text) is not None
+        description = f"pipeline {mask_credentials(text)}"
+        return LiveSource(description, lambda: captures.open_pipeline(text), timeout_s, has_end)
+    scheme, separator, rest = text.partition("://")
+    if separator and rest and scheme.lower() in STREAM_SCHEMES:
+        return _network_source(f"{scheme.lower()}://{rest}", timeout_s)
     if "://" in text or re.match(r"(camera|csi):", text):
         raise SourceError(f"source '{mask_credentials(text)}' means nothing here, expected {SOURCE_FORMS}")
     if text.startswith("/dev/"):
@@ -65,18 +80,33 @@ def _path_source(text: str, real_time: bool, skip_bad: bool | None) -> FrameSour
     if path.is_dir():
         return PictureSource(list_images(path), f"folder {path}", skip_bad)
     if not path.is_file():
-        raise SourceError(f"source '{text}' not found: no such file, and none of {SOURCE_FORMS}")
+        raise SourceError(f"source '{mask_credentials(text)}' not found: no such file, and none of {SOURCE_FORMS}")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return PictureSource([path], f"picture {path}")
-    source = _paced(f"video {path}", lambda: captures.open_video_file(path), real_time)
+    source = _paced(f"video {path}", lambda: captures.open_video_file(path), real_time, has_times=True)
     source.files = frozenset([path.resolve()])
     return source
 
 
-def _paced(description: str, open_capture: Callable[[], Capture], real_time: bool) -> FrameSource:
+def _network_source(url: str, timeout_s: float) -> FrameSource:
+    """Return the source of a network address: a file by its suffix over http, else a live stream."""
+    description = f"stream {mask_credentials(url)}"
+
+    def open_capture() -> Capture:
+        return captures.open_stream(url, timeout_s)
+
+    path = re.split(r"[?#]", url)[0].lower()
+    if url.startswith("http") and path.endswith(_VIDEO_FILE_SUFFIXES):
+        return SequentialSource(description, open_capture)
+    return LiveSource(description, open_capture, timeout_s)
+
+
+def _paced(
+    description: str, open_capture: Callable[[], Capture], real_time: bool, has_times: bool = False
+) -> FrameSource:
     if real_time:
-        return LiveSource(description, lambda: captures.PacedCapture(open_capture()))
-    return SequentialSource(description, open_capture)
+        return LiveSource(description, lambda: captures.PacedCapture(open_capture()), has_end=True)
+    return SequentialSource(description, open_capture, has_times)
 
 
 def _synthetic_opener(size: str | None) -> Callable[[], Capture]:

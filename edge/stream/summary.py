@@ -27,7 +27,7 @@ class DemoSummary:
             frames.
         latency_p99_ms: 99th percentile of the same time in ms; None without frames.
         stage_mean_ms: Stage -> mean time in ms, for preprocess, inference, postprocess and overlay.
-        ended_by: Reason of the end: "source", "limit", "output" or "interrupt".
+        ended_by: Reason of the end: "source", "lost" (a live source went away), "limit", "output" or "interrupt".
         note: Sentence that a user should know about the end of the source; None if all was well.
         skipped_pictures: Names of the picture files that were left out since they cannot be read.
     """

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.opencv import cv2
+from edge.stream.lettering import FONT, text_width, write_text
 
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 _WHITE = (255, 255, 255)
 _BACKING_SHARE = 0.3  # of the picture's light that is left under a text
 
@@ -34,11 +34,11 @@ class TextStyle:
 
     def width(self, text: str) -> int:
         """Return the width of a text in pixels."""
-        return cv2.getTextSize(text, _FONT, self.scale, self.thickness)[0][0]
+        return text_width(text, self.scale, self.thickness)
 
     def write(self, picture: np.ndarray, text: str, left: int, baseline: int) -> None:
         """Draw white text on a picture, in place."""
-        cv2.putText(picture, text, (left, baseline), _FONT, self.scale, _WHITE, self.thickness, cv2.LINE_AA)
+        write_text(picture, text, (left, baseline), self.capital, self.scale, self.thickness, _WHITE)
 
     def baseline(self, top: int, row: int) -> int:
         """Return the baseline of a row of text in a block that starts at row `top` of the picture."""
@@ -53,7 +53,7 @@ def text_style_for_frame(height: int) -> TextStyle:
 @functools.lru_cache(maxsize=64)
 def text_style_of_size(capital: int) -> TextStyle:
     """Return the text style whose capital letters have a given height in pixels."""
-    unit = cv2.getTextSize("H", _FONT, 10.0, 1)[0][1] / 10.0
+    unit = cv2.getTextSize("H", FONT, 10.0, 1)[0][1] / 10.0
     thickness = 1 if capital < 15 else 2
     return TextStyle(capital, capital / unit, thickness, round(1.9 * capital), max(round(0.8 * capital), 3))
 

@@ -1,21 +1,24 @@
-"""Writing of a video file that is complete whenever the writing ends."""
+"""Writing of a video file that can be played whenever the writing ends, and is named as finished when it is.
+
+While it is recorded, `drive.mp4` is called `drive.part.mp4`, or `drive.part-2.mp4` where that one is there. A recording
+whose process was killed keeps that name, and no later run removes it or writes over it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 
-from edge.artifacts import atomic_path
-from edge.console import print_warning
+from edge.console import print_note, print_warning, storage_error
 from edge.errors import StorageError
 from edge.opencv import cv2
 from edge.stream.base import Frame, Sink
-from edge.stream.captures import silence_capture_logs
+from edge.stream.encoders import CODECS, H264_SUFFIXES, Encoder, open_encoder
 
-CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 VIDEO_SUFFIXES = tuple(CODECS)
 FALLBACK_SUFFIX = ".avi"
 
@@ -26,11 +29,12 @@ _MIN_FREE_BYTES = 32 << 20  # enough for what the encoder holds back, and for th
 class VideoSink(Sink):
     """Writes a video file, which gets its name when `close` has finished it.
 
-    All frames have the size of the first; others are fitted into it with black bars.
+    All frames have the size of the first; others are fitted into it with black bars. Frames that have times of their
+    own are repeated or left out, so that the video runs as the file did that they come from.
 
     Args:
-        path: Path of the file; its suffix chooses the codec. Where OpenCV lacks the codec, an .avi file beside it is
-            written.
+        path: Path of the file; its suffix chooses the format. Where OpenCV lacks a codec for it, an .avi file beside it
+            is written.
         fps: Frames per second of the video.
         by_clock: Whether frames are repeated or left out by their arrival times, so that the video runs as fast as the
             scene did.
@@ -38,32 +42,38 @@ class VideoSink(Sink):
 
     def __init__(self, path: Path, fps: float, by_clock: bool = False) -> None:
         self._path, self._fps, self._by_clock = path, fps, by_clock
-        self._stack = contextlib.ExitStack()
-        self._writer: cv2.VideoWriter | None = None
-        self._temporary = path
+        self._encoder: Encoder | None = None
+        self._part = path
         self._size_wh = (0, 0)
-        self._written = 0
-        self._shown = 0
+        self._written = self._shown = self._repeated = self._left_out = 0
         self._start_ns = 0
         self._result: str | None = None
 
     def show(self, frame: Frame, picture_bgr: np.ndarray) -> bool:
-        """Write one picture, as often as its arrival time asks for."""
-        if self._writer is None:
+        """Write one picture, as often as its time asks for."""
+        if self._encoder is None:
             self._open(picture_bgr)
             self._start_ns = frame.arrival_ns
-        if self._by_clock:
-            due = int((frame.arrival_ns - self._start_ns) / 1e9 * self._fps) + 1
-        else:
-            due = self._written + 1
+        due = self._due(frame)
         fitted = _fitted(picture_bgr, self._size_wh)
         for _ in range(due - self._written):
-            self._writer.write(fitted)
+            self._encoder.write(fitted)
+        if not self._by_clock:
+            self._repeated += max(due - self._written - 1, 0)
+            self._left_out += due <= self._written
         self._written = max(due, self._written)
         self._shown += 1
         if self._shown % _SPACE_CHECK_FRAMES == 0:
             self._check_space()
         return True
+
+    def _due(self, frame: Frame) -> int:
+        """Return the number of frames that the video has when this one is written."""
+        if self._by_clock:
+            return int((frame.arrival_ns - self._start_ns) / 1e9 * self._fps) + 1
+        if frame.time_s is not None:
+            return round(frame.time_s * self._fps) + 1
+        return self._written + 1
 
     def close(self) -> None:
         """Finish the file and give it its name.
@@ -71,24 +81,55 @@ class VideoSink(Sink):
         Raises:
             StorageError: The written file cannot be read back, since the disk is full or the codec failed.
         """
-        writer, self._writer = self._writer, None
-        if writer is None:
+        encoder, self._encoder = self._encoder, None
+        if encoder is None:
             return
-        with contextlib.suppress(_DiscardedError), self._stack:
-            writer.release()
-            if not self._written:
-                raise _DiscardedError
-            if not _is_whole(self._temporary, self._written):
-                raise StorageError(
-                    f"cannot write {self._path}: the video of {self._written} frames could not be finished, the disk "
-                    "is full or the codec failed. Next: free some space, or name a folder to get pictures"
-                )
-        self._result = str(self._path) if self._written else None
+        failure = None
+        try:
+            encoder.close()
+        except StorageError as error:
+            failure = error
+        if not self._written:
+            self._remove_part()
+        elif failure is not None or not _is_whole(self._part, self._written):
+            self._fail(failure)
+        else:
+            try:
+                os.replace(self._part, self._path)
+            except OSError as error:
+                raise storage_error(error, self._path) from error
+            self._result = str(self._path)
+            self._say_changed_times()
 
     @property
     def result(self) -> str | None:
         """Path of the file once it is complete; None before."""
         return self._result
+
+    def _fail(self, failure: StorageError | None) -> None:
+        why = (
+            str(failure)
+            if failure is not None
+            else (
+                f"cannot write {self._path}: the video of {self._written} frames could not be finished, the "
+                "disk is full or the codec failed"
+            )
+        )
+        if _is_whole(self._part, 1):
+            raise StorageError(f"{why}; what can be played of it is {self._part}. Next: free some space")
+        self._remove_part()
+        raise StorageError(f"{why}. Next: free some space, or name a folder to get pictures")
+
+    def _remove_part(self) -> None:
+        with contextlib.suppress(OSError):
+            self._part.unlink()
+
+    def _say_changed_times(self) -> None:
+        if self._repeated or self._left_out:
+            print_note(
+                f"the frames of the source have times of their own: {self._repeated} were repeated and "
+                f"{self._left_out} left out, so that {self._path} runs as the source does, at {self._fps:.4g} fps"
+            )
 
     def _open(self, picture_bgr: np.ndarray) -> None:
         height, width = picture_bgr.shape[:2]
@@ -99,6 +140,11 @@ class VideoSink(Sink):
             if self._try(path):
                 if path != wanted:
                     print_warning(f"this OpenCV has no encoder for {wanted.suffix}: writing {path}")
+                elif path.suffix.lower() in H264_SUFFIXES and not self._encoder.plays_in_browsers:
+                    print_warning(
+                        f"browsers do not play {path}: it is MPEG-4 Part 2, since this machine has no encoder of "
+                        f"H.264. Next: sudo apt install ffmpeg, or name {path.with_suffix('.webm').name}"
+                    )
                 return
         raise StorageError(
             f"cannot write {wanted}: this OpenCV ({cv2.__version__}) encodes neither {CODECS[wanted.suffix.lower()]} "
@@ -106,21 +152,17 @@ class VideoSink(Sink):
         )
 
     def _try(self, path: Path) -> bool:
-        stack = contextlib.ExitStack()
-        temporary = stack.enter_context(atomic_path(path))
-        silence_capture_logs()
-        codec = cv2.VideoWriter_fourcc(*CODECS[path.suffix.lower()])
-        writer = cv2.VideoWriter(str(temporary), codec, self._fps, self._size_wh)
-        if writer.isOpened():
-            self._stack, self._writer, self._temporary, self._path = stack, writer, temporary, path
-            return True
-        with contextlib.suppress(_DiscardedError), stack:
-            raise _DiscardedError
-        return False
+        part = _new_part(path)
+        self._encoder = open_encoder(part, self._fps, self._size_wh)
+        if self._encoder is None:
+            part.unlink()
+            return False
+        self._path, self._part = path, part
+        return True
 
     def _check_space(self) -> None:
         # OpenCV's writer keeps a full disk to itself.
-        free_bytes = shutil.disk_usage(self._temporary.parent).free
+        free_bytes = shutil.disk_usage(self._part.parent).free
         if free_bytes < _MIN_FREE_BYTES:
             raise StorageError(
                 f"{self._path}: {free_bytes >> 20} MB are free on its disk; the video ends here, after {self._written} "
@@ -128,8 +170,33 @@ class VideoSink(Sink):
             )
 
 
-class _DiscardedError(Exception):
-    """Error that leaves an atomic_path block, so that the block removes its file."""
+def _new_part(path: Path) -> Path:
+    """Create the empty file of an unfinished recording, under a name that none has.
+
+    Raises:
+        StorageError: The folder cannot be created or written to.
+    """
+    number, earlier = 1, []
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(21, "Is a directory", str(path))
+        while True:
+            counted = f".part-{number}" if number > 1 else ".part"
+            part = path.with_name(f"{path.stem}{counted}{path.suffix}")
+            try:
+                part.open("xb").close()
+                break
+            except FileExistsError:
+                earlier.append(part.name)
+                number += 1
+    except OSError as error:
+        raise storage_error(error, path) from error
+    if earlier:
+        print_note(
+            f"{', '.join(earlier)} in {path.parent}: recorded by a run that was killed or still runs; it is left alone"
+        )
+    return part
 
 
 def _fitted(picture_bgr: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from edge.console import CommandParser, Progress, positive_int, print_json, run_command, seed_argument, size_argument
+from edge.interruption import kept_when_interrupted
 from edge.synthetic.dataset import read_manifest, write_dataset
 
 
@@ -38,8 +39,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def _draw(options: argparse.Namespace) -> int:
     height, width = options.size
-    with Progress("draw streets", options.train + options.val, "picture") as progress:
-        write_dataset(options.out, options.train, options.val, height, width, options.seed, progress.step)
+    drawn, total = 0, options.train + options.val
+
+    def count() -> None:
+        nonlocal drawn
+        drawn += 1
+        progress.step()
+
+    def kept() -> str | None:
+        if not drawn:
+            return None
+        return f"{drawn} of {total} pictures are kept in {options.out}; the same command draws the whole set anew"
+
+    with kept_when_interrupted(kept), Progress("draw streets", total, "picture") as progress:
+        write_dataset(options.out, options.train, options.val, height, width, options.seed, count)
     if options.json:
         print_json({"folder": options.out, **read_manifest(options.out)})
         return 0

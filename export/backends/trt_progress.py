@@ -9,7 +9,8 @@ callback its exception would be lost, since TensorRT swallows it. So while a bui
 and a thread hears of it through `signal.set_wakeup_fd`, which C writes to at once. With a monitor the build ends at its
 next step. Before 10 the first Ctrl-C says that the build ends by itself and that nothing is kept, and the second one
 ends the process at once: no file is open during a build, so there is none to leave half-written. KeyboardInterrupt is
-raised when the build has come back.
+raised when the build has come back. SIGTERM and SIGHUP are handled alike, but before 10 the first one ends the process:
+who sends them does not wait for minutes, and sends SIGKILL then.
 
 Sources: TensorRT Python API, class IProgressMonitor (phases nest; stepComplete returns whether to go on; calls may come
 from several threads); Python documentation, signal.set_wakeup_fd.
@@ -27,7 +28,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Callable, TextIO
 
-from edge.console import EXIT_INTERRUPTED, Progress, format_seconds
+from edge.console import Progress, format_seconds
+from edge.interruption import ENDING_SIGNALS, Terminated, interrupted_exit_code, interruption_name
 
 _TICK_S = 1.0
 
@@ -69,12 +71,12 @@ class BuildProgress:
         self._phases: dict[str, _Phase] = {}
         self._phase_start_ns = time.perf_counter_ns()
         self._owned = contextlib.ExitStack()
-        self._interrupts, self._was_signalled = 0, False
+        self._interrupts, self._signal = 0, 0
 
     @property
     def is_interrupted(self) -> bool:
         """Return whether Ctrl-C was pressed."""
-        return self._was_signalled or self._interrupts > 0
+        return self._signal > 0
 
     def __enter__(self) -> BuildProgress:
         """Start the thread, and take over Ctrl-C where it would reach this thread."""
@@ -82,12 +84,16 @@ class BuildProgress:
         for end in (readable, writable):
             os.set_blocking(end, False)
             self._owned.callback(os.close, end)
-        handler = signal.getsignal(signal.SIGINT)
-        # Ignored stays ignored (a job in the background); another thread than the main one is never interrupted.
-        if threading.current_thread() is threading.main_thread() and callable(handler):
-            self._owned.callback(signal.signal, signal.SIGINT, handler)
-            signal.signal(signal.SIGINT, self._signalled)
-            self._owned.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writable, warn_on_full_buffer=False))
+        # Ignored stays ignored (a job in the background), and what has no handler of Python's ends the process as ever;
+        # another thread than the main one is never interrupted.
+        if threading.current_thread() is threading.main_thread():
+            handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDING_SIGNALS)}
+            handled = {number: handler for number, handler in handlers.items() if callable(handler)}
+            for number, handler in handled.items():
+                self._owned.callback(signal.signal, number, handler)
+                signal.signal(number, self._signalled)
+            if handled:
+                self._owned.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writable, warn_on_full_buffer=False))
         ended = threading.Event()
         thread = threading.Thread(target=self._watch, args=(readable, ended), name="build progress", daemon=True)
         thread.start()
@@ -104,12 +110,12 @@ class BuildProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the thread and the line; print the duration of the build, or raise KeyboardInterrupt if Ctrl-C came."""
+        """End the thread and the line; print the duration of the build, or raise KeyboardInterrupt if a signal came."""
         self._owned.close()
         done = f"{self._what}: done in {format_seconds(self._progress.gone_s)}"
         self._progress.end("" if kind or self.is_interrupted else done)
         if self.is_interrupted and (kind is None or issubclass(kind, Exception)):
-            raise KeyboardInterrupt from None
+            raise _interruption(self._signal) from None
 
     def monitor(self) -> Any:
         """Return the tensorrt.IProgressMonitor of this build; None before TensorRT 10, which has none."""
@@ -188,25 +194,36 @@ class BuildProgress:
                 return
             if ready:
                 for number in os.read(readable, 64):
-                    if number == signal.SIGINT:
-                        self._interrupted()
+                    if number == signal.SIGINT or number in ENDING_SIGNALS:
+                        self._interrupted(number)
             self._show()
 
     def _signalled(self, number: int, frame: Any) -> None:
         """Handle Ctrl-C in the main thread: during a callback, or when the build has returned."""
-        is_first, self._was_signalled = not self._was_signalled, True
+        is_first, self._signal = not self._signal, self._signal or number
         if is_first:
             self._on_interrupt()
 
-    def _interrupted(self) -> None:
-        """Handle Ctrl-C at once, in the thread that watches."""
+    def _interrupted(self, number: int) -> None:
+        """Handle a signal at once, in the thread that watches."""
         self._interrupts += 1
+        error = _interruption(number)
         if self._can_stop:
-            self._progress.say("interrupted: TensorRT ends the build at its next step")
+            self._signal = self._signal or number
+            self._progress.say(f"{interruption_name(error)}: TensorRT ends the build at its next step")
+        elif number != signal.SIGINT:
+            self._progress.say(f"{interruption_name(error)}: nothing is kept of the build")
+            self._leave(interrupted_exit_code(error))
         elif self._interrupts == 1:
+            self._signal = self._signal or number
             self._progress.say(
                 f"interrupted: TensorRT {self._trt.__version__} cannot be stopped; the build ends by itself, and "
                 "nothing is kept of it. Ctrl-C again ends the process at once"
             )
         elif self._interrupts > 1:
-            self._leave(EXIT_INTERRUPTED)
+            self._leave(interrupted_exit_code(error))
+
+
+def _interruption(number: int) -> KeyboardInterrupt:
+    """Return the exception that a signal becomes when the build has come back."""
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)

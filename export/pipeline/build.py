@@ -15,11 +15,13 @@ reaches its folder.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from calibration.qdq.quantization_config import INT8
 from calibration.results import Int8Report
 from edge.card import EngineCard
 from edge.console import Say, print_status
+from edge.interruption import kept_when_interrupted
 from export.backends.choice import BUILDERS, build_engine
 from export.graph.parity import ParityReport
 from export.pipeline.accuracy_target import open_accuracy_target
@@ -75,6 +77,12 @@ def build(request: BuildRequest, say: Say = print_status) -> BuildResult:
     say(f"backend: {plan.backend} ({plan.reason})")
     for line in plan.sources.told:
         say(line)
+    before = _written_files(plan.artifact)
+    with kept_when_interrupted(lambda: _finished_steps(plan.artifact, before)):
+        return _run_steps(plan, say)
+
+
+def _run_steps(plan: BuildPlan, say: Say) -> BuildResult:
     precision, settings, options = plan.request.precision, plan.request.int8, plan.request.engine_options()
 
     graph = make_float_graph(plan, say)
@@ -96,3 +104,18 @@ def build(request: BuildRequest, say: Say = print_status) -> BuildResult:
         measured = measure_engine(engine, card, source, target, folder)
         report = publish(measured, int8, target, plan.output, say)
     return BuildResult(plan, measured.card, graph.parity, report, target.warnings)
+
+
+def _written_files(artifact: Path) -> dict[str, int]:
+    """Return name -> time of the last change, in ns, of each file of an artefact folder itself."""
+    if not artifact.is_dir():
+        return {}
+    return {path.name: path.stat().st_mtime_ns for path in artifact.iterdir() if path.is_file()}
+
+
+def _finished_steps(artifact: Path, before: dict[str, int]) -> str | None:
+    """Say which files of steps that were finished an interrupted build leaves; None where there are none."""
+    written = sorted(name for name, changed_ns in _written_files(artifact).items() if before.get(name) != changed_ns)
+    if not written:
+        return None
+    return f"no engine was kept; {', '.join(written)} in {artifact} are whole, the same command goes on from there"

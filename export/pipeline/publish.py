@@ -15,6 +15,7 @@ from edge.artifacts import write_bytes, write_text
 from edge.card import CARD_FILE, EngineCard
 from edge.console import Say
 from edge.errors import AccuracyBudgetError
+from edge.leftovers import UNMEASURED, remove_leftovers, temporary_prefix
 from edge.records import write_record
 from export.backends.trt_layer_info import LAYERS_FILE
 from export.pipeline.accuracy_target import AccuracyTarget
@@ -96,7 +97,8 @@ def refused_folder(output: Path) -> Path:
 @contextlib.contextmanager
 def staging_folder(artifact: Path) -> Iterator[Path]:
     """Yield a folder for an engine that has not been measured yet; it is deleted afterwards in any case."""
-    folder = Path(tempfile.mkdtemp(prefix=".unmeasured-", dir=artifact))
+    folder = Path(tempfile.mkdtemp(prefix=temporary_prefix(UNMEASURED), dir=artifact))
+    remove_leftovers(artifact, folder)
     try:
         yield folder
     finally:

@@ -116,8 +116,8 @@ def test_lookup_tells_known_ignored_and_unknown_ids_apart(table):
         assert lookup[raw] == table.raw_to_train.get(raw, -1)
 
 
-def test_palette_of_a_known_table_is_its_colours_and_black():
-    palette = palette_for(CITYSCAPES.class_names)
+def test_palette_of_a_table_is_its_colours_and_black():
+    palette = CITYSCAPES.palette_rgb()
     np.testing.assert_array_equal(palette[:19], CITYSCAPES.colors_rgb)
     assert not palette[19:].any()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -125,7 +127,14 @@ def test_interruption_returns_130_and_keeps_what_was_reached(camvid, clean_folde
     assert main([*COMMAND, "--output", "here"]) == 130
     assert read_record(RunRecord, clean_folder / "here" / RUN_RECORD).status == "interrupted"
     assert (clean_folder / "here" / BEST_WEIGHTS).is_file()
-    assert "interrupted" in capsys.readouterr().err
+    assert "interrupted: the weights of epoch 1 of " in capsys.readouterr().err
+
+
+def test_training_that_is_ended_by_sigterm_keeps_the_same(camvid, clean_folder, monkeypatch, capsys):
+    monkeypatch.setattr(loop, "measure_accuracy", lambda *arguments: os.kill(os.getpid(), signal.SIGTERM))
+    assert main([*COMMAND, "--output", "here"]) == 143
+    assert read_record(RunRecord, clean_folder / "here" / RUN_RECORD).status == "interrupted"
+    assert "interrupted by SIGTERM: the record of the run is kept in here, no epoch" in capsys.readouterr().err
 
 
 def test_unknown_ids_are_one_line(camvid, capsys):

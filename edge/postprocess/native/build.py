@@ -28,6 +28,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from edge.errors import StorageError
+from edge.leftovers import COMPILING, remove_leftovers, temporary_prefix
 from edge.user_cache import cache_folder
 
 SOURCE = Path(__file__).with_name("upsample_argmax.cpp")
@@ -162,7 +163,8 @@ def _cached(folder: Path, key: str) -> ctypes.CDLL | None:
 
 def _compile(folder: Path, key: str, command: list[str]) -> ctypes.CDLL:
     try:
-        with tempfile.TemporaryDirectory(prefix=".compile-", dir=folder) as scratch:
+        with tempfile.TemporaryDirectory(prefix=temporary_prefix(COMPILING), dir=folder) as scratch:
+            remove_leftovers(folder, Path(scratch))
             made = Path(scratch) / "native.so"
             run = subprocess.run(
                 [*command, "-o", os.fspath(made), os.fspath(SOURCE)],

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Iterator, Protocol, Sequence
 
 from edge.errors import BackendError, StorageError
+from edge.leftovers import COMPILING, remove_leftovers, temporary_prefix
 from edge.postprocess.native import build as native
 from edge.runtime.cuda.nvrtc import find_nvrtc
 from edge.user_cache import cache_folder
@@ -187,7 +188,9 @@ def _compile(compiler: Compiler, compute_capability: str, key: str) -> bytes:
     architecture = f"--gpu-architecture=sm_{compute_capability.replace('.', '')}"
     image = compiler.compile(SOURCE, [architecture, *FLAGS, f"--include-path={INCLUDE_FOLDER}"])
     # A cache that cannot be written costs the next start a compilation, and this one nothing.
-    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix=".compile-", dir=_folder()) as scratch:
+    prefix = temporary_prefix(COMPILING)
+    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix=prefix, dir=_folder()) as scratch:
+        remove_leftovers(_folder(), Path(scratch))
         whole = Path(scratch) / "kernels.cubin"
         whole.write_bytes(image)
         os.replace(whole, _folder() / f"cuda-{compute_capability}-{key}-{_digest(image)}.cubin")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Sequence
 
+import cv2
 import numpy as np
 import pytest
 
@@ -105,6 +106,34 @@ def _write_engine(folder: Path, extra_outputs: tuple[OutputTensor, ...]) -> Path
     )
     write_record(folder / "card.json", card)
     return folder
+
+
+@pytest.fixture
+def write_timed_video() -> Callable[..., Path]:
+    """Return a writer of Matroska videos whose frames have times of their own; frame n is of the grey 20 * n."""
+
+    def element(number: int, content: bytes) -> bytes:
+        name = number.to_bytes((number.bit_length() + 7) // 8, "big")
+        return name + (len(content) | 1 << 56).to_bytes(8, "big") + content
+
+    def integer(number: int, value: int) -> bytes:
+        return element(number, value.to_bytes(4, "big"))
+
+    def write(path: Path, times_ms: Sequence[int], height: int = 48, width: int = 64) -> Path:
+        head = element(0x1A45DFA3, element(0x4282, b"matroska") + integer(0x4287, 4) + integer(0x4285, 2))
+        size = integer(0xB0, width) + integer(0xBA, height)
+        track = integer(0xD7, 1) + integer(0x73C5, 1) + integer(0x83, 1) + element(0x86, b"V_MJPEG")
+        blocks = b""
+        for number, time_ms in enumerate(times_ms):
+            picture = cv2.imencode(".jpg", np.full((height, width, 3), 20 * number % 256, np.uint8))[1].tobytes()
+            blocks += element(0xA3, b"\x81" + time_ms.to_bytes(2, "big") + b"\x80" + picture)
+        segment = element(0x1549A966, integer(0x2AD7B1, 1_000_000)) + element(
+            0x1654AE6B, element(0xAE, track + element(0xE0, size))
+        )
+        path.write_bytes(head + element(0x18538067, segment + element(0x1F43B675, integer(0xE7, 0) + blocks)))
+        return path
+
+    return write
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from edge import console
 from edge.imaging import read_rgb, write_image
 from edge.labels import distinct_palette
-from edge.stream import cli, sinks
+from edge.stream import captures, cli, sinks
 from edge.stream.heatmap import COLOR_MAP
 from tests.edge.picture_files import damaged_inside
 
@@ -158,6 +158,32 @@ def test_live_source_runs_to_its_end(capsys, engine, video, tmp_path):
     assert 1 <= summary["frames"] + summary["dropped"] <= 10
 
 
+def test_live_source_that_is_lost_is_no_success_and_what_was_recorded_is_kept(capsys, monkeypatch, engine, tmp_path):
+    class Unplugged:
+        left = 6
+
+        def read(self):
+            self.left -= 1
+            return (True, np.full((64, 128, 3), 90, np.uint8)) if self.left >= 0 else (False, None)
+
+        def get(self, prop):
+            return 0.0
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(captures, "open_camera", lambda device, options: Unplugged())
+    output = tmp_path / "out.avi"
+    code, out, err = _run(capsys, engine, "camera:0", "--output", output, "--seconds", 60)
+    assert code == cli.EXIT_SOURCE_LOST == 4
+    assert "camera 0 was lost after 6 frames" in out and "error" not in err
+    assert cv2.VideoCapture(str(output)).read()[0]
+    code, out, err = _run(capsys, engine, "camera:0", "--output", output, "--seconds", 60, "--json")
+    summary = json.loads(out)
+    assert (code, summary["ended_by"]) == (4, "lost")
+    assert "camera 0 was lost" in summary["note"] and "camera 0 was lost" in err
+
+
 def test_damaged_picture_is_one_line_and_the_earlier_ones_are_kept(capsys, engine, folder, tmp_path):
     # What the check of all headers cannot see: the pixels themselves are damaged.
     (folder / "b.png").write_bytes(damaged_inside((folder / "b.png").read_bytes()))
@@ -225,6 +251,34 @@ def test_numbers_out_of_range_are_refused(capsys, engine, option):
     with pytest.raises(SystemExit) as caught:
         _run(capsys, engine, "synthetic", *option)
     assert caught.value.code == 2
+
+
+@pytest.mark.any_python
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_recording_is_finished_at_every_signal(engine, tmp_path, number, code):
+    output, part = tmp_path / "out.avi", tmp_path / "out.part.avi"
+    command = [sys.executable, "-m", "edge.stream.cli", str(engine), "--source", "synthetic:64x128"]
+    process = subprocess.Popen(
+        [*command, "--output", str(output)],
+        cwd=str(ROOT),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in (signal.SIGINT, signal.SIGHUP)],
+    )
+    try:
+        deadline_s = time.monotonic() + 60
+        while not part.exists() and time.monotonic() < deadline_s and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(0.2)  # some frames
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == code, err
+    assert b"what was written so far is whole" in err and b"Traceback" not in err
+    assert f"written  {output}".encode() in out
+    assert cv2.VideoCapture(str(output)).read()[0] and not part.exists()
 
 
 @pytest.mark.any_python

@@ -152,6 +152,31 @@ def test_camera_that_stops_is_an_error_after_the_timeout():
         capture.end()
 
 
+def test_end_of_a_live_source_is_a_loss_and_that_of_a_played_file_is_not():
+    for has_end in (False, True):
+        capture = FedCapture()
+        with LiveSource("camera 0", lambda: capture, timeout_s=LONG_S, has_end=has_end) as source:  # noqa: B023
+            capture.wait_until_asked()
+            capture.feed(1)
+            capture.end()
+            assert _value(source.read()) == 1
+            assert source.read() is None
+        assert source.is_lost is not has_end
+        assert has_end == (source.end_note is None)
+        assert has_end or "camera 0 was lost after 1 frames: it ended" in source.end_note
+
+
+def test_live_source_that_falls_silent_is_lost():
+    capture = FedCapture()
+    with LiveSource("camera 0", lambda: capture, timeout_s=0.05) as source:
+        capture.wait_until_asked()
+        capture.feed(1)
+        source.read()
+        assert source.read() is None
+        assert source.is_lost and "gave no frame for 0.05 s" in source.end_note
+        capture.end()
+
+
 def test_source_that_does_not_open_is_given_up():
     go_on = threading.Event()
     source = LiveSource("stream x", lambda: go_on.wait(LONG_S) and FedCapture(), timeout_s=0.01)

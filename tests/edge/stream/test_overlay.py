@@ -5,7 +5,9 @@ import pytest
 
 from edge.errors import InputError
 from edge.labels import CAMVID, CITYSCAPES, distinct_palette, palette_for
-from edge.stream.overlay import OverlayPainter, overlay_rgb
+from edge.stream.overlay import MAX_LEGEND_SHARE, OverlayPainter, overlay_rgb
+from edge.stream.side_by_side import SideBySidePainter
+from edge.stream.text_overlay import TextStyle
 
 NAMES = ("road", "sky", "car")
 PALETTE_RGB = np.array([(128, 64, 128), (70, 130, 180), (0, 0, 142)], np.uint8)
@@ -147,9 +149,9 @@ def test_wrong_arguments_are_refused():
         overlay_rgb(frame_rgb, labels, NAMES, PALETTE_RGB[:2])
 
 
-def test_palette_is_that_of_the_dataset_or_made_up():
-    assert np.array_equal(palette_for(CAMVID.class_names), CAMVID.palette_rgb())
-    assert np.array_equal(palette_for(CITYSCAPES.class_names), CITYSCAPES.palette_rgb())
+def test_palette_is_that_of_known_classes_or_made_up():
+    assert tuple(palette_for(CITYSCAPES.class_names)[0]) == (128, 64, 128), "road is purple, as everywhere"
+    assert np.array_equal(palette_for(CAMVID.class_names)[3], palette_for(CITYSCAPES.class_names)[0])
     made_up = palette_for(("rail", "sleeper"))
     assert np.array_equal(made_up, distinct_palette(2))
 
@@ -159,3 +161,52 @@ def test_made_up_colours_are_distinct():
     distances = np.abs(colors[:, None] - colors[None]).sum(axis=2) + 1000 * np.eye(19, dtype=int)
     assert distances.min() > 60
     assert not distinct_palette(19)[19:].any()
+
+
+@pytest.mark.parametrize("size", [(180, 240), (240, 320), (360, 640), (512, 1024), (2160, 3840)])
+@pytest.mark.parametrize("class_count", [3, 19])
+def test_legend_covers_a_small_part_of_any_picture(size, class_count):
+    names = CITYSCAPES.class_names[:class_count]
+    frame_rgb = np.full((*size, 3), 200, np.uint8)
+    labels = (np.arange(size[1])[None] * class_count // size[1] * np.ones((size[0], 1), int)).astype(np.uint8)
+    args = frame_rgb, labels, names, palette_for(names)
+    changed = (overlay_rgb(*args, legend=False) != overlay_rgb(*args)).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert len(rows), "there is one"
+    assert (np.ptp(rows) + 1) * (np.ptp(columns) + 1) <= (MAX_LEGEND_SHARE + 0.01) * size[0] * size[1]
+
+
+def test_classes_that_do_not_fit_are_counted():
+    labels = (np.arange(320)[None] * 19 // 320 * np.ones((240, 1), int)).astype(np.uint8)
+    written = []
+    painter = OverlayPainter(CITYSCAPES.class_names, palette_for(CITYSCAPES.class_names))
+    write = TextStyle.write
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            TextStyle,
+            "write",
+            lambda style, picture, text, *at: (written.append(text), write(style, picture, text, *at)),
+        )
+        painter.paint(np.zeros((240, 320, 3), np.uint8), labels)
+    named = [text for text in written if text in CITYSCAPES.class_names]
+    assert written[-1] == f"+ {19 - len(named)} more" and 3 <= len(named) < 19
+    assert not painter.legend_left_out
+
+
+def test_picture_that_is_too_small_for_a_legend_says_so():
+    painter = OverlayPainter(CITYSCAPES.class_names, palette_for(CITYSCAPES.class_names))
+    painter.paint(np.zeros((40, 60, 3), np.uint8), np.zeros((40, 60), np.uint8))
+    assert painter.legend_left_out
+
+
+def test_side_by_side_is_the_frame_and_its_overlay():
+    frame_rgb, labels = _scene()
+    overlay = OverlayPainter(NAMES, PALETTE_RGB, color_order="rgb")
+    expected = overlay.paint(frame_rgb, labels, ["12 fps"]).copy()
+    painter = SideBySidePainter(OverlayPainter(NAMES, PALETTE_RGB, color_order="rgb"))
+    picture = painter.paint(frame_rgb, labels, ["12 fps"])
+    assert picture.shape == (240, 640, 3)
+    assert np.array_equal(picture[:, :320], frame_rgb) and np.array_equal(picture[:, 320:], expected)
+    assert painter.blend.alpha == 0.55
+    blended = OverlayPainter(NAMES, PALETTE_RGB, legend=False, color_order="rgb").paint(frame_rgb, labels).copy()
+    assert np.array_equal(painter.paint(frame_rgb, labels, ["12 fps"], blended=blended), picture)

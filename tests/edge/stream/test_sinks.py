@@ -8,12 +8,18 @@ import pytest
 
 from edge.errors import InputError, StorageError
 from edge.imaging import read_rgb, write_image
-from edge.stream import sinks, video_file
+from edge.stream import encoders, sinks, video_file
 from edge.stream.base import Frame
 from edge.stream.file_sources import PictureSource, SequentialSource
 from edge.stream.live import LiveSource
 from edge.stream.sinks import FolderSink, PictureSink, WindowSink, open_sink
 from edge.stream.video_file import VideoSink
+
+
+@pytest.fixture(autouse=True)
+def no_h264(monkeypatch):
+    """Let OpenCV alone encode, as where no program ffmpeg is; test_encoders.py has the others."""
+    monkeypatch.setattr(encoders, "find_h264_encoder", lambda *_: None)
 
 
 def _frame(number=0, arrival_s=0.0, name=None):
@@ -123,7 +129,7 @@ def test_no_encoder_at_all_is_one_line_and_leaves_nothing(tmp_path, monkeypatch)
         def isOpened(self):  # noqa: N802  OpenCV's name
             return False
 
-    monkeypatch.setattr(video_file.cv2, "VideoWriter", NoWriter)
+    monkeypatch.setattr(encoders.cv2, "VideoWriter", NoWriter)
     sink = VideoSink(tmp_path / "out.mp4", fps=10.0)
     with pytest.raises(StorageError, match=r"encodes neither mp4v nor MJPG at 64x48.*name a folder"):
         sink.show(_frame(), _picture_bgr())

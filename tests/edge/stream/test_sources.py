@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
+import re
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import cv2
 import numpy as np
@@ -10,6 +14,7 @@ import pytest
 from edge.errors import ImageError, InputError, SourceError
 from edge.imaging import write_image
 from edge.stream import captures
+from edge.stream.captures import FrameTimes
 from edge.stream.file_sources import PictureSource, SequentialSource
 from edge.stream.live import LiveSource
 from edge.stream.sources import open_source
@@ -22,6 +27,36 @@ def _write_video(path, frame_count=12, height=48, width=64):
         writer.write(np.full((height, width, 3), 10 * index % 256, np.uint8))
     writer.release()
     return path
+
+
+@pytest.fixture
+def serve():
+    """Return a function that serves a body over http on this machine, and returns the address."""
+    servers = []
+
+    def start(body, content_type):
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *arguments):
+                pass
+
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Type", content_type)
+                if not content_type.startswith("multipart"):
+                    self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    self.wfile.write(body)
+
+        server = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
 def _all_frames(source):
@@ -96,6 +131,14 @@ def test_real_time_makes_a_live_source(tmp_path):
         ("/dev/v4l/by-id/front", LiveSource),
         ("rtsp://10.0.0.1/stream", LiveSource),
         ("rtsps://10.0.0.1/stream", LiveSource),
+        ("RTSP://10.0.0.1/stream", LiveSource),
+        ("http://10.0.0.1/video.mjpg", LiveSource),
+        ("HTTPS://10.0.0.1:8080/?action=stream", LiveSource),
+        ("http://10.0.0.1/clips/a.mp4?download=1", SequentialSource),
+        ("udp://0.0.0.0:5000", LiveSource),
+        ("udp://@:5000", LiveSource),
+        ("rtmp://10.0.0.1/live/key", LiveSource),
+        ("v4l2src ! videoconvert ! appsink", LiveSource),
         ("csi:0", LiveSource),
         ("csi://0?width=1280&height=720&fps=30&flip=2", LiveSource),
         ("synthetic", SequentialSource),
@@ -204,11 +247,140 @@ def test_rtsp_server_that_never_answers_is_given_up():
         ("rtsp://admin:se@cr/et@10.0.0.1/live", "rtsp://***@10.0.0.1/live"),
         ("rtsp://10.0.0.1/live?user=a&password=secret&x=1", "rtsp://10.0.0.1/live?user=a&password=***&x=1"),
         ("rtsp://10.0.0.1/live", "rtsp://10.0.0.1/live"),
+        ("RTSP://admin:secret@10.0.0.1/live", "rtsp://***@10.0.0.1/live"),
+        ("http://10.0.0.1/mjpg?api_key=secret&x=1", "http://10.0.0.1/mjpg?api_key=***&x=1"),
+        ("https://u:p@10.0.0.1/mjpg?authToken=secret", "https://***@10.0.0.1/mjpg?authToken=***"),
+        ("rtsp://10.0.0.1/user=admin_password=secret_channel=1", "rtsp://10.0.0.1/user=admin_password=***"),
+        ("udp://@:5000", "udp://@:5000"),
     ],
 )
 def test_passwords_are_masked(address, shown):
-    assert captures.mask_credentials(address) == shown
+    assert captures.mask_credentials(address).replace("RTSP:", "rtsp:") == shown
     assert open_source(address).description == f"stream {shown}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp:/admin:secret@10.0.0.1/live",
+        "admin:secret@10.0.0.1/live",
+        "ftp://admin:secret@10.0.0.1/live",
+        "camera:admin:secret@10.0.0.1",
+    ],
+)
+def test_mistyped_address_does_not_show_its_password(text):
+    with pytest.raises(SourceError) as caught:
+        open_source(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_pipeline_does_not_show_its_password():
+    text = 'rtspsrc location=rtsp://a:secret@h/x user-id=a user-pw="sec ret" ! decodebin ! appsink'
+    description = open_source(text).description
+    assert "secret" not in description and "sec ret" not in description
+    assert description.startswith("pipeline rtspsrc location=rtsp://***@h/x") and "decodebin ! appsink" in description
+
+
+def test_pipeline_without_gstreamer_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(captures, "has_gstreamer", lambda: False)
+    with pytest.raises(SourceError, match=r"this one \(.*\) was built without.*Next: pip uninstall"):
+        open_source("v4l2src ! videoconvert ! appsink").open()
+
+
+def test_pipeline_gets_a_sink_where_it_has_none():
+    assert captures.complete_pipeline("v4l2src ! appsink drop=true") == "v4l2src ! appsink drop=true"
+    completed = captures.complete_pipeline("v4l2src ! decodebin !")
+    assert completed.startswith("v4l2src ! decodebin ! videoconvert ! ") and " ! appsink drop=true" in completed
+
+
+def test_gstreamer_pipeline_gives_frames():
+    if not captures.has_gstreamer():
+        pytest.skip("this OpenCV was built without GStreamer")
+    with open_source("videotestsrc num-buffers=5 ! video/x-raw,width=64,height=48", timeout_s=20.0) as source:
+        assert source.read().pixels_bgr.shape == (48, 64, 3)
+
+
+def test_mjpeg_over_http_gives_frames_and_its_end_is_a_loss(serve):
+    frames = [cv2.imencode(".jpg", np.full((48, 64, 3), 60 * n, np.uint8))[1].tobytes() for n in range(4)]
+    boundary = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+    body = b"".join(boundary % len(data) + data + b"\r\n" for data in 8 * frames)
+    address = serve(body, "multipart/x-mixed-replace; boundary=frame")
+    with open_source(f"{address}/video.mjpg", timeout_s=10.0) as source:
+        frame = source.read()
+        assert frame.pixels_bgr.shape == (48, 64, 3) and source.is_live and not source.is_lost
+        while frame is not None:
+            frame = source.read()
+    assert source.is_lost
+    assert re.match(r"stream http://127.0.0.1:\d+/video.mjpg was lost after 32 frames: it ended", source.end_note)
+
+
+def test_video_file_over_http_has_an_end(serve, tmp_path):
+    address = serve(_write_video(tmp_path / "drive.avi").read_bytes(), "video/x-msvideo")
+    source = open_source(f"{address}/drive.avi", timeout_s=10.0)
+    assert len(_all_frames(source)) == 12
+    assert not source.is_lost and source.end_note is None
+
+
+TIMES_MS = (0, 40, 80, 500, 540, 1500, 1540, 1580)
+
+
+def test_frames_keep_the_times_of_a_video_of_variable_rate(tmp_path, write_timed_video):
+    source = open_source(str(write_timed_video(tmp_path / "phone.mkv", TIMES_MS)))
+    frames = _all_frames(source)
+    assert [round(1000 * frame.time_s) for frame in frames] == list(TIMES_MS)
+    # What OpenCV reports is the mean rate, 5, or a guess; at 5 a second, half of the frames would be lost.
+    assert source.fps >= 24.9
+
+
+@pytest.mark.parametrize("reported_fps", [25.0, 29.97])
+def test_rate_of_even_frames_is_the_one_that_the_file_reports(reported_fps):
+    class Capture:
+        at = -1
+
+        def grab(self):
+            self.at += 1
+            return self.at < 60
+
+        def get(self, prop):
+            values = {cv2.CAP_PROP_FPS: reported_fps, cv2.CAP_PROP_POS_MSEC: round(1000 * self.at / reported_fps)}
+            return values.get(prop, 0.0)
+
+        def release(self):
+            pass
+
+    source = SequentialSource("video a.mp4", Capture, has_times=True)
+    source.open()
+    assert source.fps == reported_fps
+
+
+def test_clock_of_a_file_is_not_taken_for_its_rate():
+    class Capture:
+        at = -1
+
+        def grab(self):
+            self.at += 1
+            return self.at < 60
+
+        def get(self, prop):
+            return {cv2.CAP_PROP_FPS: 600.0, cv2.CAP_PROP_POS_MSEC: 50.0 * self.at}.get(prop, 0.0)
+
+        def release(self):
+            pass
+
+    source = SequentialSource("video a.mp4", Capture, has_times=True)
+    source.open()
+    assert source.fps == pytest.approx(20.0)
+
+
+def test_times_always_grow_where_those_of_the_file_do_not():
+    class Capture:
+        def get(self, prop):
+            return self.position_ms
+
+    capture, times, seen = Capture(), FrameTimes(0.1), []
+    for capture.position_ms in (70.0, 170.0, 0.0, 0.0, 1e9, 570.0):
+        seen.append(times.of(capture))
+    assert seen == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
 
 
 def test_csi_pipeline_takes_the_sensor_through_argus_to_bgr():
@@ -269,6 +441,9 @@ class _Counting:
         self.index += 1
         return True
 
+    def retrieve(self):
+        return True, np.full((2, 2, 3), self.index - 1, np.uint8)
+
     def get(self, prop):
         return 10.0 if prop == cv2.CAP_PROP_FPS else 0.0
 
@@ -285,6 +460,16 @@ def test_paced_capture_gives_frames_when_they_are_due_and_passes_over_late_ones(
     # Due every 0.1 s; 0.35 s are spent over frame 2, so 3 is passed over and 4 is the first that is not late.
     assert [number for number, _ in seen] == [0, 1, 2, 5]
     assert [when_s for _, when_s in seen] == pytest.approx([0.0, 0.1, 0.2, 0.55])
+
+
+def test_paced_capture_follows_the_times_of_the_file(monkeypatch, tmp_path, write_timed_video):
+    clock = _Clock()
+    monkeypatch.setattr(captures, "time", clock)
+    paced = captures.PacedCapture(cv2.VideoCapture(str(write_timed_video(tmp_path / "phone.mkv", TIMES_MS))))
+    seen_ms = []
+    while paced.read()[0]:
+        seen_ms.append(round(1000 * (clock.now_s - 100.0)))
+    assert seen_ms == list(TIMES_MS)
 
 
 def test_picture_source_names_the_files_that_it_reads(tmp_path):

@@ -18,7 +18,9 @@ pytest.importorskip("onnxruntime")
 import edge.runtime.tensorrt as runtime_module
 import export.backends.trt_builder as builder_module
 import export.backends.trt_progress as progress_module
+from edge.console import run_command
 from edge.errors import BackendError
+from edge.interruption import ENDING_SIGNALS, Terminated, ending_signals_interrupt
 from edge.runtime.cuda_driver import Gpu
 from export.backends.trt_builder import build_tensorrt
 from export.backends.trt_dynamic_ranges import DynamicRanges
@@ -181,6 +183,26 @@ def test_second_ctrl_c_ends_the_process_where_the_build_cannot_be_stopped(instal
         assert left == []
         interrupt(lambda: left)
     assert left == [130]
+
+
+@pytest.mark.parametrize("number", ENDING_SIGNALS)
+def test_sigterm_ends_a_build_at_its_next_step_too(install, number, timing_cache_folder, capsys):
+    gpu = install("10.3.0")
+    gpu.meanwhile = lambda: os.kill(os.getpid(), number)
+    code = run_command(lambda: build_tensorrt(GRAPH, "float32") and 0)
+    assert code == 128 + number
+    assert not hasattr(gpu, "built_graph") and list(timing_cache_folder().iterdir()) == []
+    assert f"interrupted by {number.name}" in capsys.readouterr().err
+
+
+def test_sigterm_ends_the_process_at_once_where_the_build_cannot_be_stopped(install):
+    install("8.5.3.1")
+    left, stream = [], io.StringIO()
+    progress = BuildProgress(sys.modules["tensorrt"], stream=stream, leave=left.append)
+    with ending_signals_interrupt(), pytest.raises(Terminated), progress:
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_for(lambda: left)
+    assert left == [143] and "interrupted by SIGTERM: nothing is kept of the build" in stream.getvalue()
 
 
 def test_ctrl_c_ends_the_images_of_a_calibration(install, python_handler):

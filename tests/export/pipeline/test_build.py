@@ -26,6 +26,7 @@ from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.datasets import DATA_ROOT_VARIABLE
 from edge.errors import BackendError, ContractError, DatasetError, GraphError, InputError
 from edge.imaging import write_image
+from edge.interruption import kept_results
 from edge.labels import CAMVID
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, write_record
@@ -420,3 +421,19 @@ def test_interruption_while_collecting_leaves_what_was_there(device, monkeypatch
         built(calibration_images=4)
     assert files_below(device) == before
     assert read_card(device / result.plan.output) == result.card
+
+
+def test_interrupted_build_says_which_finished_steps_it_leaves(device, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("export.pipeline.build.find_int8", interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        built()
+    (said,) = kept_results(caught.value)
+    assert said.startswith("no engine was kept; ") and "ranges.json in artifacts" in said
+    written = {name for name in files_below(device) if name.startswith("artifacts")}
+    assert all(Path(name).name in said for name in written if Path(name).name not in ("model.onnx", "contract.json"))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        built()
+    assert kept_results(caught.value) == (), "the second build wrote nothing"

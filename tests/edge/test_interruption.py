@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from edge.console import run_command
+from edge.interruption import ENDING_SIGNALS, Terminated, ending_signals_interrupt, kept_when_interrupted
+
+ROOT = Path(__file__).resolve().parents[2]
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.fixture(autouse=True)
+def terminal_signals():
+    """Let signals mean what they mean in a terminal, also where the tests run under nohup."""
+    before = {number: signal.getsignal(number) for number in CODES}
+    for number in CODES:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    after = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    assert set(after.values()) == {signal.SIG_DFL}, "a handler outlived its command"
+
+
+def _command(number):
+    def command():
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+        return 0
+
+    return command
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_signal_ends_a_command_with_its_own_code_and_one_line(number, capsys):
+    assert run_command(_command(number)) == CODES[number]
+    name = "" if number == signal.SIGINT else f" by {number.name}"
+    assert capsys.readouterr().err.strip() == f"interrupted{name}: nothing half-written was kept"
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_signal_runs_the_clean_up(number):
+    cleaned = []
+
+    def command():
+        try:
+            return _command(number)()
+        finally:
+            cleaned.append(number)
+
+    run_command(command)
+    assert cleaned == [number]
+
+
+def test_message_says_what_is_kept_and_not_that_nothing_is(capsys):
+    def command():
+        with kept_when_interrupted(lambda: "40 of 100 pictures are kept in out"), kept_when_interrupted(lambda: None):
+            raise Terminated(signal.SIGTERM)
+
+    assert run_command(command) == 143
+    assert capsys.readouterr().err.strip() == "interrupted by SIGTERM: 40 of 100 pictures are kept in out"
+
+
+def test_signal_that_comes_twice_does_not_break_the_clean_up():
+    # `timeout` signals the process, and then its group.
+    cleaned = []
+
+    def command():
+        try:
+            return _command(signal.SIGTERM)()
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            cleaned.append(True)
+
+    assert run_command(command) == 143
+    assert cleaned == [True]
+
+
+def test_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ending_signals_interrupt():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_command_in_another_thread_changes_no_handler():
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(run_command(lambda: 7)))
+    thread.start()
+    thread.join()
+    assert codes == [7]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_drawing_of_a_set_ends_and_says_how_many_pictures_are_kept(tmp_path, number):
+    out = tmp_path / "set"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge.synthetic", str(out), "--train", "900", "--size", "64x128"],
+        cwd=str(ROOT),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in CODES],
+    )
+    try:
+        deadline_s = time.monotonic() + 60
+        while len(list(out.rglob("*leftImg8bit.png"))) < 3 and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == CODES[number], err
+    kept = len(list(out.rglob("*leftImg8bit.png")))
+    assert f"{kept} of 924 pictures are kept in {out}" in err or f"{kept - 1} of 924 pictures are kept" in err
+    assert "nothing half-written" not in err and "Traceback" not in err
+    assert not list(out.rglob(".writing-*"))
