@@ -42,7 +42,7 @@ from calibration.results import (
     SearchStep,
 )
 from edge.artifacts import write_text
-from edge.page.charts import BLUE, ORANGE, bar_pair
+from edge.page.charts import bar_pair
 from edge.page.document import document
 from edge.page.elements import (
     BAD,
@@ -59,12 +59,13 @@ from edge.page.elements import (
     faint,
     headlines,
     legend,
-    note,
     paragraph,
-    scrollable,
+    remarks,
     section,
+    warnings_box,
 )
 from edge.page.markup import Html, joined
+from edge.page.svg import BLUE, ORANGE
 from edge.page.tables import BARS, TEXT, WORD, Column, facts, table
 
 _NONE = "-"
@@ -97,8 +98,8 @@ def _page(report: Int8Report, pictures: Sequence[WorstPicture]) -> str:
             _verdict(report),
             _unseen(report),
             headlines(_headlines(report)),
-            *map(note, report.warnings),
-            *map(paragraph, report.notes),
+            warnings_box(report.warnings),
+            remarks(report.notes, "note"),
             section("What it cost", *_cost(report)),
             section("Classes", *_classes(report)),
             section("Worst images", *_worst_images(report, pictures)),
@@ -256,7 +257,7 @@ def _steps(report: Int8Report) -> list[Html]:
     parts = [paragraph(f"Judged on {report.image_count} images of {report.images_from}{unseen}.")]
     parts.append(_steps_table(report, report.looks))
     if report.steps:
-        parts += [paragraph(f"The search evaluated on {report.search_images}:"), scrollable(curve_chart(report))]
+        parts += [paragraph(f"The search evaluated on {report.search_images}:"), curve_chart(report)]
         parts.append(_steps_table(report, report.steps))
     return parts if report.looks else parts[2:]
 
@@ -290,7 +291,7 @@ def _sensitivity(report: Int8Report) -> list[Html]:
     if not chart:
         return []
     measured = len(ranked_layers(report))
-    parts = [legend([(BLUE, "in INT8 in the result"), (ORANGE, "in float in the result")]), scrollable(chart)]
+    parts = [legend([(BLUE, "in INT8 in the result"), (ORANGE, "in float in the result")]), chart]
     if measured > MOST_BARS:
         rest = f"{measured - MOST_BARS} more layers cost less; the table below has them."
         parts.append(paragraph(rest, is_faint=True))

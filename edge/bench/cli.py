@@ -9,18 +9,22 @@ import sys
 from pathlib import Path
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
-from edge.bench.frame_source import add_frame_arguments, chosen_frames
+from edge.bench.frame_source import add_frame_arguments, check_one_set, chosen_frames
 from edge.bench.measure import BenchSettings, run_benchmark
+from edge.bench.output_folder import check_output, free_folder, latest_folder
+from edge.bench.percentiles import NO_FIGURE, few_frames_sentence, percentile_text
 from edge.bench.power_section import power_lines
 from edge.bench.profile_cli import DESCRIPTION as PROFILE
 from edge.bench.profile_cli import add_arguments as add_profile_arguments
 from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE, write_report
-from edge.console import CommandParser, positive_int, print_note, run_command
+from edge.bench.verdict import doubts
+from edge.console import EXIT_INTERRUPTED, CommandParser, positive_int, print_note, print_status, run_command
 from edge.datasets import open_dataset
 from edge.doctor.cli import DESCRIPTION as DOCTOR
 from edge.doctor.cli import add_arguments as add_doctor_arguments
 from edge.errors import BackendError, InputError
 from edge.frames import FrameSet
+from edge.machine import check_threads
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime import Runner, open_engine
 from edge.segmenter import NV12
@@ -42,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--warmup", type=int, default=10, metavar="N", help="frames before the clock counts")
     run.add_argument("--frames", type=positive_int, default=200, metavar="N", help="at least this many are measured")
     run.add_argument("--seconds", type=float, default=5.0, help="at least this long is measured")
-    run.add_argument("--threads", type=int, default=0, help="CPU cores for ONNX Runtime; 0 for all")
+    run.add_argument("--threads", type=int, metavar="N", help="CPU cores for ONNX Runtime (default: all)")
     run.add_argument(
         "--in-flight",
         type=positive_int,
@@ -64,11 +68,17 @@ def build_parser() -> argparse.ArgumentParser:
         help="where power (mW), temperatures and energy per frame (mJ) come from: jtop's service or the kernel's "
         "files on a Jetson, nvml for a graphics card; auto takes what is there",
     )
-    run.add_argument("--output", type=Path, help="folder for record.json, report.html and overlays")
+    run.add_argument(
+        "--output",
+        type=Path,
+        help="folder for record.json, report.html and overlays; a second run goes to run-2 in it, a third to run-3",
+    )
     run.add_argument("--json", action="store_true", help="print the record as JSON")
     run.set_defaults(function=_run)
     show = commands.add_parser("show", help="say in a few lines what a record holds")
-    show.add_argument("record", type=Path, help="record.json, or the folder that it is in")
+    show.add_argument(
+        "record", type=Path, help="record.json, or the folder that was given as --output: its latest run is shown"
+    )
     show.set_defaults(function=_show)
     profile = commands.add_parser("profile", help="show where the time of an engine goes", description=PROFILE)
     add_profile_arguments(profile)
@@ -84,9 +94,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.warmup < 0 or arguments.seconds < 0 or arguments.threads < 0:
-        raise InputError("--warmup, --seconds or --threads is negative, expected numbers of at least 0")
-    runner, card = open_engine(arguments.engine, arguments.threads)
+    if arguments.warmup < 0 or arguments.seconds < 0:
+        raise InputError("--warmup or --seconds is negative, expected numbers of at least 0")
+    check_one_set(arguments, arguments.accuracy)
+    if arguments.output:
+        check_output(arguments.output)
+    runner, card = open_engine(arguments.engine, check_threads(arguments.threads))
     contract = card.contract
     # Accuracy or a folder of a dataset, without its name, means the one that the engine was made for.
     dataset = arguments.dataset or (contract.dataset if arguments.accuracy or arguments.data_dir else None)
@@ -111,23 +124,34 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_record(record)
     if arguments.output:
         _write(arguments, record, runner, frames)
+    if record.is_partial:
+        print_status("interrupted: the figures are those of the frames until then, and are marked as partial")
+        return EXIT_INTERRUPTED
     if record.power is not None and record.power.failure and arguments.power != AUTO:
         raise BackendError(f"{record.power.failure} (latency was measured and is kept, energy was not)")
     return 0
 
 
 def _write(arguments: argparse.Namespace, record: BenchRecord, runner: Runner, frames: FrameSet) -> None:
-    output = arguments.output
-    write_record(output / RECORD_FILE, record)
-    with runner:
-        write_report(output, record, runner, frames)
+    with free_folder(arguments.output, (RECORD_FILE, REPORT_FILE, OVERLAYS_FOLDER)) as output:
+        write_record(output / RECORD_FILE, record)
+        with contextlib.nullcontext() if record.is_partial else runner:
+            # Who interrupts does not want to wait for pictures.
+            write_report(output, record, None if record.is_partial else runner, frames)
     if not arguments.json:
         print(f"record: {output / RECORD_FILE}\nreport: {output / REPORT_FILE}")
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    path = arguments.record / RECORD_FILE if arguments.record.is_dir() else arguments.record
+    path, runs = arguments.record, 0
+    if path.is_dir():
+        folder, runs = latest_folder(path, RECORD_FILE)
+        path = folder / RECORD_FILE
     record = read_record(BenchRecord, path)
+    if runs > 1:
+        print(f"record: {path}, the latest of {runs} runs in {arguments.record}")
+    for sentence in doubts(record):
+        print(sentence)
     check = record.engine.check
     if check is not None and check.miou_float is not None and check.miou_engine is not None:
         print(
@@ -137,7 +161,7 @@ def _show(arguments: argparse.Namespace) -> int:
     if record.engine.budget_sentence():
         print(record.engine.budget_sentence())
     print(
-        f"latency {record.end_to_end.p50_ms:.1f} ms median, {record.end_to_end.p99_ms:.1f} ms p99, "
+        f"latency {record.end_to_end.p50_ms:.1f} ms median, p99 {percentile_text(record.end_to_end.p99_ms, 99)}, "
         f"{record.fps:.1f} fps ({record.machine.gpu or record.machine.cpu}, {record.engine.backend})"
     )
     for line in power_lines(record.power):
@@ -160,8 +184,10 @@ def _print_record(record: BenchRecord) -> None:
     )
     print(f"{'':12} {'p50':>9} {'p90':>9} {'p99':>9} {'max':>9}  ms")
     for name, stage in [*record.stages.items(), ("end to end", record.end_to_end)]:
-        row = " ".join(f"{value:9.3f}" for value in (stage.p50_ms, stage.p90_ms, stage.p99_ms, stage.max_ms))
-        print(f"{name:12} {row}")
+        values = (stage.p50_ms, stage.p90_ms, stage.p99_ms, stage.max_ms)
+        print(f"{name:12} {' '.join(f'{NO_FIGURE:>9}' if value is None else f'{value:9.3f}' for value in values)}")
+    if few_frames_sentence(record.end_to_end):
+        print(f"{NO_FIGURE}: {few_frames_sentence(record.end_to_end)}")
     around = record.network_share()
     if around is not None:
         print(f"{record.fps:.1f} fps; {100 * around:.1f} % of the time in the network, the rest around it")
@@ -179,6 +205,10 @@ def _print_record(record: BenchRecord) -> None:
         )
     for line in power_lines(record.power):
         print(line)
+    if record.load is not None:
+        print(f"load: {record.load.sentence()}")
+    for sentence in doubts(record):
+        print(sentence)
     for note in record.engine.notes:
         print(f"note: {note}")
 

@@ -3,15 +3,71 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from pathlib import Path
+
+import cv2
+import numpy as np
 
 from edge.bench.measure import MAX_DISTINCT_FRAMES
 from edge.console import size_argument
 from edge.datasets import LAYOUTS, open_dataset
+from edge.errors import InputError, SizeError
 from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
 
 SYNTHETIC_SEED = 9_000_000
 """Seed of the scenes that are drawn for a measurement without images."""
+
+LEAST_SIDE, MOST_SIDE = 16, 8192
+"""Sides in pixels of a frame that can be drawn: cameras give more than the one and, up to 8K, less than the other."""
+
+_DRAWN_FRAMES = 16
+_MOST_BYTES = 512 * 1024**2
+"""Bytes of the drawn frames that a measurement holds: a Jetson shares its memory with the GPU."""
+
+
+class CameraFrames(FrameSet):
+    """Drawn street scenes of any size that a camera may have: portrait, odd, smaller or larger than scenes are drawn.
+
+    A scene is drawn in the frame's proportions, as near to its size as scenes can be drawn, and resized to it.
+
+    Args:
+        height: Rows of a frame in pixels.
+        width: Columns of a frame in pixels.
+        seed: Seed of the drawing.
+
+    Raises:
+        SizeError: A side is shorter than LEAST_SIDE or longer than MOST_SIDE.
+    """
+
+    def __init__(self, height: int, width: int, seed: int) -> None:
+        # Imported here: a measurement on pictures does not load the modules that draw.
+        from edge.synthetic.scene import MAX_HEIGHT, MAX_WIDTH, MIN_HEIGHT, MIN_WIDTH
+
+        if not all(LEAST_SIDE <= side <= MOST_SIDE for side in (height, width)):
+            raise SizeError(
+                f"frames cannot be drawn at {height}x{width}, expected sides of {LEAST_SIDE} to {MOST_SIDE} pixels. "
+                "Next: --frame-size 1080x1920"
+            )
+        self._size_wh = (width, height)
+        factor = min(max(1.0, MIN_HEIGHT / height, MIN_WIDTH / width), MAX_HEIGHT / height, MAX_WIDTH / width)
+        drawn_height = min(max(round(height * factor), MIN_HEIGHT), MAX_HEIGHT)
+        drawn_width = min(max(round(width * factor), MIN_WIDTH), MAX_WIDTH)
+        count = max(1, min(_DRAWN_FRAMES, _MOST_BYTES // (3 * height * width)))
+        self._drawn = SyntheticFrames(count, drawn_height, drawn_width, seed)
+        super().__init__(self._drawn.description, self._drawn.names)
+
+    def read(self, index: int) -> np.ndarray:
+        """Return frame `index` as (height, width, 3) uint8 RGB."""
+        drawn_rgb = self._drawn.read(index)
+        if drawn_rgb.shape[1::-1] == self._size_wh:
+            return drawn_rgb
+        is_smaller = self._size_wh[0] < drawn_rgb.shape[1]
+        return cv2.resize(drawn_rgb, self._size_wh, interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR)
+
+    def digest(self, index: int) -> str:
+        """Return the SHA-256 of the drawn scene's digest and of the size of frame `index`."""
+        return hashlib.sha256(f"{self._drawn.digest(index)} {self._size_wh}".encode()).hexdigest()
 
 
 def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +77,38 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--dataset", choices=sorted(LAYOUTS), help="frames of its validation split")
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     parser.add_argument(
-        "--frame-size", type=size_argument, metavar="HxW", help="of drawn frames (default: the engine's)"
+        "--frame-size",
+        type=size_argument,
+        metavar="HxW",
+        help="of drawn frames, as the camera gives them, such as 1080x1920 (default: the engine's)",
     )
+
+
+def check_one_set(arguments: argparse.Namespace, with_accuracy: bool = False) -> None:
+    """Refuse options of `add_frame_arguments` that name two sets of frames: a record is about one.
+
+    Args:
+        arguments: Parsed options.
+        with_accuracy: Whether mIoU is asked for, which needs a labelled split.
+
+    Raises:
+        InputError: Two sets are named, or a size is given for frames that have one.
+    """
+    if arguments.images and with_accuracy:
+        raise InputError(
+            f"--accuracy needs labels and --images {arguments.images} has none: latency would be of one set and mIoU "
+            "of another. Next: --dataset NAME --accuracy for both, or --images without --accuracy"
+        )
+    if arguments.images and arguments.data_dir:
+        raise InputError(
+            f"--images {arguments.images} and --data-dir {arguments.data_dir} name two sets of frames. Next: leave one "
+            "out"
+        )
+    if arguments.frame_size and (arguments.images or arguments.dataset or arguments.data_dir or with_accuracy):
+        named = "--images" if arguments.images else "--accuracy" if with_accuracy else "a dataset"
+        raise InputError(
+            f"--frame-size is the size of drawn frames, and {named} has frames of their own. Next: leave one out"
+        )
 
 
 def chosen_frames(arguments: argparse.Namespace, dataset: str | None, size: tuple[int, int]) -> FrameSet:
@@ -44,9 +130,6 @@ def chosen_frames(arguments: argparse.Namespace, dataset: str | None, size: tupl
         split = open_dataset(dataset, arguments.data_dir, "val", labelled=False, limit=MAX_DISTINCT_FRAMES)
         return DatasetFrames(split)
     if arguments.frame_size:  # what was asked for is measured, or refused; the network's size may be any
-        # Imported here: a measurement on pictures does not load the modules that draw.
-        from edge.synthetic.scene import check_size
-
-        check_size(*arguments.frame_size)
-    height, width = arguments.frame_size or size
-    return SyntheticFrames(16, height, width, SYNTHETIC_SEED)
+        return CameraFrames(*arguments.frame_size, SYNTHETIC_SEED)
+    height, width = size
+    return SyntheticFrames(_DRAWN_FRAMES, height, width, SYNTHETIC_SEED)

@@ -18,6 +18,7 @@ from edge.datasets import Dataset
 from edge.errors import DatasetError, InputError
 from edge.frames import FrameSet
 from edge.machine import this_machine
+from edge.machine_load import LoadWatch, MachineLoad
 from edge.postprocess import backend as postprocess_backend
 from edge.preprocess import to_nv12
 from edge.provenance import RANDOM
@@ -58,11 +59,15 @@ class _Samples:
         stages_ns: Stage -> time of each frame in ns.
         totals_ns: End-to-end time of each frame in ns.
         marks_ns: Start of the measurement, then the end of each frame, in ns.
+        load: Load of the machine meanwhile; None where the system does not count it.
+        is_partial: Whether an interrupt ended the measurement early.
     """
 
     stages_ns: dict[str, list[int]]
     totals_ns: list[int]
     marks_ns: list[int]
+    load: MachineLoad | None = None
+    is_partial: bool = False
 
 
 def run_benchmark(
@@ -74,6 +79,9 @@ def run_benchmark(
     power: PowerSource | None = None,
 ) -> BenchRecord:
     """Measure the speed of one engine and, on request, its accuracy and its power.
+
+    An interrupt by Ctrl-C ends the measurement: the record of the frames until then is marked as partial. Before the
+    first measured frame there is nothing to keep, and the interrupt is the caller's.
 
     Args:
         runner: Runner of the engine, which is not active yet.
@@ -106,9 +114,12 @@ def run_benchmark(
         segmenter = Segmenter(runner, settings.frame_format, settings.in_flight)
         samples, power_seen = _measure_with_power(segmenter, pictures, settings, power)
         described, in_flight, is_on_device = runner.describe(), segmenter.depth, segmenter.is_on_device
-        accuracy = None
-        if labelled is not None:
-            accuracy = measure_accuracy(Segmenter(runner, "rgb").label_frame, labelled, show_progress=True)
+        accuracy, is_partial = None, samples.is_partial
+        if labelled is not None and not is_partial:
+            try:
+                accuracy = measure_accuracy(Segmenter(runner, "rgb").label_frame, labelled, show_progress=True)
+            except KeyboardInterrupt:  # the speed was measured, and is kept
+                is_partial = True
     duration_s = (samples.marks_ns[-1] - samples.marks_ns[0]) / 1e9
     count_s = duration_s if in_flight > 1 else sum(samples.totals_ns) / 1e9
     return BenchRecord(
@@ -133,6 +144,9 @@ def run_benchmark(
         frames_in_flight=in_flight,
         frame_format=settings.frame_format,
         samples_end_to_end_ms=tuple(_milliseconds(samples.totals_ns)),
+        load=samples.load,
+        frames_asked=settings.frames,
+        is_partial=is_partial,
     )
 
 
@@ -161,8 +175,32 @@ def _warm_up(segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSe
 
 
 def _measure(segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSettings) -> _Samples:
-    """Keep as many frames under way as possible until enough were sent, then wait for the last of them."""
-    samples = _Samples({}, [], [time.perf_counter_ns()])
+    """Measure until enough frames are done, or an interrupt ends it after the first."""
+    watch, done, is_partial = LoadWatch(), [], False
+    start_ns = time.perf_counter_ns()
+    try:
+        _run_frames(segmenter, pictures, settings, start_ns, done)
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        is_partial = True
+    stages_ns = {stage: [each[0][stage] for each in done] for stage in (done[0][0] if done else {})}
+    totals_ns, ends_ns = [each[1] for each in done], [each[2] for each in done]
+    return _Samples(stages_ns, totals_ns, [start_ns, *ends_ns], watch.load(), is_partial)
+
+
+def _run_frames(
+    segmenter: Segmenter,
+    pictures: list[np.ndarray],
+    settings: BenchSettings,
+    start_ns: int,
+    done: list[tuple[dict[str, int], int, int]],
+) -> None:
+    """Keep as many frames under way as possible until enough were sent, then wait for the last of them.
+
+    Each finished frame is added to `done` at once, as its stages, its whole time and its end in ns, so that an
+    interrupt finds whole frames alone.
+    """
     sent, elapsed_s = 0, 0.0
     with Progress("measure", settings.frames, "frame") as progress:
         while True:
@@ -171,14 +209,12 @@ def _measure(segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSe
                 sent += 1
                 continue
             if not segmenter.under_way:
-                return samples
+                return
             segmentation = segmenter.collect()
-            for stage, duration_ns in segmentation.stage_ns.items():
-                samples.stages_ns.setdefault(stage, []).append(duration_ns)
-            samples.totals_ns.append(segmentation.total_ns)
-            samples.marks_ns.append(time.perf_counter_ns())
-            elapsed_s = (samples.marks_ns[-1] - samples.marks_ns[0]) / 1e9
-            if len(samples.totals_ns) <= settings.frames:
+            end_ns = time.perf_counter_ns()
+            done.append((dict(segmentation.stage_ns), segmentation.total_ns, end_ns))
+            elapsed_s = (end_ns - start_ns) / 1e9
+            if len(done) <= settings.frames:
                 progress.step()
 
 

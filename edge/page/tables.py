@@ -1,4 +1,4 @@
-"""Tables of a page: numbers are aligned to the right, text to the left; a wide table scrolls by itself."""
+"""Tables of a page: numbers stand to the right, text to the left; on a phone the rows of a wide one become cards."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ from dataclasses import dataclass
 from typing import Mapping, Sequence
 
 from edge.page.elements import scrollable
-from edge.page.markup import Html, element
+from edge.page.markup import Html, element, html_to_text
 
 PLAIN, NUMBER, WORD, TEXT, BARS = "", "number", "word", "text", "bars"
 """Kinds of columns: numbers, but names of the rows in the first column; numbers in the first column too; words that
 stay on one line; text that may break anywhere; small charts."""
+
+
+_PHONE_CHARACTERS = 44
+"""Characters of a row, with two between columns, that a phone of 390 pixels shows side by side."""
+
+_BROKEN_TEXT, _CHART = 16, 20
+"""Characters that a column of text that may break takes at least, and that a small chart takes."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,9 @@ def table(
 ) -> Html:
     """Return a table with a row of headings.
 
+    A table that is too wide for a phone becomes a list of cards there: each row is a block that begins with its name,
+    and has the heading of each column above its value. So no column is out of sight.
+
     Args:
         columns: Columns from left to right.
         rows: Rows from top to bottom, each with a cell for every column; text is escaped, HTML is not.
@@ -38,13 +48,36 @@ def table(
         is_dense: Whether the rows stand close together, for a table of many rows.
     """
     head = element("tr", *(element("th", column.head, scope="col", class_=column.kind) for column in columns))
+    is_wide = _characters(columns, rows) > _PHONE_CHARACTERS
+    names = _name_column(columns)
     body = []
     for index, row in enumerate(rows):
-        cells = (element("td", cell, class_=column.kind) for column, cell in zip(columns, row))
+        cells = []
+        for place, (column, cell) in enumerate(zip(columns, row)):
+            kind = f"{column.kind} name".strip() if is_wide and place == names else column.kind
+            cells.append(element("td", cell, class_=kind, data_head=column.head if is_wide and cell else ""))
         is_sum = last_is_sum and index == len(rows) - 1
         body.append(element("tr", *cells, class_="sum" if is_sum else ""))
-    whole = element("table", element("thead", head), element("tbody", *body), class_="dense" if is_dense else "")
-    return scrollable(whole)
+    classes = " ".join(name for name, holds in (("dense", is_dense), ("cards", is_wide)) if holds)
+    return scrollable(element("table", element("thead", head), element("tbody", *body), class_=classes))
+
+
+def _name_column(columns: Sequence[Column]) -> int:
+    """Return the position of the column that names the rows: the first of text, else the first."""
+    return next((index for index, column in enumerate(columns) if column.kind == TEXT), 0)
+
+
+def _characters(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> int:
+    """Return the characters of a row that is as wide as its columns, where those that may break are narrow."""
+    whole = 0
+    for place, column in enumerate(columns):
+        widest = max((len(word) for word in column.head.split()), default=0)
+        for row in rows:
+            shown = html_to_text(row[place])
+            size = _CHART if column.kind == BARS else len(shown)
+            widest = max(widest, min(size, _BROKEN_TEXT) if column.kind == TEXT else size)
+        whole += widest + 2
+    return whole
 
 
 def facts(values: Mapping[str, str]) -> Html:
