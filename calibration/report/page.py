@@ -22,12 +22,14 @@ from calibration.report.text import (
     engine_drop,
     engine_sentence,
     interval_words,
+    is_told_apart,
     percent,
     points,
     ranked_layers,
     result_sentence,
     slower_sentence,
     speed_up,
+    speed_words,
     unseen_sentence,
     verdict,
     verdict_words,
@@ -321,6 +323,11 @@ def _layers(report: Int8Report) -> list[Html]:
             row += [_number(layer.int8_ms, 1, 3), _number(layer.float_ms, 1, 3), _speed_cell(layer)]
         rows.append(row)
     count = f"{len(rows)} layers that have multiply-adds or could be in INT8, in the order of the graph."
+    if has_times:
+        count += (
+            " Times are medians of rounds in which both engines took turns, with the range that the rounds allow; not "
+            "told apart: some rounds of the one were faster than some of the other, and some slower."
+        )
     return [paragraph(count, is_faint=True), table(columns, rows, is_dense=True)]
 
 
@@ -350,9 +357,11 @@ def _speed_cell(layer: LayerReport) -> str:
     ratio = speed_up(layer)
     if ratio is None:
         return _NONE
+    if not is_told_apart(layer):
+        return joined("not told apart ", faint(speed_words(layer)))
     if layer.precision == INT8 and ratio < 1:
-        return badge(f"slower {ratio:.2f}x", BAD)
-    return f"{ratio:.2f}x"
+        return badge(f"slower {speed_words(layer)}", BAD)
+    return speed_words(layer)
 
 
 def _points_cell(value: float, budget: float | None) -> str:

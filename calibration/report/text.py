@@ -7,7 +7,16 @@ import math
 from calibration.budget.intervals import LEAST_IMAGES
 from calibration.budget.limits import Verdict, judgement_words
 from calibration.qdq.quantization_config import FLOAT, INT8
-from calibration.results import EXCEEDED, HELD, NOT_SHOWN, Int8Report, Judgement, LayerReport, SearchStep
+from calibration.results import (
+    EXCEEDED,
+    HELD,
+    NOT_SHOWN,
+    Int8Report,
+    Judgement,
+    LayerReport,
+    SearchStep,
+    are_told_apart,
+)
 from edge.provenance import RANDOM
 
 MOST_SENSITIVE = 5
@@ -134,8 +143,12 @@ def engine_drop(report: Int8Report) -> float | None:
 
 
 def slower_layers(report: Int8Report) -> list[LayerReport]:
-    """Return the INT8 layers that take longer than in float, the largest loss of time first."""
-    slower = [layer for layer in report.layers if layer.precision == INT8 and (speed_up(layer) or math.inf) < 1]
+    """Return the INT8 layers that take longer than in float by any round, the largest loss of time first."""
+    slower = [
+        layer
+        for layer in report.layers
+        if layer.precision == INT8 and (speed_up(layer) or math.inf) < 1 and is_told_apart(layer)
+    ]
     return sorted(slower, key=lambda layer: layer.float_ms - layer.int8_ms)
 
 
@@ -160,6 +173,29 @@ def speed_up(layer: LayerReport) -> float | None:
     if not layer.int8_ms or layer.float_ms is None:
         return None
     return layer.float_ms / layer.int8_ms
+
+
+def is_told_apart(layer: LayerReport) -> bool:
+    """Return whether the times of a layer in both engines have no value in common, or their ranges are not known."""
+    ranges = (layer.int8_range_ms, layer.float_range_ms)
+    return are_told_apart(*ranges) if all(ranges) else True
+
+
+def speed_words(layer: LayerReport) -> str:
+    """Return the speed-up of a layer with its range, such as "2.10x (1.80 to 2.40)"; "-" where it is not known.
+
+    The range goes from the shortest time in float over the longest in INT8 to the longest over the shortest.
+    """
+    ratio = speed_up(layer)
+    if ratio is None:
+        return "-"
+    if not (layer.int8_range_ms and layer.float_range_ms and layer.int8_range_ms[0]):
+        return f"{ratio:.2f}x"
+    low, high = (
+        layer.float_range_ms[0] / layer.int8_range_ms[1],
+        layer.float_range_ms[1] / layer.int8_range_ms[0],
+    )
+    return f"{ratio:.2f}x ({low:.2f} to {high:.2f})"
 
 
 def ranked_layers(report: Int8Report) -> list[LayerReport]:

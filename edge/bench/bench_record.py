@@ -98,5 +98,5 @@ class BenchRecord:
             return ""
         count = self.end_to_end.sample_count
         if count >= self.frames_asked > 0:
-            return f"partial: interrupted after all {count} frames, before the rest of what was asked for"
+            return f"partial: interrupted after {count} frames, before all that was asked for was done"
         return f"partial: interrupted after {count} of at least {self.frames_asked} frames"

@@ -26,8 +26,8 @@ from edge.page.tables import NUMBER, TEXT, WORD, Column, facts, table
 PROFILE_PAGE = "profile.html"
 
 _COLORS = ("#3b6fb6", "#a25f1d", "#287f45", "#b04b87", "#197b86", "#6b7420", "#7a5cc0", "#c8362f")
-"""Colours for the costliest kinds, in this order: white text can be read on them, and they are told apart on white and on
-black."""
+"""Colours for the costliest kinds, in this order: white text can be read on them, and they are told apart on white and
+on black."""
 
 _REST = "#67707e"
 
@@ -157,7 +157,7 @@ def _kind_table(record: ProfileRecord, colors: dict[str, str]) -> Html:
 
 
 def _layer_table(record: ProfileRecord, colors: dict[str, str], ranks: dict[int, int]) -> Html:
-    columns = [Column("", NUMBER), Column("layer", TEXT), Column("kind", WORD), Column("precision", WORD)]
+    columns = [Column("no.", NUMBER), Column("layer", TEXT), Column("kind", WORD), Column("precision", WORD)]
     columns += map(Column, ("ms", "p50 ms", "share", "rank"))
     rows = [
         [
@@ -183,8 +183,8 @@ def _conditions(record: ProfileRecord) -> dict[str, str]:
         "clock of the network": "from a prepared frame in host memory to its outputs in host memory, without the "
         f"profiler; {record.network.sample_count} runs, half before the profile and half after it",
         "runs": f"{record.runs} after {record.warmup_runs} to warm up",
-        "time of a layer": "mean over the middle half of the runs by the sum of their layers, so that the layers add up "
-        "to the sum in the head; medians (p50) of layers do not",
+        "time of a layer": "mean over the middle half of the runs by the sum of their layers, so that the layers add "
+        "up to the sum in the head; medians (p50) of layers do not",
         "frame": f"{record.frame_name} of {record.input}",
         "runner": ", ".join(f"{name} {value}" for name, value in record.runner.items()),
         "machine": f"{record.machine.cpu}, {record.machine.cpu_count} cores, {record.machine.system}",

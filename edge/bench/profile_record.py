@@ -80,7 +80,7 @@ class ProfileRecord:
     load: MachineLoad | None = None
 
     def layers_ms(self) -> float:
-        """Return the time of all layers of a frame in ms: the sum of their `middle_mean_ms`, in head and tables alike."""
+        """Return the time of all layers of a frame in ms, for head and tables alike: the sum of `middle_mean_ms`."""
         return sum(layer.middle_mean_ms for layer in self.layers)
 
     def disturbance(self) -> str:

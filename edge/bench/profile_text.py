@@ -61,7 +61,8 @@ def _layer_lines(record: ProfileRecord, shown: list, width: int | None) -> list[
         so_far += layer.share
         name = layer.name if longest is None else shortened(layer.name, longest)
         lines.append(
-            f"{layer.middle_mean_ms:9.3f} {layer.p50_ms:9.3f}  {layer.share:6.1%}  {so_far:6.1%}  {layer.kind:{kind_size}}  "
+            f"{layer.middle_mean_ms:9.3f} {layer.p50_ms:9.3f}  {layer.share:6.1%}  {so_far:6.1%}  "
+            f"{layer.kind:{kind_size}}  "
             f"{layer.precision or _NO_PRECISION:{precision_size}}  {name}"
         )
     return lines

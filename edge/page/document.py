@@ -141,11 +141,12 @@ figcaption { font-size: .92em; margin-top: .25rem; overflow-wrap: anywhere; }
   .facts th { padding-bottom: 0; } .facts td { border-top: 0; padding-top: 0; }
   .cards, .cards tbody { display: block; }
   .cards thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  .cards tbody tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(6.2rem, 1fr)); padding: .45rem 0;
+  .cards tbody tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(4.8rem, 1fr)); padding: .45rem 0;
     border-top: 1px solid var(--line); }
   .cards tbody td { display: block; border: 0; padding: .1rem .5rem .1rem 0; text-align: left; min-width: 0;
     white-space: normal; font-size: 1em; }
   .cards tbody td:empty { display: none; } .cards tbody td.text, .cards tbody td.bars { grid-column: 1 / -1; }
+  .cards tbody td.word { grid-column: span 2; }
   .cards tbody td.name { grid-column: 1 / -1; order: -1; font-weight: 600; }
   .cards tbody td.name::before { content: none; }
   .cards tbody td::before { content: attr(data-head); display: block; font-size: .85em; font-weight: 400;
@@ -154,7 +155,7 @@ figcaption { font-size: .92em; margin-top: .25rem; overflow-wrap: anywhere; }
 @media print {
   @page { margin: 12mm; }
   body { max-width: none; padding: 0; font-size: 10pt; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  .wide { overflow: visible; background: none; } h2, h3, .caption, summary { break-after: avoid; }
+  .wide { overflow: visible; background: none; } h2, h3, .caption, .legend, summary { break-after: avoid; }
   figure, tr, .banner, .figures, .chart { break-inside: avoid; } section { margin-top: 1rem; }
   .cards { width: 100%; font-size: 7.5pt; } .cards td, .cards th { padding: .1rem .25rem; white-space: normal; }
   .cards td.text, .cards td.text:first-child { min-width: 5rem; } .cards svg { max-width: 70px; height: auto; }

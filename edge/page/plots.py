@@ -277,7 +277,7 @@ class _Plot:
 
     @property
     def frame(self) -> _Box:
-        return 56, 26 + self.legend_height, self.width - 14, self.height - 44
+        return 56, 26 + self.legend_height, self.width - 24, self.height - 44
 
     def across(self, x: float) -> float:
         left, _, right, _ = self.frame
@@ -382,7 +382,7 @@ def _free_place(x: float, y: float, text_width: float, taken: list[_Box], frame:
     for dx, dy in ((middle, -8), (-8 - text_width, 4), (8, 16), (8, -8), (8, 4), (middle, 18)):
         box = (x + dx, y + dy - 10, x + dx + text_width, y + dy + 2)
         # Above and to the right of the frame are margins that a mark may stand in.
-        inside = box[0] >= frame[0] and box[1] >= frame[1] - 20 and box[2] <= frame[2] + 14 and box[3] <= frame[3]
+        inside = box[0] >= frame[0] and box[1] >= frame[1] - 20 and box[2] <= frame[2] + 20 and box[3] <= frame[3]
         if inside and not any(_overlaps(box, other) for other in taken):
             taken.append(box)
             return box[0], box[3] - 2

@@ -13,8 +13,8 @@ PLAIN, NUMBER, WORD, TEXT, BARS = "", "number", "word", "text", "bars"
 stay on one line; text that may break anywhere; small charts."""
 
 
-_PHONE_CHARACTERS = 44
-"""Characters of a row, with two between columns, that a phone of 390 pixels shows side by side."""
+_PHONE_WIDTH, _GLYPH_WIDTH, _CELL_PADDING = 362, 7.4, 12.8
+"""CSS pixels of a row on a phone of 390 pixels, of a character at the size of a table there, and around a cell."""
 
 _BROKEN_TEXT, _CHART = 16, 20
 """Characters that a column of text that may break takes at least, and that a small chart takes."""
@@ -48,7 +48,7 @@ def table(
         is_dense: Whether the rows stand close together, for a table of many rows.
     """
     head = element("tr", *(element("th", column.head, scope="col", class_=column.kind) for column in columns))
-    is_wide = _characters(columns, rows) > _PHONE_CHARACTERS
+    is_wide = _least_width(columns, rows) > _PHONE_WIDTH
     names = _name_column(columns)
     body = []
     for index, row in enumerate(rows):
@@ -67,16 +67,16 @@ def _name_column(columns: Sequence[Column]) -> int:
     return next((index for index, column in enumerate(columns) if column.kind == TEXT), 0)
 
 
-def _characters(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> int:
-    """Return the characters of a row that is as wide as its columns, where those that may break are narrow."""
-    whole = 0
+def _least_width(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> float:
+    """Return the CSS pixels of a row that is as wide as its columns, where those that may break are narrow."""
+    whole = 0.0
     for place, column in enumerate(columns):
         widest = max((len(word) for word in column.head.split()), default=0)
         for row in rows:
             shown = html_to_text(row[place])
             size = _CHART if column.kind == BARS else len(shown)
             widest = max(widest, min(size, _BROKEN_TEXT) if column.kind == TEXT else size)
-        whole += widest + 2
+        whole += _GLYPH_WIDTH * widest + _CELL_PADDING
     return whole
 
 

@@ -22,6 +22,7 @@ from edge.labels import palette_for
 from edge.records import write_record
 from export.pipeline.accuracy_target import AccuracyTarget
 from export.pipeline.int8 import Int8Graph
+from export.pipeline.layer_times import TimedPair
 from export.pipeline.verify import MeasuredEngine
 
 WORST_IMAGES = 4
@@ -144,7 +145,7 @@ def _search_images(target: AccuracyTarget) -> str:
     return f"{len(images.frames)} of {images.frames.description}, which calibrate or are held out from the judging ones"
 
 
-def _layers(int8: Int8Graph, layer_ms: dict[str, tuple[float, float]]) -> tuple[LayerReport, ...]:
+def _layers(int8: Int8Graph, layer_ms: dict[str, TimedPair]) -> tuple[LayerReport, ...]:
     """Return reports on the layers with multiply-adds or a measured sensitivity, in the order of the graph."""
     judged = int8.judged
     weighted = {layer.name: layer for layer in judged.quantized.layers}
@@ -158,7 +159,9 @@ def _layers(int8: Int8Graph, layer_ms: dict[str, tuple[float, float]]) -> tuple[
                 continue
             reason = judged.config.float_layers.get(name, "")
             layer = LayerReport(name, node.op_type, 0, FLOAT if reason else INT8, reason)
-        int8_ms, float_ms = layer_ms.get(name, (None, None))
+        pair = layer_ms.get(name)
+        int8_ms, float_ms = pair.medians_ms() if pair is not None else (None, None)
+        int8_range_ms, float_range_ms = pair.ranges_ms() if pair is not None else ((), ())
         layers.append(
             dataclasses.replace(
                 layer,
@@ -166,6 +169,8 @@ def _layers(int8: Int8Graph, layer_ms: dict[str, tuple[float, float]]) -> tuple[
                 label_change=sensitivity.label_change if sensitivity else None,
                 int8_ms=int8_ms,
                 float_ms=float_ms,
+                int8_range_ms=int8_range_ms,
+                float_range_ms=float_range_ms,
             )
         )
     return tuple(layers)

@@ -337,10 +337,10 @@ def test_page_that_shows_nothing_is_not_green(page_of):
 def test_step_that_nobody_can_tell_of_is_no_green_point(page_of):
     def colours(report):
         source = page_of(report).source
-        chart = source[source.index("Accuracy against share of INT8") :].split("</svg>")[0]
-        return re.findall(r'<(?:circle|rect)[^>]*fill="(#2c8a4b|#c8362f|#5a6675)"', chart)
+        chart = source[source.index('aria-label="Accuracy against share of INT8') :].split("</svg>")[0]
+        return re.findall(r'<(?:circle|rect)[^>]*fill="(#287f45|#c8362f|#5a6675)"', chart)
 
-    green, red, grey = "#2c8a4b", "#c8362f", "#5a6675"
+    green, red, grey = "#287f45", "#c8362f", "#5a6675"
     assert colours(MET) == [red, red, green]
     open_steps = tuple(dataclasses.replace(step, within_budget=True, verdict=NOT_SHOWN) for step in STEPS)
     assert colours(dataclasses.replace(UNSURE, steps=open_steps)) == [grey] * 3

@@ -7,11 +7,15 @@ import xml.etree.ElementTree
 
 import pytest
 
-from edge.page.charts import BLUE, GREEN, ORANGE, RED, Bar, Point, bar_pair, bars, scatter_chart
+from edge.page.charts import Bar, bar_pair, bars
+from edge.page.plots import Point, scatter_chart
+from edge.page.svg import BLUE, GREEN, ORANGE, RED
 
 
-def tree(chart):
-    return xml.etree.ElementTree.fromstring(chart)
+def tree(chart, form="for-wide"):
+    """Return the SVG of a chart; one that is the same on every screen has no form."""
+    root = xml.etree.ElementTree.fromstring(chart)
+    return next((node for node in root.iter("svg") if node.get("class") == form), root)
 
 
 def texts(root):

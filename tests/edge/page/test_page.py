@@ -30,6 +30,7 @@ from edge.page.elements import (
 )
 from edge.page.markup import Html, as_html, element, joined
 from edge.page.pictures import picture_figure, shrunk
+from edge.page.svg import NARROW, WIDE
 from edge.page.tables import NUMBER, TEXT, Column, facts, table
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -112,7 +113,7 @@ def test_page_is_readable_on_a_phone_and_in_the_dark_and_fetches_nothing():
 
 
 def test_every_colour_of_the_style_sheet_has_one_for_dark_screens():
-    light, dark = document("t", "s", []).split("@media (prefers-color-scheme: dark)")
+    light, dark = document("t", "s", []).split("@media screen and (prefers-color-scheme: dark)")
     dark = dark.split("} }")[0]
     names = [set(re.findall(r"(--[a-z-]+):", part)) for part in (light, dark)]
     assert names[0] == names[1] and len(names[0]) > 10
@@ -154,7 +155,8 @@ def test_picture_is_shrunk_to_a_width_and_never_enlarged(size, shape):
 def test_segments_of_a_strip_are_as_wide_as_their_shares_and_wide_ones_have_marks():
     page = Page(strip_chart([Segment(9.0, "1", "a", "#111111"), Segment(0.01, "2", "b", "#222222")], "ms", "layers"))
     widths = [float(attributes["width"]) for tag, attributes in page.elements if tag == "rect"]
-    assert widths[0] == pytest.approx(960 * 9 / 9.01, abs=1) and widths[1] == pytest.approx(960 * 0.01 / 9.01, abs=1)
+    for first, second, whole in ((*widths[:2], WIDE), (*widths[2:], NARROW)):
+        assert first == pytest.approx(whole * 9 / 9.01, abs=1) and second == pytest.approx(whole * 0.01 / 9.01, abs=1)
     assert page.text.startswith("a1b0.00 ms") and page.text.endswith("9.01 ms")
 
 
