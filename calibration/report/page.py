@@ -68,7 +68,7 @@ from edge.page.elements import (
 )
 from edge.page.markup import Html, joined
 from edge.page.svg import BLUE, ORANGE
-from edge.page.tables import BARS, TEXT, WORD, Column, facts, table
+from edge.page.tables import BARS, TEXT, WORD, WRAPPED, Column, facts, table
 
 _NONE = "-"
 _SHORT_HASH = 12
@@ -165,7 +165,7 @@ def _cost(report: Int8Report) -> list[Html]:
 def _classes(report: Int8Report) -> list[Html]:
     """Return the table of what INT8 costs each class: the engine where it was built, else the simulation."""
     has_truth = any(each.float_iou is not None or each.iou is not None for each in report.cost.classes)
-    columns = [Column("class"), Column("budget", WORD)]
+    columns = [Column("class", TEXT), Column("budget", WORD)]
     columns += (
         [*map(Column, ("IoU float, %", "IoU INT8, %", "points lost", "up to")), Column("", BARS)] if has_truth else []
     )
@@ -313,6 +313,8 @@ def _layers(report: Int8Report) -> list[Html]:
     heads += ["output error, %", "label change, %"] if has_sensitivity else []
     heads += ["ms here", "ms in float", "speed-up"] if has_times else []
     columns = [Column("layer", TEXT), Column("operator", WORD), Column("precision", TEXT), *map(Column, heads)]
+    if has_times:
+        columns[-1] = Column("speed-up", WRAPPED)
     rows = []
     for layer in report.layers:
         row = [breakable(layer.name) if layer.name else _NONE, layer.operator, _precision_cell(layer)]

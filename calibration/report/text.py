@@ -17,6 +17,7 @@ from calibration.results import (
     SearchStep,
     are_told_apart,
 )
+from edge.page.svg import shortened
 from edge.provenance import RANDOM
 
 MOST_SENSITIVE = 5
@@ -27,6 +28,9 @@ MOST_FLOAT = 12
 
 MOST_JUDGEMENTS = 4
 """Number of judgements that a sentence names."""
+
+_LONGEST_NAME = 48
+"""Characters of a layer's name in a sentence; the table of layers has it whole."""
 
 OVER = "over"
 """Word for a step that exceeds the budget, beside HELD and NOT_SHOWN."""
@@ -205,8 +209,8 @@ def ranked_layers(report: Int8Report) -> list[LayerReport]:
 
 
 def layer_names(layers: list[LayerReport], most: int = 5) -> str:
-    """Return a list of layers as text: the names of the first few, and the number of the others."""
-    named = ", ".join(layer.name for layer in layers[:most])
+    """Return a list of layers as text: the names of the first few, shortened if long, and how many more there are."""
+    named = ", ".join(shortened(layer.name, _LONGEST_NAME) for layer in layers[:most])
     return f"{named} and {len(layers) - most} more" if len(layers) > most else named
 
 

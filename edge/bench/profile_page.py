@@ -25,7 +25,7 @@ from edge.page.tables import NUMBER, TEXT, WORD, Column, facts, table
 
 PROFILE_PAGE = "profile.html"
 
-_COLORS = ("#3b6fb6", "#a25f1d", "#287f45", "#b04b87", "#197b86", "#6b7420", "#7a5cc0", "#c8362f")
+KIND_COLORS = ("#3b6fb6", "#a25f1d", "#287f45", "#b04b87", "#197b86", "#6b7420", "#7a5cc0", "#c8362f")
 """Colours for the costliest kinds, in this order: white text can be read on them, and they are told apart on white and
 on black."""
 
@@ -118,7 +118,7 @@ def _headlines(record: ProfileRecord) -> list[Headline]:
 
 def _kind_colors(record: ProfileRecord) -> dict[str, str]:
     kinds = [total.kind for total in kind_totals(record)]
-    return {kind: _COLORS[index] if index < len(_COLORS) else _REST for index, kind in enumerate(kinds)}
+    return {kind: KIND_COLORS[index] if index < len(KIND_COLORS) else _REST for index, kind in enumerate(kinds)}
 
 
 def _legend(record: ProfileRecord, colors: dict[str, str]) -> list[tuple[str, str]]:

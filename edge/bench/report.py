@@ -155,7 +155,10 @@ def _class_chart(record: BenchRecord) -> Html:
         return Html()
     shown = {name: 100 * value for name, value in record.accuracy.class_iou.items() if value is not None}
     where = f"{record.accuracy.frame_count} frames of {record.accuracy.dataset} {record.accuracy.split}"
-    return bar_chart(shown, "%", f"IoU per class, {where}")
+    absent = [name for name, value in record.accuracy.class_iou.items() if value is None]
+    missing = f"Neither in the labels nor predicted: {', '.join(absent)}." if absent else ""
+    chart = bar_chart(shown, "%", f"IoU per class, {where}")
+    return joined(chart, paragraph(missing, is_faint=True)) if missing else chart
 
 
 def _figure(path: Path) -> Html:

@@ -113,7 +113,7 @@ def bar_pair(first: float, second: float, largest: float) -> Html:
         second: Value of the lower bar, 0 to `largest`.
         largest: Value of a bar that fills the whole width.
     """
-    width = 140
+    width = 100
     upper, lower = (width * value / (largest or 1.0) for value in (first, second))
     parts = [rectangle(0, 1, upper, 7, ORANGE), rectangle(0, 9, lower, 7, BLUE)]
     return svg(

@@ -118,10 +118,13 @@ th { color: var(--faint); font-weight: 600; } thead th { vertical-align: bottom;
 tbody td, .facts td, .facts th { border-top: 1px solid var(--line); }
 td:first-child, th:first-child, td.text, th.text, td.word, th.word, .facts td { text-align: left; }
 td.number, th.number { text-align: right; }
-td.text { white-space: normal; overflow-wrap: anywhere; min-width: 10rem; } td.text:first-child { min-width: 18rem; }
+td.text { white-space: normal; overflow-wrap: anywhere; min-width: 10rem; } td.text:first-child { min-width: 15rem; }
+td.wrap { white-space: normal; min-width: 6rem; }
 .facts { width: 100%; }
 .facts td, .facts th { white-space: normal; overflow-wrap: anywhere; } .facts th { min-width: 6.5rem; width: 13rem; }
 .dense { font-size: .9em; } .dense td, .dense th { padding: .2rem .55rem; }
+.dense td.text { min-width: 8rem; } .dense td.text:first-child { min-width: 11rem; }
+td.wrap .badge { white-space: normal; }
 td.bars { padding-top: .5rem; padding-bottom: 0; } tr.sum td { font-weight: 600; border-top: 2px solid var(--faint); }
 tbody tr:hover { background: var(--panel); }
 .pictures { display: grid; gap: .9rem; margin: .6rem 0; }
@@ -139,19 +142,8 @@ figcaption { font-size: .92em; margin-top: .25rem; overflow-wrap: anywhere; }
   td, th { padding: .3rem .4rem; font-size: .92em; }
   .facts, .facts tbody, .facts tr, .facts th, .facts td { display: block; width: auto; text-align: left; }
   .facts th { padding-bottom: 0; } .facts td { border-top: 0; padding-top: 0; }
-  .cards, .cards tbody { display: block; }
-  .cards thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  .cards tbody tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(4.8rem, 1fr)); padding: .45rem 0;
-    border-top: 1px solid var(--line); }
-  .cards tbody td { display: block; border: 0; padding: .1rem .5rem .1rem 0; text-align: left; min-width: 0;
-    white-space: normal; font-size: 1em; }
-  .cards tbody td:empty { display: none; } .cards tbody td.text, .cards tbody td.bars { grid-column: 1 / -1; }
-  .cards tbody td.word { grid-column: span 2; }
-  .cards tbody td.name { grid-column: 1 / -1; order: -1; font-weight: 600; }
-  .cards tbody td.name::before { content: none; }
-  .cards tbody td::before { content: attr(data-head); display: block; font-size: .85em; font-weight: 400;
-    color: var(--faint); }
-}
+CARDS }
+@media screen and (max-width: 72rem) { BROAD }
 @media print {
   @page { margin: 12mm; }
   body { max-width: none; padding: 0; font-size: 10pt; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
@@ -162,7 +154,28 @@ figcaption { font-size: .92em; margin-top: .25rem; overflow-wrap: anywhere; }
   details::details-content { content-visibility: visible; block-size: auto; }
   .of-2 { grid-template-columns: repeat(2, 1fr); } .of-3 { grid-template-columns: repeat(3, 1fr); }
 }
-""".replace("LIGHT", _declared(_LIGHT)).replace("DARK", _declared(_DARK))
+"""
+# Rows as cards, for tables that are wider than a phone, and for those that are wider than a tablet.
+_CARDS = """
+  .cards, .cards tbody { display: block; }
+  .cards thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  .cards tbody tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(4.5rem, 1fr)); padding: .45rem 0;
+    border-top: 1px solid var(--line); }
+  .cards tbody td { display: block; border: 0; padding: .1rem .5rem .1rem 0; text-align: left; min-width: 0;
+    white-space: normal; font-size: 1em; }
+  .cards tbody td:empty { display: none; } .cards tbody td.text { grid-column: 1 / -1; }
+  .cards tbody td.word, .cards tbody td.wrap, .cards tbody td.bars { grid-column: span 2; }
+  .cards tbody td.name { grid-column: 1 / -1; order: -1; font-weight: 600; }
+  .cards tbody td.name::before { content: none; }
+  .cards tbody td::before { content: attr(data-head); display: block; font-size: .85em; font-weight: 400;
+    color: var(--faint); }
+"""
+_SHEET = (
+    _STYLE.replace("LIGHT", _declared(_LIGHT))
+    .replace("DARK", _declared(_DARK))
+    .replace("CARDS", _CARDS)
+    .replace("BROAD", _CARDS.replace(".cards", ".broad"))
+)
 
 
 def document(title: str, subtitle: str, parts: Iterable[str]) -> str:
@@ -179,5 +192,5 @@ def document(title: str, subtitle: str, parts: Iterable[str]) -> str:
         Html('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'),
         Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
         element("title", title),
-        Html(f"<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"),
+        Html(f"<style>{_SHEET}</style></head>\n<body>\n{body}\n</body></html>\n"),
     )

@@ -8,13 +8,16 @@ from typing import Mapping, Sequence
 from edge.page.elements import scrollable
 from edge.page.markup import Html, element, html_to_text
 
-PLAIN, NUMBER, WORD, TEXT, BARS = "", "number", "word", "text", "bars"
+PLAIN, NUMBER, WORD, TEXT, WRAPPED, BARS = "", "number", "word", "text", "wrap", "bars"
 """Kinds of columns: numbers, but names of the rows in the first column; numbers in the first column too; words that
-stay on one line; text that may break anywhere; small charts."""
+stay on one line; text that may break anywhere; numbers with words that may break between them; small charts."""
 
 
-_PHONE_WIDTH, _GLYPH_WIDTH, _CELL_PADDING = 362, 7.4, 12.8
-"""CSS pixels of a row on a phone of 390 pixels, of a character at the size of a table there, and around a cell."""
+_PHONE_WIDTH, _TABLET_WIDTH = 362, 700
+"""CSS pixels of a row on a phone of 390 and on a tablet of 820 pixels, whose tables have more room between columns."""
+
+_GLYPH_WIDTH, _CELL_PADDING = 8.2, 12.8
+"""CSS pixels of a bold character at the size of a table on a phone, and around a cell."""
 
 _BROKEN_TEXT, _CHART = 16, 20
 """Characters that a column of text that may break takes at least, and that a small chart takes."""
@@ -26,7 +29,7 @@ class Column:
 
     Attributes:
         head: Text above the column.
-        kind: Kind of the cells: PLAIN, NUMBER, WORD, TEXT or BARS.
+        kind: Kind of the cells: PLAIN, NUMBER, WORD, TEXT, WRAPPED or BARS.
     """
 
     head: str
@@ -38,8 +41,8 @@ def table(
 ) -> Html:
     """Return a table with a row of headings.
 
-    A table that is too wide for a phone becomes a list of cards there: each row is a block that begins with its name,
-    and has the heading of each column above its value. So no column is out of sight.
+    A table that is too wide for a phone, or for a tablet, becomes a list of cards there: each row is a block that
+    begins with its name, and has the heading of each column above its value. So no column is out of sight.
 
     Args:
         columns: Columns from left to right.
@@ -48,7 +51,8 @@ def table(
         is_dense: Whether the rows stand close together, for a table of many rows.
     """
     head = element("tr", *(element("th", column.head, scope="col", class_=column.kind) for column in columns))
-    is_wide = _least_width(columns, rows) > _PHONE_WIDTH
+    width = _least_width(columns, rows)
+    is_wide = width > _PHONE_WIDTH
     names = _name_column(columns)
     body = []
     for index, row in enumerate(rows):
@@ -58,7 +62,8 @@ def table(
             cells.append(element("td", cell, class_=kind, data_head=column.head if is_wide and cell else ""))
         is_sum = last_is_sum and index == len(rows) - 1
         body.append(element("tr", *cells, class_="sum" if is_sum else ""))
-    classes = " ".join(name for name, holds in (("dense", is_dense), ("cards", is_wide)) if holds)
+    shapes = (("dense", is_dense), ("cards", is_wide), ("broad", width > _TABLET_WIDTH))
+    classes = " ".join(name for name, holds in shapes if holds)
     return scrollable(element("table", element("thead", head), element("tbody", *body), class_=classes))
 
 
@@ -75,7 +80,7 @@ def _least_width(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> fl
         for row in rows:
             shown = html_to_text(row[place])
             size = _CHART if column.kind == BARS else len(shown)
-            widest = max(widest, min(size, _BROKEN_TEXT) if column.kind == TEXT else size)
+            widest = max(widest, min(size, _BROKEN_TEXT) if column.kind in (TEXT, WRAPPED) else size)
         whole += _GLYPH_WIDTH * widest + _CELL_PADDING
     return whole
 

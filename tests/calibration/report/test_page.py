@@ -484,6 +484,28 @@ def test_int8_layer_slower_than_float_is_marked_and_a_float_layer_is_not(page_of
     assert "INT8 is slower than float on this machine" not in page.text
 
 
+def test_speed_up_has_its_range_and_overlapping_times_are_not_told_apart(page_of):
+    apart = dataclasses.replace(LAYERS[0], int8_range_ms=(0.4, 0.8), float_range_ms=(0.9, 1.6))
+    overlapping = dataclasses.replace(LAYERS[1], int8_range_ms=(1.0, 24.0), float_range_ms=(1.1, 1.3))
+    slower = dataclasses.replace(LAYERS[1], name="slower/conv", int8_range_ms=(1.4, 1.6), float_range_ms=(1.1, 1.3))
+    report = dataclasses.replace(MET, layers=(apart, overlapping, slower))
+    page = page_of(report)
+    assert page.row("stem/conv")[-1] == "2.00x (1.12 to 4.00)"
+    assert page.row("branch/conv")[-1] == "not told apart 0.80x (0.05 to 1.30)"
+    assert page.row("slower/conv")[-1] == "slower 0.80x (0.69 to 0.93)"
+    assert "Layers that are slower in INT8 than in float: slower/conv." in page.text
+    assert not any("branch/conv" in line for line in summary_lines(report) if "slower" in line)
+
+
+def test_warnings_stand_in_one_box_and_notes_are_not_yellow(page_of):
+    page = page_of(
+        dataclasses.replace(MET, warnings=tuple(f"tensor {i} is constant" for i in range(25)), notes=("a", "b"))
+    )
+    assert page.source.count('class="note"') == 1
+    assert "25 warnings" in page.text and "tensor 24 is constant" in page.text
+    assert page.source.count('class="remarks"') == 1
+
+
 def test_network_slower_than_float_is_said(page_of):
     slow = tuple(dataclasses.replace(layer, int8_ms=5.0) for layer in LAYERS[:2])
     text = page_of(dataclasses.replace(MET, layers=slow)).text
