@@ -12,7 +12,7 @@ from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.frame_source import add_frame_arguments, check_one_set, chosen_frames
 from edge.bench.measure import BenchSettings, run_benchmark
 from edge.bench.output_folder import check_output, free_folder, latest_folder
-from edge.bench.percentiles import NO_FIGURE, few_frames_sentence, percentile_text
+from edge.bench.percentiles import NO_FIGURE, few_frames_sentence
 from edge.bench.power_section import power_lines
 from edge.bench.profile_cli import DESCRIPTION as PROFILE
 from edge.bench.profile_cli import add_arguments as add_profile_arguments
@@ -25,6 +25,7 @@ from edge.doctor.cli import add_arguments as add_doctor_arguments
 from edge.errors import BackendError, InputError
 from edge.frames import FrameSet
 from edge.machine import check_threads
+from edge.percentile_rule import percentile_text
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime import Runner, open_engine
 from edge.segmenter import NV12
@@ -114,7 +115,8 @@ def _run(arguments: argparse.Namespace) -> int:
             print_note(f"power: {reason}")
         if power is not None:
             opened.callback(power.close)
-        record = run_benchmark(runner, card, frames, settings, labelled, power)
+        interruptions: list[KeyboardInterrupt] = []
+        record = run_benchmark(runner, card, frames, settings, labelled, power, interruptions)
     if arguments.in_flight > record.frames_in_flight:
         print_note("in flight: 1, since the host does one frame at a time here")
     # Shown before it is written: what was measured is not lost with a full disk.
@@ -124,7 +126,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_record(record)
     if arguments.output:
         _write(arguments, record, runner, frames)
-    if record.is_partial:
+    if interruptions:
         print_status("interrupted: the figures are those of the frames until then, and are marked as partial")
         return EXIT_INTERRUPTED
     if record.power is not None and record.power.failure and arguments.power != AUTO:

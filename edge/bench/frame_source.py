@@ -6,20 +6,16 @@ import argparse
 import hashlib
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from edge.bench.measure import MAX_DISTINCT_FRAMES
 from edge.console import size_argument
 from edge.datasets import LAYOUTS, open_dataset
-from edge.errors import InputError, SizeError
+from edge.errors import InputError
 from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
 
 SYNTHETIC_SEED = 9_000_000
 """Seed of the scenes that are drawn for a measurement without images."""
-
-LEAST_SIDE, MOST_SIDE = 16, 8192
-"""Sides in pixels of a frame that can be drawn: cameras give more than the one and, up to 8K, less than the other."""
 
 _DRAWN_FRAMES = 16
 _MOST_BYTES = 512 * 1024**2
@@ -27,9 +23,7 @@ _MOST_BYTES = 512 * 1024**2
 
 
 class CameraFrames(FrameSet):
-    """Drawn street scenes of any size that a camera may have: portrait, odd, smaller or larger than scenes are drawn.
-
-    A scene is drawn in the frame's proportions, as near to its size as scenes can be drawn, and resized to it.
+    """Drawn street scenes of any size that a camera may have.
 
     Args:
         height: Rows of a frame in pixels.
@@ -37,37 +31,25 @@ class CameraFrames(FrameSet):
         seed: Seed of the drawing.
 
     Raises:
-        SizeError: A side is shorter than LEAST_SIDE or longer than MOST_SIDE.
+        SizeError: No camera has frames of that size.
     """
 
     def __init__(self, height: int, width: int, seed: int) -> None:
         # Imported here: a measurement on pictures does not load the modules that draw.
-        from edge.synthetic.scene import MAX_HEIGHT, MAX_WIDTH, MIN_HEIGHT, MIN_WIDTH
+        from edge.synthetic.camera_size import CameraSize
 
-        if not all(LEAST_SIDE <= side <= MOST_SIDE for side in (height, width)):
-            raise SizeError(
-                f"frames cannot be drawn at {height}x{width}, expected sides of {LEAST_SIDE} to {MOST_SIDE} pixels. "
-                "Next: --frame-size 1080x1920"
-            )
-        self._size_wh = (width, height)
-        factor = min(max(1.0, MIN_HEIGHT / height, MIN_WIDTH / width), MAX_HEIGHT / height, MAX_WIDTH / width)
-        drawn_height = min(max(round(height * factor), MIN_HEIGHT), MAX_HEIGHT)
-        drawn_width = min(max(round(width * factor), MIN_WIDTH), MAX_WIDTH)
+        self._size = CameraSize(height, width)
         count = max(1, min(_DRAWN_FRAMES, _MOST_BYTES // (3 * height * width)))
-        self._drawn = SyntheticFrames(count, drawn_height, drawn_width, seed)
+        self._drawn = SyntheticFrames(count, *self._size.drawn(), seed)
         super().__init__(self._drawn.description, self._drawn.names)
 
     def read(self, index: int) -> np.ndarray:
         """Return frame `index` as (height, width, 3) uint8 RGB."""
-        drawn_rgb = self._drawn.read(index)
-        if drawn_rgb.shape[1::-1] == self._size_wh:
-            return drawn_rgb
-        is_smaller = self._size_wh[0] < drawn_rgb.shape[1]
-        return cv2.resize(drawn_rgb, self._size_wh, interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR)
+        return self._size.resized(self._drawn.read(index))
 
     def digest(self, index: int) -> str:
         """Return the SHA-256 of the drawn scene's digest and of the size of frame `index`."""
-        return hashlib.sha256(f"{self._drawn.digest(index)} {self._size_wh}".encode()).hexdigest()
+        return hashlib.sha256(f"{self._drawn.digest(index)} {self._size}".encode()).hexdigest()
 
 
 def add_frame_arguments(parser: argparse.ArgumentParser) -> None:

@@ -60,14 +60,14 @@ class _Samples:
         totals_ns: End-to-end time of each frame in ns.
         marks_ns: Start of the measurement, then the end of each frame, in ns.
         load: Load of the machine meanwhile; None where the system does not count it.
-        is_partial: Whether an interrupt ended the measurement early.
+        interruption: Interrupt that ended the measurement early; None where it is whole.
     """
 
     stages_ns: dict[str, list[int]]
     totals_ns: list[int]
     marks_ns: list[int]
     load: MachineLoad | None = None
-    is_partial: bool = False
+    interruption: KeyboardInterrupt | None = None
 
 
 def run_benchmark(
@@ -77,6 +77,7 @@ def run_benchmark(
     settings: BenchSettings,
     labelled: Dataset | None = None,
     power: PowerSource | None = None,
+    interruptions: list[KeyboardInterrupt] | None = None,
 ) -> BenchRecord:
     """Measure the speed of one engine and, on request, its accuracy and its power.
 
@@ -90,6 +91,7 @@ def run_benchmark(
         settings: Length of the measurement, and format of the frames.
         labelled: Labelled split on which mIoU is measured; None to leave it out.
         power: Open power source that is read while frames are measured; None to leave power out.
+        interruptions: List that an interrupt which ended the measurement is added to; None to let go of it.
 
     Raises:
         InputError: There are no frames, or accuracy was asked for with random weights.
@@ -114,12 +116,14 @@ def run_benchmark(
         segmenter = Segmenter(runner, settings.frame_format, settings.in_flight)
         samples, power_seen = _measure_with_power(segmenter, pictures, settings, power)
         described, in_flight, is_on_device = runner.describe(), segmenter.depth, segmenter.is_on_device
-        accuracy, is_partial = None, samples.is_partial
-        if labelled is not None and not is_partial:
+        accuracy = None
+        if labelled is not None and samples.interruption is None:
             try:
                 accuracy = measure_accuracy(Segmenter(runner, "rgb").label_frame, labelled, show_progress=True)
-            except KeyboardInterrupt:  # the speed was measured, and is kept
-                is_partial = True
+            except KeyboardInterrupt as error:  # the speed was measured, and is kept
+                samples.interruption = error
+    if samples.interruption is not None and interruptions is not None:
+        interruptions.append(samples.interruption)
     duration_s = (samples.marks_ns[-1] - samples.marks_ns[0]) / 1e9
     count_s = duration_s if in_flight > 1 else sum(samples.totals_ns) / 1e9
     return BenchRecord(
@@ -146,7 +150,7 @@ def run_benchmark(
         samples_end_to_end_ms=tuple(_milliseconds(samples.totals_ns)),
         load=samples.load,
         frames_asked=settings.frames,
-        is_partial=is_partial,
+        is_partial=samples.interruption is not None,
     )
 
 
@@ -176,17 +180,17 @@ def _warm_up(segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSe
 
 def _measure(segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSettings) -> _Samples:
     """Measure until enough frames are done, or an interrupt ends it after the first."""
-    watch, done, is_partial = LoadWatch(), [], False
+    watch, done, interruption = LoadWatch(), [], None
     start_ns = time.perf_counter_ns()
     try:
         _run_frames(segmenter, pictures, settings, start_ns, done)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         if not done:
             raise
-        is_partial = True
+        interruption = error
     stages_ns = {stage: [each[0][stage] for each in done] for stage in (done[0][0] if done else {})}
     totals_ns, ends_ns = [each[1] for each in done], [each[2] for each in done]
-    return _Samples(stages_ns, totals_ns, [start_ns, *ends_ns], watch.load(), is_partial)
+    return _Samples(stages_ns, totals_ns, [start_ns, *ends_ns], watch.load(), interruption)
 
 
 def _run_frames(

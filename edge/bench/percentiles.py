@@ -6,24 +6,11 @@ import math
 from typing import Sequence
 
 from edge.errors import InputError
+from edge.percentile_rule import is_carried, least_samples
 from edge.records import record
 
 NO_FIGURE = "-"
 """Sign in a table for a figure that the samples do not carry."""
-
-
-def least_samples(percent: float) -> int:
-    """Return the number of samples from which a percentile is quoted: 10 for the 90th, 100 for the 99th.
-
-    With fewer, not one sample lies beyond the percentile on average, and the nearest rank is the largest sample itself:
-    it says how bad the worst moment was, and nothing of how often one is as bad.
-    """
-    return round(100 / (100 - percent))
-
-
-def is_carried(percent: float, sample_count: int) -> bool:
-    """Return whether so many samples carry a percentile."""
-    return sample_count >= least_samples(percent)
 
 
 @record(schema=1, what="latency statistics")
@@ -77,11 +64,6 @@ def summarise(samples_ns: Sequence[int]) -> LatencyStatistics:
         p99_ms=rank_ms(99),
         max_ms=ordered[-1] / 1e6,
     )
-
-
-def percentile_text(value: float | None, percent: float, digits: int = 1) -> str:
-    """Return a percentile with its unit, such as "5.2 ms", or how many frames it needs."""
-    return f"needs {least_samples(percent)} frames" if value is None else f"{value:.{digits}f} ms"
 
 
 def few_frames_sentence(statistics: LatencyStatistics) -> str:

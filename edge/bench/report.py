@@ -8,7 +8,7 @@ import numpy as np
 
 from edge.artifacts import write_text
 from edge.bench.bench_record import BenchRecord
-from edge.bench.percentiles import NO_FIGURE, few_frames_sentence, percentile_text
+from edge.bench.percentiles import NO_FIGURE, few_frames_sentence
 from edge.bench.power_section import FRAME_PERIOD, power_facts, power_section
 from edge.bench.verdict import CAMERA_FPS, FRAME_PERIOD_MS, doubts, keeps_up, verdict_sentences, verdict_title
 from edge.frames import FrameSet
@@ -21,6 +21,7 @@ from edge.page.markup import Html, joined
 from edge.page.pictures import picture_figure, picture_grid, shrunk
 from edge.page.plots import line_chart
 from edge.page.tables import Column, facts, table
+from edge.percentile_rule import percentile_text
 from edge.runtime.base import Runner
 from edge.segmenter import Segmenter
 from edge.stream.overlay import overlay_rgb

@@ -14,6 +14,7 @@ from edge.console import CommandParser, Progress, positive_int, print_note, prin
 from edge.contract import Contract
 from edge.errors import InputError, SegEdgeError
 from edge.labels import palette_for
+from edge.machine import check_threads
 from edge.provenance import RANDOM
 from edge.records import record_to_json
 from edge.runtime import Runner, open_engine
@@ -87,8 +88,9 @@ def main(argv: list[str] | None = None) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         check_window()
+    threads = check_threads(arguments.threads)
     source = open_source(arguments.source, arguments.real_time, arguments.timeout)
-    runner, card = open_engine(arguments.engine, arguments.threads or 0)
+    runner, card = open_engine(arguments.engine, threads)
     painter = _painter(arguments, card.contract)
     with source:
         sink = open_sink(arguments.output, source)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from edge.bench.cli import main
-from edge.bench.frame_source import LEAST_SIDE, CameraFrames
+from edge.bench.frame_source import CameraFrames
 from edge.errors import SizeError
+from edge.synthetic.camera_size import LEAST_SIDE, CameraSize
 
 SIZES = ["1080x1920", "192x108", "101x203", "64x64", "33x2000", "16x16"]
 
@@ -21,7 +22,7 @@ def test_frames_have_the_size_of_the_camera_and_are_no_plain_colour(size):
 
 
 def test_frames_of_a_portrait_camera_are_drawn_in_its_proportions():
-    assert CameraFrames(1920, 1080, seed=3)._drawn._size == (1024, 576)
+    assert CameraSize(1920, 1080).drawn() == (1024, 576)
 
 
 def test_number_of_large_frames_is_limited_by_their_memory():

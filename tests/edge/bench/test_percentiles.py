@@ -3,14 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.bench.percentiles import (
-    LatencyStatistics,
-    few_frames_sentence,
-    least_samples,
-    percentile_text,
-    summarise,
-)
+from edge.bench.percentiles import LatencyStatistics, few_frames_sentence, summarise
 from edge.errors import InputError
+from edge.percentile_rule import least_samples, percentile_text
 from edge.records import record_from_json
 
 
