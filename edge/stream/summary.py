@@ -56,8 +56,8 @@ class DemoSummary:
         lines = [
             head,
             f"frames   {self.frames} shown, {self.dropped} dropped, in {self.seconds:.1f} s: {self.fps:.1f} fps",
-            f"latency  p50 {self.latency_p50_ms:.1f} ms, p99 {percentile_text(self.latency_p99_ms, 99)}, from arrival to "
-            "overlay",
+            f"latency  p50 {self.latency_p50_ms:.1f} ms, p99 {percentile_text(self.latency_p99_ms, 99)}, "
+            "from arrival to overlay",
             "stages   " + ", ".join(f"{stage} {mean:.1f} ms" for stage, mean in self.stage_mean_ms.items()),
             f"weights  {self.weights}",
         ]
