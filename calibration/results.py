@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edge.machine_load import MachineLoad
 from edge.records import record
 
 REPORT_FILE = "int8-report.json"
@@ -252,6 +253,7 @@ class Int8Report:
         float_doubts: sentences among the warnings that say why the float network is implausible; empty where it is not.
         decision: rule by which a pixel gets its label; "" where it is the largest of the network's channels.
         search_sees_judging_images: True where there was one image and no other, so that the search looked at it too.
+        load: load of the machine while layers were timed; None where none were, or where the system does not count it.
     """
 
     network: str
@@ -286,3 +288,4 @@ class Int8Report:
     float_doubts: tuple[str, ...] = ()
     decision: str = ""
     search_sees_judging_images: bool = False
+    load: MachineLoad | None = None

@@ -18,6 +18,7 @@ from calibration.report.text import (
     UNSURE,
     budget_word,
     class_sentence,
+    disturbed_sentence,
     doubt_sentence,
     engine_drop,
     engine_sentence,
@@ -100,7 +101,7 @@ def _page(report: Int8Report, pictures: Sequence[WorstPicture]) -> str:
             _verdict(report),
             _unseen(report),
             headlines(_headlines(report)),
-            warnings_box(report.warnings),
+            warnings_box([*filter(None, [disturbed_sentence(report)]), *report.warnings]),
             remarks(report.notes, "note"),
             section("What it cost", *_cost(report)),
             section("Classes", *_classes(report)),
@@ -270,7 +271,7 @@ def _steps_table(report: Int8Report, steps: Sequence[SearchStep]) -> Html:
         Column("what was tried", TEXT),
         *map(Column, ("INT8 share", "points lost", "label agreement", "budget")),
         Column("closest to a limit", TEXT),
-        Column("recipe"),
+        Column("recipe", WORD),
     ]
     rows = [
         [
@@ -345,6 +346,8 @@ def _conditions(report: Int8Report) -> dict[str, str]:
     }
     if report.decision:
         values["labels"] = report.decision
+    if report.load is not None:
+        values["load while layers were timed"] = report.load.sentence()
     if report.drop_low is not None:
         values["interval"] = f"bootstrap over the accuracy images, {100 * report.cost.confidence:.4g} %"
     return values

@@ -85,6 +85,7 @@ def write_int8_report(
         notes=(*int8.notes, *(measured.notes if measured is not None else ())),
         float_doubts=target.warnings,
         decision=contract.decision_sentence(),
+        load=measured.load if measured is not None else None,
         search_sees_judging_images=judged.search is not None and target.search_images is None,
     )
     write_record(folder / REPORT_FILE, report)

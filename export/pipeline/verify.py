@@ -14,7 +14,7 @@ from edge.artifacts import write_bytes
 from edge.card import CARD_FILE, BuildCheck, EngineCard
 from edge.errors import ParityError
 from edge.machine import this_machine
-from edge.machine_load import LoadWatch
+from edge.machine_load import LoadWatch, MachineLoad
 from edge.provenance import RANDOM
 from edge.records import write_record
 from edge.runtime import open_engine
@@ -45,6 +45,7 @@ class MeasuredEngine:
         labels: labels that the engine gave on the accuracy images.
         layer_ms: name of a layer -> its times in the INT8 and in the float graph, as far as they are known.
         notes: sentences about the times, for the report.
+        load: load of the machine while layers were timed; None where none were, or where the system does not count it.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class MeasuredEngine:
     labels: SetLabels
     layer_ms: dict[str, TimedPair] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    load: MachineLoad | None = None
 
 
 def measure_engine(
@@ -76,8 +78,9 @@ def measure_engine(
     require_agreement(card, target.budget)
     if source.simulated is None or card.backend != "onnxruntime":
         return MeasuredEngine(folder, engine, card, labels)
-    layer_ms, notes = _times(source, target.images)
-    return MeasuredEngine(folder, engine, card, labels, layer_ms, notes)
+    watch = LoadWatch()
+    layer_ms, note = _times(source, target.images)
+    return MeasuredEngine(folder, engine, card, labels, layer_ms, (note,), watch.load())
 
 
 def check_engine(
@@ -154,23 +157,18 @@ def require_agreement(card: EngineCard, budget: Budget) -> None:
     )
 
 
-def _times(source: EngineGraph, images: AccuracySet) -> tuple[dict[str, TimedPair], tuple[str, ...]]:
+def _times(source: EngineGraph, images: AccuracySet) -> tuple[dict[str, TimedPair], str]:
     """Measure the time of every layer in INT8 and in float, and of both networks as a whole, with ONNX Runtime.
 
     Returns:
-        Name of a layer -> its times, and sentences about the whole networks and about a machine that was busy.
+        Name of a layer -> its times, and a sentence about the whole networks.
     """
     contract, float_graph = source.graph.contract, source.graph.path.read_bytes()
     work = sum(layer.multiply_adds for layer in source.layers)
-    watch = LoadWatch()
     layer_ms, whole = compare_times(
         source.data, float_graph, contract, images.frames, RUNS if work < _HEAVY_MULTIPLY_ADDS else 1
     )
-    load = watch.load()
-    notes = [_whole_sentence(whole)]
-    if load is not None and load.disturbance():
-        notes.append(f"times of layers and networks: {load.disturbance()}")
-    return layer_ms, tuple(notes)
+    return layer_ms, _whole_sentence(whole)
 
 
 def _whole_sentence(whole: TimedPair) -> str:

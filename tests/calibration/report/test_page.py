@@ -41,6 +41,7 @@ from calibration.results import (
 )
 from edge.errors import InputError, StorageError
 from edge.labels import distinct_palette
+from edge.machine_load import MachineLoad
 from tests.calibration.label_sets import class_cost, labelled_class, network_cost
 
 NAMES = ("road", "sky", "<car> & van")
@@ -495,6 +496,22 @@ def test_speed_up_has_its_range_and_overlapping_times_are_not_told_apart(page_of
     assert page.row("slower/conv")[-1] == "slower 0.80x (0.69 to 0.93)"
     assert "Layers that are slower in INT8 than in float: slower/conv." in page.text
     assert not any("branch/conv" in line for line in summary_lines(report) if "slower" in line)
+
+
+def test_busy_machine_is_said_where_the_times_are(page_of):
+    report = dataclasses.replace(MET, load=MachineLoad(5.0, 0.6, True))
+    said = "times of layers are disturbed: other programs took 60 % of the CPU meanwhile"
+    assert said in page_of(report).text
+    assert any(line.startswith(f"warning: {said}") for line in summary_lines(report))
+    assert "disturbed" not in page_of(dataclasses.replace(MET, load=MachineLoad(0.1, 0.01, False))).text
+
+
+def test_network_whose_rounds_overlap_is_not_called_slower(page_of):
+    layers = tuple(
+        dataclasses.replace(each, int8_ms=5.0, int8_range_ms=(0.9, 24.0), float_range_ms=(1.0, 1.1))
+        for each in LAYERS[:2]
+    )
+    assert "INT8 is slower" not in page_of(dataclasses.replace(MET, layers=layers)).text
 
 
 def test_warnings_stand_in_one_box_and_notes_are_not_yellow(page_of):
