@@ -11,7 +11,7 @@ from pathlib import Path
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.frame_source import add_frame_arguments, check_one_set, chosen_frames
 from edge.bench.measure import BenchSettings, run_benchmark
-from edge.bench.output_folder import check_output, free_folder, latest_folder
+from edge.bench.output_folder import free_folder, latest_folder
 from edge.bench.percentiles import NO_FIGURE, few_frames_sentence
 from edge.bench.power_section import power_lines
 from edge.bench.profile_cli import DESCRIPTION as PROFILE
@@ -25,6 +25,7 @@ from edge.doctor.cli import add_arguments as add_doctor_arguments
 from edge.errors import BackendError, InputError
 from edge.frames import FrameSet
 from edge.machine import check_threads
+from edge.output_check import check_output
 from edge.percentile_rule import percentile_text
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime import Runner, open_engine

@@ -1,4 +1,4 @@
-"""Where a command writes its results: checked before the measurement, and never over the results of an earlier run.
+"""Where a command writes its results, which is never over the results of an earlier run.
 
 The first run of a folder lies in the folder itself, later ones in `run-2`, `run-3` and so on inside it. So a folder
 stands for all runs that were written to it, and an earlier result stays what it was.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Iterator, Sequence
 
@@ -17,28 +16,6 @@ from edge.console import storage_error
 from edge.errors import StorageError
 
 _RUN = re.compile(r"run-(\d+)")
-
-
-def check_output(folder: Path) -> None:
-    """Refuse a folder that results cannot be written to, before minutes are spent on them; nothing is left behind.
-
-    Raises:
-        StorageError: The path, or one that it lies under, is a file; this user may not write there; or the disk is
-            read-only or full.
-    """
-    ground = folder
-    while not ground.exists():
-        if ground.is_symlink():
-            raise StorageError(f"cannot write {folder}: {ground} is a link to nothing. Next: name another folder")
-        ground = ground.parent
-    if not ground.is_dir():
-        raise StorageError(f"cannot write {folder}: {ground} is a file, expected a folder. Next: name another folder")
-    try:
-        # Written to, since permissions do not tell of a read-only disk, or of a full one.
-        with tempfile.TemporaryFile(dir=ground) as trial:
-            trial.write(b"\0" * 4096)
-    except OSError as error:
-        raise storage_error(error, folder) from error
 
 
 @contextlib.contextmanager

@@ -55,6 +55,7 @@ def power_section(power: PowerRecord, latency_ms: Sequence[float]) -> list[Html]
         if shown:
             levels = (FRAME_PERIOD,) if unit == "ms" else ()
             parts.append(time_chart(shown, span_s, power.window_s, unit, caption, unit != "°C", levels))
+            parts.append(paragraph("; ".join(_range_words(curve, unit) for curve in shown), is_faint=True))
     shading = "Grey is outside of what was measured: the warm-up, and the samples that close the window."
     return [*parts, paragraph(shading, is_faint=True), _rail_table(power)]
 
@@ -90,6 +91,12 @@ def _charts(power: PowerRecord, latency_ms: Sequence[float]) -> list[tuple[list[
         ),
         ([Curve("GPU clock", times_s, power.gpu_clock_mhz)], "MHz", "clock of the GPU"),
     ]
+
+
+def _range_words(curve: Curve, unit: str) -> str:
+    """Return a curve as text, for who cannot see the chart: "GPU 40.0 to 61.5 °C"."""
+    values = [value for value in curve.values if value is not None]
+    return f"{curve.name} {min(values):.1f} to {max(values):.1f} {unit}"
 
 
 def _rail_table(power: PowerRecord) -> Html:

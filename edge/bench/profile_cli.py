@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from edge.bench.frame_source import add_frame_arguments, check_one_set, chosen_frames
-from edge.bench.output_folder import check_output, free_folder
+from edge.bench.output_folder import free_folder
 from edge.bench.profile import run_profile
 from edge.bench.profile_page import PROFILE_PAGE, write_profile_page
 from edge.bench.profile_record import PROFILE_FILE
@@ -17,6 +17,7 @@ from edge.bench.profile_text import profile_lines
 from edge.console import positive_int
 from edge.errors import InputError
 from edge.machine import check_threads
+from edge.output_check import check_output
 from edge.records import record_to_json, write_record
 from edge.runtime import open_engine
 

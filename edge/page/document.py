@@ -161,7 +161,7 @@ _CARDS = """
   .cards thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .cards tbody tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(4.5rem, 1fr)); padding: .45rem 0;
     border-top: 1px solid var(--line); }
-  .cards tbody td { display: block; border: 0; padding: .1rem .5rem .1rem 0; text-align: left; min-width: 0;
+  .cards tbody td { display: block; border: 0; padding: .1rem .3rem .1rem 0; text-align: left; min-width: 0;
     white-space: normal; font-size: .92em; }
   .cards tbody td:empty { display: none; } .cards tbody td.text { grid-column: 1 / -1; }
   .cards tbody td.word, .cards tbody td.wrap, .cards tbody td.bars { grid-column: span 2; }

@@ -1,13 +1,10 @@
-"""Results never overwrite earlier ones, and a folder that cannot be written to is known before the measurement."""
+"""Results never overwrite earlier ones."""
 
 from __future__ import annotations
 
-import errno
-import tempfile
-
 import pytest
 
-from edge.bench.output_folder import check_output, free_folder, latest_folder
+from edge.bench.output_folder import free_folder, latest_folder
 from edge.errors import StorageError
 
 NAMES = ("record.json", "overlays")
@@ -49,18 +46,3 @@ def test_folder_of_a_run_that_wrote_nothing_is_removed(tmp_path):
 
 def test_folder_without_runs_has_no_latest(tmp_path):
     assert latest_folder(tmp_path, "record.json") == (tmp_path, 0)
-
-
-def test_check_leaves_nothing_behind(tmp_path):
-    check_output(tmp_path / "a" / "b")
-    check_output(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_disk_that_is_read_only_is_found_by_writing(tmp_path, monkeypatch):
-    def refused(**_options):
-        raise OSError(errno.EROFS, "Read-only file system")
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
-    with pytest.raises(StorageError, match=r"cannot write .*: Read-only file system\. Next: "):
-        check_output(tmp_path / "out")

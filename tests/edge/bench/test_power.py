@@ -235,6 +235,8 @@ def test_report_shows_power_and_temperature_below_latency(measure, images, tmp_p
     assert "NONE &amp; &lt;more&gt;</td><td>not measured</td>" in page
     assert "<more>" not in page
     assert "power mode" in page
+    low, high = min(record.latencies_ms()), max(record.latencies_ms())
+    assert f"latency {low:.1f} to {high:.1f} ms" in page  # the charts' figures as text too
     assert "scripted 1.0, every 5 s" in page
 
 
