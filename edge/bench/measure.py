@@ -103,11 +103,7 @@ def run_benchmark(
         raise InputError(f"no frames to benchmark with in {frames.description}")
     if labelled is not None:
         _check_classes(card, labelled)
-    count = min(len(frames), MAX_DISTINCT_FRAMES)
-    # A camera gives frames in OpenCV's order; the conversion to RGB is part of what is measured.
-    pictures = [cv2.cvtColor(frames.read(index), cv2.COLOR_RGB2BGR) for index in range(count)]
-    if len({picture.shape for picture in pictures}) > 1:
-        raise InputError(f"frames of {frames.description} differ in size, expected one size in a benchmark")
+    pictures = _read(frames)
     frame_height, frame_width = pictures[0].shape[:2]
     if settings.frame_format == NV12:
         pictures = [to_nv12(picture) for picture in pictures]
@@ -135,7 +131,7 @@ def run_benchmark(
         input=frames.description,
         frame_height=frame_height,
         frame_width=frame_width,
-        distinct_frames=count,
+        distinct_frames=len(pictures),
         warmup_frames=settings.warmup_frames,
         stages={stage: summarise(values) for stage, values in samples.stages_ns.items()},
         end_to_end=summarise(samples.totals_ns),
@@ -152,6 +148,16 @@ def run_benchmark(
         frames_asked=settings.frames,
         is_partial=samples.interruption is not None,
     )
+
+
+def _read(frames: FrameSet) -> list[np.ndarray]:
+    """Return the frames that are held in memory, each (height, width, 3) uint8 BGR, all of one size."""
+    count = min(len(frames), MAX_DISTINCT_FRAMES)
+    # A camera gives frames in OpenCV's order; the conversion to RGB is part of what is measured.
+    pictures = [cv2.cvtColor(frames.read(index), cv2.COLOR_RGB2BGR) for index in range(count)]
+    if len({picture.shape for picture in pictures}) > 1:
+        raise InputError(f"frames of {frames.description} differ in size, expected one size in a benchmark")
+    return pictures
 
 
 def _milliseconds(values_ns: list[int]) -> list[float]:

@@ -53,7 +53,7 @@ def verdict_sentences(record: BenchRecord) -> list[str]:
             "includes the wait for others."
         )
     few = few_frames_sentence(record.end_to_end)
-    return [*(_capital(each) for each in doubts(record)), reason, *([f"{_capital(few)}."] if few else [])]
+    return [*(_capital(each) for each in doubts(record)), reason, *([f"{few}."] if few else [])]
 
 
 def _capital(text: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("onnxruntime")
 
 from edge.bench.cli import main
+from edge.bench.percentiles import summarise
 from edge.bench.profile import middle_runs, run_profile
 from edge.bench.profile_page import write_profile_page
 from edge.bench.profile_record import PROFILE_FILE, ProfileRecord, by_cost, kind_totals, sum_sentence
@@ -181,6 +182,16 @@ def test_profile_of_a_busy_machine_says_so(card, tmp_path):
     assert any(line.startswith("disturbed: other programs took 50 %") for line in profile_lines(record, top=1))
     write_profile_page(tmp_path / "profile.html", record, top=2)
     assert "Disturbed measurement" in (tmp_path / "profile.html").read_text(encoding="utf-8")
+
+
+def test_runs_that_differ_by_more_than_the_profiler_costs_are_not_told_apart(card):
+    record = profile_of(card, LAYERS)
+    network = summarise([9_000_000, 9_000_000, 10_500_000])
+    wide = dataclasses.replace(record, network=network, network_middle_mean_ms=9.5)
+    assert sum_sentence(wide).endswith("not told apart, since runs without it took up to 10.500 ms too")
+    layer_sum = summarise([8_000_000, 13_000_000])
+    slow = dataclasses.replace(record, layer_sum=layer_sum, network_middle_mean_ms=12.5)
+    assert sum_sentence(slow).endswith("not told apart, since runs with it took up to 13.000 ms too")
 
 
 def test_layers_that_run_as_one_are_said_to(card):
