@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Sequence
 
 from edge.page.markup import Html
+from edge.page.plots import round_ticks, tick_text
 from edge.page.svg import (
     BLUE,
     FAINT,
@@ -144,9 +145,13 @@ def _strip(segments: Sequence[Segment], unit: str, label: str, width: int) -> Ht
             mark = text(x + size / 2, height / 2 + 4, segment.mark, anchor="middle", color="#fff", class_name="on")
         parts.append(f"<g>{title_of(segment.text)}{shape}{mark}</g>")
         x += size
-    steps = 4 if width == WIDE else 2
-    for step in range(steps + 1):
-        anchor = "start" if step == 0 else "end" if step == steps else "middle"
-        place = width * step / steps
-        parts.append(text(place, height + 18, f"{total * step / steps:.2f} {unit}", anchor=anchor, color=FAINT))
+    whole = f"{total:.2f} {unit}"
+    parts.append(text(width, height + 18, whole, anchor="end", color=FAINT))
+    ticks = round_ticks(0.0, total, 6 if width == WIDE else 4)
+    for tick in ticks[:-1]:
+        place = width * tick / total
+        words = f"{tick_text(tick, ticks)} {unit}"
+        # Up to the end of the strip, which has the whole as it is.
+        if place + GLYPH * len(words) / 2 < width - GLYPH * len(whole) - 8:
+            parts.append(text(place, height + 18, words, anchor="start" if tick == 0 else "middle", color=FAINT))
     return svg(width, height + 24, parts, label)

@@ -110,7 +110,7 @@ def _scatter(points: Sequence[Point], x_name: str, y_name: str, caption: str, li
         width,
     )
     is_cut = any(point.y > plot.y_ticks[-1] for point in points)
-    beyond = f"; triangles lie above {_tick_text(plot.y_ticks[-1], plot.y_ticks)}" if is_cut else ""
+    beyond = f"; triangles lie above {tick_text(plot.y_ticks[-1], plot.y_ticks)}" if is_cut else ""
     parts = plot.axes(x_name, y_name + beyond)
     best = _best_steps(points)
     corners = [(point.x, y) for point, after in zip(best, best[1:] + best[-1:]) for y in (point.y, after.y)]
@@ -295,7 +295,7 @@ class _Plot:
         for tick in self.y_ticks:
             y = self.down(tick)
             parts.append(line(left, y, right, y, GRID))
-            parts.append(text(left - 8, y + 4, _tick_text(tick, self.y_ticks), anchor="end"))
+            parts.append(text(left - 8, y + 4, tick_text(tick, self.y_ticks), anchor="end"))
         return parts
 
     def axes(self, x_name: str, y_name: str) -> list[str]:
@@ -303,7 +303,7 @@ class _Plot:
         _, _, right, bottom = self.frame
         parts = [text(0, 12, y_name, color=FAINT), *self.rows()]
         for tick in self.x_ticks:
-            parts.append(text(self.across(tick), bottom + 18, _tick_text(tick, self.x_ticks), anchor="middle"))
+            parts.append(text(self.across(tick), bottom + 18, tick_text(tick, self.x_ticks), anchor="middle"))
         parts.append(text(right, self.height - 6, x_name, anchor="end", color=FAINT))
         return parts
 
@@ -357,7 +357,8 @@ def round_ticks(low: float, high: float, most: int = 6) -> tuple[float, ...]:
     return tuple(step * index for index in range(first, max(last, first + 1) + 1))
 
 
-def _tick_text(value: float, ticks: Sequence[float]) -> str:
+def tick_text(value: float, ticks: Sequence[float]) -> str:
+    """Return a tick as text, with as many digits as the step between ticks has."""
     step = ticks[1] - ticks[0]
     digits = next((count for count in range(9) if abs(step * 10**count - round(step * 10**count)) < 1e-6), 9)
     return f"{value:.{digits}f}"
