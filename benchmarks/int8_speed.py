@@ -38,7 +38,7 @@ from edge.runtime import open_engine
 from edge.runtime.base import Runner
 from edge.runtime.onnxruntime import OnnxRuntimeRunner, import_onnxruntime
 from edge.segmenter import STAGES, Segmenter
-from export.pipeline.layer_times import layer_times
+from export.pipeline.layer_times import compare_times
 
 GOAL_RATIO = 3.0
 WARMUP_FRAMES = 3
@@ -113,8 +113,9 @@ def run(arguments: argparse.Namespace) -> int:
                     samples_ms[side][stage].extend(values)
             progress.step()
     labels = {name: labels_of(runner, frames_bgr) for name, runner in (*sides.items(), ("exact", exact))}
-    by_layer = layer_times((folder / card.engine_file).read_bytes(), graph.read_bytes(), contract, frames)
-    slower = [name for name, (fast, plain) in by_layer.items() if fast > plain]
+    timed, _ = compare_times((folder / card.engine_file).read_bytes(), graph.read_bytes(), contract, frames)
+    by_layer = {name: pair.medians_ms() for name, pair in timed.items()}
+    slower = [name for name, (fast, plain) in by_layer.items() if fast > plain and timed[name].is_told_apart()]
     slower.sort(key=lambda name: by_layer[name][1] - by_layer[name][0])
     machine, medians = this_machine(), {side: summary(samples_ms[side]) for side in sides}
     ratio = medians["float32"]["total_ms"] / medians["int8"]["total_ms"]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from edge.machine_load import MachineLoad
 from edge.records import record
 
 REPORT_FILE = "int8-report.json"
 PAGE_FILE = "int8-report.html"
+
+
+def are_told_apart(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
+    """Return whether two ranges, each as (lowest, highest), have no value in common."""
+    return first[1] < second[0] or second[1] < first[0]
 
 
 @record(schema=1, what="layer report")
@@ -20,8 +26,12 @@ class LayerReport:
         reason: reason why the layer is in float; "" for int8.
         output_error: RMS error of the logits over their RMS, with this layer alone in INT8; None if not measured.
         label_change: share of pixels whose label changes with this layer alone in INT8, 0 to 1; None if not measured.
-        int8_ms: milliseconds of the layer in the engine; None where the time is not known.
-        float_ms: milliseconds of the layer in the float engine on the same machine; None where the time is not known.
+        int8_ms: milliseconds of the layer in the engine, the median of several rounds; None where the time is not
+            known.
+        float_ms: milliseconds of the layer in the float engine on the same machine, measured in turn with the other;
+            None where the time is not known.
+        int8_range_ms: shortest and longest round of `int8_ms`; empty where it is not known, as in older records.
+        float_range_ms: shortest and longest round of `float_ms`; empty where it is not known, as in older records.
     """
 
     name: str
@@ -33,6 +43,8 @@ class LayerReport:
     label_change: float | None = None
     int8_ms: float | None = None
     float_ms: float | None = None
+    int8_range_ms: tuple[float, ...] = ()
+    float_range_ms: tuple[float, ...] = ()
 
 
 @record(schema=1, what="class cost")
@@ -242,6 +254,7 @@ class Int8Report:
         decision: rule by which a pixel gets its label; "" where it is the largest of the network's channels.
         search_sees_judging_images: True where there was one image and no other, so that the search looked at it too.
         skipped_images: names of the calibration and accuracy images that were left out, since they cannot be read.
+        load: load of the machine while layers were timed; None where none were, or where the system does not count it.
     """
 
     network: str
@@ -277,3 +290,4 @@ class Int8Report:
     decision: str = ""
     search_sees_judging_images: bool = False
     skipped_images: tuple[str, ...] = ()
+    load: MachineLoad | None = None

@@ -8,6 +8,7 @@ import platform
 import re
 from pathlib import Path
 
+from edge.errors import InputError
 from edge.records import record
 
 
@@ -75,6 +76,32 @@ def _l4t_release() -> str | None:
     return f"{match[1]}.{match[2]}" if match else None
 
 
+def usable_cores() -> int:
+    """Return the number of cores that this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_threads(threads: int | None) -> int:
+    """Refuse a number of threads for which there are no cores: they wait for one another, and the figures mean nothing.
+
+    Args:
+        threads: Number that the user asked for; None for all cores.
+
+    Returns:
+        The number of threads as runners take it; 0 for all cores.
+
+    Raises:
+        InputError: The number is less than 1, or larger than the number of cores that this process may use.
+    """
+    if threads is None:
+        return 0
+    cores = usable_cores()
+    if not 1 <= threads <= cores:
+        may_use = "1 core" if cores == 1 else f"{cores} cores"
+        raise InputError(f"--threads is {threads}, expected 1 to {cores}: this process may use {may_use}")
+    return threads
+
+
 @functools.lru_cache(maxsize=1)
 def this_machine() -> Machine:
     """Return the description of this machine; the CUDA driver is asked for the GPU, never TensorRT."""
@@ -85,7 +112,7 @@ def this_machine() -> Machine:
         system=f"{platform.system()} {platform.release()}",
         architecture=platform.machine(),
         cpu=_cpu_name(),
-        cpu_count=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cpu_count=usable_cores(),
         board=_read_first("/proc/device-tree/model", "/sys/firmware/devicetree/base/model"),
         l4t=_l4t_release(),
         gpu=gpu.name if gpu else None,

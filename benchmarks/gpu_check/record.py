@@ -203,7 +203,7 @@ class LatencyCheck:
         folder: Folder of the engine.
         precision: Precision of the engine, "float32", "float16" or "int8".
         synchronous_ms: Mean time in ms from a frame in host memory to its labels there, one frame at a time.
-        synchronous_p99_ms: 99th percentile of that time, in ms.
+        synchronous_p99_ms: 99th percentile of that time, in ms; None where there are fewer than 100 frames.
         inference_ms: Mean time of the network within that time, in ms, by CUDA events.
         pipelined: Time per frame with two and with three frames in flight.
         warmup_frames: Number of frames before each of these measurements, one at a time.
@@ -221,7 +221,7 @@ class LatencyCheck:
     folder: str
     precision: str
     synchronous_ms: float
-    synchronous_p99_ms: float
+    synchronous_p99_ms: float | None
     inference_ms: float
     pipelined: tuple[PipelinedLatency, ...]
     warmup_frames: int

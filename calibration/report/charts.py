@@ -7,8 +7,10 @@ import math
 from calibration.qdq.quantization_config import INT8
 from calibration.report.text import OVER, budget_word, percent, points, ranked_layers, step_cost
 from calibration.results import HELD, Int8Report
-from edge.page.charts import BLUE, ORANGE, Bar, Point, bars, scatter_chart
+from edge.page.charts import Bar, bars
 from edge.page.markup import Html
+from edge.page.plots import Point, scatter_chart
+from edge.page.svg import BLUE, ORANGE
 
 MOST_BARS = 30
 """Layers that the chart of sensitivities shows."""

@@ -18,16 +18,19 @@ from calibration.report.text import (
     UNSURE,
     budget_word,
     class_sentence,
+    disturbed_sentence,
     doubt_sentence,
     engine_drop,
     engine_sentence,
     interval_words,
+    is_told_apart,
     percent,
     points,
     ranked_layers,
     result_sentence,
     slower_sentence,
     speed_up,
+    speed_words,
     unseen_sentence,
     verdict,
     verdict_words,
@@ -42,7 +45,7 @@ from calibration.results import (
     SearchStep,
 )
 from edge.artifacts import write_text
-from edge.page.charts import BLUE, ORANGE, bar_pair
+from edge.page.charts import bar_pair
 from edge.page.document import document
 from edge.page.elements import (
     BAD,
@@ -59,13 +62,14 @@ from edge.page.elements import (
     faint,
     headlines,
     legend,
-    note,
     paragraph,
-    scrollable,
+    remarks,
     section,
+    warnings_box,
 )
 from edge.page.markup import Html, joined
-from edge.page.tables import BARS, TEXT, WORD, Column, facts, table
+from edge.page.svg import BLUE, ORANGE
+from edge.page.tables import BARS, TEXT, WORD, WRAPPED, Column, facts, table
 
 _NONE = "-"
 _SHORT_HASH = 12
@@ -97,8 +101,8 @@ def _page(report: Int8Report, pictures: Sequence[WorstPicture]) -> str:
             _verdict(report),
             _unseen(report),
             headlines(_headlines(report)),
-            *map(note, report.warnings),
-            *map(paragraph, report.notes),
+            warnings_box([*filter(None, [disturbed_sentence(report)]), *report.warnings]),
+            remarks(report.notes, "note"),
             section("What it cost", *_cost(report)),
             section("Classes", *_classes(report)),
             section("Worst images", *_worst_images(report, pictures)),
@@ -162,7 +166,7 @@ def _cost(report: Int8Report) -> list[Html]:
 def _classes(report: Int8Report) -> list[Html]:
     """Return the table of what INT8 costs each class: the engine where it was built, else the simulation."""
     has_truth = any(each.float_iou is not None or each.iou is not None for each in report.cost.classes)
-    columns = [Column("class"), Column("budget", WORD)]
+    columns = [Column("class", TEXT), Column("budget", WORD)]
     columns += (
         [*map(Column, ("IoU float, %", "IoU INT8, %", "points lost", "up to")), Column("", BARS)] if has_truth else []
     )
@@ -256,7 +260,7 @@ def _steps(report: Int8Report) -> list[Html]:
     parts = [paragraph(f"Judged on {report.image_count} images of {report.images_from}{unseen}.")]
     parts.append(_steps_table(report, report.looks))
     if report.steps:
-        parts += [paragraph(f"The search evaluated on {report.search_images}:"), scrollable(curve_chart(report))]
+        parts += [paragraph(f"The search evaluated on {report.search_images}:"), curve_chart(report)]
         parts.append(_steps_table(report, report.steps))
     return parts if report.looks else parts[2:]
 
@@ -267,7 +271,7 @@ def _steps_table(report: Int8Report, steps: Sequence[SearchStep]) -> Html:
         Column("what was tried", TEXT),
         *map(Column, ("INT8 share", "points lost", "label agreement", "budget")),
         Column("closest to a limit", TEXT),
-        Column("recipe"),
+        Column("recipe", WORD),
     ]
     rows = [
         [
@@ -290,7 +294,7 @@ def _sensitivity(report: Int8Report) -> list[Html]:
     if not chart:
         return []
     measured = len(ranked_layers(report))
-    parts = [legend([(BLUE, "in INT8 in the result"), (ORANGE, "in float in the result")]), scrollable(chart)]
+    parts = [legend([(BLUE, "in INT8 in the result"), (ORANGE, "in float in the result")]), chart]
     if measured > MOST_BARS:
         rest = f"{measured - MOST_BARS} more layers cost less; the table below has them."
         parts.append(paragraph(rest, is_faint=True))
@@ -310,6 +314,8 @@ def _layers(report: Int8Report) -> list[Html]:
     heads += ["output error, %", "label change, %"] if has_sensitivity else []
     heads += ["ms here", "ms in float", "speed-up"] if has_times else []
     columns = [Column("layer", TEXT), Column("operator", WORD), Column("precision", TEXT), *map(Column, heads)]
+    if has_times:
+        columns[-1] = Column("speed-up", WRAPPED)
     rows = []
     for layer in report.layers:
         row = [breakable(layer.name) if layer.name else _NONE, layer.operator, _precision_cell(layer)]
@@ -320,6 +326,11 @@ def _layers(report: Int8Report) -> list[Html]:
             row += [_number(layer.int8_ms, 1, 3), _number(layer.float_ms, 1, 3), _speed_cell(layer)]
         rows.append(row)
     count = f"{len(rows)} layers that have multiply-adds or could be in INT8, in the order of the graph."
+    if has_times:
+        count += (
+            " Times are medians of rounds in which both engines took turns, with the range that the rounds allow; not "
+            "told apart: some rounds of the one were faster than some of the other, and some slower."
+        )
     return [paragraph(count, is_faint=True), table(columns, rows, is_dense=True)]
 
 
@@ -335,6 +346,8 @@ def _conditions(report: Int8Report) -> dict[str, str]:
     }
     if report.decision:
         values["labels"] = report.decision
+    if report.load is not None:
+        values["load while layers were timed"] = report.load.sentence()
     if report.drop_low is not None:
         values["interval"] = f"bootstrap over the accuracy images, {100 * report.cost.confidence:.4g} %"
     return values
@@ -349,9 +362,11 @@ def _speed_cell(layer: LayerReport) -> str:
     ratio = speed_up(layer)
     if ratio is None:
         return _NONE
+    if not is_told_apart(layer):
+        return joined("not told apart ", faint(speed_words(layer)))
     if layer.precision == INT8 and ratio < 1:
-        return badge(f"slower {ratio:.2f}x", BAD)
-    return f"{ratio:.2f}x"
+        return badge(f"slower {speed_words(layer)}", BAD)
+    return speed_words(layer)
 
 
 def _points_cell(value: float, budget: float | None) -> str:

@@ -7,7 +7,17 @@ import math
 from calibration.budget.intervals import LEAST_IMAGES
 from calibration.budget.limits import Verdict, judgement_words
 from calibration.qdq.quantization_config import FLOAT, INT8
-from calibration.results import EXCEEDED, HELD, NOT_SHOWN, Int8Report, Judgement, LayerReport, SearchStep
+from calibration.results import (
+    EXCEEDED,
+    HELD,
+    NOT_SHOWN,
+    Int8Report,
+    Judgement,
+    LayerReport,
+    SearchStep,
+    are_told_apart,
+)
+from edge.page.svg import shortened
 from edge.provenance import RANDOM
 
 MOST_SENSITIVE = 5
@@ -18,6 +28,9 @@ MOST_FLOAT = 12
 
 MOST_JUDGEMENTS = 4
 """Number of judgements that a sentence names."""
+
+_LONGEST_NAME = 48
+"""Characters of a layer's name in a sentence; the table of layers has it whole."""
 
 OVER = "over"
 """Word for a step that exceeds the budget, beside HELD and NOT_SHOWN."""
@@ -134,8 +147,12 @@ def engine_drop(report: Int8Report) -> float | None:
 
 
 def slower_layers(report: Int8Report) -> list[LayerReport]:
-    """Return the INT8 layers that take longer than in float, the largest loss of time first."""
-    slower = [layer for layer in report.layers if layer.precision == INT8 and (speed_up(layer) or math.inf) < 1]
+    """Return the INT8 layers that take longer than in float by any round, the largest loss of time first."""
+    slower = [
+        layer
+        for layer in report.layers
+        if layer.precision == INT8 and (speed_up(layer) or math.inf) < 1 and is_told_apart(layer)
+    ]
     return sorted(slower, key=lambda layer: layer.float_ms - layer.int8_ms)
 
 
@@ -144,7 +161,10 @@ def slower_sentence(report: Int8Report) -> str:
     timed = [layer for layer in report.layers if layer.int8_ms is not None and layer.float_ms is not None]
     here, in_float = sum(layer.int8_ms for layer in timed), sum(layer.float_ms for layer in timed)
     sentences = []
-    if here > in_float:
+    # Where rounds differ by more than the sums do, a busy moment made the difference.
+    least = sum(layer.int8_range_ms[0] if layer.int8_range_ms else layer.int8_ms for layer in timed)
+    most = sum(layer.float_range_ms[1] if layer.float_range_ms else layer.float_ms for layer in timed)
+    if here > in_float and least > most:
         sentences.append(
             f"INT8 is slower than float on this machine: {here:.2f} ms against {in_float:.2f} ms "
             f"in the {len(timed)} layers that were timed."
@@ -162,6 +182,35 @@ def speed_up(layer: LayerReport) -> float | None:
     return layer.float_ms / layer.int8_ms
 
 
+def disturbed_sentence(report: Int8Report) -> str:
+    """Return what spoiled the times of the layers, and the remedy; "" where nothing is known to."""
+    said = report.load.disturbance() if report.load is not None else ""
+    return f"times of layers are {said}" if said else ""
+
+
+def is_told_apart(layer: LayerReport) -> bool:
+    """Return whether the times of a layer in both engines have no value in common, or their ranges are not known."""
+    ranges = (layer.int8_range_ms, layer.float_range_ms)
+    return are_told_apart(*ranges) if all(ranges) else True
+
+
+def speed_words(layer: LayerReport) -> str:
+    """Return the speed-up of a layer with its range, such as "2.10x (1.80 to 2.40)"; "-" where it is not known.
+
+    The range goes from the shortest time in float over the longest in INT8 to the longest over the shortest.
+    """
+    ratio = speed_up(layer)
+    if ratio is None:
+        return "-"
+    if not (layer.int8_range_ms and layer.float_range_ms and layer.int8_range_ms[0]):
+        return f"{ratio:.2f}x"
+    low, high = (
+        layer.float_range_ms[0] / layer.int8_range_ms[1],
+        layer.float_range_ms[1] / layer.int8_range_ms[0],
+    )
+    return f"{ratio:.2f}x ({low:.2f} to {high:.2f})"
+
+
 def ranked_layers(report: Int8Report) -> list[LayerReport]:
     """Return the layers whose sensitivity was measured, the one that changes most labels first."""
     measured = [layer for layer in report.layers if layer.label_change is not None or layer.output_error is not None]
@@ -169,8 +218,8 @@ def ranked_layers(report: Int8Report) -> list[LayerReport]:
 
 
 def layer_names(layers: list[LayerReport], most: int = 5) -> str:
-    """Return a list of layers as text: the names of the first few, and the number of the others."""
-    named = ", ".join(layer.name for layer in layers[:most])
+    """Return a list of layers as text: the names of the first few, shortened if long, and how many more there are."""
+    named = ", ".join(shortened(layer.name, _LONGEST_NAME) for layer in layers[:most])
     return f"{named} and {len(layers) - most} more" if len(layers) > most else named
 
 
@@ -197,6 +246,8 @@ def summary_lines(report: Int8Report) -> list[str]:
         lines.append(f"  and {len(kept) - MOST_FLOAT} more, which the report lists")
     if slower_sentence(report):
         lines.append(_one_line(slower_sentence(report)))
+    if disturbed_sentence(report):
+        lines.append(f"warning: {disturbed_sentence(report)}")
     return lines
 
 

@@ -172,7 +172,7 @@ class FloatLayers:
         for name in floats:
             seen = self._sensitivities[name]
             reasons[name] = (
-                f"over the budget: alone in INT8 it changes the logits by {100 * seen.output_error:.2g} % (RMS)"
+                f"over the budget: alone in INT8 it changes the logits by {100 * seen.output_error:.3g} % (RMS)"
             )
             if seen.class_change > CLASS_LOSS:
                 reasons[name] += f", and a class by {100 * seen.class_change:.0f} %"

@@ -8,6 +8,7 @@ from edge.accuracy import Accuracy
 from edge.bench.percentiles import LatencyStatistics
 from edge.card import EngineCard
 from edge.machine import Machine
+from edge.machine_load import MachineLoad
 from edge.records import record
 from edge.telemetry.power_record import PowerRecord
 
@@ -49,6 +50,11 @@ class BenchRecord:
             stages.
         frame_format: Format of the frames, "bgr" or "nv12".
         skipped_pictures: Names of the pictures that were left out, since they or their label maps cannot be read.
+        load: Load of the machine while frames were measured; None where the system does not count it, as in older
+            records.
+        frames_asked: Number of frames that were asked for; 0 in older records.
+        is_partial: Whether an interrupt ended the benchmark early, so that the figures are those of the frames until
+            then.
     """
 
     engine: EngineCard
@@ -73,6 +79,9 @@ class BenchRecord:
     samples_end_to_end_ms: tuple[float, ...] = ()
     frame_format: str = "bgr"
     skipped_pictures: tuple[str, ...] = ()
+    load: MachineLoad | None = None
+    frames_asked: int = 0
+    is_partial: bool = False
 
     def latencies_ms(self) -> list[float]:
         """Return the end-to-end latency of each measured frame in ms."""
@@ -84,3 +93,12 @@ class BenchRecord:
         With several frames in flight a frame's latency includes the wait for others, and the share means nothing.
         """
         return self.stages["inference"].mean_ms / self.end_to_end.mean_ms if self.frames_in_flight == 1 else None
+
+    def partial_sentence(self) -> str:
+        """Return a sentence that says what of the benchmark is missing; "" where it is whole."""
+        if not self.is_partial:
+            return ""
+        count = self.end_to_end.sample_count
+        if count >= self.frames_asked > 0:
+            return f"partial: interrupted after {count} frames, before all that was asked for was done"
+        return f"partial: interrupted after {count} of at least {self.frames_asked} frames"

@@ -8,14 +8,17 @@ import sys
 from pathlib import Path
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
-from edge.bench.frame_source import add_frame_arguments, chosen_frames
+from edge.bench.frame_source import add_frame_arguments, check_one_set, chosen_frames
 from edge.bench.measure import BenchSettings, run_benchmark
+from edge.bench.output_folder import free_folder
+from edge.bench.percentiles import NO_FIGURE, few_frames_sentence
 from edge.bench.power_section import power_lines
 from edge.bench.profile_cli import DESCRIPTION as PROFILE
 from edge.bench.profile_cli import add_arguments as add_profile_arguments
-from edge.bench.report import REPORT_FILE, write_report
+from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE, write_report
 from edge.bench.show import DESCRIPTION as SHOW
 from edge.bench.show import add_arguments as add_show_arguments
+from edge.bench.verdict import doubts
 from edge.console import (
     CommandParser,
     add_version_argument,
@@ -23,6 +26,7 @@ from edge.console import (
     positive_int,
     print_json,
     print_note,
+    print_status,
     run_command,
     seconds_argument,
     stand_out,
@@ -32,6 +36,9 @@ from edge.doctor.cli import DESCRIPTION as DOCTOR
 from edge.doctor.cli import add_arguments as add_doctor_arguments
 from edge.errors import BackendError
 from edge.frames import FrameSet
+from edge.interruption import interrupted_exit_code, interruption_name
+from edge.machine import check_threads
+from edge.output_check import check_output
 from edge.picture_check import checked_dataset
 from edge.records import record_to_json, write_record
 from edge.runtime import Runner, open_engine
@@ -55,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--warmup", type=non_negative_int, default=10, metavar="N", help="frames before the clock counts")
     run.add_argument("--frames", type=positive_int, default=200, metavar="N", help="at least this many are measured")
     run.add_argument("--seconds", type=seconds_argument, default=5.0, help="at least this long is measured")
-    run.add_argument("--threads", type=non_negative_int, default=0, help="CPU cores for ONNX Runtime; 0 for all")
+    run.add_argument("--threads", type=positive_int, metavar="N", help="CPU cores for ONNX Runtime (default: all)")
     run.add_argument(
         "--in-flight",
         type=positive_int,
@@ -77,7 +84,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="where power (mW), temperatures and energy per frame (mJ) come from: jtop's service or the kernel's "
         "files on a Jetson, nvml for a graphics card; auto takes what is there",
     )
-    run.add_argument("--output", type=Path, help="folder for record.json, report.html and overlays")
+    run.add_argument(
+        "--output",
+        type=Path,
+        help="folder for record.json, report.html and overlays; a second run goes to run-2 in it, a third to run-3",
+    )
     run.add_argument("--json", action="store_true", help="print the record as JSON")
     run.set_defaults(function=_run)
     show = commands.add_parser("show", help="say in a few lines what a record holds", description=SHOW)
@@ -96,7 +107,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    runner, card = open_engine(arguments.engine, arguments.threads)
+    check_one_set(arguments, arguments.accuracy)
+    if arguments.output:
+        check_output(arguments.output)
+    runner, card = open_engine(arguments.engine, check_threads(arguments.threads))
     contract = card.contract
     # Accuracy or a folder of a dataset, without its name, means the one that the engine was made for.
     dataset = arguments.dataset or (contract.dataset if arguments.accuracy or arguments.data_dir else None)
@@ -114,7 +128,8 @@ def _run(arguments: argparse.Namespace) -> int:
             print_note(f"power: {reason}")
         if power is not None:
             opened.callback(power.close)
-        record = run_benchmark(runner, card, frames, settings, labelled, power)
+        interruptions: list[KeyboardInterrupt] = []
+        record = run_benchmark(runner, card, frames, settings, labelled, power, interruptions)
     if arguments.in_flight > record.frames_in_flight:
         print_note("in flight: 1, since the host does one frame at a time here")
     # Shown before it is written: what was measured is not lost with a full disk.
@@ -124,16 +139,22 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_record(record)
     if arguments.output:
         _write(arguments, record, runner, frames)
+    if interruptions:
+        print_status(
+            f"{interruption_name(interruptions[0])}: the figures are those of the frames until then, and are marked as partial"
+        )
+        return interrupted_exit_code(interruptions[0])
     if record.power is not None and record.power.failure and arguments.power != AUTO:
         raise BackendError(f"{record.power.failure} (latency was measured and is kept, energy was not)")
     return 0
 
 
 def _write(arguments: argparse.Namespace, record: BenchRecord, runner: Runner, frames: FrameSet) -> None:
-    output = arguments.output
-    write_record(output / RECORD_FILE, record)
-    with runner:
-        write_report(output, record, runner, frames)
+    with free_folder(arguments.output, (RECORD_FILE, REPORT_FILE, OVERLAYS_FOLDER)) as output:
+        write_record(output / RECORD_FILE, record)
+        with contextlib.nullcontext() if record.is_partial else runner:
+            # Who interrupts does not want to wait for pictures.
+            write_report(output, record, None if record.is_partial else runner, frames)
     if not arguments.json:
         print(f"record: {output / RECORD_FILE}\nreport: {output / REPORT_FILE}")
 
@@ -152,8 +173,10 @@ def _print_record(record: BenchRecord) -> None:
     )
     print(f"{'':12} {'p50':>9} {'p90':>9} {'p99':>9} {'max':>9}  ms")
     for name, stage in [*record.stages.items(), ("end to end", record.end_to_end)]:
-        row = " ".join(f"{value:9.3f}" for value in (stage.p50_ms, stage.p90_ms, stage.p99_ms, stage.max_ms))
-        print(f"{name:12} {row}")
+        values = (stage.p50_ms, stage.p90_ms, stage.p99_ms, stage.max_ms)
+        print(f"{name:12} {' '.join(f'{NO_FIGURE:>9}' if value is None else f'{value:9.3f}' for value in values)}")
+    if few_frames_sentence(record.end_to_end):
+        print(f"{NO_FIGURE}: {few_frames_sentence(record.end_to_end)}")
     around = record.network_share()
     if around is not None:
         print(f"{record.fps:.1f} fps; {100 * around:.1f} % of the time in the network, the rest around it")
@@ -174,6 +197,10 @@ def _print_record(record: BenchRecord) -> None:
         print(f"left out, since they cannot be read: {len(record.skipped_pictures)} of the pictures, such as {names}")
     for line in power_lines(record.power):
         print(line)
+    if record.load is not None:
+        print(f"load: {record.load.sentence()}")
+    for sentence in doubts(record):
+        print(sentence)
     for note in record.engine.notes:
         if note != contract.weights.warning():
             print(f"note: {note}")

@@ -3,16 +3,54 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from pathlib import Path
+
+import numpy as np
 
 from edge.bench.measure import MAX_DISTINCT_FRAMES
 from edge.console import size_argument
 from edge.datasets import LAYOUTS, open_dataset
+from edge.errors import InputError
 from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
 from edge.picture_check import SKIP_BAD_HELP, checked_dataset
 
 SYNTHETIC_SEED = 9_000_000
 """Seed of the scenes that are drawn for a measurement without images."""
+
+_DRAWN_FRAMES = 16
+_MOST_BYTES = 512 * 1024**2
+"""Bytes of the drawn frames that a measurement holds: a Jetson shares its memory with the GPU."""
+
+
+class CameraFrames(FrameSet):
+    """Drawn street scenes of any size that a camera may have.
+
+    Args:
+        height: Rows of a frame in pixels.
+        width: Columns of a frame in pixels.
+        seed: Seed of the drawing.
+
+    Raises:
+        SizeError: No camera has frames of that size.
+    """
+
+    def __init__(self, height: int, width: int, seed: int) -> None:
+        # Imported here: a measurement on pictures does not load the modules that draw.
+        from edge.synthetic.camera_size import CameraSize
+
+        self._size = CameraSize(height, width)
+        count = max(1, min(_DRAWN_FRAMES, _MOST_BYTES // (3 * height * width)))
+        self._drawn = SyntheticFrames(count, *self._size.drawn(), seed)
+        super().__init__(self._drawn.description, self._drawn.names)
+
+    def read(self, index: int) -> np.ndarray:
+        """Return frame `index` as (height, width, 3) uint8 RGB."""
+        return self._size.resized(self._drawn.read(index))
+
+    def digest(self, index: int) -> str:
+        """Return the SHA-256 of the drawn scene's digest and of the size of frame `index`."""
+        return hashlib.sha256(f"{self._drawn.digest(index)} {self._size}".encode()).hexdigest()
 
 
 def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +61,38 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     parser.add_argument("--skip-bad", action="store_true", help=SKIP_BAD_HELP)
     parser.add_argument(
-        "--frame-size", type=size_argument, metavar="HxW", help="pixels of drawn frames (default: the engine's)"
+        "--frame-size",
+        type=size_argument,
+        metavar="HxW",
+        help="pixels of drawn frames, as the camera gives them, such as 1080x1920 (default: the engine's)",
     )
+
+
+def check_one_set(arguments: argparse.Namespace, with_accuracy: bool = False) -> None:
+    """Refuse options of `add_frame_arguments` that name two sets of frames: a record is about one.
+
+    Args:
+        arguments: Parsed options.
+        with_accuracy: Whether mIoU is asked for, which needs a labelled split.
+
+    Raises:
+        InputError: Two sets are named, or a size is given for frames that have one.
+    """
+    if arguments.images and with_accuracy:
+        raise InputError(
+            f"--accuracy needs labels and --images {arguments.images} has none: latency would be of one set and mIoU "
+            "of another. Next: --dataset NAME --accuracy for both, or --images without --accuracy"
+        )
+    if arguments.images and arguments.data_dir:
+        raise InputError(
+            f"--images {arguments.images} and --data-dir {arguments.data_dir} name two sets of frames. Next: leave one "
+            "out"
+        )
+    if arguments.frame_size and (arguments.images or arguments.dataset or arguments.data_dir or with_accuracy):
+        named = "--images" if arguments.images else "--accuracy" if with_accuracy else "a dataset"
+        raise InputError(
+            f"--frame-size is the size of drawn frames, and {named} has frames of their own. Next: leave one out"
+        )
 
 
 def chosen_frames(arguments: argparse.Namespace, dataset: str | None, size: tuple[int, int]) -> FrameSet:
@@ -46,9 +114,6 @@ def chosen_frames(arguments: argparse.Namespace, dataset: str | None, size: tupl
         split = open_dataset(dataset, arguments.data_dir, "val", labelled=False, limit=MAX_DISTINCT_FRAMES)
         return DatasetFrames(checked_dataset(split, needs_labels=False, skip_bad=arguments.skip_bad))
     if arguments.frame_size:  # what was asked for is measured, or refused; the network's size may be any
-        # Imported here: a measurement on pictures does not load the modules that draw.
-        from edge.synthetic.scene import check_size
-
-        check_size(*arguments.frame_size)
-    height, width = arguments.frame_size or size
-    return SyntheticFrames(16, height, width, SYNTHETIC_SEED)
+        return CameraFrames(*arguments.frame_size, SYNTHETIC_SEED)
+    height, width = size
+    return SyntheticFrames(_DRAWN_FRAMES, height, width, SYNTHETIC_SEED)

@@ -17,6 +17,7 @@ from edge.datasets import Dataset
 from edge.errors import DatasetError, InputError
 from edge.frames import FrameSet
 from edge.machine import this_machine
+from edge.machine_load import LoadWatch, MachineLoad
 from edge.opencv import cv2
 from edge.postprocess import backend as postprocess_backend
 from edge.preprocess import to_nv12
@@ -58,11 +59,15 @@ class _Samples:
         stages_ns: Stage -> time of each frame in ns.
         totals_ns: End-to-end time of each frame in ns.
         marks_ns: Start of the measurement, then the end of each frame, in ns.
+        load: Load of the machine meanwhile; None where the system does not count it.
+        interruption: Interrupt that ended the measurement early; None where it is whole.
     """
 
     stages_ns: dict[str, list[int]]
     totals_ns: list[int]
     marks_ns: list[int]
+    load: MachineLoad | None = None
+    interruption: KeyboardInterrupt | None = None
 
 
 def run_benchmark(
@@ -72,8 +77,12 @@ def run_benchmark(
     settings: BenchSettings,
     labelled: Dataset | None = None,
     power: PowerSource | None = None,
+    interruptions: list[KeyboardInterrupt] | None = None,
 ) -> BenchRecord:
     """Measure the speed of one engine and, on request, its accuracy and its power.
+
+    An interrupt by Ctrl-C ends the measurement: the record of the frames until then is marked as partial. Before the
+    first measured frame there is nothing to keep, and the interrupt is the caller's.
 
     Args:
         runner: Runner of the engine, which is not active yet.
@@ -82,6 +91,7 @@ def run_benchmark(
         settings: Length of the measurement, and format of the frames.
         labelled: Labelled split on which mIoU is measured; None to leave it out.
         power: Open power source that is read while frames are measured; None to leave power out.
+        interruptions: List that an interrupt which ended the measurement is added to; None to let go of it.
 
     Raises:
         InputError: There are no frames, or accuracy was asked for with random weights.
@@ -93,16 +103,7 @@ def run_benchmark(
         raise InputError(f"no frames to benchmark with in {frames.description}")
     if labelled is not None:
         _check_classes(card, labelled)
-    count = min(len(frames), MAX_DISTINCT_FRAMES)
-    # A camera gives frames in OpenCV's order; the conversion to RGB is part of what is measured.
-    pictures = [cv2.cvtColor(frames.read(index), cv2.COLOR_RGB2BGR) for index in range(count)]
-    sizes = {picture.shape[:2]: name for picture, name in zip(pictures, frames.names)}
-    if len(sizes) > 1:
-        named = ", ".join(f"{name} is {height}x{width}" for (height, width), name in list(sizes.items())[:3])
-        raise InputError(
-            f"frames of {frames.description} differ in size: {named}, expected one size in a benchmark. "
-            "Next: --images FOLDER with the frames of one camera"
-        )
+    pictures = _read(frames)
     frame_height, frame_width = pictures[0].shape[:2]
     if settings.frame_format == NV12:
         pictures = [to_nv12(picture) for picture in pictures]
@@ -112,8 +113,13 @@ def run_benchmark(
         samples, power_seen = _measure_with_power(segmenter, pictures, settings, power)
         described, in_flight, is_on_device = runner.describe(), segmenter.depth, segmenter.is_on_device
         accuracy = None
-        if labelled is not None:
-            accuracy = measure_accuracy(Segmenter(runner, "rgb").label_frame, labelled, show_progress=True)
+        if labelled is not None and samples.interruption is None:
+            try:
+                accuracy = measure_accuracy(Segmenter(runner, "rgb").label_frame, labelled, show_progress=True)
+            except KeyboardInterrupt as error:  # the speed was measured, and is kept
+                samples.interruption = error
+    if samples.interruption is not None and interruptions is not None:
+        interruptions.append(samples.interruption)
     duration_s = (samples.marks_ns[-1] - samples.marks_ns[0]) / 1e9
     count_s = duration_s if in_flight > 1 else sum(samples.totals_ns) / 1e9
     return BenchRecord(
@@ -125,7 +131,7 @@ def run_benchmark(
         input=frames.description,
         frame_height=frame_height,
         frame_width=frame_width,
-        distinct_frames=count,
+        distinct_frames=len(pictures),
         warmup_frames=settings.warmup_frames,
         stages={stage: summarise(values) for stage, values in samples.stages_ns.items()},
         end_to_end=summarise(samples.totals_ns),
@@ -139,7 +145,25 @@ def run_benchmark(
         frame_format=settings.frame_format,
         samples_end_to_end_ms=tuple(_milliseconds(samples.totals_ns)),
         skipped_pictures=tuple(sorted({*frames.skipped, *(labelled.skipped if labelled is not None else ())})),
+        load=samples.load,
+        frames_asked=settings.frames,
+        is_partial=samples.interruption is not None,
     )
+
+
+def _read(frames: FrameSet) -> list[np.ndarray]:
+    """Return the frames that are held in memory, each (height, width, 3) uint8 BGR, all of one size."""
+    count = min(len(frames), MAX_DISTINCT_FRAMES)
+    # A camera gives frames in OpenCV's order; the conversion to RGB is part of what is measured.
+    pictures = [cv2.cvtColor(frames.read(index), cv2.COLOR_RGB2BGR) for index in range(count)]
+    sizes = {picture.shape[:2]: name for picture, name in zip(pictures, frames.names)}
+    if len(sizes) > 1:
+        named = ", ".join(f"{name} is {height}x{width}" for (height, width), name in list(sizes.items())[:3])
+        raise InputError(
+            f"frames of {frames.description} differ in size: {named}, expected one size in a benchmark. "
+            "Next: --images FOLDER with the frames of one camera"
+        )
+    return pictures
 
 
 def _milliseconds(values_ns: list[int]) -> list[float]:
@@ -167,8 +191,32 @@ def _warm_up(segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSe
 
 
 def _measure(segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSettings) -> _Samples:
-    """Keep as many frames under way as possible until enough were sent, then wait for the last of them."""
-    samples = _Samples({}, [], [time.perf_counter_ns()])
+    """Measure until enough frames are done, or an interrupt ends it after the first."""
+    watch, done, interruption = LoadWatch(), [], None
+    start_ns = time.perf_counter_ns()
+    try:
+        _run_frames(segmenter, pictures, settings, start_ns, done)
+    except KeyboardInterrupt as error:
+        if not done:
+            raise
+        interruption = error
+    stages_ns = {stage: [each[0][stage] for each in done] for stage in (done[0][0] if done else {})}
+    totals_ns, ends_ns = [each[1] for each in done], [each[2] for each in done]
+    return _Samples(stages_ns, totals_ns, [start_ns, *ends_ns], watch.load(), interruption)
+
+
+def _run_frames(
+    segmenter: Segmenter,
+    pictures: list[np.ndarray],
+    settings: BenchSettings,
+    start_ns: int,
+    done: list[tuple[dict[str, int], int, int]],
+) -> None:
+    """Keep as many frames under way as possible until enough were sent, then wait for the last of them.
+
+    Each finished frame is added to `done` at once, as its stages, its whole time and its end in ns, so that an
+    interrupt finds whole frames alone.
+    """
     sent, elapsed_s = 0, 0.0
     with Progress("measure", settings.frames, "frame") as progress:
         while True:
@@ -177,14 +225,12 @@ def _measure(segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSe
                 sent += 1
                 continue
             if not segmenter.under_way:
-                return samples
+                return
             segmentation = segmenter.collect()
-            for stage, duration_ns in segmentation.stage_ns.items():
-                samples.stages_ns.setdefault(stage, []).append(duration_ns)
-            samples.totals_ns.append(segmentation.total_ns)
-            samples.marks_ns.append(time.perf_counter_ns())
-            elapsed_s = (samples.marks_ns[-1] - samples.marks_ns[0]) / 1e9
-            if len(samples.totals_ns) <= settings.frames:
+            end_ns = time.perf_counter_ns()
+            done.append((dict(segmentation.stage_ns), segmentation.total_ns, end_ns))
+            elapsed_s = (end_ns - start_ns) / 1e9
+            if len(done) <= settings.frames:
                 progress.step()
 
 

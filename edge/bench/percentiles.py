@@ -1,4 +1,4 @@
-"""Latency statistics: percentiles by nearest rank, in milliseconds."""
+"""Latency statistics: percentiles by nearest rank, in milliseconds, as far as the samples carry them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import math
 from typing import Sequence
 
 from edge.errors import InputError
+from edge.percentile_rule import is_carried, least_samples
 from edge.records import record
+
+NO_FIGURE = "-"
+"""Sign in a table for a figure that the samples do not carry."""
 
 
 @record(schema=1, what="latency statistics")
@@ -14,23 +18,29 @@ class LatencyStatistics:
     """Distribution of the latency of one stage, or of whole frames.
 
     A percentile is the smallest sample that at least that share of all samples does not exceed (nearest rank), so it is
-    a latency that was really measured, as MLPerf LoadGen reports it.
+    a latency that was really measured, as MLPerf LoadGen reports it. One that the samples are too few for is None, also
+    where an older record had the largest sample in its place.
 
     Attributes:
         sample_count: Number of measured frames.
         mean_ms: Arithmetic mean in ms.
         p50_ms: Median in ms.
-        p90_ms: 90th percentile in ms.
-        p99_ms: 99th percentile in ms; the largest sample where there are fewer than 100.
+        p90_ms: 90th percentile in ms; None where there are fewer than 10 samples.
+        p99_ms: 99th percentile in ms; None where there are fewer than 100 samples.
         max_ms: Largest sample in ms.
     """
 
     sample_count: int
     mean_ms: float
     p50_ms: float
-    p90_ms: float
-    p99_ms: float
+    p90_ms: float | None
+    p99_ms: float | None
     max_ms: float
+
+    def __post_init__(self) -> None:
+        for name, percent in (("p90_ms", 90), ("p99_ms", 99)):
+            if not is_carried(percent, self.sample_count):
+                object.__setattr__(self, name, None)
 
 
 def summarise(samples_ns: Sequence[int]) -> LatencyStatistics:
@@ -54,3 +64,12 @@ def summarise(samples_ns: Sequence[int]) -> LatencyStatistics:
         p99_ms=rank_ms(99),
         max_ms=ordered[-1] / 1e6,
     )
+
+
+def few_frames_sentence(statistics: LatencyStatistics) -> str:
+    """Return a sentence about the percentiles that the frames are too few for; "" where there is none."""
+    missing = [percent for percent, value in ((90, statistics.p90_ms), (99, statistics.p99_ms)) if value is None]
+    if not missing:
+        return ""
+    named = " and ".join(f"p{percent} needs {least_samples(percent)} frames" for percent in missing)
+    return f"{named}, {statistics.sample_count} {'was' if statistics.sample_count == 1 else 'were'} measured"

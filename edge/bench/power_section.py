@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from edge.page.charts import Curve, time_chart
-from edge.page.elements import note, paragraph, scrollable
+from edge.bench.verdict import CAMERA_FPS, FRAME_PERIOD_MS
+from edge.page.elements import paragraph, warnings_box
 from edge.page.markup import Html
+from edge.page.plots import Curve, Level, time_chart
 from edge.page.tables import Column, table
 from edge.telemetry.power_record import PowerRecord, RailPower, inside_window
+
+FRAME_PERIOD = Level(FRAME_PERIOD_MS, f"{FRAME_PERIOD_MS:.1f} ms of {CAMERA_FPS} fps")
+"""Level that charts of latency show."""
 
 
 def power_lines(power: PowerRecord | None) -> list[str]:
@@ -42,17 +46,16 @@ def power_section(power: PowerRecord, latency_ms: Sequence[float]) -> list[Html]
         power: what was seen.
         latency_ms: end to end, of each measured frame.
     """
-    parts = []
-    for reason in (power.refusal and f"No energy: {power.refusal}", power.failure):
-        if reason:
-            parts.append(note(reason))
+    reasons = (power.refusal and f"No energy: {power.refusal}", power.failure)
+    parts = [warnings_box([reason for reason in reasons if reason])]
     moments = [*power.times_s, *power.frame_start_s, 0.0, power.window_s]
     span_s = (min(moments), max(moments))
     for curves, unit, caption in _charts(power, latency_ms):
         shown = [curve for curve in curves if any(value is not None for value in curve.values)]
         if shown:
-            chart = time_chart(shown, span_s, power.window_s, unit, caption, from_zero=unit != "°C")
-            parts.append(scrollable(chart))
+            levels = (FRAME_PERIOD,) if unit == "ms" else ()
+            parts.append(time_chart(shown, span_s, power.window_s, unit, caption, unit != "°C", levels))
+            parts.append(paragraph("; ".join(_range_words(curve, unit) for curve in shown), is_faint=True))
     shading = "Grey is outside of what was measured: the warm-up, and the samples that close the window."
     return [*parts, paragraph(shading, is_faint=True), _rail_table(power)]
 
@@ -88,6 +91,12 @@ def _charts(power: PowerRecord, latency_ms: Sequence[float]) -> list[tuple[list[
         ),
         ([Curve("GPU clock", times_s, power.gpu_clock_mhz)], "MHz", "clock of the GPU"),
     ]
+
+
+def _range_words(curve: Curve, unit: str) -> str:
+    """Return a curve as text, for who cannot see the chart: "GPU 40.0 to 61.5 °C"."""
+    values = [value for value in curve.values if value is not None]
+    return f"{curve.name} {min(values):.1f} to {max(values):.1f} {unit}"
 
 
 def _rail_table(power: PowerRecord) -> Html:

@@ -15,6 +15,7 @@ from edge.console import Progress
 from edge.errors import BackendError, InputError
 from edge.frames import FrameSet
 from edge.machine import this_machine
+from edge.machine_load import LoadWatch
 from edge.preprocess import FramePreparer
 from edge.runtime.base import Runner
 from edge.runtime.layer_time import OTHER, WARMUP_RUNS, LayerTime
@@ -47,6 +48,7 @@ def run_profile(runner: Runner, card: EngineCard, frames: FrameSet, runs: int) -
     prepared = FramePreparer(contract.height, contract.width, "rgb")(frames.read(0))
     tensor = np.repeat(prepared, contract.batch, axis=0)
     started_utc = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    watch = LoadWatch()
     with runner, Progress("profile", 2 * runs, "run") as progress:
         for _ in range(WARMUP_RUNS):
             runner.infer_all(tensor)
@@ -72,9 +74,18 @@ def run_profile(runner: Runner, card: EngineCard, frames: FrameSet, runs: int) -
         layers=_profiles(layers),
         layer_sum=summarise([_ns(sum(run)) for run in zip(*(layer.milliseconds for layer in layers))]),
         network=summarise(network_ns),
+        network_middle_mean_ms=_mean([network_ns[run] for run in middle_runs(network_ns)]) / 1e6,
         notes=(*_notes(card, layers), *_left_out(frames)),
         started_utc=started_utc,
+        load=watch.load(),
     )
+
+
+def middle_runs(totals: Sequence[float]) -> list[int]:
+    """Return the numbers of the runs in the middle half by their totals, at least one: neither held up nor lucky."""
+    order = sorted(range(len(totals)), key=totals.__getitem__)
+    outer = len(totals) // 4
+    return order[outer : len(totals) - outer]
 
 
 def _time(runner: Runner, tensor: np.ndarray, runs: int, progress: Progress) -> list[int]:
@@ -89,8 +100,9 @@ def _time(runner: Runner, tensor: np.ndarray, runs: int, progress: Progress) -> 
 
 
 def _profiles(layers: Sequence[LayerTime]) -> tuple[LayerProfile, ...]:
-    each = [summarise([_ns(value) for value in layer.milliseconds]) for layer in layers]
-    whole_ms = sum(statistics.p50_ms for statistics in each)
+    middle = middle_runs([sum(run) for run in zip(*(layer.milliseconds for layer in layers))])
+    means_ms = [_mean([layer.milliseconds[run] for run in middle]) for layer in layers]
+    whole_ms = sum(means_ms)
     if not whole_ms:
         raise BackendError(f"the profiler gave {len(layers)} layers and no time of any. Next: measure more runs")
     return tuple(
@@ -98,12 +110,16 @@ def _profiles(layers: Sequence[LayerTime]) -> tuple[LayerProfile, ...]:
             name=" ".join(layer.name.split()),
             kind=layer.kind,
             precision=layer.precision,
-            mean_ms=statistics.mean_ms,
-            p50_ms=statistics.p50_ms,
-            share=statistics.p50_ms / whole_ms,
+            middle_mean_ms=mean_ms,
+            p50_ms=summarise([_ns(value) for value in layer.milliseconds]).p50_ms,
+            share=mean_ms / whole_ms,
         )
-        for layer, statistics in zip(layers, each)
+        for layer, mean_ms in zip(layers, means_ms)
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
 
 
 def _ns(milliseconds: float) -> int:

@@ -7,12 +7,15 @@ import shutil
 import sys
 from pathlib import Path
 
-from edge.bench.frame_source import add_frame_arguments, chosen_frames
+from edge.bench.frame_source import add_frame_arguments, check_one_set, chosen_frames
+from edge.bench.output_folder import free_folder
 from edge.bench.profile import run_profile
 from edge.bench.profile_page import PROFILE_PAGE, write_profile_page
 from edge.bench.profile_record import PROFILE_FILE
 from edge.bench.profile_text import profile_lines
 from edge.console import non_negative_int, positive_int, print_json
+from edge.machine import check_threads
+from edge.output_check import check_output
 from edge.records import record_to_json, write_record
 from edge.runtime import open_engine
 
@@ -28,8 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_frame_arguments(parser)
     parser.add_argument("--runs", type=positive_int, default=20, metavar="N", help="inferences that are measured")
     parser.add_argument("--top", type=non_negative_int, default=15, metavar="N", help="layers shown; 0 for all")
-    parser.add_argument("--threads", type=non_negative_int, default=0, help="CPU cores for ONNX Runtime; 0 for all")
-    parser.add_argument("--output", type=Path, help=f"folder for {PROFILE_FILE} and {PROFILE_PAGE}")
+    parser.add_argument("--threads", type=positive_int, metavar="N", help="CPU cores for ONNX Runtime (default: all)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help=f"folder for {PROFILE_FILE} and {PROFILE_PAGE}; a second profile goes to run-2 in it",
+    )
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
     parser.set_defaults(function=run)
 
@@ -42,7 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
         BackendError: The engine cannot run on this machine.
         StorageError: The output cannot be written; the result has been printed by then.
     """
-    runner, card = open_engine(arguments.engine, arguments.threads, "edge-bench profile")
+    check_one_set(arguments)
+    if arguments.output:
+        check_output(arguments.output)
+    runner, card = open_engine(arguments.engine, check_threads(arguments.threads), "edge-bench profile")
     contract = card.contract
     # A folder of a dataset, without its name, means the one that the engine was made for.
     dataset = arguments.dataset or (contract.dataset if arguments.data_dir else None)
@@ -55,8 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print("\n".join(profile_lines(record, arguments.top, width)), flush=True)
     if arguments.output:
-        write_record(arguments.output / PROFILE_FILE, record)
-        write_profile_page(arguments.output / PROFILE_PAGE, record, arguments.top or len(record.layers))
+        with free_folder(arguments.output, (PROFILE_FILE, PROFILE_PAGE)) as output:
+            write_record(output / PROFILE_FILE, record)
+            write_profile_page(output / PROFILE_PAGE, record, arguments.top or len(record.layers))
         if not arguments.json:
-            print(f"record: {arguments.output / PROFILE_FILE}\npage: {arguments.output / PROFILE_PAGE}")
+            print(f"record: {output / PROFILE_FILE}\npage: {output / PROFILE_PAGE}")
     return 0

@@ -8,12 +8,13 @@ from typing import Any
 from edge.bench.percentiles import LatencyStatistics
 from edge.card import EngineCard
 from edge.machine import Machine
+from edge.machine_load import MachineLoad
 from edge.records import record
 
 PROFILE_FILE = "profile.json"
 
 
-@record(schema=1, what="profile of a layer")
+@record(schema=2, what="profile of a layer")
 class LayerProfile:
     """Time of one layer as the backend runs it.
 
@@ -22,21 +23,21 @@ class LayerProfile:
         kind: Kind of the computation, such as "Conv" or "Reformat"; "other" where that is not known.
         precision: Data type of the first input, such as "int8"; "float32 to int8" where the first output has another
             one; None where the backend does not tell it.
-        mean_ms: Mean time of the runs in ms.
-        p50_ms: Median time of the runs in ms.
-        share: Share of the layer's median in the sum of all layers' medians, 0 to 1. One run that something else on the
-            machine held up would make its layers look costly by their mean.
+        middle_mean_ms: Mean time in ms over the middle half of the runs, by the sum of their layers. Means of the same
+            runs add up, which medians do not; and a run that something else held up is not among them.
+        p50_ms: Median time of all runs in ms.
+        share: Share of `middle_mean_ms` in its sum over all layers, 0 to 1.
     """
 
     name: str
     kind: str
     precision: str | None
-    mean_ms: float
+    middle_mean_ms: float
     p50_ms: float
     share: float
 
 
-@record(schema=1, what="layer profile", made_by="edge-bench profile --output")
+@record(schema=2, what="layer profile", made_by="edge-bench profile --output")
 class ProfileRecord:
     """Result of one run of `edge-bench profile`.
 
@@ -53,11 +54,13 @@ class ProfileRecord:
         warmup_runs: Number of runs before the measured ones.
         runs: Number of measured runs.
         layers: Times of the layers in the order of execution.
-        layer_sum: Sum of all layers of a run, with the profiler on.
+        layer_sum: Sum of all layers of a run, with the profiler on, over all runs.
         network: Time of the whole network without the profiler, from a prepared frame to its outputs, both in host
             memory.
+        network_middle_mean_ms: Mean time in ms over the middle half of the runs of the whole network, as for layers.
         notes: Sentences that a reader of the figures has to know.
         started_utc: Start of the profile in UTC, ISO 8601.
+        load: Load of the machine during all runs; None where the system does not count it.
     """
 
     engine: EngineCard
@@ -71,8 +74,18 @@ class ProfileRecord:
     layers: tuple[LayerProfile, ...]
     layer_sum: LatencyStatistics
     network: LatencyStatistics
+    network_middle_mean_ms: float
     notes: tuple[str, ...]
     started_utc: str
+    load: MachineLoad | None = None
+
+    def layers_ms(self) -> float:
+        """Return the time of all layers of a frame in ms, for head and tables alike: the sum of `middle_mean_ms`."""
+        return sum(layer.middle_mean_ms for layer in self.layers)
+
+    def disturbance(self) -> str:
+        """Return what spoiled the figures, and the remedy; "" where nothing is known to."""
+        return self.load.disturbance() if self.load is not None else ""
 
 
 @dataclass(frozen=True)
@@ -82,19 +95,19 @@ class KindTotal:
     Attributes:
         kind: Kind of the computation, such as "Conv".
         count: Number of layers of this kind.
-        p50_ms: Sum of the layers' medians in ms.
+        middle_mean_ms: Sum of the layers' times in ms.
         share: Share in the time of all layers, 0 to 1.
     """
 
     kind: str
     count: int
-    p50_ms: float
+    middle_mean_ms: float
     share: float
 
 
 def by_cost(record: ProfileRecord) -> list[LayerProfile]:
     """Return the layers of a profile, the costliest first."""
-    return sorted(record.layers, key=lambda layer: -layer.p50_ms)
+    return sorted(record.layers, key=lambda layer: -layer.middle_mean_ms)
 
 
 def kind_totals(record: ProfileRecord) -> list[KindTotal]:
@@ -103,17 +116,25 @@ def kind_totals(record: ProfileRecord) -> list[KindTotal]:
     for layer in record.layers:
         members.setdefault(layer.kind, []).append(layer)
     totals = [
-        KindTotal(kind, len(found), sum(layer.p50_ms for layer in found), sum(layer.share for layer in found))
+        KindTotal(kind, len(found), sum(layer.middle_mean_ms for layer in found), sum(layer.share for layer in found))
         for kind, found in members.items()
     ]
-    return sorted(totals, key=lambda total: -total.p50_ms)
+    return sorted(totals, key=lambda total: -total.middle_mean_ms)
 
 
 def sum_sentence(record: ProfileRecord) -> str:
-    """Return a sentence that compares the sum of the layers with the network's time without the profiler."""
-    layers_ms, network_ms = record.layer_sum.p50_ms, record.network.p50_ms
+    """Return a sentence that compares the sum of the layers with the network's time without the profiler.
+
+    Where a tenth of the runs of the faster one took as long as the slower one, the machine made the difference.
+    """
+    layers_ms, network_ms = record.layers_ms(), record.network_middle_mean_ms
     difference_ms, share = abs(layers_ms - network_ms), abs(layers_ms / network_ms - 1)
+    faster = record.network if layers_ms > network_ms else record.layer_sum
+    longest_ms = faster.max_ms if faster.p90_ms is None else faster.p90_ms
     said = f"layers add up to {layers_ms:.3f} ms, the network without the profiler takes {network_ms:.3f} ms"
+    if longest_ms >= max(layers_ms, network_ms):
+        which = "without it" if layers_ms > network_ms else "with it"
+        return f"{said}: not told apart, since runs {which} took up to {longest_ms:.3f} ms too"
     if layers_ms > network_ms:
         return (
             f"{said}: with the profiler on there are {difference_ms:.3f} ms more ({share:.1%}), which it costs itself"

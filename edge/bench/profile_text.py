@@ -6,7 +6,7 @@ import sys
 
 from edge.bench.profile_record import ProfileRecord, by_cost, kind_totals, sum_sentence
 from edge.console import stand_out
-from edge.page.charts import shortened
+from edge.page.svg import shortened
 
 _NO_PRECISION = "-"
 _MIN_NAME_CHARACTERS = 24
@@ -29,6 +29,7 @@ def profile_lines(record: ProfileRecord, top: int, width: int | None = None) -> 
         f"with {record.engine.backend} {record.runner['version']}",
         f"{record.runs} runs after {record.warmup_runs} to warm up, on {record.frame_name} of {record.input}",
         sum_sentence(record),
+        *filter(None, [record.disturbance()]),
         *(f"note: {note}" for note in record.notes),
         "",
         *_kind_lines(record),
@@ -37,7 +38,7 @@ def profile_lines(record: ProfileRecord, top: int, width: int | None = None) -> 
     ]
     rest = ranked[len(shown) :]
     if rest:
-        rest_ms, share = sum(layer.p50_ms for layer in rest), sum(layer.share for layer in rest)
+        rest_ms, share = sum(layer.middle_mean_ms for layer in rest), sum(layer.share for layer in rest)
         lines.append(f"and {len(rest)} more, {rest_ms:.3f} ms ({share:.1%}). All of them: --top 0")
     return lines
 
@@ -45,27 +46,27 @@ def profile_lines(record: ProfileRecord, top: int, width: int | None = None) -> 
 def _kind_lines(record: ProfileRecord) -> list[str]:
     totals = kind_totals(record)
     size = max(len("kind"), *(len(total.kind) for total in totals))
-    lines = [f"{'kind':{size}}  layers     ms p50   share"]
+    lines = [f"{'kind':{size}}  layers         ms   share"]
     for total in totals:
         bar = "#" * round(30 * total.share)
-        row = f"{total.kind:{size}}  {total.count:6d}  {total.p50_ms:9.3f}  {total.share:6.1%}  {bar}"
+        row = f"{total.kind:{size}}  {total.count:6d}  {total.middle_mean_ms:9.3f}  {total.share:6.1%}  {bar}"
         lines.append(row.rstrip())
-    whole_ms = sum(total.p50_ms for total in totals)
-    lines.append(f"{'all':{size}}  {len(record.layers):6d}  {whole_ms:9.3f}  {1:6.1%}")
+    lines.append(f"{'all':{size}}  {len(record.layers):6d}  {record.layers_ms():9.3f}  {1:6.1%}")
     return lines
 
 
 def _layer_lines(record: ProfileRecord, shown: list, width: int | None) -> list[str]:
     kind_size = max(len("kind"), *(len(layer.kind) for layer in shown))
     precision_size = max(len("precision"), *(len(layer.precision or _NO_PRECISION) for layer in shown))
-    head = f"   ms p50   ms mean   share  so far  {'kind':{kind_size}}  {'precision':{precision_size}}  "
+    head = f"       ms    ms p50   share  so far  {'kind':{kind_size}}  {'precision':{precision_size}}  "
     so_far, lines = 0.0, [f"{head}layer"]
     longest = None if width is None else max(_MIN_NAME_CHARACTERS, width - len(head))
     for layer in shown:
         so_far += layer.share
         name = layer.name if longest is None else shortened(layer.name, longest)
         lines.append(
-            f"{layer.p50_ms:9.3f} {layer.mean_ms:9.3f}  {layer.share:6.1%}  {so_far:6.1%}  {layer.kind:{kind_size}}  "
+            f"{layer.middle_mean_ms:9.3f} {layer.p50_ms:9.3f}  {layer.share:6.1%}  {so_far:6.1%}  "
+            f"{layer.kind:{kind_size}}  "
             f"{layer.precision or _NO_PRECISION:{precision_size}}  {name}"
         )
     return lines

@@ -8,17 +8,21 @@ import numpy as np
 
 from edge.artifacts import write_text
 from edge.bench.bench_record import BenchRecord
-from edge.bench.power_section import power_facts, power_section
+from edge.bench.percentiles import NO_FIGURE, few_frames_sentence
+from edge.bench.power_section import FRAME_PERIOD, power_facts, power_section
 from edge.bench.random_banner import random_banner
+from edge.bench.verdict import CAMERA_FPS, FRAME_PERIOD_MS, doubts, keeps_up, verdict_sentences, verdict_title
 from edge.frames import FrameSet
 from edge.imaging import read_rgb, write_image
 from edge.labels import palette_for
-from edge.page.charts import bar_chart, line_chart
+from edge.page.charts import bar_chart
 from edge.page.document import document
-from edge.page.elements import Headline, headlines, note, scrollable, section
-from edge.page.markup import Html
+from edge.page.elements import DOUBT, GOOD, NEUTRAL, Headline, banner, headlines, paragraph, remarks, section
+from edge.page.markup import Html, joined
 from edge.page.pictures import picture_figure, picture_grid, shrunk
+from edge.page.plots import line_chart
 from edge.page.tables import Column, facts, table
+from edge.percentile_rule import percentile_text
 from edge.runtime.base import Runner
 from edge.segmenter import Segmenter
 from edge.stream.overlay import overlay_rgb
@@ -29,19 +33,19 @@ OVERLAY_COUNT = 4
 _SHOWN_WIDTH = 960
 
 
-def write_report(folder: Path, record: BenchRecord, runner: Runner, frames: FrameSet) -> Path:
+def write_report(folder: Path, record: BenchRecord, runner: Runner | None, frames: FrameSet) -> Path:
     """Write report.html and overlay pictures.
 
     Args:
         folder: where to; overlays go to its folder `overlays`.
         record: what was measured.
-        runner: active, to label the frames that are shown.
+        runner: active, to label the frames that are shown; None for a page without pictures.
         frames: what was segmented.
 
     Returns:
         The report's path.
     """
-    pictures = _write_overlays(folder / OVERLAYS_FOLDER, record, runner, frames)
+    pictures = [] if runner is None else _write_overlays(folder / OVERLAYS_FOLDER, record, runner, frames)
     path = folder / REPORT_FILE
     write_text(path, _page(record, pictures))
     return path
@@ -72,20 +76,27 @@ def _page(record: BenchRecord, pictures: list[Path]) -> str:
         _subtitle(record),
         [
             random_banner(contract.weights),
+            banner(_verdict_kind(record), verdict_title(record), verdict_sentences(record)),
             headlines(_headlines(record)),
-            *(note(text) for text in record.engine.notes if text != contract.weights.warning()),
             section(
                 "Latency",
                 _latency_table(record),
-                scrollable(bar_chart(_stage_means(record), "ms", "mean per stage")),
-                scrollable(line_chart(totals_ms, "ms", "end to end, frame by frame")),
+                bar_chart(_stage_means(record), "ms", "Mean per stage"),
+                line_chart(totals_ms, "ms", "End to end, frame by frame", (FRAME_PERIOD,)),
+                _latency_words(record),
             ),
             section("Power and temperature", *(power_section(record.power, totals_ms) if record.power else [])),
             section("Accuracy", _class_chart(record)),
             section("Frames", picture_grid([_figure(path) for path in pictures], 2)),
             section("How it was measured", facts(_conditions(record))),
+            section("Notes of the build", remarks(_notes(record), "note")),
         ],
     )
+
+
+def _notes(record: BenchRecord) -> list[str]:
+    # The banner has said it where the weights are random.
+    return [text for text in record.engine.notes if text != record.engine.contract.weights.warning()]
 
 
 def _subtitle(record: BenchRecord) -> str:
@@ -96,16 +107,41 @@ def _subtitle(record: BenchRecord) -> str:
 def _headlines(record: BenchRecord) -> list[Headline]:
     figures = [Headline(f"{record.fps:.1f}", "frames per second")]
     figures.append(Headline(f"{record.end_to_end.p50_ms:.1f} ms", "median, end to end"))
-    figures.append(Headline(f"{record.end_to_end.p99_ms:.1f} ms", "99th percentile"))
+    figures.append(_p99_headline(record))
     if record.power is not None and record.power.energy_per_frame_mj is not None:
         figures.append(Headline(f"{record.power.energy_per_frame_mj:.1f} mJ", "energy per frame"))
     if record.accuracy is not None:
-        figures.append(Headline(f"{100 * record.accuracy.miou:.2f} %", "mIoU"))
+        where = f"{record.accuracy.frame_count} frames of {record.accuracy.dataset} {record.accuracy.split}"
+        figures.append(Headline(f"{100 * record.accuracy.miou:.2f} %", "mIoU", where))
     check = record.engine.check
     if check is not None and check.miou_float is not None and check.miou_engine is not None:
         values = f"{100 * check.miou_float:.2f} to {100 * check.miou_engine:.2f} %"
-        figures.append(Headline(values, "mIoU float to engine"))
+        where = f"at the build, {check.image_count} images of {check.images_from}"
+        figures.append(Headline(values, "mIoU float to engine", where))
     return figures
+
+
+def _p99_headline(record: BenchRecord) -> Headline:
+    p99_ms, max_ms = record.end_to_end.p99_ms, record.end_to_end.max_ms
+    if p99_ms is None:
+        return Headline(f"{max_ms:.1f} ms", "slowest frame", f"99th percentile {percentile_text(None, 99)}")
+    return Headline(f"{p99_ms:.1f} ms", "99th percentile", f"slowest frame {max_ms:.1f} ms")
+
+
+def _verdict_kind(record: BenchRecord) -> str:
+    if doubts(record) or keeps_up(record) is None:
+        return DOUBT
+    return GOOD if keeps_up(record) else NEUTRAL
+
+
+def _latency_words(record: BenchRecord) -> Html:
+    """Return the charts' figures as text, for who cannot see them."""
+    latencies_ms = record.latencies_ms()
+    text = (
+        f"Frame by frame: {min(latencies_ms):.2f} to {max(latencies_ms):.2f} ms. A camera of {CAMERA_FPS} fps gives a "
+        f"frame every {FRAME_PERIOD_MS:.1f} ms."
+    )
+    return paragraph(text, is_faint=True)
 
 
 def _stage_means(record: BenchRecord) -> dict[str, float]:
@@ -117,8 +153,10 @@ def _latency_table(record: BenchRecord) -> Html:
     rows = []
     for name, stage in [*record.stages.items(), ("end to end", record.end_to_end)]:
         values = (stage.mean_ms, stage.p50_ms, stage.p90_ms, stage.p99_ms, stage.max_ms)
-        rows.append([name, *(f"{value:.3f}" for value in values)])
-    return table(columns, rows, last_is_sum=True)
+        rows.append([name, *(NO_FIGURE if value is None else f"{value:.3f}" for value in values)])
+    few = few_frames_sentence(record.end_to_end)
+    shown = table(columns, rows, last_is_sum=True)
+    return joined(shown, paragraph(f"{NO_FIGURE}: {few}.", is_faint=True)) if few else shown
 
 
 def _class_chart(record: BenchRecord) -> Html:
@@ -126,7 +164,10 @@ def _class_chart(record: BenchRecord) -> Html:
         return Html()
     shown = {name: 100 * value for name, value in record.accuracy.class_iou.items() if value is not None}
     where = f"{record.accuracy.frame_count} frames of {record.accuracy.dataset} {record.accuracy.split}"
-    return scrollable(bar_chart(shown, "%", f"IoU per class, {where}"))
+    absent = [name for name, value in record.accuracy.class_iou.items() if value is None]
+    missing = f"Neither in the labels nor predicted: {', '.join(absent)}." if absent else ""
+    chart = bar_chart(shown, "%", f"IoU per class, {where}")
+    return joined(chart, paragraph(missing, is_faint=True)) if missing else chart
 
 
 def _figure(path: Path) -> Html:
@@ -138,12 +179,14 @@ def _conditions(record: BenchRecord) -> dict[str, str]:
     engine = record.engine
     values = {
         "weights": engine.contract.weights.sentence(),
-        "clock": "from a frame in host memory to its label map in host memory, one frame at a time",
+        "clock": "from a frame in host memory to its label map in host memory, "
+        + ("one frame at a time" if record.frames_in_flight == 1 else f"{record.frames_in_flight} frames in flight"),
         "frames": f"{record.end_to_end.sample_count} measured in {record.duration_s:.1f} s after "
         f"{record.warmup_frames} to warm up; {record.distinct_frames} different ones of {record.input}, "
         f"{record.frame_height}x{record.frame_width}",
         "runner": ", ".join(f"{name} {value}" for name, value in record.runner.items()),
         "machine": f"{record.machine.cpu}, {record.machine.cpu_count} cores, {record.machine.system}",
+        "load meanwhile": record.load.sentence() if record.load is not None else "not known",
         "post-processing": f"{record.postprocess}; OpenCV threads {record.opencv_threads}",
         "engine": f"{engine.engine_file}, {engine.engine_bytes} bytes, built {engine.built_utc}",
         **power_facts(record.power),

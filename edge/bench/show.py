@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
+from edge.bench.output_folder import latest_folder
 from edge.bench.power_section import power_lines
 from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE
+from edge.bench.verdict import doubts
 from edge.card import EngineCard
-from edge.console import stand_out
+from edge.console import print_json, stand_out
 from edge.errors import InputError
+from edge.percentile_rule import percentile_text
 from edge.records import read_record, record_to_json
 
 DESCRIPTION = "Say what a benchmark record holds: the network, its weights, the engine, its accuracy and its speed."
@@ -21,7 +23,9 @@ DESCRIPTION = "Say what a benchmark record holds: the network, its weights, the 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command to its parser."""
-    parser.add_argument("record", type=Path, help="record.json, or the folder that it is in")
+    parser.add_argument(
+        "record", type=Path, help="record.json, or the folder that was given as --output: its latest run is shown"
+    )
     parser.add_argument("--json", action="store_true", help="print the same as JSON")
     parser.set_defaults(function=run)
 
@@ -32,7 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         InputError: There is no record, or it is damaged.
     """
-    path = arguments.record / RECORD_FILE if arguments.record.is_dir() else arguments.record
+    path, runs = arguments.record, 1
+    if path.is_dir():
+        folder, runs = latest_folder(path, RECORD_FILE)
+        path = folder / RECORD_FILE
     if arguments.record.is_dir() and not path.is_file():
         raise InputError(
             f"{arguments.record} holds no benchmark record ({RECORD_FILE}), which edge-bench run --output leaves. "
@@ -40,8 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
     record = read_record(BenchRecord, path)
     if arguments.json:
-        print(json.dumps(shown_facts(record, path), indent=2))
+        print_json(shown_facts(record, path))
     else:
+        if runs > 1:
+            print(f"record: {path}, the latest of {runs} runs in {arguments.record}")
         print("\n".join(shown_lines(record, path)))
     return 0
 
@@ -55,6 +64,7 @@ def shown_lines(record: BenchRecord, path: Path) -> list[str]:
         f"{contract.model} {card.precision} {contract.height}x{contract.width} for {contract.dataset} "
         f"({len(contract.class_names)} classes), {card.backend} {record.runner.get('version', card.backend_version)}",
         f"weights: {weights.sentence()}",
+        *doubts(record),
     ]
     check = card.check
     if check is not None and check.miou_float is not None and check.miou_engine is not None:
@@ -67,7 +77,7 @@ def shown_lines(record: BenchRecord, path: Path) -> list[str]:
     elif card.precision == "int8":
         lines.append(f"INT8: {int8_verdict(card)}")
     lines.append(
-        f"latency {record.end_to_end.p50_ms:.1f} ms median, {record.end_to_end.p99_ms:.1f} ms p99, "
+        f"latency {record.end_to_end.p50_ms:.1f} ms median, p99 {percentile_text(record.end_to_end.p99_ms, 99)}, "
         f"{record.fps:.1f} fps ({record.machine.gpu or record.machine.cpu}, {card.backend})"
     )
     lines += power_lines(record.power)
@@ -99,6 +109,7 @@ def shown_facts(record: BenchRecord, path: Path) -> dict[str, Any]:
         "latency_p50_ms": record.end_to_end.p50_ms,
         "latency_p99_ms": record.end_to_end.p99_ms,
         "fps": record.fps,
+        "doubts": doubts(record),
         "energy_per_frame_mj": record.power.energy_per_frame_mj if record.power is not None else None,
         "machine": record_to_json(record.machine),
         "started_utc": record.started_utc,

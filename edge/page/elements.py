@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from dataclasses import dataclass
 from typing import Iterable, Sequence
 
@@ -12,6 +13,10 @@ GOOD, BAD, DOUBT, NEUTRAL = "good", "bad", "doubt", "neutral"
 
 INT8_BADGE, FLOAT_BADGE = "blue", "orange"
 """Kinds of badges that tell the two precisions apart, in the colours of the charts."""
+
+
+_UNFOLDED = 3
+"""Sentences of a box that are shown at once; more are folded."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,38 @@ def paragraph(text: str, is_faint: bool = False) -> Html:
 def note(text: str) -> Html:
     """Return a paragraph that stands out, for what a reader must not miss."""
     return element("p", text, class_="note")
+
+
+def warnings_box(sentences: Sequence[str]) -> Html:
+    """Return one box for all warnings: their number, and a list of them that is folded where they are many.
+
+    Args:
+        sentences: Warnings, of which several may be equal; an empty sequence gives no box.
+    """
+    return _box(sentences, "warning", "note")
+
+
+def remarks(sentences: Sequence[str], name: str = "remark") -> Html:
+    """Return one plain box for facts that are worth a word and spoil nothing, listed as warnings are.
+
+    Args:
+        sentences: Facts, of which several may be equal; an empty sequence gives no box.
+        name: What one of them is called, in the singular.
+    """
+    return _box(sentences, name, "remarks")
+
+
+def _box(sentences: Sequence[str], name: str, class_name: str) -> Html:
+    counts = collections.Counter(sentences)
+    items = [f"{sentence} ({count} times)" if count > 1 else sentence for sentence, count in counts.items()]
+    if len(items) < 2:
+        return joined(*(element("p", item, class_=class_name) for item in items))
+    listed = element("ul", *(element("li", item) for item in items))
+    title = f"{len(sentences)} {name}s"
+    if len(items) <= _UNFOLDED:
+        return element("div", element("b", title), listed, class_=class_name)
+    # No script is needed to open it, and paper shows it open.
+    return element("details", element("summary", element("b", title)), listed, class_=class_name)
 
 
 def headlines(figures: Iterable[Headline]) -> Html:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 
 
 class Html(str):
@@ -16,6 +17,11 @@ def as_html(content: str) -> Html:
     return content if isinstance(content, Html) else Html(html.escape(content))
 
 
+def html_to_text(content: str) -> str:
+    """Return the text that a reader sees of HTML; any other text is returned as it is."""
+    return html.unescape(re.sub(r"<[^>]*>", "", content)) if isinstance(content, Html) else content
+
+
 def joined(*contents: str) -> Html:
     """Return the contents one behind the other, each escaped unless it is HTML."""
     return Html("".join(map(as_html, contents)))
@@ -27,8 +33,10 @@ def element(name: str, *contents: str, **attributes: str) -> Html:
     Args:
         name: Name of the tag.
         *contents: Contents of the element; text is escaped, HTML is not.
-        **attributes: Name -> text, which is escaped. A trailing underscore of a name is left out (`class_`), and so is
-            an attribute whose text is empty.
+        **attributes: Name -> text, which is escaped. A trailing underscore of a name is left out (`class_`), any
+            other is a hyphen (`data_head`), and an attribute whose text is empty is left out.
     """
-    spelled = "".join(f' {key.rstrip("_")}="{html.escape(text)}"' for key, text in attributes.items() if text)
+    spelled = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(text)}"' for key, text in attributes.items() if text
+    )
     return Html(f"<{name}{spelled}>{joined(*contents)}</{name}>")

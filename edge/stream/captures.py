@@ -246,9 +246,9 @@ class SyntheticCapture:
     FPS = 30.0
 
     def __init__(self, height: int, width: int, seed: int = 0) -> None:
-        from edge.synthetic import SyntheticVideo
+        from edge.synthetic.camera_size import CameraVideo
 
-        self._video = SyntheticVideo(height, width, seed, self.FPS)
+        self._video = CameraVideo(height, width, seed, self.FPS)
         self._next = 0
         self._properties = {
             cv2.CAP_PROP_FPS: self.FPS,
@@ -258,7 +258,7 @@ class SyntheticCapture:
 
     def read(self) -> tuple[bool, np.ndarray | None]:
         """Draw the next frame."""
-        frame_rgb = self._video.frame(self._next).frame_rgb
+        frame_rgb = self._video.frame_rgb(self._next)
         self._next += 1
         return True, cv2.cvtColor(frame_rgb, cv2.COLOR_RGB2BGR)
 

@@ -6,6 +6,8 @@ from collections import deque
 
 import numpy as np
 
+from edge.percentile_rule import is_carried
+
 WINDOW_NS = 2_000_000_000
 MAX_LATENCIES = 20_000
 """Latencies that percentiles are taken over: the latest ones, eleven minutes at 30 frames a second."""
@@ -55,5 +57,7 @@ class FpsMeter:
         return (self._last_done_ns - self._first_arrival_ns) / 1e9
 
     def latency_ms(self, percent: float) -> float | None:
-        """Return a percentile of the latencies in ms; None without frames."""
-        return float(np.percentile(self._latency_ns, percent)) / 1e6 if self._latency_ns else None
+        """Return a percentile of the latencies in ms; None where there are too few frames for it."""
+        if not self._latency_ns or not is_carried(percent, len(self._latency_ns)):
+            return None
+        return float(np.percentile(self._latency_ns, percent)) / 1e6

@@ -14,8 +14,9 @@ import functools
 import unicodedata
 from typing import NamedTuple, Tuple
 
-XXCV
 import numpy as np
+
+from edge.opencv import cv2
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 

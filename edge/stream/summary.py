@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge.card import EngineCard
+from edge.percentile_rule import percentile_text
 from edge.records import record
 from edge.stream.base import FrameSource
 from edge.stream.pipeline import StreamRun
@@ -25,7 +26,7 @@ class DemoSummary:
         fps: Frames per second over that time; None without frames.
         latency_p50_ms: Median time in ms from a frame's arrival in host memory to its painted overlay; None without
             frames.
-        latency_p99_ms: 99th percentile of the same time in ms; None without frames.
+        latency_p99_ms: 99th percentile of the same time in ms; None where there are fewer than 100 frames.
         stage_mean_ms: Stage -> mean time in ms, for preprocess, inference, postprocess and overlay.
         ended_by: Reason of the end: "source", "lost" (a live source went away), "limit", "output" or "interrupt".
         note: Sentence that a user should know about the end of the source; None if all was well.
@@ -57,7 +58,8 @@ class DemoSummary:
         lines = [
             head,
             f"frames   {self.frames} shown, {self.dropped} dropped, in {self.seconds:.1f} s: {self.fps:.1f} fps",
-            f"latency  p50 {self.latency_p50_ms:.1f} ms, p99 {self.latency_p99_ms:.1f} ms, from arrival to overlay",
+            f"latency  p50 {self.latency_p50_ms:.1f} ms, p99 {percentile_text(self.latency_p99_ms, 99)}, "
+            "from arrival to overlay",
             "stages   " + ", ".join(f"{stage} {mean:.1f} ms" for stage, mean in self.stage_mean_ms.items()),
             f"weights  {self.weights}",
         ]

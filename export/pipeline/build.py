@@ -22,6 +22,7 @@ from calibration.results import Int8Report
 from edge.card import EngineCard
 from edge.console import Say, print_status
 from edge.interruption import kept_when_interrupted
+from edge.output_check import check_output
 from export.backends.choice import BUILDERS, build_engine
 from export.graph.parity import ParityReport
 from export.pipeline.accuracy_target import open_accuracy_target
@@ -72,8 +73,10 @@ def build(request: BuildRequest, say: Say = print_status) -> BuildResult:
         AccuracyBudgetError: INT8 costs more than the budget; nothing but the report was kept.
         InputError: the user limits what the network or the images do not have: a class, or labels.
         ParityError: the engine computes something else than its graph; it was not kept.
+        StorageError: the engine's folder cannot be written to.
     """
     plan = plan_build(request, say)
+    check_output(plan.output)
     say(f"backend: {plan.backend} ({plan.reason})")
     for line in plan.sources.told:
         say(line)

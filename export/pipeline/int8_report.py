@@ -23,6 +23,7 @@ from edge.labels import palette_for
 from edge.records import write_record
 from export.pipeline.accuracy_target import AccuracyTarget
 from export.pipeline.int8 import Int8Graph
+from export.pipeline.layer_times import TimedPair
 from export.pipeline.verify import MeasuredEngine
 
 WORST_IMAGES = 4
@@ -85,6 +86,7 @@ def write_int8_report(
         notes=(*int8.notes, *(measured.notes if measured is not None else ())),
         float_doubts=target.warnings,
         decision=contract.decision_sentence(),
+        load=measured.load if measured is not None else None,
         search_sees_judging_images=judged.search is not None and target.search_images is None,
         skipped_images=_skipped_images(int8, target),
     )
@@ -158,7 +160,7 @@ def _skipped_images(int8: Int8Graph, target: AccuracyTarget) -> tuple[str, ...]:
     return tuple(sorted(left_out))
 
 
-def _layers(int8: Int8Graph, layer_ms: dict[str, tuple[float, float]]) -> tuple[LayerReport, ...]:
+def _layers(int8: Int8Graph, layer_ms: dict[str, TimedPair]) -> tuple[LayerReport, ...]:
     """Return reports on the layers with multiply-adds or a measured sensitivity, in the order of the graph."""
     judged = int8.judged
     weighted = {layer.name: layer for layer in judged.quantized.layers}
@@ -172,7 +174,9 @@ def _layers(int8: Int8Graph, layer_ms: dict[str, tuple[float, float]]) -> tuple[
                 continue
             reason = judged.config.float_layers.get(name, "")
             layer = LayerReport(name, node.op_type, 0, FLOAT if reason else INT8, reason)
-        int8_ms, float_ms = layer_ms.get(name, (None, None))
+        pair = layer_ms.get(name)
+        int8_ms, float_ms = pair.medians_ms() if pair is not None else (None, None)
+        int8_range_ms, float_range_ms = pair.ranges_ms() if pair is not None else ((), ())
         layers.append(
             dataclasses.replace(
                 layer,
@@ -180,6 +184,8 @@ def _layers(int8: Int8Graph, layer_ms: dict[str, tuple[float, float]]) -> tuple[
                 label_change=sensitivity.label_change if sensitivity else None,
                 int8_ms=int8_ms,
                 float_ms=float_ms,
+                int8_range_ms=int8_range_ms,
+                float_range_ms=float_range_ms,
             )
         )
     return tuple(layers)

@@ -14,6 +14,7 @@ from edge.artifacts import write_bytes
 from edge.card import CARD_FILE, BuildCheck, EngineCard
 from edge.errors import ParityError
 from edge.machine import this_machine
+from edge.machine_load import LoadWatch, MachineLoad
 from edge.provenance import RANDOM
 from edge.records import write_record
 from edge.runtime import open_engine
@@ -22,7 +23,7 @@ from export.backends.engine import BuiltEngine
 from export.pipeline.accuracy_target import AccuracyTarget
 from export.pipeline.batched_runner import BatchedRunner
 from export.pipeline.engine_graph import EngineGraph
-from export.pipeline.layer_times import RUNS, layer_times, total_times
+from export.pipeline.layer_times import ROUNDS, RUNS, TimedPair, compare_times
 
 LEAST_FLOAT_AGREEMENT = 0.9
 LEAST_LOOSE_AGREEMENT = 0.5
@@ -42,16 +43,18 @@ class MeasuredEngine:
         engine: engine in memory.
         card: card of the engine, with the figures.
         labels: labels that the engine gave on the accuracy images.
-        layer_ms: name of a layer -> its milliseconds in the INT8 and in the float graph, as far as they are known.
+        layer_ms: name of a layer -> its times in the INT8 and in the float graph, as far as they are known.
         notes: sentences about the times, for the report.
+        load: load of the machine while layers were timed; None where none were, or where the system does not count it.
     """
 
     folder: Path
     engine: BuiltEngine
     card: EngineCard
     labels: SetLabels
-    layer_ms: dict[str, tuple[float, float]] = field(default_factory=dict)
+    layer_ms: dict[str, TimedPair] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    load: MachineLoad | None = None
 
 
 def measure_engine(
@@ -75,8 +78,9 @@ def measure_engine(
     require_agreement(card, target.budget)
     if source.simulated is None or card.backend != "onnxruntime":
         return MeasuredEngine(folder, engine, card, labels)
+    watch = LoadWatch()
     layer_ms, note = _times(source, target.images)
-    return MeasuredEngine(folder, engine, card, labels, layer_ms, (note,))
+    return MeasuredEngine(folder, engine, card, labels, layer_ms, (note,), watch.load())
 
 
 def check_engine(
@@ -153,19 +157,29 @@ def require_agreement(card: EngineCard, budget: Budget) -> None:
     )
 
 
-def _times(source: EngineGraph, images: AccuracySet) -> tuple[dict[str, tuple[float, float]], str]:
+def _times(source: EngineGraph, images: AccuracySet) -> tuple[dict[str, TimedPair], str]:
     """Measure the time of every layer in INT8 and in float, and of both networks as a whole, with ONNX Runtime.
 
     Returns:
-        Name of a layer -> its milliseconds in INT8 and in float, and a sentence about the whole networks.
+        Name of a layer -> its times, and a sentence about the whole networks.
     """
     contract, float_graph = source.graph.contract, source.graph.path.read_bytes()
     work = sum(layer.multiply_adds for layer in source.layers)
-    runs = RUNS if work < _HEAVY_MULTIPLY_ADDS else 2
-    layer_ms = layer_times(source.data, float_graph, contract, images.frames, runs)
-    int8_ms, float_ms = total_times(source.data, float_graph, contract, images.frames, runs)
-    comparison = f"{float_ms / int8_ms:.2f} times faster" if int8_ms < float_ms else "slower"
-    return layer_ms, (
-        f"the network takes {int8_ms:.1f} ms in INT8 and {float_ms:.1f} ms in float32 on this CPU "
-        f"({this_machine().cpu}, ONNX Runtime): {comparison}"
+    layer_ms, whole = compare_times(
+        source.data, float_graph, contract, images.frames, RUNS if work < _HEAVY_MULTIPLY_ADDS else 1
+    )
+    return layer_ms, _whole_sentence(whole)
+
+
+def _whole_sentence(whole: TimedPair) -> str:
+    """Return a sentence about the time of both networks, with the range of the rounds."""
+    int8_ms, float_ms = whole.medians_ms()
+    (int8_low, int8_high), (float_low, float_high) = whole.ranges_ms()
+    comparison = "not told apart"
+    if whole.is_told_apart():
+        comparison = f"{float_ms / int8_ms:.2f} times faster" if int8_ms < float_ms else "slower"
+    return (
+        f"the network takes {int8_ms:.1f} ms in INT8 ({int8_low:.1f} to {int8_high:.1f}) and {float_ms:.1f} ms in "
+        f"float32 ({float_low:.1f} to {float_high:.1f}) on this CPU ({this_machine().cpu}, ONNX Runtime), in {ROUNDS} "
+        f"rounds that took turns: {comparison}"
     )

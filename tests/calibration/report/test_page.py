@@ -41,6 +41,7 @@ from calibration.results import (
 )
 from edge.errors import InputError, StorageError
 from edge.labels import distinct_palette
+from edge.machine_load import MachineLoad
 from tests.calibration.label_sets import class_cost, labelled_class, network_cost
 
 NAMES = ("road", "sky", "<car> & van")
@@ -337,10 +338,10 @@ def test_page_that_shows_nothing_is_not_green(page_of):
 def test_step_that_nobody_can_tell_of_is_no_green_point(page_of):
     def colours(report):
         source = page_of(report).source
-        chart = source[source.index("Accuracy against share of INT8") :].split("</svg>")[0]
-        return re.findall(r'<(?:circle|rect)[^>]*fill="(#2c8a4b|#c8362f|#5a6675)"', chart)
+        chart = source[source.index('aria-label="Accuracy against share of INT8') :].split("</svg>")[0]
+        return re.findall(r'<(?:circle|rect)[^>]*fill="(#287f45|#c8362f|#5a6675)"', chart)
 
-    green, red, grey = "#2c8a4b", "#c8362f", "#5a6675"
+    green, red, grey = "#287f45", "#c8362f", "#5a6675"
     assert colours(MET) == [red, red, green]
     open_steps = tuple(dataclasses.replace(step, within_budget=True, verdict=NOT_SHOWN) for step in STEPS)
     assert colours(dataclasses.replace(UNSURE, steps=open_steps)) == [grey] * 3
@@ -482,6 +483,44 @@ def test_int8_layer_slower_than_float_is_marked_and_a_float_layer_is_not(page_of
     assert page.row("head/conv")[-1] == "0.89x"
     assert "Layers that are slower in INT8 than in float: branch/conv." in page.text
     assert "INT8 is slower than float on this machine" not in page.text
+
+
+def test_speed_up_has_its_range_and_overlapping_times_are_not_told_apart(page_of):
+    apart = dataclasses.replace(LAYERS[0], int8_range_ms=(0.4, 0.8), float_range_ms=(0.9, 1.6))
+    overlapping = dataclasses.replace(LAYERS[1], int8_range_ms=(1.0, 24.0), float_range_ms=(1.1, 1.3))
+    slower = dataclasses.replace(LAYERS[1], name="slower/conv", int8_range_ms=(1.4, 1.6), float_range_ms=(1.1, 1.3))
+    report = dataclasses.replace(MET, layers=(apart, overlapping, slower))
+    page = page_of(report)
+    assert page.row("stem/conv")[-1] == "2.00x (1.12 to 4.00)"
+    assert page.row("branch/conv")[-1] == "not told apart 0.80x (0.05 to 1.30)"
+    assert page.row("slower/conv")[-1] == "slower 0.80x (0.69 to 0.93)"
+    assert "Layers that are slower in INT8 than in float: slower/conv." in page.text
+    assert not any("branch/conv" in line for line in summary_lines(report) if "slower" in line)
+
+
+def test_busy_machine_is_said_where_the_times_are(page_of):
+    report = dataclasses.replace(MET, load=MachineLoad(5.0, 0.6, True))
+    said = "times of layers are disturbed: other programs took 60 % of the CPU meanwhile"
+    assert said in page_of(report).text
+    assert any(line.startswith(f"warning: {said}") for line in summary_lines(report))
+    assert "disturbed" not in page_of(dataclasses.replace(MET, load=MachineLoad(0.1, 0.01, False))).text
+
+
+def test_network_whose_rounds_overlap_is_not_called_slower(page_of):
+    layers = tuple(
+        dataclasses.replace(each, int8_ms=5.0, int8_range_ms=(0.9, 24.0), float_range_ms=(1.0, 1.1))
+        for each in LAYERS[:2]
+    )
+    assert "INT8 is slower" not in page_of(dataclasses.replace(MET, layers=layers)).text
+
+
+def test_warnings_stand_in_one_box_and_notes_are_not_yellow(page_of):
+    page = page_of(
+        dataclasses.replace(MET, warnings=tuple(f"tensor {i} is constant" for i in range(25)), notes=("a", "b"))
+    )
+    assert page.source.count('class="note"') == 1
+    assert "25 warnings" in page.text and "tensor 24 is constant" in page.text
+    assert page.source.count('class="remarks"') == 1
 
 
 def test_network_slower_than_float_is_said(page_of):

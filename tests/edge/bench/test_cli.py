@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from edge.card import CARD_FILE, BuildCheck, CalibrationNote
 from edge.contract import OWN_CLASSES
 from edge.decision import BINARY, PROBABILITY, Decision
 from edge.imaging import write_image
+from edge.machine import usable_cores
+from edge.machine_load import MachineLoad
 from edge.records import read_record, write_record
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
 
@@ -100,11 +103,94 @@ def test_accuracy_is_measured_on_the_validation_split(bench, engine, make_camvid
     assert "on 3 frames of camvid val" in out
 
 
-def test_accuracy_without_a_name_is_on_the_engines_dataset(bench, engine, make_camvid, images):
-    code, out, _ = bench("run", engine, "--images", images, "--data-dir", make_camvid(), "--accuracy", *QUICK)
+def test_accuracy_without_a_name_is_on_the_engines_dataset(bench, engine, make_camvid):
+    code, out, _ = bench("run", engine, "--data-dir", make_camvid(), "--accuracy", *QUICK)
     assert code == 0
-    assert f"({images})" in out
+    assert "(camvid val)" in out
     assert "on 3 frames of camvid val" in out
+
+
+def test_record_is_about_one_set_of_frames(bench, one_line, engine, make_camvid, images):
+    camvid = make_camvid()
+    for options, said in (
+        (("--images", images, "--accuracy"), "has none: latency would be of one set and mIoU of another"),
+        (("--images", images, "--data-dir", camvid), "name two sets of frames"),
+        (("--images", images, "--frame-size", "64x128"), "--images has frames of their own"),
+        (("--dataset", "camvid", "--data-dir", camvid, "--frame-size", "64x128"), "a dataset has frames of their own"),
+    ):
+        code, out, err = bench("run", engine, *options, *QUICK)
+        assert (code, out) == (2, "")
+        assert said in one_line(err)
+
+
+@pytest.mark.any_python
+def test_more_threads_than_cores_are_refused_with_the_number_of_cores(bench, one_line, engine, images):
+    cores = usable_cores()
+    for command in ("run", "profile"):
+        for threads in (999, 0, -1, cores + 1):
+            code, out, err = bench(command, engine, "--images", images, "--threads", threads)
+            assert (code, out) == (2, "")
+            assert f"--threads is {threads}, expected 1 to {cores}: this process may use {cores} core" in one_line(err)
+    assert bench("run", engine, "--images", images, *QUICK, "--threads", 1)[0] == 0
+
+
+@pytest.mark.any_python
+def test_three_frames_have_no_p99_on_the_screen_in_the_record_and_on_the_page(bench, engine, images, tmp_path):
+    output = tmp_path / "out"
+    code, out, _ = bench("run", engine, "--images", images, *QUICK, "--output", output)
+    assert code == 0
+    assert "p90 needs 10 frames and p99 needs 100 frames, 3 were measured" in out
+    record = json.loads((output / RECORD_FILE).read_text())
+    assert record["end_to_end"]["p99_ms"] is None and record["stages"]["inference"]["p99_ms"] is None
+    page = (output / "report.html").read_text()
+    assert "99th percentile needs 100 frames" in page and "p99 needs 100 frames" in page
+    assert "p99 needs 100 frames" in bench("show", output)[1]
+
+
+def test_second_run_leaves_the_first_as_it_was_and_show_says_the_latest(bench, engine, images, tmp_path):
+    output = tmp_path / "out"
+    options = ("run", engine, "--images", images, *QUICK, "--output", output)
+    bench(*options)
+    before = {name: (output / name).read_bytes() for name in everything_under(output)}
+    assert f"record: {output / 'run-2' / RECORD_FILE}\n" in bench(*options)[1]
+    assert f"record: {output / 'run-3' / RECORD_FILE}\n" in bench(*options)[1]
+    assert {name: (output / name).read_bytes() for name in before} == before
+    code, out, _ = bench("show", output)
+    assert code == 0
+    assert out.startswith(f"record: {output / 'run-3' / RECORD_FILE}, the latest of 3 runs in {output}\n")
+    assert f"report: {output / 'run-3' / 'report.html'}" in out
+    assert "the latest of" not in bench("show", output / RECORD_FILE)[1]
+
+
+def test_output_is_refused_before_anything_is_measured(bench, one_line, engine, images, tmp_path, monkeypatch):
+    def measured(*_arguments):
+        raise AssertionError("measured first")
+
+    monkeypatch.setattr(OnnxRuntimeRunner, "_infer_impl", measured)
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    for output, said in (
+        (tmp_path / "file", "is a file, expected a folder"),
+        (tmp_path / "file" / "out", f"{tmp_path / 'file'} is a file, expected a folder"),
+        (tmp_path / "link", "is a link to nothing"),
+    ):
+        for command in ("run", "profile"):
+            code, out, err = bench(command, engine, "--images", images, "--output", output)
+            assert (code, out) == (2, "")
+            assert said in one_line(err)
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_busy_machine_is_said_in_the_record_on_the_screen_and_on_the_page(bench, engine, images, tmp_path, monkeypatch):
+    busy = MachineLoad(3.2, 0.42, True)
+    monkeypatch.setattr("edge.bench.measure.LoadWatch", lambda: types.SimpleNamespace(load=lambda: busy))
+    output = tmp_path / "out"
+    _, out, _ = bench("run", engine, "--images", images, *QUICK, "--output", output)
+    said = "disturbed: other programs took 42 % of the CPU meanwhile"
+    assert said in out and said in bench("show", output)[1]
+    assert read_record(BenchRecord, output / RECORD_FILE).load == busy
+    page = (output / "report.html").read_text()
+    assert "Disturbed measurement" in page and "other programs took 42 % of the CPU meanwhile" in page
 
 
 def test_show_says_what_a_record_holds(bench, engine, images, tmp_path):
@@ -353,7 +439,7 @@ def test_full_disk_keeps_the_old_record_and_shows_the_new_one(bench, engine, ima
     assert "end to end" in out
     assert "record: " not in out
     assert err.splitlines()[-1] == (
-        f"error: cannot write {output / RECORD_FILE}: No space left on device. "
+        f"error: cannot write {output / 'run-2' / RECORD_FILE}: No space left on device. "
         "Next: free some space and run the command again"
     )
     assert {name: (output / name).read_bytes() for name in everything_under(output)} == before
@@ -367,16 +453,46 @@ def test_output_under_a_file_is_one_error(bench, engine, images, tmp_path):
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_interrupt_in_the_middle_is_130_and_nothing_is_written(bench, engine, images, tmp_path, monkeypatch):
+def interrupt_at(monkeypatch, call):
+    """Raise KeyboardInterrupt, as Ctrl-C does, in a call of the network; the first is 1."""
     calls = []
 
     def interrupted(self, frame):
         calls.append(frame)
-        if len(calls) == 3:
+        if len(calls) == call:
             raise KeyboardInterrupt
         return {name: np.zeros(shape, np.float32) for name, shape in self.contract.output_shapes.items()}
 
     monkeypatch.setattr(OnnxRuntimeRunner, "_infer_impl", interrupted)
+
+
+def test_interrupt_keeps_a_partial_record_of_the_frames_until_then(bench, engine, images, tmp_path, monkeypatch):
+    interrupt_at(monkeypatch, 1 + 2 + 1)  # to warm up, whole ones, and the one that is cut off
+    output = tmp_path / "out"
+    code, out, err = bench("run", engine, "--images", images, *QUICK, "--output", output)
+    assert code == 130
+    assert "partial: interrupted after 2 of at least 3 frames" in out
+    assert err.splitlines()[-1].startswith("interrupted: ")
+    record = read_record(BenchRecord, output / RECORD_FILE)
+    assert (record.is_partial, record.end_to_end.sample_count, record.frames_asked) == (True, 2, 3)
+    assert {len(values) for values in record.samples_ms.values()} == {2}
+    page = (output / "report.html").read_text()
+    assert "Partial measurement" in page and "interrupted after 2 of at least 3 frames" in page
+    assert everything_under(output) == ["record.json", "report.html"]
+    assert "partial: interrupted after 2" in bench("show", output)[1]
+
+
+def test_interrupt_of_the_accuracy_keeps_the_speed(bench, engine, make_camvid, tmp_path, monkeypatch):
+    interrupt_at(monkeypatch, 1 + 3 + 2)
+    options = ("--data-dir", make_camvid(), "--accuracy", *QUICK, "--json")
+    code, out, _ = bench("run", engine, *options)
+    record = json.loads(out)
+    assert code == 130
+    assert (record["is_partial"], record["accuracy"], record["end_to_end"]["sample_count"]) == (True, None, 3)
+
+
+def test_interrupt_before_the_first_frame_is_130_and_nothing_is_written(bench, engine, images, tmp_path, monkeypatch):
+    interrupt_at(monkeypatch, 2)
     code, out, err = bench("run", engine, "--images", images, *QUICK, "--output", tmp_path / "out")
     assert (code, out) == (130, "")
     assert err.splitlines()[-1] == "interrupted: nothing half-written was kept"
@@ -407,10 +523,10 @@ def test_ctrl_c_in_a_terminal_is_130_without_a_traceback(engine, images, tmp_pat
         process.kill()
         process.wait()
     assert process.returncode == 130
-    assert out == ""
+    assert "partial: interrupted after " in out
     assert "Traceback" not in err
-    assert err.splitlines()[-1] == "interrupted: nothing half-written was kept"
-    assert not (tmp_path / "out").exists()
+    assert err.splitlines()[-1].startswith("interrupted: the figures are those of the frames until then")
+    assert read_record(BenchRecord, tmp_path / "out" / RECORD_FILE).is_partial
 
 
 @pytest.mark.any_python

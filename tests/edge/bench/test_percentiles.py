@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.bench.percentiles import summarise
+from edge.bench.percentiles import LatencyStatistics, few_frames_sentence, summarise
 from edge.errors import InputError
+from edge.percentile_rule import least_samples, percentile_text
+from edge.records import record_from_json
 
 
 def naive_rank(samples, percent):
@@ -18,8 +20,8 @@ def test_percentiles_are_those_of_the_definition(count):
     statistics = summarise(samples)
     assert statistics.sample_count == count
     assert statistics.p50_ms == naive_rank(samples, 50) / 1e6
-    assert statistics.p90_ms == naive_rank(samples, 90) / 1e6
-    assert statistics.p99_ms == naive_rank(samples, 99) / 1e6
+    assert statistics.p90_ms == (naive_rank(samples, 90) / 1e6 if count >= 10 else None)
+    assert statistics.p99_ms == (naive_rank(samples, 99) / 1e6 if count >= 100 else None)
     assert statistics.max_ms == max(samples) / 1e6
     assert statistics.mean_ms == pytest.approx(sum(samples) / count / 1e6)
 
@@ -33,6 +35,30 @@ def test_percentiles_of_one_to_a_hundred():
 def test_rare_spike_shows_in_the_maximum_alone():
     statistics = summarise([1_000_000] * 199 + [90_000_000])
     assert (statistics.p99_ms, statistics.max_ms) == (1.0, 90.0)
+
+
+@pytest.mark.parametrize("percent", [90, 99])
+def test_percentile_is_quoted_from_where_a_sample_lies_beyond_it(percent):
+    least = least_samples(percent)
+    for count, is_given in ((least - 1, False), (least, True)):
+        statistics = summarise(list(range(1_000_000, 1_000_000 + count)))
+        value = {90: statistics.p90_ms, 99: statistics.p99_ms}[percent]
+        assert (value is not None) == is_given
+        assert not is_given or value < statistics.max_ms
+
+
+def test_three_frames_say_what_they_lack():
+    statistics = summarise([1, 2, 3])
+    assert few_frames_sentence(statistics) == "p90 needs 10 frames and p99 needs 100 frames, 3 were measured"
+    assert few_frames_sentence(summarise([1])).endswith("1 was measured")
+    assert few_frames_sentence(summarise([1] * 100)) == ""
+    assert (percentile_text(None, 99), percentile_text(5.25, 99)) == ("needs 100 frames", "5.2 ms")
+
+
+def test_older_record_that_called_the_slowest_of_three_frames_p99_is_read_without_it():
+    value = {"schema": 1, "sample_count": 3, "mean_ms": 2.0, "p50_ms": 2.0, "p90_ms": 3.0, "p99_ms": 3.0, "max_ms": 3.0}
+    read = record_from_json(LatencyStatistics, value, "older record")
+    assert (read.p90_ms, read.p99_ms, read.max_ms) == (None, None, 3.0)
 
 
 def test_samples_are_left_in_their_order():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ import pytest
 pytest.importorskip("onnxruntime")
 
 from edge.bench.cli import main
-from edge.bench.profile import run_profile
+from edge.bench.percentiles import summarise
+from edge.bench.profile import middle_runs, run_profile
 from edge.bench.profile_page import write_profile_page
 from edge.bench.profile_record import PROFILE_FILE, ProfileRecord, by_cost, kind_totals, sum_sentence
 from edge.bench.profile_text import profile_lines
 from edge.errors import BackendError, InputError
 from edge.frames import FrameSubset, SyntheticFrames
+from edge.machine_load import MachineLoad
 from edge.records import read_record
 from edge.runtime import open_engine
 from edge.runtime.layer_time import LayerTime
@@ -124,11 +127,11 @@ def test_trace_gives_kernels_in_the_order_of_execution(tmp_path):
         read_kernel_times(path, 1, 2)
 
 
-def test_shares_add_up_and_rank_by_the_median(card):
+def test_shares_add_up_and_rank_by_the_time(card):
     record = profile_of(card, LAYERS)
     assert [layer.share for layer in record.layers] == pytest.approx([0.1, 0.6, 0.3])
     assert [layer.name for layer in by_cost(record)] == [LONG, "middle", "cheap"]
-    assert [(total.kind, total.count, total.p50_ms) for total in kind_totals(record)] == [
+    assert [(total.kind, total.count, total.middle_mean_ms) for total in kind_totals(record)] == [
         ("Conv", 2, 9.0),
         ("Reformat", 1, 1.0),
     ]
@@ -137,10 +140,58 @@ def test_shares_add_up_and_rank_by_the_median(card):
 
 def test_sum_is_compared_with_the_network_alone(card):
     record = profile_of(card, LAYERS)
-    slow = dataclasses.replace(record, network=dataclasses.replace(record.network, p50_ms=12.5))
+    slow = dataclasses.replace(record, network_middle_mean_ms=12.5)
     assert "2.500 ms of it (20.0%) are no layer's" in sum_sentence(slow)
-    fast = dataclasses.replace(record, network=dataclasses.replace(record.network, p50_ms=8.0))
+    fast = dataclasses.replace(record, network_middle_mean_ms=8.0)
     assert "2.000 ms more (25.0%), which it costs itself" in sum_sentence(fast)
+
+
+HELD_UP = [
+    # Something else on the machine holds up another layer in each run: no median shows it, and every sum does.
+    LayerTime("one", "Conv", "int8", (1.0, 9.0, 1.0, 1.0, 1.0)),
+    LayerTime("two", "Conv", "int8", (1.0, 1.0, 10.0, 1.0, 1.0)),
+    LayerTime("three", "Add", "int8", (9.5, 1.0, 1.0, 1.0, 60.0)),
+]
+
+
+def test_one_sum_stands_in_head_and_tables_though_medians_add_up_to_less(card, tmp_path):
+    record = profile_of(card, HELD_UP, runs=1)
+    # The runs take 11.5, 11, 12, 3 and 62 ms: the outermost one at each end is left out.
+    assert middle_runs([11.5, 11.0, 12.0, 3.0, 62.0]) == [1, 0, 2]
+    assert record.layers_ms() == pytest.approx((11.5 + 11.0 + 12.0) / 3)
+    assert sum(layer.p50_ms for layer in record.layers) == pytest.approx(3.0)
+    assert sum(layer.middle_mean_ms for layer in record.layers) == pytest.approx(record.layers_ms())
+    lines = profile_lines(record, top=0)
+    assert lines[2].startswith("layers add up to 11.500 ms")
+    assert next(line for line in lines if line.startswith("all")).split()[2] == "11.500"
+    write_profile_page(tmp_path / "profile.html", record, top=2)
+    text = re.sub(r' (data-head|class)="[^"]*"', "", (tmp_path / "profile.html").read_text(encoding="utf-8"))
+    assert "<b>11.50 ms</b>sum of layers" in text
+    assert "<td>all</td><td>3</td><td>11.500</td>" in text
+    assert "<td>all layers</td>" in text and text.count("<td>11.500</td>") == 2
+    assert "11.50 ms</text>" in text
+
+
+@pytest.mark.parametrize(("count", "kept"), [(1, 1), (2, 2), (3, 3), (4, 2), (20, 10)])
+def test_middle_half_of_a_few_runs_is_not_empty(count, kept):
+    assert len(middle_runs([float(number) for number in range(count)])) == kept
+
+
+def test_profile_of_a_busy_machine_says_so(card, tmp_path):
+    record = dataclasses.replace(profile_of(card, LAYERS), load=MachineLoad(4.0, 0.5, True))
+    assert any(line.startswith("disturbed: other programs took 50 %") for line in profile_lines(record, top=1))
+    write_profile_page(tmp_path / "profile.html", record, top=2)
+    assert "Disturbed measurement" in (tmp_path / "profile.html").read_text(encoding="utf-8")
+
+
+def test_runs_that_differ_by_more_than_the_profiler_costs_are_not_told_apart(card):
+    record = profile_of(card, LAYERS)
+    network = summarise([9_000_000, 9_000_000, 10_500_000])
+    wide = dataclasses.replace(record, network=network, network_middle_mean_ms=9.5)
+    assert sum_sentence(wide).endswith("not told apart, since runs without it took up to 10.500 ms too")
+    layer_sum = summarise([8_000_000, 13_000_000])
+    slow = dataclasses.replace(record, layer_sum=layer_sum, network_middle_mean_ms=12.5)
+    assert sum_sentence(slow).endswith("not told apart, since runs with it took up to 13.000 ms too")
 
 
 def test_layers_that_run_as_one_are_said_to(card):

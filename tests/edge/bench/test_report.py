@@ -17,7 +17,8 @@ from edge.datasets import open_dataset
 from edge.errors import StorageError
 from edge.frames import FolderFrames
 from edge.imaging import read_rgb, write_image
-from edge.page.charts import bar_chart, line_chart
+from edge.page.charts import bar_chart
+from edge.page.plots import line_chart
 from edge.runtime import open_engine
 
 VOID = {"meta", "img", "br", "hr", "rect", "line", "polyline", "link", "input"}

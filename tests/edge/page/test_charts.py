@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree
 
+import numpy as np
 import pytest
 
-from edge.page.charts import BLUE, GREEN, ORANGE, RED, Bar, Point, bar_pair, bars, scatter_chart
+from edge.page.charts import Bar, bar_pair, bars
+from edge.page.plots import Level, Point, line_chart, round_ticks, scatter_chart
+from edge.page.svg import BLUE, GREEN, ORANGE, RED
 
 
-def tree(chart):
-    return xml.etree.ElementTree.fromstring(chart)
+def tree(chart, form="for-wide"):
+    """Return the SVG of a chart; one that is the same on every screen has no form."""
+    root = xml.etree.ElementTree.fromstring(chart)
+    return next((node for node in root.iter("svg") if node.get("class") == form), root)
 
 
 def texts(root):
@@ -136,3 +141,68 @@ def test_marks_of_crowded_points_do_not_cover_one_another():
 def test_pointing_at_a_point_says_what_it_is():
     chart = scatter_chart([Point(90, 0.1, "1", "<b> & more", True)], "x", "y", "c", None)
     assert [node.text for node in tree(chart).iter("title")] == ["<b> & more"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 27.8), (0.0, 13.9), (0.0, 0.00037), (-0.4, 0.3), (99.7, 100.0), (0.0, 98765.0), (5.0, 5.0)]
+)
+@pytest.mark.parametrize("most", [4, 6])
+def test_ticks_are_multiples_of_one_two_or_five(low, high, most):
+    ticks = round_ticks(low, high, most)
+    step = ticks[1] - ticks[0]
+    mantissa = step / 10 ** np.floor(np.log10(step) + 1e-9)
+    assert min(abs(mantissa - round_one) for round_one in (1, 2, 5)) < 1e-6
+    assert np.allclose(np.array(ticks) / step, np.round(np.array(ticks) / step), atol=1e-6)
+    assert ticks[0] <= low + 1e-9 * step and ticks[-1] >= high - 1e-9 * step
+    assert 2 <= len(ticks) <= most + 3
+
+
+PERIOD = Level(1000 / 30, "33.3 ms of 30 fps")
+
+
+@pytest.mark.parametrize("form", ["for-wide", "for-narrow"])
+def test_latency_is_compared_with_the_period_of_a_camera(form):
+    root = tree(line_chart([20.0, 50.0, 25.0], "ms", "x", (PERIOD,)), form)
+    (level,) = (line for line in root.iter("line") if line.get("stroke") == RED)
+    (_, low), (_, high), _ = (
+        tuple(map(float, p.split(","))) for p in next(root.iter("polyline")).get("points").split()
+    )
+    assert high < float(level.get("y1")) < low
+    assert "33.3 ms of 30 fps" in texts(root)
+
+
+def test_fast_network_is_not_pressed_onto_the_axis_by_the_period():
+    root = tree(line_chart([2.0, 3.0], "ms", "x", (PERIOD,)))
+    assert not [line for line in root.iter("line") if line.get("stroke") == RED]
+    assert "frame 1 to 2; 33.3 ms of 30 fps lies above" in texts(root)
+    near = tree(line_chart([20.0, 21.0], "ms", "x", (PERIOD,)))
+    assert [line for line in near.iter("line") if line.get("stroke") == RED]
+
+
+def test_spike_among_ten_thousand_frames_is_drawn_without_ten_thousand_points():
+    values = [5.0] * 10_000
+    values[7_531] = 90.0
+    root = tree(line_chart(values, "ms", "x"))
+    places = [tuple(map(float, point.split(","))) for point in next(root.iter("polyline")).get("points").split()]
+    assert len(places) < 2_000
+    (spike,) = (x for x, y in places if y < min(max(y for _, y in places) - 50, 100))
+    left, right = places[0][0], places[-1][0]
+    assert (spike - left) / (right - left) == pytest.approx(0.7531, abs=0.002)
+
+
+@pytest.mark.parametrize("form", ["for-wide", "for-narrow"])
+def test_texts_of_a_chart_stay_inside_the_picture(form):
+    many = [Point(99.7 + 0.01 * index, 0.1 * index, str(index), "x", True) for index in range(30)]
+    charts = [
+        scatter_chart(many, "multiply-adds in INT8, %", "mIoU lost, points", "c", 1.5),
+        line_chart([20.0, 5000.0], "ms", "x", (PERIOD,)),
+        bars([Bar("n" * 90, 12.254, "12.254 ms, 50.7%"), Bar("b", 0.0, "0")], "c"),
+    ]
+    for chart in charts:
+        root = tree(chart, form)
+        width = float(root.get("width"))
+        for node in root.iter("text"):
+            shown = (node.text or "") + "".join(child.tail or "" for child in node)
+            size, x = 6.9 * len(shown), float(node.get("x"))
+            begin = x - {"start": 0, "middle": size / 2, "end": size}[node.get("text-anchor")]
+            assert begin >= -1 and begin + size <= width + 1, shown

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.page.charts import Segment, strip_chart
-from edge.page.document import document
+from edge.bench.profile_page import KIND_COLORS
+from edge.page.charts import Bar, Segment, bars, strip_chart
+from edge.page.document import READ_TOGETHER, document
 from edge.page.elements import (
     BAD,
     GOOD,
@@ -25,11 +26,15 @@ from edge.page.elements import (
     legend,
     note,
     paragraph,
+    remarks,
     scrollable,
     section,
+    warnings_box,
 )
-from edge.page.markup import Html, as_html, element, joined
+from edge.page.markup import Html, as_html, element, html_to_text, joined
 from edge.page.pictures import picture_figure, shrunk
+from edge.page.plots import line_chart
+from edge.page.svg import BLUE, GREEN, NARROW, ORANGE, RED, WIDE
 from edge.page.tables import NUMBER, TEXT, Column, facts, table
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -88,6 +93,8 @@ def test_string_made_of_html_is_text_again():
         lambda text: headlines([Headline(text, text, text)]),
         lambda text: legend([("#000000", text)], text),
         lambda text: section(text, text),
+        lambda text: warnings_box([text]),
+        lambda text: remarks([text, "b", "c", "d"]),
         lambda text: table([Column(text)], [[text]]),
         lambda text: facts({text: text}),
         lambda text: picture_figure(np.zeros((2, 2, 3), np.uint8), text, text),
@@ -112,7 +119,7 @@ def test_page_is_readable_on_a_phone_and_in_the_dark_and_fetches_nothing():
 
 
 def test_every_colour_of_the_style_sheet_has_one_for_dark_screens():
-    light, dark = document("t", "s", []).split("@media (prefers-color-scheme: dark)")
+    light, dark = document("t", "s", []).split("@media screen and (prefers-color-scheme: dark)")
     dark = dark.split("} }")[0]
     names = [set(re.findall(r"(--[a-z-]+):", part)) for part in (light, dark)]
     assert names[0] == names[1] and len(names[0]) > 10
@@ -154,8 +161,9 @@ def test_picture_is_shrunk_to_a_width_and_never_enlarged(size, shape):
 def test_segments_of_a_strip_are_as_wide_as_their_shares_and_wide_ones_have_marks():
     page = Page(strip_chart([Segment(9.0, "1", "a", "#111111"), Segment(0.01, "2", "b", "#222222")], "ms", "layers"))
     widths = [float(attributes["width"]) for tag, attributes in page.elements if tag == "rect"]
-    assert widths[0] == pytest.approx(960 * 9 / 9.01, abs=1) and widths[1] == pytest.approx(960 * 0.01 / 9.01, abs=1)
-    assert page.text.startswith("a1b0.00 ms") and page.text.endswith("9.01 ms")
+    for first, second, whole in ((*widths[:2], WIDE), (*widths[2:], NARROW)):
+        assert first == pytest.approx(whole * 9 / 9.01, abs=1) and second == pytest.approx(whole * 0.01 / 9.01, abs=1)
+    assert page.text.startswith("a1b9.01 ms0 ms2 ms4 ms6 ms") and page.text.count("9.01 ms") == 2
 
 
 def test_every_page_of_the_project_is_made_from_this_template():
@@ -166,3 +174,116 @@ def test_every_page_of_the_project_is_made_from_this_template():
         if re.search(r"<!doctype|<style|<svg|base64|html\.escape|import html", path.read_text(encoding="utf-8"))
     ]
     assert {str(Path(path).parent) for path in own} == {"edge/page"}
+
+
+def luminance(color):
+    """Return the relative luminance of "#rrggbb", 0 to 1 (WCAG 2.2, definition)."""
+    channels = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first, second):
+    lighter, darker = sorted((luminance(first), luminance(second)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def themes():
+    """Return the colours of a light and of a dark page, as the style sheet of a page declares them."""
+    light, dark = document("t", "s", []).split("@media screen and (prefers-color-scheme: dark)")
+    return [dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", part)) for part in (light, dark.split("} }")[0])]
+
+
+def test_contrast_is_that_of_the_standard():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+def test_text_can_be_read_on_its_ground_in_the_light_and_in_the_dark(theme):
+    colors = themes()[theme]
+    too_faint = [pair for pair in READ_TOGETHER if contrast(*(colors[name] for name in pair)) < 4.5]
+    assert too_faint == []
+    # Every ground of text in the sheet is among the pairs.
+    assert {name for name in colors if name.endswith("paper")} | {"panel", "note"} <= {
+        ground for _, ground in READ_TOGETHER
+    }
+
+
+def test_marks_of_charts_stand_out_from_both_papers_and_white_text_from_them():
+    papers = [colors["paper"] for colors in themes()]
+    for color in {BLUE, ORANGE, GREEN, RED, *KIND_COLORS}:
+        assert min(contrast(color, paper) for paper in papers) >= 3
+        assert contrast(color, "#ffffff") >= 4.5
+
+
+def test_paper_is_never_dark_and_no_table_is_cut():
+    source = document("t", "s", [])
+    assert all("screen" in query for query in re.findall(r"@media ([^{]*)\{", source) if "print" not in query)
+    printed = source.split("@media print")[1]
+    for rule in (".wide { overflow: visible", "break-inside: avoid", "details::details-content"):
+        assert rule in printed
+
+
+def test_page_needs_no_script():
+    page = Page(document("t", "s", [warnings_box([str(index) for index in range(9)]), note("x")]))
+    assert "script" not in {tag for tag, _ in page.elements}
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+
+
+def test_many_warnings_stand_in_one_box_with_their_number():
+    sentences = [*(f"tensor {index} never changed" for index in range(24)), "equal", "equal"]
+    page = Page(warnings_box(sentences))
+    assert [attributes for _, attributes in page.elements].count({"class": "note"}) == 1
+    assert page.elements[0][0] == "details" and page.text.startswith("26 warnings")
+    assert [tag for tag, _ in page.elements].count("li") == 25
+    assert "equal (2 times)" in page.text and all(sentence in page.text for sentence in sentences)
+
+
+@pytest.mark.parametrize(("sentences", "tag"), [([], None), (["one"], "p"), (["one", "two"], "div")])
+def test_few_warnings_are_not_folded(sentences, tag):
+    page = Page(warnings_box(sentences))
+    assert (page.elements[0][0] if page.elements else None) == tag
+    assert all(sentence in page.text for sentence in sentences)
+
+
+def test_facts_are_not_yellow():
+    assert {"class": "remarks"} in [attributes for _, attributes in Page(remarks(["holds the budget"])).elements]
+
+
+WIDE_COLUMNS = [Column("no.", NUMBER), Column("layer", TEXT), *(Column(f"figure {index}") for index in range(6))]
+
+
+def test_wide_table_becomes_cards_that_name_every_figure():
+    page = Page(table(WIDE_COLUMNS, [["1", "conv", *"abcdef"]]))
+    assert ("table", {"class": "cards"}) in page.elements
+    cells = [attributes for tag, attributes in page.elements if tag == "td"]
+    assert [cell["data-head"] for cell in cells] == [column.head for column in WIDE_COLUMNS]
+    assert cells[1]["class"] == "text name"
+    assert [attributes["scope"] for tag, attributes in page.elements if tag == "th"] == ["col"] * len(WIDE_COLUMNS)
+
+
+def test_very_wide_table_becomes_cards_on_a_tablet_and_a_narrow_one_nowhere():
+    broad = Page(table([Column(f"a long head {index}") for index in range(12)], [["123456"] * 12]))
+    assert ("table", {"class": "cards broad"}) in broad.elements
+    narrow = Page(table([Column("stage"), Column("ms")], [["network", "12.345"]]))
+    assert ("table", {}) in narrow.elements
+    assert not any("data-head" in attributes for _, attributes in narrow.elements)
+
+
+def test_width_of_a_cell_is_that_of_its_text_not_of_its_html():
+    cell = badge("a", GOOD)
+    assert html_to_text(cell) == "a" and html_to_text("<b>") == "<b>" and html_to_text(joined("a & b")) == "a & b"
+    assert ("table", {}) in Page(table([Column("x"), Column("y")], [[cell, cell]])).elements
+
+
+def test_charts_are_drawn_for_a_desktop_and_for_a_phone_at_their_real_size():
+    for chart in (
+        strip_chart([Segment(1.0, "1", "a", "#000000")], "ms", "strip"),
+        bars([Bar("a name that is longer than a phone is wide, by far", 1.0, "1 ms")], "bars"),
+        line_chart([1.0, 2.0], "ms", "line"),
+    ):
+        pictures = [attributes for tag, attributes in Page(chart).elements if tag == "svg"]
+        assert [(each["class"], each["width"]) for each in pictures] == [("for-wide", "760"), ("for-narrow", "340")]
+        assert all(each["role"] == "img" and each["aria-label"] for each in pictures)
+        assert {attributes["font-size"] for tag, attributes in Page(chart).elements if tag == "text"} == {"12"}

@@ -13,6 +13,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import export.backends.trt_builder as tensorrt_builder
+import export.pipeline.build as build_step
 import export.pipeline.calibrate as calibrate
 import export.pipeline.float_graph as float_graph
 from calibration.images.selection import MANIFEST_FILE
@@ -24,7 +25,7 @@ from edge.artifacts import sha256_file
 from edge.card import CARD_FILE, read_card
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
 from edge.datasets import DATA_ROOT_VARIABLE
-from edge.errors import BackendError, ContractError, DatasetError, GraphError, InputError
+from edge.errors import BackendError, ContractError, DatasetError, GraphError, InputError, StorageError
 from edge.imaging import write_image
 from edge.interruption import kept_results
 from edge.labels import CAMVID
@@ -301,6 +302,13 @@ def test_rebuilt_engine_replaces_the_old_one(device):
 def test_output_may_be_elsewhere(device):
     result, _ = built(output=device / "elsewhere")
     assert read_card(device / "elsewhere") == result.card
+
+
+def test_output_that_is_a_file_is_refused_before_any_work(device, monkeypatch):
+    (device / "file").write_text("kept")
+    monkeypatch.setattr(build_step, "make_float_graph", lambda *_arguments: pytest.fail("worked first"))
+    with pytest.raises(StorageError, match="file is a file, expected a folder"):
+        built(output=device / "file")
 
 
 def test_artefact_from_elsewhere_is_used_as_it_is(device, monkeypatch):
