@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from edge.bench.measure import BenchSettings, run_benchmark
 from edge.console import CommandParser, RawHelpFormatter, positive_int, print_json, run_command
 from edge.frames import FolderFrames, SyntheticFrames
-from edge.machine import check_threads
+from edge.machine import threads_argument
 from edge.runtime import open_engine
 
 GOAL_SHARE = 0.10
@@ -29,14 +29,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("engine", type=Path, help="engine folder, or artefact folder")
     parser.add_argument("--images", type=Path, help="a picture or a folder of pictures (default: drawn scenes)")
     parser.add_argument("--frames", type=positive_int, default=100, help="frames measured")
-    parser.add_argument("--threads", type=positive_int, metavar="N", help="CPU cores for the network (default: all)")
+    parser.add_argument("--threads", type=threads_argument, metavar="N", help="cores for the network (default: all)")
     parser.add_argument("--json", action="store_true", help="print a JSON record")
     return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print the result, and return the exit code: 1 if the goal is missed."""
-    runner, card = open_engine(arguments.engine, check_threads(arguments.threads))
+    runner, card = open_engine(arguments.engine, arguments.threads or 0)
     size = (card.contract.height, card.contract.width)
     frames = FolderFrames(arguments.images) if arguments.images else SyntheticFrames(8, *size, seed=9_000_000)
     record = run_benchmark(runner, card, frames, BenchSettings(10, arguments.frames, 0.0))

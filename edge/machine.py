@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import os
 import platform
 import re
 from pathlib import Path
 
-from edge.errors import InputError
+from edge.console import WholeNumber
 from edge.records import record
 
 
@@ -81,25 +82,19 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_threads(threads: int | None) -> int:
-    """Refuse a number of threads for which there are no cores: they wait for one another, and the figures mean nothing.
+def threads_argument(text: str) -> int:
+    """Read a number of threads for argparse, and refuse one for which there are no cores.
 
-    Args:
-        threads: Number that the user asked for; None for all cores.
-
-    Returns:
-        The number of threads as runners take it; 0 for all cores.
-
-    Raises:
-        InputError: The number is less than 1, or larger than the number of cores that this process may use.
+    Threads without cores wait for one another, and the figures mean nothing.
     """
-    if threads is None:
-        return 0
     cores = usable_cores()
-    if not 1 <= threads <= cores:
+    try:
+        return WholeNumber(1, cores)(text)
+    except argparse.ArgumentTypeError:
         may_use = "1 core" if cores == 1 else f"{cores} cores"
-        raise InputError(f"--threads is {threads}, expected 1 to {cores}: this process may use {may_use}")
-    return threads
+        raise argparse.ArgumentTypeError(
+            f"got '{text}', expected 1 to {cores}: this process may use {may_use}"
+        ) from None
 
 
 @functools.lru_cache(maxsize=1)

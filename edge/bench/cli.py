@@ -37,7 +37,7 @@ from edge.doctor.cli import add_arguments as add_doctor_arguments
 from edge.errors import BackendError
 from edge.frames import FrameSet
 from edge.interruption import interrupted_exit_code, interruption_name
-from edge.machine import check_threads
+from edge.machine import threads_argument
 from edge.output_check import check_output
 from edge.picture_check import checked_dataset
 from edge.records import record_to_json, write_record
@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--warmup", type=non_negative_int, default=10, metavar="N", help="frames before the clock counts")
     run.add_argument("--frames", type=positive_int, default=200, metavar="N", help="at least this many are measured")
     run.add_argument("--seconds", type=seconds_argument, default=5.0, help="at least this long is measured")
-    run.add_argument("--threads", type=positive_int, metavar="N", help="CPU cores for ONNX Runtime (default: all)")
+    run.add_argument("--threads", type=threads_argument, metavar="N", help="cores for ONNX Runtime (default: all)")
     run.add_argument(
         "--in-flight",
         type=positive_int,
@@ -110,7 +110,7 @@ def _run(arguments: argparse.Namespace) -> int:
     check_one_set(arguments, arguments.accuracy)
     if arguments.output:
         check_output(arguments.output)
-    runner, card = open_engine(arguments.engine, check_threads(arguments.threads))
+    runner, card = open_engine(arguments.engine, arguments.threads or 0)
     contract = card.contract
     # Accuracy or a folder of a dataset, without its name, means the one that the engine was made for.
     dataset = arguments.dataset or (contract.dataset if arguments.accuracy or arguments.data_dir else None)
@@ -140,9 +140,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.output:
         _write(arguments, record, runner, frames)
     if interruptions:
-        print_status(
-            f"{interruption_name(interruptions[0])}: the figures are those of the frames until then, and are marked as partial"
-        )
+        what = "the figures are those of the frames until then, and are marked as partial"
+        print_status(f"{interruption_name(interruptions[0])}: {what}")
         return interrupted_exit_code(interruptions[0])
     if record.power is not None and record.power.failure and arguments.power != AUTO:
         raise BackendError(f"{record.power.failure} (latency was measured and is kept, energy was not)")

@@ -14,7 +14,7 @@ from edge.bench.profile_page import PROFILE_PAGE, write_profile_page
 from edge.bench.profile_record import PROFILE_FILE
 from edge.bench.profile_text import profile_lines
 from edge.console import non_negative_int, positive_int, print_json
-from edge.machine import check_threads
+from edge.machine import threads_argument
 from edge.output_check import check_output
 from edge.records import record_to_json, write_record
 from edge.runtime import open_engine
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_frame_arguments(parser)
     parser.add_argument("--runs", type=positive_int, default=20, metavar="N", help="inferences that are measured")
     parser.add_argument("--top", type=non_negative_int, default=15, metavar="N", help="layers shown; 0 for all")
-    parser.add_argument("--threads", type=positive_int, metavar="N", help="CPU cores for ONNX Runtime (default: all)")
+    parser.add_argument("--threads", type=threads_argument, metavar="N", help="cores for ONNX Runtime (default: all)")
     parser.add_argument(
         "--output",
         type=Path,
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_one_set(arguments)
     if arguments.output:
         check_output(arguments.output)
-    runner, card = open_engine(arguments.engine, check_threads(arguments.threads), "edge-bench profile")
+    runner, card = open_engine(arguments.engine, arguments.threads or 0, "edge-bench profile")
     contract = card.contract
     # A folder of a dataset, without its name, means the one that the engine was made for.
     dataset = arguments.dataset or (contract.dataset if arguments.data_dir else None)

@@ -27,7 +27,7 @@ from edge.contract import Contract
 from edge.errors import InputError, SegEdgeError
 from edge.interruption import interrupted_exit_code, interruption_name
 from edge.labels import palette_for
-from edge.machine import check_threads
+from edge.machine import threads_argument
 from edge.picture_check import SKIP_BAD_HELP
 from edge.records import record_to_json
 from edge.runtime import Runner, open_engine
@@ -95,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="share of the painted colour, 0 to 1",
     )
     parser.add_argument("--no-legend", action="store_true", help="leave the list of classes and the colour bar out")
-    parser.add_argument("--threads", type=positive_int, metavar="N", help="CPU cores for ONNX Runtime (default: all)")
+    parser.add_argument("--threads", type=threads_argument, metavar="N", help="cores for ONNX Runtime (default: all)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     return parser
 
@@ -109,9 +109,8 @@ def main(argv: list[str] | None = None) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         check_window()
-    threads = check_threads(arguments.threads)
     source = open_source(arguments.source, arguments.real_time, arguments.timeout, arguments.skip_bad)
-    runner, card = open_engine(arguments.engine, threads, "edge-demo")
+    runner, card = open_engine(arguments.engine, arguments.threads or 0, "edge-demo")
     painter = _painter(arguments, card.contract)
     with source:
         sink = open_sink(arguments.output, source)

@@ -124,13 +124,16 @@ def test_record_is_about_one_set_of_frames(bench, one_line, engine, make_camvid,
 
 
 @pytest.mark.any_python
-def test_more_threads_than_cores_are_refused_with_the_number_of_cores(bench, one_line, engine, images):
+def test_more_threads_than_cores_are_refused_with_the_number_of_cores(bench, one_line, engine, images, capsys):
     cores = usable_cores()
     for command in ("run", "profile"):
         for threads in (999, 0, -1, cores + 1):
-            code, out, err = bench(command, engine, "--images", images, "--threads", threads)
-            assert (code, out) == (2, "")
-            assert f"--threads is {threads}, expected 1 to {cores}: this process may use {cores} core" in one_line(err)
+            with pytest.raises(SystemExit) as ended:
+                bench(command, engine, "--images", images, "--threads", threads)
+            captured = capsys.readouterr()
+            assert (ended.value.code, captured.out) == (2, "")
+            expected = f"--threads: got '{threads}', expected 1 to {cores}: this process may use {cores} core"
+            assert expected in one_line(captured.err)
     assert bench("run", engine, "--images", images, *QUICK, "--threads", 1)[0] == 0
 
 

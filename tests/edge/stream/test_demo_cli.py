@@ -350,6 +350,7 @@ def test_few_frames_have_no_p99(capsys, engine, folder, tmp_path):
 
 
 def test_more_threads_than_cores_are_refused(capsys, engine, folder, tmp_path):
-    code, _, err = _run(capsys, engine, folder, "--output", tmp_path / "out", "--threads", 999)
-    assert code == 2
-    assert "--threads is 999, expected 1 to" in err
+    with pytest.raises(SystemExit) as ended:
+        _run(capsys, engine, folder, "--output", tmp_path / "out", "--threads", 999)
+    assert ended.value.code == 2
+    assert "--threads: got '999', expected 1 to" in capsys.readouterr().err
