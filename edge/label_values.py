@@ -153,9 +153,8 @@ def _from_colors(colors_rgb: np.ndarray, coding: LabelCoding, sample: Sample, ta
     if table is CITYSCAPES:
         how = "; pole and polegroup, car and license plate share one, and count as pole and car"
     elif len(table.file_colors) > table.class_count + 1:
-        how = (
-            f"; {len(table.file_colors)} classes of the files become {table.class_count}, as edge/labels.py groups them"
-        )
+        classes = f"each of the {len(table.file_colors)} classes of {table.name}"
+        how = f"; {classes} counts as one of {table.class_count} or for nothing (edge/labels.py)"
     print_note_once(f"label maps in {sample.label_path.parent.parent} are read by their colours{how}")
     to_train = _lookup({**{index: index for index in range(table.class_count)}, IGNORE_ID: IGNORE_ID})
     return FileLabels(values, to_train, np.bincount(values.ravel(), minlength=256))
