@@ -149,11 +149,13 @@ def _from_colors(colors_rgb: np.ndarray, coding: LabelCoding, sample: Sample, ta
     is_unknown = values == _UNKNOWN_COLOR
     if is_unknown.any():
         raise DatasetError(_unknown_colors(packed[is_unknown], packed.size, sample, table))
-    shares = " (pole and polegroup, car and license plate share one: they count as pole and car)"
-    print_note_once(
-        f"label maps in {sample.label_path.parent.parent} are read by their colours"
-        f"{shares if table is CITYSCAPES else ''}"
-    )
+    how = ""
+    if table is CITYSCAPES:
+        how = "; pole and polegroup, car and license plate share one, and count as pole and car"
+    elif len(table.file_colors) > table.class_count + 1:
+        classes = f"each of the {len(table.file_colors)} classes of {table.name}"
+        how = f"; {classes} counts as one of {table.class_count} or for nothing (edge/labels.py)"
+    print_note_once(f"label maps in {sample.label_path.parent.parent} are read by their colours{how}")
     to_train = _lookup({**{index: index for index in range(table.class_count)}, IGNORE_ID: IGNORE_ID})
     return FileLabels(values, to_train, np.bincount(values.ravel(), minlength=256))
 

@@ -87,8 +87,8 @@ def _no_frames_folder(root: Path, split: str, name: str) -> str:
     found = few_names(sorted(entry for entry in root.iterdir() if not is_junk(entry.name)))
     frames = root / "leftImg8bit"
     if frames.is_dir():
-        splits = ", ".join(folder.name for folder in _folders(frames)) or "nothing"
-        return f"{name} folder {root} has no leftImg8bit/{split}, its leftImg8bit has {splits}; {wanted}"
+        inside = few_names(sorted(entry for entry in frames.iterdir() if not is_junk(entry.name)))
+        return f"{name} folder {root} has no leftImg8bit/{split}, its leftImg8bit has {inside}; {wanted}"
     for inner in _folders(root):
         if (inner / "leftImg8bit" / split).is_dir():
             return f"{name} folder {root} has no leftImg8bit/{split}, but {inner.name}/ has. Next: --data-dir {inner}"

@@ -103,5 +103,5 @@ def test_folder_beside_the_right_one_is_told_the_right_one(tmp_path):
         open_val(tmp_path)
     with pytest.raises(DatasetError, match=r"is one of its two halves; .*Next: --data-dir .*cityscapes"):
         open_val(root / "leftImg8bit")
-    with pytest.raises(DatasetError, match="has no leftImg8bit/test, its leftImg8bit has val; expected"):
+    with pytest.raises(DatasetError, match="has no leftImg8bit/test, its leftImg8bit has val/; expected"):
         open_dataset("cityscapes", root, "test")

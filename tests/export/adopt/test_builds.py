@@ -174,9 +174,9 @@ def test_own_classes_need_no_dataset_of_ours():
 def test_frames_that_judge_have_the_size_of_the_given_graph(monkeypatch):
     held_out_frames, sizes = images_module.held_out_frames, []
 
-    def noted(dataset, data_dir, height, width, count):
+    def noted(dataset, data_dir, height, width, count, skip_bad):
         sizes.append((height, width))
-        return held_out_frames(dataset, data_dir, height, width, count)
+        return held_out_frames(dataset, data_dir, height, width, count, skip_bad)
 
     monkeypatch.setattr(images_module, "held_out_frames", noted)
     build(request(precision="float32"))
