@@ -16,11 +16,12 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_file
 from edge.card import build_command
-from edge.console import CommandParser, positive_int, print_json, print_status, run_command, size_argument, stand_out
+from edge.console import CommandParser, WholeNumber, print_json, print_status, run_command, size_argument, stand_out
 from edge.contract import GRAPH_FILE
 from edge.datasets import LAYOUTS
 from edge.errors import InputError, WeightsError
 from edge.records import read_record, record_to_json
+from export.backends.options import LARGEST_BATCH
 from export.build_inputs import (
     DEFAULT_SIZE_TEXT,
     PARITY_IMAGES,
@@ -49,7 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="HxW",
         help=f"input pixels (default: the weights' own, else {DEFAULT_SIZE_TEXT})",
     )
-    parser.add_argument("--batch", type=positive_int, default=1, metavar="N", help="frames in one call")
+    parser.add_argument(
+        "--batch", type=WholeNumber(1, LARGEST_BATCH), default=1, metavar="N", help="frames in one call"
+    )
     add_option_argument(parser)
     parser.add_argument("--output", type=Path, help="artefact folder (default: artifacts/MODEL[+OPTIONS]-DATASET-HxW)")
     parser.add_argument("--json", action="store_true", help="print contract and parity report as JSON")

@@ -16,7 +16,7 @@ from edge.accuracy import Accuracy, measure_accuracy
 from edge.artifacts import atomic_path, sha256_file
 from edge.console import Progress, format_seconds, print_status
 from edge.datasets import Dataset
-from edge.errors import SegEdgeError, StorageError
+from edge.errors import InputError, SegEdgeError, StorageError
 from edge.postprocess import upsample_argmax
 from edge.preprocess import prepare_rgb
 from edge.records import write_record
@@ -104,12 +104,15 @@ class _ValidateEachEpoch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._progress.clear()
         if self._wrong_step:
-            raise SegEdgeError(
-                f"training diverged: the loss is not finite at {self._wrong_step}. "
-                f"Next: a smaller --learning-rate than {self.run.recipe['learning_rate']}"
-            )
+            raise self._diverged(f"the loss is not finite at {self._wrong_step}")
         self._evaluator.set_weights(self._trained.get_weights())
-        accuracy = measure_accuracy(self._label_frame, self._validation)
+        try:
+            accuracy = measure_accuracy(self._label_frame, self._validation)
+        except InputError as error:
+            if "NaN or infinite" not in str(error):
+                raise
+            # The last step spoilt the weights, after the last loss was seen.
+            raise self._diverged(f"logits are NaN or infinite after epoch {epoch + 1}") from None
         self._keep(epoch, float((logs or {}).get("loss", np.nan)), accuracy)
         elapsed_s = time.perf_counter() - self._start_s
         left_s = elapsed_s / (epoch + 1) * (self._epochs - epoch - 1)
@@ -119,6 +122,10 @@ class _ValidateEachEpoch(keras.callbacks.Callback):
             f"val mIoU {100 * accuracy.miou:.2f} %{best}, "
             f"{format_seconds(elapsed_s)} gone, {format_seconds(left_s)} left"
         )
+
+    def _diverged(self, what: str) -> SegEdgeError:
+        rate = self.run.recipe["learning_rate"]
+        return SegEdgeError(f"training diverged: {what}. Next: a smaller --learning-rate than {rate}")
 
     def _keep(self, epoch: int, loss: float, accuracy: Accuracy) -> None:
         entry = {

@@ -95,7 +95,7 @@ def _normalisation(default: str = "imagenet") -> Option:
 OPTIONS: dict[str, dict[str, Option]] = {
     "unet": {
         "batch_norm": Option(False, (False, True), "BatchNorm behind each 3x3 convolution, which then has no bias"),
-        "base_width": Option(64, (), "channels at full resolution; each level down has twice as many", least=1),
+        "base_width": Option(64, (), "channels at full resolution; each level down has twice as many", 1, 1024),
         "normalisation": _normalisation(),
     },
     "bayesian_segnet": {
@@ -107,6 +107,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
             0,
             (),
             "samples with dropout on that the exported graph averages; 0 for one without dropout",
+            most=1000,
             shapes_weights=False,
         ),
         "uncertainty": Option(
@@ -138,7 +139,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "stem": Option("deep", ("deep", "plain"), "three 3x3 convolutions, or one 7x7"),
         "coordinates": _COORDINATES,
         "encoding_positions": Option(
-            3600, (), "positions that EncNet's sums are scaled to; 0 for the plain sum of the reference"
+            3600, (), "positions that EncNet's sums are scaled to; 0 for the plain sum of the reference", most=1e9
         ),
         "stride_on": _STRIDE_ON,
         "normalisation": _normalisation(),

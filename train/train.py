@@ -12,6 +12,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 from edge.console import (
     CommandParser,
     RealNumber,
+    WholeNumber,
     positive_int,
     print_json,
     print_status,
@@ -33,6 +34,8 @@ from train.tensorflow_import import import_tensorflow
 from train.weights_file import weights_path_of
 
 learning_rate = RealNumber(0.0, 10.0, "per step", above=True)
+batch_size = WholeNumber(1, 1024)
+"""Of crops: more fit no memory, and a split of fewer frames is repeated until a batch is full."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -76,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--epochs", type=positive_int, metavar="N", help="passes over the training split (default: the recipe's)"
     )
     recipe.add_argument(
-        "--batch-size", type=positive_int, metavar="N", help="crops in a step, over all devices (default: the recipe's)"
+        "--batch-size", type=batch_size, metavar="N", help="crops in a step, over all devices (default: the recipe's)"
     )
     recipe.add_argument(
         "--learning-rate",

@@ -10,7 +10,7 @@ import tensorflow as tf
 import train.loop as loop
 from edge.artifacts import sha256_file
 from edge.datasets import open_dataset
-from edge.errors import DatasetError, SegEdgeError, SizeError
+from edge.errors import DatasetError, InputError, SegEdgeError, SizeError
 from edge.records import read_record
 from tests.train import street_set
 from train.initial_weights import find_initial_weights
@@ -128,6 +128,16 @@ def test_loss_that_is_not_finite_is_one_clear_error(camvid, tmp_path, monkeypatc
         train(camvid, tmp_path / "run")
     assert record_in(tmp_path / "run").status == "failed"
     assert not (tmp_path / "run" / BEST_WEIGHTS).exists()
+
+
+def test_logits_that_the_last_step_spoilt_are_called_divergence(camvid, tmp_path, monkeypatch):
+    def spoilt(*_arguments):
+        raise InputError("3 of 9 logits are NaN or infinite, first inf at class 0. Next: check the network's precision")
+
+    monkeypatch.setattr(loop, "measure_accuracy", spoilt)
+    with pytest.raises(SegEdgeError, match=r"diverged: logits are NaN or infinite after epoch 1\. Next: a smaller --l"):
+        train(camvid, tmp_path / "run")
+    assert record_in(tmp_path / "run").status == "failed"
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

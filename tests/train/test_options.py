@@ -130,7 +130,7 @@ def test_rate_of_dropout_ends_at_one():
 
 
 def test_network_without_any_channels_is_refused():
-    assert "expected a whole number of at least 1" in refusal(resolve_options, "unet", {"base_width": "0"})
+    assert "expected a whole number from 1 to 1024" in refusal(resolve_options, "unet", {"base_width": "0"})
 
 
 # Sets of options

@@ -9,7 +9,7 @@ import sys
 from typing import Any, Iterable, Mapping
 
 from edge.artifacts import spell_option
-from edge.console import CommandParser, Progress, positive_int, print_json, run_command, size_argument
+from edge.console import CommandParser, Progress, WholeNumber, print_json, run_command, size_argument
 from edge.errors import InputError
 from train.models.published import CLASS_COUNT, HEIGHT, PUBLISHED, WIDTH, PublishedFigures, published_figures
 from train.options import OPTIONS, changed_options, parse_assignments
@@ -44,7 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--size", type=size_argument, default=f"{HEIGHT}x{WIDTH}", metavar="HxW", help="pixels of the frame"
     )
-    parser.add_argument("--classes", type=positive_int, default=CLASS_COUNT, metavar="N", help="number of classes")
+    parser.add_argument(
+        "--classes", type=WholeNumber(1, 4096), default=CLASS_COUNT, metavar="N", help="number of classes"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print a list of records as JSON")
     form.add_argument("--markdown", action="store_true", help="print a Markdown table with published figures beside")
