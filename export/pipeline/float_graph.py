@@ -19,6 +19,7 @@ from export.graph.parity import PARITY_FILE, ParityReport
 from export.pipeline.plan import BuildPlan
 from export.pipeline.request import BuildRequest
 from train.options import MODEL_NAMES
+from train.runs import RUNS_ROOT
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,26 @@ def _current_contract(plan: BuildPlan, say: Say) -> Contract:
             if other is not None:
                 say(f"without TensorFlow the graph that came with the artefact is used: {other}")
             return came
+        _refuse_other_weights(plan, export_request.provenance()[0].sha256)
     return export_model(export_request, plan.artifact, plan.images().few(), say)
+
+
+def _refuse_other_weights(plan: BuildPlan, sha256: str) -> None:
+    """Refuse an artefact that was made from other weights than those that were chosen, where nothing can be exported.
+
+    Raises:
+        InputError: the artefact has other weights; the message names both.
+    """
+    try:
+        held = read_record(Contract, plan.artifact / CONTRACT_FILE).weights
+    except InputError:
+        return
+    if held.sha256 != sha256:
+        raise InputError(
+            f"{plan.artifact} has {held.sentence()}, and not the weights {plan.sources.weights_path}, which cannot be "
+            f"exported without TensorFlow. Next: --weights of what the artefact was made from, a move of {RUNS_ROOT}/ "
+            "elsewhere, or an export on the workstation"
+        )
 
 
 def _export_parity(artifact: Path, contract: Contract) -> ParityReport | None:

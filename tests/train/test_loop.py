@@ -54,6 +54,7 @@ def test_training_learns_and_leaves_record_and_weights(camvid, tmp_path, capsys)
     assert run.history[run.best_epoch - 1]["miou"] == run.best_miou
     assert run.weights_sha256 == sha256_file(folder / BEST_WEIGHTS)
     assert (run.status, run.model, run.dataset, run.class_count) == ("finished", "tiny", "camvid", 11)
+    assert run.validation_frames == 2
     assert (run.init, run.seed, run.data_dir) == ("random", 0, str(camvid))
     rates = [entry["learning_rate"] for entry in run.history]
     assert rates == sorted(rates, reverse=True) and rates[-1] == pytest.approx(0.0, abs=1e-6)
@@ -136,6 +137,16 @@ def test_logits_that_the_last_step_spoilt_are_called_divergence(camvid, tmp_path
 
     monkeypatch.setattr(loop, "measure_accuracy", spoilt)
     with pytest.raises(SegEdgeError, match=r"diverged: logits are NaN or infinite after epoch 1\. Next: a smaller --l"):
+        train(camvid, tmp_path / "run")
+    assert record_in(tmp_path / "run").status == "failed"
+
+
+def test_whatever_ends_a_run_its_record_does_not_stay_running(camvid, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(loop, "measure_accuracy", full)
+    with pytest.raises(OSError, match="No space left"):
         train(camvid, tmp_path / "run")
     assert record_in(tmp_path / "run").status == "failed"
 

@@ -219,8 +219,9 @@ def test_graph_with_pairs_already_is_one_line(capsys, folder):
             "expected --model NAME, or --onnx FILE",
         ),
         (["--int8"], "expected --model NAME, or --onnx FILE --contract FILE"),
-        ([*COMMAND, "--weights", "a.weights.h5"], "--weights and --option belong to --model"),
-        ([*COMMAND, "--option", "depth=50"], "--weights and --option belong to --model"),
+        ([*COMMAND, "--weights", "a.weights.h5"], "--weights, --random-weights and --option belong to --model"),
+        ([*COMMAND, "--random-weights"], "--weights, --random-weights and --option belong to --model"),
+        ([*COMMAND, "--option", "depth=50"], "--weights, --random-weights and --option belong to --model"),
     ],
 )
 def test_command_that_contradicts_itself_is_one_line(capsys, folder, arguments, problem):

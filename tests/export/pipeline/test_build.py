@@ -38,6 +38,7 @@ from export.pipeline.int8 import RECIPE_FILE
 from export.pipeline.plan import plan_build
 from export.pipeline.request import BuildRequest, Int8Request
 from tests.calibration import graph_drawing as drawing
+from tests.train.test_runs import write_run
 
 SIZE = 16
 GENERATOR = np.random.default_rng(8)
@@ -374,6 +375,14 @@ def test_graph_of_other_code_is_used_without_tensorflow_and_a_line_and_the_card_
     assert f"without TensorFlow the graph that came with the artefact is used: {other}" in lines
     assert any("exported by other sources" in note for note in result.card.notes)
     assert result.card.contract.graph_sha256 == contract.graph_sha256
+
+
+def test_artefact_of_other_weights_is_refused_by_name_where_nothing_can_be_exported(device, monkeypatch):
+    run = write_run(device / "runs" / "one", height=SIZE, width=SIZE).parent
+    with pytest.raises(InputError, match=r"has trained weights of fast_scnn-.*, and not the weights runs/one/"):
+        built(precision="float32")
+    run.rename(device / "one")
+    assert built(precision="float32")[0].card.contract.weights == TRAINED
 
 
 @pytest.mark.parametrize(("name", "error"), [(GRAPH_FILE, GraphError), (CONTRACT_FILE, ContractError)])
