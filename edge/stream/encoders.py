@@ -14,6 +14,7 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import IO, Iterator
@@ -127,9 +128,24 @@ def _opened(
         with contextlib.suppress(_NoCodecError):
             yield FragmentEncoder(path, fps, size_wh, codec)
         return
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, size_wh)
+    with _no_stderr() if path.suffix.lower() == ".webm" else contextlib.nullcontext():
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, size_wh)
     if writer.isOpened():
         yield OpenCvEncoder(writer)
+
+
+@contextlib.contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Drop what C code writes to stderr: OpenCV says there that WebM has no tag for VP8, which it does without."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @functools.lru_cache(maxsize=1)

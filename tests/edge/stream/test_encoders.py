@@ -62,7 +62,7 @@ def _require(which):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".avi"])
 @pytest.mark.parametrize("which", ["opencv", "ffmpeg"])
-def test_every_format_gives_back_its_frames(tmp_path, monkeypatch, which, suffix):
+def test_every_format_gives_back_its_frames(tmp_path, monkeypatch, capfd, which, suffix):
     _require(which)
     if which == "opencv":
         _opencv_alone(monkeypatch)
@@ -76,6 +76,7 @@ def test_every_format_gives_back_its_frames(tmp_path, monkeypatch, which, suffix
     assert [float(frame.mean()) for frame in _decoded(path)] == pytest.approx([20 * n for n in range(10)], abs=5)
     assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) == pytest.approx(25.0, rel=0.01)
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
+    assert capfd.readouterr().err == ""
     assert encoder.plays_in_browsers == (suffix == ".webm" or (which == "ffmpeg" and suffix != ".avi"))
 
 
