@@ -17,6 +17,8 @@ INSTALL_COMMAND = "pip install opencv-python-headless, on a Jetson sudo apt inst
 class _MissingOpenCV:
     """Stands where the module would be: each function of it is the error, constants may be read."""
 
+    __version__ = "0.0.0"  # older than any, for modules that choose by it when they are imported
+
     def __init__(self, state: str, install: str) -> None:
         self._state, self._install = state, install
 
