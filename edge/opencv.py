@@ -38,3 +38,13 @@ except ModuleNotFoundError:
 except ImportError as error:  # it is installed, and one of its libraries is not
     _reason = " ".join(str(error).split())[:160].rstrip(".")
     cv2 = _MissingOpenCV(f"cannot be loaded: {_reason}", "edge-bench doctor, which names what mends it")
+
+
+def require_opencv() -> None:
+    """Refuse to begin where OpenCV is missing, for a command that writes something before it first draws or reads.
+
+    Raises:
+        MissingDependencyError: OpenCV is not installed, or cannot be loaded.
+    """
+    if isinstance(cv2, _MissingOpenCV):
+        cv2.resize  # noqa: B018 - any function of it is the error
