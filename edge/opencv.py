@@ -17,6 +17,8 @@ INSTALL_COMMAND = "pip install opencv-python-headless, on a Jetson sudo apt inst
 class _MissingOpenCV:
     """Stands where the module would be: each function of it is the error, constants may be read."""
 
+    __version__ = "0.0.0"  # older than any, for modules that choose by it when they are imported
+
     def __init__(self, state: str, install: str) -> None:
         self._state, self._install = state, install
 
@@ -36,3 +38,13 @@ except ModuleNotFoundError:
 except ImportError as error:  # it is installed, and one of its libraries is not
     _reason = " ".join(str(error).split())[:160].rstrip(".")
     cv2 = _MissingOpenCV(f"cannot be loaded: {_reason}", "edge-bench doctor, which names what mends it")
+
+
+def require_opencv() -> None:
+    """Refuse to begin where OpenCV is missing, for a command that writes something before it first draws or reads.
+
+    Raises:
+        MissingDependencyError: OpenCV is not installed, or cannot be loaded.
+    """
+    if isinstance(cv2, _MissingOpenCV):
+        cv2.resize  # noqa: B018 - any function of it is the error

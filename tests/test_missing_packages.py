@@ -61,6 +61,7 @@ def test_command_explains_itself_without_opencv(run_without, command):
 def test_drawing_without_opencv_names_the_install_command(run_without, tmp_path):
     line = one_line_of(run_without("cv2", "edge.synthetic", "out", "--train", "1", "--val", "1", "--size", "64x128"))
     assert "needs the package OpenCV, which is not installed. Next: pip install opencv-python-headless" in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_demo_without_opencv_names_the_install_command(run_without):

@@ -7,6 +7,7 @@ import sys
 
 from edge.console import CommandParser, Progress, positive_int, print_json, run_command, seed_argument, size_argument
 from edge.interruption import kept_when_interrupted
+from edge.opencv import require_opencv
 from edge.synthetic.dataset import read_manifest, write_dataset
 
 
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _draw(options: argparse.Namespace) -> int:
+    require_opencv()  # before the folder is made
     height, width = options.size
     drawn, total = 0, options.train + options.val
 

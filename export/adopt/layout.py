@@ -59,9 +59,10 @@ def sentence(model: Any, side: str, tensor: str) -> str:
         side: "input" or "output".
         tensor: name of the tensor in the graph.
     """
-    spared = (
-        f"; tf2onnx spares that by {tf2onnx_option(f'{side}s', tensor)}" if model.producer_name == "tf2onnx" else ""
-    )
+    # Keras 3 runs tf2onnx itself, takes no such option, and its outputs are called Identity.
+    is_by_keras = any(value.name.startswith("Identity") for value in model.graph.output)
+    has_option = model.producer_name == "tf2onnx" and not is_by_keras
+    spared = f"; tf2onnx spares that by {tf2onnx_option(f'{side}s', tensor)}" if has_option else ""
     return f"{side} '{tensor}' {IS_TURNED}, turned to NCHW inside{spared}"
 
 

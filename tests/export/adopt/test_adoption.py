@@ -448,7 +448,9 @@ def test_operator_that_tensorrt_lacks_is_a_finding_and_no_error(adopted):
 
 def test_operator_of_another_domain_is_a_finding_and_no_error(adopted):
     model = street_network("logits")
-    model.graph.node.append(helper.make_node("Gelu", ["logits4"], ["soft"], name="net/gelu", domain="com.microsoft"))
+    model.graph.node.append(
+        helper.make_node("FastGelu", ["logits4"], ["soft"], name="net/gelu", domain="com.microsoft")
+    )
     model.graph.output[0].name = "soft"
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     adoption = adopted(model, coordinates="half_pixel")

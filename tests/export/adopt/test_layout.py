@@ -179,6 +179,15 @@ def test_note_names_the_option_of_the_exporter(adopted, capsys):
     assert "passes over a name that is not there" in notes[1] and "a Keras 3 model has output_0" in notes[1]
 
 
+def test_note_of_a_graph_that_keras_exported_names_no_option(adopted, capsys):
+    model = turn_output(turn_input(street_network("resize")))
+    model.producer_name = "tf2onnx"
+    model.graph.node[-1].output[0] = model.graph.output[0].name = "Identity:0"
+    adopted(model)
+    seen = capsys.readouterr().err
+    assert "output 'Identity:0' is NHWC and is taken as it is" in seen and "as-nchw" not in seen
+
+
 def square(end_node=None):
     """As many rows and columns as classes: sizes alone do not tell the axes."""
     drawing = Drawing()
