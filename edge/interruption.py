@@ -11,16 +11,24 @@ Sources: POSIX.1-2017, chapter 2.8.2 (a shell reports 128 + the signal's number)
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 import time
-from typing import Any, Callable, Iterator
+from types import FrameType
+from typing import Callable, Iterator
 
 ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that are handled as Ctrl-C is; Windows has no SIGHUP."""
 
 _REPEAT_S = 1.0
 """Time in s within which further signals are one and the same: `timeout` signals a process and then its whole group."""
+
+_AGAIN_S = 0.25
+"""Time in s between two looks at whether Terminated was lost."""
+
+_endings: list[_Ending] = []
 
 
 class Terminated(KeyboardInterrupt):
@@ -55,20 +63,78 @@ def ending_signals_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    last_s = [float("-inf")]
-
-    def interrupt(number: int, _frame: Any) -> None:
-        now_s = time.monotonic()
-        is_repeated, last_s[0] = now_s - last_s[0] < _REPEAT_S, now_s
-        if not is_repeated:
-            raise Terminated(number)
-
+    ending = _Ending()
     with contextlib.ExitStack() as owned:
         for number in ENDING_SIGNALS:
             if signal.getsignal(number) == signal.SIG_DFL:
-                signal.signal(number, interrupt)
+                signal.signal(number, ending.handle)
                 owned.callback(signal.signal, number, signal.SIG_DFL)
+        _endings.append(ending)
+        owned.callback(_endings.remove, ending)
+        owned.callback(ending.close)
         yield
+
+
+def settle_interruption() -> None:
+    """Say that an interruption was taken note of: the command ends by itself, and Terminated is not raised again."""
+    for ending in _endings:
+        ending.is_settled = True
+
+
+class _Ending:
+    """Raises Terminated until it is handled.
+
+    An exception that a signal raises can be lost: Python drops those of `__del__` methods, of which TensorFlow runs
+    thousands, and C code those of its callbacks. So the signal is sent again until a clean-up handles the exception.
+    """
+
+    def __init__(self) -> None:
+        self.is_settled = False
+        self._raised_s = float("-inf")
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal in the main thread, between two instructions of any code."""
+        if self.is_settled or _is_handled():
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._repeat, args=(number,), name="ending signal", daemon=True)
+            self._thread.start()
+        now_s = time.monotonic()
+        if now_s - self._raised_s < _REPEAT_S or _is_in_finaliser(frame):
+            return
+        self._raised_s = now_s
+        raise Terminated(number)
+
+    def close(self) -> None:
+        """Send no more signals."""
+        self.is_settled = True
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _repeat(self, number: int) -> None:
+        while not self._closed.wait(_AGAIN_S):
+            os.kill(os.getpid(), number)
+
+
+def _is_handled() -> bool:
+    """Return whether the code that a signal came to cleans up after Terminated."""
+    error = sys.exc_info()[1]
+    while error is not None:
+        if isinstance(error, Terminated):
+            return True
+        error = error.__context__
+    return False
+
+
+def _is_in_finaliser(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextlib.contextmanager

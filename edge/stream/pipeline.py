@@ -8,6 +8,7 @@ from typing import Callable
 
 import numpy as np
 
+from edge.interruption import settle_interruption
 from edge.segmenter import Segmenter
 from edge.stream.base import Frame, FrameSource, Sink
 from edge.stream.fps_meter import FpsMeter
@@ -78,6 +79,7 @@ def run_stream(
     try:
         run.ended_by = _loop(run, source, segmenter, painter, sink, headline, limits, on_frame)
     except KeyboardInterrupt as interruption:
+        settle_interruption()
         run.ended_by, run.interruption = "interrupt", interruption
     finally:
         sink.close()

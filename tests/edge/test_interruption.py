@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,8 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from edge import interruption
 from edge.console import run_command
-from edge.interruption import ENDING_SIGNALS, Terminated, ending_signals_interrupt, kept_when_interrupted
+from edge.interruption import (
+    ENDING_SIGNALS,
+    Terminated,
+    ending_signals_interrupt,
+    kept_when_interrupted,
+    settle_interruption,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -82,6 +90,64 @@ def test_signal_that_comes_twice_does_not_break_the_clean_up():
 
     assert run_command(command) == 143
     assert cleaned == [True]
+
+
+def test_signal_that_python_or_c_code_drops_comes_again(monkeypatch):
+    monkeypatch.setattr(interruption, "_REPEAT_S", 0.05)
+    monkeypatch.setattr(interruption, "_AGAIN_S", 0.02)
+    seen = []
+
+    class Finalised:
+        def __del__(self):  # Python drops what is raised here, and says so on stderr
+            os.kill(os.getpid(), signal.SIGTERM)
+            seen.append("finalised")
+
+    def command():
+        item = Finalised()
+        del item
+        try:
+            time.sleep(10)
+        except KeyboardInterrupt:
+            seen.append("dropped, as in a callback")
+        time.sleep(10)
+        return 0
+
+    assert run_command(command) == 143
+    assert seen == ["finalised", "dropped, as in a callback"]
+
+
+def test_clean_up_may_take_its_time(monkeypatch):
+    monkeypatch.setattr(interruption, "_REPEAT_S", 0.01)
+    monkeypatch.setattr(interruption, "_AGAIN_S", 0.005)
+    cleaned = []
+
+    def command():
+        try:
+            return _command(signal.SIGTERM)()
+        finally:
+            with contextlib.suppress(ValueError):
+                time.sleep(0.1)
+                int("x")
+            time.sleep(0.1)
+            cleaned.append(True)
+
+    assert run_command(command) == 143
+    assert cleaned == [True]
+
+
+def test_command_that_took_note_ends_by_itself(monkeypatch):
+    monkeypatch.setattr(interruption, "_REPEAT_S", 0.01)
+    monkeypatch.setattr(interruption, "_AGAIN_S", 0.005)
+
+    def command():
+        try:
+            return _command(signal.SIGTERM)()
+        except KeyboardInterrupt:
+            settle_interruption()
+        time.sleep(0.1)
+        return 5
+
+    assert run_command(command) == 5
 
 
 def test_signal_that_is_ignored_stays_ignored():
