@@ -20,7 +20,7 @@ from edge.opencv import cv2
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
-writes_unicode = int(cv2.__version__.split(".")[0]) >= 5
+writes_unicode = int(getattr(cv2, "__version__", "0").split(".")[0]) >= 5  # without OpenCV nothing is written
 """Whether putText of this OpenCV writes other letters than those of ASCII."""
 
 _X_HEIGHT = 0.67  # of a small letter without an ascender, in heights of a capital
