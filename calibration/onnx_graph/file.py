@@ -75,9 +75,7 @@ def unreadable(path: Path, error: Exception) -> GraphError:
             f"{path} has weights in a file beside it, which cannot be read: {reason}. Next: copy that file too"
         )
     size = path.stat().st_size
-    return GraphError(
-        f"{path} ({size} bytes) is truncated or not ONNX: {reason}. Next: copy it again, or export it again"
-    )
+    return GraphError(f"{path} ({size} bytes) is truncated or not ONNX: {reason}. Next: copy or export it again")
 
 
 def refuse_newer(path: Path, model: Any) -> None:
