@@ -6,12 +6,13 @@ the failure in three lines and may contain the password of a stream.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Iterator, Protocol
 
 import numpy as np
 
@@ -118,7 +119,8 @@ def open_stream(url: str, timeout_s: float) -> Capture:
         SourceError: There is no answer, or the answer is not a video.
     """
     silence_capture_logs()
-    capture = _timed_capture(url, max(int(1000 * timeout_s), 1))
+    with _short_probe() if url.startswith("rtmp") else contextlib.nullcontext():
+        capture = _timed_capture(url, max(int(1000 * timeout_s), 1))
     if not capture.isOpened():
         raise SourceError(
             f"stream {mask_credentials(url)} cannot be opened (waited up to {timeout_s:g} s): nobody answers there, "
@@ -126,6 +128,26 @@ def open_stream(url: str, timeout_s: float) -> Capture:
             f"{url.partition('://')[0]}. Next: check the address in a player"
         )
     return capture
+
+
+_FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+
+
+@contextlib.contextmanager
+def _short_probe() -> Iterator[None]:
+    """Let FFmpeg look at a stream for 1.5 s before it gives frames, unless the user has set its options.
+
+    It looks for the sound of an RTMP stream for longer than any timeout where there is none. The timeout then cuts into
+    a packet, and the stream breaks off after the frames that had come.
+    """
+    if _FFMPEG_OPTIONS in os.environ:
+        yield
+        return
+    os.environ[_FFMPEG_OPTIONS] = "analyzeduration;1500000"
+    try:
+        yield
+    finally:
+        os.environ.pop(_FFMPEG_OPTIONS, None)
 
 
 def _timed_capture(url: str, timeout_ms: int) -> Any:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 import cv2
 import numpy as np
 import pytest
 
+from edge import interruption
 from edge.errors import SourceError
+from edge.interruption import ending_signals_interrupt, interrupted_exit_code
 from edge.labels import distinct_palette
 from edge.segmenter import STAGES, Segmentation
 from edge.stream.base import Frame, FrameSource, Sink
@@ -94,6 +98,30 @@ def test_interrupt_finishes_the_video(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.avi"]
     capture = cv2.VideoCapture(str(tmp_path / "out.avi"))
     assert [capture.read()[0] for _ in range(4)] == [True, True, True, False]
+
+
+def test_sigterm_does_not_come_again_while_the_video_is_finished(monkeypatch):
+    monkeypatch.setattr(interruption, "_REPEAT_S", 0.01)
+    monkeypatch.setattr(interruption, "_AGAIN_S", 0.005)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    class SlowlyFinished(Kept):
+        def show(self, frame, picture_bgr):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+
+        def close(self):
+            time.sleep(0.1)
+            super().close()
+
+    sink = SlowlyFinished()
+    try:
+        with ending_signals_interrupt():
+            run = run_stream(Listed(range(9)), _segment, _painter(), sink)
+            time.sleep(0.05)  # a summary is printed
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert sink.closed == 1 and interrupted_exit_code(run.interruption) == 143
 
 
 def test_source_that_fails_leaves_the_video_so_far(tmp_path):

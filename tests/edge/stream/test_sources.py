@@ -383,6 +383,27 @@ def test_times_always_grow_where_those_of_the_file_do_not():
     assert seen == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
 
 
+def test_probe_of_rtmp_is_short_and_the_users_options_hold(monkeypatch):
+    name, seen = "OPENCV_FFMPEG_CAPTURE_OPTIONS", []
+
+    class Opened:
+        def isOpened(self):  # noqa: N802  OpenCV's name
+            return True
+
+    def capture(url, timeout_ms):
+        seen.append(captures.os.environ.get(name))
+        return Opened()
+
+    monkeypatch.setattr(captures, "_timed_capture", capture)
+    monkeypatch.delenv(name, raising=False)
+    for url in ("rtmp://h/live", "rtsp://h/live"):
+        captures.open_stream(url, 1.0)
+    assert name not in captures.os.environ
+    monkeypatch.setenv(name, "fflags;nobuffer")
+    captures.open_stream("rtmp://h/live", 1.0)
+    assert seen == ["analyzeduration;1500000", None, "fflags;nobuffer"]
+
+
 def test_csi_pipeline_takes_the_sensor_through_argus_to_bgr():
     assert captures.csi_pipeline(1, width=1920, height=1080, fps=60, flip=2) == (
         "nvarguscamerasrc sensor-id=1 ! "
