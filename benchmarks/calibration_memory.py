@@ -6,7 +6,7 @@ Each count runs in a process of its own, whose peak resident memory the kernel r
 longer than counting, so a few scenes are drawn beforehand and come again and again, each time shifted
 to the side: no image is counted twice. Goals, for Fast-SCNN at 1024x2048: the peak at 500 images is
 within 5 % of that at 10, and under 3 GB. The artefact is made by
-`python export/to_onnx.py --model fast_scnn --dataset cityscapes --size 1024x2048`.
+`python export/to_onnx.py --model fast_scnn --dataset cityscapes --size 1024x2048 --random-weights`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ peer's by one. Images are drawn or read beforehand and lie in memory. The peer k
 every image until the end, about 0.7 GB an image at 1024x2048, so few images are asked of it.
 
 Goal, for Fast-SCNN at 1024x2048: at least 5 times fewer seconds per image than the peer. The artefact is
-made by `python export/to_onnx.py --model fast_scnn --dataset cityscapes --size 1024x2048`.
+made by `python export/to_onnx.py --model fast_scnn --dataset cityscapes --size 1024x2048 --random-weights`.
 """
 
 from __future__ import annotations

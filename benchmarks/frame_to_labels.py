@@ -4,7 +4,7 @@
 
 Goal: for Fast-SCNN INT8 at 1024x2048 on the CPU, pre- and post-processing together take at most
 10 % of the time. The artefact is made by
-`python export/build_engine.py --model fast_scnn --int8 --size 1024x2048`.
+`python export/build_engine.py --model fast_scnn --int8 --size 1024x2048 --random-weights`, or of a trained run.
 """
 
 from __future__ import annotations

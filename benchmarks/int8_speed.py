@@ -9,7 +9,7 @@ network, and with those of an exact simulation of the same INT8 graph, in which 
 takes part.
 
 Goal, for Fast-SCNN at 1024x2048: INT8 at least 3 times faster. The artefact is made by
-`python export/build_engine.py --model fast_scnn --int8 --size 1024x2048`.
+`python export/build_engine.py --model fast_scnn --int8 --size 1024x2048 --random-weights`, or of a trained run.
 """
 
 from __future__ import annotations

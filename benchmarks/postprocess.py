@@ -75,7 +75,7 @@ def trained_logits() -> tuple[np.ndarray, str]:
             return logits, f"{path.parent.name} ({contract.weights.source}) on a drawn street"
     raise InputError(
         "no trained artefact of 19 classes at 1024x2048 was found. Next: make demo, then python export/to_onnx.py "
-        "--model fast_scnn --dataset synthetic --size 1024x2048; or give --logits FILE.npy, or --synthetic"
+        "--model fast_scnn --weights runs/RUN --size 1024x2048; or give --logits FILE.npy, or --synthetic"
     )
 
 
