@@ -445,11 +445,11 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "expected"),
         [
-            (("--minutes", "0"), "more than 0"),
+            (("--minutes", "0"), "got '0', expected a number over 0"),
             (("--models", "alexnet"), "expected some of"),
             (("--size", "512"), "HEIGHTxWIDTH"),
             (("--frames", "0"), "at least 1"),
-            (("--warm-up", "0"), "more than 0"),
+            (("--warm-up", "0"), "got '0', expected a number from 0.001"),
         ],
     )
     def test_wrong_options_are_one_line(self, capsys, one_line, arguments, expected):

@@ -55,10 +55,10 @@ def write_guest(operator, domain, behind, end="resize"):
 @pytest.mark.parametrize(
     ("operator", "behind", "end"),
     [
-        ("Gelu", "stem_relu", "resize"),
+        ("FastGelu", "stem_relu", "resize"),
         ("SampleOp", "joined", "resize"),  # it copies, which only ONNX Runtime knows
         ("SampleOp", "dropped", "logits"),  # nothing behind it has a size
-        ("Gelu", "logits4", "resize"),
+        ("FastGelu", "logits4", "resize"),
     ],
 )
 @pytest.mark.any_python
