@@ -19,7 +19,6 @@ import edge.synthetic
 from calibration.onnx_graph.file import load_graph
 from edge.contract import GRAPH_FILE
 from edge.errors import GraphError
-from edge.runtime.onnxruntime import open_session
 from export.adopt.adoption import adopt
 from export.adopt.ort_saved import standard_operators
 from tests.export.foreign_graphs import CONTRACT, street_network
@@ -101,6 +100,14 @@ FUSED = {
 }
 
 
+def _run_as_it_is(model, feed):
+    # Version 1.19 lays a convolution of 3 channels with a sum out in blocks of 8, and then cannot run it.
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    return session.run(None, feed)[0]
+
+
 @pytest.mark.parametrize("fused", FUSED.values(), ids=FUSED)
 def test_fused_operator_and_its_parts_give_the_same(fused):
     generator = np.random.default_rng(4)
@@ -118,7 +125,7 @@ def test_fused_operator_and_its_parts_give_the_same(fused):
     onnx.checker.check_model(plain)
     assert {node.domain for node in plain.graph.node} == {""}
     feed = {"x": generator.normal(size=(1, 3, 6, 6)).astype(np.float32)}
-    results = [open_session(each.SerializeToString()).run(None, feed)[0] for each in (model, plain)]
+    results = [_run_as_it_is(each, feed) for each in (model, plain)]
     np.testing.assert_allclose(results[1], results[0], rtol=1e-5, atol=1e-6)
 
 
