@@ -200,6 +200,14 @@ def with_pairs(model):
     return model
 
 
+def test_folder_of_a_dataset_that_nobody_named_is_refused_before_anything_is_made(capsys, folder):
+    write_guest(street_network(), dataset=None, class_names=[f"kind {index}" for index in range(11)])
+    assert main([*COMMAND, "--data-dir", "somewhere"]) == 2
+    error = capsys.readouterr().err
+    assert "--data-dir somewhere: net.json has classes of its own" in error and "Next: --images FOLDER" in error
+    assert not (folder / "artifacts").exists()
+
+
 def test_graph_with_pairs_already_is_one_line(capsys, folder):
     write_guest(with_pairs(street_network()))
     assert main(COMMAND) == 2
