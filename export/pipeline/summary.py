@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+from calibration.budget.limits import drop_words
 from calibration.report.text import summary_lines
 from calibration.results import PAGE_FILE
 from edge.artifacts import spell_option
@@ -134,5 +135,5 @@ def _check_sentence(card: EngineCard) -> str:
     )
     if check.miou_float is not None and check.miou_engine is not None:
         drop = 100 * (check.miou_float - check.miou_engine)
-        text += f"; mIoU {100 * check.miou_float:.2f} % -> {100 * check.miou_engine:.2f} % (drop {drop:+.2f} points)"
+        text += f"; mIoU {100 * check.miou_float:.2f} % -> {100 * check.miou_engine:.2f} % ({drop_words(drop)})"
     return f"{text}; {card.budget_sentence()}" if card.budget_sentence() else text
