@@ -156,7 +156,7 @@ def find_int8(
             say(f"{QDQ_GRAPH_FILE}, which is for TensorRT:")
             cures = dataclasses.replace(judged.config, float_layers=start.float_layers)
             other, _ = searches.of("tensorrt")
-            portable = find_config(other, cures, target.images, budget, graph.contract, say, "the same cures")
+            portable = find_config(other, cures, target.images, budget, graph.contract, say, "cures of the other form")
             notes += (_portable_note(portable, target),)
     quantized = portable.quantized
     if form != "tensorrt" and not is_judged:

@@ -101,7 +101,7 @@ def test_search_goes_on_with_stricter_limits_until_the_judging_images_show_it(fi
     # What lies between 0.4 and 0.6 stays as wide: nine tenths of 0.5 - 0.2 are aimed at.
     assert search.factors == [1.0, pytest.approx(0.27 / 0.4)]
     assert [step.verdict for step in found.looks] == [EXCEEDED, NOT_SHOWN, HELD]
-    assert found.looks[0].what == "plain"
+    assert found.looks[0].what == "plain INT8"
 
 
 def test_every_look_has_a_wider_interval(find):
