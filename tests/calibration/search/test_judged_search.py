@@ -90,7 +90,7 @@ def test_first_config_that_holds_is_kept_without_a_search(find):
     assert (found.config, found.verdict.state, found.search, search.factors) == (PLAIN, HELD, None, [])
     assert judging.confidences == [0.95]
     (line,) = find.lines
-    assert line.startswith("judged on 50 images: plain: ") and line.endswith("; held")
+    assert line.startswith("judged on 50 images: plain INT8: ") and line.endswith("; held")
 
 
 def test_search_goes_on_with_stricter_limits_until_the_judging_images_show_it(find):
