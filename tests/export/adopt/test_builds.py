@@ -257,6 +257,16 @@ def test_dry_run_adopts_and_says_so(capsys):
     assert not (ARTIFACT / "ranges.json").exists()
 
 
+def test_dry_run_says_what_a_build_would_say_of_the_graph(capsys):
+    network = street_network()
+    network.opset_import[0].version = 18
+    write_guest(network, dataset=None, class_names=[f"kind {index}" for index in range(11)])
+    assert main([*COMMAND, "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert "note: TensorRT would not run this graph: graph: opset is 18" in said.err
+    assert "synthetic scenes (classes of your own: --images FOLDER takes pictures)" in said.out
+
+
 def test_finding_of_tensorrt_is_an_error_for_it_and_a_note_elsewhere(monkeypatch):
     adopt = plan_module.adopt
 
