@@ -1,6 +1,6 @@
 # make demo   set-up, then the main job on drawn scenes (6 to 12 minutes on 2 cores);
 #             without a network: PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER, a folder of wheels
-# make test   set-up, then tests and linters (7 minutes on 2 cores; JOBS=4 for four processes)
+# make test   set-up, then tests and linters (some 10 minutes on 2 cores; JOBS=4 for four processes)
 # make test-fast   the tests of the rooms that you changed, without the long ones (at most 1 minute);
 #                  ROOM=calibration/qdq for those of a room
 
@@ -81,7 +81,7 @@ lint: $(VENV)/installed
 slow: $(VENV)/installed
 	$(PYTHON) -m pytest -q -m slow
 
-# make faults   plants some sixty faults in a copy, one after the other, and says which the tests do not see (10 minutes)
+# make faults   plants the faults of docs/testing.md in a copy, one after the other, and says which the tests do not see
 faults: $(VENV)/installed
 	$(PYTHON) -m tests.planted_faults
 

@@ -142,6 +142,7 @@ says `percent` or `points`.
 
 For programs there is a [JSON Schema](https://json-schema.org) of each file in [schemas/](schemas):
 
+    pip install check-jsonschema
     check-jsonschema --schemafile docs/schemas/card.schema.json artifacts/*/engines/*/card.json
 
 A contract that you write yourself, for a network of your own, is another and smaller form:

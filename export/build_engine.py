@@ -16,7 +16,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from edge.console import CommandParser, print_result, run_command
+from edge.console import CommandParser, print_result, print_status, run_command
 from export.pipeline.build import build
 from export.pipeline.command_options import add_build_arguments, build_request, contradiction
 from export.pipeline.plan import plan_build
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 def _build(arguments: argparse.Namespace) -> int:
     request = build_request(arguments)
     if arguments.dry_run:
-        plan = plan_build(request)
+        plan = plan_build(request, print_status)
         warnings = plan_warnings(plan)
         print_result(plan_json(plan, warnings) if arguments.json else plan_text(plan, warnings))
     else:

@@ -283,6 +283,20 @@ def judgement_words(judgement: Judgement) -> str:
     return f"{who}{judgement.value:.2f} {judgement.measure}, at most {judgement.limit:g}"
 
 
+def drop_words(drop_points: float, budget_points: float | None = None) -> str:
+    """Return a drop as text, such as "0.31 points of mIoU lost"; a negative drop is a gain."""
+    return f"{points(abs(drop_points), budget_points)} points of mIoU {'lost' if drop_points >= 0 else 'gained'}"
+
+
+def points(value: float, budget: float | None = None) -> str:
+    """Format points with two decimals, or more where a value that differs from the budget would look equal to it."""
+    digits = 2
+    while budget is not None and value != budget and digits < 6 and f"{value:.{digits}f}" == f"{budget:.{digits}f}":
+        digits += 1
+    # Adding 0 turns -0.0 into 0.0.
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
 def _judged(measure: str, name: str, value: float, high: float | None, limit: float, image_count: int) -> Judgement:
     if not value <= limit:  # a NaN exceeds
         return Judgement(measure, name, value, high, limit, EXCEEDED)

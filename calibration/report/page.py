@@ -167,10 +167,9 @@ def _classes(report: Int8Report) -> list[Html]:
     """Return the table of what INT8 costs each class: the engine where it was built, else the simulation."""
     has_truth = any(each.float_iou is not None or each.iou is not None for each in report.cost.classes)
     columns = [Column("class", TEXT), Column("budget", WORD)]
-    columns += (
-        [*map(Column, ("IoU float, %", "IoU INT8, %", "points lost", "up to")), Column("", BARS)] if has_truth else []
-    )
-    columns += [*map(Column, ("unlike float, %", "up to", "regions found", "new", "% of pixels", "images"))]
+    if has_truth:
+        columns += [*map(Column, ("IoU float, %", "IoU INT8, %", "points lost", "lost, up to")), Column("", BARS)]
+    columns += [*map(Column, ("unlike float, %", "unlike, up to", "regions found", "new", "% of pixels", "images"))]
     words = list(_STATE_BADGES)
     ordered = sorted(
         ((_class_word(report, each), each) for each in report.cost.classes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from calibration.budget.intervals import LEAST_IMAGES
-from calibration.budget.limits import Verdict, judgement_words
+from calibration.budget.limits import Verdict, drop_words, judgement_words, points
 from calibration.qdq.quantization_config import FLOAT, INT8
 from calibration.results import (
     EXCEEDED,
@@ -295,20 +295,6 @@ def step_cost(report: Int8Report, step: SearchStep) -> float:
     if report.drop_points is None:
         return 100 * (1 - step.label_agreement)
     return math.inf if step.drop_points is None else step.drop_points
-
-
-def drop_words(drop_points: float, budget_points: float | None = None) -> str:
-    """Return a drop as text, such as "0.31 points of mIoU lost"; a negative drop is a gain."""
-    return f"{points(abs(drop_points), budget_points)} points of mIoU {'lost' if drop_points >= 0 else 'gained'}"
-
-
-def points(value: float, budget: float | None = None) -> str:
-    """Format points with two decimals, or more where a value that differs from the budget would look equal to it."""
-    digits = 2
-    while budget is not None and value != budget and digits < 6 and f"{value:.{digits}f}" == f"{budget:.{digits}f}":
-        digits += 1
-    # Adding 0 turns -0.0 into 0.0.
-    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def percent(share: float, digits: int = 2) -> str:

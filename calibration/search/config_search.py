@@ -1,6 +1,6 @@
 """Search for a quantisation config that holds the accuracy budget: cheap cures first, then layers back to float.
 
-    plain -> cures, each chosen by what it does to the logits of a few images (calibration.search.cures)
+    plain INT8 -> cures, each chosen by what it does to the logits of a few images (calibration.search.cures)
           -> layers in float, in order of noise removed per multiply-add lost (calibration.search.float_layers)
 
 A cure is a forward pass of a few images, where an evaluation labels all images of the search: so cures and layers are
@@ -97,7 +97,7 @@ class ConfigSearch:
         self._best: QuantizationConfig | None = None
         self._met: QuantizationConfig | None = None
 
-    def run(self, config: QuantizationConfig, budget: Budget, first: str = "plain") -> SearchOutcome:
+    def run(self, config: QuantizationConfig, budget: Budget, first: str = "plain INT8") -> SearchOutcome:
         """Search, starting from a config; a second run, of a stricter budget, starts from what the first one measured.
 
         Args:

@@ -79,7 +79,7 @@ def find_config(
     budget: Budget,
     contract: Contract,
     say: Say,
-    first: str = "plain",
+    first: str = "plain INT8",
 ) -> JudgedConfig:
     """Find the quantisation config that holds a budget, judged on images that the search does not see.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from calibration.budget.limits import Budget, Verdict, judgement_words
+from calibration.budget.limits import Budget, Verdict, drop_words, judgement_words
 from calibration.qdq.quantization_config import QuantizationConfig
 from calibration.results import LabelCost, SearchStep
 
@@ -48,7 +48,7 @@ def figures(step: SearchStep) -> str:
     """Return the figures of a step as a phrase, for progress."""
     parts = [f"{100 * (1 - step.label_agreement):.2f} % of labels changed"]
     if step.drop_points is not None:
-        parts.append(f"drop {step.drop_points:+.2f} points")
+        parts.append(drop_words(step.drop_points))
     parts.append(f"{100 * step.int8_mac_share:.1f} % of multiply-adds in INT8")
     if step.worst:
         parts.append(f"worst is {step.worst}")

@@ -134,7 +134,7 @@ def sum_sentence(record: ProfileRecord) -> str:
     said = f"layers add up to {layers_ms:.3f} ms, the network without the profiler takes {network_ms:.3f} ms"
     if longest_ms >= max(layers_ms, network_ms):
         which = "without it" if layers_ms > network_ms else "with it"
-        return f"{said}: not told apart, since runs {which} took up to {longest_ms:.3f} ms too"
+        return f"{said}; the difference says nothing, since some runs {which} took {longest_ms:.3f} ms"
     if layers_ms > network_ms:
         return (
             f"{said}: with the profiler on there are {difference_ms:.3f} ms more ({share:.1%}), which it costs itself"

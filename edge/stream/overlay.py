@@ -20,6 +20,9 @@ MAX_LEGEND_SHARE = 0.15
 
 _WANTED_ROWS = 8
 
+_LEAST_CAPITAL_OF_A_POINT = 10
+"""Height of capitals in pixels below which a decimal point melts into its neighbours: 8.2 % is read as 82 %."""
+
 
 class OverlayPainter(Painter):
     """Paints label maps over frames, frame after frame; one painter serves one thread.
@@ -123,7 +126,7 @@ class OverlayPainter(Painter):
         cv2.rectangle(picture, (left, upper), corner, color, cv2.FILLED)
         cv2.rectangle(picture, (left, upper), corner, (200, 200, 200), 1)
         style.write(picture, self._names[index], left + swatch + style.pad, baseline)
-        share = _share_text(shares[index])
+        share = _share_text(shares[index], style.capital >= _LEAST_CAPITAL_OF_A_POINT)
         style.write(picture, share, picture.shape[1] - style.pad - style.width(share), baseline)
 
     def _legend_width(self, style: TextStyle) -> int:
@@ -165,6 +168,8 @@ def _swatch(style: TextStyle) -> int:
     return round(1.3 * style.capital)
 
 
-def _share_text(share: float) -> str:
+def _share_text(share: float, has_point: bool) -> str:
     percent = 100.0 * share
-    return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.1f} %"
+    if has_point and percent < 9.95:
+        return f"{percent:.1f} %"
+    return f"{percent:.0f} %" if percent >= 0.5 else "<1 %"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Mapping
 
 import numpy as np
 
 from edge.artifacts import read_json, write_json
-from edge.console import storage_error
+from edge.console import print_note, storage_error
 from edge.errors import ContractError, InputError
 from edge.imaging import write_image
 from edge.labels import CITYSCAPES_RAW_COLORS_RGB
@@ -63,7 +63,16 @@ def write_dataset(
     """
     check_size(height, width)
     root = Path(out)
-    _clear_previous(root)
+    manifest = {
+        "schema": SCHEMA,
+        "kind": MANIFEST_KIND,
+        "seed": seed,
+        "height": height,
+        "width": width,
+        "train_count": train_count,
+        "val_count": val_count,
+    }
+    _clear_previous(root, manifest)
     try:
         root.mkdir(parents=True, exist_ok=True)
         (root / _UNFINISHED_NAME).touch()
@@ -75,18 +84,7 @@ def write_dataset(
             _write_scene(scene_paths(root, part, index), draw_scene(seed, first + index, height, width), palette)
             if progress is not None:
                 progress()
-    write_json(
-        root / MANIFEST_NAME,
-        {
-            "schema": SCHEMA,
-            "kind": MANIFEST_KIND,
-            "seed": seed,
-            "height": height,
-            "width": width,
-            "train_count": train_count,
-            "val_count": val_count,
-        },
-    )
+    write_json(root / MANIFEST_NAME, manifest)
     (root / _UNFINISHED_NAME).unlink()
 
 
@@ -123,8 +121,13 @@ def _raw_palette() -> np.ndarray:
     return palette
 
 
-def _clear_previous(root: Path) -> None:
-    """Remove the pictures of a synthetic set; refuse a folder that holds anything else."""
+def _manifest_words(manifest: Mapping[str, object]) -> str:
+    counts = f"{manifest.get('train_count')} training and {manifest.get('val_count')} validation pictures"
+    return f"{counts} of {manifest.get('height')}x{manifest.get('width')}, seed {manifest.get('seed')}"
+
+
+def _clear_previous(root: Path, manifest: Mapping[str, object]) -> None:
+    """Remove the pictures of a synthetic set; refuse a folder of anything else, and name a set unlike the new one."""
     if root.exists() and not root.is_dir():
         raise InputError(f"output {root} is a file, expected a folder. Next: choose another OUT")
     if not root.is_dir() or not any(root.iterdir()):
@@ -132,7 +135,10 @@ def _clear_previous(root: Path) -> None:
     ours = (root / _UNFINISHED_NAME).exists()
     if not ours and (root / MANIFEST_NAME).exists():
         try:
-            ours = bool(read_manifest(root))
+            earlier = read_manifest(root)
+            ours = True
+            if earlier != manifest:
+                print_note(f"the earlier set in {root} is replaced: {_manifest_words(earlier)}")
         except ContractError:
             ours = False
     if not ours:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration.budget.limits import drop_words
 from calibration.images.selection import MANIFEST_FILE
 from calibration.lint_rules.linter import require_clean
 from calibration.onnx_graph.file import load_graph, parse_graph
@@ -155,7 +156,7 @@ def find_int8(
             say(f"{QDQ_GRAPH_FILE}, which is for TensorRT:")
             cures = dataclasses.replace(judged.config, float_layers=start.float_layers)
             other, _ = searches.of("tensorrt")
-            portable = find_config(other, cures, target.images, budget, graph.contract, say, "the same cures")
+            portable = find_config(other, cures, target.images, budget, graph.contract, say, "cures of the other form")
             notes += (_portable_note(portable, target),)
     quantized = portable.quantized
     if form != "tensorrt" and not is_judged:
@@ -261,9 +262,7 @@ def _require_int8(judged: JudgedConfig, contract: Contract, form: str) -> None:
 def _portable_note(portable: JudgedConfig, target: AccuracyTarget) -> str:
     budget, drop = target.budget, portable.cost.drop_points
     cost = (
-        f"drop {drop:+.2f} points"
-        if drop is not None
-        else f"{100 * (1 - portable.cost.label_agreement):.2f} % of labels changed"
+        drop_words(drop) if drop is not None else f"{100 * (1 - portable.cost.label_agreement):.2f} % of labels changed"
     )
     verdicts = {
         HELD: "holds the budget",

@@ -12,10 +12,11 @@ from edge.artifacts import ARTIFACTS_ROOT, artifact_folder
 from edge.card import engine_folder
 from edge.console import Say
 from edge.datasets import LAYOUTS, class_table, default_data_dir, open_dataset
-from edge.errors import GraphError
+from edge.errors import GraphError, InputError
 from edge.picture_check import checked_dataset
 from edge.records import read_record
 from export.adopt.adoption import adopt
+from export.adopt.contract import read_foreign_contract
 from export.backends.choice import choose_backend
 from export.build_inputs import BuildInputs, choose_inputs
 from export.pipeline.images import ImageSources
@@ -118,6 +119,7 @@ def _checked(plan: BuildPlan) -> BuildPlan:
 
 def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -> BuildPlan:
     size = (request.height, request.width) if request.is_size_given else None
+    _check_data_dir(request)
     adoption = adopt(request.onnx_path, request.contract_path, ARTIFACTS_ROOT, size, request.data_dir, say)
     request.int8.require_classes(adoption.contract.class_names)
     contract, findings = adoption.contract, adoption.report.tensorrt_findings
@@ -134,6 +136,22 @@ def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -
     output = _output(request, adoption.folder, backend)
     request = dataclasses.replace(request, height=contract.height, width=contract.width)
     return _checked(BuildPlan(request, backend, reason, sources, adoption.folder, output))
+
+
+def _check_data_dir(request: BuildRequest) -> None:
+    """Refuse a folder of a dataset for a network whose classes are of no dataset: nothing would read it.
+
+    Raises:
+        ContractError: the contract is damaged.
+        InputError: there is a folder, and neither request nor contract names its dataset.
+    """
+    if request.data_dir is None or request.dataset is not None:
+        return
+    if read_foreign_contract(request.contract_path).dataset not in LAYOUTS:
+        raise InputError(
+            f"--data-dir {request.data_dir}: {request.contract_path} has classes of its own, so nothing says which "
+            f"dataset lies there. Next: --images FOLDER for pictures, or --dataset beside --data-dir"
+        )
 
 
 def _output(request: BuildRequest, artifact: Path, backend: str) -> Path:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 
+from calibration.budget.limits import drop_words
 from calibration.report.text import summary_lines
 from calibration.results import PAGE_FILE
 from edge.artifacts import spell_option
 from edge.card import EngineCard
 from edge.console import format_seconds, stand_out
+from edge.datasets import LAYOUTS
 from edge.provenance import RANDOM, RANDOM_SENTENCE
 from edge.records import record_to_json
 from export.backends.trt_layer_info import LAYERS_FILE
@@ -105,10 +107,14 @@ def _plan_facts(plan: BuildPlan) -> dict:
         "weights_choice": list(sources.told),
         "size": f"{request.height}x{request.width}",
         "dataset": sources.dataset,
-        "images": str(request.images_path or sources.data_dir or "synthetic scenes (no dataset folder found)"),
+        "images": str(request.images_path or sources.data_dir or f"synthetic scenes ({_why_drawn(sources.dataset)})"),
         "artifact": str(plan.artifact),
         "output": str(plan.output),
     }
+
+
+def _why_drawn(dataset: str) -> str:
+    return "no dataset folder found" if dataset in LAYOUTS else "classes of your own: --images FOLDER takes pictures"
 
 
 def _weights_words(plan: BuildPlan) -> str:
@@ -134,5 +140,5 @@ def _check_sentence(card: EngineCard) -> str:
     )
     if check.miou_float is not None and check.miou_engine is not None:
         drop = 100 * (check.miou_float - check.miou_engine)
-        text += f"; mIoU {100 * check.miou_float:.2f} % -> {100 * check.miou_engine:.2f} % (drop {drop:+.2f} points)"
+        text += f"; mIoU {100 * check.miou_float:.2f} % -> {100 * check.miou_engine:.2f} % ({drop_words(drop)})"
     return f"{text}; {card.budget_sentence()}" if card.budget_sentence() else text

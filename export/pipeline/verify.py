@@ -175,7 +175,7 @@ def _whole_sentence(whole: TimedPair) -> str:
     """Return a sentence about the time of both networks, with the range of the rounds."""
     int8_ms, float_ms = whole.medians_ms()
     (int8_low, int8_high), (float_low, float_high) = whole.ranges_ms()
-    comparison = "not told apart"
+    comparison = "some rounds of both took as long, so neither is called faster"
     if whole.is_told_apart():
         comparison = f"{float_ms / int8_ms:.2f} times faster" if int8_ms < float_ms else "slower"
     return (

@@ -420,7 +420,7 @@ def test_weights_and_random_weights_exclude_each_other(clean_folder, capsys):
 
 
 def test_interruption_returns_130(clean_folder, monkeypatch, capsys):
-    def interrupt(request):
+    def interrupt(request, say):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("export.build_engine.plan_build", interrupt)

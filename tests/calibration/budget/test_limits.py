@@ -12,6 +12,7 @@ from calibration.budget.limits import (
     DEFAULT_REGION_LOSS,
     NAMED_REGION_LOSS,
     Budget,
+    drop_words,
     excess,
     judgement_words,
     unseen_classes,
@@ -26,7 +27,9 @@ from calibration.results import (
     LOST_REGIONS,
     MIOU_DROP,
     NOT_SHOWN,
+    SearchStep,
 )
+from calibration.search.steps import figures
 from tests.calibration.label_sets import class_cost, cost_of, labelled_class, network_cost, streets, without
 
 LABELLED = Budget(0.5, None, max_class_drop=2.0, max_region_loss=DEFAULT_REGION_LOSS)
@@ -336,3 +339,12 @@ def test_near_absent_class_is_judged_without_labels_by_whether_it_is_lost():
     assert UNLABELLED.judge(network_cost(gone)).lost_classes == ("rider",)
     named = dataclasses.replace(UNLABELLED, class_limits={"rider": 50.0})
     assert named.judge(network_cost(rare)).is_exceeded
+
+
+@pytest.mark.parametrize(
+    ("drop_points", "words"), [(0.31, "0.31 points of mIoU lost"), (-0.2, "0.20 points of mIoU gained")]
+)
+def test_negative_drop_is_said_to_be_a_gain(drop_points, words):
+    assert drop_words(drop_points) == words
+    step = SearchStep("plain", "a" * 64, 1.0, 0.98, drop_points, True)
+    assert figures(step) == f"2.00 % of labels changed, {words}, 100.0 % of multiply-adds in INT8"

@@ -115,10 +115,10 @@ def test_plain_config_within_the_budget_ends_the_search_at_once(tmp_path, form):
     case = Case(tmp_path, form, ratio=1.0)
     outcome = case.search(LABELS)
     assert (outcome.config, outcome.is_met, outcome.is_out_of_time) == (PLAIN, True, False)
-    assert [step.what for step in outcome.steps] == ["plain"]
+    assert [step.what for step in outcome.steps] == ["plain INT8"]
     assert outcome.quantized.int8_mac_share == 1.0
     assert outcome.steps[0].label_agreement == pytest.approx(case.agreement(PLAIN), abs=2e-4)
-    assert (case.evaluated, case.measured, case.equalised) == (["plain"], [], 0)
+    assert (case.evaluated, case.measured, case.equalised) == (["plain INT8"], [], 0)
     assert outcome.sensitivities == {}
 
 
@@ -163,7 +163,7 @@ def test_cures_are_tried_before_any_layer_goes_to_float(tmp_path, form):
     assert (outcome.config.equalised, outcome.config.float_layers) == (True, {})
     assert outcome.quantized.int8_mac_share == 1.0
     # Cures are compared by a few images, and evaluated together.
-    assert [step.what for step in outcome.steps] == ["plain", outcome.config.sentence()]
+    assert [step.what for step in outcome.steps] == ["plain INT8", outcome.config.sentence()]
     assert case.equalised == 1
 
 
@@ -263,7 +263,7 @@ def test_time_limit_ends_the_search_after_the_plain_config_at_the_earliest(tmp_p
     case = Case(tmp_path, "tensorrt")
     outcome = case.search(LABELS, seconds=-1)
     assert (outcome.is_met, outcome.is_out_of_time) == (False, True)
-    assert ([step.what for step in outcome.steps], case.evaluated) == (["plain"], ["plain"])
+    assert ([step.what for step in outcome.steps], case.evaluated) == (["plain INT8"], ["plain INT8"])
 
 
 def test_later_calls_go_on_until_the_budget_holds(tmp_path, monkeypatch):

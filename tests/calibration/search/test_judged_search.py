@@ -90,7 +90,7 @@ def test_first_config_that_holds_is_kept_without_a_search(find):
     assert (found.config, found.verdict.state, found.search, search.factors) == (PLAIN, HELD, None, [])
     assert judging.confidences == [0.95]
     (line,) = find.lines
-    assert line.startswith("judged on 50 images: plain: ") and line.endswith("; held")
+    assert line.startswith("judged on 50 images: plain INT8: ") and line.endswith("; held")
 
 
 def test_search_goes_on_with_stricter_limits_until_the_judging_images_show_it(find):
@@ -101,7 +101,7 @@ def test_search_goes_on_with_stricter_limits_until_the_judging_images_show_it(fi
     # What lies between 0.4 and 0.6 stays as wide: nine tenths of 0.5 - 0.2 are aimed at.
     assert search.factors == [1.0, pytest.approx(0.27 / 0.4)]
     assert [step.verdict for step in found.looks] == [EXCEEDED, NOT_SHOWN, HELD]
-    assert found.looks[0].what == "plain"
+    assert found.looks[0].what == "plain INT8"
 
 
 def test_every_look_has_a_wider_interval(find):

@@ -193,6 +193,21 @@ def test_classes_that_do_not_fit_are_counted():
     assert not painter.legend_left_out
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "shares"), [(240, 320, ["92 %", "8 %", "<1 %"]), (720, 1280, ["92 %", "8.0 %", "0.3 %"])]
+)
+def test_shares_have_a_decimal_only_where_its_point_can_be_seen(monkeypatch, height, width, shares):
+    labels = np.zeros((height, width), np.uint8)
+    labels.reshape(-1)[: 80 * labels.size // 1000] = 1
+    labels.reshape(-1)[-3 * labels.size // 1000 :] = 2
+    written = []
+    monkeypatch.setattr(TextStyle, "write", lambda style, picture, text, *at: written.append(text))
+    OverlayPainter(CITYSCAPES.class_names, palette_for(CITYSCAPES.class_names)).paint(
+        np.zeros((height, width, 3), np.uint8), labels
+    )
+    assert [text for text in written if "%" in text] == shares
+
+
 def test_picture_that_is_too_small_for_a_legend_says_so():
     painter = OverlayPainter(CITYSCAPES.class_names, palette_for(CITYSCAPES.class_names))
     painter.paint(np.zeros((40, 60, 3), np.uint8), np.zeros((40, 60), np.uint8))

@@ -77,6 +77,13 @@ def test_an_earlier_set_is_replaced_whole(tmp_path):
     assert read_manifest(tmp_path)["seed"] == 2
 
 
+def test_earlier_set_unlike_the_new_one_is_named_before_it_goes(tmp_path, capsys):
+    for seed, said in ((3, ""), (3, ""), (4, "1 training and 1 validation pictures of 64x128, seed 3")):
+        assert main([str(tmp_path), "--train", "1", "--val", "1", "--size", "64x128", "--seed", str(seed)]) == 0
+        notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+        assert [line.split("is replaced: ")[1] for line in notes] == ([said] if said else [])
+
+
 def test_folder_with_other_content_is_refused_and_left_alone(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(InputError, match="holds no synthetic set"):

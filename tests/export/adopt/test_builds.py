@@ -200,6 +200,14 @@ def with_pairs(model):
     return model
 
 
+def test_folder_of_a_dataset_that_nobody_named_is_refused_before_anything_is_made(capsys, folder):
+    write_guest(street_network(), dataset=None, class_names=[f"kind {index}" for index in range(11)])
+    assert main([*COMMAND, "--data-dir", "somewhere"]) == 2
+    error = capsys.readouterr().err
+    assert "--data-dir somewhere: net.json has classes of its own" in error and "Next: --images FOLDER" in error
+    assert not (folder / "artifacts").exists()
+
+
 def test_graph_with_pairs_already_is_one_line(capsys, folder):
     write_guest(with_pairs(street_network()))
     assert main(COMMAND) == 2
@@ -247,6 +255,16 @@ def test_dry_run_adopts_and_says_so(capsys):
     assert "dry run: the graph was adopted, nothing else" in output
     assert "my net.onnx" in output and str(ENGINE) in output
     assert not (ARTIFACT / "ranges.json").exists()
+
+
+def test_dry_run_says_what_a_build_would_say_of_the_graph(capsys):
+    network = street_network()
+    network.opset_import[0].version = 18
+    write_guest(network, dataset=None, class_names=[f"kind {index}" for index in range(11)])
+    assert main([*COMMAND, "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert "note: TensorRT would not run this graph: graph: opset is 18" in said.err
+    assert "synthetic scenes (classes of your own: --images FOLDER takes pictures)" in said.out
 
 
 def test_finding_of_tensorrt_is_an_error_for_it_and_a_note_elsewhere(monkeypatch):

@@ -232,7 +232,7 @@ def test_engine_of_random_weights_has_no_budget_and_says_that_only_its_speed_mea
     assert (card.check.miou_float, card.check.miou_simulated, card.check.drop_low) == (None, None, None)
     assert card.int8_mac_share == 1.0  # the plain recipe, although it changes most labels
     assert card.check.label_agreement_simulated < 0.6
-    assert [step.what for step in result.report.looks] == ["plain"] and result.report.steps == ()
+    assert [step.what for step in result.report.looks] == ["plain INT8"] and result.report.steps == ()
     assert result.report.warnings == ()
 
 
