@@ -17,7 +17,13 @@ from typing import Any, Callable, NoReturn, TextIO
 
 from edge import __version__
 from edge.errors import SegEdgeError, SizeError, StorageError
-from edge.interruption import ending_signals_interrupt, interrupted_exit_code, interruption_name, kept_results
+from edge.interruption import (
+    ending_signals_interrupt,
+    interrupted_exit_code,
+    interruption_behind,
+    interruption_name,
+    kept_results,
+)
 
 EXIT_BAD_INPUT = 2
 
@@ -45,21 +51,25 @@ def run_command(command: Callable[[], int], json_alone: bool = False) -> int:
             code = command()
         sys.stdout.flush()  # a full disk or a closed pipe shows here, not while Python exits
         return code
-    except KeyboardInterrupt as error:
-        return _end_interrupted(error)
-    except SegEdgeError as error:
-        print(f"error: {_one_line(str(error))}", file=sys.stderr)
-        return error.exit_code
     except BrokenPipeError:
         # The reader of stdout left (`edge-bench run ... | head`); nobody is there to be told.
         _let_go_of_stdout()
         return 0
-    except OSError as error:
-        if error.errno not in _STORAGE_ERRNOS:
-            raise
-        _let_go_of_stdout()
-        print(f"error: {_one_line(str(storage_error(error)))}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+    except (Exception, KeyboardInterrupt) as error:
+        interruption = interruption_behind(error)
+        return _end_interrupted(interruption) if interruption is not None else _end_failed(error)
+
+
+def _end_failed(error: BaseException) -> int:
+    """Say what went wrong and return the exit code; raise an exception again that is a defect of the project."""
+    if isinstance(error, SegEdgeError):
+        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        return error.exit_code
+    if not isinstance(error, OSError) or error.errno not in _STORAGE_ERRNOS:
+        raise error
+    _let_go_of_stdout()
+    print(f"error: {_one_line(str(storage_error(error)))}", file=sys.stderr)
+    return EXIT_BAD_INPUT
 
 
 def _end_interrupted(error: KeyboardInterrupt) -> int:
