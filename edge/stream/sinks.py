@@ -13,6 +13,7 @@ import numpy as np
 from edge.errors import InputError
 from edge.imaging import IMAGE_SUFFIXES, write_image
 from edge.opencv import cv2
+from edge.output_check import check_output, check_output_file
 from edge.stream.base import Frame, FrameSource, Sink
 from edge.stream.lettering import ascii_text
 from edge.stream.video_file import VIDEO_SUFFIXES, VideoSink
@@ -36,6 +37,7 @@ def open_sink(output: Path | None, source: FrameSource) -> Sink:
 
     Raises:
         InputError: No window is possible here, the suffix is unknown, or the output would write over the source.
+        StorageError: The output cannot be written to.
     """
     if output is None:
         return WindowSink(source.description, wait_for_key=source.shows_pictures)
@@ -47,7 +49,10 @@ def open_sink(output: Path | None, source: FrameSource) -> Sink:
     if not is_file:
         if output.exists() and not output.is_dir():
             raise InputError(f"--output {output} is a file, expected a folder or a name with a suffix")
+        check_output(output)
         return FolderSink(output)
+    if suffix in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
+        check_output_file(output)
     if suffix in IMAGE_SUFFIXES:
         if source.shows_pictures and source.length != 1:
             raise InputError(

@@ -121,6 +121,20 @@ def test_real_time_makes_a_live_source(tmp_path):
     assert frames[-1].number == 2 and source.fps == 20.0
 
 
+def test_drive_in_real_time_shows_the_same_frames_and_skips_late_ones():
+    at_will = open_source("synthetic:64x128")
+    with at_will:
+        wanted = [at_will.read().pixels_bgr for _ in range(3)]
+    live = open_source("synthetic:64x128", real_time=True)
+    assert isinstance(live, LiveSource)
+    with live:
+        first = live.read()
+    assert first.pixels_bgr.shape == (64, 128, 3)
+    capture = captures.SyntheticCapture(64, 128)
+    assert capture.grab() and capture.grab() and capture.grab()
+    assert np.array_equal(capture.retrieve()[1], wanted[2])
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
