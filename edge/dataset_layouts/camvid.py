@@ -18,6 +18,7 @@ from pathlib import Path
 from edge.dataset_layouts.sample import LabelCoding, Sample, refuse_twins
 from edge.errors import DatasetError
 from edge.imaging import IMAGE_SUFFIXES, few_names, is_junk
+from edge.json_text import JsonTextError, decode_text
 from edge.labels import CAMVID
 
 _LABEL_FOLDERS = ("{split}annot", "{split}_labels", "{split}_label", "{split}_annot", "{split}labels")
@@ -130,8 +131,8 @@ def _sample(
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
-    except (OSError, UnicodeDecodeError) as error:
+        return "\n".join(decode_text(path.read_bytes()).splitlines())
+    except (OSError, JsonTextError) as error:
         raise DatasetError(f"{path} cannot be read as text: {error}") from None
 
 
