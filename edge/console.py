@@ -220,6 +220,7 @@ def spell_default(action: argparse.Action) -> str:
     elif isinstance(default, float):
         default = f"{default:g}"
     unit = getattr(action.type, "unit", "")
+    unit = "" if unit == "share" else unit  # the help text says what it is a share of
     return f"{default} {unit}" if unit else str(default)
 
 
@@ -233,6 +234,12 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, *arguments: object, **options: object) -> None:
         options.setdefault("formatter_class", HelpFormatter)
         super().__init__(*arguments, **options)
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        if action.type is Path and "" in arg_strings:
+            # Path("") is the working folder, which nobody means who gives a variable that is not set.
+            raise argparse.ArgumentError(action, "got '', expected a path: is a variable empty?")
+        return super()._get_values(action, arg_strings)
 
     def error(self, message: str) -> NoReturn:
         """Print in one line what is wrong with the command line, and exit with code 2."""

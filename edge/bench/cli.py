@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.frame_source import add_frame_arguments, check_one_set, chosen_frames
-from edge.bench.measure import BenchSettings, run_benchmark
+from edge.bench.measure import BenchSettings, refuse_accuracy_of_random_weights, run_benchmark
 from edge.bench.output_folder import free_folder, latest_folder
 from edge.bench.percentiles import NO_FIGURE, few_frames_sentence
 from edge.bench.power_section import power_lines
@@ -116,6 +116,7 @@ def _run(arguments: argparse.Namespace) -> int:
     dataset = arguments.dataset or (contract.dataset if arguments.accuracy or arguments.data_dir else None)
     labelled = None
     if arguments.accuracy:
+        refuse_accuracy_of_random_weights(card)
         opened = open_dataset(dataset, arguments.data_dir, "val")
         labelled = checked_dataset(opened, needs_labels=True, skip_bad=arguments.skip_bad)
     frames = chosen_frames(arguments, dataset, (contract.height, contract.width))

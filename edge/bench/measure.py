@@ -256,9 +256,18 @@ def _run_frames(
                 progress.step()
 
 
-def _check_classes(card: EngineCard, labelled: Dataset) -> None:
+def refuse_accuracy_of_random_weights(card: EngineCard) -> None:
+    """Refuse an engine that has no accuracy, before labelled images are looked for.
+
+    Raises:
+        InputError: The weights are random.
+    """
     if card.contract.weights.kind == RANDOM:
         raise InputError("the engine has random weights, so it has no accuracy. Next: leave --accuracy out, or train")
+
+
+def _check_classes(card: EngineCard, labelled: Dataset) -> None:
+    refuse_accuracy_of_random_weights(card)
     if labelled.table.class_names != card.contract.class_names:
         raise DatasetError(
             f"{labelled.name} has {labelled.table.class_count} classes, the engine has "

@@ -63,6 +63,11 @@ def _folders(root: Path, split: str, name: str) -> tuple[Path, Path]:
     labels_root = next((place for place in places if place.is_dir()), None)
     if frames_root.is_dir() and labels_root is not None:
         return frames_root, labels_root
+    if (root / "leftImg8bit").is_dir():
+        raise DatasetError(
+            f"{name} folder {root} has no {split}, it has leftImg8bit/ as Cityscapes and drawn sets have. "
+            "Next: --dataset cityscapes, or --dataset synthetic"
+        )
     missing = split if not frames_root.is_dir() else f"{split}annot"
     found = few_names(sorted(entry for entry in root.iterdir() if not is_junk(entry.name)), most=8)
     inner = [entry for entry in root.iterdir() if (entry / split).is_dir() and not is_junk(entry.name)]

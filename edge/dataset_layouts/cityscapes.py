@@ -111,6 +111,8 @@ def _no_frames_folder(root: Path, split: str, name: str) -> str:
             return f"{name} folder {root} has no leftImg8bit/{split}, but {inner.name}/ has. Next: --data-dir {inner}"
     if root.name in ("leftImg8bit", "gtFine"):
         return f"{name} folder {root} is one of its two halves; {wanted}. Next: --data-dir {root.parent}"
+    if any((root / folder).is_dir() for folder in ("trainannot", "train_labels", "labels")):
+        return f"{name} folder {root} has no leftImg8bit/{split}, it has {found}, as CamVid has. Next: --dataset camvid"
     return f"{name} folder {root} has no leftImg8bit/{split}, it has {found}; {wanted}"
 
 
