@@ -199,14 +199,16 @@ def test_why_it_cannot_be_opened_reaches_the_caller():
 
 
 def test_stream_whose_opening_was_broken_off_is_not_called_unplugged():
+    timeout_s = 0.5
+
     def open_slowly():
-        time.sleep(0.06)
+        time.sleep(1.1 * timeout_s)
         capture = FedCapture()
-        capture.feed(1)
+        capture.end(np.full((2, 2, 3), 1, np.uint8))
         capture.end()
         return capture
 
-    with LiveSource("stream rtmp://10.0.0.1/live", open_slowly, timeout_s=0.05) as source:
+    with LiveSource("stream rtmp://10.0.0.1/live", open_slowly, timeout_s=timeout_s) as source:
         assert _value(source.read()) == 1
         assert source.read() is None
     assert source.is_lost and "unplugged" not in source.end_note
