@@ -75,6 +75,9 @@ def _end_failed(error: BaseException) -> int:
 
 def _end_interrupted(error: KeyboardInterrupt) -> int:
     kept = "; ".join(kept_results(error)) or "nothing half-written was kept"
+    if sys.unraisablehook is sys.__unraisablehook__:
+        # What a library was importing is half there, and its finalisers print tracebacks while Python exits.
+        sys.unraisablehook = lambda _: None
     with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
         print(f"\n{interruption_name(error)}: {_one_line(kept)}", file=sys.stderr, flush=True)
     return interrupted_exit_code(error)

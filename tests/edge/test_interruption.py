@@ -218,6 +218,23 @@ def test_exception_that_stands_for_an_interruption_is_said_as_one(work, capsys):
     assert capsys.readouterr().err.strip() == "interrupted by SIGTERM: model.onnx is whole"
 
 
+def test_finaliser_of_what_was_half_imported_prints_no_traceback():
+    code = (
+        "import signal, sys\n"
+        "from edge.console import run_command\n"
+        "class Half:\n"
+        "    def __del__(self):\n"
+        "        self.missing\n"
+        "kept = [Half()]\n"
+        "def command():\n"
+        "    signal.raise_signal(signal.SIGTERM)\n"
+        "    return 0\n"
+        "sys.exit(run_command(command))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=str(ROOT), capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.strip()) == (143, "interrupted by SIGTERM: nothing half-written was kept")
+
+
 def test_full_disk_of_a_clean_up_is_not_lost_behind_an_interruption(capsys):
     def command():
         try:
