@@ -17,6 +17,7 @@ from calibration.images.manifest import HELD_OUT, TRAIN, manifest_note, manifest
 from calibration.images.selection import DEFAULT_IMAGE_COUNT, SELECTION_METHODS, calibration_frames, describe
 from edge.console import CommandParser, positive_int, print_json, print_status, print_warning, run_command
 from edge.datasets import LAYOUTS
+from edge.output_check import check_output_file
 from edge.picture_check import SKIP_BAD_HELP
 from edge.records import record_to_json, write_record
 
@@ -55,6 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
 
     def select() -> int:
+        if arguments.output:
+            check_output_file(arguments.output)
         _, manifest = calibration_frames(
             arguments.dataset,
             arguments.data_dir,

@@ -13,11 +13,18 @@ import re
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any, Callable, NoReturn, TextIO
 
 from edge import __version__
 from edge.errors import SegEdgeError, SizeError, StorageError
-from edge.interruption import ending_signals_interrupt, interrupted_exit_code, interruption_name, kept_results
+from edge.interruption import (
+    ending_signals_interrupt,
+    interrupted_exit_code,
+    interruption_behind,
+    interruption_name,
+    kept_results,
+)
 
 EXIT_BAD_INPUT = 2
 
@@ -45,25 +52,32 @@ def run_command(command: Callable[[], int], json_alone: bool = False) -> int:
             code = command()
         sys.stdout.flush()  # a full disk or a closed pipe shows here, not while Python exits
         return code
-    except KeyboardInterrupt as error:
-        return _end_interrupted(error)
-    except SegEdgeError as error:
-        print(f"error: {_one_line(str(error))}", file=sys.stderr)
-        return error.exit_code
     except BrokenPipeError:
         # The reader of stdout left (`edge-bench run ... | head`); nobody is there to be told.
         _let_go_of_stdout()
         return 0
-    except OSError as error:
-        if error.errno not in _STORAGE_ERRNOS:
-            raise
-        _let_go_of_stdout()
-        print(f"error: {_one_line(str(storage_error(error)))}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+    except (Exception, KeyboardInterrupt) as error:
+        interruption = interruption_behind(error)
+        return _end_interrupted(interruption) if interruption is not None else _end_failed(error)
+
+
+def _end_failed(error: BaseException) -> int:
+    """Say what went wrong and return the exit code; raise an exception again that is a defect of the project."""
+    if isinstance(error, SegEdgeError):
+        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        return error.exit_code
+    if not isinstance(error, OSError) or error.errno not in _STORAGE_ERRNOS:
+        raise error
+    _let_go_of_stdout()
+    print(f"error: {_one_line(str(storage_error(error)))}", file=sys.stderr)
+    return EXIT_BAD_INPUT
 
 
 def _end_interrupted(error: KeyboardInterrupt) -> int:
     kept = "; ".join(kept_results(error)) or "nothing half-written was kept"
+    if sys.unraisablehook is sys.__unraisablehook__:
+        # What a library was importing is half there, and its finalisers print tracebacks while Python exits.
+        sys.unraisablehook = lambda _: None
     with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
         print(f"\n{interruption_name(error)}: {_one_line(kept)}", file=sys.stderr, flush=True)
     return interrupted_exit_code(error)
@@ -108,8 +122,22 @@ _STORAGE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.
 def storage_error(error: OSError, path: str | os.PathLike | None = None) -> StorageError:
     """Return the StorageError that says what could not be written, and why."""
     where = os.fspath(path) if path is not None else (error.filename or "the output")
+    if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+        in_the_way = _in_the_way(where)
+        if in_the_way:
+            return StorageError(f"cannot write {where}: {in_the_way}. Next: name another")
     hint = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose a folder you may write to"
+    if error.errno == errno.ENAMETOOLONG:
+        where, hint = f"{where[:60]}...", "name a shorter one"
     return StorageError(f"cannot write {where}: {error.strerror or error}. Next: {hint} and run the command again")
+
+
+def _in_the_way(where: str) -> str:
+    """Return what stands in the way of a file or folder that is to be written; "" where nothing does."""
+    for path in (Path(where), *Path(where).parents):
+        if path.is_file():
+            return f"{path} is a file, expected a folder"
+    return f"{where} is a folder, expected the name of a file" if Path(where).is_dir() else ""
 
 
 def _let_go_of_stdout() -> None:
@@ -195,6 +223,7 @@ def spell_default(action: argparse.Action) -> str:
     elif isinstance(default, float):
         default = f"{default:g}"
     unit = getattr(action.type, "unit", "")
+    unit = "" if unit == "share" else unit  # the help text says what it is a share of
     return f"{default} {unit}" if unit else str(default)
 
 
@@ -208,6 +237,12 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, *arguments: object, **options: object) -> None:
         options.setdefault("formatter_class", HelpFormatter)
         super().__init__(*arguments, **options)
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        if action.type is Path and "" in arg_strings:
+            # Path("") is the working folder, which nobody means who gives a variable that is not set.
+            raise argparse.ArgumentError(action, "got '', expected a path: is a variable empty?")
+        return super()._get_values(action, arg_strings)
 
     def error(self, message: str) -> NoReturn:
         """Print in one line what is wrong with the command line, and exit with code 2."""

@@ -76,8 +76,9 @@ def choose_engine(path: str | os.PathLike, command: str = DEFAULT_COMMAND) -> En
     steps = (
         ", or ".join(f"{command} {engine}" for engine in near) or "python export/build_engine.py --model MODEL --int8"
     )
+    missing = "" if given.exists() else ", which is not there"
     raise InputError(
-        f"no engine at {given}: expected a folder with {CARD_FILE}, or an artefact folder with "
+        f"no engine at {given}{missing}: expected a folder with {CARD_FILE}, or an artefact folder with "
         f"{ENGINES_FOLDER}/. Next: {steps}"
     )
 
@@ -135,6 +136,8 @@ def _steps(given: Path, engines: list[Path], command: str) -> str:
             steps.append(f"{build_command(read_record(Contract, given.with_name(CONTRACT_FILE)))} for one in float32")
         except InputError:
             pass
+    if given.suffix.lower() == ".onnx" and not (given.parent / CONTRACT_FILE).is_file():
+        steps.append(f"python export/build_engine.py --onnx {given} --contract FILE --int8 builds one of it")
     return ", or ".join(steps) or "python export/build_engine.py --model MODEL --int8"
 
 

@@ -62,6 +62,8 @@ def _read_file(path: str | os.PathLike) -> bytes:
     try:
         return Path(path).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
+        if Path(path).is_symlink():
+            raise ImageError(f"image {path} is a link to {os.readlink(path)}, which is not there") from None
         raise ImageError(f"image not found: {path}") from None
     except OSError as error:
         raise ImageError(f"image {path} cannot be read: {error.strerror or error}") from None
@@ -303,7 +305,9 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
         raise ImageError(f"folder not found: {folder}")
     try:
         entries = sorted(path for path in root.iterdir() if not is_junk(path.name))
-        paths = [path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+        # A link to nothing is a picture that cannot be read (git-annex, DVC), and not one that is not there.
+        files = [path for path in entries if path.is_file() or (path.is_symlink() and not path.exists())]
+        paths = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     except OSError as error:
         raise ImageError(f"folder {folder} cannot be read: {error.strerror or error}") from None
     if not paths:

@@ -19,6 +19,8 @@ import time
 from types import FrameType
 from typing import Callable, Iterator
 
+from edge.errors import StorageError
+
 ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that are handled as Ctrl-C is; Windows has no SIGHUP."""
 
@@ -51,6 +53,25 @@ def interrupted_exit_code(error: KeyboardInterrupt) -> int:
 def interruption_name(error: KeyboardInterrupt) -> str:
     """Return the words of a message for an interruption: "interrupted", or "interrupted by SIGTERM"."""
     return f"interrupted by {signal.Signals(error.number).name}" if isinstance(error, Terminated) else "interrupted"
+
+
+def interruption_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """Return the interruption that an exception stands for; None where it is about something else.
+
+    Code that cannot pass an interruption on raises an exception of its own in its place: an extension module that is
+    being imported an ImportError, a wrapper of a library its message of what failed. Both are untrue then, since
+    nothing is missing. An error of the disk is kept, since a clean-up after an interruption can find the disk full.
+    """
+    if isinstance(error, (OSError, StorageError)):
+        return None
+    pending, seen = [error], set()
+    while pending:
+        link = pending.pop()
+        if isinstance(link, KeyboardInterrupt):
+            return link
+        seen.add(id(link))
+        pending += [link for link in (link.__context__, link.__cause__) if link is not None and id(link) not in seen]
+    return None
 
 
 @contextlib.contextmanager
@@ -151,10 +172,11 @@ def kept_when_interrupted(describe: Callable[[], str | None]) -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt as error:
-        text = describe()
+    except BaseException as error:
+        interruption = interruption_behind(error)
+        text = describe() if interruption is not None else None
         if text:
-            error.kept = (*kept_results(error), text)  # type: ignore[attr-defined]
+            interruption.kept = (*kept_results(interruption), text)  # type: ignore[union-attr]
         raise
 
 

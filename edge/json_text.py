@@ -45,7 +45,7 @@ def parse_json(data: bytes) -> Any:
     Raises:
         JsonTextError: The bytes are no text, or the text is no JSON.
     """
-    text = _decoded(data)
+    text = decode_text(data)
     try:
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_repeats)
     except json.JSONDecodeError as error:
@@ -56,7 +56,12 @@ def parse_json(data: bytes) -> Any:
         raise JsonTextError(f"a number cannot be read: {' '.join(str(error).split(';')[0].split())}") from None
 
 
-def _decoded(data: bytes) -> str:
+def decode_text(data: bytes) -> str:
+    """Return the text of a file that a person wrote, in any Unicode encoding, without its byte-order mark.
+
+    Raises:
+        JsonTextError: The bytes are no text.
+    """
     encoding = json.detect_encoding(data)
     try:
         text = data.decode(encoding)

@@ -17,10 +17,13 @@ def check_output(folder: Path) -> None:
             read-only or full.
     """
     ground = folder
-    while not ground.exists():
-        if ground.is_symlink():
-            raise StorageError(f"cannot write {folder}: {ground} is a link to nothing. Next: name another folder")
-        ground = ground.parent
+    try:
+        while not ground.exists():
+            if ground.is_symlink():
+                raise StorageError(f"cannot write {folder}: {ground} is a link to nothing. Next: name another folder")
+            ground = ground.parent
+    except OSError as error:  # a name that is too long, or a folder that this user may not look into
+        raise storage_error(error, folder) from error
     if not ground.is_dir():
         raise StorageError(f"cannot write {folder}: {ground} is a file, expected a folder. Next: name another folder")
     try:
@@ -29,3 +32,14 @@ def check_output(folder: Path) -> None:
             trial.write(b"\0" * 4096)
     except OSError as error:
         raise storage_error(error, folder) from error
+
+
+def check_output_file(path: Path) -> None:
+    """Refuse a file that a result cannot be written to, before minutes are spent on it; nothing is left behind.
+
+    Raises:
+        StorageError: The path is a folder, or its folder cannot be written to (`check_output`).
+    """
+    check_output(path.parent)
+    if path.is_dir():
+        raise StorageError(f"cannot write {path}: {path} is a folder, expected the name of a file. Next: name another")

@@ -49,7 +49,8 @@ class WeightsProvenance:
         """Return the origin as one sentence for output and cards."""
         if self.is_random:
             return RANDOM_SENTENCE
-        accuracy = f", validation mIoU {100 * self.miou:.2f} %" if self.miou is not None else ""
+        size = f" at {self.trained_size[0]}x{self.trained_size[1]}" if self.trained_size else ""
+        accuracy = f", validation mIoU {100 * self.miou:.2f} %{size}" if self.miou is not None else ""
         if self.kind == GIVEN:
             return f"weights given with the graph: {self.source}"
         more = f" and {len(self.random_layers) - 3} more" if len(self.random_layers) > 3 else ""

@@ -90,6 +90,9 @@ def record_from_json(cls: type[RecordType], value: Any, where: str) -> RecordTyp
         if name not in value and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     ]
     unknown = sorted(set(value) - set(fields) - {"schema"})
+    if len(missing) > len(fields) // 2:
+        found = ", ".join(list(value)[:4])
+        raise ContractError(f"{where} is no {what}: it has {found}, expected {', '.join(missing[:4])}")
     if missing or unknown:
         problem = f"lacks {', '.join(missing)}" if missing else f"has unknown fields {', '.join(unknown)}"
         raise ContractError(f"{what} {where} {problem}. Next: make it again with this version")

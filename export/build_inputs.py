@@ -25,7 +25,7 @@ from export.found_weights import (
     request_words,
 )
 from train.options import changed_options, resolve_options
-from train.run_choice import named, run_in, status_warning
+from train.run_choice import FoundRun, named, run_in, status_warning
 from train.runs import RUNS_ROOT
 from train.weights_file import WeightsFile, agreed_options, read_weights, weights_path_of
 
@@ -215,7 +215,7 @@ def _artifact_weights(
     artifact: FoundArtifact, found: FoundWeights, dataset: str | None, size: tuple[int, int] | None
 ) -> _Choice:
     """Return the weights of an artefact as a choice; a contract that cannot be read is an error of a later step."""
-    passed = [f"{run.folder.name} ({run.trouble() or 'does not fit'})" for run in found.runs]
+    passed = [f"{run.folder.name} ({run.trouble() or _made_for(run)})" for run in found.runs]
     over = f"; passed over: {named(passed)}" if passed else ""
     told = (f"weights: those of the artefact {artifact.words()}{over}",)
     contract = artifact.contract
@@ -228,6 +228,10 @@ def _artifact_weights(
         is_random=artifact.is_random,
         told=told,
     )
+
+
+def _made_for(run: FoundRun) -> str:
+    return f"of {run.record.dataset} at {run.record.height}x{run.record.width}" if run.record is not None else "unknown"
 
 
 def _dataset_of(weights: WeightsFile) -> str | None:

@@ -20,6 +20,7 @@ from edge.console import CommandParser, WholeNumber, print_json, print_status, r
 from edge.contract import GRAPH_FILE
 from edge.datasets import LAYOUTS
 from edge.errors import InputError, WeightsError
+from edge.output_check import check_output
 from edge.records import read_record, record_to_json
 from export.backends.options import LARGEST_BATCH
 from export.build_inputs import (
@@ -87,6 +88,7 @@ def _export(arguments: argparse.Namespace) -> int:
     folder = arguments.output or artifact_folder(
         arguments.model, sources.dataset, *size, ARTIFACTS_ROOT, sources.options, arguments.batch
     )
+    check_output(folder)
     if request.weights_path is None:
         if not sources.has_random_weights:
             raise WeightsError(

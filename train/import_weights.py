@@ -21,6 +21,7 @@ from edge.artifacts import atomic_path, sha256_file, spell_option
 from edge.console import CommandParser, print_json, run_command
 from edge.datasets import LAYOUTS
 from edge.errors import InputError, WeightsError
+from edge.output_check import check_output_file
 from edge.records import record_to_json, write_record
 from train.checkpoint_import import CHECKPOINT_FAMILIES, families_of
 from train.options import MODEL_NAMES, add_option_argument, changed_options, parse_assignments, refuse_export_options
@@ -68,6 +69,7 @@ def _import(arguments: argparse.Namespace) -> int:
     family = arguments.source or _only_family(arguments.model)
     if not arguments.output.name.endswith(WEIGHTS_SUFFIX):
         raise InputError(f"--output is {arguments.output}, expected a name that ends in {WEIGHTS_SUFFIX}")
+    check_output_file(arguments.output)
     import_tensorflow("importing weights", "pip install -e '.[train]'")
     record = import_weights(arguments.checkpoint, arguments.model, family, given, arguments.output, arguments.dataset)
     if arguments.json:

@@ -24,6 +24,7 @@ from edge.console import (
 from edge.datasets import LAYOUTS, open_dataset
 from edge.errors import InputError
 from edge.interruption import kept_when_interrupted
+from edge.output_check import check_output
 from edge.picture_check import SKIP_BAD_HELP, checked_dataset
 from edge.records import read_record, record_to_json
 from train.options import MODEL_NAMES, add_option_argument, parse_assignments, refuse_export_options
@@ -132,6 +133,7 @@ def _train(arguments: argparse.Namespace) -> int:
     folder = arguments.output or new_run_folder(arguments.model, arguments.dataset, RUNS_ROOT)
     if (folder / RUN_RECORD).exists():
         raise InputError(f"run folder {folder} holds a run already. Next: another --output, or remove it")
+    check_output(folder)
     training = checked_dataset(training, needs_labels=True, skip_bad=arguments.skip_bad)
     validation = checked_dataset(validation, needs_labels=True, skip_bad=arguments.skip_bad)
     print_status(

@@ -8,7 +8,7 @@ from typing import Any
 from edge.errors import GraphError, MissingDependencyError
 
 
-def import_onnx(purpose: str = "quantising a graph") -> Any:
+def import_onnx(purpose: str = "work on an ONNX graph") -> Any:
     """Return the onnx module.
 
     Args:
@@ -24,7 +24,7 @@ def import_onnx(purpose: str = "quantising a graph") -> Any:
     return onnx
 
 
-def load_graph(path: Path, purpose: str = "quantising a graph") -> Any:
+def load_graph(path: Path, purpose: str = "work on an ONNX graph") -> Any:
     """Read an ONNX file.
 
     Args:

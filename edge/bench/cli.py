@@ -9,8 +9,8 @@ from pathlib import Path
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.frame_source import add_frame_arguments, check_one_set, chosen_frames
-from edge.bench.measure import BenchSettings, run_benchmark
-from edge.bench.output_folder import free_folder
+from edge.bench.measure import BenchSettings, refuse_accuracy_of_random_weights, run_benchmark
+from edge.bench.output_folder import free_folder, latest_folder
 from edge.bench.percentiles import NO_FIGURE, few_frames_sentence
 from edge.bench.power_section import power_lines
 from edge.bench.profile_cli import DESCRIPTION as PROFILE
@@ -36,11 +36,11 @@ from edge.doctor.cli import DESCRIPTION as DOCTOR
 from edge.doctor.cli import add_arguments as add_doctor_arguments
 from edge.errors import BackendError
 from edge.frames import FrameSet
-from edge.interruption import interrupted_exit_code, interruption_name
+from edge.interruption import interrupted_exit_code, interruption_name, kept_when_interrupted
 from edge.machine import threads_argument
 from edge.output_check import check_output
 from edge.picture_check import checked_dataset
-from edge.records import record_to_json, write_record
+from edge.records import read_record, record_to_json, write_record
 from edge.runtime import Runner, open_engine
 from edge.segmenter import NV12
 from edge.telemetry import AUTO, open_power_source, power_choices
@@ -116,6 +116,7 @@ def _run(arguments: argparse.Namespace) -> int:
     dataset = arguments.dataset or (contract.dataset if arguments.accuracy or arguments.data_dir else None)
     labelled = None
     if arguments.accuracy:
+        refuse_accuracy_of_random_weights(card)
         opened = open_dataset(dataset, arguments.data_dir, "val")
         labelled = checked_dataset(opened, needs_labels=True, skip_bad=arguments.skip_bad)
     frames = chosen_frames(arguments, dataset, (contract.height, contract.width))
@@ -132,13 +133,17 @@ def _run(arguments: argparse.Namespace) -> int:
         record = run_benchmark(runner, card, frames, settings, labelled, power, interruptions)
     if arguments.in_flight > record.frames_in_flight:
         print_note("in flight: 1, since the host does one frame at a time here")
-    # Shown before it is written: what was measured is not lost with a full disk.
-    if arguments.json:
-        print_json(record_to_json(record))
-    else:
-        _print_record(record)
-    if arguments.output:
-        _write(arguments, record, runner, frames)
+    with kept_when_interrupted(lambda: _kept(arguments.output, record)):
+        # Shown before it is written: what was measured is not lost with a full disk. Nor is it with a reader that
+        # leaves (`| head`), or a signal that comes meanwhile.
+        try:
+            if arguments.json:
+                print_json(record_to_json(record))
+            else:
+                _print_record(record)
+        finally:
+            if arguments.output:
+                _write(arguments, record, runner, frames)
     if interruptions:
         what = "the figures are those of the frames until then, and are marked as partial"
         print_status(f"{interruption_name(interruptions[0])}: {what}")
@@ -146,6 +151,14 @@ def _run(arguments: argparse.Namespace) -> int:
     if record.power is not None and record.power.failure and arguments.power != AUTO:
         raise BackendError(f"{record.power.failure} (latency was measured and is kept, energy was not)")
     return 0
+
+
+def _kept(output: Path | None, record: BenchRecord) -> str | None:
+    """Say where the record of a whole measurement is, for a command that was interrupted after it."""
+    path = latest_folder(output, RECORD_FILE)[0] / RECORD_FILE if output is not None else None
+    if path is None or not path.is_file() or read_record(BenchRecord, path) != record:
+        return None
+    return f"the record is whole: {path}"
 
 
 def _write(arguments: argparse.Namespace, record: BenchRecord, runner: Runner, frames: FrameSet) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 from dataclasses import dataclass
+from typing import Callable, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from edge.console import Progress
 from edge.datasets import Dataset
 from edge.errors import DatasetError, InputError
 from edge.frames import FrameSet
+from edge.interruption import settle_interruption
 from edge.machine import this_machine
 from edge.machine_load import LoadWatch, MachineLoad
 from edge.opencv import cv2
@@ -27,6 +29,8 @@ from edge.segmenter import NV12, Segmenter
 from edge.telemetry.base import PowerSource
 from edge.telemetry.power_record import PowerRecord, power_record
 from edge.telemetry.sampler import PowerSampler
+
+Result = TypeVar("Result")
 
 MAX_DISTINCT_FRAMES = 32
 """Frames that are held in memory and cycled through, so that no disk is in the measurement."""
@@ -111,44 +115,61 @@ def run_benchmark(
     with runner:
         segmenter = Segmenter(runner, settings.frame_format, settings.in_flight)
         samples, power_seen = _measure_with_power(segmenter, pictures, settings, power)
-        described, in_flight, is_on_device = runner.describe(), segmenter.depth, segmenter.is_on_device
+        described = _repeated_if_interrupted(runner.describe, samples)
+        in_flight, is_on_device = segmenter.depth, segmenter.is_on_device
         accuracy = None
         if labelled is not None and samples.interruption is None:
             try:
                 accuracy = measure_accuracy(Segmenter(runner, "rgb").label_frame, labelled, show_progress=True)
             except KeyboardInterrupt as error:  # the speed was measured, and is kept
+                settle_interruption()
                 samples.interruption = error
+
+    def record() -> BenchRecord:
+        duration_s = (samples.marks_ns[-1] - samples.marks_ns[0]) / 1e9
+        count_s = duration_s if in_flight > 1 else sum(samples.totals_ns) / 1e9
+        return BenchRecord(
+            engine=card,
+            machine=this_machine(),
+            runner=described,
+            postprocess="cuda" if is_on_device else postprocess_backend(),
+            opencv_threads=cv2.getNumThreads(),
+            input=frames.description,
+            frame_height=frame_height,
+            frame_width=frame_width,
+            distinct_frames=len(pictures),
+            warmup_frames=settings.warmup_frames,
+            stages={stage: summarise(values) for stage, values in samples.stages_ns.items()},
+            end_to_end=summarise(samples.totals_ns),
+            fps=len(samples.totals_ns) / count_s,
+            duration_s=duration_s,
+            accuracy=accuracy,
+            started_utc=started_utc,
+            samples_ms={stage: _milliseconds(values) for stage, values in samples.stages_ns.items()},
+            power=power_seen,
+            frames_in_flight=in_flight,
+            frame_format=settings.frame_format,
+            samples_end_to_end_ms=tuple(_milliseconds(samples.totals_ns)),
+            skipped_pictures=tuple(sorted({*frames.skipped, *(labelled.skipped if labelled is not None else ())})),
+            load=samples.load,
+            frames_asked=settings.frames,
+            is_partial=samples.interruption is not None,
+        )
+
+    made = _repeated_if_interrupted(record, samples)
     if samples.interruption is not None and interruptions is not None:
         interruptions.append(samples.interruption)
-    duration_s = (samples.marks_ns[-1] - samples.marks_ns[0]) / 1e9
-    count_s = duration_s if in_flight > 1 else sum(samples.totals_ns) / 1e9
-    return BenchRecord(
-        engine=card,
-        machine=this_machine(),
-        runner=described,
-        postprocess="cuda" if is_on_device else postprocess_backend(),
-        opencv_threads=cv2.getNumThreads(),
-        input=frames.description,
-        frame_height=frame_height,
-        frame_width=frame_width,
-        distinct_frames=len(pictures),
-        warmup_frames=settings.warmup_frames,
-        stages={stage: summarise(values) for stage, values in samples.stages_ns.items()},
-        end_to_end=summarise(samples.totals_ns),
-        fps=len(samples.totals_ns) / count_s,
-        duration_s=duration_s,
-        accuracy=accuracy,
-        started_utc=started_utc,
-        samples_ms={stage: _milliseconds(values) for stage, values in samples.stages_ns.items()},
-        power=power_seen,
-        frames_in_flight=in_flight,
-        frame_format=settings.frame_format,
-        samples_end_to_end_ms=tuple(_milliseconds(samples.totals_ns)),
-        skipped_pictures=tuple(sorted({*frames.skipped, *(labelled.skipped if labelled is not None else ())})),
-        load=samples.load,
-        frames_asked=settings.frames,
-        is_partial=samples.interruption is not None,
-    )
+    return made
+
+
+def _repeated_if_interrupted(work: Callable[[], Result], samples: _Samples) -> Result:
+    """Do short work on what was measured again if it is interrupted, so that the measurement is not lost."""
+    try:
+        return work()
+    except KeyboardInterrupt as error:
+        settle_interruption()
+        samples.interruption = error
+        return work()
 
 
 def _read(frames: FrameSet) -> list[np.ndarray]:
@@ -199,6 +220,7 @@ def _measure(segmenter: Segmenter, pictures: list[np.ndarray], settings: BenchSe
     except KeyboardInterrupt as error:
         if not done:
             raise
+        settle_interruption()
         interruption = error
     stages_ns = {stage: [each[0][stage] for each in done] for stage in (done[0][0] if done else {})}
     totals_ns, ends_ns = [each[1] for each in done], [each[2] for each in done]
@@ -234,9 +256,18 @@ def _run_frames(
                 progress.step()
 
 
-def _check_classes(card: EngineCard, labelled: Dataset) -> None:
+def refuse_accuracy_of_random_weights(card: EngineCard) -> None:
+    """Refuse an engine that has no accuracy, before labelled images are looked for.
+
+    Raises:
+        InputError: The weights are random.
+    """
     if card.contract.weights.kind == RANDOM:
         raise InputError("the engine has random weights, so it has no accuracy. Next: leave --accuracy out, or train")
+
+
+def _check_classes(card: EngineCard, labelled: Dataset) -> None:
+    refuse_accuracy_of_random_weights(card)
     if labelled.table.class_names != card.contract.class_names:
         raise DatasetError(
             f"{labelled.name} has {labelled.table.class_count} classes, the engine has "

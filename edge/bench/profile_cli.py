@@ -11,7 +11,7 @@ from edge.bench.frame_source import add_frame_arguments, check_one_set, chosen_f
 from edge.bench.output_folder import free_folder
 from edge.bench.profile import run_profile
 from edge.bench.profile_page import PROFILE_PAGE, write_profile_page
-from edge.bench.profile_record import PROFILE_FILE
+from edge.bench.profile_record import PROFILE_FILE, ProfileRecord
 from edge.bench.profile_text import profile_lines
 from edge.console import non_negative_int, positive_int, print_json
 from edge.machine import threads_argument
@@ -58,16 +58,22 @@ def run(arguments: argparse.Namespace) -> int:
     dataset = arguments.dataset or (contract.dataset if arguments.data_dir else None)
     frames = chosen_frames(arguments, dataset, (contract.height, contract.width))
     record = run_profile(runner, card, frames, arguments.runs)
-    # Shown before it is written: what was measured is not lost with a full disk.
-    if arguments.json:
-        print_json(record_to_json(record))
-    else:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print("\n".join(profile_lines(record, arguments.top, width)), flush=True)
-    if arguments.output:
-        with free_folder(arguments.output, (PROFILE_FILE, PROFILE_PAGE)) as output:
-            write_record(output / PROFILE_FILE, record)
-            write_profile_page(output / PROFILE_PAGE, record, arguments.top or len(record.layers))
-        if not arguments.json:
-            print(f"record: {output / PROFILE_FILE}\npage: {output / PROFILE_PAGE}")
+    # Shown before it is written: what was measured is not lost with a full disk, nor with a reader that leaves.
+    try:
+        if arguments.json:
+            print_json(record_to_json(record))
+        else:
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            print("\n".join(profile_lines(record, arguments.top, width)), flush=True)
+    finally:
+        if arguments.output:
+            _write(arguments, record)
     return 0
+
+
+def _write(arguments: argparse.Namespace, record: ProfileRecord) -> None:
+    with free_folder(arguments.output, (PROFILE_FILE, PROFILE_PAGE)) as output:
+        write_record(output / PROFILE_FILE, record)
+        write_profile_page(output / PROFILE_PAGE, record, arguments.top or len(record.layers))
+    if not arguments.json:
+        print(f"record: {output / PROFILE_FILE}\npage: {output / PROFILE_PAGE}")

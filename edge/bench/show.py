@@ -68,10 +68,17 @@ def shown_lines(record: BenchRecord, path: Path) -> list[str]:
     ]
     check = card.check
     if check is not None and check.miou_float is not None and check.miou_engine is not None:
+        before = f"{100 * check.miou_float:.2f} % before {card.precision}, " if card.precision != "float32" else ""
+        after = " after" if before else ""
+        images = f"{check.image_count} images of {check.images_from}"
+        lines.append(f"mIoU {before}{100 * check.miou_engine:.2f} %{after} ({images}), measured at the build")
+    if record.accuracy is not None:
         lines.append(
-            f"mIoU {100 * check.miou_float:.2f} % before {card.precision}, "
-            f"{100 * check.miou_engine:.2f} % after ({check.image_count} images of {check.images_from})"
+            f"mIoU {100 * record.accuracy.miou:.2f} % ({record.accuracy.frame_count} frames of "
+            f"{record.accuracy.dataset} {record.accuracy.split}), measured by this run"
         )
+    if record.skipped_pictures:
+        lines.append(f"left out, since they cannot be read: {len(record.skipped_pictures)} pictures")
     if card.budget_sentence():
         lines.append(card.budget_sentence())
     elif card.precision == "int8":
@@ -106,6 +113,8 @@ def shown_facts(record: BenchRecord, path: Path) -> dict[str, Any]:
         "int8_verdict": int8_verdict(card),
         "miou_float": check.miou_float if check is not None else None,
         "miou_engine": check.miou_engine if check is not None else None,
+        "miou_measured": record.accuracy.miou if record.accuracy is not None else None,
+        "skipped_picture_count": len(record.skipped_pictures),
         "latency_p50_ms": record.end_to_end.p50_ms,
         "latency_p99_ms": record.end_to_end.p99_ms,
         "fps": record.fps,

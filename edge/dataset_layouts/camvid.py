@@ -18,6 +18,7 @@ from pathlib import Path
 from edge.dataset_layouts.sample import LabelCoding, Sample, refuse_twins
 from edge.errors import DatasetError
 from edge.imaging import IMAGE_SUFFIXES, few_names, is_junk
+from edge.json_text import JsonTextError, decode_text
 from edge.labels import CAMVID
 
 _LABEL_FOLDERS = ("{split}annot", "{split}_labels", "{split}_label", "{split}_annot", "{split}labels")
@@ -62,6 +63,11 @@ def _folders(root: Path, split: str, name: str) -> tuple[Path, Path]:
     labels_root = next((place for place in places if place.is_dir()), None)
     if frames_root.is_dir() and labels_root is not None:
         return frames_root, labels_root
+    if (root / "leftImg8bit").is_dir():
+        raise DatasetError(
+            f"{name} folder {root} has no {split}, it has leftImg8bit/ as Cityscapes and drawn sets have. "
+            "Next: --dataset cityscapes, or --dataset synthetic"
+        )
     missing = split if not frames_root.is_dir() else f"{split}annot"
     found = few_names(sorted(entry for entry in root.iterdir() if not is_junk(entry.name)), most=8)
     inner = [entry for entry in root.iterdir() if (entry / split).is_dir() and not is_junk(entry.name)]
@@ -130,8 +136,8 @@ def _sample(
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
-    except (OSError, UnicodeDecodeError) as error:
+        return "\n".join(decode_text(path.read_bytes()).splitlines())
+    except (OSError, JsonTextError) as error:
         raise DatasetError(f"{path} cannot be read as text: {error}") from None
 
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.console import print_note_once
+from edge.console import print_note_once, print_warning_once
 from edge.dataset_layouts.sample import LabelCoding, Sample, refuse_twins
 from edge.errors import DatasetError
 from edge.imaging import IMAGE_SUFFIXES, few_names, is_junk
 from edge.labels import CITYSCAPES
+
+UNFINISHED_FILE = ".synthetic-unfinished"
+"""File in the folder of a drawn set from the beginning of its drawing to the end."""
 
 _FRAME_END = "_leftImg8bit"
 _KINDS = ("labelIds", "labelTrainIds", "color")
@@ -34,7 +37,7 @@ def list_cityscapes(root: Path, split: str, name: str) -> list[Sample]:
     """
     frames_root, labels_root = root / "leftImg8bit" / split, root / "gtFine" / split
     if not frames_root.is_dir():
-        raise DatasetError(_no_frames_folder(root, split, name))
+        raise DatasetError(_no_frames_folder(root, split, name) + _if_unfinished(root))
     samples, strangers = [], []
     for city in _folders(frames_root):
         for path in sorted(entry for entry in city.iterdir() if not is_junk(entry.name)):
@@ -55,7 +58,21 @@ def list_cityscapes(root: Path, split: str, name: str) -> list[Sample]:
             f"{few_names(sorted(frames_root.iterdir()))}, expected <city>/*{_FRAME_END}.png"
         )
     _name_missing_cities(frames_root, labels_root, name, split)
+    if _if_unfinished(root):
+        if not samples:
+            raise DatasetError(f"{name} split '{split}' under {root} is empty{_if_unfinished(root)}")
+        print_warning_once(f"{name} under {root} has {len(samples)} frames of {split}{_if_unfinished(root)}")
     return samples
+
+
+def _if_unfinished(root: Path) -> str:
+    """Return what to know about a drawn set that is not whole, as the end of a sentence; "" of any other folder."""
+    if not (root / UNFINISHED_FILE).exists():
+        return ""
+    return (
+        ", and its drawing did not come to the end: it was interrupted, or still goes on. "
+        f"Next: python -m edge.synthetic {root}, which draws it anew"
+    )
 
 
 def _folders(root: Path) -> list[Path]:
@@ -94,6 +111,8 @@ def _no_frames_folder(root: Path, split: str, name: str) -> str:
             return f"{name} folder {root} has no leftImg8bit/{split}, but {inner.name}/ has. Next: --data-dir {inner}"
     if root.name in ("leftImg8bit", "gtFine"):
         return f"{name} folder {root} is one of its two halves; {wanted}. Next: --data-dir {root.parent}"
+    if any((root / folder).is_dir() for folder in ("trainannot", "train_labels", "labels")):
+        return f"{name} folder {root} has no leftImg8bit/{split}, it has {found}, as CamVid has. Next: --dataset camvid"
     return f"{name} folder {root} has no leftImg8bit/{split}, it has {found}; {wanted}"
 
 

@@ -280,9 +280,8 @@ class SyntheticCapture:
 
     def read(self) -> tuple[bool, np.ndarray | None]:
         """Draw the next frame."""
-        frame_rgb = self._video.frame_rgb(self._next)
-        self._next += 1
-        return True, cv2.cvtColor(frame_rgb, cv2.COLOR_RGB2BGR)
+        self.grab()
+        return self.retrieve()
 
     def grab(self) -> bool:
         """Skip a frame without drawing it."""
@@ -291,7 +290,7 @@ class SyntheticCapture:
 
     def retrieve(self) -> tuple[bool, np.ndarray | None]:
         """Draw the frame that was gone to."""
-        return True, cv2.cvtColor(self._video.frame(self._next - 1).frame_rgb, cv2.COLOR_RGB2BGR)
+        return True, cv2.cvtColor(self._video.frame_rgb(self._next - 1), cv2.COLOR_RGB2BGR)
 
     def get(self, prop: int) -> float:
         """Return the frame rate or a side of the frames; 0 for other properties."""

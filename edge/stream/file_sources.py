@@ -99,18 +99,21 @@ class SequentialSource(FrameSource):
         self._open_capture, self._has_times = open_capture, has_times
         self._times: FrameTimes | None = None
         self._capture: Capture | None = None
-        self._next = 0
+        self._next, self._last_s, self._step_s = 0, 0.0, 0.0
+        self._duration_s: float | None = None
 
     def open(self) -> None:
         """Open the capture, and ask for its frame rate, size and length."""
         self._capture = self._open_capture()
-        self._next = 0
+        self._next, self._last_s, self._step_s = 0, 0.0, 0.0
         self.fps, self.size = reported_fps(self._capture), reported_size(self._capture)
+        mean_fps = self.fps
         if self._has_times:
             self.fps = self._rate_by_times()
             self._times = FrameTimes(1.0 / (self.fps or 25.0))
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.length = count if count > 0 else None
+        self._duration_s = count / mean_fps if count > 0 and mean_fps else None
 
     def read(self) -> Frame | None:
         """Decode the next frame; return None after the last one.
@@ -128,7 +131,7 @@ class SequentialSource(FrameSource):
                     "format that this OpenCV cannot decode. Next: try it in a player"
                 )
             # Containers estimate their count; only a large gap means that frames are missing.
-            if self.length is not None and self._next < 0.95 * self.length:
+            if self.length is not None and self._next < 0.95 * self.length and not self._came_to_its_end():
                 self.end_note = (
                     f"{self.description} ended after {self._next} of {self.length} frames: it is truncated or damaged"
                 )
@@ -136,7 +139,18 @@ class SequentialSource(FrameSource):
         number, self._next = self._next, self._next + 1
         self.size = frame_bgr.shape[:2]
         time_s = self._times.of(self._capture) if self._times is not None else None
+        if time_s is not None:
+            self._last_s, self._step_s = time_s, time_s - self._last_s
         return Frame(frame_bgr, number, time.perf_counter_ns(), f"frame_{number:06d}", time_s)
+
+    def _came_to_its_end(self) -> bool:
+        """Return whether the last frame was shown until the end of the file, by times of the frames' own.
+
+        Of a variable rate, OpenCV gives the frames that the duration would have at a constant one.
+        """
+        if self._times is None or self._duration_s is None:
+            return False
+        return self._last_s + self._step_s >= 0.95 * self._duration_s
 
     def _rate_by_times(self) -> float | None:
         """Return the rate at which a video of these frames keeps them.

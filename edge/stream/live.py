@@ -41,6 +41,7 @@ class LiveSource(FrameSource):
         self._latest: Frame | None = None
         self._error: Exception | None = None
         self._arrived = self._taken = 0
+        self._opening_s = 0.0
 
     def open(self) -> None:
         """Start the reader thread and wait until the capture is open."""
@@ -91,10 +92,14 @@ class LiveSource(FrameSource):
 
     def _lose(self) -> None:
         how = "ended" if self._ended else f"gave no frame for {self._timeout_s:g} s"
+        why = "it was unplugged or switched off, or its connection is gone"
+        if self._ended and self._opening_s >= self._timeout_s:
+            # OpenCV breaks off what it still reads of the stream's kind then, and goes on with what has come.
+            why = f"opening it took longer than {self._timeout_s:g} s, which breaks it off. Next: a longer --timeout"
         self.is_lost = True
         self.end_note = (
-            f"{self.description} was lost after {self._arrived} frames: it {how}, although a live source has no end; "
-            "it was unplugged or switched off, or its connection is gone"
+            f"{self.description} was lost after {self._arrived} frame{'' if self._arrived == 1 else 's'}: it {how}, "
+            f"although a live source has no end; {why}"
         )
 
     def close(self) -> None:
@@ -112,7 +117,9 @@ class LiveSource(FrameSource):
     def _run(self) -> None:
         error: Exception | None = None
         try:
+            start_ns = time.perf_counter_ns()
             capture = self._open_capture()
+            self._opening_s = (time.perf_counter_ns() - start_ns) / 1e9
             try:
                 self._announce(capture)
                 self._pump(capture)

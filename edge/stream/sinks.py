@@ -13,6 +13,7 @@ import numpy as np
 from edge.errors import InputError
 from edge.imaging import IMAGE_SUFFIXES, write_image
 from edge.opencv import cv2
+from edge.output_check import check_output, check_output_file
 from edge.stream.base import Frame, FrameSource, Sink
 from edge.stream.lettering import ascii_text
 from edge.stream.video_file import VIDEO_SUFFIXES, VideoSink
@@ -36,6 +37,7 @@ def open_sink(output: Path | None, source: FrameSource) -> Sink:
 
     Raises:
         InputError: No window is possible here, the suffix is unknown, or the output would write over the source.
+        StorageError: The output cannot be written to.
     """
     if output is None:
         return WindowSink(source.description, wait_for_key=source.shows_pictures)
@@ -47,7 +49,10 @@ def open_sink(output: Path | None, source: FrameSource) -> Sink:
     if not is_file:
         if output.exists() and not output.is_dir():
             raise InputError(f"--output {output} is a file, expected a folder or a name with a suffix")
-        return FolderSink(output)
+        check_output(output)
+        return FolderSink(output, keeps_earlier=source.is_live)
+    if suffix in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
+        check_output_file(output)
     if suffix in IMAGE_SUFFIXES:
         if source.shows_pictures and source.length != 1:
             raise InputError(
@@ -83,13 +88,21 @@ class PictureSink(Sink):
 
 
 class FolderSink(Sink):
-    """Writes every picture into a folder as `<name of the frame>.png`."""
+    """Writes every picture into a folder as `<name of the frame>.png`.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._written = folder, 0
+    Args:
+        folder: Folder of the pictures.
+        keeps_earlier: Whether pictures of an earlier run are not written over: a live source cannot be asked again.
+            Those of the next run lie in `run-2` of the folder then, in `run-3`, and so on.
+    """
+
+    def __init__(self, folder: Path, keeps_earlier: bool = False) -> None:
+        self._folder, self._keeps_earlier, self._written = folder, keeps_earlier, 0
 
     def show(self, frame: Frame, picture_bgr: np.ndarray) -> bool:
         """Write one picture into the folder."""
+        if self._keeps_earlier and self._written == 0:
+            self._folder = _without_frames(self._folder)
         write_image(self._folder / f"{frame.name}.png", cv2.cvtColor(picture_bgr, cv2.COLOR_BGR2RGB))
         self._written += 1
         return True
@@ -101,6 +114,15 @@ class FolderSink(Sink):
     def result(self) -> str | None:
         """Path of the folder; None before the first picture."""
         return str(self._folder) if self._written else None
+
+
+def _without_frames(folder: Path) -> Path:
+    """Return a folder that holds no frames of an earlier run: the folder itself, or one in it."""
+    path, number = folder, 1
+    while any(path.glob("frame_*.png")):
+        number += 1
+        path = folder / f"run-{number}"
+    return path
 
 
 class WindowSink(Sink):

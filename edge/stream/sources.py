@@ -49,6 +49,8 @@ def open_source(
         ImageError: The folder holds no picture, or one that cannot be read.
     """
     text = text.strip()
+    if not text:
+        raise SourceError(f"source is empty: is a variable empty? Expected {SOURCE_FORMS}")
     synthetic = re.fullmatch(r"synthetic(?::(.+))?", text)
     if synthetic:
         return _paced("synthetic scenes", _synthetic_opener(synthetic[1]), real_time)

@@ -1,7 +1,8 @@
 """Writing of a video file that can be played whenever the writing ends, and is named as finished when it is.
 
 While it is recorded, `drive.mp4` is called `drive.part.mp4`, or `drive.part-2.mp4` where that one is there. A recording
-whose process was killed keeps that name, and no later run removes it or writes over it.
+whose process was killed keeps that name, and no later run removes it or writes over it. Nor does a recording of a live
+source write over an earlier one, as when a service is started again: it is called `drive-2.mp4` then.
 """
 
 from __future__ import annotations
@@ -94,17 +95,28 @@ class VideoSink(Sink):
         elif failure is not None or not _is_whole(self._part, self._written):
             self._fail(failure)
         else:
+            target = self._free_path() if self._by_clock else self._path
             try:
-                os.replace(self._part, self._path)
+                os.replace(self._part, target)
             except OSError as error:
-                raise storage_error(error, self._path) from error
-            self._result = str(self._path)
+                raise storage_error(error, target) from error
+            if target != self._path:
+                print_note(f"{self._path} is an earlier recording and is kept: this one is {target}")
+            self._result = str(target)
             self._say_changed_times()
 
     @property
     def result(self) -> str | None:
         """Path of the file once it is complete; None before."""
         return self._result
+
+    def _free_path(self) -> Path:
+        """Return the path of a recording of a live source, which cannot be made again, so that none is written over."""
+        path, number = self._path, 1
+        while os.path.lexists(path):
+            number += 1
+            path = self._path.with_name(f"{self._path.stem}-{number}{self._path.suffix}")
+        return path
 
     def _fail(self, failure: StorageError | None) -> None:
         why = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from edge.console import CommandParser, Progress, positive_int, print_json, run_command, seed_argument, size_argument
 from edge.interruption import kept_when_interrupted
@@ -49,7 +50,7 @@ def _draw(options: argparse.Namespace) -> int:
         progress.step()
 
     def kept() -> str | None:
-        if not drawn:
+        if not drawn and not Path(options.out).exists():
             return None
         return f"{drawn} of {total} pictures are kept in {options.out}; the same command draws the whole set anew"
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from edge.artifacts import read_json, write_json
 from edge.console import print_note, storage_error
+from edge.dataset_layouts.cityscapes import UNFINISHED_FILE
 from edge.errors import ContractError, InputError
 from edge.imaging import write_image
 from edge.labels import CITYSCAPES_RAW_COLORS_RGB
@@ -18,7 +19,6 @@ from edge.synthetic.scene import Scene, check_size, draw_scene
 MANIFEST_NAME = "synthetic.json"
 MANIFEST_KIND = "segedge synthetic streets"
 SCHEMA = 1
-_UNFINISHED_NAME = ".synthetic-unfinished"
 _CITIES = {"train": ("synthburg", "synthaven", "synthfurt"), "val": ("synthstadt", "synthmouth")}
 _VAL_FIRST_INDEX = 1_000_000
 """Number of the first validation picture, so that neither split depends on the size of the other."""
@@ -75,17 +75,28 @@ def write_dataset(
     _clear_previous(root, manifest)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        (root / _UNFINISHED_NAME).touch()
+        (root / UNFINISHED_FILE).touch()
     except OSError as error:
         raise storage_error(error, root) from error
-    palette = _raw_palette()
-    for part, count, first in (("train", train_count, 0), ("val", val_count, _VAL_FIRST_INDEX)):
-        for index in range(count):
-            _write_scene(scene_paths(root, part, index), draw_scene(seed, first + index, height, width), palette)
-            if progress is not None:
-                progress()
+    try:
+        palette = _raw_palette()
+        for part, count, first in (("train", train_count, 0), ("val", val_count, _VAL_FIRST_INDEX)):
+            for index in range(count):
+                _write_scene(scene_paths(root, part, index), draw_scene(seed, first + index, height, width), palette)
+                if progress is not None:
+                    progress()
+    except BaseException:
+        _remove_if_nothing_is_drawn(root)
+        raise
     write_json(root / MANIFEST_NAME, manifest)
-    (root / _UNFINISHED_NAME).unlink()
+    (root / UNFINISHED_FILE).unlink()
+
+
+def _remove_if_nothing_is_drawn(root: Path) -> None:
+    """Remove a folder that holds nothing but the mark of a drawing that did not come to its first picture."""
+    if [path.name for path in root.iterdir()] == [UNFINISHED_FILE]:
+        (root / UNFINISHED_FILE).unlink()
+        root.rmdir()
 
 
 def read_manifest(root: str | os.PathLike) -> dict:
@@ -132,7 +143,7 @@ def _clear_previous(root: Path, manifest: Mapping[str, object]) -> None:
         raise InputError(f"output {root} is a file, expected a folder. Next: choose another OUT")
     if not root.is_dir() or not any(root.iterdir()):
         return
-    ours = (root / _UNFINISHED_NAME).exists()
+    ours = (root / UNFINISHED_FILE).exists()
     if not ours and (root / MANIFEST_NAME).exists():
         try:
             earlier = read_manifest(root)
@@ -146,7 +157,7 @@ def _clear_previous(root: Path, manifest: Mapping[str, object]) -> None:
             f"output folder {root} is not empty and holds no synthetic set. Next: choose an empty or a new folder"
         )
     try:
-        (root / _UNFINISHED_NAME).touch()
+        (root / UNFINISHED_FILE).touch()
         (root / MANIFEST_NAME).unlink(missing_ok=True)
         for part, cities in _CITIES.items():
             for kind in ("leftImg8bit", "gtFine"):

@@ -203,6 +203,12 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
         InputError: the weights were imported, and their file was not given.
     """
     contract = read_contract(folder)
+    if contract.adopted_from is not None:
+        graph, described = contract.adopted_from
+        raise InputError(
+            f"{folder} was adopted from {graph}, so there is no Keras model to compare it with; its adoption.json has "
+            f"the comparison with that graph. Next: python export/build_engine.py --onnx {graph} --contract {described}"
+        )
     weights_path = weights_path_of(weights_path) if weights_path is not None else None
     if weights_path is None and contract.weights.kind == TRAINED:
         weights_path = RUNS_ROOT / contract.weights.source / BEST_WEIGHTS

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from calibration.qdq.quantization_config import INT8
 from calibration.results import Int8Report
-from edge.card import EngineCard
+from edge.card import CARD_FILE, EngineCard
 from edge.console import Say, print_status
 from edge.interruption import kept_when_interrupted
 from edge.output_check import check_output
@@ -80,8 +80,8 @@ def build(request: BuildRequest, say: Say = print_status) -> BuildResult:
     say(f"backend: {plan.backend} ({plan.reason})")
     for line in plan.sources.told:
         say(line)
-    before = _written_files(plan.artifact)
-    with kept_when_interrupted(lambda: _finished_steps(plan.artifact, before)):
+    before, engine_before = _written_files(plan.artifact), _written_files(plan.output)
+    with kept_when_interrupted(lambda: _finished_steps(plan, before, engine_before)):
         return _run_steps(plan, say)
 
 
@@ -116,9 +116,18 @@ def _written_files(artifact: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in artifact.iterdir() if path.is_file()}
 
 
-def _finished_steps(artifact: Path, before: dict[str, int]) -> str | None:
+def _finished_steps(plan: BuildPlan, before: dict[str, int], engine_before: dict[str, int]) -> str | None:
     """Say which files of steps that were finished an interrupted build leaves; None where there are none."""
-    written = sorted(name for name, changed_ns in _written_files(artifact).items() if before.get(name) != changed_ns)
+    engine = _written_files(plan.output)
+    if CARD_FILE in engine and engine[CARD_FILE] != engine_before.get(CARD_FILE):
+        return f"the engine is whole: {plan.output}"
+    kept = f"no new engine was kept, the earlier one is still {plan.output}" if CARD_FILE in engine else ""
+    written = sorted(
+        name for name, changed_ns in _written_files(plan.artifact).items() if before.get(name) != changed_ns
+    )
     if not written:
-        return None
-    return f"no engine was kept; {', '.join(written)} in {artifact} are whole, the same command goes on from there"
+        return kept or None
+    return (
+        f"{kept or 'no engine was kept'}; {', '.join(written)} in {plan.artifact} are whole, the same command goes on "
+        "from there"
+    )

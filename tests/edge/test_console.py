@@ -10,6 +10,7 @@ import pytest
 
 import edge.console as console
 from edge.console import (
+    CommandParser,
     Progress,
     format_seconds,
     parse_size,
@@ -287,3 +288,14 @@ def test_line_that_nobody_should_miss_is_bold_on_a_terminal_and_marked_in_a_log(
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             assert stand_out("mind this", Terminal()) == "*** mind this ***"
+
+
+def test_path_of_an_empty_variable_is_refused(capsys):
+    parser = CommandParser(prog="edge-bench")
+    parser.add_argument("--output", type=Path)
+    for arguments in (["--output", ""], ["--output="]):
+        with pytest.raises(SystemExit) as caught:
+            parser.parse_args(arguments)
+        assert caught.value.code == 2
+        assert "argument --output: got '', expected a path" in capsys.readouterr().err
+    assert parser.parse_args(["--output", "."]).output == Path()

@@ -129,6 +129,8 @@ def test_impossible_contract_is_refused(contract, tmp_path, changes, message):
 def test_weights_say_where_they_come_from():
     trained = WeightsProvenance("trained", "runs/one", "0", miou=0.71234)
     assert trained.sentence() == "trained weights of runs/one, validation mIoU 71.23 %"
+    trained = dataclasses.replace(trained, trained_size=(512, 1024))
+    assert trained.sentence().endswith(", validation mIoU 71.23 % at 512x1024")
     assert WeightsProvenance("imported", "a.h5", "0").sentence() == "imported weights of a.h5"
     assert "only the speed" in WeightsProvenance("random", "seed 0", "0").sentence()
     mixed = WeightsProvenance("imported", "net.pth", "0", random_layers=("logits", "a", "b", "c"))

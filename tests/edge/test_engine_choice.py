@@ -99,7 +99,7 @@ def test_engines_near_a_wrong_path_are_offered(make_engine):
     folder = make_engine()
     artefact = folder.parents[1]
     for given in (artefact.parent, artefact.parent / "typed-wrong"):
-        with pytest.raises(InputError, match=rf"no engine at {given}: .*Next: edge-bench run {folder}$"):
+        with pytest.raises(InputError, match=rf"no engine at {given}[:,] .*Next: edge-bench run {folder}$"):
             choose_engine(given)
 
 
@@ -117,3 +117,16 @@ def test_artefact_is_its_folder_or_a_file_that_the_command_works_on(make_engine)
         artifact_of(artefact / "ranges.json")
     with pytest.raises(InputError, match=rf"is the folder of one engine, expected an artefact .*Next: {artefact}$"):
         artifact_of(engine)
+
+
+def test_path_that_is_not_there_is_said_to_be_missing(tmp_path):
+    with pytest.raises(InputError, match=r"no engine at .*nothere, which is not there: expected"):
+        choose_engine(tmp_path / "nothere")
+    with pytest.raises(InputError, match=r"no engine at [^,]*: expected"):
+        choose_engine(tmp_path)
+
+
+def test_graph_without_an_artefact_is_told_the_command_for_foreign_graphs(tmp_path):
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x08")
+    with pytest.raises(InputError, match=r"Next: python export/build_engine\.py --onnx .*net\.onnx --contract FILE"):
+        choose_engine(tmp_path / "net.onnx")

@@ -321,3 +321,11 @@ def test_header_of_a_file_is_read_with_its_problem(tmp_path, frame_rgb):
     (tmp_path / "other.png").write_bytes(encoded(".ppm", frame_rgb))
     header = read_file_header(tmp_path / "other.png")
     assert (header.problem, header.height, header.width) == ("", *frame_rgb.shape[:2])
+
+
+def test_link_to_nothing_is_a_picture_that_cannot_be_read(tmp_path):
+    write_image(tmp_path / "a.png", np.zeros((4, 6, 3), np.uint8))
+    (tmp_path / "b.png").symlink_to(tmp_path / "objects" / "b.png")
+    assert [path.name for path in list_images(tmp_path)] == ["a.png", "b.png"]
+    with pytest.raises(ImageError, match=r"b\.png is a link to .*objects/b\.png, which is not there"):
+        read_rgb(tmp_path / "b.png")

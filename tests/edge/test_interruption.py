@@ -13,6 +13,7 @@ import pytest
 
 from edge import interruption
 from edge.console import run_command
+from edge.errors import MissingDependencyError, StorageError
 from edge.interruption import (
     ENDING_SIGNALS,
     Terminated,
@@ -191,3 +192,63 @@ def test_drawing_of_a_set_ends_and_says_how_many_pictures_are_kept(tmp_path, num
     assert f"{kept} of 924 pictures are kept in {out}" in err or f"{kept - 1} of 924 pictures are kept" in err
     assert "nothing half-written" not in err and "Traceback" not in err
     assert not list(out.rglob(".writing-*"))
+
+
+def _interrupted_import():
+    try:
+        raise Terminated(signal.SIGTERM)
+    except KeyboardInterrupt as error:  # as pybind11 does in the initialisation of a module
+        raise ImportError("initialization failed") from error
+
+
+def _wrapped_interrupted_import():
+    try:
+        _interrupted_import()
+    except ImportError:
+        raise MissingDependencyError("onnxruntime", "running an engine", "pip install onnxruntime") from None
+
+
+@pytest.mark.parametrize("work", [_interrupted_import, _wrapped_interrupted_import])
+def test_exception_that_stands_for_an_interruption_is_said_as_one(work, capsys):
+    def command():
+        with kept_when_interrupted(lambda: "model.onnx is whole"):
+            work()
+
+    assert run_command(command) == 143
+    assert capsys.readouterr().err.strip() == "interrupted by SIGTERM: model.onnx is whole"
+
+
+def test_finaliser_of_what_was_half_imported_prints_no_traceback():
+    code = (
+        "import signal, sys\n"
+        "from edge.console import run_command\n"
+        "class Half:\n"
+        "    def __del__(self):\n"
+        "        self.missing\n"
+        "kept = [Half()]\n"
+        "def command():\n"
+        "    signal.raise_signal(signal.SIGTERM)\n"
+        "    return 0\n"
+        "sys.exit(run_command(command))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=str(ROOT), capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.strip()) == (143, "interrupted by SIGTERM: nothing half-written was kept")
+
+
+def test_full_disk_of_a_clean_up_is_not_lost_behind_an_interruption(capsys):
+    def command():
+        try:
+            raise Terminated(signal.SIGTERM)
+        finally:
+            raise StorageError("cannot write out.mp4: the disk is full")
+
+    assert run_command(command) == 2
+    assert capsys.readouterr().err.strip() == "error: cannot write out.mp4: the disk is full"
+
+
+def test_defect_without_an_interruption_keeps_its_traceback():
+    def command():
+        raise ImportError("no such module")
+
+    with pytest.raises(ImportError):
+        run_command(command)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from edge.artifacts import write_json
+from edge.bench.bench_record import BenchRecord
 from edge.errors import ContractError, InputError
 from edge.records import read_record, record, record_from_json, record_to_json, write_record
 
@@ -166,3 +168,10 @@ def test_type_that_records_cannot_hold_is_a_defect():
 
     with pytest.raises(TypeError, match="cannot hold"):
         record_from_json(_Box, {"schema": 1, "content": [1]}, "box.json")
+
+
+def test_file_of_another_kind_is_not_called_an_old_one(tmp_path):
+    write_json(tmp_path / "card.json", {"schema": BenchRecord.record_schema, "backend": "onnxruntime", "notes": []})
+    with pytest.raises(ContractError, match=r"card\.json is no benchmark record: it has schema, backend") as caught:
+        read_record(BenchRecord, tmp_path / "card.json")
+    assert "make it again" not in str(caught.value)

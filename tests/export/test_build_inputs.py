@@ -356,7 +356,7 @@ def test_artefact_of_the_dataset_goes_on_where_the_run_is_on_another(tmp_path):
     write_contract(tmp_path, "camvid")
     sources = choose(tmp_path, dataset="camvid")
     assert (sources.dataset, sources.weights_path) == ("camvid", None)
-    assert sources.told[0].endswith("; passed over: one (does not fit)")
+    assert sources.told[0].endswith("; passed over: one (of synthetic at 64x128)")
 
 
 def test_artefact_has_the_options_that_were_asked_for(tmp_path):

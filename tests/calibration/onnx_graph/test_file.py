@@ -39,7 +39,7 @@ def test_truncated_graph_is_one_clear_error(tmp_path):
 def test_missing_package_is_named_with_what_it_is_needed_for(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnx", None)
     needed = {
-        "quantising a graph": import_onnx,
+        "work on an ONNX graph": import_onnx,
         "a test": lambda: import_onnx("a test"),
         "reading": lambda: load_graph(tmp_path / "model.onnx", "reading"),
         "an engine": lambda: parse_graph(b"", "an engine"),

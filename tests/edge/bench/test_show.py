@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import edge
+from edge.accuracy import Accuracy
 from edge.bench.__main__ import main as bench_module
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.cli import main
@@ -55,7 +56,7 @@ def test_show_names_network_weights_engine_machine_and_date(measured, capsys):
     record = read_record(BenchRecord, output / RECORD_FILE)
     lines = shown(capsys, output).splitlines()
     assert lines[0].startswith("tiny float32 16x32 for camvid (11 classes), onnxruntime ")
-    assert lines[1] == "weights: trained weights of fast_scnn-camvid-1, validation mIoU 50.00 %"
+    assert lines[1] == "weights: trained weights of fast_scnn-camvid-1, validation mIoU 50.00 % at 16x32"
     (date,) = (line for line in lines if line.startswith("measured "))
     assert record.started_utc in date and record.machine.cpu in date
     assert date.endswith(f"; engine built {record.engine.built_utc}")
@@ -131,3 +132,17 @@ def test_version_is_that_of_segedge(capsys, command, name):
         code = ended.code
     assert code == 0
     assert capsys.readouterr().out == f"{name} {edge.__version__}\n"
+
+
+def test_show_has_the_accuracy_that_was_measured_and_the_pictures_that_were_left_out(measured, capsys):
+    output, _ = measured(TRAINED)
+    record = read_record(BenchRecord, output / RECORD_FILE)
+    assert not any("mIoU" in line for line in shown(capsys, output).splitlines()[2:])
+    accuracy = Accuracy("camvid", "val", 7, 0.4321, 0.9, {})
+    record = dataclasses.replace(record, accuracy=accuracy, skipped_pictures=("a.png", "b.png"))
+    write_record(output / RECORD_FILE, record)
+    lines = shown(capsys, output).splitlines()
+    assert "mIoU 43.21 % (7 frames of camvid val), measured by this run" in lines
+    assert "left out, since they cannot be read: 2 pictures" in lines
+    facts = json.loads(shown(capsys, output, "--json"))
+    assert (facts["miou_measured"], facts["skipped_picture_count"]) == (0.4321, 2)

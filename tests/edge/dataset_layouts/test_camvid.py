@@ -165,3 +165,18 @@ def test_frame_in_two_formats_is_named(tmp_path):
     write_image(tmp_path / "val" / "0016E5_1.jpg", FRAME)
     with pytest.raises(DatasetError, match=r"camvid val has the frame 0016E5_1 twice, as .*\.jpg and .*\.png"):
         open_dataset("camvid", tmp_path, "val")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_lists_that_powershell_and_notepad_wrote_are_read(tmp_path, encoding):
+    write_split(tmp_path, frames="images", labels="labels", end="_P", names=("a_1", "a_2"))
+    (tmp_path / "codes.txt").write_text("\r\n".join(NAMES) + "\r\n", encoding=encoding)
+    (tmp_path / "valid.txt").write_text("a_1.png\r\n", encoding=encoding)
+    assert [sample.name for sample in open_dataset("camvid", tmp_path, "val").samples] == ["a_1"]
+
+
+def test_list_that_is_no_text_is_named(tmp_path):
+    write_split(tmp_path, frames="images", labels="labels", end="_P", names=("a_1", "a_2"))
+    (tmp_path / "valid.txt").write_bytes(b"a_1.png\n\xff\xe9")
+    with pytest.raises(DatasetError, match=r"valid\.txt cannot be read as text: line 2"):
+        open_dataset("camvid", tmp_path, "val")

@@ -105,3 +105,25 @@ def test_folder_beside_the_right_one_is_told_the_right_one(tmp_path):
         open_val(root / "leftImg8bit")
     with pytest.raises(DatasetError, match="has no leftImg8bit/test, its leftImg8bit has val/; expected"):
         open_dataset("cityscapes", root, "test")
+
+
+def test_drawn_set_that_is_not_whole_is_named(tmp_path, capsys):
+    write_city(tmp_path)
+    (tmp_path / ".synthetic-unfinished").touch()
+    assert len(open_val(tmp_path)) == 2
+    said = capsys.readouterr().err
+    assert "has 2 frames of val, and its drawing did not come to the end" in said and "python -m edge.synthetic" in said
+    (tmp_path / "leftImg8bit" / "train").mkdir()
+    for split in ("train", "test"):
+        with pytest.raises(DatasetError, match="its drawing did not come to the end"):
+            open_dataset("synthetic", tmp_path, split)
+
+
+def test_folder_in_the_layout_of_the_other_dataset_is_told_which(tmp_path):
+    write_city(tmp_path / "city")
+    with pytest.raises(DatasetError, match=r"has leftImg8bit/ as Cityscapes .* Next: --dataset cityscapes"):
+        open_dataset("camvid", tmp_path / "city", "val")
+    for folder in ("val", "valannot", "train", "trainannot"):
+        (tmp_path / "vid" / folder).mkdir(parents=True)
+    with pytest.raises(DatasetError, match=r"as CamVid has\. Next: --dataset camvid"):
+        open_dataset("cityscapes", tmp_path / "vid", "val")

@@ -255,3 +255,18 @@ def test_ffmpeg_is_told_no_option_by_a_file_name(tmp_path, monkeypatch):
 
 def test_part_is_named_like_the_file(tmp_path):
     assert video_file._new_part(tmp_path / "a.b.mp4").name == "a.b.part.mp4"
+
+
+def test_recording_of_a_camera_is_not_written_over_by_the_next_run(tmp_path, capsys):
+    results = []
+    for shade in (40, 200, 90):
+        sink = VideoSink(tmp_path / "cam.avi", fps=10.0, by_clock=True)
+        for index in range(3):
+            picture = np.full((32, 48, 3), shade, np.uint8)
+            sink.show(Frame(picture, index, index * 100_000_000, str(index)), picture)
+        sink.close()
+        results.append(sink.result)
+    assert results == [str(tmp_path / name) for name in ("cam.avi", "cam-2.avi", "cam-3.avi")]
+    first = cv2.VideoCapture(str(tmp_path / "cam.avi")).read()[1]
+    assert abs(int(first.mean()) - 40) < 8
+    assert "cam.avi is an earlier recording and is kept" in capsys.readouterr().err

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -163,7 +164,7 @@ def test_end_of_a_live_source_is_a_loss_and_that_of_a_played_file_is_not():
             assert source.read() is None
         assert source.is_lost is not has_end
         assert has_end == (source.end_note is None)
-        assert has_end or "camera 0 was lost after 1 frames: it ended" in source.end_note
+        assert has_end or "camera 0 was lost after 1 frame: it ended" in source.end_note
 
 
 def test_live_source_that_falls_silent_is_lost():
@@ -195,3 +196,20 @@ def test_why_it_cannot_be_opened_reaches_the_caller():
     with pytest.raises(SourceError, match="camera 0 is in use"):
         source.open()
     assert not source._thread.is_alive()
+
+
+def test_stream_whose_opening_was_broken_off_is_not_called_unplugged():
+    timeout_s = 0.5
+
+    def open_slowly():
+        time.sleep(1.1 * timeout_s)
+        capture = FedCapture()
+        capture.end(np.full((2, 2, 3), 1, np.uint8))
+        capture.end()
+        return capture
+
+    with LiveSource("stream rtmp://10.0.0.1/live", open_slowly, timeout_s=timeout_s) as source:
+        assert _value(source.read()) == 1
+        assert source.read() is None
+    assert source.is_lost and "unplugged" not in source.end_note
+    assert source.end_note.endswith("Next: a longer --timeout")

@@ -296,3 +296,17 @@ def test_video_that_was_opened_but_got_no_frame_is_no_file(tmp_path):
     sink._open(_picture_bgr())
     sink.close()
     assert sink.result is None and not list(tmp_path.iterdir())
+
+
+def test_pictures_of_a_camera_are_not_written_over_by_the_next_run(tmp_path):
+    results = []
+    for value in (40, 200):
+        sink = FolderSink(tmp_path / "out", keeps_earlier=True)
+        for number in range(2):
+            sink.show(_frame(number), _picture_bgr(value))
+        results.append(sink.result)
+    assert results == [str(tmp_path / "out"), str(tmp_path / "out" / "run-2")]
+    assert read_rgb(tmp_path / "out" / "frame_000001.png").max() == 40
+    again = FolderSink(tmp_path / "out")
+    again.show(_frame(), _picture_bgr(90))
+    assert read_rgb(tmp_path / "out" / "frame_000000.png").max() == 90

@@ -121,6 +121,20 @@ def test_real_time_makes_a_live_source(tmp_path):
     assert frames[-1].number == 2 and source.fps == 20.0
 
 
+def test_drive_in_real_time_shows_the_same_frames_and_skips_late_ones():
+    at_will = open_source("synthetic:64x128")
+    with at_will:
+        wanted = [at_will.read().pixels_bgr for _ in range(3)]
+    live = open_source("synthetic:64x128", real_time=True)
+    assert isinstance(live, LiveSource)
+    with live:
+        first = live.read()
+    assert first.pixels_bgr.shape == (64, 128, 3)
+    capture = captures.SyntheticCapture(64, 128)
+    assert capture.grab() and capture.grab() and capture.grab()
+    assert np.array_equal(capture.retrieve()[1], wanted[2])
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
@@ -209,6 +223,42 @@ def test_video_that_ends_early_is_noted():
     source = SequentialSource("video drive.mp4", Capture)
     assert len(_all_frames(source)) == 4
     assert source.end_note == "video drive.mp4 ended after 4 of 10 frames: it is truncated or damaged"
+
+
+class _TimedCapture:
+    """A video whose reader tells of 20 frames at 10 per second, and gives the frames of some times."""
+
+    def __init__(self, times_ms):
+        self._times_ms, self._next = times_ms, 0
+
+    def grab(self):
+        self._next += 1
+        return self._next <= len(self._times_ms)
+
+    def read(self):
+        return (True, np.zeros((4, 4, 3), np.uint8)) if self.grab() else (False, None)
+
+    def get(self, prop):
+        told = {cv2.CAP_PROP_FRAME_COUNT: 20.0, cv2.CAP_PROP_FPS: 10.0}
+        return self._times_ms[self._next - 1] if prop == cv2.CAP_PROP_POS_MSEC else told.get(prop, 0.0)
+
+    def release(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "is_whole"),
+    [([*range(0, 500, 100), *range(500, 2000, 200)], True), (list(range(0, 1200, 100)), False)],
+)
+def test_video_of_variable_rate_is_not_called_truncated(times_ms, is_whole):
+    source = SequentialSource("video drive.mkv", lambda: _TimedCapture(times_ms), has_times=True)
+    assert len(_all_frames(source)) == len(times_ms)
+    assert (source.end_note is None) == is_whole
+
+
+def test_source_of_an_empty_variable_is_refused():
+    with pytest.raises(SourceError, match="source is empty"):
+        open_source(" ")
 
 
 def test_camera_that_is_not_there_is_one_line():

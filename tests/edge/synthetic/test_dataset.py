@@ -178,3 +178,13 @@ def test_command_says_what_it_wrote(tmp_path, capsys):
     assert captured.out == f"2 training and 1 validation pictures of 64x128 in {tmp_path / 'out'}\n"
     assert "3/3 picture" in captured.err
     assert read_json(tmp_path / "out" / "synthetic.json", "manifest")["kind"] == "segedge synthetic streets"
+
+
+def test_drawing_that_is_interrupted_before_its_first_picture_leaves_nothing(tmp_path, monkeypatch):
+    def interrupted(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edge.synthetic.dataset.draw_scene", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(tmp_path / "set", 1, 1, 64, 128, 0)
+    assert list(tmp_path.iterdir()) == []

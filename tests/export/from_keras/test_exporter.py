@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,10 @@ from edge.artifacts import sha256_file
 from edge.code_digest import import_closure
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, read_contract
 from edge.datasets import DATA_ROOT_VARIABLE
-from edge.errors import GraphError, ParityError, SizeError, WeightsError
+from edge.errors import GraphError, InputError, ParityError, SizeError, WeightsError
 from edge.frames import SyntheticFrames
 from edge.labels import CAMVID
+from edge.provenance import WeightsProvenance
 from edge.records import read_record, write_record
 from edge.runtime.onnxruntime import OnnxRuntimeRunner, open_session
 from export.from_keras.exporter import ExportRequest, export_model, export_of_any_code, export_of_other_code
@@ -366,3 +368,15 @@ def test_command_refuses_an_unknown_model_in_one_line(capsys, tmp_path, monkeypa
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and f"'alexnet', expected one of: {', '.join(MODEL_NAMES)}" in error
     assert not list(tmp_path.iterdir())
+
+
+def test_adopted_artefact_has_no_keras_model_to_compare_with(tmp_path, artifact):
+    contract = dataclasses.replace(
+        read_contract(artifact),
+        weights=WeightsProvenance("given", "net.onnx", "0" * 64),
+        adopted_from=("net.onnx", "net.json"),
+    )
+    shutil.copytree(artifact, tmp_path / "adopted")
+    write_record(tmp_path / "adopted" / CONTRACT_FILE, contract)
+    with pytest.raises(InputError, match=r"was adopted from net\.onnx, .* Next: python export/build_engine\.py --onnx"):
+        exporter.compare_artifact(tmp_path / "adopted", None, None, 1)

@@ -454,3 +454,20 @@ def test_interrupted_build_says_which_finished_steps_it_leaves(device, monkeypat
     with pytest.raises(KeyboardInterrupt) as caught:
         built()
     assert kept_results(caught.value) == (), "the second build wrote nothing"
+
+
+def test_interrupted_build_says_which_engine_is_there(device, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    result, _ = built()
+    with monkeypatch.context() as patched:
+        patched.setattr("export.pipeline.build.build_engine", interrupt)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            built()
+    (said,) = kept_results(caught.value)
+    assert said.startswith(f"no new engine was kept, the earlier one is still {result.plan.output}")
+    monkeypatch.setattr("export.pipeline.build.BuildResult", interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        built()
+    assert kept_results(caught.value) == (f"the engine is whole: {result.plan.output}",)
