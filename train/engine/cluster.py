@@ -11,7 +11,8 @@ from edge.errors import InputError
 
 TF_CONFIG = "TF_CONFIG"
 _EXAMPLE = (
-    """TF_CONFIG='{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'"""
+    """TF_CONFIG='{"cluster": {"worker": ["host1:2222", "host2:2222"]}, """
+    """"task": {"type": "worker", "index": 0}}'"""
 )
 _JOBS = ("chief", "worker")
 """Jobs whose processes train, in the order in which TensorFlow numbers them."""

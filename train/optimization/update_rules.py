@@ -7,7 +7,7 @@ import keras
 from train.recipe import SGD, Recipe
 
 ADAM_EPSILON = 1e-8
-"""Number that keeps Adam's quotient finite (Kingma, Ba, arXiv 1412.6980, algorithm 1); Keras' default is ten times it."""
+"""Number that keeps Adam's quotient finite (Kingma, Ba, arXiv 1412.6980, algorithm 1); Keras' default is 1e-7."""
 
 
 class HeavyBall(keras.optimizers.SGD):

@@ -36,6 +36,6 @@ def check_decay_kind(recipe: Recipe) -> None:
     """
     if recipe.optimizer == ADAMW and recipe.weight_decay and recipe.weight_decay_kind != DECOUPLED:
         raise InputError(
-            f"the recipe has adamw with weight_decay_kind '{recipe.weight_decay_kind}', expected '{DECOUPLED}', which is what "
-            "AdamW is. Next: optimizer 'adam' for L2 in the gradients"
+            f"the recipe has adamw with weight_decay_kind '{recipe.weight_decay_kind}', expected '{DECOUPLED}'. "
+            "Next: optimizer 'adam' for L2 in the gradients"
         )
