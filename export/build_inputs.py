@@ -68,7 +68,7 @@ class BuildInputs:
 
 @dataclass(frozen=True)
 class _Choice:
-    """Weights that were chosen, and what they bring along; an artefact may have another size than they were trained at."""
+    """Weights that were chosen, and what they bring along; an artefact's size need not be that of the training."""
 
     weights: WeightsFile | None = None
     dataset: str | None = None
@@ -255,7 +255,7 @@ def _dataset_of(weights: WeightsFile) -> str | None:
 
 def _size_lines(choice: _Choice, size: tuple[int, int] | None) -> tuple[str, ...]:
     """Return a line on the size that a build takes, and a warning where its aspect is not that of the training."""
-    if choice.is_random:
+    if choice.is_random and choice.size is None:
         return ()
     taken = size or choice.size or DEFAULT_SIZE
     told = []
