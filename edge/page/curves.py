@@ -25,6 +25,9 @@ from edge.page.svg import (
 
 _CURVE_COLORS, _CURVE_DASHES = (BLUE, ORANGE, GREEN, RED), ("none", "5 3", "1 3")
 
+_HEIGHT, _LEGEND_ROW = 240, 16
+"""Pixels of a chart without a legend, and of a line of one."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -130,9 +133,9 @@ def draw_curves(
     if axes.from_zero:
         low, high = min(low, 0.0), max(high, 0.0)
     high, above = reach_of(high, levels)
-    rows = _legend_rows(curves, width) if len(curves) > 1 else []
-    y_ticks = round_ticks(low, high)
-    plot = Plot(axes.x_ticks(width), y_ticks, width, 240 + 16 * len(rows), 16 * len(rows))
+    rows = _legend_rows(curves, width)
+    height = chart_height(curves, width)
+    plot = Plot(axes.x_ticks(width), round_ticks(low, high), width, height, _LEGEND_ROW * len(rows))
     parts = [*(ground(plot) if ground else []), *plot.axes(axes.x_name, axes.unit), *_key_of_curves(rows)]
     for index, curve in enumerate(curves):
         color, dashes = _curve_style(index)
@@ -144,6 +147,11 @@ def draw_curves(
         if level not in above:
             parts += plot.level(level.value, level.name, [])
     return svg(plot.width, plot.height, parts, caption)
+
+
+def chart_height(curves: Sequence[Curve], width: int) -> int:
+    """Return the height in pixels of a chart of curves that is so many pixels wide."""
+    return _HEIGHT + _LEGEND_ROW * len(_legend_rows(curves, width))
 
 
 def _outside_window(plot: Plot, window_s: float) -> list[str]:
@@ -159,6 +167,8 @@ def _curve_style(index: int) -> tuple[str, str]:
 
 def _legend_rows(curves: Sequence[Curve], width: int) -> list[list[tuple[float, int, str]]]:
     """Return the lines of a legend: each a list of where an entry begins, its number and its name."""
+    if len(curves) < 2:
+        return []
     rows: list[list[tuple[float, int, str]]] = [[]]
     x = 0.0
     for index, curve in enumerate(curves):
@@ -174,7 +184,7 @@ def _legend_rows(curves: Sequence[Curve], width: int) -> list[list[tuple[float, 
 def _key_of_curves(rows: list[list[tuple[float, int, str]]]) -> list[str]:
     parts = []
     for row, entries in enumerate(rows):
-        y = 28 + 16 * row
+        y = 28 + _LEGEND_ROW * row
         for x, index, name in entries:
             color, dashes = _curve_style(index)
             parts += [line(x, y - 4, x + 18, y - 4, color, dashes, 1.3), text(x + 22, y, name)]
