@@ -150,7 +150,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "ticks-of-seven",
-        "edge/page/plots.py",
+        "edge/page/axes.py",
         "for factor in (1, 2, 5, 10, 20)",
         "for factor in (1, 2, 7, 10, 20)",
         "an axis has ticks at no round numbers",

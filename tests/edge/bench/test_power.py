@@ -20,7 +20,7 @@ from edge.bench.report import write_report
 from edge.errors import BackendError, ContractError
 from edge.frames import FolderFrames
 from edge.imaging import write_image
-from edge.page.plots import Curve, time_chart
+from edge.page.curves import Curve, time_chart
 from edge.records import read_record, record_from_json, record_to_json, write_record
 from edge.runtime import open_engine
 from edge.runtime.onnxruntime import OnnxRuntimeRunner
