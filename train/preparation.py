@@ -15,15 +15,15 @@ from train.engine.network import build_network, judged_part
 from train.engine.state import named_variables
 from train.engine.step import TrainingStep
 from train.engine.strategies import TrainingStrategy
-from train.initial_weights import InitialWeights, backbone_layers, transfer
+from train.initial_weights import InitialWeights, transfer
 from train.input.augmentation import Augmentation
-from train.input.class_shares import class_shares
+from train.input.class_pixels import count_class_pixels
 from train.input.pipeline import TrainingInput
-from train.losses import training_losses
-from train.losses.class_weights import class_weights
+from train.losses import class_weights, training_losses
 from train.models import model_spec
 from train.models.base import inference_model
 from train.optimization.averaged_weights import AveragedWeights
+from train.optimization.backbone_layers import backbone_layers
 from train.optimization.optimization import Optimization
 from train.options import training_options
 from train.recipe import NO_WEIGHTING, Recipe
@@ -136,7 +136,8 @@ def prepare(
     class_count, coordinates = training.table.class_count, spec.coordinates(options)
     weights = np.ones(class_count, np.float32)
     if recipe.class_weighting != NO_WEIGHTING:
-        weights = class_weights(recipe.class_weighting, class_shares(training))
+        pixels = count_class_pixels(training)
+        weights = class_weights(recipe.class_weighting, pixels.of_class, pixels.of_frames)
     with strategy.scope():
         network = build_network(spec, recipe, *recipe.crop_size, class_count, options, seed)
         if initial is not None:
@@ -148,7 +149,8 @@ def prepare(
         )
         judged = judged_part(network, losses)
         total = recipe.epochs * steps_per_epoch(len(training), recipe)
-        optimization = Optimization(judged, recipe, total, backbone_layers(model_name, network))
+        backbone = backbone_layers(model_name, options, [layer.name for layer in network.layers])
+        optimization = Optimization(judged, recipe, total, backbone)
         average = AveragedWeights(network, recipe.ema) if recipe.ema else None
         step = TrainingStep(
             strategy,

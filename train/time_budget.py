@@ -9,7 +9,13 @@ RESERVE = 0.02
 
 
 def steps_within(
-    budget_s: float, spent_s: float, steps_done: int, step_s: float, validation_s: float, steps_per_epoch: int, most: int
+    budget_s: float,
+    spent_s: float,
+    steps_done: int,
+    step_s: float,
+    validation_s: float,
+    steps_per_epoch: int,
+    most: int,
 ) -> int:
     """Return how many steps a training has in all, if it is to end within its time.
 
@@ -23,8 +29,8 @@ def steps_within(
         most: number of steps that the recipe has.
 
     Returns:
-        A number from 1 and `steps_done` to `most`. It is whole epochs where at least five fit, so that the last epoch is as
-        long as the others.
+        A number from 1 and `steps_done` to `most`. It is whole epochs where at least five fit, so that the last epoch
+        is as long as the others.
     """
     left_s = budget_s * (1.0 - RESERVE) - spent_s - validation_s
     steps = steps_done + max(0, math.floor(left_s / (step_s + validation_s / steps_per_epoch)))

@@ -230,9 +230,10 @@ class Training:
         kept = f"the state of step {record.steps_done} is kept" if record.steps_done else "no state was written before"
         names = self._prepared.batches.names_of(step)
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        epoch, rate = step // self._prepared.steps_per_epoch + 1, self._prepared.recipe.learning_rate
         return SegEdgeError(
-            f"training diverged: {what} (epoch {step // self._prepared.steps_per_epoch + 1}), "
-            f"whose frames are {shown}; {kept}. Next: a smaller --learning-rate than {self._prepared.recipe.learning_rate:g}"
+            f"training diverged: {what} (epoch {epoch}), whose frames are {shown}; {kept}. "
+            f"Next: a smaller --learning-rate than {rate:g}"
         )
 
     def _end_epoch(self, interruption: DeferredInterruption) -> str:

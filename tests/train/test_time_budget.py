@@ -8,10 +8,8 @@ from train.time_budget import RESERVE, steps_within
 
 
 def plan(**changes):
-    given = dict(
-        budget_s=3600.0, spent_s=0.0, steps_done=0, step_s=0.5, validation_s=10.0, steps_per_epoch=100, most=100_000
-    )
-    return steps_within(**{**given, **changes})
+    given = {"budget_s": 3600.0, "spent_s": 0.0, "steps_done": 0, "step_s": 0.5, "validation_s": 10.0}
+    return steps_within(**{**given, "steps_per_epoch": 100, "most": 100_000, **changes})
 
 
 def time_taken(steps, step_s=0.5, validation_s=10.0, steps_per_epoch=100):

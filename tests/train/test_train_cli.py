@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import train.loop as loop
+
 from edge.artifacts import sha256_file
 from edge.datasets import DATA_ROOT_VARIABLE
 from edge.frames import SyntheticFrames

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from train.run_folder.resume import RunToResume
-
 from train.runs import RUNNING, RunRecord
 
 
