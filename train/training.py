@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import math
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,7 +127,7 @@ class Training:
             raise WeightsError(f"{start.folder / RUN_STATE} is the state of another network: {differences}")
         set_variables(self._variables, start.state.arrays)
         self._position = Position(**facts["position"])
-        self._clock = StepClock.from_facts(facts["clock"])
+        self._clock = StepClock.from_facts(facts["clock"], self._meter)
         self._prepared.optimization.steps = facts["steps"]
         self._record = self._run.go_on(start)
 
@@ -146,6 +148,7 @@ class Training:
             prepared.recipe.validate_every,
             self._position.step,
             best_of(epochs),
+            sys.stderr if prepared.strategy.is_chief else io.StringIO(),
         )
         self._progress.plan(self._steps)
         try:
