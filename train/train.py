@@ -27,6 +27,7 @@ from edge.output_check import check_output
 from edge.picture_check import SKIP_BAD_HELP, checked_dataset
 from edge.records import read_record, record_to_json
 from train.options import MODEL_NAMES, add_option_argument, parse_assignments, refuse_export_options
+from train.recipe import Recipe
 from train.recipe_options import add_recipe_arguments, changed_recipe
 from train.recipes import find_recipe
 from train.recipes.file import recipe_from_fields
@@ -160,12 +161,19 @@ def _begin(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
     from train.run_training import begin_training
 
     # Weights of a whole network bring their options, before those of the recipe.
-    init = arguments.init or (recipe.init if arguments.init_weights is None else None)
+    init = init_of(arguments, recipe)
     given = {**recipe.options, **explicit}
     wanted = explicit if arguments.init_weights is not None or init == "voc" else given
     initial = find_initial_weights(arguments.model, init, arguments.init_weights, wanted)
     with kept_when_interrupted(lambda: _kept(folder)):
         return begin_training(task, recipe, arguments.seed or 0, given, initial), folder
+
+
+def init_of(arguments: argparse.Namespace, recipe: Recipe) -> str | None:
+    """Return what a training starts from, as `find_initial_weights` takes it: what was asked for goes before the recipe."""
+    if arguments.init is not None or arguments.init_weights is not None:
+        return arguments.init
+    return recipe.init
 
 
 def _resume(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
