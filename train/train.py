@@ -170,7 +170,7 @@ def _begin(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
 
 
 def init_of(arguments: argparse.Namespace, recipe: Recipe) -> str | None:
-    """Return what a training starts from, as `find_initial_weights` takes it: what was asked for goes before the recipe."""
+    """Return what a training starts from, as `find_initial_weights` takes it: the options go before the recipe."""
     if arguments.init is not None or arguments.init_weights is not None:
         return arguments.init
     return recipe.init

@@ -94,11 +94,19 @@ class Training:
         run: run folder; on all workers but the first, a `FollowingRun`, which writes nothing.
         journal: what the training is told to.
         course: how the training is run.
+        meter: energy meter that runs; None where nothing tells the power.
     """
 
-    def __init__(self, prepared: Preparation, run: OpenRun | FollowingRun, journal: Journal, course: Course) -> None:
+    def __init__(
+        self,
+        prepared: Preparation,
+        run: OpenRun | FollowingRun,
+        journal: Journal,
+        course: Course,
+        meter: EnergyMeter | None = None,
+    ) -> None:
         self._prepared, self._run, self._journal, self._course = prepared, run, journal, course
-        self._position, self._clock = Position(), StepClock()
+        self._position, self._meter, self._clock = Position(), meter, StepClock(meter)
         self._variables = prepared.variables()
         self._record: RunRecord | None = None
         self._progress: TrainingProgress | None = None

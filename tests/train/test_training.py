@@ -85,7 +85,7 @@ def assert_equal_runs(first, second):
 
 def test_training_learns_and_leaves_record_weights_and_state(camvid, tmp_path, capsys):
     folder = tmp_path / "run"
-    run = train(camvid, folder, RECIPE.changed(epochs=6))
+    run = train(camvid, folder, RECIPE.changed(epochs=12))
     assert {path.name for path in folder.iterdir()} == FILES
     assert record_in(folder) == run
     losses = [entry["loss"] for entry in run.history]
@@ -96,13 +96,13 @@ def test_training_learns_and_leaves_record_weights_and_state(camvid, tmp_path, c
     assert (run.status, run.end_reason, run.model, run.dataset, run.class_count) == (
         "finished", "", "tiny", "camvid", 11,
     )  # fmt: skip
-    assert (run.training_frames, run.validation_frames, run.steps_done, run.steps_planned) == (6, 2, 12, 12)
+    assert (run.training_frames, run.validation_frames, run.steps_done, run.steps_planned) == (6, 2, 24, 24)
     assert (run.init, run.seed, run.data_dir) == ("random", 0, str(camvid))
     rates = [entry["learning_rate"] for entry in run.history]
     assert rates == sorted(rates, reverse=True) and rates[-1] == pytest.approx(0.0, abs=1e-6)
     assert run.measurements.training_s > 0 and run.measurements.validation_s > 0
     assert run.measurements.time_to_best_s > 0 and run.measurements.peak_host_bytes > 1e7
-    assert capsys.readouterr().err.count("val mIoU") == 6
+    assert capsys.readouterr().err.count("val mIoU") == 12
 
 
 def test_kept_weights_give_the_miou_of_the_record(camvid, tmp_path):

@@ -111,7 +111,7 @@ def observe(tmp_path_factory):
     """Return a function recipe -> what a training by it does, as plain values that can be compared.
 
     It runs the training: the first batches, the rates, the weights and losses of all epochs, the epochs that were
-    validated and how many there were. Two fields are asked for in another way, since a single process computes the same:
+    validated and how many there were. Two fields are asked for in another way, since one process computes the same:
     synchronised BatchNorm by the layers, XLA by what is compiled.
     """
     camvid = street_set.write_camvid(tmp_path_factory.mktemp("every") / "camvid")
