@@ -29,6 +29,7 @@ class MaskedCrossEntropy(keras.losses.Loss):
         self._upsample = upsample
 
     def call(self, y_true, y_pred):
+        """Return the mean loss per pixel, a scalar."""
         height, width = y_true.shape[1:3]
         if self._upsample:
             y_pred = resize_bilinear(y_pred, height, width)

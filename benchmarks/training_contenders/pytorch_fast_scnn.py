@@ -52,6 +52,7 @@ class Bottleneck(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, h, w) to (N, outputs, h / stride, w / stride)."""
         y = self.layers(x)
         return x + y if self.residual else y
 
@@ -65,6 +66,7 @@ class Pyramid(nn.Module):
         self.out = conv(2 * channels, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, h, w) to the same shape."""
         parts = [x]
         for bins, branch in zip((1, 2, 3, 6), self.branches):
             pooled = branch(functional.adaptive_avg_pool2d(x, bins))
@@ -99,6 +101,7 @@ class FastScnn(nn.Module):
         return nn.Sequential(conv(channels, 32, 3), nn.Dropout(0.1), nn.Conv2d(32, class_count, 1))
 
     def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Map frames (N, 3, height, width) in 0..255 to the logits and those of both heads."""
         high = self.downsample((frames.float() - self.mean) / self.std)
         low = self.features(high)
         resized = functional.interpolate(low, high.shape[2:], mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""The process of one contender: it takes as many steps as its input asks for, line by line, and says how long they took.
+"""The process of one contender: it takes as many steps as a line of its input asks for, and says how long they took.
 
     python -m benchmarks.training_contenders.worker '{"contender": "ours", ...}'
 
