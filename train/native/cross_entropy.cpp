@@ -217,7 +217,16 @@ Band band_of(const Problem& problem, std::int64_t crop, std::int64_t row_cell) {
 }
 
 // Outputs: the sum of the losses, and its gradient with respect to the logits.
-void compute_cross_entropy(Run& run) {
+class CrossEntropy {
+   public:
+    explicit CrossEntropy(Attributes& attributes) : threads_(attributes.whole("threads")) {}
+    void compute(Run& run) const;
+
+   private:
+    const int threads_;
+};
+
+void CrossEntropy::compute(Run& run) const {
     Problem problem;
     std::vector<float> padded;
     if (!read_problem(run, problem, padded)) return;
@@ -228,14 +237,14 @@ void compute_cross_entropy(Run& run) {
     std::vector<double> losses(static_cast<std::size_t>(problem.crops * bands));
     // Not cleared here: each task clears its own part, beside the cache that will hold it.
     const std::unique_ptr<float[]> parts(new float[static_cast<std::size_t>(problem.crops * bands * 2 * row_size)]);
-    share_tasks(problem.crops * bands, run.threads, [&](std::int64_t task) {
+    share_tasks(problem.crops * bands, threads_, [&](std::int64_t task) {
         Band band = band_of(problem, task / bands, task % bands);
         band.upper_gradient = parts.get() + task * 2 * row_size;
         band.lower_gradient = band.upper_gradient + row_size;
         std::memset(band.upper_gradient, 0, static_cast<std::size_t>(2 * row_size) * sizeof(float));
         losses[static_cast<std::size_t>(task)] = compute_band(problem, band, task % bands);
     });
-    share_tasks(problem.crops, run.threads, [&](std::int64_t crop) {
+    share_tasks(problem.crops, threads_, [&](std::int64_t crop) {
         float* const crop_gradient = gradient + crop * problem.node_rows * row_size;
         std::memset(crop_gradient, 0, static_cast<std::size_t>(problem.node_rows * row_size) * sizeof(float));
         for (std::int64_t cell = 0; cell < bands; ++cell) {
@@ -252,14 +261,23 @@ void compute_cross_entropy(Run& run) {
 }
 
 // Output: the loss of each pixel, 0 where it does not count.
-void compute_pixel_losses(Run& run) {
+class PixelLosses {
+   public:
+    explicit PixelLosses(Attributes& attributes) : threads_(attributes.whole("threads")) {}
+    void compute(Run& run) const;
+
+   private:
+    const int threads_;
+};
+
+void PixelLosses::compute(Run& run) const {
     Problem problem;
     std::vector<float> padded;
     if (!read_problem(run, problem, padded)) return;
     float* const pixel_losses = run.output(0, run.shape(1));
     if (!run.ok()) return;
     const std::int64_t bands = problem.rows.cell_count, crop_size = problem.height * problem.width;
-    share_tasks(problem.crops * bands, run.threads, [&](std::int64_t task) {
+    share_tasks(problem.crops * bands, threads_, [&](std::int64_t task) {
         Band band = band_of(problem, task / bands, task % bands);
         band.pixel_losses = pixel_losses + task / bands * crop_size;
         const std::int64_t first = problem.rows.start(task % bands), stop = problem.rows.stop(task % bands);
@@ -285,10 +303,10 @@ const std::vector<const char*> kInputs = {"logits: float",      "labels: uint8",
                                           "column_fraction: float"};
 
 const bool kRegistered =
-    register_operation<compute_cross_entropy>("SegedgeCrossEntropy", kInputs, {"total: float", "gradient: float"},
-                                              infer_cross_entropy_shapes) &&
-    register_operation<compute_pixel_losses>("SegedgePixelLosses", kInputs, {"losses: float"},
-                                             infer_pixel_loss_shapes);
+    register_operation<CrossEntropy>("SegedgeCrossEntropy", kInputs, {"total: float", "gradient: float"},
+                                     {"threads: int"}, infer_cross_entropy_shapes) &&
+    register_operation<PixelLosses>("SegedgePixelLosses", kInputs, {"losses: float"}, {"threads: int"},
+                                    infer_pixel_loss_shapes);
 
 }  // namespace
 }  // namespace segedge

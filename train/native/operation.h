@@ -14,7 +14,7 @@ namespace segedge {
 // One run of an operation: its inputs, its outputs, and whether it failed.
 class Run {
    public:
-    Run(TF_OpKernelContext* context, int threads) : threads(threads), context_(context), status_(TF_NewStatus()) {}
+    explicit Run(TF_OpKernelContext* context) : context_(context), status_(TF_NewStatus()) {}
     Run(const Run&) = delete;
     ~Run() {
         if (TF_GetCode(status_) != TF_OK) TF_OpKernelContext_Failure(context_, status_);
@@ -52,8 +52,6 @@ class Run {
 
     bool ok() const { return TF_GetCode(status_) == TF_OK; }
 
-    const int threads;
-
    private:
     TF_Tensor* read(int index) {
         TF_Tensor* tensor = nullptr;
@@ -73,26 +71,50 @@ class Run {
     std::vector<TF_Tensor*> tensors_;
 };
 
-// The whole-number attribute "threads" of an operation, which all of them have.
-struct Threads {
-    std::int32_t count = 1;
-
-    static void* create(TF_OpKernelConstruction* construction) {
-        auto* const threads = new Threads;
-        TF_Status* const status = TF_NewStatus();
-        TF_OpKernelConstruction_GetAttrInt32(construction, "threads", &threads->count, status);
-        if (TF_GetCode(status) != TF_OK) TF_OpKernelConstruction_Failure(construction, status);
-        TF_DeleteStatus(status);
-        return threads;
+// The attributes of an operation while it is made, by name.
+class Attributes {
+   public:
+    explicit Attributes(TF_OpKernelConstruction* construction)
+        : construction_(construction), status_(TF_NewStatus()) {}
+    Attributes(const Attributes&) = delete;
+    ~Attributes() {
+        if (TF_GetCode(status_) != TF_OK) TF_OpKernelConstruction_Failure(construction_, status_);
+        TF_DeleteStatus(status_);
     }
 
-    static void destroy(void* threads) { delete static_cast<Threads*>(threads); }
+    int whole(const char* name) {
+        std::int32_t value = 0;
+        TF_OpKernelConstruction_GetAttrInt32(construction_, name, &value, status_);
+        return value;
+    }
+
+    float real(const char* name) {
+        float value = 0;
+        TF_OpKernelConstruction_GetAttrFloat(construction_, name, &value, status_);
+        return value;
+    }
+
+   private:
+    TF_OpKernelConstruction* const construction_;
+    TF_Status* const status_;
 };
 
-template <void (*compute)(Run&)>
-void run_operation(void* threads, TF_OpKernelContext* context) {
-    Run run(context, static_cast<Threads*>(threads)->count);
-    compute(run);
+// An operation is a class with a constructor from its attributes and `void compute(Run&) const`.
+template <typename Operation>
+void* create_operation(TF_OpKernelConstruction* construction) {
+    Attributes attributes(construction);
+    return new Operation(attributes);
+}
+
+template <typename Operation>
+void compute_operation(void* operation, TF_OpKernelContext* context) {
+    Run run(context);
+    static_cast<const Operation*>(operation)->compute(run);
+}
+
+template <typename Operation>
+void delete_operation(void* operation) {
+    delete static_cast<Operation*>(operation);
 }
 
 // Gives output `to` the shape of input `from`.
@@ -103,21 +125,22 @@ inline void copy_shape(TF_ShapeInferenceContext* context, int from, int to, TF_S
     TF_DeleteShapeHandle(shape);
 }
 
-// Registers an operation of the processor: "name: type" of each input and output, the shapes of the outputs, the work.
-template <void (*compute)(Run&)>
+// Registers an operation of the processor: "name: type" of each input, output and attribute, and the output shapes.
+template <typename Operation>
 bool register_operation(const char* name, const std::vector<const char*>& inputs,
-                        const std::vector<const char*>& outputs,
+                        const std::vector<const char*>& outputs, const std::vector<const char*>& attributes,
                         void (*infer_shapes)(TF_ShapeInferenceContext*, TF_Status*)) {
     TF_Status* const status = TF_NewStatus();
     TF_OpDefinitionBuilder* const definition = TF_NewOpDefinitionBuilder(name);
     for (const char* const input : inputs) TF_OpDefinitionBuilderAddInput(definition, input);
     for (const char* const output : outputs) TF_OpDefinitionBuilderAddOutput(definition, output);
-    TF_OpDefinitionBuilderAddAttr(definition, "threads: int");
+    for (const char* const attribute : attributes) TF_OpDefinitionBuilderAddAttr(definition, attribute);
     TF_OpDefinitionBuilderSetShapeInferenceFunction(definition, infer_shapes);
     TF_RegisterOpDefinition(definition, status);
     if (TF_GetCode(status) == TF_OK) {
         TF_KernelBuilder* const kernel =
-            TF_NewKernelBuilder(name, "CPU", Threads::create, run_operation<compute>, Threads::destroy);
+            TF_NewKernelBuilder(name, "CPU", create_operation<Operation>, compute_operation<Operation>,
+                                delete_operation<Operation>);
         TF_RegisterKernelBuilder(name, kernel, status);
     }
     const bool registered = TF_GetCode(status) == TF_OK;
