@@ -108,17 +108,17 @@ def settled_path(folder: Path, name: str, sha256: str | None) -> Path:
     return described_path(folder, name, sha256)
 
 
-def remove_unnamed(folder: Path, digests: Mapping[str, str]) -> None:
-    """Remove staged weights that no record names, which a kill before the record left behind.
+def remove_unnamed(folder: Path, *records: Mapping[str, str]) -> None:
+    """Remove staged weights that no record names, which a kill or a full disk left behind.
 
     Args:
         folder: run folder, which nobody else trains in.
-        digests: name of each weights file -> SHA-256 in the record.
+        records: of each record that counts, the name of each weights file -> its SHA-256.
     """
-    named = {staged_path(folder, name, sha256).name for name, sha256 in digests.items()}
-    for path in list(folder.iterdir()):
-        if _STAGED.fullmatch(path.name) and path.name not in named:
-            with contextlib.suppress(OSError):
+    named = {staged_path(folder, name, sha256).name for record in records for name, sha256 in record.items()}
+    with contextlib.suppress(OSError):
+        for path in list(folder.iterdir()):
+            if _STAGED.fullmatch(path.name) and path.name not in named:
                 path.unlink()
 
 

@@ -25,7 +25,7 @@ from edge.console import print_warning
 from edge.errors import InputError, StorageError
 from edge.records import record_to_json, write_record
 from train.run_folder.lock import RunLock
-from train.run_folder.resume import RECORD_FACT, RunToResume
+from train.run_folder.resume import RECORD_FACT, RunToResume, can_go_on, resume_command
 from train.run_folder.state_file import write_state
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_STATE, RUNNING, Resumption, RunRecord, score_words
 from train.weights_pair import described_path, put_in_place, remove_unnamed, stage_weights
@@ -47,7 +47,7 @@ class OpenRun:
 
     Example:
         >>> with OpenRun(folder) as run:
-        ...     run.begin(record)
+        ...     run.begin(record, arrays, facts)
         ...     run.checkpoint(record, arrays, facts, {BEST_WEIGHTS: model.save_weights})
         ...     run.write(dataclasses.replace(run.record, status=FINISHED))
     """
@@ -55,6 +55,7 @@ class OpenRun:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.record: RunRecord | None = None
+        self._named: list[dict[str, str]] = []  # hashes of weights in run.json, and in the state, which is not older
         self._lock = RunLock(folder)
 
     def __enter__(self) -> OpenRun:
@@ -64,19 +65,26 @@ class OpenRun:
     def __exit__(self, *exception: object) -> None:
         self._lock.__exit__(*exception)
 
-    def begin(self, record: RunRecord) -> None:
-        """Write the record of a run that begins.
+    def begin(self, record: RunRecord, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> RunRecord:
+        """Write the first checkpoint of a run, before its first step, and return the record.
+
+        Until it is whole, the folder holds no run; from then on, a training goes on with it. So there is no moment at
+        which a kill leaves a folder that is neither.
+
+        Args:
+            record: record of the run.
+            arrays: see `checkpoint`.
+            facts: see `checkpoint`.
 
         Raises:
             InputError: the folder holds a run already.
-            StorageError: the record cannot be written.
+            StorageError: the checkpoint cannot be written.
         """
         for name in (RUN_RECORD, RUN_STATE):
             if (self.folder / name).exists():
-                raise InputError(
-                    f"run folder {self.folder} holds a run already. Next: another --output, or --resume {self.folder}"
-                )
-        self.write(record)
+                way_on = f", or {resume_command(self.folder)}" if can_go_on(self.folder) else ", or remove it"
+                raise InputError(f"run folder {self.folder} holds a run already. Next: another --output{way_on}")
+        return self.checkpoint(record, arrays, facts)
 
     def go_on(self, start: RunToResume) -> RunRecord:
         """Bring the folder to the checkpoint of a state, note the resumption, and return the record.
@@ -96,9 +104,10 @@ class OpenRun:
         resumption = Resumption(record.steps_done, now)
         record = dataclasses.replace(record, resumptions=(*record.resumptions, resumption))
         self.write(record)
+        self._named = [record.digests()]
         for name, sha256 in record.digests().items():
             put_in_place(self.folder, name, sha256)
-        remove_unnamed(self.folder, record.digests())
+        remove_unnamed(self.folder, *self._named)
         return record
 
     def write(self, record: RunRecord) -> None:
@@ -137,9 +146,10 @@ class OpenRun:
         record = _with_digests(record, digests)
         try:
             write_state(self.folder / RUN_STATE, arrays, {**facts, RECORD_FACT: record_to_json(record)})
-        except StorageError:  # whose space is needed
-            remove_unnamed(self.folder, self.record.digests() if self.record is not None else {})
+        except StorageError:  # the space is needed
+            remove_unnamed(self.folder, *self._named)
             raise
+        self._named = [*self._named[-1:], record.digests()]
         self.write(record)
         for name, sha256 in digests.items():
             put_in_place(self.folder, name, sha256)

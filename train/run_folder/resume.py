@@ -72,16 +72,14 @@ def read_run_to_resume(folder: Path, wanted: Mapping[str, Any] | None = None) ->
         WeightsError: the state is damaged.
     """
     try:
-        status = read_record(RunRecord, folder / RUN_RECORD).status
-    except ContractError:
-        status = ""  # the state has the record too
-    except InputError:
+        written = read_record(RunRecord, folder / RUN_RECORD)
+    except InputError as error:  # the state has the record too
+        if isinstance(error, ContractError) and not can_go_on(folder):
+            raise
         if not can_go_on(folder):
-            raise InputError(
-                f"{folder} holds no training: it has no {RUN_RECORD}. Next: name a folder of a run"
-            ) from None
-        status = ""
-    if status == FINISHED:
+            raise InputError(f"{folder} holds no run: it has no {RUN_RECORD}. Next: name the folder of a run") from None
+        written = None
+    if written is not None and written.status == FINISHED:
         raise InputError(f"{folder} has finished: no step is left. Next: train anew with --init-weights {folder}")
     if not can_go_on(folder):
         raise InputError(
@@ -92,6 +90,8 @@ def read_run_to_resume(folder: Path, wanted: Mapping[str, Any] | None = None) ->
     if RECORD_FACT not in state.facts:
         raise WeightsError(f"{folder / RUN_STATE} is no state of a training in a run folder: it has no {RECORD_FACT}")
     record = record_from_json(RunRecord, state.facts[RECORD_FACT], f"{folder / RUN_STATE}: {RECORD_FACT}")
+    if written is not None and len(written.resumptions) > len(record.resumptions):  # it was killed before a checkpoint
+        record = dataclasses.replace(record, resumptions=written.resumptions)
     differences = configuration_differences(record, wanted or {})
     if differences:
         raise InputError(

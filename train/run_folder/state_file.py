@@ -9,6 +9,7 @@ Source: NumPy Enhancement Proposal 1 (the .npy format); APPNOTE.TXT of PKWARE (Z
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from dataclasses import dataclass
@@ -82,9 +83,8 @@ def read_state(path: Path) -> TrainingState:
             head = _read_head(archive, path)
             arrays = {}
             for name in head["arrays"]:
-                with archive.open(name + _ARRAY_SUFFIX) as member:
-                    arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
-                    member.read()  # to its end, where the checksum is compared
+                data = archive.read(name + _ARRAY_SUFFIX)  # the checksum is compared before anything is understood
+                arrays[name] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
             return TrainingState(arrays, head["facts"])
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"state of a training not found: {path}") from None
