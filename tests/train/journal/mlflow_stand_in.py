@@ -9,7 +9,7 @@ import types
 from typing import NamedTuple
 
 
-class MlflowException(Exception):
+class MlflowError(Exception):
     __module__ = "mlflow.exceptions"
 
 
@@ -67,7 +67,7 @@ def install(monkeypatch) -> Store:
 
         def get_run(self, run_id):
             if run_id not in store.runs:
-                raise MlflowException(f"Run with id={run_id} not found")
+                raise MlflowError(f"Run with id={run_id} not found")
             return store.runs[run_id]
 
         def update_run(self, run_id, status=None, name=None):
@@ -86,18 +86,18 @@ def install(monkeypatch) -> Store:
             run = self.get_run(run_id)
             for key, value in params:
                 if run.data.params.setdefault(key, value) != value:
-                    raise MlflowException(f"Changing param values is not allowed. Param with key='{key}'")
+                    raise MlflowError(f"Changing param values is not allowed. Param with key='{key}'")
             for metric in metrics:
                 assert synchronous is True, "what is sent in the background is lost by a kill"
                 if not re.fullmatch(r"[/\w.\- :]*", metric.key, re.ASCII):
-                    raise MlflowException(f"Invalid value for parameter 'name' supplied: {metric.key}")
+                    raise MlflowError(f"Invalid value for parameter 'name' supplied: {metric.key}")
                 run.history.append(metric)
                 run.data.metrics[metric.key] = metric.value
 
         @staticmethod
         def _reach():
             if store.is_down:
-                raise MlflowException("API request failed\nwith a timeout")
+                raise MlflowError("API request failed\nwith a timeout")
 
     parts = {
         "mlflow": {},
