@@ -207,7 +207,7 @@ class Recipe:
                 f"{where}: accumulation is {self.accumulation}, expected a number that divides the batch of "
                 f"{self.batch_size}"
             )
-        if self.optimizer == ADAMW and self.weight_decay_kind != DECOUPLED:
+        if self.optimizer == ADAMW and self.weight_decay and self.weight_decay_kind != DECOUPLED:
             raise InputError(
                 f"{where}: weight_decay_kind of {ADAMW} is {self.weight_decay_kind}, expected {DECOUPLED}. Next: "
                 f"--set weight_decay_kind={DECOUPLED}, or --optimizer {ADAM}"
