@@ -188,7 +188,7 @@ class Recipe:
         """Refuse fields that contradict each other, each of which is right by itself."""
         if self.scale_min > self.scale_max:
             raise InputError(
-                f"{where}: scale_min is {self.scale_min:g}, expected at most scale_max, {self.scale_max:g}"
+                f"{where}: scale_min is {self.scale_min:g}, expected at most scale_max, which is {self.scale_max:g}"
             )
         sizes = {"size": (self.height, self.width), "crop": self.crop_size}
         for name, (height, width) in sizes.items():
@@ -207,7 +207,7 @@ class Recipe:
                 f"{where}: accumulation is {self.accumulation}, expected a number that divides the batch of "
                 f"{self.batch_size}"
             )
-        if self.optimizer == ADAMW and self.weight_decay_kind != DECOUPLED:
+        if self.optimizer == ADAMW and self.weight_decay and self.weight_decay_kind != DECOUPLED:
             raise InputError(
                 f"{where}: weight_decay_kind of {ADAMW} is {self.weight_decay_kind}, expected {DECOUPLED}. Next: "
                 f"--set weight_decay_kind={DECOUPLED}, or --optimizer {ADAM}"

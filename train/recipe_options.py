@@ -82,18 +82,31 @@ def changed_recipe(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
         InputError: --set names an unknown field, or one that another option sets too; a value has another type or is
             out of range; or the fields contradict each other.
     """
-    changes = {name: getattr(arguments, name) for name in (*_NUMBERS, *_WORDS, "xla")}
+    # Not `changed`, for which None means no change: --set patience=none means None.
+    return dataclasses.replace(recipe, **asked_fields(arguments)).check("recipe")
+
+
+def asked_fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return field -> value of what the options of a command ask for, and of nothing else.
+
+    Args:
+        arguments: what the parser of `add_recipe_arguments` read.
+
+    Raises:
+        InputError: --set names an unknown field, or one that another option sets too, or a value is none of its
+            field's.
+    """
+    fields = {name: getattr(arguments, name) for name in (*_NUMBERS, *_WORDS, "xla")}
     # Crops follow --size unless --crop says otherwise: a recipe's own crop may not fit another size.
     crop = arguments.crop or arguments.size
-    changes.update(zip(("height", "width"), arguments.size or ()))
-    changes.update(zip(("crop_height", "crop_width"), crop or ()))
-    changes = {name: value for name, value in changes.items() if value is not None}
+    fields.update(zip(("height", "width"), arguments.size or ()))
+    fields.update(zip(("crop_height", "crop_width"), crop or ()))
+    fields = {name: value for name, value in fields.items() if value is not None}
     for name, value in parse_fields(arguments.set).items():
-        if name in changes:
+        if name in fields:
             raise InputError(f"--set {name} is given, and so is {_option_of(name, arguments)}, expected one of them")
-        changes[name] = value
-    # Not `changed`, for which None means no change: --set patience=none means None.
-    return dataclasses.replace(recipe, **changes).check("recipe")
+        fields[name] = value
+    return fields
 
 
 def parse_fields(texts: Iterable[str]) -> dict[str, Any]:

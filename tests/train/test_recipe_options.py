@@ -9,7 +9,7 @@ import pytest
 from edge.console import CommandParser
 from edge.errors import InputError
 from train.recipe import Recipe
-from train.recipe_options import add_recipe_arguments, changed_recipe, parse_fields
+from train.recipe_options import add_recipe_arguments, asked_fields, changed_recipe, parse_fields
 
 RECIPE = Recipe(
     epochs=2,
@@ -32,6 +32,14 @@ def changed(*options: str) -> Recipe:
 
 def test_defaults_leave_the_recipe_alone():
     assert changed() == RECIPE
+
+
+def test_only_what_was_asked_for_is_asked_for():
+    parser = CommandParser(prog="train")
+    add_recipe_arguments(parser)
+    assert asked_fields(parser.parse_args([])) == {}
+    asked = asked_fields(parser.parse_args(["--epochs", "2", "--set", "patience=none"]))
+    assert asked == {"epochs": 2, "patience": None}
 
 
 @pytest.mark.parametrize(

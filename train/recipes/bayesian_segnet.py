@@ -11,7 +11,8 @@ from train.recipe import ADAMW, CONSTANT, COUPLED, DECOUPLED, MEDIAN_FREQUENCY, 
 # Time: not measured; 60,000 steps.
 # Score: not measured. The paper's: mIoU 63.1 % on CamVid's test split, the mean of many samples with dropout.
 # Deviations: validation is without dropout, and on CamVid's validation split. The solver learns biases at twice the
-#     rate and has L2 on BatchNorm's scales; here neither is so.
+#     rate and has L2 on BatchNorm's scales; here neither is so. Its loss is divided by the number of pixels
+#     (caffe-segnet, src/caffe/layers/softmax_loss_layer.cpp), ours by the sum of their weights.
 _CAMVID = Recipe(
     epochs=659,
     batch_size=4,
