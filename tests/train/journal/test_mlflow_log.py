@@ -185,6 +185,7 @@ log.on_end(sys.argv[4])
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # those of MLflow about its own packages
 def test_real_mlflow_keeps_runs_that_start_together_and_every_value_of_a_killed_one(tmp_path, monkeypatch, no_address):
     pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
