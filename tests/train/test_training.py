@@ -325,7 +325,7 @@ def test_loss_that_is_not_finite_is_one_clear_error_with_the_frames(camvid, tmp_
         SegEdgeError, match=r"diverged: the loss is nan at step 1 \(epoch 1\), whose frames are a_"
     ) as told:
         train(camvid, tmp_path / "run")
-    assert "no state was written before. Next: a smaller --learning-rate than 0.02" in str(told.value)
+    assert "the state of step 0 is kept. Next: a smaller --learning-rate than 0.02" in str(told.value)
     run = record_in(tmp_path / "run")
     assert run.status == "failed" and run.end_reason.startswith("training diverged")
     assert not (tmp_path / "run" / BEST_WEIGHTS).exists()

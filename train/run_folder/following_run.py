@@ -31,9 +31,10 @@ class FollowingRun:
     def __exit__(self, *exception: object) -> None:
         pass
 
-    def begin(self, record: RunRecord) -> None:
+    def begin(self, record: RunRecord, *_state: Any) -> RunRecord:
         """Take the record of a run that begins."""
         self.record = record
+        return record
 
     def go_on(self, start: RunToResume) -> RunRecord:
         """Return the record of the checkpoint."""
