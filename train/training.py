@@ -354,15 +354,17 @@ class Training:
     def _plan(self) -> None:
         """Move the end of the schedule to where the time ends that the user gave."""
         prepared, clock = self._prepared, self._clock
-        if self._course.hours is None or not self._position.step:
+        images_per_s = clock.summary()["images_per_s"]
+        if self._course.hours is None or images_per_s is None:  # before the second step, the first of which traces
             return
         validations = sum(1 for entry in self._record.history if entry["miou"] is not None)
+        # What is around the steps, such as the states that are written.
+        around_s = clock.elapsed_s - clock.training_s - clock.validation_s
         steps = steps_within(
             budget_s=3600.0 * self._course.hours,
             spent_s=clock.elapsed_s,
             steps_done=self._position.step,
-            # With all that is around a step, such as the states that are written.
-            step_s=(clock.elapsed_s - clock.validation_s) / self._position.step,
+            step_s=prepared.recipe.batch_size / images_per_s + around_s / self._position.step,
             validation_s=clock.validation_s / validations if validations else 0.0,
             steps_per_epoch=prepared.steps_per_epoch,
             most=prepared.recipe.epochs * prepared.steps_per_epoch,
