@@ -59,7 +59,7 @@ def test_runs_are_printed_side_by_side(pair, capsys):
     assert cells(out, "energy") == ["2 kWh", "-"]
     assert cells(out, "devices") == ["NVIDIA RTX A6000, 2 replicas", "-"]
     assert cells(out, "seed") == ["0", "3"]
-    assert cells(out, "epochs") == ["3", "4"]
+    assert cells(out, "epochs done") == ["3", "4"]
 
 
 def test_time_to_best_of_a_record_without_measurements_is_that_of_its_epochs(pair, capsys):
@@ -113,7 +113,7 @@ def test_run_that_did_not_end_says_so(tmp_path, capsys):
     write_run(tmp_path / "a", status=INTERRUPTED, end_reason="SIGTERM", recipe={"epochs": 9})
     _, out, _ = run(capsys, tmp_path / "a")
     assert cells(out, "status") == ["interrupted (SIGTERM)"]
-    assert cells(out, "epochs") == ["3 of 9"]
+    assert cells(out, "epochs done") == ["3 of 9"]
 
 
 def test_run_without_an_epoch_is_shown_and_drawn(tmp_path, capsys):
@@ -170,7 +170,7 @@ def test_page_has_warnings_tables_and_curves(pair, tmp_path, capsys):
     ("arguments", "said"),
     [
         (["missing"], r"run not found: \S*missing$"),
-        (["."], r"\. holds no run: it has no run\.json\. Next: name runs in it, such as \S*a-run$"),
+        (["."], r"\. holds no run: it has no run\.json\. Next: name runs in it, such as \S+$"),
         (["a-run", "--output", "x.png"], r"--output is 'x\.png', expected a name that ends with \.svg or \.html$"),
         (["a-run", "--output", "a-run/run.json/x.svg"], r"run\.json is a file, expected a folder"),
         (["damaged"], r"training run damaged/run\.json is damaged"),

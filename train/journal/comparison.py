@@ -119,7 +119,7 @@ def fact_rows(runs: Sequence[ComparedRun]) -> list[Row]:
         ("training frames", lambda run: _count(run.record.training_frames)),
         ("validation frames", lambda run: _count(run.record.validation_frames)),
         ("status", lambda run: FoundRun(run.folder, run.record).state),
-        ("epochs", _epochs_words),
+        ("epochs done", _epochs_words),
         ("best mIoU", lambda run: _score(run.best.miou if run.best else None)),
         ("of epoch", lambda run: _count(run.best.epoch if run.best else None)),
         ("time to best", lambda run: _seconds(run.measured.time_to_best_s)),

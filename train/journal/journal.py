@@ -64,7 +64,7 @@ class Journal:
         self._writers, self._steps_between = tuple(writers), steps_between
         self._epochs: list[EpochEntry] = []
         self._steps = _StepMeans()
-        self._silent: set[str] = set()
+        self._silent: set[JournalWriter] = set()
 
     @property
     def epochs(self) -> tuple[EpochEntry, ...]:
@@ -138,13 +138,13 @@ class Journal:
             # A defect of a picture must not throw a training of days away, nor look like silence.
             self._say_failed(writer, f"{type(error).__name__}: {error}")
         else:
-            if writer.name in self._silent:
-                self._silent.discard(writer.name)
+            if writer in self._silent:
+                self._silent.discard(writer)
                 print_status(f"{writer.name} is written again")
 
     def _say_failed(self, writer: JournalWriter, why: str) -> None:
-        if writer.name not in self._silent:
-            self._silent.add(writer.name)
+        if writer not in self._silent:
+            self._silent.add(writer)
             print_warning(f"{writer.name} is behind, and the training goes on: {why}")
 
 

@@ -51,13 +51,16 @@ _MOST_IN_A_CALL = 1000
 
 
 def require_mlflow() -> None:
-    """Check that MLflow is installed, before any work.
+    """Check that MLflow is installed, and what it keeps runs in a file with, before any work.
 
     Raises:
-        MissingDependencyError: it is not installed.
+        MissingDependencyError: a package is not installed.
     """
-    if importlib.util.find_spec("mlflow") is None:
-        raise MissingDependencyError("mlflow", "--log mlflow", INSTALL)
+    # mlflow-skinny, which is enough for all of this, comes without the two for SQLite.
+    is_file = tracking_uri(Path()).startswith("sqlite:")
+    for package in ("mlflow", *(("sqlalchemy", "alembic") if is_file else ())):
+        if importlib.util.find_spec(package) is None:
+            raise MissingDependencyError(package, "--log mlflow", INSTALL)
 
 
 class MlflowLog(JournalWriter):
@@ -222,6 +225,4 @@ def _failures_in_one_line(doing: str) -> Iterator[None]:
         if module not in ("mlflow", "sqlalchemy", "sqlite3", "alembic", "requests", "urllib3"):
             raise
         text = " ".join(str(error).split())[:300]
-        raise BackendError(
-            f"MLflow cannot {doing}: {text}. Next: $MLFLOW_TRACKING_URI names where it writes"
-        ) from error
+        raise BackendError(f"MLflow cannot {doing}: {text}. Next: check $MLFLOW_TRACKING_URI") from error

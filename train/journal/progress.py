@@ -17,9 +17,6 @@ LOG_EVERY_S = 30.0
 _RECENT_STEPS = 50
 """Steps that a smoothed value is the mean of; of more, older ones count less and less."""
 
-_PREFIX = 48
-"""Characters of a line up to and with the times, such as "train: 42 % (1 h 10 min gone, 2 h 05 min left) "."""
-
 
 class TrainingProgress:
     """Says in one line the share that is done, the time left, the epoch, the loss, images a second, and the scores.
@@ -69,7 +66,7 @@ class TrainingProgress:
 
     def __enter__(self) -> TrainingProgress:
         """Draw the first line, since the first step takes longest."""
-        self._line.show(self._share, "the first step traces the network and takes longer")
+        self._show([(0, "the first step takes longer")])
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -156,26 +153,34 @@ class TrainingProgress:
     def _draw(self, doing: str = "") -> None:
         number = min(self._epochs, max(1, math.ceil(self._done_steps / self._steps_per_epoch)))
         # With the rank of each: what a narrow terminal has no room for is left out, the highest rank first.
-        words = [(1, doing or f"epoch {number}/{self._epochs}")]
+        words = [(2, doing or f"epoch {number}/{self._epochs}")]
         if self._loss.mean is not None:
             words.append((0, f"loss {self._loss.mean:.4f}"))
         if self._step_s.mean:
-            words.append((4, f"{self._images_per_step / self._step_s.mean:.3g} images/s"))
-        if self._score is not None:
-            words.append((3, f"mIoU {100 * self._score:.2f} %"))
-        if self._best is not None and self._best.miou is not None:
-            words.append((2, f"best {100 * self._best.miou:.2f} %"))
-        left_s = self.left_s()
-        if left_s is not None and self._reserve():
-            words.append((5, f"time left{self._reserve()}"))
-        self._line.show(self._share, self._fitting(words), left_s)
+            words.append((3, f"{self._images_per_step / self._step_s.mean:.3g} images/s"))
+        if self._score_words():
+            words.append((1, self._score_words()))
+        if self.left_s() is not None and self._reserve():
+            words.append((4, f"time left{self._reserve()}"))
+        self._show(words)
 
-    def _fitting(self, words: list[tuple[int, str]]) -> str:
-        # A line that wraps cannot be redrawn.
-        room = shutil.get_terminal_size().columns - _PREFIX - 1 if self._stream.isatty() else math.inf
-        while len(words) > 1 and sum(len(text) + 2 for _, text in words) - 2 > room:
-            words.remove(max(words))
-        return ", ".join(text for _, text in words)
+    def _score_words(self) -> str:
+        """Return the last score and the best one in words; "" where there is none."""
+        best = self._best.miou if self._best is not None else None
+        if self._score is None:
+            return "" if best is None else f"best mIoU {100 * best:.1f} %"
+        behind = "" if best is None else " (best)" if self._score >= best else f" (best {100 * best:.1f} %)"
+        return f"mIoU {100 * self._score:.1f} %{behind}"
+
+    def _show(self, words: list[tuple[int, str]]) -> None:
+        left_s = self.left_s()
+        if self._stream.isatty():  # a line that wraps cannot be redrawn
+            left = "" if left_s is None else f", {format_seconds(left_s)} left"
+            times = f"train: {100 * self._share:.0f} % ({format_seconds(self._line.gone_s)} gone{left}) "
+            room = shutil.get_terminal_size().columns - len(times) - 1
+            while len(words) > 1 and sum(len(text) + 2 for _, text in words) - 2 > room:
+                words.remove(max(words))
+        self._line.show(self._share, ", ".join(text for _, text in words), left_s)
 
 
 class _Smoothed:

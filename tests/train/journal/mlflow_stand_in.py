@@ -103,6 +103,8 @@ def install(monkeypatch) -> Store:
         "mlflow": {},
         "mlflow.entities": {"Metric": Metric, "Param": Param},
         "mlflow.tracking": {"MlflowClient": MlflowClient},
+        "sqlalchemy": {},
+        "alembic": {},
     }
     for name, content in parts.items():
         module = types.ModuleType(name)

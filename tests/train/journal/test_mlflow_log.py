@@ -152,10 +152,19 @@ def test_long_settings_are_cut(tmp_path):
     assert len(parameters_of(run_facts(tmp_path, note="x" * 9000))["note"]) == 500
 
 
-def test_missing_package_is_one_line(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"--log mlflow needs the package mlflow, .* Next: pip install -e"):
+@pytest.mark.parametrize("missing", ["mlflow", "sqlalchemy"])
+def test_missing_package_is_one_line(monkeypatch, no_address, missing):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else object())
+    with pytest.raises(
+        MissingDependencyError, match=rf"--log mlflow needs the package {missing}, .* Next: pip install"
+    ):
         require_mlflow()
+
+
+def test_server_needs_no_database_here(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name == "mlflow" else None)
+    require_mlflow()
 
 
 TRAIN = """
@@ -176,6 +185,7 @@ log.on_end(sys.argv[4])
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # those of MLflow about its own packages
 def test_real_mlflow_keeps_runs_that_start_together_and_every_value_of_a_killed_one(tmp_path, monkeypatch, no_address):
     pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")

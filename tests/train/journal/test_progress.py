@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 
 import pytest
 
@@ -37,6 +36,7 @@ class Terminal(io.StringIO):
 def time(monkeypatch):
     clock = Time()
     monkeypatch.setattr(console, "time", clock)
+    monkeypatch.setenv("COLUMNS", "200")
     return clock
 
 
@@ -104,7 +104,7 @@ def test_log_is_a_line_every_half_minute_with_all_that_matters(time):
     lines = stream.getvalue().splitlines()
     assert lines[0] == "epoch 1/4: loss 2.0000, val mIoU 50.00 % (best), 20 s gone, 1 min 21 s left"
     assert lines[1] == (
-        "train: 38 % (30 s gone, 1 min 11 s left) epoch 2/4, loss 0.5000, 4 images/s, mIoU 50.00 %, best 50.00 %"
+        "train: 38 % (30 s gone, 1 min 11 s left) epoch 2/4, loss 0.5000, 4 images/s, mIoU 50.0 % (best)"
     )
     assert len(lines) == 3
 
@@ -133,7 +133,7 @@ def test_resumed_training_begins_where_it_was(time):
     with progress_of(time, stream, done_steps=20, best=epoch_entry(2, 0.6)) as progress:
         work(progress, time, 2)
     assert "train: 55 % (4 s gone" in stream.getvalue()
-    assert "best 60.00 %" in stream.getvalue()
+    assert "loss 0.5000, 4 images/s, best mIoU 60.0 %" in stream.getvalue()
     assert "epoch 3/4" in stream.getvalue()
 
 
@@ -146,14 +146,14 @@ def test_training_that_is_given_hours_ends_at_another_step(time):
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 140])
 def test_line_fits_the_terminal_so_that_it_can_be_redrawn(time, monkeypatch, columns):
-    size = os.terminal_size((columns, 24))
-    monkeypatch.setattr("train.journal.progress.shutil.get_terminal_size", lambda: size)
+    monkeypatch.setenv("COLUMNS", str(columns))
     stream = Terminal()
     with progress_of(time, stream, epochs=1000) as progress:
         work(progress, time, 10, step_s=200.0)
         progress.epoch(epoch_entry(1, 0.5), is_best=True)
         work(progress, time, 10, step_s=200.0)
     lines = [line.replace("\x1b[K", "").split("\n")[0] for line in stream.getvalue().split("\r") if "train:" in line]
-    assert max(map(len, lines)) < max(columns, 65)
+    assert max(map(len, lines)) < max(columns, 62)
     assert "loss" in lines[-1]
+    assert ("mIoU 50.0 % (best)" in lines[-1]) == (columns >= 80)
     assert ("images/s" in lines[-1]) == (columns >= 140)
