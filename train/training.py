@@ -62,10 +62,12 @@ class Course:
     Attributes:
         checkpoint_s: time in s after which the state is written, beside each end of an epoch.
         hours: time in hours that the training may take in all; None for all epochs of the recipe.
+        enough: function that is asked after each epoch whether the training may end; None for no.
     """
 
     checkpoint_s: float = 600.0
     hours: float | None = None
+    enough: Callable[[EpochEntry], bool] | None = None
 
 
 @dataclass
@@ -273,7 +275,8 @@ class Training:
         interruption.raise_if_requested()
         if recipe.patience is not None and position.since_best >= recipe.patience and position.step < self._steps:
             return f"no better score in {position.since_best} validations"
-        return ""
+        is_enough = self._course.enough is not None and self._course.enough(entry)
+        return "it was enough" if is_enough and position.step < self._steps else ""
 
     def _validate(self, epoch: int, interruption: DeferredInterruption) -> tuple[Accuracy, float]:
         """Return the accuracy on the whole validation split, and the time that it took, in s."""

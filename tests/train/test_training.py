@@ -290,6 +290,11 @@ def test_training_without_a_better_score_ends_by_patience(camvid, tmp_path):
     assert run.end_reason == "no better score in 2 validations"
 
 
+def test_training_ends_when_its_caller_has_enough(camvid, tmp_path):
+    run = train(camvid, tmp_path / "run", RECIPE.changed(epochs=9), Course(enough=lambda entry: entry.epoch == 2))
+    assert (run.status, run.end_reason, len(run.history)) == ("finished", "it was enough", 2)
+
+
 def test_only_some_epochs_are_validated_and_the_last_always(camvid, tmp_path):
     run = train(camvid, tmp_path / "run", RECIPE.changed(epochs=5, validate_every=2))
     assert [entry["miou"] is not None for entry in run.history] == [False, True, False, True, True]
