@@ -382,6 +382,5 @@ class Training:
         return f"{self._course.hours:g} hours were over" if self._position.step < planned and self._course.hours else ""
 
     def _end(self, status: str, reason: str = "") -> None:
-        self._record = dataclasses.replace(self._record, status=status, end_reason=reason)
-        self._run.write(self._record)
+        self._record = self._run.end(status, reason)
         self._journal.on_end(status)

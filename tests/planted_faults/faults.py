@@ -728,7 +728,7 @@ FAULTS: tuple[Fault, ...] = (
         "state-comes-after-the-record",
         "train/run_folder/open_run.py",
         "            write_state(self.folder / RUN_STATE, arrays,",
-        "            self.write(record)\n            write_state(self.folder / RUN_STATE, arrays,",
+        "            self._write(record)\n            write_state(self.folder / RUN_STATE, arrays,",
         "a kill between record and state leaves a run whose state is older than its best weights",
         ("tests/train/run_folder/test_open_run.py",),
     ),

@@ -194,7 +194,7 @@ def _run_to_a_half_done_best(folder: Path, is_record_behind: bool) -> None:
         return stopping
 
     with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        write = OpenRun.write
+        write = OpenRun._write
 
         def write_until_second_epoch(run, record):
             if record.best_epoch != 2:
@@ -202,7 +202,7 @@ def _run_to_a_half_done_best(folder: Path, is_record_behind: bool) -> None:
             patched.setattr(open_run, "put_in_place", stop("renaming"))
             return stop("record")() if is_record_behind else write(run, record)
 
-        patched.setattr(OpenRun, "write", write_until_second_epoch)
+        patched.setattr(OpenRun, "_write", write_until_second_epoch)
         toy_training.train(folder)
     assert record_in(folder).best_epoch == (1 if is_record_behind else 2)
     assert len(list(folder.glob("best.*.weights.h5"))) == 1
@@ -269,6 +269,9 @@ def test_full_disk_is_one_line_and_the_checkpoint_before_stays(tmp_path, monkeyp
         monkeypatch.undo()
         assert "No space left on device. Next: free some space" in str(caught.value)
         assert "\n" not in str(caught.value)
+        run.end("failed", "the disk is full")
+        assert (record_in(folder).status, record_in(folder).best_epoch) == ("failed", 1)
+        (folder / RUN_RECORD).write_bytes(before[RUN_RECORD])
         if place != "record":  # the state is ahead of the record then, and its weights wait beside the old ones
             assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert read_weights(weights_path_of(folder), "fast_scnn").path.read_bytes() == b"first"
@@ -313,13 +316,15 @@ def test_error_of_a_writer_that_is_none_of_a_disk_passes_through(tmp_path):
 
 def test_resumption_is_noted_and_the_reason_of_the_end_goes(killed_once):
     with OpenRun(killed_once) as run:
-        run.write(dataclasses.replace(record_in(killed_once), status="interrupted", end_reason="SIGTERM"))
+        run.go_on(read_run_to_resume(killed_once))
+        run.end("interrupted", "SIGTERM")
+    assert run_in(killed_once).state == "interrupted (SIGTERM)"
     for count in (1, 2):
         with OpenRun(killed_once) as run:
             record = run.go_on(read_run_to_resume(killed_once))
             record = run.checkpoint(dataclasses.replace(record, steps_done=7), start(), {})
-        assert (record.status, record.end_reason, len(record.resumptions)) == ("running", "", count)
-    assert [resumption.step for resumption in record_in(killed_once).resumptions] == [0, 7]
+        assert (record.status, record.end_reason, len(record.resumptions)) == ("running", "", count + 1)
+    assert [resumption.step for resumption in record_in(killed_once).resumptions] == [0, 0, 7]
 
 
 def test_resumption_that_was_killed_before_its_first_checkpoint_is_counted(killed_once):

@@ -94,9 +94,7 @@ def train(folder: Path, pause_s: float = 0.0) -> RunRecord:
                 record = dataclasses.replace(record, best_epoch=epoch, best_miou=score)
                 weights[BEST_WEIGHTS] = training.writer("ema")
             record = run.checkpoint(record, training.arrays, {"step": steps}, weights)
-        record = dataclasses.replace(record, status=FINISHED)
-        run.write(record)
-        return record
+        return run.end(FINISHED)
 
 
 def weights_after(epoch: int, name: str = "ema") -> bytes:
