@@ -36,6 +36,8 @@ COMMANDS = {
     "lint": "calibration/lint.py",
     "tensorrt_cache": "calibration/tensorrt_cache.py",
     "train": "train/train.py",
+    "compare": "train/compare.py",
+    "overfit": "train/overfit.py",
     "import_weights": "train/import_weights.py",
     "train.models": "train.models",
 }
