@@ -758,11 +758,11 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "median-frequency-of-the-whole-split",
-        "train/input/class_shares.py",
-        "np.where(of_classes > 0, of_classes.sum(), 0)",
-        "of_classes.sum()",
+        "train/input/class_pixels.py",
+        "np.where(own > 0, counts.sum(), 0)",
+        "counts.sum()",
         "a class that few frames have counts as rare in the frames that have it",
-        ("tests/train/input/test_class_shares.py",),
+        ("tests/train/input/test_class_pixels.py",),
     ),
     Fault(
         "validation-by-another-coordinate-rule",
