@@ -26,9 +26,9 @@ def is_alive(pid: int, start: int) -> bool:
     """
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
-    except (OSError, OverflowError):  # it is another user's
+    except OSError:  # it is another user's
         pass
     fields = _stat_fields(pid)
     if fields and fields[0] in ("Z", "X"):

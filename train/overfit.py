@@ -126,10 +126,13 @@ def _overfit(arguments: argparse.Namespace, run_training: RunTraining | None = N
 
 def _trainer() -> RunTraining:
     """Return the trainer of the project, as the check calls it."""
-    from train.training import train
+    from train.engine.strategies import ONE, open_strategy
+    from train.run_training import Task, begin_training
+    from train.training import Course
 
     def run_training(model, training, validation, recipe, folder, seed, options, enough):
-        return train(model, training, validation, recipe, folder, seed=seed, options=options, enough=enough)
+        task = Task(model, training, validation, folder, open_strategy(ONE), Course(enough=enough))
+        return begin_training(task, recipe, seed=seed, options=options)
 
     return run_training
 

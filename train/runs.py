@@ -89,7 +89,7 @@ class RunRecord:
         init: weights that the training started from, "random" or a description of a weights file.
         seed: seed of the initial weights, of the order of frames and of the augmentation.
         started_utc: time when the training started, ISO 8601.
-        status: "running", "finished", "interrupted" or "failed".
+        status: "running" (and still so where its process was killed), "finished", "interrupted" or "failed".
         history: record of each epoch: its loss, learning rate, mIoU (0 to 1), class IoU and seconds; mIoU and class IoU
             are None where the epoch was not validated.
         best_epoch: number of the epoch, from 1, whose weights best.weights.h5 holds.

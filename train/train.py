@@ -32,7 +32,7 @@ from train.recipe_options import add_recipe_arguments, changed_recipe
 from train.recipes import find_recipe
 from train.recipes.file import recipe_from_fields
 from train.run_choice import run_in, status_warning
-from train.run_folder.resume import resume_command
+from train.run_folder.resume import read_run_to_resume, resume_command
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_STATE, RUNS_ROOT, RunRecord, new_run_folder
 from train.tensorflow_import import import_tensorflow
 from train.weights_file import weights_path_of
@@ -93,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--hours",
         type=RealNumber(0.0, 10_000.0, "h", above=True),
         metavar="H",
-        help="end within this time, with the schedule run to its end (default: all epochs)",
+        help="hours to end within, with the schedule run to its end (default: all epochs)",
     )
     parser.add_argument(
         "--checkpoint-minutes",
@@ -182,7 +182,9 @@ def _resume(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
         if getattr(arguments, name) is not None:
             option = f"--{name.replace('_', '-')}"
             raise InputError(f"{option} is not for a run that goes on, which has its own. Next: leave it out")
-    record = _record_of(folder)
+    if not folder.is_dir():
+        raise InputError(f"--resume {folder} is not there, expected the folder of a run")
+    record = read_run_to_resume(folder).record
     recipe = recipe_from_fields(record.recipe, f"recipe of {folder}")
     wanted: dict[str, Any] = {
         "recipe": changed_recipe(recipe, arguments).to_json(),
@@ -226,17 +228,6 @@ def _task(arguments: argparse.Namespace, model: str, training: Dataset, validati
     return Task(model, training, validation, folder, strategy, course, tuple(writers))
 
 
-def _record_of(folder: Path) -> RunRecord:
-    """Return the record of a run that is to go on; whether it can is judged when its folder is locked."""
-    if not folder.is_dir():
-        raise InputError(f"--resume {folder} is not there, expected the folder of a run, such as runs/...")
-    if not (folder / RUN_RECORD).is_file():
-        raise InputError(
-            f"{folder} holds no training: it has no {RUN_RECORD}. Next: name the folder of a run, runs/..."
-        )
-    return read_record(RunRecord, folder / RUN_RECORD)
-
-
 def _frames_of(record: RunRecord, data_dir: Path, split: str) -> Dataset:
     """Open the frames of a split that a run has; the training compares their names with the run's."""
     count = record.training_frames if split == "train" else record.validation_frames
@@ -250,8 +241,6 @@ def _kept(folder: Path) -> str | None:
     if not (folder / RUN_RECORD).is_file():
         return None
     run = read_record(RunRecord, folder / RUN_RECORD)
-    if not (folder / RUN_STATE).is_file():
-        return f"the record of the run is kept in {folder}, no state was written"
     best = f", the best weights are those of epoch {run.best_epoch}" if run.best_epoch is not None else ""
     return f"the state of step {run.steps_done} of {run.steps_planned} is kept{best}. Next: {resume_command(folder)}"
 

@@ -25,6 +25,7 @@ from train.engine.state import read_variables, set_variables
 from train.engine.worker_sums import sum_over_workers
 from train.journal.entries import EpochEntry, RunFacts, best_of, epochs_of
 from train.journal.journal import Journal
+from train.journal.machine_use import EnergyMeter
 from train.journal.progress import TrainingProgress
 from train.journal.step_clock import StepClock
 from train.preparation import Preparation
@@ -61,10 +62,12 @@ class Course:
     Attributes:
         checkpoint_s: time in s after which the state is written, beside each end of an epoch.
         hours: time in hours that the training may take in all; None for all epochs of the recipe.
+        enough: function that is asked after each epoch whether the training may end; None for no.
     """
 
     checkpoint_s: float = 600.0
     hours: float | None = None
+    enough: Callable[[EpochEntry], bool] | None = None
 
 
 @dataclass
@@ -113,14 +116,13 @@ class Training:
         self._skipped_steps = 0
 
     def begin(self, record: RunRecord) -> None:
-        """Begin a run: its record is written.
+        """Begin a run: its record and the state before the first step are written.
 
         Raises:
             InputError: the folder holds a run already.
             StorageError: the record cannot be written.
         """
-        self._run.begin(record)
-        self._record = record
+        self._record = self._run.begin(record, read_variables(self._variables), self._facts())
 
     def go_on(self, start: RunToResume) -> None:
         """Take up the state of a checkpoint.
@@ -237,14 +239,13 @@ class Training:
         self._position.step += 1
 
     def _diverged(self, what: str) -> SegEdgeError:
-        step, record = self._position.step, self._record
-        kept = f"the state of step {record.steps_done} is kept" if record.steps_done else "no state was written before"
+        step = self._position.step
         names = self._prepared.batches.names_of(step)
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         epoch, rate = step // self._prepared.steps_per_epoch + 1, self._prepared.recipe.learning_rate
         return SegEdgeError(
-            f"training diverged: {what} (epoch {epoch}), whose frames are {shown}; {kept}. "
-            f"Next: a smaller --learning-rate than {rate:g}"
+            f"training diverged: {what} (epoch {epoch}), whose frames are {shown}; "
+            f"the state of step {self._record.steps_done} is kept. Next: a smaller --learning-rate than {rate:g}"
         )
 
     def _end_epoch(self, interruption: DeferredInterruption) -> str:
@@ -274,7 +275,8 @@ class Training:
         interruption.raise_if_requested()
         if recipe.patience is not None and position.since_best >= recipe.patience and position.step < self._steps:
             return f"no better score in {position.since_best} validations"
-        return ""
+        is_enough = self._course.enough is not None and self._course.enough(entry)
+        return "it was enough" if is_enough and position.step < self._steps else ""
 
     def _validate(self, epoch: int, interruption: DeferredInterruption) -> tuple[Accuracy, float]:
         """Return the accuracy on the whole validation split, and the time that it took, in s."""
@@ -336,30 +338,36 @@ class Training:
 
     def _checkpoint(self, weights: Mapping[str, Callable[[Path], object]] | None = None) -> None:
         """Write everything that the training goes on from, and weights with it."""
-        facts = {
-            "position": dataclasses.asdict(self._position),
-            "clock": self._clock.to_facts(),
-            "steps": self._steps,
-        }
         record = dataclasses.replace(
             self._record,
             steps_done=self._position.step,
             steps_planned=self._steps,
             measurements=TrainingMeasurements(**self._clock.summary()),
         )
-        self._record = self._run.checkpoint(record, read_variables(self._variables), facts, weights)
+        self._record = self._run.checkpoint(record, read_variables(self._variables), self._facts(), weights)
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what a state has beside tensors and the record."""
+        return {
+            "position": dataclasses.asdict(self._position),
+            "clock": self._clock.to_facts(),
+            "steps": self._steps,
+        }
 
     def _plan(self) -> None:
         """Move the end of the schedule to where the time ends that the user gave."""
         prepared, clock = self._prepared, self._clock
-        if self._course.hours is None or not self._position.step:
+        images_per_s = clock.summary()["images_per_s"]
+        if self._course.hours is None or images_per_s is None:  # before the second step, the first of which traces
             return
         validations = sum(1 for entry in self._record.history if entry["miou"] is not None)
+        # What is around the steps, such as the states that are written.
+        around_s = clock.elapsed_s - clock.training_s - clock.validation_s
         steps = steps_within(
             budget_s=3600.0 * self._course.hours,
             spent_s=clock.elapsed_s,
             steps_done=self._position.step,
-            step_s=clock.training_s / self._position.step,
+            step_s=prepared.recipe.batch_size / images_per_s + around_s / self._position.step,
             validation_s=clock.validation_s / validations if validations else 0.0,
             steps_per_epoch=prepared.steps_per_epoch,
             most=prepared.recipe.epochs * prepared.steps_per_epoch,
@@ -374,6 +382,5 @@ class Training:
         return f"{self._course.hours:g} hours were over" if self._position.step < planned and self._course.hours else ""
 
     def _end(self, status: str, reason: str = "") -> None:
-        self._record = dataclasses.replace(self._record, status=status, end_reason=reason)
-        self._run.write(self._record)
+        self._record = self._run.end(status, reason)
         self._journal.on_end(status)

@@ -113,7 +113,7 @@ def remove_unnamed(folder: Path, *records: Mapping[str, str]) -> None:
 
     Args:
         folder: run folder, which nobody else trains in.
-        records: of each record that counts, the name of each weights file -> its SHA-256.
+        records: name of each weights file -> its SHA-256, of each record that counts.
     """
     named = {staged_path(folder, name, sha256).name for record in records for name, sha256 in record.items()}
     with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ from edge.imaging import write_image
 from edge.provenance import WeightsProvenance
 from edge.records import write_record
 from export.build_inputs import SYNTHETIC_HELD_OUT_SEED, choose_inputs, held_out_frames
-from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
+from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_STATE, RunRecord
 from train.weights_file import ImportRecord
 
 SIZE = (64, 128)
@@ -173,14 +173,28 @@ def test_other_aspect_ratio_than_that_of_the_weights_is_warned_of(tmp_path):
     assert warning.startswith("warning: the aspect ratio is 1.00, the weights were trained for 2.00")
 
 
-@pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
-def test_unfinished_run_is_taken_if_it_is_named_and_warned_of(tmp_path, status):
+@pytest.mark.parametrize(
+    ("status", "told"), [("running", "killed"), ("interrupted", "interrupted"), ("failed", "failed")]
+)
+def test_unfinished_run_is_taken_if_it_is_named_and_warned_of(tmp_path, status, told):
     run = write_run(tmp_path / "runs" / "one", status=status)
-    with pytest.raises(WeightsError, match=rf"{status}.*Next: --weights .*one, or --random-weights"):
+    with pytest.raises(WeightsError, match=rf"{told}.*Next: --weights .*one, or --random-weights"):
         choose(tmp_path)
     sources = choose(tmp_path, weights=run.parent)
     assert sources.weights_path == run
     assert any(line.startswith("warning: ") and "its weights are the best until then" in line for line in sources.told)
+
+
+def test_run_that_can_go_on_is_offered_where_none_has_finished(tmp_path):
+    run = write_run(tmp_path / "runs" / "one", status="interrupted")
+    (run.parent / RUN_STATE).write_bytes(b"state")
+    way_on = f"python train/train.py --resume {run.parent}"
+    with pytest.raises(WeightsError, match=rf"Next: --weights {run.parent}, or {way_on}, or --random-weights"):
+        choose(tmp_path)
+    write_run(tmp_path / "runs" / "finished", dataset="synthetic")
+    with pytest.raises(WeightsError) as raised:
+        choose(tmp_path, dataset="camvid")
+    assert way_on not in str(raised.value)
 
 
 def test_torn_run_is_passed_over_and_offered_to_nobody(tmp_path):

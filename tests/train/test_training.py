@@ -290,6 +290,11 @@ def test_training_without_a_better_score_ends_by_patience(camvid, tmp_path):
     assert run.end_reason == "no better score in 2 validations"
 
 
+def test_training_ends_when_its_caller_has_enough(camvid, tmp_path):
+    run = train(camvid, tmp_path / "run", RECIPE.changed(epochs=9), Course(enough=lambda entry: entry.epoch == 2))
+    assert (run.status, run.end_reason, len(run.history)) == ("finished", "it was enough", 2)
+
+
 def test_only_some_epochs_are_validated_and_the_last_always(camvid, tmp_path):
     run = train(camvid, tmp_path / "run", RECIPE.changed(epochs=5, validate_every=2))
     assert [entry["miou"] is not None for entry in run.history] == [False, True, False, True, True]
@@ -297,12 +302,12 @@ def test_only_some_epochs_are_validated_and_the_last_always(camvid, tmp_path):
 
 def test_training_that_is_given_hours_ends_in_time_with_its_schedule_at_the_end(camvid, tmp_path, monkeypatch):
     monkeypatch.setattr(training_module, "PLANNING_STEPS", 4)
-    run = train(camvid, tmp_path / "run", RECIPE.changed(epochs=100_000), Course(hours=6.0 / 3600.0))
+    run = train(camvid, tmp_path / "run", RECIPE.changed(epochs=100_000), Course(hours=8.0 / 3600.0))
     assert run.status == "finished" and "hours were over" in run.end_reason
     assert 4 < run.steps_done == run.steps_planned < 20_000
     assert run.history[-1]["learning_rate"] == pytest.approx(0.0, abs=1e-6)
     assert run.history[-1]["miou"] is not None
-    assert run.measurements.training_s + run.measurements.validation_s < 6.0
+    assert run.measurements.training_s + run.measurements.validation_s < 8.0
 
 
 # What goes wrong
@@ -325,7 +330,7 @@ def test_loss_that_is_not_finite_is_one_clear_error_with_the_frames(camvid, tmp_
         SegEdgeError, match=r"diverged: the loss is nan at step 1 \(epoch 1\), whose frames are a_"
     ) as told:
         train(camvid, tmp_path / "run")
-    assert "no state was written before. Next: a smaller --learning-rate than 0.02" in str(told.value)
+    assert "the state of step 0 is kept. Next: a smaller --learning-rate than 0.02" in str(told.value)
     run = record_in(tmp_path / "run")
     assert run.status == "failed" and run.end_reason.startswith("training diverged")
     assert not (tmp_path / "run" / BEST_WEIGHTS).exists()

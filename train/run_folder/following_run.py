@@ -31,20 +31,22 @@ class FollowingRun:
     def __exit__(self, *exception: object) -> None:
         pass
 
-    def begin(self, record: RunRecord) -> None:
+    def begin(self, record: RunRecord, *_state: Any) -> RunRecord:
         """Take the record of a run that begins."""
         self.record = record
+        return record
 
     def go_on(self, start: RunToResume) -> RunRecord:
         """Return the record of the checkpoint."""
         self.record = dataclasses.replace(start.record, status=RUNNING, end_reason="")
         return self.record
 
-    def write(self, record: RunRecord) -> None:
-        """Take the record."""
-        self.record = record
-
     def checkpoint(self, record: RunRecord, *_state: Any) -> RunRecord:
         """Take the record."""
         self.record = record
         return record
+
+    def end(self, status: str, reason: str = "") -> RunRecord:
+        """Return the record with how the training ended."""
+        self.record = dataclasses.replace(self.record, status=status, end_reason=reason)
+        return self.record

@@ -49,7 +49,7 @@ class OpenRun:
         >>> with OpenRun(folder) as run:
         ...     run.begin(record, arrays, facts)
         ...     run.checkpoint(record, arrays, facts, {BEST_WEIGHTS: model.save_weights})
-        ...     run.write(dataclasses.replace(run.record, status=FINISHED))
+        ...     run.end(FINISHED)
     """
 
     def __init__(self, folder: Path) -> None:
@@ -103,22 +103,12 @@ class OpenRun:
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         resumption = Resumption(record.steps_done, now)
         record = dataclasses.replace(record, resumptions=(*record.resumptions, resumption))
-        self.write(record)
+        self._write(record)
         self._named = [record.digests()]
         for name, sha256 in record.digests().items():
             put_in_place(self.folder, name, sha256)
         remove_unnamed(self.folder, *self._named)
         return record
-
-    def write(self, record: RunRecord) -> None:
-        """Write the record alone, such as for another status; the state stays.
-
-        Raises:
-            StorageError: the record cannot be written; the one before is still there.
-        """
-        write_record(self.folder / RUN_RECORD, record)
-        sync_folder(self.folder)
-        self.record = record
 
     def checkpoint(
         self,
@@ -150,10 +140,31 @@ class OpenRun:
             remove_unnamed(self.folder, *self._named)
             raise
         self._named = [*self._named[-1:], record.digests()]
-        self.write(record)
+        self._write(record)
         for name, sha256 in digests.items():
             put_in_place(self.folder, name, sha256)
         return record
+
+    def end(self, status: str, reason: str = "") -> RunRecord:
+        """Write how the training ended, and return the record; all else in it stays that of the last checkpoint.
+
+        So a record whose checkpoint failed, with a better score than that of the weights, reaches no build.
+
+        Args:
+            status: FINISHED, INTERRUPTED or FAILED.
+            reason: words on why it ended before its last epoch; "" where it did not.
+
+        Raises:
+            StorageError: the record cannot be written; the one before is still there.
+        """
+        record = dataclasses.replace(self.record, status=status, end_reason=reason)
+        self._write(record)
+        return record
+
+    def _write(self, record: RunRecord) -> None:
+        write_record(self.folder / RUN_RECORD, record)
+        sync_folder(self.folder)
+        self.record = record
 
 
 def _without_lost_weights(record: RunRecord, folder: Path) -> RunRecord:

@@ -109,7 +109,7 @@ def configuration_differences(record: RunRecord, wanted: Mapping[str, Any]) -> l
         wanted: see `read_run_to_resume`.
     """
     run = record_to_json(record)
-    defaults = {field.name: field.default for field in dataclasses.fields(Recipe)}
+    defaults = _recipe_defaults()
     told = []
     for name, value in record_to_json(dict(wanted)).items():
         if name == "recipe":
@@ -132,6 +132,17 @@ def configuration_differences(record: RunRecord, wanted: Mapping[str, Any]) -> l
         elif run[name] != value:
             told.append(_difference(name.replace("_", " "), run[name], value))
     return told
+
+
+def _recipe_defaults() -> dict[str, Any]:
+    """Return the value of each field that a recipe of an earlier version, which does not have it, trained with."""
+    defaults = {}
+    for field in dataclasses.fields(Recipe):
+        if field.default is not dataclasses.MISSING:
+            defaults[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            defaults[field.name] = field.default_factory()
+    return defaults
 
 
 def _with_changes(record: RunRecord, wanted: Mapping[str, Any]) -> RunRecord:

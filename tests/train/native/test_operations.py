@@ -41,7 +41,7 @@ def plain_norm(relu: bool):
 
 
 @pytest.mark.parametrize("relu", [False, True])
-@pytest.mark.parametrize("shape", [(2, 3, 5, 8), (1, 1, 2, 40), (3, 64, 32, 48)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 3, 5, 8), (1, 4, 5, 40), (3, 64, 32, 48)], ids=str)
 def test_batch_norm_is_that_of_tensorflow(shape, relu):
     # Far from 0: sums of squares would lose the variance.
     inputs = draw(*shape) * 3 + 100, draw(shape[-1], seed=1) + 1, draw(shape[-1], seed=2)
