@@ -89,7 +89,9 @@ class TrainingStrategy:
         """Return an iterator over the batches of this process from a step on, as `TrainingStep.step` takes them."""
 
         def dataset(_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-            return source.batches(first_step, self.local_replicas, self.worker, self.workers)
+            batches = source.batches(first_step, self.local_replicas, self.worker, self.workers)
+            # Workers ask each other before every batch whether all have one, unless they know that there is no end.
+            return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
         if self.name == ONE:
             return iter(dataset())
