@@ -12,6 +12,8 @@ from edge.errors import InputError
 from train.engine.memory import largest_that_fits, too_little_memory
 from train.engine.network import batch_norms
 from train.engine.strategies import TrainingStrategy
+from train.native import without_kernels
+from train.native.training_call import training_outputs
 from train.optimization.averaged_weights import AveragedWeights
 from train.optimization.loss_scale import LossScale, all_finite
 from train.optimization.optimization import Optimization
@@ -108,7 +110,7 @@ class TrainingStep:
         self._losses, self._loss_weights = dict(losses), dict(loss_weights)
         self._optimization, self._ema, self._accumulation = optimization, ema, accumulation
         self.loss_scale = LossScale() if precision == MIXED_FLOAT16 else None
-        self._compute = tf.function(self._gradients_of_part, jit_compile=True) if xla else self._gradients_of_part
+        self._compute = tf.function(self._compiled_gradients, jit_compile=True) if xla else self._gradients_of_part
         self._run = tf.function(self._step_of_all)
 
     def step(self, batch: tuple[Any, Any]) -> StepResult:
@@ -202,11 +204,15 @@ class TrainingStep:
             totals = totals + more_totals
         return gradients, totals
 
+    def _compiled_gradients(self, *part: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        with without_kernels():  # XLA knows TensorFlow's own operations alone
+            return self._gradients_of_part(*part)
+
     def _gradients_of_part(
         self, frames: tf.Tensor, labels: tf.Tensor, normalisers: tf.Tensor
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         with tf.GradientTape() as tape:
-            outputs = self._model(tf.cast(frames, tf.float32), training=True)
+            outputs = training_outputs(self._model, frames)
             totals = [loss.total(labels, tf.cast(outputs[name], tf.float32)) for name, loss in self._losses.items()]
             shares = (total / normalisers[index] for index, total in enumerate(totals))
             loss = tf.add_n([self._loss_weights[name] * share for name, share in zip(self._losses, shares)])

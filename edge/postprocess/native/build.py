@@ -26,6 +26,7 @@ import subprocess
 import tempfile
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Callable, Sequence
 
 from edge.errors import StorageError
 from edge.leftovers import COMPILING, remove_leftovers, temporary_prefix
@@ -88,26 +89,42 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
         return None, str(reason)
 
 
-def find_or_compile() -> ctypes.CDLL:
-    """Load the library from the cache, or compile it with the first compiler and flags that work.
+def find_or_compile(
+    sources: Sequence[Path] = (),
+    flags: Sequence[str] = (),
+    libraries: Sequence[str] = (),
+    load: Callable[[str], Any] = ctypes.CDLL,
+) -> Any:
+    """Load a library from the cache, or compile it with the first compiler and flags that work.
+
+    Args:
+        sources: C++ files of the library, with their headers in the same folder; none for post-processing's.
+        flags: Flags of the compiler; none for those of post-processing.
+        libraries: Flags that name other libraries.
+        load: Function that loads the file of a library; it raises an OSError where that does not work.
+
+    Returns:
+        What `load` returned.
 
     Raises:
         NativeUnavailable: There is no compiler, or none of them made a library that loads.
     """
+    sources, flags = tuple(sources) or (SOURCE,), tuple(flags) or _FLAGS
     compilers = find_compilers()
     if not compilers:
         raise NativeUnavailable("no C++ compiler was found. Next: install one (apt install g++) or set CXX")
-    source = b"".join(path.read_bytes() for path in (SOURCE, *sorted(SOURCE.parent.glob("*.h"))))
+    text = b"".join(path.read_bytes() for path in (*sources, *sorted(sources[0].parent.glob("*.h"))))
     try:
         folder = cache_folder()
     except StorageError as reason:
         raise NativeUnavailable(str(reason)) from None
     failure = ""
     for compiler in compilers:
-        for flags in ((*_FLAGS, _native_flag()), _FLAGS):
-            key = library_key(source, [*compiler, *flags])
+        for command in ([*compiler, *flags, _native_flag()], [*compiler, *flags]):
+            key = library_key(text, [*command, *libraries])
             try:
-                return _cached(folder, key) or _compile(folder, key, [*compiler, *flags])
+                found = _cached(folder, key, load)
+                return found if found is not None else _compile(folder, key, command, sources, libraries, load)
             except NativeUnavailable as reason:
                 failure = failure or str(reason)
     raise NativeUnavailable(failure)
@@ -151,23 +168,30 @@ def _processor() -> str:
     return f"{platform.machine()} {platform.processor()}"
 
 
-def _cached(folder: Path, key: str) -> ctypes.CDLL | None:
+def _cached(folder: Path, key: str, load: Callable[[str], Any]) -> Any:
     for path in sorted(folder.glob(f"native-{key}-*.so")):
         with contextlib.suppress(OSError):
             if path.stem.rpartition("-")[2] == _digest(path):
-                return ctypes.CDLL(os.fspath(path))
+                return load(os.fspath(path))
         with contextlib.suppress(OSError):
             path.unlink()
     return None
 
 
-def _compile(folder: Path, key: str, command: list[str]) -> ctypes.CDLL:
+def _compile(
+    folder: Path,
+    key: str,
+    command: list[str],
+    sources: Sequence[Path] = (),
+    libraries: Sequence[str] = (),
+    load: Callable[[str], Any] = ctypes.CDLL,
+) -> Any:
     try:
         with tempfile.TemporaryDirectory(prefix=temporary_prefix(COMPILING), dir=folder) as scratch:
             remove_leftovers(folder, Path(scratch))
             made = Path(scratch) / "native.so"
             run = subprocess.run(
-                [*command, "-o", os.fspath(made), os.fspath(SOURCE)],
+                [*command, "-o", os.fspath(made), *map(os.fspath, sources or (SOURCE,)), *libraries],
                 capture_output=True,
                 text=True,
                 errors="replace",
@@ -178,7 +202,7 @@ def _compile(folder: Path, key: str, command: list[str]) -> ctypes.CDLL:
                 raise NativeUnavailable(f"{command[0]} could not compile it ({(lines or ['no message'])[0].strip()})")
             path = folder / f"native-{key}-{_digest(made)}.so"
             os.replace(made, path)
-        return ctypes.CDLL(os.fspath(path))
+        return load(os.fspath(path))
     except (OSError, subprocess.SubprocessError) as error:
         reason = " ".join(str(error).split())
         raise NativeUnavailable(f"the library of {command[0]} could not be made or loaded ({reason})") from None

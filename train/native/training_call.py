@@ -1,0 +1,147 @@
+"""The call of a network in training, with kernels in place of the layers that there is one for.
+
+The network itself stays as it is: its layers, weights and names, and what is exported of it. Only the graph of the
+training step holds kernels. They take the place of
+
+    BatchNormalization, and a ReLU behind it     batch_norm.cpp
+    DepthwiseConv2D                              depthwise.cpp
+
+in float32 with channels last, and compute the same within rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+import keras
+import tensorflow as tf
+
+from train.native.library import kernels
+from train.native.operations import KERNEL_SIZES, LANES, batch_norm, depthwise_conv
+
+
+def training_outputs(network: keras.Model, frames: tf.Tensor) -> Any:
+    """Return the outputs of a functional network in training.
+
+    Args:
+        network: functional network with one input.
+        frames: frames (N, height, width, 3) in 0..255, uint8 or float32.
+
+    Returns:
+        The same as `network(frames, training=True)`.
+    """
+    if kernels() is None:
+        return network(frames, training=True)
+    call = _Call(network, [tf.cast(frames, network.inputs[0].dtype)])
+    return keras.tree.map_structure(call.value_of, network.output)
+
+
+class _Call:
+    """One call of a network: the values of its symbolic tensors, node after node.
+
+    Args:
+        network: functional network.
+        inputs: values of its inputs, in their order.
+    """
+
+    def __init__(self, network: keras.Model, inputs: list[tf.Tensor]) -> None:
+        self._values = {id(symbol): value for symbol, value in zip(network.inputs, inputs)}
+        nodes = [node for node in _nodes(network) if not node.is_input]
+        self._readers: dict[int, list[Any]] = {id(symbol): [None] for symbol in network.outputs}
+        for node in nodes:
+            for symbol in node.input_tensors:
+                self._readers.setdefault(id(symbol), []).append(node)
+        for node in nodes:
+            if id(node.outputs[0]) not in self._values:
+                self._compute(node)
+
+    def value_of(self, symbol: keras.KerasTensor) -> tf.Tensor:
+        """Return the value of a symbolic tensor of the network."""
+        return self._values[id(symbol)]
+
+    def _compute(self, node: Any) -> None:
+        arguments, keywords = node.arguments.fill_in(self._values)
+        operation = node.operation
+        if isinstance(operation, keras.layers.BatchNormalization) and _has_norm_kernel(operation, arguments[0]):
+            relu = self._only_reader(node.outputs[0])
+            fused = relu is not None and _is_plain_relu(relu.operation)
+            value = _norm(operation, arguments[0], fused)
+            self._values[id((relu if fused else node).outputs[0])] = value
+            return
+        if isinstance(operation, keras.layers.DepthwiseConv2D) and _has_depthwise_kernel(operation, arguments[0]):
+            value = depthwise_conv(
+                arguments[0],
+                operation.kernel.value,
+                operation.strides[0],
+                operation.dilation_rate[0],
+                operation.padding,
+            )
+        elif isinstance(operation, keras.Function) and not isinstance(operation, keras.Sequential):
+            inner = _Call(operation, keras.tree.flatten(arguments[0]))
+            value = keras.tree.map_structure(inner.value_of, operation.output)
+        else:
+            if getattr(operation, "_call_has_training_arg", False):
+                keywords = {**keywords, "training": True}
+            value = operation(*arguments, **keywords)
+        for symbol, part in zip(node.outputs, keras.tree.flatten(value)):
+            self._values[id(symbol)] = part
+
+    def _only_reader(self, symbol: keras.KerasTensor) -> Any | None:
+        """Return the node that alone reads a tensor; None where there are several, or it is an output."""
+        readers = self._readers.get(id(symbol), [])
+        return readers[0] if len(readers) == 1 else None
+
+
+def _nodes(network: keras.Model) -> Iterator[Any]:
+    for depth in sorted(network._nodes_by_depth, reverse=True):
+        yield from network._nodes_by_depth[depth]
+
+
+def _norm(layer: keras.layers.BatchNormalization, features: tf.Tensor, relu: bool) -> tf.Tensor:
+    """Normalise, and move the layer's statistics towards those of the batch as Keras does."""
+    output, mean, variance = batch_norm(features, layer.gamma.value, layer.beta.value, layer.epsilon, relu)
+    for moving, new in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+        moving.assign(moving * layer.momentum + tf.stop_gradient(new) * (1.0 - layer.momentum))
+    return output
+
+
+def _is_eight_channels_in_float32(features: tf.Tensor) -> bool:
+    return features.dtype == tf.float32 and features.shape.rank == 4 and features.shape[-1] % LANES == 0
+
+
+def _has_norm_kernel(layer: keras.layers.BatchNormalization, features: tf.Tensor) -> bool:
+    return (
+        _is_eight_channels_in_float32(features)
+        and layer.compute_dtype == "float32"
+        and layer.axis in (-1, 3)
+        and layer.trainable
+        and layer.scale
+        and layer.center
+        and not layer.synchronized
+        and not getattr(layer, "renorm", False)
+    )
+
+
+def _is_plain_relu(operation: Any) -> bool:
+    return (
+        isinstance(operation, keras.layers.ReLU)
+        and operation.max_value is None
+        and not operation.negative_slope
+        and not operation.threshold
+    )
+
+
+def _has_depthwise_kernel(layer: keras.layers.DepthwiseConv2D, features: tf.Tensor) -> bool:
+    return (
+        _is_eight_channels_in_float32(features)
+        and layer.compute_dtype == "float32"
+        and layer.data_format == "channels_last"
+        and layer.depth_multiplier == 1
+        and not layer.use_bias
+        and layer.activation is keras.activations.linear
+        and layer.kernel_size[0] == layer.kernel_size[1]
+        and layer.kernel_size[0] in KERNEL_SIZES
+        and layer.strides[0] == layer.strides[1]
+        and layer.dilation_rate[0] == layer.dilation_rate[1]
+        and None not in features.shape[1:3]
+    )
