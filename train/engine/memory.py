@@ -19,8 +19,9 @@ def check_memory(
 ) -> None:
     """Refuse a batch whose step takes more memory than there is.
 
-    On a GPU nothing is refused: what its convolutions take is known when they run, and a step that does not fit leaves
-    the process as it was. `TrainingStep.step` says then which batch fits.
+    This is for the processor alone, where a step that does not fit ends with the process. What the convolutions of a
+    GPU take is known when they run, and a step that does not fit leaves the process as it was: `TrainingStep.step` then
+    tries what fits.
 
     Args:
         graph: graph of the step, from `TrainingStep.graph`.
@@ -33,8 +34,6 @@ def check_memory(
     Raises:
         InputError: it does not fit; the message names the largest batch that does.
     """
-    if tf.config.list_logical_devices("GPU"):
-        return
     room = available_bytes() if room_bytes is None else room_bytes
     needed = CALIBRATION * peak_bytes(graph)
     if room is None or needed <= room:

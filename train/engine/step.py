@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Mapping, Protocol, Sequence
 
@@ -9,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from edge.errors import InputError
-from train.engine.memory import largest_that_fits, too_little_memory
+from train.engine.memory import check_memory, largest_that_fits, too_little_memory
 from train.engine.network import batch_norms
 from train.engine.strategies import TrainingStrategy
 from train.native import without_kernels
@@ -137,6 +138,22 @@ class TrainingStep:
             raise self._strategy.cluster.lost_worker(str(error)) from None
         return StepResult(loss, losses, rate, applied)
 
+    def check_memory(self, batch: tuple[Any, Any], room_bytes: int | None = None) -> None:
+        """Refuse a batch whose step takes more memory than there is; see train.engine.memory.
+
+        Args:
+            batch: a batch as `step` takes it. The step is traced for it here, and not again.
+            room_bytes: memory that there is; None to ask the machine.
+
+        Raises:
+            InputError: it does not fit; the message names the largest batch that does.
+        """
+        if self._strategy.local_replicas > 1 or tf.config.list_logical_devices("GPU"):
+            return
+        weights = sum(variable.dtype.size * math.prod(variable.shape) for variable in self._weights())
+        crops, parts = batch[0].shape[0] // self._accumulation, self._strategy.replicas * self._accumulation
+        check_memory(self.graph(batch), weights, crops, parts, self._accumulation, room_bytes)
+
     def graph(self, batch: tuple[Any, Any]) -> tf.Graph:
         """Return the graph of the step, traced for batches like this one; `step` traces no other."""
         return self._run.get_concrete_function(*batch).graph
@@ -218,8 +235,10 @@ class TrainingStep:
             loss = tf.add_n([self._loss_weights[name] * share for name, share in zip(self._losses, shares)])
             if self.loss_scale is not None:
                 loss = self.loss_scale.scaled(loss)
-        weights = [variable.value for variable in self._model.trainable_variables]
-        return tape.gradient(loss, weights), tf.stack(totals)
+        return tape.gradient(loss, self._weights()), tf.stack(totals)
+
+    def _weights(self) -> list[tf.Variable]:
+        return [variable.value for variable in self._model.trainable_variables]
 
 
 def _sum_over_replicas(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:

@@ -9,19 +9,13 @@ import tensorflow as tf
 
 from edge.errors import InputError
 from tests.train.engine.small_training import SmallTraining, recipe
-from train.engine.memory import check_memory, largest_that_fits, too_little_memory
+from train.engine.graph_memory import peak_bytes
+from train.engine.memory import largest_that_fits, too_little_memory
 from train.engine.step import TrainingStep
 
 
-def weight_bytes(training: SmallTraining) -> int:
-    return sum(variable.numpy().nbytes for variable in training.model.trainable_variables)
-
-
-def check(training: SmallTraining, room_bytes: int | None, accumulation: int = 1) -> None:
-    batch = next(training.batches)
-    graph = training.stepper.graph(batch)
-    crops = batch[0].shape[0] // accumulation
-    check_memory(graph, weight_bytes(training), crops, accumulation, accumulation, room_bytes)
+def check(training: SmallTraining, room_bytes: int | None) -> None:
+    training.stepper.check_memory(next(training.batches), room_bytes)
 
 
 def test_batch_that_fits_is_taken_and_traced_once():
@@ -43,8 +37,6 @@ def test_batch_that_does_not_fit_is_refused_with_the_largest_that_does():
 
 
 def test_parts_of_a_batch_need_the_memory_of_a_part():
-    from train.engine.graph_memory import peak_bytes
-
     graphs = {}
     for parts in (1, 2, 4):
         training = SmallTraining(recipe(accumulation=parts))
