@@ -711,8 +711,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "momentum-is-nothing",
         "train/optimization/update_rules.py",
-        "momentum=float(recipe.momentum)",
-        "momentum=0.0",
+        "HeavyBall(trained, recipe.momentum)",
+        "HeavyBall(trained, 0.0)",
         "SGD has no momentum, whatever the recipe says",
         ("tests/train/optimization/test_optimization.py",),
     ),

@@ -111,8 +111,11 @@ class TrainingStep:
         self._losses, self._loss_weights = dict(losses), dict(loss_weights)
         self._optimization, self._ema, self._accumulation = optimization, ema, accumulation
         self.loss_scale = LossScale() if precision == MIXED_FLOAT16 else None
-        self._compute = tf.function(self._compiled_gradients, jit_compile=True) if xla else self._gradients_of_part
-        self._run = tf.function(self._step_of_all)
+        self._compute = self._gradients_of_part
+        if xla:
+            self._compute = tf.function(self._compiled_gradients, autograph=False, jit_compile=True)
+        # No Python here asks for the value of a tensor; to find that out takes AutoGraph a third of the trace.
+        self._run = tf.function(self._step_of_all, autograph=False)
 
     def step(self, batch: tuple[Any, Any]) -> StepResult:
         """Take one step.
@@ -163,7 +166,9 @@ class TrainingStep:
         crops = frames.shape[0] // self._accumulation
         free_shapes = [tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in (frames, labels)]
         ones = tf.ones((len(self._losses),))
-        trial = tf.function(lambda *part: self._gradients_of_part(*part, ones), input_signature=free_shapes)
+        trial = tf.function(
+            lambda *part: self._gradients_of_part(*part, ones), input_signature=free_shapes, autograph=False
+        )
 
         def fits(count: int) -> bool:
             try:
