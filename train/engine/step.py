@@ -22,6 +22,15 @@ from train.recipe import FLOAT32, MIXED_FLOAT16
 LEAST_NORMALISER = 1e-6
 """Smallest divisor of a loss: crops without a labelled pixel give 0 and not 0 / 0."""
 
+_LOST_WORKER = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError,
+)
+"""What TensorFlow raises in a step over several processes when one of them is gone: at once or some ten seconds later,
+when its heartbeats are missed."""
+
 
 class HeadLoss(Protocol):
     """The loss of one output of a network; see train.losses.
@@ -113,11 +122,19 @@ class TrainingStep:
 
         Returns:
             What the step tells, equal on every worker.
+
+        Raises:
+            InputError: the device has too little memory; the message names the largest batch that fits.
+            SegEdgeError: another worker is lost; the message names it.
         """
         try:
             loss, losses, rate, applied = self._run(*batch)
         except tf.errors.ResourceExhaustedError:
             raise self._too_little_memory(batch) from None
+        except _LOST_WORKER as error:
+            if self._strategy.cluster is None:
+                raise
+            raise self._strategy.cluster.lost_worker(str(error)) from None
         return StepResult(loss, losses, rate, applied)
 
     def graph(self, batch: tuple[Any, Any]) -> tf.Graph:
