@@ -93,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--hours",
         type=RealNumber(0.0, 10_000.0, "h", above=True),
         metavar="H",
-        help="end within this time, with the schedule run to its end (default: all epochs)",
+        help="hours to end within, with the schedule run to its end (default: all epochs)",
     )
     parser.add_argument(
         "--checkpoint-minutes",
@@ -183,7 +183,7 @@ def _resume(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
             option = f"--{name.replace('_', '-')}"
             raise InputError(f"{option} is not for a run that goes on, which has its own. Next: leave it out")
     if not folder.is_dir():
-        raise InputError(f"--resume {folder} is not there, expected the folder of a run, such as runs/...")
+        raise InputError(f"--resume {folder} is not there, expected the folder of a run")
     record = read_run_to_resume(folder).record
     recipe = recipe_from_fields(record.recipe, f"recipe of {folder}")
     wanted: dict[str, Any] = {

@@ -173,10 +173,11 @@ def test_other_aspect_ratio_than_that_of_the_weights_is_warned_of(tmp_path):
     assert warning.startswith("warning: the aspect ratio is 1.00, the weights were trained for 2.00")
 
 
-@pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
-def test_unfinished_run_is_taken_if_it_is_named_and_warned_of(tmp_path, status):
+@pytest.mark.parametrize(
+    ("status", "told"), [("running", "killed"), ("interrupted", "interrupted"), ("failed", "failed")]
+)
+def test_unfinished_run_is_taken_if_it_is_named_and_warned_of(tmp_path, status, told):
     run = write_run(tmp_path / "runs" / "one", status=status)
-    told = {"running": "killed"}.get(status, status)  # no process is there that would train
     with pytest.raises(WeightsError, match=rf"{told}.*Next: --weights .*one, or --random-weights"):
         choose(tmp_path)
     sources = choose(tmp_path, weights=run.parent)

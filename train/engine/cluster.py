@@ -76,6 +76,8 @@ def _position(config: dict[str, Any], jobs: dict[str, Any]) -> int:
     if job not in _JOBS or not isinstance(index, int) or isinstance(index, bool):
         raise _damaged(f"has the task {task!r}, expected a type (chief or worker) and an index")
     count = len(jobs.get(job, []))
+    if not count:
+        raise _damaged(f"has the task {job} {index}, but no process of the job {job}")
     if not 0 <= index < count:
         raise _damaged(f"has the task {job} {index}, expected an index from 0 to {count - 1} of its {count}")
     before = len(jobs.get("chief", [])) if job == "worker" else 0

@@ -6,9 +6,13 @@ import contextlib
 from typing import Any, Collection, Iterator, Mapping
 
 import keras
+import tensorflow as tf
 
 from train.models.base import ModelSpec
 from train.recipe import SYNCHRONISED, Recipe
+
+_SEED_STRIDE = 1_000_003
+"""Distance of the seeds of two replicas."""
 
 
 def build_network(
@@ -34,12 +38,33 @@ def build_network(
     for norm in batch_norms(network):
         # Read at every call. So the backbone of Keras Applications, whose layers Keras makes, is synchronised too.
         norm.synchronized = recipe.batch_norm == SYNCHRONISED
+    for layer in network.layers:
+        if isinstance(getattr(layer, "seed_generator", None), keras.random.SeedGenerator):
+            _draw_apart(layer.seed_generator)
     return network
 
 
 def batch_norms(network: keras.Model) -> list[keras.layers.BatchNormalization]:
     """Return the layers of a network that normalise over the batch."""
     return [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def _draw_apart(generator: keras.random.SeedGenerator) -> None:
+    """Let every replica draw numbers of its own: the state of a generator is equal on all of them.
+
+    The first replica draws what a single one would.
+    """
+    draw = generator.next
+
+    def next_seed(ordered: bool = True) -> tf.Tensor:
+        seed = draw(ordered)
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return seed
+        replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
+        return seed + tf.stack([replica, tf.zeros_like(replica)]) * _SEED_STRIDE
+
+    generator.next = next_seed
 
 
 def judged_part(network: keras.Model, outputs: Collection[str]) -> keras.Model:

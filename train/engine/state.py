@@ -46,7 +46,7 @@ def set_variables(variables: Mapping[str, keras.Variable], arrays: Mapping[str, 
     """Give every variable its value.
 
     Args:
-        variables: as `named_variables` returns them.
+        variables: name -> variable, as `named_variables` returns them.
         arrays: name -> value of exactly these variables.
 
     Raises:

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from edge.errors import InputError
+from train.engine.memory import largest_that_fits, too_little_memory
 from train.engine.network import batch_norms
 from train.engine.strategies import TrainingStrategy
 from train.native import without_kernels
@@ -113,8 +114,33 @@ class TrainingStep:
         Returns:
             What the step tells, equal on every worker.
         """
-        loss, losses, rate, applied = self._run(*batch)
+        try:
+            loss, losses, rate, applied = self._run(*batch)
+        except tf.errors.ResourceExhaustedError:
+            raise self._too_little_memory(batch) from None
         return StepResult(loss, losses, rate, applied)
+
+    def graph(self, batch: tuple[Any, Any]) -> tf.Graph:
+        """Return the graph of the step, traced for batches like this one; `step` traces no other."""
+        return self._run.get_concrete_function(*batch).graph
+
+    def _too_little_memory(self, batch: tuple[Any, Any]) -> InputError:
+        frames, labels = (self._strategy.distribution.experimental_local_results(part)[0] for part in batch)
+        crops = frames.shape[0] // self._accumulation
+        free_shapes = [tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in (frames, labels)]
+        ones = tf.ones((len(self._losses),))
+        trial = tf.function(lambda *part: self._gradients_of_part(*part, ones), input_signature=free_shapes)
+
+        def fits(count: int) -> bool:
+            try:
+                trial(frames[:count], labels[:count])
+            except tf.errors.ResourceExhaustedError:
+                return False
+            return True
+
+        parts = self._strategy.replicas * self._accumulation
+        fitting = largest_that_fits(fits, crops)
+        return too_little_memory(crops, fitting, parts, self._accumulation, "more memory than the device has")
 
     def _step_of_all(self, frames: Any, labels: Any) -> tuple:
         results = self._strategy.distribution.run(self._step_of_replica, args=(frames, labels))

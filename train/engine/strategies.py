@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, ContextManager, Iterator, Protocol
 
@@ -109,10 +110,17 @@ def open_strategy(name: str) -> TrainingStrategy:
     if name == ONE:
         return TrainingStrategy(ONE, tf.distribute.get_strategy())
     if name == MIRRORED:
-        kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-        devices = [device.name for device in tf.config.list_logical_devices(kind)]
-        return TrainingStrategy(MIRRORED, tf.distribute.MirroredStrategy(devices))
+        return _open_mirrored()
     if name == MULTIWORKER:
         cluster = open_cluster()
         return TrainingStrategy(MULTIWORKER, tf.distribute.MultiWorkerMirroredStrategy(), cluster)
     raise InputError(f"strategy is '{name}', expected one of: {', '.join(STRATEGIES)}")
+
+
+@functools.cache
+def _open_mirrored() -> TrainingStrategy:
+    # Once in a process: a second strategy counts its collectives from the same number on, and TensorFlow takes them
+    # for those of the first ("Shape mismatch in the collective instance").
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    devices = [device.name for device in tf.config.list_logical_devices(kind)]
+    return TrainingStrategy(MIRRORED, tf.distribute.MirroredStrategy(devices))

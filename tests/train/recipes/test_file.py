@@ -71,6 +71,13 @@ def test_wrong_field_is_one_line_with_file_and_field(write, fields, said):
     assert text.startswith("recipe ") and "fine.json: " in text and said in text and "\n" not in text
 
 
+def test_fields_of_file_and_base_have_to_fit_together(write):
+    with pytest.raises(
+        InputError, match=r"fine\.json: accumulation is 3, expected a number that divides the batch of 4"
+    ):
+        read_recipe(write({"accumulation": 3}), Recipe(**COMPLETE))
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity"])
 def test_numbers_that_json_has_not_are_refused(write, number):
     with pytest.raises(ContractError, match=rf"fine\.json is not valid JSON: a number is {number}"):
