@@ -50,8 +50,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=positive_int, default=3, metavar="N", help="epochs of each training")
     parser.add_argument("--limit", type=positive_int, default=48, metavar="N", help="frames of each split")
     parser.add_argument("--size", type=size_argument, default=(192, 256), metavar="HxW", help="pixels of the input")
-        "--size", type=size_argument, default=(192, 256), metavar="HxW", help="pixels of the network's input"
-    )
     parser.add_argument("--seed", type=seed_argument, default=1, metavar="S", help="seed of training and of moments")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser

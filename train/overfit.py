@@ -6,9 +6,8 @@ import argparse
 import contextlib
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -24,13 +23,14 @@ from edge.console import (
     share_argument,
     size_argument,
 )
-from edge.datasets import LAYOUTS, open_dataset
+from edge.datasets import LAYOUTS, Dataset, open_dataset
 from edge.errors import InputError
 from edge.output_check import check_output
 from edge.picture_check import SKIP_BAD_HELP, checked_dataset
 from train.fit_verdict import FitVerdict, class_shares_of, judge_fit, overfitting_recipe, score_of
 from train.journal.entries import EpochEntry, epochs_of
 from train.options import MODEL_NAMES, add_option_argument, parse_assignments, refuse_export_options
+from train.recipe import Recipe
 from train.recipes import find_recipe
 from train.runs import RUN_RECORD, RunRecord
 from train.tensorflow_import import import_tensorflow
@@ -38,8 +38,8 @@ from train.tensorflow_import import import_tensorflow
 EXIT_NO_FIT = 1
 
 RunTraining = Callable[..., RunRecord]
-"""Function that trains: (model, training, validation, recipe, folder, seed, options, enough) -> record of the run. It
-ends after the first epoch for whose entry `enough` returns True."""
+"""Function that trains: (model, training, validation, recipe, folder, seed, options, enough, hours) -> record of the
+run. It ends after the first epoch for whose entry `enough` returns True, or when the time in hours is over."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=RealNumber(0.0, 1440.0, "min", above=True),
         default=15.0,
         metavar="MIN",
-        help="time after which the check ends at its next look at the score",
+        help="time that the check may take",
     )
     parser.add_argument("--epochs", type=positive_int, default=400, metavar="N", help="most passes over the images")
     parser.add_argument(
@@ -109,16 +109,15 @@ def _overfit(arguments: argparse.Namespace, run_training: RunTraining | None = N
     if run_training is None:
         import_tensorflow("training", "pip install -e '.[train]'")
         run_training = _trainer()
-    end_s = time.perf_counter() + 60 * arguments.minutes
 
     def is_enough(entry: EpochEntry) -> bool:
         score = score_of(entry, shares)
-        return score is not None and (score >= arguments.bound or time.perf_counter() >= end_s)
+        return score is not None and score >= arguments.bound
 
-    options = {**recipe.options, **explicit}
+    options, hours = {**recipe.options, **explicit}, arguments.minutes / 60
     with _run_folder(arguments.output) as folder:
         # The same images twice: what is asked is whether the network can know them.
-        run = run_training(arguments.model, images, images, recipe, folder, arguments.seed, options, is_enough)
+        run = run_training(arguments.model, images, images, recipe, folder, arguments.seed, options, is_enough, hours)
     verdict = judge_fit(epochs_of(run.history), shares, arguments.bound, f"{arguments.model} and {arguments.dataset}")
     _print(verdict, arguments)
     return 0 if verdict.fits else EXIT_NO_FIT
@@ -126,13 +125,24 @@ def _overfit(arguments: argparse.Namespace, run_training: RunTraining | None = N
 
 def _trainer() -> RunTraining:
     """Return the trainer of the project, as the check calls it."""
-    from train.engine.strategies import ONE, open_strategy
+    from train.engine.strategies import open_strategy
     from train.run_training import Task, begin_training
     from train.training import Course
 
-    def run_training(model, training, validation, recipe, folder, seed, options, enough):
-        task = Task(model, training, validation, folder, open_strategy(ONE), Course(enough=enough))
-        return begin_training(task, recipe, seed=seed, options=options)
+    def run_training(
+        model: str,
+        training: Dataset,
+        validation: Dataset,
+        recipe: Recipe,
+        folder: Path,
+        seed: int,
+        options: dict[str, Any],
+        enough: Callable[[EpochEntry], bool],
+        hours: float,
+    ) -> RunRecord:
+        course = Course(hours=hours, enough=enough)
+        task = Task(model, training, validation, folder, open_strategy("one"), course)
+        return begin_training(task, recipe, seed, options)
 
     return run_training
 

@@ -815,8 +815,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "workers-read-the-same-crops",
         "train/input/pipeline.py",
-        "step * self._batch_size + worker * own + place",
-        "step * self._batch_size + place",
+        "(worker * replicas + replica) * crops",
+        "replica * crops",
         "all workers of a run train on the crops of the first one",
         ("tests/train/input/test_pipeline.py",),
     ),

@@ -135,7 +135,7 @@ def fact_rows(runs: Sequence[ComparedRun]) -> list[Row]:
         ("devices", _devices_words),
         ("started from", lambda run: run.record.init),
         ("seed", lambda run: str(run.record.seed)),
-        ("started", lambda run: run.record.started_utc),
+        ("started", lambda run: run.record.started_utc[:16].replace("T", " ") + " UTC"),
         ("TensorFlow", lambda run: (run.record.versions or {}).get("tensorflow")),
     )
     return _rows(runs, questions)

@@ -9,7 +9,7 @@ from edge.page.document import document
 from edge.page.elements import section, warnings_box
 from edge.page.picture_file import picture_file
 from edge.page.svg import WIDE
-from edge.page.tables import TEXT, WORD, Column, facts, table
+from edge.page.tables import TEXT, WRAPPED, Column, facts, table
 from train.journal.comparison import ComparedRun, Row, class_rows, fact_rows, obstacles, setting_rows
 
 _GAP = 2
@@ -68,7 +68,7 @@ def _cut(cell: str) -> str:
 def comparison_html(runs: Sequence[ComparedRun]) -> str:
     """Return the comparison as a page."""
     charts = [curve_chart(curves, axes, caption) for caption, curves, axes in _charts(runs)]
-    columns = [Column(run.mark, WORD) for run in runs]
+    columns = [Column(run.mark, WRAPPED) for run in runs]
     settings, classes = setting_rows(runs), class_rows(runs)
     return document(
         f"{len(runs)} trainings side by side",

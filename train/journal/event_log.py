@@ -4,8 +4,8 @@ Events are written as records of their own, and not by tf.summary: that has no e
 TensorBoard drops what a killed process had written beyond the state that the run went on from; and its scalars need
 TensorBoard itself, which TensorFlow no longer installs.
 
-Source: tensorflow/core/util/event.proto (SessionLog.START: "Start of session; events after it with a step that was
-there before take their place"), TFRecord files.
+Source: tensorflow/core/util/event.proto (Event, SessionLog); TensorBoard 2.21, _CheckForRestartAndMaybePurge in
+tensorboard/backend/event_processing/plugin_event_accumulator.py.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class EventLog(JournalWriter):
                 f"cannot write {path}: {error.message}. Next: choose a folder you may write to"
             ) from error
         self._write(0, file_version=_VERSION)
-        if run.done_steps:
-            session = self._protos.SessionLog(status=self._protos.SessionLog.START)
-            self._write(run.done_steps + 1, session_log=session)
+        # In the first file too: TensorBoard takes the first start of a run for no restart, whatever its step is.
+        session = self._protos.SessionLog(status=self._protos.SessionLog.START)
+        self._write(run.done_steps + 1, session_log=session)
         self._file.flush()
 
     def on_steps(self, entry: StepEntry) -> None:

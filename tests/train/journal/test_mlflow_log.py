@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -186,19 +187,20 @@ log.on_end(sys.argv[4])
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # those of MLflow about its own packages
-def test_real_mlflow_keeps_runs_that_start_together_and_every_value_of_a_killed_one(tmp_path, monkeypatch, no_address):
+def test_real_mlflow_keeps_runs_that_start_together_and_every_value_of_a_killed_one(tmp_path, no_address):
     pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
     from mlflow.tracking import MlflowClient
 
     home = tmp_path / "home"
     home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+    # A clean environment: MLflow sees by its variables that a test runs, and sends nothing then.
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
     folders = [tmp_path / "runs" / f"run{index}" for index in range(3)]
 
     def start(folder, done, steps, end):
         command = [sys.executable, "-c", TRAIN, str(folder), str(done), steps, end]
-        return subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
 
     together = [start(folder, 0, "1,2,3", "kill") for folder in folders]
     assert [process.communicate(timeout=300)[1] for process in together] == [""] * 3
