@@ -83,3 +83,8 @@ def test_memory_is_a_few_numbers_a_frame_however_long_the_training():
 def test_order_that_is_shared_cannot_be_changed():
     with pytest.raises(ValueError, match="read-only"):
         permutation(0, 10, 0)[0] = 3
+
+
+def test_order_variation_and_crop_need_no_tensorflow(run_python):
+    script = "import sys, train.input.order, train.input.crop; sys.exit('tensorflow' in sys.modules)"
+    assert run_python("-c", script).returncode == 0
