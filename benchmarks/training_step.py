@@ -220,7 +220,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser(description=__doc__, formatter_class=RawHelpFormatter)
     parser.add_argument("--model", default="fast_scnn", help="architecture (default: fast_scnn)")
     parser.add_argument(
-        "--crop", type=size_argument, default=parse_size("256x512"), metavar="HEIGHTxWIDTH", help="size of a crop"
+        "--crop", type=size_argument, default=parse_size("256x512"), metavar="HEIGHTxWIDTH", help="pixels of a crop"
     )
     parser.add_argument("--batch-size", type=positive_int, default=8, metavar="N", help="crops in a step")
     parser.add_argument("--threads", type=positive_int, metavar="N", help="threads (default: one for each core)")

@@ -100,6 +100,29 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             temporary.unlink()
 
 
+def sync_file(path: str | os.PathLike) -> None:
+    """Wait until the content of a file is on the disk.
+
+    Raises:
+        OSError: The disk is full, which some file systems find out only now.
+    """
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_folder(folder: str | os.PathLike) -> None:
+    """Wait until the names in a folder are on the disk, where that is offered: no power cut undoes a renaming then."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     """Write a file as a whole; after a failure the old file is still there."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:

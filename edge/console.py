@@ -323,7 +323,7 @@ class RealNumber:
     Args:
         least: Smallest number.
         most: Largest number.
-        unit: Unit of the number, behind the default in a help text; "share" for one from 0 to 1.
+        unit: Unit of the number, behind the default in a help text; "share" for one from 0 to 1, "" for a plain factor.
         above: Whether the number has to be more than `least`, such as a step that may not be 0.
     """
 
@@ -343,7 +343,8 @@ class RealNumber:
         if not self.least <= value <= self.most or (self.above and value == self.least):
             least = f"over {self.least:g} and at most" if self.above else f"from {self.least:g} to"
             most = f"{self.most:.0f}" if self.most == int(self.most) else f"{self.most:g}"
-            raise argparse.ArgumentTypeError(f"got '{text}', expected a number {least} {most} ({self.unit})")
+            unit = f" ({self.unit})" if self.unit else ""
+            raise argparse.ArgumentTypeError(f"got '{text}', expected a number {least} {most}{unit}")
         return value
 
 

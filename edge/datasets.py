@@ -23,6 +23,7 @@ from edge.errors import DatasetError
 from edge.imaging import few_names, is_junk, read_rgb
 from edge.label_values import FileLabels, read_file_labels
 from edge.labels import CAMVID, CITYSCAPES, ClassTable
+from edge.opencv import cv2
 from edge.sample_depth import SampleDepth
 
 __all__ = [
@@ -81,7 +82,7 @@ class Dataset:
             DatasetError: There is no label map, or it holds ids that the dataset does not have.
         """
         stored = self._read_file_labels(index)
-        return stored.to_train.astype(np.uint8)[stored.values]
+        return cv2.LUT(stored.values, stored.to_train.astype(np.uint8))
 
     def count_labels(self, index: int) -> np.ndarray:
         """Return the number of pixels of each train id in frame `index`; this is faster than reading the label map.

@@ -183,3 +183,63 @@ def kept_when_interrupted(describe: Callable[[], str | None]) -> Iterator[None]:
 def kept_results(error: KeyboardInterrupt) -> tuple[str, ...]:
     """Return what the blocks of `kept_when_interrupted` said that are kept, the innermost first."""
     return getattr(error, "kept", ())
+
+
+class DeferredInterruption:
+    """A request to end that is kept until the work is at a point where it can be kept whole.
+
+    Made by `interruption_deferred`.
+    """
+
+    def __init__(self) -> None:
+        self._number: int | None = None
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether Ctrl-C, SIGTERM or SIGHUP came since the block began."""
+        return self._number is not None
+
+    def request(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal in the main thread: note the first, and end at once at a second Ctrl-C."""
+        if self._number is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._number = number
+
+    def raise_if_requested(self) -> None:
+        """Raise what the signal stands for, if one came.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C came.
+            Terminated: SIGTERM or SIGHUP came.
+        """
+        if self._number is None:
+            return
+        raise KeyboardInterrupt if self._number == signal.SIGINT else Terminated(self._number)
+
+
+@contextlib.contextmanager
+def interruption_deferred() -> Iterator[DeferredInterruption]:
+    """Let no signal interrupt the block: the block looks for a request itself, where its work is whole.
+
+    A signal that is ignored stays so. A second Ctrl-C ends the block at once. In another thread than the main one
+    nothing is changed, and no request is ever seen.
+
+    Example:
+        >>> with interruption_deferred() as interruption:
+        ...     for step in range(steps):
+        ...         train_step(step)
+        ...         if interruption.is_requested:
+        ...             write_state()
+        ...             interruption.raise_if_requested()
+    """
+    deferred = DeferredInterruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield deferred
+        return
+    with contextlib.ExitStack() as restored:
+        for number in (signal.SIGINT, *ENDING_SIGNALS):
+            before = signal.getsignal(number)
+            if before is not None and before != signal.SIG_IGN:
+                signal.signal(number, deferred.request)
+                restored.callback(signal.signal, number, before)
+        yield deferred

@@ -17,6 +17,7 @@ from edge.dataset_layouts.sample import LabelCoding, Sample
 from edge.errors import DatasetError
 from edge.imaging import StoredLabels, read_stored_labels
 from edge.labels import CITYSCAPES, CITYSCAPES_INSTANCE_NAMES, CITYSCAPES_RAW_IDS, IGNORE_ID, ClassTable
+from edge.pixel_counts import count_values
 
 _MANY_COLORS = 64
 """More unknown colours than this come from interpolation or lossy compression, not from other classes."""
@@ -56,7 +57,7 @@ def read_file_labels(sample: Sample, table: ClassTable) -> FileLabels:
     if stored.colors_rgb is not None:
         return _from_colors(stored.colors_rgb, coding, sample, table)
     values = _as_bytes(stored.ids, sample, table)
-    counts = np.bincount(values.ravel(), minlength=256)
+    counts = count_values(values)
     used = np.flatnonzero(counts)
     readings = _readings(stored, coding, used)
     known = [to_train for to_train in readings if (to_train[used] >= 0).all()]
@@ -157,7 +158,7 @@ def _from_colors(colors_rgb: np.ndarray, coding: LabelCoding, sample: Sample, ta
         how = f"; {classes} counts as one of {table.class_count} or for nothing (edge/labels.py)"
     print_note_once(f"label maps in {sample.label_path.parent.parent} are read by their colours{how}")
     to_train = _lookup({**{index: index for index in range(table.class_count)}, IGNORE_ID: IGNORE_ID})
-    return FileLabels(values, to_train, np.bincount(values.ravel(), minlength=256))
+    return FileLabels(values, to_train, count_values(values))
 
 
 def _unknown_colors(unknown: np.ndarray, pixel_count: int, sample: Sample, table: ClassTable) -> str:

@@ -5,25 +5,21 @@ are:
 
     .writing-<where>-<pid>-<start>-<random><suffix>
 
-`where` is a hash of the machine, its boot and the namespace of process ids, `start` the time at which the process
-started. So a file is removed at once if its process is of here and gone, even where the pid was given to another
-process. What was written elsewhere (another machine on a shared folder, another container, before a restart) cannot be
-asked for its process: it is removed when nothing has been written to it for a day, by the clock of the folder's own
-file system.
-
-Source: proc(5), /proc/[pid]/stat field 22 and /proc/sys/kernel/random/boot_id; pid_namespaces(7).
+`where`, `pid` and `start` are those of edge.process_identity. So a file is removed at once if its process is of here
+and gone, even where the pid was given to another process. What was written elsewhere (another machine on a shared
+folder, another container, before a restart) cannot be asked for its process: it is removed when nothing has been
+written to it for a day, by the clock of the folder's own file system.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
 import os
-import platform
 import re
 import shutil
 from pathlib import Path
+
+from edge.process_identity import is_alive, start_time, where_processes_live
 
 WRITING, UNMEASURED, COMPILING = ".writing-", ".unmeasured-", ".compile-"
 """Beginnings of the names of a file that is being written, of an engine that is measured, and of a compilation."""
@@ -39,7 +35,7 @@ _NAME = re.compile(r"\.(?:writing|unmeasured|compile)-(?:(?P<where>[0-9a-f]{8})-
 
 def temporary_prefix(kind: str = WRITING) -> str:
     """Return the beginning of a temporary name that this process gives."""
-    return f"{kind}{_where()}-{os.getpid()}-{_start_time(os.getpid()) or 0}-"
+    return f"{kind}{where_processes_live()}-{os.getpid()}-{start_time(os.getpid()) or 0}-"
 
 
 def remove_leftovers(folder: Path, reference: Path) -> None:
@@ -66,9 +62,9 @@ def remove_leftovers(folder: Path, reference: Path) -> None:
 
 def _is_left_over(path: Path, now_s: float) -> bool:
     name = _NAME.match(path.name)
-    if name is not None and name["where"] == _where():
+    if name is not None and name["where"] == where_processes_live():
         pid = int(name["pid"])
-        return not _is_alive(pid, int(name["start"]))
+        return not is_alive(pid, int(name["start"]))
     with contextlib.suppress(OSError):
         return now_s - path.lstat().st_mtime > FOREIGN_AGE_S
     return False
@@ -80,35 +76,3 @@ def _remove(path: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()
-
-
-def _is_alive(pid: int, start: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):  # it is another user's
-        pass
-    now = _start_time(pid)
-    return now is None or not start or now == start
-
-
-def _start_time(pid: int) -> int | None:
-    """Return the time at which a process started, in ticks since boot; None where the system does not say."""
-    try:
-        # The name of the command, in brackets, may hold spaces and brackets.
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-@functools.lru_cache(maxsize=None)
-def _where() -> str:
-    parts = [platform.node()]
-    for read in (
-        lambda: Path("/proc/sys/kernel/random/boot_id").read_text(),
-        lambda: os.readlink("/proc/self/ns/pid"),
-    ):
-        with contextlib.suppress(OSError):
-            parts.append(read())
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]

@@ -6,6 +6,7 @@ import numpy as np
 
 from edge.errors import InputError
 from edge.labels import IGNORE_ID
+from edge.pixel_counts import count_pairs
 
 
 class ConfusionMatrix:
@@ -27,13 +28,13 @@ class ConfusionMatrix:
             predicted: (height, width) uint8 labels below class_count.
 
         Raises:
-            InputError: The shapes differ, or a label is outside the classes.
+            InputError: The shapes or types differ from these, or a label is outside the classes.
         """
         if truth.shape != predicted.shape:
             raise InputError(f"labels are {predicted.shape}, the truth is {truth.shape}, expected the same size")
-        # One joint histogram over uint16 codes; ignored pixels land in rows that are cut off.
-        codes = truth.astype(np.uint16) << 8 | predicted
-        joint = np.bincount(codes.ravel(), minlength=65536).reshape(256, 256)
+        if truth.dtype != np.uint8 or predicted.dtype != np.uint8:
+            raise InputError(f"labels are {predicted.dtype}, the truth is {truth.dtype}, expected uint8")
+        joint = count_pairs(truth, predicted)  # ignored pixels land in rows that are cut off
         predicted_outside = joint[: self.class_count, self.class_count :].sum()
         outside = int(predicted_outside + joint[self.class_count : IGNORE_ID].sum())
         if outside:

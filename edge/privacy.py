@@ -11,6 +11,8 @@ OPT_OUTS = {
     # Read once, when the library is loaded: its disable_telemetry_events() comes after the device id was written and
     # the first event stored. Wheels for Linux have it from 1.29.0 on; an empty value, 0 and false leave it on.
     "ORT_DISABLE_TELEMETRY": "1",
+    # Asked when it is imported, by a training with --log mlflow; 1 and true switch it off, as does DO_NOT_TRACK.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 """Environment variable -> the value with which its library sends and stores nothing."""
 

@@ -68,11 +68,12 @@ class BuildInputs:
 
 @dataclass(frozen=True)
 class _Choice:
-    """Weights that were chosen, and what they bring along."""
+    """Weights that were chosen, and what they bring along; an artefact's size need not be that of the training."""
 
     weights: WeightsFile | None = None
     dataset: str | None = None
     size: tuple[int, int] | None = None
+    trained_size: tuple[int, int] | None = None
     is_random: bool = False
     told: tuple[str, ...] = ()
 
@@ -179,6 +180,7 @@ def _given_weights(path: Path, model: str) -> _Choice:
     return _Choice(
         weights,
         size=weights.provenance.trained_size,
+        trained_size=weights.provenance.trained_size,
         told=(f"weights: {words}", *([f"warning: {warning}"] if warning else [])),
     )
 
@@ -199,7 +201,8 @@ def _found_weights(
     chosen = choose_found_run(found, dataset, size, wanted)
     if chosen.run is not None:
         weights = read_weights(chosen.run.weights_path, found.model)
-        return _Choice(weights, size=weights.provenance.trained_size, told=(chosen.sentence(),))
+        trained_size = weights.provenance.trained_size
+        return _Choice(weights, size=trained_size, trained_size=trained_size, told=(chosen.sentence(),))
     asked = request_words(dataset, size, wanted)
     fitting = found.fitting_artifacts(dataset, size, DEFAULT_SIZE, changed)
     if len(fitting) > 1:
@@ -225,6 +228,7 @@ def _artifact_weights(
     return _Choice(
         dataset=contract.dataset,
         size=(contract.height, contract.width),
+        trained_size=contract.weights.trained_size,
         is_random=artifact.is_random,
         told=told,
     )
@@ -250,22 +254,33 @@ def _dataset_of(weights: WeightsFile) -> str | None:
 
 
 def _size_lines(choice: _Choice, size: tuple[int, int] | None) -> tuple[str, ...]:
-    """Return a line on the size where the weights have one, and a warning where another aspect was asked for."""
-    own = choice.size
-    if own is None or size == own:
+    """Return a line on the size that a build takes, and a warning where its aspect is not that of the training."""
+    if choice.is_random and choice.size is None:
         return ()
-    spelled = f"{own[0]}x{own[1]}"
+    taken = size or choice.size or DEFAULT_SIZE
+    told = []
     if size is None:
         origin = "as the weights were validated" if choice.weights is not None else "that of the artefact"
-        return (f"size: {spelled}, {origin}; --size HxW asks for another",)
-    told = f"size: {size[0]}x{size[1]}, the weights were validated at {spelled}, so their mIoU is not that of this size"
-    if size[0] * own[1] == size[1] * own[0]:
-        return (told,)
-    return (
-        told,
-        f"warning: the aspect ratio is {size[1] / size[0]:.2f}, the weights were trained for {own[1] / own[0]:.2f}: "
-        f"everything will look stretched to them",
+        if choice.size is None:
+            origin = "since nothing says at which size the weights were trained"
+        told.append(f"size: {_spelled(taken)}, {origin}; --size HxW asks for another")
+    trained = choice.trained_size
+    if trained is None or tuple(trained) == taken:
+        return tuple(told)
+    told.append(
+        f"size: {_spelled(taken)}, the weights were validated at {_spelled(trained)}, so their mIoU is not that of "
+        "this size"
     )
+    if taken[0] * trained[1] != taken[1] * trained[0]:
+        told.append(
+            f"warning: the aspect ratio is {taken[1] / taken[0]:.2f}, the weights were trained for "
+            f"{trained[1] / trained[0]:.2f}: everything will look stretched to them"
+        )
+    return tuple(told)
+
+
+def _spelled(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
 
 
 def _dataset_lines(choice: _Choice, dataset: str | None) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from edge.datasets import LAYOUTS, class_table
 from edge.errors import InputError, WeightsError
 from edge.records import read_record
 from train.run_choice import FoundRun, RunChoice, choose_run, find_runs, named
+from train.run_folder.resume import resume_command
 from train.runs import RUNS_ROOT
 from train.weights_file import ImportRecord, weights_path_of
 
@@ -144,6 +145,7 @@ class FoundWeights:
         without = "" if fitting else " without --dataset"
         sound = (run for run in fitting or usable if not run.is_torn())
         steps += [f"--weights {run.folder}{without}" for run in itertools.islice(sound, _MOST_STEPS)]
+        steps += [resume_command(run.folder) for run in self._ranked_runs() if run.can_go_on][: not finished]
         steps += [
             f"--weights {path}"
             for path, record in self.imported[:_MOST_STEPS]

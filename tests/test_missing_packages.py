@@ -32,6 +32,7 @@ COMMANDS = (
     "train.models",
     *(f"{REPOSITORY}/{path}.py" for path in ("export/build_engine", "export/to_onnx", "export/parity")),
     *(f"{REPOSITORY}/{path}.py" for path in ("export/tensorrt_rules", "train/train", "train/import_weights")),
+    *(f"{REPOSITORY}/{path}.py" for path in ("train/compare", "train/overfit")),
     *(f"{REPOSITORY}/calibration/{name}.py" for name in ("lint", "select_images", "tensorrt_cache")),
 )
 

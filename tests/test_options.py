@@ -19,6 +19,7 @@ NO_NUMBERS = ("nan", "inf", "-inf", "1e400", "-1", "-0.5", "9" * 400, "", "x", "
 
 UNIT_WORDS = {
     "s": r"\bseconds?\b|\d s\b|\bs\)",
+    "h": r"\bhours?\b|\bh\b",
     "min": r"\bminutes?\b|\bmin\b|\btime\b",
     "%": r"\bpercent\b|%",
     "points": r"\bpoints\b",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Mapping
+
+from edge.console import MOST_PIXELS, RealNumber, WholeNumber
+from edge.errors import InputError
 
 SGD, ADAM, ADAMW = "sgd", "adam", "adamw"
 POLYNOMIAL, COSINE, CONSTANT = "polynomial", "cosine", "constant"
@@ -23,6 +28,44 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "init": ("random", "imagenet", "voc"),
 }
 """Field of a recipe -> the values that it can have."""
+
+_SIDE = WholeNumber(1, 16384)
+_SHARE = RealNumber(0.0, 1.0, "share")
+_ZOOM = RealNumber(0.01, 100.0, "")
+_BELOW_ONE = RealNumber(0.0, 0.99999, "")
+
+LIMITS: dict[str, WholeNumber | RealNumber] = {
+    "epochs": WholeNumber(1),
+    # More crops fit no memory; a split of fewer frames is repeated until a batch is full.
+    "batch_size": WholeNumber(1, 1024),
+    "height": _SIDE,
+    "width": _SIDE,
+    "learning_rate": RealNumber(0.0, 10.0, "per step", above=True),
+    "momentum": _BELOW_ONE,
+    "power": RealNumber(0.0, 10.0, "", above=True),
+    "warmup_steps": WholeNumber(0),
+    "backbone_rate": RealNumber(0.0, 100.0, ""),
+    "weight_decay": RealNumber(0.0, 1.0, ""),
+    "clip_norm": RealNumber(0.0, 1e6, "", above=True),
+    "hardest_share": RealNumber(0.0, 1.0, "share", above=True),
+    "crop_height": _SIDE,
+    "crop_width": _SIDE,
+    "scale_min": _ZOOM,
+    "scale_max": _ZOOM,
+    "flip": _SHARE,
+    "brightness": _SHARE,
+    "contrast": _SHARE,
+    "saturation": _SHARE,
+    "blur": _SHARE,
+    "accumulation": WholeNumber(1, 1024),
+    "ema": _BELOW_ONE,
+    "validate_every": WholeNumber(1),
+    "patience": WholeNumber(1),
+}
+"""Field of a recipe -> the numbers that it can be; the command's options have the same limits."""
+
+AUXILIARY_WEIGHT = RealNumber(0.0, 100.0, "")
+"""Limits of the weight of an auxiliary loss."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +159,107 @@ class Recipe:
         """Return a recipe with the given settings; a setting of None keeps the value of this recipe."""
         return dataclasses.replace(self, **{name: value for name, value in changes.items() if value is not None})
 
+    def to_json(self) -> dict[str, Any]:
+        """Return every field with its value, as `train.recipes.read_recipe` reads it from a file."""
+        return dataclasses.asdict(self)
+
     @property
     def crop_size(self) -> tuple[int, int]:
         """Height and width of a training crop."""
         return self.crop_height or self.height, self.crop_width or self.width
+
+    def check(self, where: str = "recipe") -> Recipe:
+        """Refuse settings that no training can have, and return this recipe.
+
+        Whether the network can take the sizes and has the options and outputs is known to its architecture alone.
+
+        Args:
+            where: name of the recipe for messages, such as "recipe fine.json".
+
+        Raises:
+            InputError: a field has another type or is out of its range, or two fields contradict each other.
+        """
+        for each in dataclasses.fields(self):
+            _check_field(where, each.name, str(each.type), getattr(self, each.name))
+        self._check_together(where)
+        return self
+
+    def _check_together(self, where: str) -> None:
+        """Refuse fields that contradict each other, each of which is right by itself."""
+        if self.scale_min > self.scale_max:
+            raise InputError(
+                f"{where}: scale_min is {self.scale_min:g}, expected at most scale_max, which is {self.scale_max:g}"
+            )
+        sizes = {"size": (self.height, self.width), "crop": self.crop_size}
+        for name, (height, width) in sizes.items():
+            if height * width > MOST_PIXELS:
+                raise InputError(f"{where}: {name} is {height}x{width}, expected at most {MOST_PIXELS} pixels in all")
+        largest = tuple(math.ceil(side * self.scale_max) for side in (self.height, self.width))
+        if any(crop > side for crop, side in zip(self.crop_size, largest)):
+            crop_height, crop_width = self.crop_size
+            raise InputError(
+                f"{where}: crop is {crop_height}x{crop_width}, frames of {self.height}x{self.width} are at most "
+                f"{largest[0]}x{largest[1]} after the zoom, so every crop would be padded. Next: a smaller crop, or "
+                "a larger scale_max"
+            )
+        if self.batch_size % self.accumulation:
+            raise InputError(
+                f"{where}: accumulation is {self.accumulation}, expected a number that divides the batch of "
+                f"{self.batch_size}"
+            )
+        if self.optimizer == ADAMW and self.weight_decay and self.weight_decay_kind != DECOUPLED:
+            raise InputError(
+                f"{where}: weight_decay_kind of {ADAMW} is {self.weight_decay_kind}, expected {DECOUPLED}. Next: "
+                f"--set weight_decay_kind={DECOUPLED}, or --optimizer {ADAM}"
+            )
+
+
+def _check_field(where: str, name: str, annotation: str, value: object) -> None:
+    """Refuse the value of one field by its type and limits.
+
+    Raises:
+        InputError: the value has another type, or is out of range.
+    """
+    if annotation.endswith(" | None"):
+        if value is None:
+            return
+        annotation = annotation[: -len(" | None")]
+    if annotation.startswith("dict"):
+        _check_mapping(where, name, value)
+    elif annotation == "bool":
+        if not isinstance(value, bool):
+            raise InputError(f"{where}: {name} is {spell_value(value)}, expected true or false")
+    elif annotation == "str":
+        if value not in CHOICES[name]:
+            raise InputError(f"{where}: {name} is {spell_value(value)}, expected {', '.join(CHOICES[name])}")
+    else:
+        _check_number(where, name, LIMITS[name], value)
+
+
+def _check_mapping(where: str, name: str, value: object) -> None:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise InputError(f"{where}: {name} is {spell_value(value)}, expected an object such as {{}}")
+    if name == "auxiliary_weights":
+        for output, weight in value.items():
+            _check_number(where, f"{name}.{output}", AUXILIARY_WEIGHT, weight)
+
+
+def _check_number(where: str, name: str, limits: WholeNumber | RealNumber, value: object) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number:
+        kind = "a whole number" if isinstance(limits, WholeNumber) else "a number"
+        raise InputError(f"{where}: {name} is {spell_value(value)}, expected {kind}")
+    try:
+        limits(repr(value))
+    except argparse.ArgumentTypeError as error:
+        raise InputError(f"{where}: {name}: {error}") from None
+
+
+def spell_value(value: object) -> str:
+    """Return the value of a field as a user would type it, cut short where it is long."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = f"'{value}'" if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

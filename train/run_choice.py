@@ -11,7 +11,10 @@ from edge.artifacts import sha256_file
 from edge.errors import InputError
 from edge.records import read_record
 from train.options import OPTIONS, resolve_options
-from train.runs import BEST_WEIGHTS, FINISHED, INTERRUPTED, RUN_RECORD, RUNNING, RUNS_ROOT, RunRecord
+from train.run_folder.lock import LockHolder, holder_of
+from train.run_folder.resume import can_go_on, resume_command
+from train.runs import BEST_WEIGHTS, FAILED, FINISHED, RUN_RECORD, RUNNING, RUNS_ROOT, RunRecord, score_words
+from train.weights_pair import described_path
 
 MOST_NAMED = 4
 """Number of runs that one line names; the rest is a number."""
@@ -32,7 +35,27 @@ class FoundRun:
     @property
     def weights_path(self) -> Path:
         """Return the path of the weights of the run's best epoch, which need not exist."""
-        return self.folder / BEST_WEIGHTS
+        digest = self.record.weights_sha256 if self.record is not None else None
+        return described_path(self.folder, BEST_WEIGHTS, digest)
+
+    @property
+    def trainer(self) -> LockHolder | None:
+        """Return the process that trains in the folder now; None where none does."""
+        return holder_of(self.folder) if self.record is not None and self.record.status == RUNNING else None
+
+    @property
+    def state(self) -> str:
+        """Return what became of the run, such as "finished" or "killed"; its record has to be there."""
+        if self.record.status == RUNNING:
+            trainer = self.trainer
+            return f"still running ({trainer.words()})" if trainer is not None else "killed"
+        return f"{self.record.status} ({self.record.end_reason})" if self.record.end_reason else self.record.status
+
+    @property
+    def can_go_on(self) -> bool:
+        """Return whether a training can go on with the run: it has not finished, does not run, and left its state."""
+        is_over = self.record is None or self.record.status == FINISHED
+        return not is_over and can_go_on(self.folder) and self.trainer is None
 
     def trouble(self) -> str:
         """Return the reason why no build takes the run by itself, in a few words; "" where it is finished and has all.
@@ -42,10 +65,8 @@ class FoundRun:
         if self.record is None:
             return f"its {RUN_RECORD} is missing or cannot be read"
         if not self.weights_path.is_file():
-            return f"{self.record.status}, has no weights"
-        if self.record.status == RUNNING:
-            return f"still running, or killed, {epochs_words(self.record)} done"
-        return "" if self.record.status == FINISHED else f"{self.record.status}, {epochs_words(self.record)} done"
+            return f"{self.state}, has no weights"
+        return "" if self.record.status == FINISHED else f"{self.state}, {epochs_words(self.record)} done"
 
     def is_torn(self) -> bool:
         """Return whether the weights are another file than the record describes."""
@@ -152,9 +173,11 @@ def choose_run(
     passed_over: list[tuple[FoundRun, str]] = []
     fitting: dict[str, list[FoundRun]] = {}
     for run in runs:
-        reason = run.trouble() or _misfit(run.record, dataset, size, options or {})
+        trouble = run.trouble()
+        reason = trouble or _misfit(run.record, dataset, size, options or {})
         if reason:
-            passed_over.append((run, reason))
+            way_on = f"; it goes on with {resume_command(run.folder)}" if trouble and run.can_go_on else ""
+            passed_over.append((run, f"{reason}{way_on}"))
         else:
             fitting.setdefault(run.record.dataset, []).append(run)
     chosen = [
@@ -189,11 +212,6 @@ def named(texts: Sequence[str]) -> str:
     return ", ".join(texts[:MOST_NAMED]) + more
 
 
-def score_words(record: RunRecord) -> str:
-    """Return the score of a run in words."""
-    return f"mIoU {100 * record.best_miou:.2f} %" if record.best_miou is not None else "no mIoU"
-
-
 def epochs_words(record: RunRecord) -> str:
     """Return how many epochs a run has behind it, and of how many where that is another number."""
     done, planned = len(record.history), record.recipe.get("epochs")
@@ -207,8 +225,9 @@ def status_warning(run: FoundRun) -> str:
     record = run.record
     if record is None or record.status == FINISHED:
         return ""
-    state = {RUNNING: "is still running or was killed", INTERRUPTED: "was interrupted"}.get(record.status, "failed")
-    return f"{run.folder} {state} after {epochs_words(record)}: its weights are the best until then"
+    verb = "has" if record.status == FAILED else "is" if run.trainer is not None else "was"
+    way_on = f". Next: {resume_command(run.folder)}" if run.can_go_on else ""
+    return f"{run.folder} {verb} {run.state} after {epochs_words(record)}: its weights are the best until then{way_on}"
 
 
 def _finished_words(record: RunRecord) -> str:

@@ -1,27 +1,76 @@
 """Run folders, which a training writes and which can be read without TensorFlow.
 
 runs/<model>-<dataset>-<UTC time>/
-    best.weights.h5   weights of the epoch with the highest validation mIoU
+    best.weights.h5   weights of the epoch with the highest validation mIoU: the moving average where there is one
+    last.weights.h5   weights of the last epoch, as the optimiser left them
+    ema.weights.h5    their moving average, where the recipe has one
     run.json          RunRecord: what was run, on what, and how it went, after every epoch
+    state.npz         what a training goes on from after a kill: train/run_folder/
+    run.lock          who trains here now
 """
 
 from __future__ import annotations
 
 import datetime
+from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterable
 
-from edge.artifacts import sha256_file
+from edge.artifacts import sha256_file, sha256_json
 from edge.errors import InputError, WeightsError
 from edge.provenance import TRAINED, WeightsProvenance
 from edge.records import read_record, record
+from train.weights_pair import settled_path
 
 RUNS_ROOT = Path("runs")
-BEST_WEIGHTS = "best.weights.h5"
-RUN_RECORD = "run.json"
+BEST_WEIGHTS, LAST_WEIGHTS, EMA_WEIGHTS = "best.weights.h5", "last.weights.h5", "ema.weights.h5"
+RUN_WEIGHTS = (BEST_WEIGHTS, LAST_WEIGHTS, EMA_WEIGHTS)
+RUN_RECORD, RUN_STATE = "run.json", "state.npz"
 
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
-"""Values of a run's status. A process that was killed leaves "running" behind."""
+"""Values of a run's status. A process that was killed leaves "running" behind, see train.run_folder.lock."""
+
+
+@record(schema=1, what="measurements of a training")
+class TrainingMeasurements:
+    """What was measured while a training ran, over all its parts if it was resumed.
+
+    Attributes:
+        training_s: time in s of all steps, without validation; None where it was not measured.
+        validation_s: time in s of all validations; None where it was not measured.
+        step_p50_s: median time in s of a step.
+        step_p90_s: time in s that 90 % of the steps do not exceed.
+        images_per_s: number of crops per second of training, without validation.
+        input_wait_share: share of the training time that steps waited for their crops, 0 to 1.
+        time_to_best_s: time in s from the start to the epoch with the best score, validation included.
+        peak_host_bytes: largest resident memory of the process, in bytes.
+        peak_device_bytes: largest memory in use on one device, in bytes; None without a GPU.
+        energy_j: energy of training and validation in J; None where no sensor tells it.
+    """
+
+    training_s: float | None = None
+    validation_s: float | None = None
+    step_p50_s: float | None = None
+    step_p90_s: float | None = None
+    images_per_s: float | None = None
+    input_wait_share: float | None = None
+    time_to_best_s: float | None = None
+    peak_host_bytes: int | None = None
+    peak_device_bytes: int | None = None
+    energy_j: float | None = None
+
+
+@record(schema=1, what="resumption of a training")
+class Resumption:
+    """A time at which a training went on after it had been stopped or killed.
+
+    Attributes:
+        step: number of steps that were done before.
+        utc: time when it went on, ISO 8601.
+    """
+
+    step: int
+    utc: str
 
 
 @record(schema=1, what="training run", made_by="python train/train.py")
@@ -40,8 +89,9 @@ class RunRecord:
         init: weights that the training started from, "random" or a description of a weights file.
         seed: seed of the initial weights, of the order of frames and of the augmentation.
         started_utc: time when the training started, ISO 8601.
-        status: "running", "finished", "interrupted" or "failed".
-        history: record of each epoch: its loss, learning rate, mIoU (0 to 1), class IoU and seconds.
+        status: "running" (and still so where its process was killed), "finished", "interrupted" or "failed".
+        history: record of each epoch: its loss, learning rate, mIoU (0 to 1), class IoU and seconds; mIoU and class IoU
+            are None where the epoch was not validated.
         best_epoch: number of the epoch, from 1, whose weights best.weights.h5 holds.
         best_miou: mIoU of the best epoch on the validation split, 0 to 1.
         weights_sha256: SHA-256 of best.weights.h5.
@@ -49,6 +99,19 @@ class RunRecord:
         validation_frames: number of frames that mIoU was measured on; None in records of before.
         skipped_frames: frames that were left out, since they or their label maps cannot be read, as "train/NAME" or
             "val/NAME".
+        training_frames: number of frames that were learnt from; None in records of before.
+        frames_sha256: split -> SHA-256 of the names of its frames in their order, by `frames_digest`.
+        other_weights_sha256: name of each further weights file in the folder -> its SHA-256.
+        steps_done: number of optimiser steps that the state of the training has behind it.
+        steps_planned: number of optimiser steps of the whole schedule; None in records of before.
+        end_reason: words on why the training ended before its last epoch, such as "SIGTERM" or "no better score in 20
+            validations"; "" where it did not.
+        resumptions: times at which the training went on after it had been stopped or killed.
+        strategy: how the work is spread: "one" device, "mirrored" over several, or "multiworker" over machines.
+        replicas: number of devices over all machines.
+        workers: number of processes.
+        devices: description of each kind of device.
+        measurements: what was measured while the training ran; None in records of before.
     """
 
     model: str
@@ -70,6 +133,32 @@ class RunRecord:
     versions: dict[str, str] | None = None
     validation_frames: int | None = None
     skipped_frames: tuple[str, ...] = ()
+    training_frames: int | None = None
+    frames_sha256: dict[str, str] = field(default_factory=dict)
+    other_weights_sha256: dict[str, str] = field(default_factory=dict)
+    steps_done: int = 0
+    steps_planned: int | None = None
+    end_reason: str = ""
+    resumptions: tuple[Resumption, ...] = ()
+    strategy: str = "one"
+    replicas: int = 1
+    workers: int = 1
+    devices: tuple[str, ...] = ()
+    measurements: TrainingMeasurements | None = None
+
+    def digest_of(self, name: str) -> str | None:
+        """Return the SHA-256 of a weights file in the run folder; None where the run has left none of this name."""
+        return self.weights_sha256 if name == BEST_WEIGHTS else self.other_weights_sha256.get(name)
+
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of every weights file in the run folder by its name."""
+        best = {} if self.weights_sha256 is None else {BEST_WEIGHTS: self.weights_sha256}
+        return {**best, **self.other_weights_sha256}
+
+
+def frames_digest(names: Iterable[str]) -> str:
+    """Return the SHA-256 of the names of frames in their order, 64 hex digits."""
+    return sha256_json(list(names))
 
 
 def new_run_folder(model: str, dataset: str, root: Path = RUNS_ROOT) -> Path:
@@ -78,16 +167,38 @@ def new_run_folder(model: str, dataset: str, root: Path = RUNS_ROOT) -> Path:
     return root / f"{model}-{dataset}-{stamp}"
 
 
+def score_words(run: RunRecord) -> str:
+    """Return the score of a run in words."""
+    return f"mIoU {100 * run.best_miou:.2f} %" if run.best_miou is not None else "no mIoU"
+
+
+def weights_in_run(folder: Path, name: str = BEST_WEIGHTS) -> Path:
+    """Return the path of weights in a run folder, and finish their writing where a kill broke it off.
+
+    Args:
+        folder: run folder, which may be read-only: the weights are then read where they are.
+        name: name of the weights file: BEST_WEIGHTS, LAST_WEIGHTS or EMA_WEIGHTS.
+
+    Returns:
+        The path of the weights, which need not exist.
+    """
+    try:
+        run = read_record(RunRecord, folder / RUN_RECORD)
+    except InputError:
+        return folder / name
+    return settled_path(folder, name, run.digest_of(name))
+
+
 def read_run(weights_path: Path, model: str) -> tuple[RunRecord, WeightsProvenance]:
     """Read the record beside a weights file, and check that the two belong together.
 
     Args:
-        weights_path: a .weights.h5 file in a run folder.
+        weights_path: a .weights.h5 file in a run folder, such as `weights_in_run` gives.
         model: the model that the weights are wanted for.
 
     Raises:
         InputError: the weights or their run.json are missing.
-        WeightsError: the weights belong to another model, or are not the file that run.json describes.
+        WeightsError: the weights belong to another model, or are not a file that run.json describes.
     """
     if not weights_path.is_file():
         raise InputError(f"weights not found: {weights_path}")
@@ -101,16 +212,28 @@ def read_run(weights_path: Path, model: str) -> tuple[RunRecord, WeightsProvenan
     if run.model != model:
         raise WeightsError(f"{weights_path} are weights of {run.model}, expected {model}. Next: --model {run.model}")
     digest = sha256_file(weights_path)
-    if digest != run.weights_sha256:
+    names = [name for name, sha256 in run.digests().items() if sha256 == digest]
+    if not names and read_record(RunRecord, record_path) != run:
+        return read_run(weights_path, model)  # a training has written both while they were read
+    if not names:
+        expected = run.digest_of(weights_path.name)
         raise WeightsError(
             f"{weights_path} is not the file that {RUN_RECORD} describes "
-            f"(sha256 {digest[:12]}, expected {str(run.weights_sha256)[:12]}): it is damaged or was replaced"
+            f"(sha256 {digest[:12]}, expected {str(expected)[:12]}): it is damaged or was replaced"
         )
     provenance = WeightsProvenance(
         kind=TRAINED,
         source=weights_path.parent.name,
         sha256=digest,
-        miou=run.best_miou,
+        miou=_miou_of(run, names[0]),
         trained_size=(run.height, run.width),
     )
     return run, provenance
+
+
+def _miou_of(run: RunRecord, name: str) -> float | None:
+    """Return the mIoU that weights of a run were validated with; None where they were not validated."""
+    if name == BEST_WEIGHTS:
+        return run.best_miou
+    validated = EMA_WEIGHTS if run.recipe.get("ema") else LAST_WEIGHTS
+    return run.history[-1].get("miou") if name == validated and run.history else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -12,48 +13,57 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 from edge.console import (
     CommandParser,
     RealNumber,
-    WholeNumber,
     positive_int,
     print_json,
     print_status,
     print_warning,
     run_command,
     seed_argument,
-    size_argument,
 )
-from edge.datasets import LAYOUTS, open_dataset
+from edge.datasets import LAYOUTS, Dataset, open_dataset
 from edge.errors import InputError
 from edge.interruption import kept_when_interrupted
 from edge.output_check import check_output
 from edge.picture_check import SKIP_BAD_HELP, checked_dataset
 from edge.records import read_record, record_to_json
 from train.options import MODEL_NAMES, add_option_argument, parse_assignments, refuse_export_options
+from train.recipe import Recipe
+from train.recipe_options import add_recipe_arguments, changed_recipe
 from train.recipes import find_recipe
+from train.recipes.file import recipe_from_fields
 from train.run_choice import run_in, status_warning
-from train.runs import BEST_WEIGHTS, RUN_RECORD, RUNS_ROOT, RunRecord, new_run_folder
+from train.run_folder.resume import read_run_to_resume, resume_command
+from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_STATE, RUNS_ROOT, RunRecord, new_run_folder
 from train.tensorflow_import import import_tensorflow
 from train.weights_file import weights_path_of
 
-learning_rate = RealNumber(0.0, 10.0, "per step", above=True)
-batch_size = WholeNumber(1, 1024)
-"""Of crops: more fit no memory, and a split of fewer frames is repeated until a batch is full."""
+STRATEGIES = ("one", "mirrored", "multiworker")
+LOGS = ("mlflow",)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line of a training."""
     parser = CommandParser(
         prog="train/train.py",
-        description="Train a segmentation model; the weights of the best epoch are kept in a run folder.",
+        description="Train a segmentation model, or go on with a training; its run folder keeps the best weights, the "
+        "state to go on from, and everything that was measured (docs/training.md).",
     )
-    parser.add_argument("--model", required=True, choices=MODEL_NAMES, help="architecture")
-    parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS), help="what it is trained on")
+    parser.add_argument("--model", choices=MODEL_NAMES, help="architecture")
+    parser.add_argument("--dataset", choices=sorted(LAYOUTS), help="what it is trained on")
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     parser.add_argument("--output", type=Path, help="run folder (default: runs/MODEL-DATASET-TIME)")
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="folder of a run that was stopped or killed, to go on with from its last state; model, dataset and recipe "
+        "are the run's",
+    )
     parser.add_argument(
         "--init",
         choices=("random", "imagenet", "voc"),
         help="what to start from: random weights, a backbone of ImageNet, a network of PASCAL VOC "
-        "(default: random, or --init-weights)",
+        "(default: the recipe's, or --init-weights)",
     )
     parser.add_argument(
         "--init-weights",
@@ -66,34 +76,37 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed",
         type=seed_argument,
-        default=0,
         metavar="S",
-        help="seed of the initial weights, the order of frames and the augmentation",
+        help="seed of the initial weights, the order of frames and the augmentation (default: 0)",
     )
     parser.add_argument(
         "--limit", type=positive_int, metavar="N", help="use at most this many frames of each split (default: all)"
     )
     parser.add_argument("--skip-bad", action="store_true", help=SKIP_BAD_HELP)
-    parser.add_argument("--json", action="store_true", help="print the run record as JSON")
-    recipe = parser.add_argument_group("recipe", "settings that differ from the recipe of train/recipes.py")
-    recipe.add_argument(
-        "--epochs", type=positive_int, metavar="N", help="passes over the training split (default: the recipe's)"
+    parser.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default="one",
+        help="one device, all GPUs of this machine, or the machines that TF_CONFIG names (docs/training.md)",
     )
-    recipe.add_argument(
-        "--batch-size", type=batch_size, metavar="N", help="crops in a step, over all devices (default: the recipe's)"
+    parser.add_argument(
+        "--hours",
+        type=RealNumber(0.0, 10_000.0, "h", above=True),
+        metavar="H",
+        help="hours to end within, with the schedule run to its end (default: all epochs)",
     )
-    recipe.add_argument(
-        "--learning-rate",
-        type=learning_rate,
-        metavar="RATE",
-        help="per step, at the start; it falls to 0 (default: the recipe's)",
+    parser.add_argument(
+        "--checkpoint-minutes",
+        type=RealNumber(0.0, 10_000.0, "min", above=True),
+        default=10.0,
+        metavar="N",
+        help="time between two states within an epoch; one is written after each epoch too",
     )
-    recipe.add_argument(
-        "--size", type=size_argument, metavar="HxW", help="pixels of validation frames (default: the recipe's)"
+    parser.add_argument(
+        "--log", action="append", choices=LOGS, default=[], help="write to another program too, which is installed"
     )
-    recipe.add_argument(
-        "--crop", type=size_argument, metavar="HxW", help="pixels of training crops (default: --size, or the recipe's)"
-    )
+    parser.add_argument("--json", action="store_true", help="print the run record as JSON, and nothing else, on stdout")
+    add_recipe_arguments(parser)
     return parser
 
 
@@ -104,22 +117,20 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    height, width = arguments.size or (None, None)
-    # Crops follow --size unless --crop says otherwise: a recipe's own crop may not fit another size.
-    crop_height, crop_width = arguments.crop or (height, width)
-    recipe = find_recipe(arguments.model, arguments.dataset).changed(
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-        height=height,
-        width=width,
-        crop_height=crop_height,
-        crop_width=crop_width,
-    )
+    run, folder = _resume(arguments) if arguments.resume is not None else _begin(arguments)
+    _print_result(run, folder, arguments.json)
+    return 0
+
+
+def _begin(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
+    for name in ("model", "dataset"):
+        if getattr(arguments, name) is None:
+            raise InputError(f"--{name} is missing. Next: --model M --dataset D, or --resume RUN to go on with a run")
+    found = find_recipe(arguments.model, arguments.dataset, arguments.recipe)
+    recipe = changed_recipe(found, arguments)
     training = open_dataset(arguments.dataset, arguments.data_dir, "train", limit=arguments.limit)
     validation = open_dataset(arguments.dataset, arguments.data_dir, "val", limit=arguments.limit)
     explicit = parse_assignments(arguments.option)
-    given = {**recipe.options, **explicit}
     refuse_export_options(arguments.model, explicit)
     if arguments.init == "random" and arguments.init_weights is not None:
         raise InputError(f"--init random takes no weights, got --init-weights {arguments.init_weights}")
@@ -130,9 +141,14 @@ def _train(arguments: argparse.Namespace) -> int:
         run = run_in(arguments.init_weights.parent)
         if run is not None and run.weights_path == arguments.init_weights and status_warning(run):
             print_warning(status_warning(run))
+    if arguments.strategy == "multiworker" and arguments.output is None:
+        raise InputError("--strategy multiworker needs --output, a folder on a disk that all workers share")
     folder = arguments.output or new_run_folder(arguments.model, arguments.dataset, RUNS_ROOT)
-    if (folder / RUN_RECORD).exists():
-        raise InputError(f"run folder {folder} holds a run already. Next: another --output, or remove it")
+    # Where several workers begin at once, the first of them looks when it begins.
+    if arguments.strategy != "multiworker" and any((folder / name).exists() for name in (RUN_RECORD, RUN_STATE)):
+        raise InputError(
+            f"run folder {folder} holds a run already. Next: another --output, or {resume_command(folder)}"
+        )
     check_output(folder)
     training = checked_dataset(training, needs_labels=True, skip_bad=arguments.skip_bad)
     validation = checked_dataset(validation, needs_labels=True, skip_bad=arguments.skip_bad)
@@ -140,22 +156,84 @@ def _train(arguments: argparse.Namespace) -> int:
         f"training {arguments.model} on {len(training)} frames of {arguments.dataset}, "
         f"validating on {len(validation)}, {recipe.epochs} epochs; run folder {folder}"
     )
+    task = _task(arguments, arguments.model, training, validation, folder)
+    from train.initial_weights import find_initial_weights
+    from train.run_training import begin_training
+
+    # Weights of a whole network bring their options, before those of the recipe.
+    init = init_of(arguments, recipe)
+    given = {**recipe.options, **explicit}
+    wanted = explicit if arguments.init_weights is not None or init == "voc" else given
+    initial = find_initial_weights(arguments.model, init, arguments.init_weights, wanted)
+    with kept_when_interrupted(lambda: _kept(folder)):
+        return begin_training(task, recipe, arguments.seed or 0, given, initial), folder
+
+
+def init_of(arguments: argparse.Namespace, recipe: Recipe) -> str | None:
+    """Return what a training starts from, as `find_initial_weights` takes it: the options go before the recipe."""
+    if arguments.init is not None or arguments.init_weights is not None:
+        return arguments.init
+    return recipe.init
+
+
+def _resume(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
+    folder = arguments.resume
+    for name in ("init", "init_weights", "output", "limit", "recipe"):
+        if getattr(arguments, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option} is not for a run that goes on, which has its own. Next: leave it out")
+    if not folder.is_dir():
+        raise InputError(f"--resume {folder} is not there, expected the folder of a run")
+    record = read_run_to_resume(folder).record
+    recipe = recipe_from_fields(record.recipe, f"recipe of {folder}")
+    wanted: dict[str, Any] = {
+        "recipe": changed_recipe(recipe, arguments).to_json(),
+        "options": parse_assignments(arguments.option),
+    }
+    for name in ("model", "dataset", "seed"):
+        if getattr(arguments, name) is not None:
+            wanted[name] = getattr(arguments, name)
+    data_dir = arguments.data_dir or Path(record.data_dir)
+    training, validation = (_frames_of(record, data_dir, split) for split in ("train", "val"))
+    print_status(
+        f"going on with {folder}: {record.model} on {len(training)} frames of {record.dataset}, "
+        f"step {record.steps_done} of {record.steps_planned}"
+    )
+    task = _task(arguments, record.model, training, validation, folder)
+    from train.run_training import go_on_training
+
+    with kept_when_interrupted(lambda: _kept(folder)):
+        return go_on_training(task, wanted), folder
+
+
+def _task(arguments: argparse.Namespace, model: str, training: Dataset, validation: Dataset, folder: Path) -> Any:
+    """Import TensorFlow, open the strategy, and return the task of train.run_training."""
+    writers = []
+    if "mlflow" in arguments.log:
+        from train.journal.mlflow_log import MlflowLog, require_mlflow
+
+        require_mlflow()  # before TensorFlow, whose import takes seconds
+        writers.append(MlflowLog())
     import_tensorflow("training", "pip install -e '.[train]'")
     from train.devices import describe_devices
-    from train.initial_weights import find_initial_weights
-    from train.loop import train
+    from train.engine.strategies import open_strategy
+    from train.run_training import Task
+    from train.training import Course
 
+    strategy = open_strategy(arguments.strategy)
     print_status(f"on {describe_devices()}")
-    # Weights of a whole network bring their options, before those of the recipe.
-    brings_options = arguments.init_weights is not None or arguments.init == "voc"
-    wanted = explicit if brings_options else given
-    initial = find_initial_weights(arguments.model, arguments.init, arguments.init_weights, wanted)
-    with kept_when_interrupted(lambda: _kept(folder)):
-        run = train(
-            arguments.model, training, validation, recipe, folder, seed=arguments.seed, options=given, initial=initial
-        )
-    _print_result(run, folder, arguments.json)
-    return 0
+    if strategy.replicas > 1:
+        print_status(f"{strategy.replicas} replicas, {strategy.workers} workers; this is worker {strategy.worker}")
+    course = Course(60.0 * arguments.checkpoint_minutes, arguments.hours)
+    return Task(model, training, validation, folder, strategy, course, tuple(writers))
+
+
+def _frames_of(record: RunRecord, data_dir: Path, split: str) -> Dataset:
+    """Open the frames of a split that a run has; the training compares their names with the run's."""
+    count = record.training_frames if split == "train" else record.validation_frames
+    skipped = sum(name.startswith(f"{split}/") for name in record.skipped_frames)
+    dataset = open_dataset(record.dataset, data_dir, split, limit=None if count is None else count + skipped)
+    return checked_dataset(dataset, needs_labels=True, skip_bad=bool(record.skipped_frames))
 
 
 def _kept(folder: Path) -> str | None:
@@ -163,16 +241,16 @@ def _kept(folder: Path) -> str | None:
     if not (folder / RUN_RECORD).is_file():
         return None
     run = read_record(RunRecord, folder / RUN_RECORD)
-    if run.best_epoch is None:
-        return f"the record of the run is kept in {folder}, no epoch was finished"
-    return f"the weights of epoch {run.best_epoch} of {run.recipe['epochs']} are kept: {folder / BEST_WEIGHTS}"
+    best = f", the best weights are those of epoch {run.best_epoch}" if run.best_epoch is not None else ""
+    return f"the state of step {run.steps_done} of {run.steps_planned} is kept{best}. Next: {resume_command(folder)}"
 
 
 def _print_result(run: RunRecord, folder: Path, as_json: bool) -> None:
     if as_json:
         print_json({"folder": str(folder), "run": record_to_json(run)})
         return
-    print(f"best epoch {run.best_epoch} of {len(run.history)}: val mIoU {100 * (run.best_miou or 0):.2f} %")
+    reason = f" ({run.end_reason})" if run.end_reason else ""
+    print(f"best epoch {run.best_epoch} of {len(run.history)}{reason}: val mIoU {100 * (run.best_miou or 0):.2f} %")
     print(f"weights: {folder / BEST_WEIGHTS}")
     print(f"next: python export/build_engine.py --model {run.model} --int8 --weights {folder}")
 

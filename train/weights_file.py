@@ -15,7 +15,7 @@ from edge.errors import InputError, WeightsError
 from edge.provenance import IMPORTED, WeightsProvenance
 from edge.records import read_record, record
 from train.options import OPTIONS, resolve_options
-from train.runs import BEST_WEIGHTS, RUN_RECORD, read_run
+from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_WEIGHTS, read_run, weights_in_run
 
 WEIGHTS_SUFFIX = ".weights.h5"
 
@@ -94,13 +94,13 @@ def weights_path_of(path: Path) -> Path:
 
     Args:
         path: a *.weights.h5 file, a run folder, a run.json, or the *.weights.json of imported weights. Any other path
-            is returned as it is.
+            is returned as it is. Weights of a run whose writing a kill broke off are put in place.
 
     Raises:
         InputError: the folder is no folder of a run, or its run has left no weights.
     """
     if path.is_dir():
-        weights = path / BEST_WEIGHTS
+        weights = weights_in_run(path)
         if not weights.is_file():
             has_record = (path / RUN_RECORD).is_file()
             found = f"{RUN_RECORD}, so no epoch has ended yet" if has_record else f"neither it nor {RUN_RECORD}"
@@ -110,7 +110,9 @@ def weights_path_of(path: Path) -> Path:
             )
         return weights
     if path.name == RUN_RECORD:
-        return path.with_name(BEST_WEIGHTS)
+        return weights_in_run(path.parent)
+    if path.name in RUN_WEIGHTS:
+        return weights_in_run(path.parent, path.name)
     if path.name.endswith(".weights.json"):
         return path.with_name(path.name[: -len(".json")] + ".h5")
     return path

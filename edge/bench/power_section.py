@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Sequence
 
 from edge.bench.verdict import CAMERA_FPS, FRAME_PERIOD_MS
+from edge.page.axes import Level
+from edge.page.curves import Curve, time_chart
 from edge.page.elements import paragraph, warnings_box
 from edge.page.markup import Html
-from edge.page.plots import Curve, Level, time_chart
 from edge.page.tables import Column, table
 from edge.telemetry.power_record import PowerRecord, RailPower, inside_window
 

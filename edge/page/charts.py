@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Sequence
 
+from edge.page.axes import round_ticks, tick_text
 from edge.page.markup import Html
-from edge.page.plots import round_ticks, tick_text
 from edge.page.svg import (
     BLUE,
     FAINT,

@@ -6,7 +6,7 @@ from typing import Iterable, Mapping
 
 from edge.page.markup import Html, as_html, element, joined
 
-_LIGHT = {
+LIGHT = {
     "ink": "#1c2430",
     "faint": "#5a6675",
     "line": "#dde2ea",
@@ -28,7 +28,7 @@ _LIGHT = {
     "orange": "#8f4b0a",
     "orange-paper": "#fcf0e2",
 }
-_DARK = {
+DARK = {
     "ink": "#e4e8ee",
     "faint": "#a3adba",
     "line": "#39424e",
@@ -171,8 +171,8 @@ _CARDS = """
     color: var(--faint); }
 """
 _SHEET = (
-    _STYLE.replace("LIGHT", _declared(_LIGHT))
-    .replace("DARK", _declared(_DARK))
+    _STYLE.replace("LIGHT", _declared(LIGHT))
+    .replace("DARK", _declared(DARK))
     .replace("CARDS", _CARDS)
     .replace("BROAD", _CARDS.replace(".cards", ".broad"))
 )

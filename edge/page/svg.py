@@ -80,6 +80,11 @@ def polyline(points: Sequence[tuple[float, float]], color: str, dashes: str = "n
     )
 
 
+def disc(x: float, y: float, radius: float, color: str) -> str:
+    """Return a filled disc around a place."""
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}" fill="{color}"/>'
+
+
 def title_of(content: str) -> str:
     """Return the title of a shape, which is shown when it is pointed at."""
     return f"<title>{html.escape(content)}</title>"

@@ -28,7 +28,7 @@ from export.graph.parity import PARITY_FILE, ParityReport
 from export.graph.random_inputs import draw_noise
 from export.graph.trt_rules import require
 from train.options import changed_options, resolve_options
-from train.runs import BEST_WEIGHTS, RUNS_ROOT
+from train.runs import RUNS_ROOT, weights_in_run
 from train.weights_file import agreed_options, read_weights, weights_path_of
 
 
@@ -211,7 +211,7 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
         )
     weights_path = weights_path_of(weights_path) if weights_path is not None else None
     if weights_path is None and contract.weights.kind == TRAINED:
-        weights_path = RUNS_ROOT / contract.weights.source / BEST_WEIGHTS
+        weights_path = weights_in_run(RUNS_ROOT / contract.weights.source)
         if not weights_path.is_file():
             raise InputError(
                 f"{folder} was made from the run {contract.weights.source}, and there is no {weights_path}. "

@@ -283,7 +283,8 @@ def test_builds_and_peers_are_judged_on_the_same_pictures(
     assert list(asked) == ["net-ours", "net-baseline"] and "3" in asked["net-ours"]
     ours, peer = made["builds"]["ours"], made["peers"]["onnxruntime.quantization percentile"]
     assert (ours["changed_percent"], ours["worst_iou"]) == (0.0, 1.0)  # of the engine, not of the report
-    assert 0.0 < peer["changed_percent"] < 20.0 and peer["int8_mac_share"] == 1.0
+    # Far from noise; on a processor without VNNI the peer's sums saturate, which costs it a third of the labels.
+    assert 0.0 < peer["changed_percent"] < 60.0 and peer["int8_mac_share"] == 1.0
     assert made["builds"]["baseline"]["search_s"] == 4.0
     assert code == 1  # no form for TensorRT was written
 

@@ -18,6 +18,7 @@ from edge.interruption import (
     ENDING_SIGNALS,
     Terminated,
     ending_signals_interrupt,
+    interruption_deferred,
     kept_when_interrupted,
     settle_interruption,
 )
@@ -252,3 +253,26 @@ def test_defect_without_an_interruption_keeps_its_traceback():
 
     with pytest.raises(ImportError):
         run_command(command)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_deferred_interruption_waits_for_the_work_to_be_whole(number):
+    done = []
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt) as caught, interruption_deferred() as request:
+        for step in range(5):
+            if step == 2:
+                os.kill(os.getpid(), number)
+            done.append(step)
+            request.raise_if_requested()
+    assert done == [0, 1, 2]
+    assert isinstance(caught.value, Terminated) == (number == signal.SIGTERM)
+    assert signal.getsignal(number) == before
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    with pytest.raises(KeyboardInterrupt), interruption_deferred() as request:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert request.is_requested
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("the second Ctrl-C was kept")

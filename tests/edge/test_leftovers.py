@@ -11,6 +11,7 @@ import pytest
 from edge import leftovers
 from edge.artifacts import write_text
 from edge.leftovers import FOREIGN_AGE_S, UNMEASURED, temporary_prefix
+from edge.process_identity import start_time
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,7 +70,7 @@ def test_folder_of_a_killed_measurement_goes_too(tmp_path):
 
 
 def test_pid_that_another_process_has_now_does_not_protect_a_leftover(tmp_path):
-    if leftovers._start_time(os.getpid()) is None:
+    if start_time(os.getpid()) is None:
         pytest.skip("this system does not say when a process started")
     left = tmp_path / f"{temporary_prefix().rsplit('-', 2)[0]}-17-abc.json"
     left.write_text("x")

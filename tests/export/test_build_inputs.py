@@ -17,7 +17,7 @@ from edge.imaging import write_image
 from edge.provenance import WeightsProvenance
 from edge.records import write_record
 from export.build_inputs import SYNTHETIC_HELD_OUT_SEED, choose_inputs, held_out_frames
-from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
+from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_STATE, RunRecord
 from train.weights_file import ImportRecord
 
 SIZE = (64, 128)
@@ -71,7 +71,7 @@ def choose(tmp_path, dataset=None, data_dir=None, weights=None, model="fast_scnn
     return choose_inputs(model, dataset, data_dir, weights, size, options, *roots, **more)
 
 
-def write_contract(folder, dataset="camvid", size=SIZE, kind="trained", options=None):
+def write_contract(folder, dataset="camvid", size=SIZE, kind="trained", options=None, trained_size=None):
     """Write the contract of an artefact, as an export elsewhere would have left it."""
     height, width = size
     contract = Contract(
@@ -85,7 +85,9 @@ def write_contract(folder, dataset="camvid", size=SIZE, kind="trained", options=
         input_name="frame",
         output_name="logits",
         graph_sha256="0" * 64,
-        weights=WeightsProvenance(kind, "seed 0" if kind == "random" else "fast_scnn-run", "1" * 64),
+        weights=WeightsProvenance(
+            kind, "seed 0" if kind == "random" else "fast_scnn-run", "1" * 64, trained_size=trained_size
+        ),
         source_sha256="2" * 64,
         opset=13,
         versions={},
@@ -171,14 +173,28 @@ def test_other_aspect_ratio_than_that_of_the_weights_is_warned_of(tmp_path):
     assert warning.startswith("warning: the aspect ratio is 1.00, the weights were trained for 2.00")
 
 
-@pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
-def test_unfinished_run_is_taken_if_it_is_named_and_warned_of(tmp_path, status):
+@pytest.mark.parametrize(
+    ("status", "told"), [("running", "killed"), ("interrupted", "interrupted"), ("failed", "failed")]
+)
+def test_unfinished_run_is_taken_if_it_is_named_and_warned_of(tmp_path, status, told):
     run = write_run(tmp_path / "runs" / "one", status=status)
-    with pytest.raises(WeightsError, match=rf"{status}.*Next: --weights .*one, or --random-weights"):
+    with pytest.raises(WeightsError, match=rf"{told}.*Next: --weights .*one, or --random-weights"):
         choose(tmp_path)
     sources = choose(tmp_path, weights=run.parent)
     assert sources.weights_path == run
     assert any(line.startswith("warning: ") and "its weights are the best until then" in line for line in sources.told)
+
+
+def test_run_that_can_go_on_is_offered_where_none_has_finished(tmp_path):
+    run = write_run(tmp_path / "runs" / "one", status="interrupted")
+    (run.parent / RUN_STATE).write_bytes(b"state")
+    way_on = f"python train/train.py --resume {run.parent}"
+    with pytest.raises(WeightsError, match=rf"Next: --weights {run.parent}, or {way_on}, or --random-weights"):
+        choose(tmp_path)
+    write_run(tmp_path / "runs" / "finished", dataset="synthetic")
+    with pytest.raises(WeightsError) as raised:
+        choose(tmp_path, dataset="camvid")
+    assert way_on not in str(raised.value)
 
 
 def test_torn_run_is_passed_over_and_offered_to_nobody(tmp_path):
@@ -253,6 +269,23 @@ def test_imported_weights_that_lie_here_are_named(tmp_path):
         WeightsError, match=r"found 1 imported weights file: .*Next: --weights weights/fast\.weights\.h5"
     ):
         choose(tmp_path, size=None, checkout=tmp_path)
+
+
+def test_size_of_weights_that_name_none_is_told(tmp_path):
+    path = tmp_path / "weights" / "fast.weights.h5"
+    path.parent.mkdir()
+    path.write_bytes(b"weights")
+    digest = sha256_file(path)
+    record = ImportRecord(
+        "fast_scnn", "tramac", "net.pth", "0" * 64, "cityscapes", 19, {}, 1, (), (), digest, "2026-01-01", {}
+    )
+    write_record(path.with_name("fast.weights.json"), record)
+    sources = choose(tmp_path, size=None, weights=path)
+    assert sources.size == (512, 1024)
+    assert sources.told[1] == (
+        "size: 512x1024, since nothing says at which size the weights were trained; --size HxW asks for another"
+    )
+    assert choose(tmp_path, size=(96, 192), weights=path).told == sources.told[:1]
 
 
 def test_missing_weights_are_an_error_before_all_else(tmp_path):
@@ -349,6 +382,20 @@ def test_artefact_brings_its_weights_dataset_and_size_and_is_named(tmp_path):
         f"weights: those of the artefact {folder} (trained weights of fast_scnn-run)",
         "size: 96x128, that of the artefact; --size HxW asks for another",
     )
+
+
+def test_artefact_of_another_aspect_than_its_weights_is_warned_of_at_every_build(tmp_path):
+    write_contract(tmp_path, "camvid", (64, 128), trained_size=(96, 128))
+    for size in (None, (64, 128)):
+        *_, told, warning = choose(tmp_path, size=size).told
+        assert told == "size: 64x128, the weights were validated at 96x128, so their mIoU is not that of this size"
+        assert warning.startswith("warning: the aspect ratio is 2.00, the weights were trained for 1.33")
+    assert choose(tmp_path, size=None).size == (64, 128)
+
+
+def test_artefact_of_the_aspect_of_its_weights_is_not_warned_of(tmp_path):
+    write_contract(tmp_path, "camvid", (96, 128), trained_size=(48, 64))
+    assert not any(line.startswith("warning: ") for line in choose(tmp_path, size=None).told)
 
 
 def test_artefact_of_the_dataset_goes_on_where_the_run_is_on_another(tmp_path):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import pytest
 
+from edge.artifacts import sha256_file
 from edge.records import write_record
 from tests.train.test_runs import write_run
 from train.run_choice import choose_run, find_runs, run_in, status_warning
-from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
+from train.run_folder.lock import RunLock
+from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_STATE, RunRecord
+from train.weights_pair import staged_path
 
 EPOCHS = tuple({"epoch": number + 1} for number in range(30))
 
@@ -68,6 +72,73 @@ def test_run_that_did_not_finish_is_passed_over_and_named(put, choose, status):
     assert "3 of 30 epochs done" in reasons(choice)["other"]
     (good.parent / RUN_RECORD).unlink()
     assert taken(choose()) is None
+
+
+def test_failed_run_is_never_taken_however_new_and_good_it_is(put, choose):
+    good = put("fast_scnn-camvid-20260101T000000.000Z", best_miou=0.2)
+    put("fast_scnn-camvid-zz-baseline", status="failed", best_miou=0.9, started_utc="2026-09-01T00:00:00Z")
+    choice = choose()
+    assert taken(choice) == good
+    assert reasons(choice) == {"fast_scnn-camvid-zz-baseline": "failed, 30 epochs done"}
+
+
+def test_run_whose_process_is_gone_is_told_as_killed_with_the_way_on(put, choose, tmp_path):
+    folder = put("run", status="running", epochs=7).parent
+    assert reasons(choose()) == {"run": "killed, 7 of 30 epochs done"}
+    (folder / RUN_STATE).write_bytes(b"state")
+    assert reasons(choose()) == {
+        "run": f"killed, 7 of 30 epochs done; it goes on with python train/train.py --resume {folder}"
+    }
+    assert status_warning(run_in(folder)) == (
+        f"{folder} was killed after 7 of 30 epochs: its weights are the best until then. "
+        f"Next: python train/train.py --resume {folder}"
+    )
+
+
+def test_run_whose_process_lives_is_told_as_running_without_a_way_on(put, choose):
+    folder = put("run", status="running", epochs=7).parent
+    (folder / RUN_STATE).write_bytes(b"state")
+    with RunLock(folder):
+        (reason,) = reasons(choose()).values()
+        assert reason.startswith(f"still running (process {os.getpid()}, since 20")
+        assert reason.endswith("), 7 of 30 epochs done")
+        warning = status_warning(run_in(folder))
+        assert warning.startswith(f"{folder} is still running (process {os.getpid()}, since ")
+        assert warning.endswith(" after 7 of 30 epochs: its weights are the best until then")
+
+
+@pytest.mark.parametrize(("status", "verb"), [("interrupted", "was interrupted"), ("failed", "has failed")])
+def test_run_that_ended_early_goes_on_and_its_reason_is_told(put, choose, status, verb):
+    folder = put("run", status=status, epochs=3, end_reason="SIGTERM").parent
+    (folder / RUN_STATE).write_bytes(b"state")
+    way_on = f"python train/train.py --resume {folder}"
+    assert reasons(choose()) == {"run": f"{status} (SIGTERM), 3 of 30 epochs done; it goes on with {way_on}"}
+    assert status_warning(run_in(folder)).startswith(f"{folder} {verb} (SIGTERM) after 3 of 30 epochs: ")
+    assert status_warning(run_in(folder)).endswith(f". Next: {way_on}")
+
+
+def test_finished_run_that_misfits_has_no_way_on(put, choose):
+    folder = put("run", dataset="synthetic").parent
+    (folder / RUN_STATE).write_bytes(b"state")
+    assert reasons(choose("camvid")) == {"run": "on synthetic"}
+
+
+def test_run_is_compared_by_its_best_score_where_not_every_epoch_was_validated(put, choose):
+    history = tuple({"epoch": number + 1, "miou": 0.5 if number % 10 == 9 else None} for number in range(30))
+    best = put("every-tenth", history=history, best_miou=0.5, best_epoch=10)
+    put("every", best_miou=0.4)
+    assert taken(choose()) == best
+    assert "mIoU 50.00 %, finished, 30 epochs" in choose().sentence()
+
+
+def test_run_whose_renaming_was_broken_off_is_taken_with_the_weights_of_its_record(put, choose):
+    weights = put("run", best_miou=0.9)
+    staged = staged_path(weights.parent, BEST_WEIGHTS, sha256_file(weights))
+    weights.rename(staged)
+    put("other", best_miou=0.3)
+    assert taken(choose()) == staged
+    weights.write_bytes(b"those of before")
+    assert taken(choose()) == staged
 
 
 def test_torn_runs_are_passed_over_and_named(put, choose, tmp_path):

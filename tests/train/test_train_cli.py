@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import train.loop as loop
+import train.preparation as preparation
+import train.training as training_module
 from edge.artifacts import sha256_file
 from edge.datasets import DATA_ROOT_VARIABLE
 from edge.frames import SyntheticFrames
@@ -25,7 +26,7 @@ from tests.train import street_set
 from train.models import MODELS
 from train.options import OPTIONS
 from train.run_choice import find_runs
-from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
+from train.runs import BEST_WEIGHTS, LAST_WEIGHTS, RUN_RECORD, RUN_STATE, RunRecord
 from train.train import build_parser, main
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -57,7 +58,9 @@ def trained(tmp_path_factory):
 def test_command_trains_and_leaves_a_run(trained):
     weights = find_runs("fast_scnn", trained / "runs")[0].weights_path
     run = read_record(RunRecord, weights.parent / RUN_RECORD)
-    assert {path.name for path in weights.parent.iterdir()} == {RUN_RECORD, BEST_WEIGHTS}
+    assert {path.name for path in weights.parent.iterdir()} == {
+        RUN_RECORD, RUN_STATE, BEST_WEIGHTS, LAST_WEIGHTS, "history.csv", "curves.svg", "tensorboard",
+    }  # fmt: skip
     assert (run.status, run.class_count, run.height, run.width, len(run.history)) == ("finished", 19, 64, 128, 2)
     assert run.history[1]["loss"] < run.history[0]["loss"]
     assert run.best_miou == max(entry["miou"] for entry in run.history)
@@ -79,6 +82,7 @@ def fast(monkeypatch):
     """Put a network that trains in seconds in the place of Fast-SCNN."""
     monkeypatch.setitem(MODELS, "fast_scnn", street_set.TINY)
     monkeypatch.setitem(OPTIONS, "fast_scnn", {})
+    monkeypatch.setattr(preparation, "backbone_layers", lambda *_: frozenset())
 
 
 COMMAND = ["--model", "fast_scnn", "--dataset", "camvid", "--size", "32x64", "--epochs", "2", "--batch-size", "3"]
@@ -113,28 +117,69 @@ def test_run_folder_that_holds_a_run_is_not_overwritten(camvid, clean_folder, ca
     assert (clean_folder / "here" / RUN_RECORD).read_bytes() == before
 
 
-def test_interruption_returns_130_and_keeps_what_was_reached(camvid, clean_folder, monkeypatch, capsys):
-    seen = []
-    measure = loop.measure_accuracy
+def interrupt_validation(monkeypatch, number, which):
+    """Let a signal come at the beginning of a validation."""
+    measure, seen = training_module.measure_validation, []
 
-    def interrupt(*arguments):
+    def interrupted(*arguments):
         seen.append(1)
-        if len(seen) == 2:
-            raise KeyboardInterrupt
+        if len(seen) == which:
+            os.kill(os.getpid(), number)
         return measure(*arguments)
 
-    monkeypatch.setattr(loop, "measure_accuracy", interrupt)
-    assert main([*COMMAND, "--output", "here"]) == 130
-    assert read_record(RunRecord, clean_folder / "here" / RUN_RECORD).status == "interrupted"
-    assert (clean_folder / "here" / BEST_WEIGHTS).is_file()
-    assert "interrupted: the weights of epoch 1 of " in capsys.readouterr().err
+    monkeypatch.setattr(training_module, "measure_validation", interrupted)
+
+
+def test_interruption_returns_130_and_the_run_goes_on_by_the_command_that_it_names(
+    camvid, clean_folder, monkeypatch, capsys
+):
+    with monkeypatch.context() as patch:
+        interrupt_validation(patch, signal.SIGINT, which=2)
+        assert main([*COMMAND, "--output", "here"]) == 130
+    run = read_record(RunRecord, clean_folder / "here" / RUN_RECORD)
+    assert (run.status, run.best_epoch, run.steps_done) == ("interrupted", 1, 4)
+    told = capsys.readouterr().err
+    assert "interrupted: the state of step 4 of 4 is kept, the best weights are those of epoch 1. " in told
+    command = told.strip().splitlines()[-1].split("python train/train.py ")[1]
+    assert main(command.split()) == 0
+    run = read_record(RunRecord, clean_folder / "here" / RUN_RECORD)
+    assert (run.status, len(run.history), [each.step for each in run.resumptions]) == ("finished", 2, [4])
 
 
 def test_training_that_is_ended_by_sigterm_keeps_the_same(camvid, clean_folder, monkeypatch, capsys):
-    monkeypatch.setattr(loop, "measure_accuracy", lambda *arguments: os.kill(os.getpid(), signal.SIGTERM))
+    interrupt_validation(monkeypatch, signal.SIGTERM, which=1)
     assert main([*COMMAND, "--output", "here"]) == 143
     assert read_record(RunRecord, clean_folder / "here" / RUN_RECORD).status == "interrupted"
-    assert "interrupted by SIGTERM: the record of the run is kept in here, no epoch" in capsys.readouterr().err
+    assert "interrupted by SIGTERM: the state of step 2 of 4 is kept. Next: " in capsys.readouterr().err
+
+
+def test_resume_takes_what_a_run_has_and_nothing_that_is_another_run(camvid, clean_folder, monkeypatch, capsys):
+    interrupt_validation(monkeypatch, signal.SIGINT, which=2)
+    assert main([*COMMAND, "--limit", "4", "--output", "here"]) == 130
+    capsys.readouterr()
+    assert main(["--resume", "here", "--epochs", "9"]) == 2
+    assert "epochs 2 (run) / 9 (wanted)" in error_line(capsys)
+    assert main(["--resume", "here", "--limit", "3"]) == 2
+    assert "--limit is not for a run that goes on" in error_line(capsys)
+    assert main(["--resume", "here", "--dataset", "synthetic"]) == 2
+    assert "dataset camvid (run) / synthetic (wanted)" in error_line(capsys)
+    assert main(["--resume", "nowhere"]) == 2
+    assert "--resume nowhere is not there" in error_line(capsys)
+    # The dataset may have moved.
+    camvid.rename(clean_folder / "moved")
+    assert main(["--resume", "here", "--data-dir", "moved"]) == 0
+    assert read_record(RunRecord, clean_folder / "here" / RUN_RECORD).status == "finished"
+
+
+@pytest.mark.parametrize("given", [["--model", "fast_scnn"], ["--dataset", "camvid"], []])
+def test_command_without_a_model_or_a_dataset_says_what_is_missing(clean_folder, capsys, given):
+    assert main(given) == 2
+    assert "is missing. Next: --model M --dataset D, or --resume RUN" in error_line(capsys)
+
+
+def test_several_workers_need_a_folder_that_they_share(camvid, capsys):
+    assert main([*COMMAND, "--strategy", "multiworker"]) == 2
+    assert "--strategy multiworker needs --output" in error_line(capsys)
 
 
 def test_unknown_ids_are_one_line(camvid, capsys):
@@ -201,7 +246,7 @@ def test_classifier_alone_is_made_anew_for_other_classes(camvid, clean_folder, c
 def test_defaults_leave_the_recipe_alone():
     arguments = vars(build_parser().parse_args(["--model", "fast_scnn", "--dataset", "camvid"]))
     assert {arguments[name] for name in ("epochs", "batch_size", "learning_rate", "size", "crop")} == {None}
-    assert arguments["seed"] == 0
+    assert arguments["seed"] is None and arguments["strategy"] == "one"
 
 
 def test_script_shows_its_options_without_loading_tensorflow(tmp_path):

@@ -12,8 +12,9 @@ from edge.errors import ContractError, InputError, WeightsError
 from edge.provenance import IMPORTED, TRAINED
 from edge.records import read_record, write_record
 from train.options import resolve_options
-from train.runs import BEST_WEIGHTS, RUN_RECORD, RunRecord
+from train.runs import BEST_WEIGHTS, LAST_WEIGHTS, RUN_RECORD, RunRecord
 from train.weights_file import ImportRecord, agreed_options, import_record_path, read_weights, weights_path_of
+from train.weights_pair import staged_path
 
 RUN = RunRecord(
     model="bayesian_segnet",
@@ -225,6 +226,26 @@ def test_folder_of_a_run_its_record_and_its_file_all_stand_for_its_weights(tmp_p
         assert weights_path_of(path) == weights
     assert weights_path_of(tmp_path / "a.weights.json") == tmp_path / "a.weights.h5"
     assert weights_path_of(tmp_path / "net.pth") == tmp_path / "net.pth"
+
+
+def test_whatever_stands_for_weights_finds_those_whose_renaming_was_broken_off(tmp_path):
+    weights = write_trained(tmp_path / "run")
+    staged = staged_path(weights.parent, BEST_WEIGHTS, sha256_file(weights))
+    for path in (weights, weights.parent, weights.parent / RUN_RECORD):
+        weights.rename(staged)
+        assert weights_path_of(path) == weights
+        assert read_weights(weights, "bayesian_segnet").provenance.sha256 == sha256_file(weights)
+
+
+def test_further_weights_of_a_run_are_named_by_their_file(tmp_path):
+    weights = write_trained(tmp_path / "run")
+    last = weights.with_name(LAST_WEIGHTS)
+    last.write_bytes(b"last")
+    run = read_record(RunRecord, weights.parent / RUN_RECORD)
+    others = {LAST_WEIGHTS: sha256_file(last)}
+    write_record(weights.parent / RUN_RECORD, dataclasses.replace(run, other_weights_sha256=others))
+    found = read_weights(weights_path_of(last), "bayesian_segnet")
+    assert (found.path, found.provenance.sha256, found.provenance.miou) == (last, sha256_file(last), None)
 
 
 def test_folder_without_weights_is_refused_by_what_it_has(tmp_path):

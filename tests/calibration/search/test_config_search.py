@@ -15,6 +15,7 @@ from calibration.budget.limits import Budget
 from calibration.qdq.channel_equalization import equalize
 from calibration.qdq.insert import quantize
 from calibration.qdq.quantization_config import QuantizationConfig
+from calibration.qdq_ort.cpu_saturation import unsigned_levels
 from calibration.search.accuracy import AccuracySet, graph_runner
 from calibration.search.config_search import ConfigSearch
 from calibration.search.graph_sources import GraphSources
@@ -70,7 +71,7 @@ class Case:
 
     def searcher(self, key="key", seconds=1e9, equalised=True):
         balanced = self.balanced if equalised else lambda: None
-        sources = GraphSources(self.model, self.ranges, balanced, self.form, 255)
+        sources = GraphSources(self.model, self.ranges, balanced, self.form, unsigned_levels())
         return ConfigSearch(sources, self.contract, self.accuracy, key, self.store, seconds, self.lines.append)
 
     def search(self, budget, config=PLAIN, **options):
@@ -95,7 +96,7 @@ class Case:
     def agreement(self, config):
         """Return what a config keeps of the labels, worked out without any search."""
         assert not config.equalised
-        data = quantize(self.model, self.ranges, config, self.form).data
+        data = quantize(self.model, self.ranges, config, self.form, unsigned_levels()).data
         return self.accuracy.evaluate(graph_runner(data, self.contract, exact=True), "").agreement
 
 

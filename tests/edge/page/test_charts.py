@@ -8,8 +8,9 @@ import xml.etree.ElementTree
 import numpy as np
 import pytest
 
+from edge.page.axes import Level, round_ticks
 from edge.page.charts import Bar, bar_pair, bars
-from edge.page.plots import Level, Point, line_chart, round_ticks, scatter_chart
+from edge.page.plots import Point, line_chart, scatter_chart
 from edge.page.svg import BLUE, GREEN, ORANGE, RED
 
 

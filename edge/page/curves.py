@@ -1,0 +1,202 @@
+"""Charts of curves as SVG: values over time, epochs or any other axis, with a legend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Sequence
+
+from edge.page.axes import Level, Plot, most_steps, reach_of, round_ticks
+from edge.page.markup import Html
+from edge.page.svg import (
+    BLUE,
+    GLYPH,
+    GREEN,
+    ORANGE,
+    RED,
+    SHADE,
+    disc,
+    in_both_widths,
+    line,
+    polyline,
+    rectangle,
+    svg,
+    text,
+)
+
+_CURVE_COLORS, _CURVE_DASHES = (BLUE, ORANGE, GREEN, RED), ("none", "5 3", "1 3")
+
+_HEIGHT, _LEGEND_ROW = 240, 16
+"""Pixels of a chart without a legend, and of a line of one."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve of values over time, or over another axis.
+
+    Attributes:
+        name: Name in the legend; a chart with a single curve has no legend.
+        places: Place of each value on the horizontal axis, rising: a time in s, or an epoch.
+        values: Value at each place; None where nothing was measured.
+    """
+
+    name: str
+    places: Sequence[float]
+    values: Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What the two axes of a chart of curves show.
+
+    Attributes:
+        x_name: Name or unit of the horizontal axis.
+        x_span: First and last value of the horizontal axis.
+        unit: Unit of the values.
+        from_zero: True to have 0 on the vertical axis whatever the values are; False where 0 has no meaning, as for
+            temperatures in degrees Celsius.
+        is_whole: Whether the horizontal axis counts, so that its ticks are whole numbers.
+    """
+
+    x_name: str
+    x_span: tuple[float, float]
+    unit: str
+    from_zero: bool = True
+    is_whole: bool = False
+
+    def x_ticks(self, width: int) -> tuple[float, ...]:
+        """Return the ticks of the horizontal axis of a chart of some width in pixels."""
+        low, high = self.x_span
+        most = most_steps(width)
+        return round_ticks(low, high, max(1, min(most, int(high - low))) if self.is_whole else most)
+
+
+def time_chart(
+    curves: Sequence[Curve],
+    span_s: tuple[float, float],
+    window_s: float,
+    unit: str,
+    caption: str,
+    from_zero: bool,
+    levels: Sequence[Level] = (),
+) -> Html:
+    """Draw curves over time; the time axes of charts with the same span are aligned when they stand in a column.
+
+    Args:
+        curves: Curves to draw; at least one value among them was measured.
+        span_s: First and last time of the chart, in s.
+        window_s: End of the measured window in s, which begins at 0; the chart is shaded outside it.
+        unit: Unit of the values.
+        caption: Text above the chart.
+        from_zero: True to have 0 on the axis whatever the values are; False where 0 has no meaning, as for
+            temperatures in degrees Celsius.
+        levels: Levels that are drawn where they lie near the values.
+    """
+    axes = Axes("s", span_s, unit, from_zero)
+
+    def draw(width: int) -> Html:
+        return draw_curves(curves, axes, caption, width, levels, lambda plot: _outside_window(plot, window_s))
+
+    return in_both_widths(caption, draw)
+
+
+def curve_chart(curves: Sequence[Curve], axes: Axes, caption: str) -> Html:
+    """Draw curves for a page.
+
+    Args:
+        curves: Curves to draw; at least one value among them was measured.
+        axes: Names and span of the axes.
+        caption: Text above the chart.
+    """
+    return in_both_widths(caption, lambda width: draw_curves(curves, axes, caption, width))
+
+
+def draw_curves(
+    curves: Sequence[Curve],
+    axes: Axes,
+    caption: str,
+    width: int,
+    levels: Sequence[Level] = (),
+    ground: Callable[[Plot], list[str]] | None = None,
+) -> Html:
+    """Draw curves at one width, as one SVG element.
+
+    Args:
+        curves: Curves to draw; at least one value among them was measured.
+        axes: Names and span of the axes.
+        caption: Description of the chart for a reader who cannot see it.
+        width: Width of the chart in pixels.
+        levels: Levels that are drawn where they lie near the values.
+        ground: Function that draws what lies behind the curves; None for nothing.
+    """
+    values = [value for curve in curves for value in curve.values if value is not None]
+    low, high = min(values), max(values)
+    if axes.from_zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    high, above = reach_of(high, levels)
+    rows = _legend_rows(curves, width)
+    height = chart_height(curves, width)
+    plot = Plot(axes.x_ticks(width), round_ticks(low, high), width, height, _LEGEND_ROW * len(rows))
+    parts = [*(ground(plot) if ground else []), *plot.axes(axes.x_name, axes.unit), *_key_of_curves(rows)]
+    for index, curve in enumerate(curves):
+        color, dashes = _curve_style(index)
+        for run in _unbroken(curve):
+            places = [(plot.across(place), plot.down(value)) for place, value in run]
+            # A line through one point has no length.
+            parts.append(polyline(places, color, dashes) if len(places) > 1 else disc(*places[0], 2.2, color))
+    for level in levels:
+        if level not in above:
+            parts += plot.level(level.value, level.name, [])
+    return svg(plot.width, plot.height, parts, caption)
+
+
+def chart_height(curves: Sequence[Curve], width: int) -> int:
+    """Return the height in pixels of a chart of curves that is so many pixels wide."""
+    return _HEIGHT + _LEGEND_ROW * len(_legend_rows(curves, width))
+
+
+def _outside_window(plot: Plot, window_s: float) -> list[str]:
+    left, top, right, bottom = plot.frame
+    begin, end = plot.across(max(0.0, plot.x_ticks[0])), plot.across(min(window_s, plot.x_ticks[-1]))
+    return [rectangle(a, top, max(0.0, b - a), bottom - top, SHADE) for a, b in ((left, begin), (end, right))]
+
+
+def _curve_style(index: int) -> tuple[str, str]:
+    color = _CURVE_COLORS[index % len(_CURVE_COLORS)]
+    return color, _CURVE_DASHES[index // len(_CURVE_COLORS) % len(_CURVE_DASHES)]
+
+
+def _legend_rows(curves: Sequence[Curve], width: int) -> list[list[tuple[float, int, str]]]:
+    """Return the lines of a legend: each a list of where an entry begins, its number and its name."""
+    if len(curves) < 2:
+        return []
+    rows: list[list[tuple[float, int, str]]] = [[]]
+    x = 0.0
+    for index, curve in enumerate(curves):
+        size = 34 + GLYPH * len(curve.name)
+        if rows[-1] and x + size > width:
+            rows.append([])
+            x = 0.0
+        rows[-1].append((x, index, curve.name))
+        x += size
+    return rows
+
+
+def _key_of_curves(rows: list[list[tuple[float, int, str]]]) -> list[str]:
+    parts = []
+    for row, entries in enumerate(rows):
+        y = 28 + _LEGEND_ROW * row
+        for x, index, name in entries:
+            color, dashes = _curve_style(index)
+            parts += [line(x, y - 4, x + 18, y - 4, color, dashes, 1.3), text(x + 22, y, name)]
+    return parts
+
+
+def _unbroken(curve: Curve) -> list[list[tuple[float, float]]]:
+    """Return the (place, value) pairs of a curve, divided where a value is missing, so that no line covers a gap."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for place, value in zip(curve.places, curve.values):
+        if value is None:
+            runs.append([])
+        else:
+            runs[-1].append((place, value))
+    return [run for run in runs if run]
