@@ -57,9 +57,13 @@ class TrainingProgress:
         self._steps_per_epoch, self._validate_every = steps_per_epoch, validate_every
         self._done_steps, self._done_epochs = done_steps, done_steps // steps_per_epoch
         self._best, self._score = best, None
-        self._loss, self._step_s, self._validation_s = _Smoothed(), _Smoothed(), None
+        # Over an epoch at most: of very few steps an epoch, a mean of many would be of epochs ago.
+        self._loss, self._step_s = _Smoothed(min(_RECENT_STEPS, steps_per_epoch)), _Smoothed(_RECENT_STEPS)
+        self._validation_s: float | None = None
         self._images_per_step = 0
         self._last_step_at_s: float | None = None
+        self._since_step_validated_s = 0.0
+        self._said_at_s = -math.inf
         self._validating_since_s: float | None = None
         self._line = Progress("train", stream=self._stream, log_every_s=LOG_EVERY_S)
         self.plan(epochs * steps_per_epoch)
@@ -85,9 +89,10 @@ class TrainingProgress:
             images: number of crops in it.
         """
         now_s = self._now()
-        if self._last_step_at_s is not None:  # not the first, which traces, nor one that follows a validation
-            self._step_s.add(now_s - self._last_step_at_s)
-        self._last_step_at_s, self._validating_since_s = now_s, None
+        if self._last_step_at_s is not None:  # not the first, which traces
+            # What is between two steps, such as the writing of a state, belongs to their rate; a validation does not.
+            self._step_s.add(max(0.0, now_s - self._last_step_at_s - self._since_step_validated_s))
+        self._last_step_at_s, self._since_step_validated_s, self._validating_since_s = now_s, 0.0, None
         self._done_steps += 1
         self._images_per_step = images
         self._loss.add(loss)
@@ -96,21 +101,25 @@ class TrainingProgress:
     def validating(self, frame: int, frames: int) -> None:
         """Say how many frames of a validation are done."""
         if self._validating_since_s is None:
-            self._validating_since_s, self._last_step_at_s = self._now(), None
+            self._validating_since_s = self._now()
         self._draw(f"validating {frame}/{frames}")
 
     def epoch(self, entry: EpochEntry, is_best: bool) -> None:
-        """Print what an epoch came to as a line that stays.
+        """Print what an epoch came to as a line that stays: after each validation, else every half minute.
 
         Args:
             entry: entry of the epoch.
             is_best: whether its score is the best until now.
         """
-        self._done_epochs, self._last_step_at_s, self._validating_since_s = entry.epoch, None, None
+        self._done_epochs, self._validating_since_s = entry.epoch, None
         if entry.validation_s is not None:
             self._validation_s = entry.validation_s
+            self._since_step_validated_s += entry.validation_s
         self._score = entry.miou if entry.miou is not None else self._score
         self._best = entry if is_best else self._best
+        if entry.miou is None and entry.epoch < self._epochs and self._now() < self._said_at_s + LOG_EVERY_S:
+            return
+        self._said_at_s = self._now()
         words = [f"loss {entry.loss:.4f}"]
         if entry.miou is not None:
             best = self._best
@@ -184,12 +193,16 @@ class TrainingProgress:
 
 
 class _Smoothed:
-    """A mean of recent values: of all of them while they are few, then with older ones counting less and less."""
+    """A mean of recent values: of all of them while they are few, then with older ones counting less and less.
 
-    def __init__(self) -> None:
+    Args:
+        most: number of values from which on older ones count less.
+    """
+
+    def __init__(self, most: int) -> None:
         self.mean: float | None = None
-        self._count = 0
+        self._count, self._most = 0, most
 
     def add(self, value: float) -> None:
-        self._count = min(self._count + 1, _RECENT_STEPS)
+        self._count = min(self._count + 1, self._most)
         self.mean = value if self.mean is None else self.mean + (value - self.mean) / self._count

@@ -63,6 +63,7 @@ def test_time_left_is_that_of_recent_steps(time):
 def test_time_left_counts_the_validations_that_are_left(time):
     progress = progress_of(time)
     work(progress, time, 10)
+    time.passes(7.0)
     progress.epoch(epoch_entry(1, 0.5, validation_s=7.0), is_best=True)
     assert progress.left_s() == pytest.approx(30 * 2.0 + 3 * 7.0)
     work(progress, time, 10)
@@ -83,9 +84,30 @@ def test_validation_does_not_count_as_a_slow_step(time):
     work(progress, time, 10)
     progress.validating(1, 20)
     time.passes(600.0)
-    progress.epoch(epoch_entry(1, 0.5, validation_s=7.0), is_best=True)
+    progress.epoch(epoch_entry(1, 0.5, validation_s=600.0), is_best=True)
     work(progress, time, 5)
-    assert progress.left_s() == pytest.approx(25 * 2.0 + 3 * 7.0)
+    assert progress.left_s() == pytest.approx(25 * 2.0 + 3 * 600.0)
+
+
+def test_epoch_of_one_step_has_a_rate_and_the_loss_of_now(time):
+    stream = io.StringIO()
+    progress = progress_of(time, stream, epochs=100, steps_per_epoch=1)
+    for number in range(1, 21):
+        work(progress, time, 1, loss=1.0 / number)
+        time.passes(5.0)  # a validation
+        progress.epoch(epoch_entry(number, 0.5, validation_s=5.0), is_best=True)
+    assert progress.left_s() == pytest.approx(80 * 2.0 + 80 * 5.0)
+    assert progress._loss.mean == pytest.approx(0.05)
+
+
+def test_epochs_without_a_validation_are_said_every_half_minute(time):
+    stream = io.StringIO()
+    progress = progress_of(time, stream, epochs=40, validate_every=16)
+    for number in range(1, 41):
+        time.passes(4.0)
+        progress.epoch(epoch_entry(number, 0.5 if number in (16, 32) else None), is_best=False)
+    said = [int(line.split()[1].split("/")[0]) for line in stream.getvalue().splitlines()]
+    assert said == [1, 9, 16, 24, 32, 40]
 
 
 def test_recent_rate_follows_a_change(time):
@@ -99,12 +121,13 @@ def test_log_is_a_line_every_half_minute_with_all_that_matters(time):
     stream = io.StringIO()
     with progress_of(time, stream) as progress:
         work(progress, time, 10)
+        time.passes(7.0)
         progress.epoch(epoch_entry(1, 0.5, validation_s=7.0), is_best=True)
         work(progress, time, 20)
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "epoch 1/4: loss 2.0000, val mIoU 50.00 % (best), 20 s gone, 1 min 21 s left"
+    assert lines[0] == "epoch 1/4: loss 2.0000, val mIoU 50.00 % (best), 27 s gone, 1 min 21 s left"
     assert lines[1] == (
-        "train: 38 % (30 s gone, 1 min 11 s left) epoch 2/4, loss 0.5000, 4 images/s, mIoU 50.0 % (best)"
+        "train: 30 % (31 s gone, 1 min 17 s left) epoch 2/4, loss 0.5000, 4 images/s, mIoU 50.0 % (best)"
     )
     assert len(lines) == 3
 
@@ -121,6 +144,7 @@ def test_line_of_an_epoch_says_the_best_until_now(time):
     progress = progress_of(time, stream)
     progress.epoch(epoch_entry(1, 0.6), is_best=True)
     progress.epoch(epoch_entry(2, 0.5), is_best=False)
+    time.passes(30.0)
     progress.epoch(epoch_entry(3), is_best=False)
     first, second, third = stream.getvalue().splitlines()
     assert "val mIoU 60.00 % (best)" in first
