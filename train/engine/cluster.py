@@ -41,6 +41,19 @@ class Cluster:
         """Number of processes."""
         return len(self.addresses)
 
+    def silent_workers(self) -> list[str]:
+        """Return the other workers that do not answer, as "worker 1 (host:port)"."""
+        others = (number for number in range(self.workers) if number != self.worker)
+        return [f"worker {number} ({self.addresses[number]})" for number in others if not self._answers(number)]
+
+    def _answers(self, number: int) -> bool:
+        host, _, port = self.addresses[number].rpartition(":")
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_TIMEOUT_S):
+                return True
+        except OSError:
+            return False
+
     def lost_worker(self, failure: str) -> SegEdgeError:
         """Return the error that names the worker without which a step could not be taken.
 
@@ -53,7 +66,7 @@ class Cluster:
         }
         # TensorFlow names the reporting task as well; who still answers is not the one that was lost.
         others = [number for number in range(self.workers) if number != self.worker]
-        lost = [number for number in others if not _answers(self.addresses[number])]
+        lost = [number for number in others if not self._answers(number)]
         lost = lost or [number for number in others if number in named] or others
         names = " and ".join(f"worker {number} ({self.addresses[number]})" for number in lost)
         verb = "is" if len(lost) == 1 else "are"
@@ -113,12 +126,3 @@ def _position(config: dict[str, Any], jobs: dict[str, Any]) -> int:
 
 def _damaged(what: str) -> InputError:
     return InputError(f"{TF_CONFIG} {what}. Next: {_EXAMPLE}")
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_TIMEOUT_S):
-            return True
-    except OSError:
-        return False

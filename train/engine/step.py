@@ -111,6 +111,7 @@ class TrainingStep:
         self._losses, self._loss_weights = dict(losses), dict(loss_weights)
         self._optimization, self._ema, self._accumulation = optimization, ema, accumulation
         self.loss_scale = LossScale() if precision == MIXED_FLOAT16 else None
+        self._fits = False
         self._compute = self._gradients_of_part
         if xla:
             self._compute = tf.function(self._compiled_gradients, autograph=False, jit_compile=True)
@@ -118,7 +119,7 @@ class TrainingStep:
         self._run = tf.function(self._step_of_all, autograph=False)
 
     def step(self, batch: tuple[Any, Any]) -> StepResult:
-        """Take one step.
+        """Take one step; the first one is taken only if there is memory for it.
 
         Args:
             batch: frames (b, height, width, 3) uint8 and labels (b, height, width) uint8 of each replica, as
@@ -128,9 +129,12 @@ class TrainingStep:
             What the step tells, equal on every worker.
 
         Raises:
-            InputError: the device has too little memory; the message names the largest batch that fits.
+            InputError: the machine or the device has too little memory; the message names the largest batch that fits.
             SegEdgeError: another worker is lost; the message names it.
         """
+        if not self._fits:
+            self.check_memory(batch)
+            self._fits = True
         try:
             loss, losses, rate, applied = self._run(*batch)
         except tf.errors.ResourceExhaustedError:

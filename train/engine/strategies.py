@@ -8,6 +8,7 @@ from typing import Any, ContextManager, Iterator, Protocol
 
 import tensorflow as tf
 
+from edge.console import print_status
 from edge.errors import InputError, SegEdgeError
 from train.engine.cluster import Cluster, open_cluster
 
@@ -119,6 +120,10 @@ def open_strategy(name: str) -> TrainingStrategy:
 
 
 def _open_multiworker(cluster: Cluster) -> TrainingStrategy:
+    missing = cluster.silent_workers()
+    if missing:
+        # TensorFlow waits for them for an hour, and says nothing.
+        print_status(f"worker {cluster.worker} of {cluster.workers} waits for {', '.join(missing)}")
     try:
         distribution = tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:

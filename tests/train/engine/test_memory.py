@@ -36,6 +36,16 @@ def test_batch_that_does_not_fit_is_refused_with_the_largest_that_does():
     check(smaller, 40_000)
 
 
+def test_first_step_is_not_taken_without_the_memory_for_it(monkeypatch):
+    monkeypatch.setattr("train.engine.memory.available_bytes", lambda: 40_000)
+    training = SmallTraining(recipe())
+    before = training.weights()
+    with pytest.raises(InputError, match="8 crops takes"):
+        training.run(1)
+    for name, array in training.weights().items():
+        assert (array == before[name]).all()
+
+
 def test_parts_of_a_batch_need_the_memory_of_a_part():
     graphs = {}
     for parts in (1, 2, 4):
@@ -78,6 +88,7 @@ def test_step_that_exhausts_the_device_says_which_batch_fits(monkeypatch):
         return compute(self, frames + tf.cast(0.0 * huge[0], tf.uint8), labels, normalisers)
 
     monkeypatch.setattr(TrainingStep, "_gradients_of_part", exhausting)
+    monkeypatch.setattr("train.engine.memory.available_bytes", lambda: None)
     training = SmallTraining(recipe(accumulation=2))
     with pytest.raises(InputError, match=r"8 crops takes more memory than the device has\. Next: --batch-size 6"):
         training.run(1)

@@ -106,6 +106,15 @@ def test_lost_worker_is_the_one_that_does_not_answer():
         assert f"worker 1 ({there}) of 2" in str(hanging.lost_worker("/job:worker/replica:0/task:1"))
 
 
+def test_workers_that_are_not_there_yet_are_named(monkeypatch, capsys):
+    first, second = free_addresses(2)
+    monkeypatch.setattr("tensorflow.distribute.MultiWorkerMirroredStrategy", lambda: "strategy")
+    config = {"cluster": {"worker": [first, second]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    assert open_strategy(MULTIWORKER).distribution == "strategy"
+    assert f"worker 0 of 2 waits for worker 1 ({second})" in capsys.readouterr().err
+
+
 def test_port_that_is_taken_is_one_line(monkeypatch):
     def taken():
         import tensorflow as tf
