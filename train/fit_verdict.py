@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Sequence
 
@@ -12,13 +13,14 @@ from edge.datasets import Dataset
 from edge.errors import DatasetError
 from edge.labels import IGNORE_ID
 from train.journal.entries import EpochEntry
+from train.journal.scalars import step_of
 from train.recipe import ADAM, CONSTANT, NO_WEIGHTING, Recipe
 
 MOST_IN_A_BATCH = 8
 """Crops in a step; of more images an epoch has several steps."""
 
-VALIDATIONS = 20
-"""Number of times that a check looks at the score, if it does not end before."""
+STEPS_BETWEEN_LOOKS = 20
+"""Steps of an epoch, after which the score is looked at: a state is written then, which takes as long as some steps."""
 
 LEARNT = 0.5
 """Share of the first epoch's loss that a network which learns has left at the end, at most."""
@@ -34,7 +36,7 @@ class FitVerdict:
     Attributes:
         fits: whether the mIoU on the images themselves passed the bound.
         miou: best mIoU over the classes that the images have, 0 to 1; None where it was never measured.
-        epoch: epoch of the best mIoU.
+        step: number of steps until the best mIoU.
         class_iou: class -> IoU in that epoch, of the classes that the images have.
         never_right: class -> share of the labelled pixels, of those that are never labelled right.
         sentences: the verdict in words, the first of which stands alone; the last may name a next step.
@@ -42,14 +44,20 @@ class FitVerdict:
 
     fits: bool
     miou: float | None
-    epoch: int | None
+    step: int | None
     class_iou: dict[str, float]
     never_right: dict[str, float]
     sentences: tuple[str, ...]
 
 
+def repeated(images: Dataset) -> Dataset:
+    """Return images so often, one after the other, that an epoch of `overfitting_recipe` is as long as it should be."""
+    wanted = STEPS_BETWEEN_LOOKS * min(len(images), MOST_IN_A_BATCH)
+    return dataclasses.replace(images, samples=images.samples * math.ceil(wanted / len(images)))
+
+
 def overfitting_recipe(
-    recipe: Recipe, image_count: int, size: tuple[int, int] | None, epochs: int, learning_rate: float
+    recipe: Recipe, images: Dataset, size: tuple[int, int] | None, steps: int, learning_rate: float
 ) -> Recipe:
     """Return the recipe of a check: whole frames as they are, Adam at a constant rate, and nothing that holds back.
 
@@ -58,16 +66,17 @@ def overfitting_recipe(
 
     Args:
         recipe: recipe of the model on the dataset, whose options of the architecture and weights of outputs stay.
-        image_count: number of images.
+        images: images that are learnt, not repeated.
         size: height and width of frames; None for those of the recipe's crops.
-        epochs: passes over the images.
+        steps: most steps, rounded up to whole epochs.
         learning_rate: learning rate of every step.
     """
     height, width = size or recipe.crop_size
+    batch_size = min(len(images), MOST_IN_A_BATCH)
     return dataclasses.replace(
         recipe,
-        epochs=epochs,
-        batch_size=min(image_count, MOST_IN_A_BATCH),
+        epochs=math.ceil(steps / (len(repeated(images)) // batch_size)),
+        batch_size=batch_size,
         height=height,
         width=width,
         optimizer=ADAM,
@@ -90,7 +99,7 @@ def overfitting_recipe(
         blur=0.0,
         accumulation=1,
         ema=0.0,
-        validate_every=max(1, epochs // VALIDATIONS),
+        validate_every=1,
         patience=None,
     )
 
@@ -130,11 +139,12 @@ def judge_fit(epochs: Sequence[EpochEntry], shares: dict[str, float], bound: flo
     if not scored:
         return FitVerdict(False, None, None, {}, {}, (f"{what} were not judged: no epoch was validated",))
     miou, best = max(scored, key=lambda pair: pair[0])
+    step = step_of(best)
     class_iou = {name: best.class_iou.get(name) or 0.0 for name in shares}
     never = {name: shares[name] for name, iou in class_iou.items() if iou < NEVER_RIGHT}
-    score = f"mIoU {100 * miou:.1f} % on the images that were learnt, after {best.epoch} epochs"
+    score = f"mIoU {100 * miou:.1f} % on the images that were learnt, after {step} steps"
     if miou >= bound:
-        return FitVerdict(True, miou, best.epoch, class_iou, never, (f"{what} fit together: {score}",))
+        return FitVerdict(True, miou, step, class_iou, never, (f"{what} fit together: {score}",))
     sentences = [f"{what} do not fit together yet: {score}, expected {100 * bound:.1f} %"]
     first, last = epochs[0].loss, epochs[-1].loss
     losses = f"the loss went from {first:.4f} to {last:.4f}"
@@ -144,18 +154,18 @@ def judge_fit(epochs: Sequence[EpochEntry], shares: dict[str, float], bound: flo
         named = ", ".join(f"{name} ({100 * share:.2g} % of the pixels)" for name, share in never.items())
         sentences.append(f"{losses}, and {len(never)} of {len(shares)} classes are never right: {named}. {_of(never)}")
     elif best is scored[-1][1]:
-        sentences.append(f"{losses}, and the score is still rising. Next: more --epochs or --minutes")
+        sentences.append(f"{losses}, and the score is still rising. Next: more --steps or --minutes")
     else:
         worst = min(class_iou, key=class_iou.get)
         sentences.append(
             f"{losses}, and every class is learnt in part, {worst} least with {100 * class_iou[worst]:.1f} %. "
             "Next: a larger --size, at which thin things have pixels"
         )
-    return FitVerdict(False, miou, best.epoch, class_iou, never, tuple(sentences))
+    return FitVerdict(False, miou, step, class_iou, never, tuple(sentences))
 
 
 def _of(never: dict[str, float]) -> str:
     """Return the next step for classes that are never right."""
     if min(never.values()) < 0.005:
-        return "Next: a larger --size or more --epochs; they are small"
+        return "Next: a larger --size or more --steps; they are small"
     return "Next: check that these classes mean the same in the label maps and in the class table"

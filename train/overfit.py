@@ -27,7 +27,7 @@ from edge.datasets import LAYOUTS, Dataset, open_dataset
 from edge.errors import InputError
 from edge.output_check import check_output
 from edge.picture_check import SKIP_BAD_HELP, checked_dataset
-from train.fit_verdict import FitVerdict, class_shares_of, judge_fit, overfitting_recipe, score_of
+from train.fit_verdict import FitVerdict, class_shares_of, judge_fit, overfitting_recipe, repeated, score_of
 from train.journal.entries import EpochEntry, epochs_of
 from train.options import MODEL_NAMES, add_option_argument, parse_assignments, refuse_export_options
 from train.recipe import Recipe
@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="MIN",
         help="time that the check may take",
     )
-    parser.add_argument("--epochs", type=positive_int, default=400, metavar="N", help="most passes over the images")
+    parser.add_argument("--steps", type=positive_int, default=400, metavar="N", help="most steps of the training")
     parser.add_argument(
         "--size", type=size_argument, metavar="HxW", help="pixels of the frames (default: of the recipe's crops)"
     )
@@ -101,7 +101,7 @@ def _overfit(arguments: argparse.Namespace, run_training: RunTraining | None = N
         check_output(arguments.output)
     images = checked_dataset(images, needs_labels=True, skip_bad=arguments.skip_bad)
     shares = class_shares_of(images)
-    recipe = overfitting_recipe(recipe, len(images), arguments.size, arguments.epochs, arguments.learning_rate)
+    recipe = overfitting_recipe(recipe, images, arguments.size, arguments.steps, arguments.learning_rate)
     print_status(
         f"learning {len(images)} images of {arguments.dataset} by heart with {arguments.model} at "
         f"{recipe.height}x{recipe.width}, until mIoU {100 * arguments.bound:.1f} % or {arguments.minutes:g} min"
@@ -116,8 +116,10 @@ def _overfit(arguments: argparse.Namespace, run_training: RunTraining | None = N
 
     options, hours = {**recipe.options, **explicit}, arguments.minutes / 60
     with _run_folder(arguments.output) as folder:
-        # The same images twice: what is asked is whether the network can know them.
-        run = run_training(arguments.model, images, images, recipe, folder, arguments.seed, options, is_enough, hours)
+        # The same images for both: what is asked is whether the network can know them.
+        run = run_training(
+            arguments.model, repeated(images), images, recipe, folder, arguments.seed, options, is_enough, hours
+        )
     verdict = judge_fit(epochs_of(run.history), shares, arguments.bound, f"{arguments.model} and {arguments.dataset}")
     _print(verdict, arguments)
     return 0 if verdict.fits else EXIT_NO_FIT
@@ -164,7 +166,7 @@ def _print(verdict: FitVerdict, arguments: argparse.Namespace) -> None:
                 "fits": verdict.fits,
                 "miou": verdict.miou,
                 "bound": arguments.bound,
-                "epoch": verdict.epoch,
+                "step": verdict.step,
                 "class_iou": verdict.class_iou,
                 "never_right": verdict.never_right,
                 "sentences": list(verdict.sentences),
