@@ -47,11 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", default="camvid", help="what it is trained on")
     parser.add_argument("--data-dir", type=Path, help="folder of the dataset")
     parser.add_argument("--kills", type=positive_int, default=20, metavar="N", help="number of kills")
-    parser.add_argument("--epochs", type=positive_int, default=3, metavar="N", help="epochs of each training")
+    parser.add_argument("--epochs", type=positive_int, default=6, metavar="N", help="epochs of each training")
     parser.add_argument("--limit", type=positive_int, default=48, metavar="N", help="frames of each split")
     parser.add_argument("--size", type=size_argument, default=(192, 256), metavar="HxW", help="pixels of the input")
-        "--size", type=size_argument, default=(192, 256), metavar="HxW", help="pixels of the network's input"
-    )
     parser.add_argument("--seed", type=seed_argument, default=1, metavar="S", help="seed of training and of moments")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
@@ -100,7 +98,7 @@ def _disturbed(arguments: argparse.Namespace, folder: Path, whole_s: float) -> i
             [*_command(arguments, folder)[:2], "--resume", str(folder)] if has_begun else _command(arguments, folder)
         )
         # A start takes some 10 s; a moment is one of the work behind it, or of the start itself.
-        limit_s = moments.uniform(0.05, 0.7) * whole_s
+        limit_s = moments.uniform(0.05, 0.5) * whole_s
         if _run(command, limit_s):
             print_status(f"done after {kills} kills")
             return kills

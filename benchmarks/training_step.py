@@ -8,7 +8,8 @@ batch and as many threads. Ratios are taken within a round, between medians of i
 rounds. The clock covers forward pass, losses, backward pass and the update of the weights, until the loss can be read;
 the first step includes all that is traced and compiled for it, and not the making of the network. Goals, for Fast-SCNN
 with 8 crops of 256x512 in float32 on two cores: 1.3 times as fast as before, 1.8 times as fast as PyTorch 2.13 with
-channels_last, and a first step below 10 s.
+channels_last, and a first step below 10 s. Beside the time that passed stands the time of the processor, of all threads
+together: other programs disturb it less.
 
 PyTorch may be installed for another Python than TensorFlow: --torch-python names it. Where it has no PyTorch, one line
 says so.
@@ -82,12 +83,12 @@ class Contender:
         self.first_step_s: float = first["seconds"][0]
         self.losses = [first["loss"]]
 
-    def take(self, steps: int) -> list[float]:
-        """Take steps and return the seconds of each."""
+    def take(self, steps: int) -> tuple[list[float], list[float]]:
+        """Take steps and return the seconds of each: those that passed, and those of the processor."""
         print(steps, file=self._process.stdin, flush=True)
         answer = self._read()
         self.losses.append(answer["loss"])
-        return answer["seconds"]
+        return answer["seconds"], answer["processor_seconds"]
 
     def close(self) -> None:
         """End the process."""
@@ -120,34 +121,38 @@ def measure(chosen: dict[str, tuple[dict, str]], rounds: int, steps: int) -> lis
     """
     progress = Progress("measure", len(chosen) * (1 + rounds), "turn")
     contenders: list[Contender] = []
-    seconds: dict[str, list[list[float]]] = {name: [] for name in chosen}
+    turns: dict[str, list[tuple[list[float], list[float]]]] = {name: [] for name in chosen}
     try:
         for name, (settings, python) in chosen.items():
             contenders.append(Contender(name, settings, python))
             progress.step(name)
         for _ in range(rounds):
             for contender in contenders:
-                seconds[contender.name].append(contender.take(steps + 1)[1:])
+                passed, processor = contender.take(steps + 1)
+                turns[contender.name].append((passed[1:], processor[1:]))
                 progress.step(contender.name)
     finally:
         for contender in contenders:
             contender.close()
         progress.clear()
-    ours = [statistics.median(turn) for turn in seconds[contenders[0].name]]
-    records = []
-    for contender in contenders:
-        turns = [statistics.median(turn) for turn in seconds[contender.name]]
-        records.append(
-            {
-                "name": contender.name,
-                "versions": contender.versions,
-                "first_step_s": contender.first_step_s,
-                "step_s": _spread([value for turn in seconds[contender.name] for value in turn]),
-                "times_ours": _spread([theirs / own for theirs, own in zip(turns, ours)]),
-                "losses": contender.losses,
-            }
+    return [_record(contender, turns[contender.name], turns[contenders[0].name]) for contender in contenders]
+
+
+def _record(contender: Contender, turns: list[tuple], turns_of_ours: list[tuple]) -> dict:
+    """Return the figures of a contender: latencies in s over all steps, and ratios to ours over the turns."""
+    record = {
+        "name": contender.name,
+        "versions": contender.versions,
+        "first_step_s": contender.first_step_s,
+        "losses": contender.losses,
+    }
+    for clock, name in enumerate(("step", "processor")):
+        record[f"{name}_s"] = _spread([value for turn in turns for value in turn[clock]])
+        pairs = zip(turns, turns_of_ours)
+        record[f"{name}_times_ours"] = _spread(
+            [statistics.median(theirs[clock]) / statistics.median(own[clock]) for theirs, own in pairs]
         )
-    return records
+    return record
 
 
 def _spread(values: list[float]) -> dict[str, float]:
@@ -195,19 +200,20 @@ def _print_report(report: dict) -> None:
     print(f"{report['processor']}, {report['threads']} threads; {report['load'] or 'the load is not known'}")
     print(f"{report['model']}, {report['crops']} crops of {report['height']}x{report['width']}")
     for record in report["contenders"]:
-        step, times, name = record["step_s"], record["times_ours"], record["name"]
+        step, processor, name = record["step_s"], record["processor_s"], record["name"]
         goal = f" (goal {GOALS[name]})" if name in GOALS else ""
         first_goal = f" (goal {GOAL_FIRST_STEP_S:g})" if name == "ours" else ""
-        against = (
-            ""
-            if name == "ours"
-            else (f", {times['median']:.2f} times ours ({times['min']:.2f} to {times['max']:.2f}){goal}")
-        )
         print(
-            f"{name:15} {step['median']:.3f} s ({step['min']:.3f} to {step['max']:.3f}){against}; "
-            f"first step {record['first_step_s']:.1f} s{first_goal}; loss {record['losses'][0]:.3f} to "
-            f"{record['losses'][-1]:.3f}; {record['versions']}"
+            f"{name:15} {step['median']:.3f} s ({step['min']:.3f} to {step['max']:.3f}), "
+            f"{_times(record['step_times_ours'])} times ours{goal}; "
+            f"processor {processor['median']:.3f} s, {_times(record['processor_times_ours'])} times ours; "
+            f"first step {record['first_step_s']:.1f} s{first_goal}; "
+            f"loss {record['losses'][0]:.3f} to {record['losses'][-1]:.3f}; {record['versions']}"
         )
+
+
+def _times(ratio: dict[str, float]) -> str:
+    return f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -251,7 +251,8 @@ def _download_imagenet(model: str, given: Mapping[str, Any]) -> InitialWeights:
         reason = " ".join(str(error).split())[:160]
         raise InputError(
             f"Keras Applications could not fetch the ImageNet weights of {name}: {reason}. "
-            "Next: --init imagenet --init-weights FILE, a checkpoint named as torchvision's or Keras Applications'"
+            "Next: --init random, or --init imagenet --init-weights FILE, a checkpoint named as torchvision's or Keras "
+            "Applications'"
         ) from None
     published = load_tensors(keras_tensors(application), model, "keras-applications", given)
     return _published(f"ImageNet weights of Keras Applications' {name}", published)

@@ -91,6 +91,7 @@ def begin_training(
         options=options,
         initial=initial,
     )
+    _check_memory(prepared)
     with _opened_folder(task) as run:
         return _train(task, prepared, run, None)
 
@@ -127,7 +128,20 @@ def go_on_training(task: Task, wanted: Mapping[str, Any]) -> RunRecord:
             options=record.options,
             initial_origin=record.init,
         )
+        _check_memory(prepared)
         return _train(task, prepared, run, start)
+
+
+def _check_memory(prepared: Preparation) -> None:
+    """Refuse a batch that takes more memory than there is, before anything is written.
+
+    Raises:
+        InputError: it does; the message names the largest batch that fits.
+    """
+    height, width = prepared.recipe.crop_size
+    crops = prepared.recipe.batch_size // prepared.strategy.replicas
+    frames = tf.TensorSpec((crops, height, width, 3), tf.uint8)
+    prepared.step.check_memory((frames, tf.TensorSpec((crops, height, width), tf.uint8)))
 
 
 def _opened_folder(task: Task) -> OpenRun | FollowingRun:

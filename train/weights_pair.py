@@ -123,13 +123,13 @@ def remove_unnamed(folder: Path, *records: Mapping[str, str]) -> None:
 
 
 def _as_os_error(error: OSError | RuntimeError) -> OSError:
-    """Return an error of a disk with its number, which HDF5 tells only in its text.
+    """Return an error of a disk with its number and one line of text; HDF5 tells both among much else, in its own text.
 
     Raises:
         RuntimeError: the error is none of a disk.
     """
     number = re.search(r"errno = (\d+)", str(error))
-    if number is not None and getattr(error, "errno", None) is None:
+    if number is not None:
         return OSError(int(number[1]), os.strerror(int(number[1])))
     if isinstance(error, OSError):
         return error

@@ -347,7 +347,8 @@ def test_without_a_network_the_way_out_is_told(monkeypatch):
     assert message == (
         "Keras Applications could not fetch the ImageNet weights of ResNet50: URL fetch failure on "
         "https://storage.example/resnet50.h5: None -- [Errno -3] Temporary failure. "
-        "Next: --init imagenet --init-weights FILE, a checkpoint named as torchvision's or Keras Applications'"
+        "Next: --init random, or --init imagenet --init-weights FILE, a checkpoint named as torchvision's or Keras "
+        "Applications'"
     )
 
 

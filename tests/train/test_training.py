@@ -358,6 +358,15 @@ def test_logits_that_the_last_step_spoilt_are_called_divergence(camvid, tmp_path
     assert record_in(tmp_path / "run").status == "failed"
 
 
+def test_batch_that_takes_too_much_memory_is_refused_before_anything_is_written(camvid, tmp_path, monkeypatch):
+    import train.engine.memory as memory
+
+    monkeypatch.setattr(memory, "available_bytes", lambda: 10_000)
+    with pytest.raises(InputError, match=r"a step over a batch of 3 crops takes .* of memory, .*Next: "):
+        train(camvid, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_full_disk_at_a_checkpoint_is_one_line_and_the_last_state_stays(camvid, tmp_path, monkeypatch):
     import train.run_folder.open_run as open_run
 

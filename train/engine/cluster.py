@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 from dataclasses import dataclass
 from typing import Any
 
-from edge.errors import InputError
+from edge.errors import InputError, SegEdgeError
 
 TF_CONFIG = "TF_CONFIG"
 _EXAMPLE = (
@@ -17,6 +19,8 @@ _EXAMPLE = (
 _JOBS = ("chief", "worker")
 """Jobs whose processes train, in the order in which TensorFlow numbers them."""
 
+_ANSWER_TIMEOUT_S = 2.0
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -25,15 +29,51 @@ class Cluster:
     Attributes:
         addresses: "host:port" of each worker, the chief first.
         worker: number of this process among them.
+        chiefs: number of processes of the job "chief"; those of the job "worker" follow.
     """
 
     addresses: tuple[str, ...]
     worker: int
+    chiefs: int = 0
 
     @property
     def workers(self) -> int:
         """Number of processes."""
         return len(self.addresses)
+
+    def silent_workers(self) -> list[str]:
+        """Return the other workers that do not answer, as "worker 1 (host:port)"."""
+        others = (number for number in range(self.workers) if number != self.worker)
+        return [f"worker {number} ({self.addresses[number]})" for number in others if not self._answers(number)]
+
+    def _answers(self, number: int) -> bool:
+        host, _, port = self.addresses[number].rpartition(":")
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_TIMEOUT_S):
+                return True
+        except OSError:
+            return False
+
+    def lost_worker(self, failure: str) -> SegEdgeError:
+        """Return the error that names the worker without which a step could not be taken.
+
+        Args:
+            failure: message of TensorFlow, which names the tasks that it heard nothing of, or could not reach.
+        """
+        named = {
+            int(index) + (self.chiefs if job == "worker" else 0)
+            for job, index in re.findall(r"/job:(chief|worker)/(?:replica:\d+/)?task:(\d+)", failure)
+        }
+        # TensorFlow names the reporting task as well; who still answers is not the one that was lost.
+        others = [number for number in range(self.workers) if number != self.worker]
+        lost = [number for number in others if not self._answers(number)]
+        lost = lost or [number for number in others if number in named] or others
+        names = " and ".join(f"worker {number} ({self.addresses[number]})" for number in lost)
+        verb = "is" if len(lost) == 1 else "are"
+        return SegEdgeError(
+            f"{names} of {self.workers} workers {verb} lost, so worker {self.worker} ends. "
+            "Next: start all workers again with --resume and the run"
+        )
 
 
 def open_cluster() -> Cluster:
@@ -56,7 +96,7 @@ def open_cluster() -> Cluster:
     if others:
         raise _damaged(f"has the job {others[0]}, expected chief and worker alone")
     addresses = [address for job in _JOBS for address in _addresses(jobs, job)]
-    return Cluster(tuple(addresses), _position(config, jobs))
+    return Cluster(tuple(addresses), _position(config, jobs), len(jobs.get("chief", [])))
 
 
 def _addresses(jobs: dict[str, Any], job: str) -> list[str]:

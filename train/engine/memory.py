@@ -10,8 +10,21 @@ from edge.errors import InputError
 from train.engine.available_memory import available_bytes
 from train.engine.graph_memory import peak_bytes
 
-CALIBRATION = 1.0
-"""Measured memory of a step over what `peak_bytes` counts; see benchmarks/training_memory.py."""
+SCATTER = 1.25
+"""Memory that a step takes over what its tensors take at a time: operators run side by side, and the C library holds
+what was freed. Measured by benchmarks/step_memory.py, as is the copy of the weights in `step_bytes`."""
+
+
+def step_bytes(graph: tf.Graph, weight_bytes: int) -> float:
+    """Return the memory that a step on the processor takes beside the weights and what the optimiser keeps of them.
+
+    The kernels of convolutions lay the weights out anew, which takes their size once more.
+
+    Args:
+        graph: graph of the step, from `TrainingStep.graph`.
+        weight_bytes: size of the trainable weights.
+    """
+    return SCATTER * peak_bytes(graph) + weight_bytes
 
 
 def check_memory(
@@ -19,8 +32,9 @@ def check_memory(
 ) -> None:
     """Refuse a batch whose step takes more memory than there is.
 
-    On a GPU nothing is refused: what its convolutions take is known when they run, and a step that does not fit leaves
-    the process as it was. `TrainingStep.step` says then which batch fits.
+    This is for the processor alone, where a step that does not fit ends with the process. What the convolutions of a
+    GPU take is known when they run, and a step that does not fit leaves the process as it was: `TrainingStep.step` then
+    tries what fits.
 
     Args:
         graph: graph of the step, from `TrainingStep.graph`.
@@ -33,14 +47,13 @@ def check_memory(
     Raises:
         InputError: it does not fit; the message names the largest batch that does.
     """
-    if tf.config.list_logical_devices("GPU"):
-        return
     room = available_bytes() if room_bytes is None else room_bytes
-    needed = CALIBRATION * peak_bytes(graph)
+    needed = step_bytes(graph, weight_bytes)
     if room is None or needed <= room:
         return
-    per_crop = max(1.0, (needed - weight_bytes) / crops)
-    fitting = max(0, int((room - weight_bytes) / per_crop))
+    fixed = (1.0 + SCATTER) * weight_bytes  # the copy of the weights, and their gradients
+    per_crop = max(1.0, (needed - fixed) / crops)
+    fitting = min(crops - 1, max(0, int((room - fixed) / per_crop)))
     raise too_little_memory(
         crops, fitting, parts, accumulation, f"{needed / 1e9:.1f} GB of memory, {room / 1e9:.1f} GB are free"
     )

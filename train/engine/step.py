@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Mapping, Protocol, Sequence
 
@@ -9,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from edge.errors import InputError
-from train.engine.memory import largest_that_fits, too_little_memory
+from train.engine.memory import check_memory, largest_that_fits, too_little_memory
 from train.engine.network import batch_norms
 from train.engine.strategies import TrainingStrategy
 from train.native import without_kernels
@@ -21,6 +22,15 @@ from train.recipe import FLOAT32, MIXED_FLOAT16
 
 LEAST_NORMALISER = 1e-6
 """Smallest divisor of a loss: crops without a labelled pixel give 0 and not 0 / 0."""
+
+_LOST_WORKER = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError,
+)
+"""What TensorFlow raises in a step over several processes when one of them is gone: at once or some ten seconds later,
+when its heartbeats are missed."""
 
 
 class HeadLoss(Protocol):
@@ -101,11 +111,15 @@ class TrainingStep:
         self._losses, self._loss_weights = dict(losses), dict(loss_weights)
         self._optimization, self._ema, self._accumulation = optimization, ema, accumulation
         self.loss_scale = LossScale() if precision == MIXED_FLOAT16 else None
-        self._compute = tf.function(self._compiled_gradients, jit_compile=True) if xla else self._gradients_of_part
-        self._run = tf.function(self._step_of_all)
+        self._fits = False
+        self._compute = self._gradients_of_part
+        if xla:
+            self._compute = tf.function(self._compiled_gradients, autograph=False, jit_compile=True)
+        # No Python here asks for the value of a tensor; to find that out takes AutoGraph a third of the trace.
+        self._run = tf.function(self._step_of_all, autograph=False)
 
     def step(self, batch: tuple[Any, Any]) -> StepResult:
-        """Take one step.
+        """Take one step; the first one is taken only if there is memory for it.
 
         Args:
             batch: frames (b, height, width, 3) uint8 and labels (b, height, width) uint8 of each replica, as
@@ -113,12 +127,39 @@ class TrainingStep:
 
         Returns:
             What the step tells, equal on every worker.
+
+        Raises:
+            InputError: the machine or the device has too little memory; the message names the largest batch that fits.
+            SegEdgeError: another worker is lost; the message names it.
         """
+        if not self._fits:
+            self.check_memory(batch)
+            self._fits = True
         try:
             loss, losses, rate, applied = self._run(*batch)
         except tf.errors.ResourceExhaustedError:
             raise self._too_little_memory(batch) from None
+        except _LOST_WORKER as error:
+            if self._strategy.cluster is None:
+                raise
+            raise self._strategy.cluster.lost_worker(str(error)) from None
         return StepResult(loss, losses, rate, applied)
+
+    def check_memory(self, batch: tuple[Any, Any], room_bytes: int | None = None) -> None:
+        """Refuse a batch whose step takes more memory than there is; see train.engine.memory.
+
+        Args:
+            batch: a batch as `step` takes it. The step is traced for it here, and not again.
+            room_bytes: memory that there is; None to ask the machine.
+
+        Raises:
+            InputError: it does not fit; the message names the largest batch that does.
+        """
+        if self._strategy.local_replicas > 1 or tf.config.list_logical_devices("GPU"):
+            return
+        weights = sum(variable.dtype.size * math.prod(variable.shape) for variable in self._weights())
+        crops, parts = batch[0].shape[0] // self._accumulation, self._strategy.replicas * self._accumulation
+        check_memory(self.graph(batch), weights, crops, parts, self._accumulation, room_bytes)
 
     def graph(self, batch: tuple[Any, Any]) -> tf.Graph:
         """Return the graph of the step, traced for batches like this one; `step` traces no other."""
@@ -129,7 +170,9 @@ class TrainingStep:
         crops = frames.shape[0] // self._accumulation
         free_shapes = [tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in (frames, labels)]
         ones = tf.ones((len(self._losses),))
-        trial = tf.function(lambda *part: self._gradients_of_part(*part, ones), input_signature=free_shapes)
+        trial = tf.function(
+            lambda *part: self._gradients_of_part(*part, ones), input_signature=free_shapes, autograph=False
+        )
 
         def fits(count: int) -> bool:
             try:
@@ -201,8 +244,10 @@ class TrainingStep:
             loss = tf.add_n([self._loss_weights[name] * share for name, share in zip(self._losses, shares)])
             if self.loss_scale is not None:
                 loss = self.loss_scale.scaled(loss)
-        weights = [variable.value for variable in self._model.trainable_variables]
-        return tape.gradient(loss, weights), tf.stack(totals)
+        return tape.gradient(loss, self._weights()), tf.stack(totals)
+
+    def _weights(self) -> list[tf.Variable]:
+        return [variable.value for variable in self._model.trainable_variables]
 
 
 def _sum_over_replicas(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:

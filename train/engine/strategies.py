@@ -8,7 +8,8 @@ from typing import Any, ContextManager, Iterator, Protocol
 
 import tensorflow as tf
 
-from edge.errors import InputError
+from edge.console import print_status
+from edge.errors import InputError, SegEdgeError
 from train.engine.cluster import Cluster, open_cluster
 
 ONE, MIRRORED, MULTIWORKER = "one", "mirrored", "multiworker"
@@ -89,7 +90,9 @@ class TrainingStrategy:
         """Return an iterator over the batches of this process from a step on, as `TrainingStep.step` takes them."""
 
         def dataset(_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-            return source.batches(first_step, self.local_replicas, self.worker, self.workers)
+            batches = source.batches(first_step, self.local_replicas, self.worker, self.workers)
+            # Workers ask each other before every batch whether all have one, unless they know that there is no end.
+            return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
         if self.name == ONE:
             return iter(dataset())
@@ -112,9 +115,26 @@ def open_strategy(name: str) -> TrainingStrategy:
     if name == MIRRORED:
         return _open_mirrored()
     if name == MULTIWORKER:
-        cluster = open_cluster()
-        return TrainingStrategy(MULTIWORKER, tf.distribute.MultiWorkerMirroredStrategy(), cluster)
+        return _open_multiworker(open_cluster())
     raise InputError(f"strategy is '{name}', expected one of: {', '.join(STRATEGIES)}")
+
+
+def _open_multiworker(cluster: Cluster) -> TrainingStrategy:
+    missing = cluster.silent_workers()
+    if missing:
+        # TensorFlow waits for them for an hour, and says nothing.
+        print_status(f"worker {cluster.worker} of {cluster.workers} waits for {', '.join(missing)}")
+    try:
+        distribution = tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        reason = str(error.message).splitlines()[0]
+        if "gRPC server" in reason:
+            raise SegEdgeError(
+                f"worker {cluster.worker} cannot listen at {cluster.addresses[cluster.worker]}, as TF_CONFIG says: "
+                f"{reason}. Next: another port, or end the process that has it"
+            ) from None
+        raise cluster.lost_worker(str(error)) from None
+    return TrainingStrategy(MULTIWORKER, distribution, cluster)
 
 
 @functools.cache

@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "operation.h"
@@ -19,6 +20,7 @@ namespace segedge {
 namespace {
 
 constexpr std::int64_t kBlockValues = 32768;  // 128 kB: a block stays in the second cache between two passes over it
+constexpr int kRows = 4;                      // rows that are read side by side, so that sums are moved once for all
 
 // Features as rows of channels, cut into blocks of rows.
 struct Layout {
@@ -37,32 +39,37 @@ struct Layout {
     }
 };
 
-// Calls work.template run<vectors>(channel) for all channels, four vectors at a time and the rest one by one.
+// Calls work(value, channel, count) for the rows of a block, `kRows` at a time and the rest one by one: `value` is the
+// place of the first channel of the first of `count` rows. Memory is read in its order.
 template <typename Work>
-void for_channels(std::int64_t channels, Work&& work) {
-    std::int64_t channel = 0;
-    for (; channel + 4 * kLanes <= channels; channel += 4 * kLanes) work(channel, std::integral_constant<int, 4>{});
-    for (; channel < channels; channel += kLanes) work(channel, std::integral_constant<int, 1>{});
+void for_rows(const Layout& layout, std::int64_t block, Work&& work) {
+    std::int64_t row = layout.start(block);
+    for (; row + kRows <= layout.stop(block); row += kRows) work(row * layout.channels, std::integral_constant<int, kRows>{});
+    for (; row < layout.stop(block); ++row) work(row * layout.channels, std::integral_constant<int, 1>{});
 }
 
 // Mean of a block's rows and sum of the squares of what lies around it, of each channel.
 void block_moments(const float* features, const Layout& layout, std::int64_t block, float* mean, float* squares) {
-    const std::int64_t start = layout.start(block), stop = layout.stop(block), channels = layout.channels;
-    const float share = 1.0f / static_cast<float>(stop - start);
-    for_channels(channels, [&](std::int64_t channel, auto vectors) {
-        constexpr int count = decltype(vectors)::value;
-        Floats sums[count] = {}, deviations[count] = {};
-        for (std::int64_t row = start; row < stop; ++row)
-            for (int i = 0; i < count; ++i) sums[i] += load(features + row * channels + channel + i * kLanes);
-        for (int i = 0; i < count; ++i) sums[i] *= share;
-        for (std::int64_t row = start; row < stop; ++row)
-            for (int i = 0; i < count; ++i) {
-                const Floats away = load(features + row * channels + channel + i * kLanes) - sums[i];
-                deviations[i] += away * away;
+    const std::int64_t channels = layout.channels;
+    for_rows(layout, block, [&](std::int64_t at, auto rows) {
+        for (std::int64_t channel = 0; channel < channels; channel += kLanes) {
+            Floats sum = load(mean + channel);
+            for (int row = 0; row < decltype(rows)::value; ++row)
+                sum += load(features + at + row * channels + channel);
+            store(mean + channel, sum);
+        }
+    });
+    const float share = 1.0f / static_cast<float>(layout.stop(block) - layout.start(block));
+    for (std::int64_t channel = 0; channel < channels; ++channel) mean[channel] *= share;
+    for_rows(layout, block, [&](std::int64_t at, auto rows) {
+        for (std::int64_t channel = 0; channel < channels; channel += kLanes) {
+            const Floats middle = load(mean + channel);
+            Floats sum = load(squares + channel);
+            for (int row = 0; row < decltype(rows)::value; ++row) {
+                const Floats away = load(features + at + row * channels + channel) - middle;
+                sum += away * away;
             }
-        for (int i = 0; i < count; ++i) {
-            store(mean + channel + i * kLanes, sums[i]);
-            store(squares + channel + i * kLanes, deviations[i]);
+            store(squares + channel, sum);
         }
     });
 }
@@ -152,20 +159,16 @@ class BatchNormForward : BatchNorm {
         const Affine affine(channels, gamma, beta, mean, variance, epsilon_);
         const bool relu = relu_;
         share_tasks(layout.blocks, threads_, [&](std::int64_t block) {
-            for_channels(channels, [&](std::int64_t channel, auto vectors) {
-                constexpr int count = decltype(vectors)::value;
-                Floats scale[count], shift[count];
-                for (int i = 0; i < count; ++i) {
-                    scale[i] = load(&affine.scale[channel + i * kLanes]);
-                    shift[i] = load(&affine.shift[channel + i * kLanes]);
-                }
-                for (std::int64_t row = layout.start(block); row < layout.stop(block); ++row)
-                    for (int i = 0; i < count; ++i) {
-                        const std::int64_t at = row * channels + channel + i * kLanes;
-                        Floats value = load(features + at) * scale[i] + shift[i];
+            for_rows(layout, block, [&](std::int64_t at, auto rows) {
+                for (std::int64_t channel = 0; channel < channels; channel += kLanes) {
+                    const Floats scale = load(&affine.scale[channel]), shift = load(&affine.shift[channel]);
+                    for (int row = 0; row < decltype(rows)::value; ++row) {
+                        const std::int64_t here = at + row * channels + channel;
+                        Floats value = load(features + here) * scale + shift;
                         if (relu) value = value < 0.0f ? Floats{} : value;  // NaN stays
-                        store(output + at, value);
+                        store(output + here, value);
                     }
+                }
             });
         });
     }
@@ -193,26 +196,22 @@ class BatchNormBackward : BatchNorm {
         const bool relu = relu_;
         std::vector<float> sums(static_cast<std::size_t>(layout.blocks * channels)), products(sums.size());
         share_tasks(layout.blocks, threads_, [&](std::int64_t block) {
-            for_channels(channels, [&](std::int64_t channel, auto vectors) {
-                constexpr int count = decltype(vectors)::value;
-                Floats scale[count], shift[count], middle[count], sum_of[count] = {}, product_of[count] = {};
-                for (int i = 0; i < count; ++i) {
-                    scale[i] = load(&affine.scale[channel + i * kLanes]);
-                    shift[i] = load(&affine.shift[channel + i * kLanes]);
-                    middle[i] = load(mean + channel + i * kLanes);
-                }
-                for (std::int64_t row = layout.start(block); row < layout.stop(block); ++row)
-                    for (int i = 0; i < count; ++i) {
-                        const std::int64_t at = row * channels + channel + i * kLanes;
-                        const Floats value = load(features + at);
-                        Floats share = load(upstream + at);
-                        if (relu) share = value * scale[i] + shift[i] > 0.0f ? share : Floats{};
-                        sum_of[i] += share;
-                        product_of[i] += share * (value - middle[i]);
+            float *const sum_of = &sums[block * channels], *const product_of = &products[block * channels];
+            for_rows(layout, block, [&](std::int64_t at, auto rows) {
+                for (std::int64_t channel = 0; channel < channels; channel += kLanes) {
+                    const Floats scale = load(&affine.scale[channel]), shift = load(&affine.shift[channel]);
+                    const Floats middle = load(mean + channel);
+                    Floats sum = load(sum_of + channel), product = load(product_of + channel);
+                    for (int row = 0; row < decltype(rows)::value; ++row) {
+                        const std::int64_t here = at + row * channels + channel;
+                        const Floats value = load(features + here);
+                        Floats share = load(upstream + here);
+                        if (relu) share = value * scale + shift > 0.0f ? share : Floats{};
+                        sum += share;
+                        product += share * (value - middle);
                     }
-                for (int i = 0; i < count; ++i) {
-                    store(&sums[block * channels + channel + i * kLanes], sum_of[i]);
-                    store(&products[block * channels + channel + i * kLanes], product_of[i]);
+                    store(sum_of + channel, sum);
+                    store(product_of + channel, product);
                 }
             });
         });
@@ -227,23 +226,18 @@ class BatchNormBackward : BatchNorm {
             offset[i] = -affine.scale[i] * beta_gradient[i] / rows - mean[i] * slope[i];
         }
         share_tasks(layout.blocks, threads_, [&](std::int64_t block) {
-            for_channels(channels, [&](std::int64_t channel, auto vectors) {
-                constexpr int count = decltype(vectors)::value;
-                Floats scale[count], shift[count], slopes[count], offsets[count];
-                for (int i = 0; i < count; ++i) {
-                    scale[i] = load(&affine.scale[channel + i * kLanes]);
-                    shift[i] = load(&affine.shift[channel + i * kLanes]);
-                    slopes[i] = load(&slope[channel + i * kLanes]);
-                    offsets[i] = load(&offset[channel + i * kLanes]);
-                }
-                for (std::int64_t row = layout.start(block); row < layout.stop(block); ++row)
-                    for (int i = 0; i < count; ++i) {
-                        const std::int64_t at = row * channels + channel + i * kLanes;
-                        const Floats value = load(features + at);
-                        Floats share = load(upstream + at);
-                        if (relu) share = value * scale[i] + shift[i] > 0.0f ? share : Floats{};
-                        store(gradient + at, share * scale[i] + (value * slopes[i] + offsets[i]));
+            for_rows(layout, block, [&](std::int64_t at, auto rows) {
+                for (std::int64_t channel = 0; channel < channels; channel += kLanes) {
+                    const Floats scale = load(&affine.scale[channel]), shift = load(&affine.shift[channel]);
+                    const Floats slopes = load(&slope[channel]), offsets = load(&offset[channel]);
+                    for (int row = 0; row < decltype(rows)::value; ++row) {
+                        const std::int64_t here = at + row * channels + channel;
+                        const Floats value = load(features + here);
+                        Floats share = load(upstream + here);
+                        if (relu) share = value * scale + shift > 0.0f ? share : Floats{};
+                        store(gradient + here, share * scale + (value * slopes + offsets));
                     }
+                }
             });
         });
     }

@@ -1,12 +1,13 @@
 // Depthwise convolution, channels last, forward and backward.
 //
-// Eight channels of a run of pixels are computed at once, with the taps of their kernel in registers: each feature is
-// read from the first cache as often as the kernel has taps, and from memory once. A task is a few rows of one crop.
+// Four pixels are computed side by side, eight channels at a time, so that a tap is loaded once for four and memory is
+// read in its order. A task is a few rows of one crop.
 // The gradient of the kernel is summed within a task, and the tasks' sums are added in their order: so it does not
 // depend on the number of threads.
 
 #include <cstdint>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "operation.h"
@@ -17,7 +18,7 @@ namespace segedge {
 namespace {
 
 constexpr std::int64_t kTaskValues = 65536;
-constexpr std::int64_t kTile = 16;  // pixels whose rows stay in the first cache while the channels are gone through
+constexpr int kPixels = 4;
 
 // Sizes of a convolution from `height` x `width` to `out_height` x `out_width`.
 struct Geometry {
@@ -66,25 +67,33 @@ struct InputRows {
     }
 };
 
+// Calls work(pixel, count) for the pixels within, `kPixels` at a time and the rest one by one.
+template <typename Work>
+void for_pixels(const Interior& interior, Work&& work) {
+    std::int64_t pixel = interior.start;
+    for (; pixel + kPixels <= interior.stop; pixel += kPixels) work(pixel, std::integral_constant<int, kPixels>{});
+    for (; pixel < interior.stop; ++pixel) work(pixel, std::integral_constant<int, 1>{});
+}
+
 template <int kernel>
 void convolve_row(const Geometry& shape, const InputRows<kernel>& rows, const float* taps, float* out) {
     const std::int64_t channels = shape.channels, next_tap = shape.dilation * channels;
+    const std::int64_t next_pixel = shape.stride * channels;
     const Interior interior(shape, kernel);
-    for (std::int64_t x = interior.start; x < interior.stop; x += kTile) {
-        const std::int64_t end = x + kTile < interior.stop ? x + kTile : interior.stop;
+    for_pixels(interior, [&](std::int64_t pixel, auto pixels) {
+        constexpr int count = decltype(pixels)::value;
+        const std::int64_t first = (pixel * shape.stride - shape.left) * channels;
         for (std::int64_t channel = 0; channel < channels; channel += kLanes) {
-            Floats tap[kernel][kernel];
+            Floats values[count] = {};
             for (int i = 0; i < kernel; ++i)
-                for (int j = 0; j < kernel; ++j) tap[i][j] = load(taps + (i * kernel + j) * channels + channel);
-            for (std::int64_t pixel = x; pixel < end; ++pixel) {
-                const std::int64_t at = (pixel * shape.stride - shape.left) * channels + channel;
-                Floats value = {};
-                for (int i = 0; i < kernel; ++i)
-                    for (int j = 0; j < kernel; ++j) value += load(rows.row[i] + at + j * next_tap) * tap[i][j];
-                store(out + pixel * channels + channel, value);
-            }
+                for (int j = 0; j < kernel; ++j) {
+                    const Floats tap = load(taps + (i * kernel + j) * channels + channel);
+                    const float* const from = rows.row[i] + first + j * next_tap + channel;
+                    for (int k = 0; k < count; ++k) values[k] += load(from + k * next_pixel) * tap;
+                }
+            for (int k = 0; k < count; ++k) store(out + (pixel + k) * channels + channel, values[k]);
         }
-    }
+    });
     const auto border = [&](std::int64_t pixel) {
         for (std::int64_t channel = 0; channel < channels; channel += kLanes) {
             Floats value = {};
@@ -167,23 +176,24 @@ void features_gradient(const Geometry& shape, int threads, const float* upstream
 template <int kernel>
 void add_taps_gradient(const Geometry& shape, const InputRows<kernel>& rows, const float* upstream, float* sums) {
     const std::int64_t channels = shape.channels, next_tap = shape.dilation * channels;
+    const std::int64_t next_pixel = shape.stride * channels;
     const Interior interior(shape, kernel);
-    for (std::int64_t x = interior.start; x < interior.stop; x += kTile) {
-        const std::int64_t end = x + kTile < interior.stop ? x + kTile : interior.stop;
+    for_pixels(interior, [&](std::int64_t pixel, auto pixels) {
+        constexpr int count = decltype(pixels)::value;
+        const std::int64_t first = (pixel * shape.stride - shape.left) * channels;
         for (std::int64_t channel = 0; channel < channels; channel += kLanes) {
-            Floats tap[kernel][kernel];
+            Floats shares[count];
+            for (int k = 0; k < count; ++k) shares[k] = load(upstream + (pixel + k) * channels + channel);
             for (int i = 0; i < kernel; ++i)
-                for (int j = 0; j < kernel; ++j) tap[i][j] = load(sums + (i * kernel + j) * channels + channel);
-            for (std::int64_t pixel = x; pixel < end; ++pixel) {
-                const Floats share = load(upstream + pixel * channels + channel);
-                const std::int64_t at = (pixel * shape.stride - shape.left) * channels + channel;
-                for (int i = 0; i < kernel; ++i)
-                    for (int j = 0; j < kernel; ++j) tap[i][j] += share * load(rows.row[i] + at + j * next_tap);
-            }
-            for (int i = 0; i < kernel; ++i)
-                for (int j = 0; j < kernel; ++j) store(sums + (i * kernel + j) * channels + channel, tap[i][j]);
+                for (int j = 0; j < kernel; ++j) {
+                    float* const sum = sums + (i * kernel + j) * channels + channel;
+                    const float* const from = rows.row[i] + first + j * next_tap + channel;
+                    Floats value = load(sum);
+                    for (int k = 0; k < count; ++k) value += load(from + k * next_pixel) * shares[k];
+                    store(sum, value);
+                }
         }
-    }
+    });
     const auto border = [&](std::int64_t pixel) {
         for (int j = 0; j < kernel; ++j) {
             const std::int64_t from = pixel * shape.stride + j * shape.dilation - shape.left;

@@ -5,6 +5,8 @@ training step holds kernels. They take the place of
 
     BatchNormalization, and a ReLU behind it     batch_norm.cpp
     DepthwiseConv2D                              depthwise.cpp
+    AdaptiveAveragePooling                       two products of matrices, whose gradients are two more: the layer's
+                                                 slices have a gradient of the size of the whole map each
 
 in float32 with channels last, and compute the same within rounding.
 """
@@ -14,8 +16,10 @@ from __future__ import annotations
 from typing import Any, Iterator
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from train.models.layers import AdaptiveAveragePooling
 from train.native.library import kernels
 from train.native.operations import KERNEL_SIZES, LANES, batch_norm, depthwise_conv
 
@@ -76,6 +80,8 @@ class _Call:
                 operation.dilation_rate[0],
                 operation.padding,
             )
+        elif isinstance(operation, AdaptiveAveragePooling) and _is_known_float32(arguments[0]):
+            value = _pooled(arguments[0], operation.bins)
         elif isinstance(operation, keras.Function) and not isinstance(operation, keras.Sequential):
             inner = _Call(operation, keras.tree.flatten(arguments[0]))
             value = keras.tree.map_structure(inner.value_of, operation.output)
@@ -105,13 +111,35 @@ def _norm(layer: keras.layers.BatchNormalization, features: tf.Tensor, relu: boo
     return output
 
 
-def _is_eight_channels_in_float32(features: tf.Tensor) -> bool:
-    return features.dtype == tf.float32 and features.shape.rank == 4 and features.shape[-1] % LANES == 0
+def _pooled(features: tf.Tensor, bins: int) -> tf.Tensor:
+    """Average maps (N, h, w, C) into a grid of cells, (N, bins, bins, C)."""
+    height, width, channels = features.shape[1:]
+    rows, columns = (tf.constant(averaging_matrix(size, bins), features.dtype) for size in (height, width))
+    strips = tf.matmul(rows, tf.reshape(features, (-1, height, width * channels)))
+    cells = tf.matmul(columns, tf.reshape(strips, (-1, width, channels)))
+    return tf.reshape(cells, (-1, bins, bins, channels))
+
+
+def averaging_matrix(size: int, bins: int) -> np.ndarray:
+    """Return the (bins, size) matrix that averages an axis into the cells of AdaptiveAveragePooling, float32."""
+    matrix = np.zeros((bins, size), np.float32)
+    for index in range(bins):
+        start, stop = index * size // bins, -(-(index + 1) * size // bins)
+        matrix[index, start:stop] = 1.0 / (stop - start)
+    return matrix
+
+
+def _is_known_float32(features: tf.Tensor) -> bool:
+    return features.dtype == tf.float32 and features.shape.rank == 4 and None not in features.shape[1:]
+
+
+def _has_eight_channels(features: tf.Tensor) -> bool:
+    return _is_known_float32(features) and features.shape[-1] % LANES == 0
 
 
 def _has_norm_kernel(layer: keras.layers.BatchNormalization, features: tf.Tensor) -> bool:
     return (
-        _is_eight_channels_in_float32(features)
+        _has_eight_channels(features)
         and layer.compute_dtype == "float32"
         and layer.axis in (-1, 3)
         and layer.trainable
@@ -133,7 +161,7 @@ def _is_plain_relu(operation: Any) -> bool:
 
 def _has_depthwise_kernel(layer: keras.layers.DepthwiseConv2D, features: tf.Tensor) -> bool:
     return (
-        _is_eight_channels_in_float32(features)
+        _has_eight_channels(features)
         and layer.compute_dtype == "float32"
         and layer.data_format == "channels_last"
         and layer.depth_multiplier == 1
@@ -143,5 +171,4 @@ def _has_depthwise_kernel(layer: keras.layers.DepthwiseConv2D, features: tf.Tens
         and layer.kernel_size[0] in KERNEL_SIZES
         and layer.strides[0] == layer.strides[1]
         and layer.dilation_rate[0] == layer.dilation_rate[1]
-        and None not in features.shape[1:3]
     )

@@ -21,14 +21,14 @@ class _Update:
     """How one trainable variable is updated.
 
     Attributes:
-        variable: the variable.
+        entry: the variable.
         decay: its L2 factor or weight decay; 0 for none.
-        rate_factor: factor of the learning rate.
+        is_backbone: whether it learns at the rate of the backbone.
     """
 
-    variable: keras.Variable
+    entry: LayerVariable
     decay: float
-    rate_factor: float
+    is_backbone: bool
 
 
 class Optimization:
@@ -64,26 +64,25 @@ class Optimization:
                 "Next: leave backbone_rate out"
             )
         self._updates = [self._plan(entry, backbone_layers) for entry in trained]
-        self._rule = make_update_rule(recipe)
-        self._rule.build([update.variable for update in self._updates])
+        self._rule = make_update_rule(recipe, trained)
+        self._applied_steps = keras.Variable(0, dtype="int64", trainable=False, name="applied_steps")
         self._step = keras.Variable(0, dtype="int64", trainable=False, name="step")
         # A variable and no constant, so that a training that ends by the clock can move its end without a new trace.
         self._steps = keras.Variable(steps, dtype="int64", trainable=False, name="steps")
         self.variables: dict[str, keras.Variable] = {
             "step": self._step,
-            "applied_steps": self._rule.iterations,
-            **_slots(self._rule, trained),
+            "applied_steps": self._applied_steps,
+            **self._rule.slots,
         }
 
     def _plan(self, entry: LayerVariable, backbone_layers: Collection[str]) -> _Update:
         decay = self._recipe.weight_decay if decays(entry, self._recipe) else 0.0
-        factor = self._recipe.backbone_rate if entry.layer.name in backbone_layers else 1.0
-        return _Update(entry.variable, decay, factor)
+        return _Update(entry, decay, entry.layer.name in backbone_layers)
 
     @property
     def decayed(self) -> list[keras.Variable]:
         """The variables that are regularised."""
-        return [update.variable for update in self._updates if update.decay]
+        return [update.entry.variable for update in self._updates if update.decay]
 
     @property
     def steps(self) -> int:
@@ -119,35 +118,22 @@ class Optimization:
             gradients, _ = tf.clip_by_global_norm(gradients, self._recipe.clip_norm)
         if finite is None:
             self._update(gradients, rate)
-            self._rule.iterations.assign_add(1)
+            self._applied_steps.assign_add(1)
         else:
             # A condition and no product with 0: 0 times NaN is NaN.
             tf.cond(finite, lambda: self._update(gradients, rate), lambda: None)
-            self._rule.iterations.assign_add(tf.cast(finite, self._rule.iterations.dtype))
+            self._applied_steps.assign_add(tf.cast(finite, tf.int64))
         self._step.assign_add(1)
         return rate
 
     def _update(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor) -> None:
         coupled = self._recipe.weight_decay_kind == COUPLED
+        update_weight = self._rule.begin(self._applied_steps.value)
+        backbone_rate = rate * self._recipe.backbone_rate
         for update, gradient in zip(self._updates, gradients):
-            variable, own_rate = update.variable, rate
-            if update.rate_factor != 1.0:
-                own_rate = rate * update.rate_factor
+            variable, own_rate = update.entry.variable, backbone_rate if update.is_backbone else rate
             if update.decay and coupled:
                 gradient = gradient + update.decay * variable.value
             elif update.decay:
                 variable.assign_sub(variable.value * (update.decay * own_rate))
-            # The documented hook of a Keras optimiser. Its `apply` would sum over the replicas once more.
-            self._rule.update_step(gradient, variable, own_rate)
-
-
-def _slots(rule: keras.optimizers.Optimizer, trained: Sequence[LayerVariable]) -> dict[str, keras.Variable]:
-    """Return "layer/variable/momentum" and the like -> variable, for what an optimiser keeps of each weight."""
-    slots = [variable for variable in rule.variables if variable.name not in ("iteration", "learning_rate")]
-    kinds = len(slots) // len(trained)  # Keras lists all slots of a weight, then all of the next
-    names = (f"{entry.name}/{slot.name.rsplit('_', 1)[1]}" for entry, slot in zip(_repeated(trained, kinds), slots))
-    return dict(zip(names, slots))
-
-
-def _repeated(entries: Sequence[LayerVariable], count: int) -> list[LayerVariable]:
-    return [entry for entry in entries for _ in range(count)]
+            update_weight(update.entry, gradient, own_rate)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import shutil
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
@@ -132,6 +133,7 @@ class OpenRun:
         Raises:
             StorageError: the disk is full, or the folder may not be written to; the checkpoint before is still there.
         """
+        self._check_space(arrays, weights or {})
         digests = {name: stage_weights(self.folder, name, write) for name, write in (weights or {}).items()}
         record = _with_digests(record, digests)
         try:
@@ -160,6 +162,23 @@ class OpenRun:
         record = dataclasses.replace(self.record, status=status, end_reason=reason)
         self._write(record)
         return record
+
+    def _check_space(self, arrays: Mapping[str, np.ndarray], weights: Mapping[str, object]) -> None:
+        """Refuse a checkpoint that the disk has no room for, before HDF5 fails in the middle and prints why at length.
+
+        Raises:
+            StorageError: less is free than the state and weights of the size of those before.
+        """
+        before = (self.folder / name for name in weights)
+        needed_bytes = sum(np.asarray(array).nbytes for array in arrays.values())
+        needed_bytes += sum(path.stat().st_size for path in before if path.is_file())
+        disk = shutil.disk_usage(self.folder)
+        if disk.total and disk.free < needed_bytes:
+            way_on = resume_command(self.folder) if can_go_on(self.folder) else "run the command again"
+            raise StorageError(
+                f"cannot write a checkpoint into {self.folder}: {disk.free / 1e6:.1f} MB are free on its disk, "
+                f"expected {needed_bytes / 1e6:.1f} MB. Next: free some space, then {way_on}"
+            )
 
     def _write(self, record: RunRecord) -> None:
         write_record(self.folder / RUN_RECORD, record)

@@ -20,7 +20,7 @@ AUXILIARY = "auxiliary"
 
 def build_small(height: int, width: int, class_count: int, norm: bool = True, dropout: float = 0.0) -> keras.Model:
     frame = keras.Input((height, width, 3), name="frame")
-    features = keras.layers.Conv2D(6, 4, 4, name="stem")(normalize(frame))
+    features = keras.layers.Conv2D(8, 4, 4, name="stem")(normalize(frame))
     if norm:
         features = keras.layers.BatchNormalization(momentum=0.9, name="stem_bn")(features)
     features = keras.layers.ReLU(name="stem_relu")(features)

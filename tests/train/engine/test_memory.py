@@ -9,19 +9,13 @@ import tensorflow as tf
 
 from edge.errors import InputError
 from tests.train.engine.small_training import SmallTraining, recipe
-from train.engine.memory import check_memory, largest_that_fits, too_little_memory
+from train.engine.graph_memory import peak_bytes
+from train.engine.memory import largest_that_fits, too_little_memory
 from train.engine.step import TrainingStep
 
 
-def weight_bytes(training: SmallTraining) -> int:
-    return sum(variable.numpy().nbytes for variable in training.model.trainable_variables)
-
-
-def check(training: SmallTraining, room_bytes: int | None, accumulation: int = 1) -> None:
-    batch = next(training.batches)
-    graph = training.stepper.graph(batch)
-    crops = batch[0].shape[0] // accumulation
-    check_memory(graph, weight_bytes(training), crops, accumulation, accumulation, room_bytes)
+def check(training: SmallTraining, room_bytes: int | None) -> None:
+    training.stepper.check_memory(next(training.batches), room_bytes)
 
 
 def test_batch_that_fits_is_taken_and_traced_once():
@@ -42,9 +36,17 @@ def test_batch_that_does_not_fit_is_refused_with_the_largest_that_does():
     check(smaller, 40_000)
 
 
-def test_parts_of_a_batch_need_the_memory_of_a_part():
-    from train.engine.graph_memory import peak_bytes
+def test_first_step_is_not_taken_without_the_memory_for_it(monkeypatch):
+    monkeypatch.setattr("train.engine.memory.available_bytes", lambda: 40_000)
+    training = SmallTraining(recipe())
+    before = training.weights()
+    with pytest.raises(InputError, match="8 crops takes"):
+        training.run(1)
+    for name, array in training.weights().items():
+        assert (array == before[name]).all()
 
+
+def test_parts_of_a_batch_need_the_memory_of_a_part():
     graphs = {}
     for parts in (1, 2, 4):
         training = SmallTraining(recipe(accumulation=parts))
@@ -86,6 +88,7 @@ def test_step_that_exhausts_the_device_says_which_batch_fits(monkeypatch):
         return compute(self, frames + tf.cast(0.0 * huge[0], tf.uint8), labels, normalisers)
 
     monkeypatch.setattr(TrainingStep, "_gradients_of_part", exhausting)
+    monkeypatch.setattr("train.engine.memory.available_bytes", lambda: None)
     training = SmallTraining(recipe(accumulation=2))
     with pytest.raises(InputError, match=r"8 crops takes more memory than the device has\. Next: --batch-size 6"):
         training.run(1)

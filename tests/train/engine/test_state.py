@@ -68,7 +68,7 @@ def test_state_of_another_training_is_refused_and_changes_nothing():
         (lambda: other.update({"ema/updates": 1, "ema/more": 2}), r"has ema/more, which this training has not"),
         (
             lambda: (other.pop("ema/more"), other.update({"model/stem/bias": np.zeros(7)})),
-            r"shape \(7,\), expected \(6",
+            r"shape \(7,\), expected \(8",
         ),
     ):
         damage()

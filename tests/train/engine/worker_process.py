@@ -1,14 +1,13 @@
 """One worker of a training over TF_CONFIG: run as a script, once for each worker.
 
-    python tests/train/engine/worker_process.py STEPS FILE [--pause SECONDS]
+    python tests/train/engine/worker_process.py STEPS FILE
 
-Trains the small network for STEPS steps, prints a line after each, and writes the weights to FILE. Without TF_CONFIG
-it trains alone.
+Trains the small network for STEPS steps, writes the losses and weights to FILE, and goes on, a step every 50 ms, until
+somebody ends it.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -17,33 +16,28 @@ from pathlib import Path
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
+from edge.console import run_command
 
-def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("steps", type=int)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--pause", type=float, default=0.0)
-    args = parser.parse_args()
+LONGEST_S = 120.0
 
-    def run() -> int:
-        import numpy as np
 
-        from tests.train.engine.small_training import SmallTraining, recipe
-        from train.engine.strategies import MULTIWORKER, ONE, open_strategy
+def train(steps: int, file: Path) -> int:
+    import numpy as np
 
-        strategy = open_strategy(MULTIWORKER if "TF_CONFIG" in os.environ else ONE)
-        training = SmallTraining(recipe(ema=0.9, accumulation=2, batch_norm="synchronised"), strategy)
-        for step in range(args.steps):
-            (loss,) = training.run(1)
-            print(f"step {step} loss {loss:.6f}", flush=True)
-            time.sleep(args.pause)
-        np.savez(args.file, **training.weights())
-        return 0
+    from edge.artifacts import atomic_path
+    from tests.train.engine.small_training import SmallTraining, recipe
+    from train.engine.strategies import MULTIWORKER, open_strategy
 
-    from edge.console import run_command
-
-    return run_command(run)
+    training = SmallTraining(recipe(batch_norm="synchronised", ema=0.9), open_strategy(MULTIWORKER), steps=10_000)
+    losses = training.run(steps)
+    with atomic_path(file) as temporary:
+        np.savez(temporary, losses=losses, **training.weights())
+    end_s = time.monotonic() + LONGEST_S
+    while time.monotonic() < end_s:
+        training.run(1)
+        time.sleep(0.05)
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(lambda: train(int(sys.argv[1]), Path(sys.argv[2]))))

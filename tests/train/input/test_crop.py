@@ -73,6 +73,7 @@ def test_edges_of_labels_lie_where_edges_of_pixels_are(zoom, is_mirrored):
         variation = Variation(zoom, place, 0.99 - place, is_mirrored)
         pixels, moved = crop(frame, labels, variation, (96, 128))
         counted = moved != IGNORE_ID
+        counted &= np.abs(pixels[..., 0].astype(int) - 100) > 1  # halfway, either label is as near
         off.append(np.mean((pixels[..., 0] > 100)[counted] != moved[counted].astype(bool)))
     assert max(off) < 0.004
 
@@ -185,7 +186,7 @@ def test_colours_change_as_they_are_defined_to(brightness, contrast, saturation)
     grey = expected.mean(-1, keepdims=True)
     expected = grey + saturation * (expected - grey)
     expected = expected.mean() + contrast * (expected - expected.mean())
-    np.testing.assert_allclose(pixels, expected, atol=0.51)
+    np.testing.assert_allclose(pixels, expected, atol=0.9)  # OpenCV multiplies bytes in steps of 1 / 1024
     np.testing.assert_array_equal(moved, labels)
 
 

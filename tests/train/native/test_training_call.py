@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from train.models import MODELS
+from train.models.layers import AdaptiveAveragePooling
 from train.native import without_kernels
 from train.native.training_call import training_outputs
 
@@ -87,6 +88,23 @@ def test_a_whole_architecture_gives_what_keras_gives():
             each.rate = 0.0
     # Norms over the few values of a pooled map multiply what rounding differs by.
     assert_equal_steps(network, (64, 64), 1e-2)
+
+
+@pytest.mark.parametrize("bins", [1, 2, 3, 6])
+def test_pooling_into_cells_that_overlap_gives_what_keras_gives(bins):
+    frame = keras.Input((8, 16, 3))
+    network = keras.Model(frame, {"cells": AdaptiveAveragePooling(bins)(frame)})
+    frames = tf.constant(np.random.default_rng(1).normal(0, 1, (2, 8, 16, 3)), tf.float32)
+    results = []
+    for call in (network, lambda frames: training_outputs(network, frames)):
+        with tf.GradientTape() as tape:
+            tape.watch(frames)
+            cells = call(frames)["cells"]
+            total = tf.reduce_sum(cells**3)
+        results.append((cells.numpy(), tape.gradient(total, frames).numpy()))
+    for value, expected in zip(results[1], results[0]):
+        assert value.shape == expected.shape
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_frames_may_be_bytes():

@@ -1,37 +1,34 @@
 """Every field of a recipe reaches the training: each is changed by itself, and what is then trained differs.
 
-`CHANGED` has a changed value for every field, and a field without one turns a test red.
+A recipe goes the whole way: from a file through the command, to the network, the batches, the learning rates and two
+steps; for two fields, through the loop of epochs. A field without a changed value turns a test red.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
+import train.initial_weights as initial_weights
 import train.preparation as preparation
 import train.run_training as run_training
-import train.train as train_command
-import train.training as training_module
-from edge.datasets import open_dataset
-from edge.metrics import ConfusionMatrix
 from tests.train import street_set
-from train.conv_blocks import batch_norm
-from train.engine.strategies import open_strategy
+from tests.train.engine.small_training import SMALL
+from train.engine.state import read_variables
 from train.models import MODELS
-from train.models.base import LOGITS, ModelSpec, normalize
 from train.options import OPTIONS, Option
-from train.preparation import Preparation
 from train.recipe import Recipe
-from train.run_training import Task, begin_training
+from train.train import main
 
 BASE = Recipe(
-    epochs=2,
+    epochs=6,
     batch_size=4,
     height=32,
     width=64,
@@ -50,10 +47,10 @@ BASE = Recipe(
 """Recipe that each change starts from: no field is at a value at which another has no effect."""
 
 CHANGED: dict[str, Any] = {
-    "epochs": 3,
+    "epochs": 7,
     "batch_size": 2,
-    "height": 48,
-    "width": 96,
+    "height": 24,
+    "width": 48,
     "optimizer": "adam",
     "learning_rate": 0.2,
     "momentum": 0.0,
@@ -88,94 +85,127 @@ CHANGED: dict[str, Any] = {
     "patience": 1,
     "options": {"dropout": 0.5},
 }
-"""Field -> value that differs from that of `BASE` and has to be seen in what `observe` returns."""
+"""Field -> value that differs from that of `BASE`."""
+
+OF_THE_LOOP = ("validate_every", "patience")
+"""Fields that decide when to look and when to stop, and no step."""
+
+FACTS = ("start", "layers", "layout", "rates", "batches", "trained")
+"""What is looked at, the cheapest first; the last takes two steps."""
+
+BACKBONE = frozenset({"stem"})
+"""Layers that count as the backbone of the network of these tests."""
 
 
-def build_network(height: int, width: int, class_count: int, dropout: float) -> keras.Model:
-    """Build a network that has whatever a field of a recipe acts on."""
-    layers = keras.layers
-    frame = keras.Input((height, width, 3), name="frame")
-    x = layers.Conv2D(4, 8, 8, name="backbone_conv")(normalize(frame))
-    x = layers.ReLU(name="backbone_relu")(batch_norm("backbone_bn")(x))
-    x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
-    auxiliary = layers.Conv2D(class_count, 1, name="auxiliary", dtype="float32")(x)
-    logits = layers.Conv2D(class_count, 1, name=LOGITS, dtype="float32")(layers.Dropout(dropout, name="dropout")(x))
-    return keras.Model(frame, {LOGITS: logits, "auxiliary": auxiliary}, name="every")
+class _BegunError(Exception):
+    """Stands for the training that the command would have begun."""
 
 
-EVERY = ModelSpec("every", "Every", "none", build_network, 8, 8, auxiliary_weights={"auxiliary": 0.4})
+class Observed:
+    """What a training by a recipe does, as plain values."""
+
+    def __init__(self, recipe: Recipe, data_dir: Path, folder: Path) -> None:
+        self._begun: dict[str, Any] = {}
+        folder.mkdir()
+        path = folder / "recipe.json"
+        path.write_text(json.dumps(recipe.to_json()))
+        command = ["--model", "fast_scnn", "--dataset", "camvid", "--data-dir", str(data_dir)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(initial_weights, "find_initial_weights", self._find_initial_weights)
+            patch.setattr(run_training, "begin_training", self._begin_training)
+            with pytest.raises(_BegunError):
+                main([*command, "--recipe", str(path), "--output", str(folder / "run")])
+
+    def _find_initial_weights(self, model: str, init: str | None, path: Path | None, given: dict) -> None:
+        self._begun["start"] = init
+
+    def _begin_training(self, task, recipe, seed, options, initial) -> None:
+        self._begun.update(task=task, recipe=recipe, options=options)
+        raise _BegunError
+
+    @cached_property
+    def _prepared(self) -> preparation.Preparation:
+        task = self._begun["task"]
+        splits, options = (task.training, task.validation), self._begun["options"]
+        return preparation.prepare("fast_scnn", *splits, self._begun["recipe"], task.strategy, options=options)
+
+    @property
+    def start(self) -> str:
+        """What the network starts from."""
+        return self._begun["start"]
+
+    @property
+    def layers(self) -> list[Any]:
+        """Settings of the layers, and whether the step is compiled."""
+        compiled = isinstance(self._prepared.step._compute, tf.types.experimental.GenericFunction)
+        return [compiled, *(layer.get_config() for layer in self._prepared.network.layers)]
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """Everything that a step changes, by its shape."""
+        return {name: (variable.shape, variable.dtype) for name, variable in self._prepared.variables().items()}
+
+    @property
+    def rates(self) -> list[float]:
+        """Learning rate of each step."""
+        optimization = self._prepared.optimization
+        step, rates = optimization.variables["step"], []
+        for number in range(optimization.steps):
+            step.assign(number)
+            rates.append(optimization.learning_rate())
+        step.assign(0)
+        return rates
+
+    @property
+    def batches(self) -> list[np.ndarray]:
+        """First two batches."""
+        batches = self._prepared.strategy.batches(self._prepared.batches, 0)
+        return [np.asarray(part) for _ in range(2) for part in next(batches)]
+
+    @property
+    def validated(self) -> tuple[int, int]:
+        """Size at which the network is validated."""
+        return self._prepared.evaluator.input_shape[1:3]
+
+    @property
+    def trained(self) -> list[np.ndarray]:
+        """Losses of two steps, and everything that they changed."""
+        batches = self._prepared.strategy.batches(self._prepared.batches, 0)
+        results = [self._prepared.step.step(next(batches)) for _ in range(2)]
+        losses = [np.asarray(result.loss) for result in results]
+        return [*losses, *read_variables(self._prepared.variables()).values()]
+
+    @property
+    def loop(self) -> list[Any]:
+        """Scores and end of a training."""
+        run = run_training.begin_training(self._begun["task"], self._begun["recipe"])
+        return [entry["miou"] is None for entry in run.history]
 
 
 @pytest.fixture(scope="module")
 def observe(tmp_path_factory):
-    """Return a function recipe -> what a training by it does, as plain values that can be compared.
-
-    It runs the training: the first batches, the rates, the weights and losses of all epochs, the epochs that were
-    validated and how many there were. Two fields are asked for in another way, since one process computes the same:
-    synchronised BatchNorm by the layers, XLA by what is compiled.
-    """
-    camvid = street_set.write_camvid(tmp_path_factory.mktemp("every") / "camvid")
-    splits = [open_dataset("camvid", camvid, split) for split in ("train", "val")]
-    compiled = []
-    function = tf.function
-
-    def noted_function(*arguments, **options):
-        compiled.append(options.get("jit_compile"))
-        return function(*arguments, **options)
-
-    def observed(recipe: Recipe) -> dict[str, Any]:
-        compiled.clear()
-        # So many epochs that patience ends some, with one score for all.
-        recipe = dataclasses.replace(recipe, epochs=recipe.epochs + 1)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(MODELS, "every", EVERY)
-            patch.setitem(OPTIONS, "every", {"dropout": Option(0.0, (), "rate", most=1)})
-            patch.setattr(preparation, "backbone_layers", lambda *_: frozenset({"backbone_conv"}))
-            patch.setattr(tf, "function", noted_function)
-            folder = tmp_path_factory.mktemp("run") / "run"
-            task = Task("every", *splits, folder, open_strategy("one"))
-            given = prepared_by(patch)
-            run = begin_training(task, recipe, seed=1, options=recipe.options)
-        prepared = given[0]
-        batches = [prepared.batches.read(sample) for sample in range(2 * recipe.batch_size)]
-        norms = [layer for layer in prepared.network.layers if isinstance(layer, keras.layers.BatchNormalization)]
-        return {
-            "input": [hashlib.sha256(frame.tobytes() + labels.tobytes()).hexdigest() for frame, labels in batches],
-            "epochs": [(entry["step"], entry["loss"], entry["learning_rate"]) for entry in run.history],
-            "validated": [entry["miou"] is not None for entry in run.history],
-            "last": [weight.tobytes() for weight in prepared.network.get_weights()],
-            "kept": [weight.tobytes() for weight in prepared.evaluator.get_weights()],
-            "validation size": prepared.evaluator.input_shape,
-            "synchronised": [norm.synchronized for norm in norms],
-            "compiled": True in compiled,
-            "starts from": train_command.init_of(argparse.Namespace(init=None, init_weights=None), recipe),
-        }
-
-    return observed
-
-
-def prepared_by(patch) -> list[Preparation]:
-    """Return a list that gets what is prepared; every validation gives one score."""
-    given = []
-    prepare = run_training.prepare
-
-    def noted(*arguments, **options):
-        given.append(prepare(*arguments, **options))
-        return given[-1]
-
-    def one_score(label_frame, dataset, part):
-        matrix = ConfusionMatrix(dataset.table.class_count)
-        matrix.counts[0, 0] = 1
-        return matrix
-
-    patch.setattr(run_training, "prepare", noted)
-    patch.setattr(training_module, "measure_validation", one_score)
-    return given
+    """Give a function that observes a recipe, on a network with a backbone, a norm, a depthwise layer and two heads."""
+    root = tmp_path_factory.mktemp("every-field")
+    data_dir = street_set.write_camvid(root / "camvid")
+    count = iter(range(1000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "fast_scnn", SMALL)
+        patch.setitem(OPTIONS, "fast_scnn", {"dropout": Option(0.0, (), "rate", most=1)})
+        patch.setattr(preparation, "backbone_layers", lambda *_: BACKBONE)
+        yield lambda recipe: Observed(recipe, data_dir, root / str(next(count)))
 
 
 @pytest.fixture(scope="module")
-def of_base(observe):
-    return observe(BASE)
+def base(observe) -> dict[str, Any]:
+    """The facts of the unchanged recipe."""
+    observed = observe(BASE)
+    return {fact: getattr(observed, fact) for fact in FACTS}
+
+
+def are_equal(one: Any, other: Any) -> bool:
+    if isinstance(one, list) and one and isinstance(one[0], np.ndarray):
+        return len(one) == len(other) and all(map(np.array_equal, one, other))
+    return one == other
 
 
 def test_every_field_has_a_changed_value():
@@ -188,11 +218,35 @@ def test_changed_value_is_another_one_and_makes_a_recipe(name):
     assert changed.check() != BASE.check()
 
 
-def test_equal_recipes_train_alike(observe, of_base):
-    assert observe(dataclasses.replace(BASE)) == of_base
+@pytest.mark.long
+def test_unchanged_recipe_trains_the_same_twice(observe, base):
+    again = observe(BASE)
+    assert [fact for fact in FACTS if not are_equal(getattr(again, fact), base[fact])] == []
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", sorted(CHANGED))
-def test_every_field_reaches_the_training(observe, of_base, name):
-    assert observe(dataclasses.replace(BASE, **{name: CHANGED[name]})) != of_base
+@pytest.mark.parametrize("name", sorted(set(CHANGED) - set(OF_THE_LOOP)))
+def test_every_field_reaches_the_training(name, observe, base):
+    changed = observe(dataclasses.replace(BASE, **{name: CHANGED[name]}))
+    assert any(not are_equal(getattr(changed, fact), base[fact]) for fact in FACTS)
+
+
+@pytest.mark.long
+def test_size_is_that_of_validation_too(observe):
+    changed = {name: CHANGED[name] for name in ("height", "width")}
+    assert observe(dataclasses.replace(BASE, **changed)).validated == (CHANGED["height"], CHANGED["width"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("changes", "unscored"),
+    [
+        ({}, [False, False, False]),
+        ({"validate_every": CHANGED["validate_every"]}, [True, False, False]),
+        ({"patience": CHANGED["patience"]}, [False, False]),
+    ],
+)
+def test_fields_of_the_loop_decide_when_it_looks_and_ends(changes, unscored, observe):
+    # The rate is so small that no score is better than the first one.
+    recipe = dataclasses.replace(BASE, epochs=3, learning_rate=1e-12, weight_decay=0.0, **changes)
+    assert observe(recipe).loop == unscored

@@ -6,12 +6,14 @@ import dataclasses
 import errno
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge.artifacts import sha256_file
@@ -252,7 +254,7 @@ def killed_once(tmp_path):
 # A disk that is full
 
 
-@pytest.mark.parametrize("place", ["weights", "HDF5", "state", "record"])
+@pytest.mark.parametrize("place", ["weights", "HDF5", "HDF5 with a number", "state", "record"])
 def test_full_disk_is_one_line_and_the_checkpoint_before_stays(tmp_path, monkeypatch, place):
     folder = tmp_path / "run"
     with OpenRun(folder) as run:
@@ -260,7 +262,7 @@ def test_full_disk_is_one_line_and_the_checkpoint_before_stays(tmp_path, monkeyp
         run.checkpoint(*with_weights(content=b"first"))
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
         arguments = with_weights(content=b"second", epoch=2)
-        if place in ("weights", "HDF5"):
+        if place in ("weights", "HDF5", "HDF5 with a number"):
             arguments[3][BEST_WEIGHTS] = _fails_halfway(place)
         else:
             _let_disk_be_full(monkeypatch, {"state": RUN_STATE, "record": RUN_RECORD}[place])
@@ -276,6 +278,26 @@ def test_full_disk_is_one_line_and_the_checkpoint_before_stays(tmp_path, monkeyp
             assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert read_weights(weights_path_of(folder), "fast_scnn").path.read_bytes() == b"first"
     assert read_run_to_resume(folder).record.best_epoch == (2 if place == "record" else 1)
+
+
+def test_checkpoint_that_the_disk_has_no_room_for_is_refused_before_it_is_written(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    with OpenRun(folder) as run:
+        run.begin(RECORD, start(), {})
+        run.checkpoint(*with_weights(content=bytes(3_000_000)))
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        large = {"weights": np.zeros(250_000, np.float32)}
+        free_bytes = [3_900_000]
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, free_bytes[0]))
+        with pytest.raises(StorageError) as caught:
+            run.checkpoint(RECORD, large, {}, {BEST_WEIGHTS: lambda path: pytest.fail("it was written")})
+        assert str(caught.value) == (
+            f"cannot write a checkpoint into {folder}: 3.9 MB are free on its disk, expected 4.0 MB. "
+            f"Next: free some space, then python train/train.py --resume {folder}"
+        )
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        free_bytes[0] = 4_000_000
+        run.checkpoint(RECORD, large, {}, {BEST_WEIGHTS: lambda path: path.write_bytes(b"weights")})
 
 
 def _fails_halfway(place):
