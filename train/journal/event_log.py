@@ -56,6 +56,9 @@ class EventLog(JournalWriter):
         session = self._protos.SessionLog(status=self._protos.SessionLog.START)
         self._write(run.done_steps + 1, session_log=session)
         self._file.flush()
+        if epochs and not self._has_epoch(path, step_of(epochs[-1])):
+            # The process was killed between the state of the epoch's end and this log.
+            self.on_epoch(epochs)
 
     def on_steps(self, entry: StepEntry) -> None:
         """Write the scalars of a few steps."""
@@ -68,6 +71,20 @@ class EventLog(JournalWriter):
     def on_end(self, status: str) -> None:
         """Close the file."""
         self._file.close()
+
+    def _has_epoch(self, path: Path, step: int) -> bool:
+        """Return whether the file of the process before has the values of the epoch that ended with a step."""
+        import tensorflow as tf
+
+        before = path.with_suffix(f".{int(path.suffix[1:]) - 1:06d}")
+        try:
+            for record in tf.data.TFRecordDataset([str(before)]):
+                event = self._protos.Event.FromString(record.numpy())
+                if event.step == step and any(value.tag == "epoch/loss" for value in event.summary.value):
+                    return True
+        except tf.errors.OpError:  # no such file, or its end is torn
+            return False
+        return False
 
     def _write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
         values = [self._protos.Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]

@@ -97,6 +97,9 @@ class MlflowLog(JournalWriter):
             self._add_parameters(run)
             # A killed process wrote on behind the state that this one goes on from; the values would be there twice.
             self._last_steps = {} if known is None else {name: self._last_step_there(name) for name in _MARKS}
+        # And one that was killed between the state of an epoch's end and this log has not sent the epoch.
+        for entry in epochs:
+            self._send(_OF_EPOCHS, step_of(entry), scalars_of_epoch(entry))
 
     def on_steps(self, entry: StepEntry) -> None:
         """Send the metrics of a few steps."""

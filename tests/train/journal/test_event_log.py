@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import tensorflow as tf
 
@@ -15,9 +17,11 @@ START = tf.compat.v1.SessionLog.START
 def events_of(folder):
     """All events of a run in the order of TensorBoard: file by file, by their names."""
     paths = sorted(str(path) for path in (folder / EVENTS_FOLDER).iterdir())
-    return [
-        tf.compat.v1.Event.FromString(record.numpy()) for path in paths for record in tf.data.TFRecordDataset([path])
-    ]
+    events = []
+    for path in paths:
+        with contextlib.suppress(tf.errors.DataLossError):  # the end of a file whose process was killed
+            events += map(tf.compat.v1.Event.FromString, tf.data.TFRecordDataset([path]).as_numpy_iterator())
+    return events
 
 
 def scalars_of(folder) -> dict[str, list[tuple[int, float]]]:
@@ -72,6 +76,25 @@ def test_resumed_run_takes_the_place_of_what_was_written_beyond_its_state(tmp_pa
     for step in (15, 20):
         log.on_steps(step_entry(step, loss=2.0))
     assert scalars_of(tmp_path)["train/loss"] == [(5, 1.0), (10, 1.0), (15, 2.0), (20, 2.0)]
+
+
+@pytest.mark.parametrize("is_torn", [False, True])
+def test_epoch_whose_process_was_killed_before_it_was_told_is_written_by_the_next(tmp_path, is_torn):
+    entries = [epoch_entry(1, 0.5), epoch_entry(2, 0.6)]
+    log = EventLog()
+    log.open(run_facts(tmp_path), ())
+    log.on_epoch(entries[:1])
+    if is_torn:
+        (path,) = (tmp_path / EVENTS_FOLDER).iterdir()
+        path.write_bytes(path.read_bytes() + b"torn")
+    for _ in range(2):
+        EventLog().open(run_facts(tmp_path, done_steps=20), entries)
+    assert [
+        (event.step, value.simple_value)
+        for event in events_of(tmp_path)
+        for value in event.summary.value
+        if value.tag == "val/miou"
+    ] == [(10, 0.5), (20, pytest.approx(0.6))]
 
 
 def test_file_names_are_what_tensorboard_looks_for_and_sort_by_time(tmp_path):

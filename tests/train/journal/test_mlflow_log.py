@@ -112,6 +112,13 @@ def test_redone_steps_are_there_once(store, folder):
     assert [step for step, _ in history(store, "epoch/loss")] == [15]
 
 
+def test_epoch_whose_process_was_killed_before_it_was_told_is_sent_by_the_next(store, folder):
+    entries = [epoch_entry(1, 0.5), epoch_entry(2, 0.6)]
+    opened(folder).on_epoch(entries[:1])
+    MlflowLog().open(run_facts(folder, 20), entries)
+    assert history(store, "val/miou") == [(10, 0.5), (20, 0.6)]
+
+
 def test_what_could_not_be_sent_is_sent_with_what_follows(store, folder, capsys):
     journal = Journal([MlflowLog()], steps_between=1)
     journal.open(run_facts(folder))
