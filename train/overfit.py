@@ -107,7 +107,7 @@ def _overfit(arguments: argparse.Namespace, run_training: RunTraining | None = N
         f"{recipe.height}x{recipe.width}, until mIoU {100 * arguments.bound:.1f} % or {arguments.minutes:g} min"
     )
     if run_training is None:
-        import_tensorflow("training", "pip install -e '.[train]'")
+        import_tensorflow("training", "pip install -e '.[train]'", training=True)
         run_training = _trainer()
 
     def is_enough(entry: EpochEntry) -> bool:
@@ -115,11 +115,10 @@ def _overfit(arguments: argparse.Namespace, run_training: RunTraining | None = N
         return score is not None and score >= arguments.bound
 
     options, hours = {**recipe.options, **explicit}, arguments.minutes / 60
+    # The same images for both: what is asked is whether the network can know them.
+    splits = repeated(images), images
     with _run_folder(arguments.output) as folder:
-        # The same images for both: what is asked is whether the network can know them.
-        run = run_training(
-            arguments.model, repeated(images), images, recipe, folder, arguments.seed, options, is_enough, hours
-        )
+        run = run_training(arguments.model, *splits, recipe, folder, arguments.seed, options, is_enough, hours)
     verdict = judge_fit(epochs_of(run.history), shares, arguments.bound, f"{arguments.model} and {arguments.dataset}")
     _print(verdict, arguments)
     return 0 if verdict.fits else EXIT_NO_FIT

@@ -211,7 +211,8 @@ def _locked(root: Path) -> Iterator[None]:
             file = stack.enter_context(open(root / LOCK_FILE, "w"))
         except OSError as error:
             raise storage_error(error, root / LOCK_FILE) from error
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # a file system without locks, where nothing better can be had
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -48,6 +48,8 @@ def test_curve_of_scores_goes_through_the_validated_epochs(tmp_path):
     lines = [element.get("points").split() for element in root.iter(f"{SVG}polyline")]
     # Loss, two outputs, mIoU, learning rate.
     assert [len(points) for points in lines] == [9, 9, 9, 5, 9]
+    xs = [[point.split(",")[0] for point in points] for points in lines]
+    assert xs[3] == xs[0][::2]  # at the epochs of their own
     heights = [float(point.split(",")[1]) for point in lines[3]]
     assert heights == sorted(heights, reverse=True)
 

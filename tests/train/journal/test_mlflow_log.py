@@ -128,6 +128,18 @@ def test_what_could_not_be_sent_is_sent_with_what_follows(store, folder, capsys)
     assert [step for step, _ in history(store, "train/loss")] == [1, 2, 3]
 
 
+def test_many_that_could_not_be_sent_are_sent_in_parts(store, folder):
+    log = opened(folder)
+    store.is_down = True
+    for step in range(1, 401):
+        with pytest.raises(BackendError):
+            log.on_steps(step_entry(step))
+    store.is_down = False
+    log.on_end("finished")
+    assert [step for step, _ in history(store, "train/loss")] == list(range(1, 401))
+    assert len(next(iter(store.runs.values())).history) == 5 * 400
+
+
 def test_run_that_is_gone_is_one_line_before_the_training(store, folder):
     opened(folder)
     store.runs.clear()
