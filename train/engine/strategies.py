@@ -129,7 +129,7 @@ def _open_multiworker(cluster: Cluster) -> TrainingStrategy:
         # TensorFlow waits for them for an hour, and says nothing.
         print_status(f"worker {cluster.worker} of {cluster.workers} waits for {', '.join(missing)}")
     try:
-        with _signals_end_at_once():
+        with _interruption_ends_at_once():
             distribution = tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         reason = str(error.message).splitlines()[0]
@@ -143,10 +143,11 @@ def _open_multiworker(cluster: Cluster) -> TrainingStrategy:
 
 
 @contextlib.contextmanager
-def _signals_end_at_once() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the process while it waits within TensorFlow, where Python hears of neither.
+def _interruption_ends_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process while it waits within TensorFlow, where Python hears of no signal.
 
-    Nothing is there yet that would have to be kept.
+    Nothing is there yet that would have to be kept. Afterwards the handlers are those of before: TensorFlow takes
+    SIGTERM for itself, and a training would not end at it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
