@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from edge.console import CommandParser, non_negative_int, positive_int, print_json, print_status, run_command
+
 STEPS = 2
 
 
@@ -89,27 +91,41 @@ def _trimmed() -> int:
     return resident_bytes("VmRSS")
 
 
-def main() -> int:
-    """Measure every case in a process of its own, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of TensorFlow")
-    parser.add_argument("--case", type=int, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.case is not None:
-        print(json.dumps(measure(CASES[args.case])))
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = CommandParser(prog="benchmarks/step_memory.py", description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=positive_int, default=2, metavar="N", help="threads of TensorFlow")
+    parser.add_argument("--case", type=non_negative_int, help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    if arguments.case is not None:
+        print(json.dumps(measure(CASES[arguments.case])))
         return 0
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": str(args.threads)}
-    print("network            crops      estimated   measured   measured / estimated")
+    return run_command(lambda: _measure_all(arguments), arguments.json)
+
+
+def _measure_all(arguments: argparse.Namespace) -> int:
+    """Measure every case in a process of its own, and print a table."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": str(arguments.threads)}
+    results = []
     for index, case in enumerate(CASES):
+        print_status(f"{case.model}, {case.crops} crops of {case.height}x{case.width}")
         command = [sys.executable, __file__, "--case", str(index)]
         output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
-        result = json.loads(output.splitlines()[-1])
+        results.append({**case._asdict(), **json.loads(output.splitlines()[-1])})
+    if arguments.json:
+        print_json({"cases": results})
+        return 0
+    print("network            crops      estimated   measured   measured / estimated")
+    for result in results:
         estimated, measured = (result[name] / 1e6 for name in ("estimated", "measured"))
-        size = f"{case.crops} of {case.height}x{case.width}"
-        print(
-            f"{case.model:16}   {size:14} {estimated:6.0f} MB  {measured:6.0f} MB   {measured / estimated:.2f}",
-            flush=True,
-        )
+        size = f"{result['crops']} of {result['height']}x{result['width']}"
+        print(f"{result['model']:16}   {size:14} {estimated:6.0f} MB  {measured:6.0f} MB   {measured / estimated:.2f}")
     return 0
 
 

@@ -3,11 +3,11 @@
 #
 # Guess: map(num_parallel_calls=2).batch(4) has at most two results of the map and the one batch that is being gathered
 # under way, so that its memory is fixed; prefetch(2) adds two batches.
-# Behaviour: the map alone keeps to its two. Behind it, batch() lets more wait the longer the pipeline runs, 8 elements
-# after the first batch and some 60 after 4,000, whether prefetch() follows or not, with options.deterministic and without
-# the optimisation inject_prefetch.
+# Behaviour: the map alone keeps to its two. With batch() behind it more wait the longer the pipeline runs: 4 to 8
+# elements after the first batch, 24 to 60 after 4,000, whether prefetch() follows or not, with options.deterministic and
+# without the optimisation inject_prefetch.
 #
-# Output seen (the last figure varies):
+# Output seen (the figures of the second line vary):
 #   map(2): 2 waiting after 1 taken, 2 after 4000
 #   map(2).batch(4): 8 waiting after 1 taken, 60 after 4000
 set -euo pipefail

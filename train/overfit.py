@@ -107,7 +107,7 @@ def _overfit(arguments: argparse.Namespace, run_training: RunTraining | None = N
         f"{recipe.height}x{recipe.width}, until mIoU {100 * arguments.bound:.1f} % or {arguments.minutes:g} min"
     )
     if run_training is None:
-        import_tensorflow("training", "pip install -e '.[train]'")
+        import_tensorflow("training", "pip install -e '.[train]'", training=True)
         run_training = _trainer()
 
     def is_enough(entry: EpochEntry) -> bool:

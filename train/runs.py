@@ -85,7 +85,7 @@ class RunRecord:
         height: rows that validation ran at.
         width: columns that validation ran at.
         options: every option of the architecture, as its build function took it.
-        recipe: settings of the training, train.recipes.Recipe as JSON.
+        recipe: settings of the training, train.recipe.Recipe as JSON.
         init: weights that the training started from, "random" or a description of a weights file.
         seed: seed of the initial weights, of the order of frames and of the augmentation.
         started_utc: time when the training started, ISO 8601.

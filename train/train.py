@@ -214,7 +214,7 @@ def _task(arguments: argparse.Namespace, model: str, training: Dataset, validati
 
         require_mlflow()  # before TensorFlow, whose import takes seconds
         writers.append(MlflowLog())
-    import_tensorflow("training", "pip install -e '.[train]'")
+    import_tensorflow("training", "pip install -e '.[train]'", training=True)
     from train.devices import describe_devices
     from train.engine.strategies import open_strategy
     from train.run_training import Task

@@ -158,7 +158,8 @@ class TrainingStep:
         if self._strategy.local_replicas > 1 or tf.config.list_logical_devices("GPU"):
             return
         weights = sum(variable.dtype.size * math.prod(variable.shape) for variable in self._weights())
-        crops, parts = batch[0].shape[0] // self._accumulation, self._strategy.replicas * self._accumulation
+        (frames,) = self._strategy.distribution.experimental_local_results(batch[0])
+        crops, parts = frames.shape[0] // self._accumulation, self._strategy.replicas * self._accumulation
         check_memory(self.graph(batch), weights, crops, parts, self._accumulation, room_bytes)
 
     def graph(self, batch: tuple[Any, Any]) -> tf.Graph:

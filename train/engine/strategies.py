@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import signal
+import threading
 from dataclasses import dataclass
 from typing import Any, ContextManager, Iterator, Protocol
 
@@ -10,6 +13,7 @@ import tensorflow as tf
 
 from edge.console import print_status
 from edge.errors import InputError, SegEdgeError
+from edge.interruption import ENDING_SIGNALS
 from train.engine.cluster import Cluster, open_cluster
 
 ONE, MIRRORED, MULTIWORKER = "one", "mirrored", "multiworker"
@@ -125,7 +129,8 @@ def _open_multiworker(cluster: Cluster) -> TrainingStrategy:
         # TensorFlow waits for them for an hour, and says nothing.
         print_status(f"worker {cluster.worker} of {cluster.workers} waits for {', '.join(missing)}")
     try:
-        distribution = tf.distribute.MultiWorkerMirroredStrategy()
+        with _interruption_ends_at_once():
+            distribution = tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         reason = str(error.message).splitlines()[0]
         if "gRPC server" in reason:
@@ -135,6 +140,24 @@ def _open_multiworker(cluster: Cluster) -> TrainingStrategy:
             ) from None
         raise cluster.lost_worker(str(error)) from None
     return TrainingStrategy(MULTIWORKER, distribution, cluster)
+
+
+@contextlib.contextmanager
+def _interruption_ends_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process while it waits within TensorFlow, where Python hears of no signal.
+
+    Nothing is there yet that would have to be kept. Afterwards the handlers are those of before: TensorFlow takes
+    SIGTERM for itself, and a training would not end at it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, *ENDING_SIGNALS)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """What is varied in a training pair, and how much of it each sample gets.
 
-Source: Fast-SCNN section 5 (random resizing 0.5 to 2, translation/crop, flip, colour and brightness noise); PSPNet
+Source: Fast-SCNN section 4.1 (random resizing 0.5 to 2, translation/crop, flip, colour and brightness noise); PSPNet
 section 5.1 for blur. The same set serves all models.
 """
 

@@ -5,7 +5,7 @@ tf.data is given numbers alone, and each batch is made of the numbers of its sam
 goes on at a step, or is spread over replicas and workers, sees the same samples as any other.
 
 Nothing that was read is kept, and a fixed number of batches is under way. Pairs are gathered here for that: tf.data's
-own batch() lets more and more of them wait (TensorFlow 2.21: 8 pairs at first, 60 after 4,000 batches of 4).
+own batch() lets more and more of them wait (TensorFlow 2.21: 8 at first, up to 60 after 4,000 batches of 4).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ class AveragedWeights:
 
     average = decay average + (1 - decay) weight, after each step. In the first steps the decay is (1 + n) / (10 + n)
     for the n-th if that is smaller, so that the initial weights are soon forgotten.
-    Build it within the scope of the strategy.
+    Build it within the scope of the strategy, after initial weights were transferred: it begins with those of then.
 
     Source: tf.train.ExponentialMovingAverage, `num_updates`; Polyak, Juditsky 1992 for the average.
 
@@ -45,12 +45,6 @@ class AveragedWeights:
         for entry, average in zip(self._entries, self._averages):
             average.assign_add(share * (tf.cast(entry.variable.value, tf.float32) - average.value))
         self._updates.assign_add(1)
-
-    def restart(self) -> None:
-        """Take the present weights as the average, as after initial weights were transferred."""
-        self._updates.assign(0)
-        for entry, average in zip(self._entries, self._averages):
-            average.assign(entry.variable.value)
 
     def values(self) -> dict[str, list[np.ndarray]]:
         """Return name of a layer -> its averaged weights, in the order of its `weights`."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.train.engine import small_training
+from edge.errors import InputError
 from tests.train.engine.small_training import AUXILIARY, VOID, Batches, CrossEntropy, SmallTraining, recipe
+from train.engine.step import TrainingStep
+from train.engine.strategies import MIRRORED, TrainingStrategy
 from train.models.base import LOGITS
 
 
@@ -98,6 +102,15 @@ def test_xla_takes_the_same_steps():
     assert differences(plain, compiled) < 1e-4
 
 
+def test_xla_is_refused_where_it_cannot_synchronise():
+    strategy = TrainingStrategy(MIRRORED, SimpleNamespace(num_replicas_in_sync=2))
+    model = SmallTraining(recipe(batch_norm="synchronised")).model
+    with pytest.raises(
+        InputError, match=r"XLA cannot synchronise BatchNorm over 2 replicas\. Next: batch_norm 'local'"
+    ):
+        TrainingStep(strategy, model, {}, {}, None, xla=True)
+
+
 def test_averaged_weights_follow_the_steps():
     training = SmallTraining(recipe(ema=0.5))
     training.run(4)
@@ -142,4 +155,3 @@ def _three_steps(**changes: object) -> SmallTraining:
 def test_seed_decides_the_weights():
     one, other = SmallTraining(recipe(), seed=1), SmallTraining(recipe(), seed=2)
     assert differences(one, other) > 0.01
-    assert small_training.SIDE == 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -106,13 +107,24 @@ def test_lost_worker_is_the_one_that_does_not_answer():
         assert f"worker 1 ({there}) of 2" in str(hanging.lost_worker("/job:worker/replica:0/task:1"))
 
 
-def test_workers_that_are_not_there_yet_are_named(monkeypatch, capsys):
+def test_workers_that_are_not_there_yet_are_named_and_ctrl_c_ends_the_wait(monkeypatch, capsys):
     first, second = free_addresses(2)
-    monkeypatch.setattr("tensorflow.distribute.MultiWorkerMirroredStrategy", lambda: "strategy")
+    handlers = []
+
+    def waiting() -> str:
+        # TensorFlow waits where Python does not see a signal: only the system's own handler ends the process.
+        handlers.append(signal.getsignal(signal.SIGINT))
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as TensorFlow does, with a handler of its own
+        return "strategy"
+
+    monkeypatch.setattr("tensorflow.distribute.MultiWorkerMirroredStrategy", waiting)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     config = {"cluster": {"worker": [first, second]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     assert open_strategy(MULTIWORKER).distribution == "strategy"
     assert f"worker 0 of 2 waits for worker 1 ({second})" in capsys.readouterr().err
+    assert handlers == [signal.SIG_DFL]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_port_that_is_taken_is_one_line(monkeypatch):

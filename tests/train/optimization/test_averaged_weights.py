@@ -33,12 +33,3 @@ def test_average_follows_weights_and_statistics_with_its_decay():
         for got, average in zip(values[layer], arrays):
             np.testing.assert_allclose(got, average, rtol=1e-4, atol=1e-6)
         model.get_layer(layer).set_weights(values[layer])
-
-
-def test_restart_takes_the_present_weights():
-    model = build()
-    averaged = AveragedWeights(model, decay=0.9)
-    model.get_layer("stem").set_weights([np.full((1, 1, 3, 2), 2.0), np.full(2, 3.0)])
-    averaged.restart()
-    kernel, bias = averaged.values()["stem"]
-    assert (kernel == 2.0).all() and (bias == 3.0).all()
