@@ -48,7 +48,7 @@ def camvid(tmp_path):
 @pytest.fixture
 def trainer(monkeypatch):
     trainer = Trainer()
-    monkeypatch.setattr(overfit, "import_tensorflow", lambda *_: None)
+    monkeypatch.setattr(overfit, "import_tensorflow", lambda *_, **__: None)
     monkeypatch.setattr(overfit, "_trainer", lambda: trainer)
     return trainer
 
