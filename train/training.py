@@ -80,6 +80,7 @@ class Position:
         counted: number of steps that are in `loss_sums`.
         since_best: validations since the best one.
         epoch_began_s: time of the run, in s, at which the epoch began.
+        steps_before_s: time in s of the steps of the epochs before.
     """
 
     step: int = 0
@@ -87,6 +88,7 @@ class Position:
     counted: int = 0
     since_best: int = 0
     epoch_began_s: float = 0.0
+    steps_before_s: float = 0.0
 
 
 class Training:
@@ -151,7 +153,6 @@ class Training:
         """
         prepared = self._prepared
         epochs = epochs_of(self._record.history)
-        self._journal.open(self._run_facts(), epochs)
         self._progress = TrainingProgress(
             prepared.recipe.epochs,
             prepared.steps_per_epoch,
@@ -162,6 +163,7 @@ class Training:
         )
         self._progress.plan(self._steps)
         try:
+            self._journal.open(self._run_facts(), epochs)
             with self._progress, interruption_deferred() as interruption:
                 reason = self._train(interruption)
         except KeyboardInterrupt as error:
@@ -268,6 +270,7 @@ class Training:
         if accuracy is not None:
             position.since_best = 0 if is_best else position.since_best + 1
         position.loss_sums, position.counted, position.epoch_began_s = {}, 0, self._clock.elapsed_s
+        position.steps_before_s = self._clock.training_s
         self._plan()
         self._checkpoint(self._weights(is_best))
         self._journal.on_epoch(entry)
@@ -309,7 +312,7 @@ class Training:
         position, counted = self._position, self._position.counted
         means = {name: total / counted for name, total in position.loss_sums.items()}
         seconds = self._clock.elapsed_s - position.epoch_began_s
-        steps_s = seconds - (validation_s or 0.0)
+        steps_s = self._clock.training_s - position.steps_before_s
         crops = counted * self._prepared.recipe.batch_size
         return EpochEntry(
             epoch=epoch,
