@@ -15,7 +15,7 @@ from typing import Any, Mapping
 import keras
 import numpy as np
 
-from edge.console import print_note
+from edge.console import print_note, print_status
 from edge.errors import InputError, WeightsError
 from edge.records import read_record
 from train.checkpoint_import import CHECKPOINT_FAMILIES, families_of
@@ -245,6 +245,7 @@ def _download_imagenet(model: str, given: Mapping[str, Any]) -> InitialWeights:
     arguments: dict[str, Any] = {"include_top": False, "weights": "imagenet"}
     if name == _MOBILENET:
         arguments.update(include_preprocessing=False, input_shape=(224, 224, 3))
+    print_status(f"ImageNet weights of {name}: from Keras' cache, else downloaded (not with --init random)")
     try:
         application = getattr(keras.applications, name)(**arguments)
     except Exception as error:  # the downloader's errors are of several unrelated types
