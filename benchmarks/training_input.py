@@ -4,9 +4,9 @@
 
 Speed: batches of 8 crops of 512x1024 from frames of 1024x2048, with all variations and blur, and steps of Fast-SCNN on
 such batches, in turn on the same cores. The step is as cheap as one can be: plain SGD, and a loss at the size of the
-logits; a slower one makes the ratio larger. Memory: whole passes over splits of few and many frames, each in a process
-of its own, whose peak resident memory the kernel reports. A few scenes are drawn beforehand and linked under many
-names, so that no disk is in the figures.
+logits; a slower one makes the ratio larger. Memory: as many crops as the large split has frames, from the large split
+and from the small one again and again, each in a process of its own, whose peak resident memory the kernel reports. A
+few scenes are drawn beforehand and linked under many names, so that no disk is in the figures.
 
 Goals: at least 1.5 times the images a second of the step; peaks of both splits within 5 % of each other.
 """
@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--many", type=positive_int, default=3000, help="frames of the large split")
     parser.add_argument("--scenes", type=positive_int, default=20, help="scenes that are drawn")
     parser.add_argument("--json", action="store_true", help="print a JSON record")
-    parser.add_argument("--child", nargs=2, metavar=("FOLDER", "FRAMES"), help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=3, metavar=("FOLDER", "FRAMES", "CROPS"), help=argparse.SUPPRESS)
     return parser
 
 
@@ -118,22 +118,22 @@ def measure_speed(root: Path, frames: int, blocks: int) -> dict:
     }
 
 
-def run_child(root: Path, frames: int) -> int:
-    """Read a whole pass in this process, print its memory as JSON, and return the exit code."""
+def run_child(root: Path, frames: int, crops: int) -> int:
+    """Read crops of a split in this process, print its memory as JSON, and return the exit code."""
     batches = input_batches(root, frames)
-    steps = -(-frames // BATCH_SIZE)
-    with Progress(f"read {frames} frames", steps, "batch") as progress:
+    steps = -(-crops // BATCH_SIZE)
+    with Progress(f"read {crops} crops of {frames} frames", steps, "batch") as progress:
         for _ in range(steps):
             next(batches)
             progress.step()
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
-    print(json.dumps({"frames": frames, "peak_bytes": peak_bytes}))
+    print(json.dumps({"frames": frames, "crops": crops, "peak_bytes": peak_bytes}))
     return 0
 
 
-def measure_memory(root: Path, frames: int) -> dict:
-    """Return the record of a pass in a process of its own, which shows its progress."""
-    command = [sys.executable, __file__, "--child", str(root), str(frames)]
+def measure_memory(root: Path, frames: int, crops: int) -> dict:
+    """Return the record of reading crops in a process of its own, which shows its progress."""
+    command = [sys.executable, __file__, "--child", str(root), str(frames), str(crops)]
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if finished.returncode:
         raise SegEdgeError(f"reading {frames} frames ended with {finished.returncode}; its error stands above")
@@ -143,13 +143,13 @@ def measure_memory(root: Path, frames: int) -> dict:
 def run(arguments: argparse.Namespace) -> int:
     """Measure speed and memory, print the result, and return the exit code: 1 if a goal is missed."""
     if arguments.child:
-        return run_child(Path(arguments.child[0]), int(arguments.child[1]))
+        return run_child(Path(arguments.child[0]), *map(int, arguments.child[1:]))
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         draw_streets(root, "train", arguments.scenes)
         link_streets(root, "train", arguments.scenes, max(arguments.few, arguments.many))
         load = os.getloadavg()[0]
-        few, many = (measure_memory(root, count) for count in (arguments.few, arguments.many))
+        few, many = (measure_memory(root, count, arguments.many) for count in (arguments.few, arguments.many))
         speed = measure_speed(root, arguments.many, arguments.blocks)
     growth = many["peak_bytes"] / few["peak_bytes"] - 1
     machine = this_machine()
@@ -177,7 +177,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"first batch after {speed['first_batch_s']:.2f} s"
         )
         for case in (few, many):
-            print(f"{case['frames']} frames: peak {case['peak_bytes'] / 1e9:.3f} GB")
+            print(f"{case['crops']} crops of {case['frames']} frames: peak {case['peak_bytes'] / 1e9:.3f} GB")
         print(f"growth {growth:+.2%} (goal: within {GOAL_GROWTH:.0%})")
     return 0 if speed["ratio"] >= GOAL_RATIO and abs(growth) <= GOAL_GROWTH else 1
 
