@@ -50,7 +50,7 @@ VARIANTS = [
         },
     ),
     ("unet", {"batch_norm": True, "base_width": 16}),
-    ("panoptic_deeplab", {"backbone": "mobilenet_v3_large"}),
+    pytest.param("panoptic_deeplab", {"backbone": "mobilenet_v3_large"}, marks=pytest.mark.slow),
     pytest.param("deeplabv3plus", {"depth": 50, "output_stride": 8}, marks=pytest.mark.slow),
     pytest.param("bayesian_segnet", {"monte_carlo": 2, "uncertainty": "variance"}, marks=pytest.mark.slow),
     pytest.param("fastfcn", {"head": "psp", "coordinates": "align_corners"}, marks=pytest.mark.slow),
@@ -104,8 +104,7 @@ def require_batches(folder, contract):
     [
         "fast_scnn",
         "unet",
-        "panoptic_deeplab",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("bayesian_segnet", "deeplabv3plus", "fastfcn")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in MODEL_NAMES if name not in ("fast_scnn", "unet")),
     ],
 )
 def test_model_exports_in_batches(model, tmp_path):

@@ -216,6 +216,7 @@ def imagenet_normalised(frame):
     return ((frame - np.float32(mean)) / np.float32(std)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_resnet_in_torchvision_naming_gives_the_same_features(resnet50, frame):
     tensors = torchvision_resnet(resnet50)
     # torchvision's own weights step on the 3x3; with the application's it has to be where the application's is.
@@ -227,7 +228,7 @@ def test_resnet_in_torchvision_naming_gives_the_same_features(resnet50, frame):
     assert_equal_features(resnet_features(loaded, frame)["c4"], expected)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_dilated_resnet_of_torchvision_keeps_its_features(resnet50, frame):
     loaded = load_tensors(torchvision_resnet(resnet50), "deeplabv3plus", "torchvision", {})
     assert changed_options("deeplabv3plus", loaded.options) == {"depth": 50}
@@ -399,7 +400,7 @@ def test_mobilenet_gives_its_features_at_each_stage(mobilenet, frame):
     assert_features_of_mobilenet(loaded, mobilenet, frame)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_mobilenet_file_with_older_names_is_told_and_read_by_order(mobilenet, frame, tmp_path):
     # Keras 2 called them expanded_conv/depthwise/BatchNorm, where it is expanded_conv_depthwise_bn now.
     def older(name: str) -> str:

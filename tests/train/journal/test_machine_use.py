@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,8 @@ import train.journal.machine_use as machine_use
 from edge.errors import BackendError
 from edge.telemetry import PowerSample, PowerSource
 from train.journal.machine_use import EnergyMeter, open_energy_meter, peak_device_bytes, peak_host_bytes
+
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 class Source(PowerSource):
@@ -36,10 +40,15 @@ class Source(PowerSource):
 
 
 def test_peak_of_the_host_grows_with_what_is_held():
-    before = peak_host_bytes()
-    held = bytearray(before)  # as much again, written to
-    held[::4096] = b"x" * len(held[::4096])
-    assert peak_host_bytes() >= 1.9 * before
+    # In a process of its own: this one may have held far more than it does now.
+    code = """
+from train.journal.machine_use import peak_host_bytes
+before = peak_host_bytes()
+held = bytearray(2 * before)
+held[::4096] = b"x" * len(held[::4096])
+assert peak_host_bytes() >= 2.5 * before, (before, peak_host_bytes())
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
 
 
 def test_peak_of_the_host_is_that_of_the_kernel(tmp_path):
