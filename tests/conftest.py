@@ -32,6 +32,7 @@ LONGEST_FIRST = ("tests/export/from_keras", "tests/train", "tests/export", "test
 
 def pytest_addoption(parser):
     parser.addoption("--leave-out", metavar="MARKER", help="leave out the tests with this marker, beside those of -m")
+    parser.addoption("--forms", type=int, metavar="N", help="of each test, run the first N of its parameters alone")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -40,10 +41,17 @@ def pytest_collection_modifyitems(config, items):
         return next((i for i, folder in enumerate(LONGEST_FIRST) if path.startswith(folder)), len(LONGEST_FIRST))
 
     items.sort(key=place)
-    marker = config.getoption("--leave-out")
-    if marker:
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(marker)])
-        items[:] = [item for item in items if not item.get_closest_marker(marker)]
+    marker, forms = config.getoption("--leave-out"), config.getoption("--forms")
+    counts: dict[str, int] = {}
+    left_out = set()
+    for item in items:
+        name = item.nodeid.split("[")[0]
+        counts[name] = counts.get(name, 0) + 1
+        if (marker and item.get_closest_marker(marker)) or (forms and counts[name] > forms):
+            left_out.add(item)
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_collection_finish():

@@ -195,10 +195,10 @@ def test_weights_that_their_record_does_not_fit_are_named(tmp_path):
 CLASSIFIERS = [
     ("unet", SMALL_UNET, {"logits"}),
     ("bayesian_segnet", {"classifier": "norm_relu"}, {"classifier", "classifier_bn"}),
-    ("deeplabv3plus", {"depth": 50}, {"logits"}),
+    pytest.param("deeplabv3plus", {"depth": 50}, {"logits"}, marks=pytest.mark.slow),
     ("fast_scnn", {}, {"logits", "auxiliary_high", "auxiliary_low"}),
     ("fastfcn", {}, {"logits", "auxiliary", "presence"}),
-    ("panoptic_deeplab", {"backbone": "mobilenet_v3_large"}, {"logits"}),
+    pytest.param("panoptic_deeplab", {"backbone": "mobilenet_v3_large"}, {"logits"}, marks=pytest.mark.slow),
 ]
 
 

@@ -32,6 +32,9 @@ from export.pipeline.build import build
 from tests.export import small_device as device
 from tests.export.foreign_graphs import CONTRACT, HEIGHT, WIDTH, street_network
 
+# Builds as those of tests/export/pipeline/test_build.py and test_publish.py, which run on 3.8 too.
+pytestmark = pytest.mark.any_python
+
 ARTIFACT = Path("artifacts") / f"guest-camvid-{HEIGHT}x{WIDTH}"
 ENGINE = ARTIFACT / "engines" / "onnxruntime-int8"
 COMMAND = [

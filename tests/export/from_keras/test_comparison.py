@@ -48,6 +48,7 @@ def test_export_with_a_process_of_its_own_keeps_what_it_measured(tmp_path, monke
     assert 0 < apart.logit_error < 1e-5
 
 
+@pytest.mark.slow
 def test_error_comes_back_as_it_was_raised():
     with ComparisonProcess(ARGUMENTS, FRAMES) as other, pytest.raises(GraphError, match="not ONNX") as caught:
         other.compare(b"no graph")

@@ -122,6 +122,7 @@ def test_names_are_those_of_the_layers(graph):
     assert not [name for name in names if ":" in name or "__" in name]
 
 
+@pytest.mark.slow
 def test_second_export_is_the_same_file(artifact, tmp_path):
     export_model(REQUEST, tmp_path, FRAMES)
     assert (tmp_path / GRAPH_FILE).read_bytes() == (artifact / GRAPH_FILE).read_bytes()

@@ -33,6 +33,9 @@ from tests.calibration.graph_drawing import helper, numpy_helper
 from tests.export import small_device as device
 from tests.export.small_device import ARTIFACT, ENGINE, built, hostile
 
+# Builds as those of tests/export/pipeline/test_build.py and test_publish.py, which run on 3.8 too.
+pytestmark = pytest.mark.any_python
+
 HOSTILE = hostile.hostile_network(readers=2)
 ONE_READER = hostile.hostile_network(readers=1)
 BENIGN = hostile.hostile_network(ratio=1.0)

@@ -21,6 +21,9 @@ from export.pipeline.user_images import picture_manifest, split_pictures
 from tests.export import small_device as device
 from tests.export.small_device import ARTIFACT, built, hostile
 
+# Builds as those of tests/export/pipeline/test_build.py and test_publish.py, which run on 3.8 too.
+pytestmark = pytest.mark.any_python
+
 
 @pytest.fixture
 def pictures(tmp_path):

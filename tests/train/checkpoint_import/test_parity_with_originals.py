@@ -39,8 +39,8 @@ SLOW = {
     "segnet_72x104",
     "unet_72x104",
 }
-"""ResNet-101 has no layer that ResNet-50 has not, and a variant or another size little that its architecture has not; the
-names of all are checked in every run."""
+"""ResNet-101 has no layer that ResNet-50 has not, and a variant or another size little that its architecture has not.
+The names of all are checked in every run."""
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))

@@ -95,7 +95,7 @@ def test_mixed_precision_takes_about_the_same_steps(precision):
     assert mixed.model.get_layer("stem").compute_dtype != "float32"
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_xla_takes_the_same_steps():
     plain, compiled = SmallTraining(recipe()), SmallTraining(recipe(), xla=True)
     assert compiled.run(3) == pytest.approx(plain.run(3), rel=1e-4)
