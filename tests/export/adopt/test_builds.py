@@ -32,9 +32,6 @@ from export.pipeline.build import build
 from tests.export import small_device as device
 from tests.export.foreign_graphs import CONTRACT, HEIGHT, WIDTH, street_network
 
-# Builds as those of tests/export/pipeline/test_build.py and test_publish.py, which run on 3.8 too.
-pytestmark = pytest.mark.any_python
-
 ARTIFACT = Path("artifacts") / f"guest-camvid-{HEIGHT}x{WIDTH}"
 ENGINE = ARTIFACT / "engines" / "onnxruntime-int8"
 COMMAND = [
@@ -132,6 +129,7 @@ def test_command_says_what_it_did_and_how_to_run_it(capsys):
     assert read_record(Int8Report, ENGINE / "int8-report.json").network == f"guest (camvid, {HEIGHT}x{WIDTH})"
 
 
+@pytest.mark.any_python
 def test_rebuild_command_of_the_card_builds_the_same_engine(capsys):
     card = build(request()).card
     words = shlex.split(card.rebuild_command())
@@ -141,6 +139,7 @@ def test_rebuild_command_of_the_card_builds_the_same_engine(capsys):
     assert read_card(ENGINE).engine_sha256 == card.engine_sha256
 
 
+@pytest.mark.any_python
 def test_second_build_adopts_and_collects_nothing(monkeypatch):
     first = build(request()).card
     monkeypatch.setattr(calibrate, "collect_ranges", None)
@@ -149,6 +148,7 @@ def test_second_build_adopts_and_collects_nothing(monkeypatch):
     assert f"{ARTIFACT} is adopted from my net.onnx and current" in lines
 
 
+@pytest.mark.any_python
 def test_engine_over_its_budget_is_code_3(capsys):
     assert main([*COMMAND, *write_pictures(), "--max-label-change", "0", "--search-minutes", "0"]) == 3
     error = capsys.readouterr().err.splitlines()[-1]
@@ -157,6 +157,7 @@ def test_engine_over_its_budget_is_code_3(capsys):
     assert not (ENGINE / "card.json").exists()
 
 
+@pytest.mark.any_python
 def test_untrained_graph_has_no_budget_and_says_so():
     write_guest(street_network(), trained=False)
     card = build(request(max_label_change_percent=0.0)).card
@@ -164,6 +165,7 @@ def test_untrained_graph_has_no_budget_and_says_so():
     assert any("only the speed of this engine means anything" in note for note in card.notes)
 
 
+@pytest.mark.any_python
 def test_own_classes_need_no_dataset_of_ours():
     write_guest(street_network(), dataset=None, class_names=[f"kind {index}" for index in range(11)])
     write_pictures()
@@ -174,6 +176,7 @@ def test_own_classes_need_no_dataset_of_ours():
     assert read_card(engine) == card
 
 
+@pytest.mark.any_python
 def test_frames_that_judge_have_the_size_of_the_given_graph(monkeypatch):
     held_out_frames, sizes = images_module.held_out_frames, []
 
@@ -203,6 +206,7 @@ def with_pairs(model):
     return model
 
 
+@pytest.mark.any_python
 def test_folder_of_a_dataset_that_nobody_named_is_refused_before_anything_is_made(capsys, folder):
     write_guest(street_network(), dataset=None, class_names=[f"kind {index}" for index in range(11)])
     assert main([*COMMAND, "--data-dir", "somewhere"]) == 2
@@ -211,6 +215,7 @@ def test_folder_of_a_dataset_that_nobody_named_is_refused_before_anything_is_mad
     assert not (folder / "artifacts").exists()
 
 
+@pytest.mark.any_python
 def test_graph_with_pairs_already_is_one_line(capsys, folder):
     write_guest(with_pairs(street_network()))
     assert main(COMMAND) == 2
@@ -220,6 +225,7 @@ def test_graph_with_pairs_already_is_one_line(capsys, folder):
     assert not (folder / "artifacts").exists()
 
 
+@pytest.mark.any_python
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -244,6 +250,7 @@ def test_command_that_contradicts_itself_is_one_line(capsys, folder, arguments, 
     assert not (folder / "artifacts").exists()
 
 
+@pytest.mark.any_python
 @pytest.mark.parametrize(("name", "problem"), [("my net.onnx", "my net.onnx"), ("net.json", "net.json")])
 def test_file_that_is_not_there_is_one_line(capsys, name, problem):
     Path(name).unlink()
@@ -252,6 +259,7 @@ def test_file_that_is_not_there_is_one_line(capsys, name, problem):
     assert error.startswith("error: ") and problem in error and "not found" in error and error.count("\n") == 1
 
 
+@pytest.mark.any_python
 def test_dry_run_adopts_and_says_so(capsys):
     assert main([*COMMAND, "--dry-run"]) == 0
     output = capsys.readouterr().out
@@ -260,6 +268,7 @@ def test_dry_run_adopts_and_says_so(capsys):
     assert not (ARTIFACT / "ranges.json").exists()
 
 
+@pytest.mark.any_python
 def test_dry_run_says_what_a_build_would_say_of_the_graph(capsys):
     network = street_network()
     network.opset_import[0].version = 18
@@ -270,6 +279,7 @@ def test_dry_run_says_what_a_build_would_say_of_the_graph(capsys):
     assert "synthetic scenes (classes of your own: --images FOLDER takes pictures)" in said.out
 
 
+@pytest.mark.any_python
 def test_finding_of_tensorrt_is_an_error_for_it_and_a_note_elsewhere(monkeypatch):
     adopt = plan_module.adopt
 

@@ -33,9 +33,6 @@ from tests.calibration.graph_drawing import helper, numpy_helper
 from tests.export import small_device as device
 from tests.export.small_device import ARTIFACT, ENGINE, built, hostile
 
-# Builds as those of tests/export/pipeline/test_build.py and test_publish.py, which run on 3.8 too.
-pytestmark = pytest.mark.any_python
-
 HOSTILE = hostile.hostile_network(readers=2)
 ONE_READER = hostile.hostile_network(readers=1)
 BENIGN = hostile.hostile_network(ratio=1.0)
@@ -102,6 +99,7 @@ def test_validation_image_that_is_a_copy_of_a_training_image_does_not_judge(netw
     assert (card.calibration.image_count, card.check.image_count) == (5, 3)
 
 
+@pytest.mark.any_python
 def test_images_by_a_manifest_are_those_that_calibrate(network):
     network(BENIGN)
     manifest = device.write_manifest(Path("mine.json"), "train", ["train_4", "train_1"])
@@ -112,6 +110,7 @@ def test_images_by_a_manifest_are_those_that_calibrate(network):
     assert read_record(Ranges, ARTIFACT / RANGES_FILE).image_count == 2
 
 
+@pytest.mark.any_python
 def test_set_of_a_single_class_is_said_in_one_line(network, capsys):
     network(BENIGN)
     for path in (CAMVID / "trainannot").iterdir():
@@ -121,6 +120,7 @@ def test_set_of_a_single_class_is_said_in_one_line(network, capsys):
     assert line.startswith("warning: the calibration images show a single class, road: ")
 
 
+@pytest.mark.any_python
 def test_dead_channels_are_said_of_trained_weights_alone(network):
     model = hostile.hostile_network(ratio=1.0)
     for name in ("stem_w", "stem_b"):
@@ -140,6 +140,7 @@ def test_dead_channels_are_said_of_trained_weights_alone(network):
 # Ranges
 
 
+@pytest.mark.any_python
 def test_ranges_of_another_graph_are_not_used_and_the_reason_is_said(network):
     network(BENIGN)
     built(**LOOSE)
@@ -155,6 +156,7 @@ def test_ranges_of_another_graph_are_not_used_and_the_reason_is_said(network):
     assert any("ranges come from synthetic scenes" in note for note in result.card.notes)
 
 
+@pytest.mark.any_python
 def test_whose_images_moved_ranges_are_of_is_still_on_the_card(network):
     network(BENIGN)
     manifest = device.write_manifest(Path("mine.json"), "val", ["val_0", "val_1"])
@@ -174,6 +176,7 @@ def moved_away():
     shutil.rmtree(ARTIFACT / "engines")
 
 
+@pytest.mark.any_python
 def test_recipe_that_held_the_budget_is_kept_with_its_figures(network):
     network(HOSTILE)
     result, lines = built(**TWELVE)
@@ -189,6 +192,7 @@ def test_recipe_that_held_the_budget_is_kept_with_its_figures(network):
     assert any(line == f"linter: 0 errors and 0 warnings in {QDQ_GRAPH_FILE}" for line in lines)
 
 
+@pytest.mark.any_python
 def test_recipe_that_came_with_the_artefact_is_used_where_no_images_are(network):
     network(HOSTILE)
     built(**TWELVE)
@@ -203,6 +207,7 @@ def test_recipe_that_came_with_the_artefact_is_used_where_no_images_are(network)
     assert {"narrow", "side"} <= floats
 
 
+@pytest.mark.any_python
 @pytest.mark.parametrize(("field", "what"), [("graph_sha256", "another graph"), ("ranges_sha256", "other ranges")])
 def test_recipe_of_another_graph_or_other_ranges_is_not_used_and_a_line_says_so(network, field, what):
     network(HOSTILE)
@@ -216,6 +221,7 @@ def test_recipe_of_another_graph_or_other_ranges_is_not_used_and_a_line_says_so(
     assert any(line.startswith(f"{RECIPE_FILE} is not used: it is of {what}: got 555555555555") for line in lines)
 
 
+@pytest.mark.any_python
 def test_recipe_of_other_code_is_used_where_no_images_are_and_a_line_and_the_card_say_so(network):
     network(HOSTILE)
     built(**TWELVE)
@@ -230,6 +236,7 @@ def test_recipe_of_other_code_is_used_where_no_images_are_and_a_line_and_the_car
     assert any(f"{other}" in note and note.startswith("quantised by the recipe") for note in result.card.notes)
 
 
+@pytest.mark.any_python
 def test_recipe_of_an_older_version_is_not_used_and_a_line_says_so(network):
     network(BENIGN)
     built(**LOOSE)
@@ -246,6 +253,7 @@ def with_other_code(folder):
     return ranges
 
 
+@pytest.mark.any_python
 def test_ranges_of_other_code_are_collected_anew_where_the_images_are(network):
     network(BENIGN)
     built(**LOOSE)
@@ -257,6 +265,7 @@ def test_ranges_of_other_code_are_collected_anew_where_the_images_are(network):
     assert read_ranges(ARTIFACT) == right
 
 
+@pytest.mark.any_python
 def test_ranges_of_real_images_are_used_whatever_collected_them_where_no_images_are(network, monkeypatch):
     network(BENIGN)
     built(**LOOSE)
@@ -271,6 +280,7 @@ def test_ranges_of_real_images_are_used_whatever_collected_them_where_no_images_
     assert result.card.calibration.images_from == ranges.images_from == "camvid train"
 
 
+@pytest.mark.any_python
 def test_recipe_that_the_user_asks_for_goes_before_the_one_that_came_with_the_artefact(network):
     network(HOSTILE)
     built(**TWELVE)
@@ -279,6 +289,7 @@ def test_recipe_that_the_user_asks_for_goes_before_the_one_that_came_with_the_ar
     assert card.calibration.recipe == "entropy ranges, classifier in float"
 
 
+@pytest.mark.any_python
 def test_trained_network_without_real_images_or_a_recipe_is_held_to_its_labels_on_drawn_scenes(network):
     network(HOSTILE)
     shutil.rmtree("data")
@@ -286,6 +297,7 @@ def test_trained_network_without_real_images_or_a_recipe_is_held_to_its_labels_o
         built(search_minutes=0.0)
 
 
+@pytest.mark.any_python
 def test_limit_in_points_without_labels_to_count_them_by_is_refused(network):
     network(BENIGN)
     shutil.rmtree("data")
@@ -293,6 +305,7 @@ def test_limit_in_points_without_labels_to_count_them_by_is_refused(network):
         built(max_drop_points=1.0)
 
 
+@pytest.mark.any_python
 def test_graph_over_the_budget_is_not_handed_out(network):
     network(HOSTILE)
     built(**TWELVE)
@@ -302,6 +315,7 @@ def test_graph_over_the_budget_is_not_handed_out(network):
     assert sha256_file(ARTIFACT / QDQ_GRAPH_FILE) == held
 
 
+@pytest.mark.any_python
 def test_search_starts_anew_when_label_maps_were_corrected(network):
     network(HOSTILE)
     right = {path: path.read_bytes() for path in Path("data/camvid/valannot").iterdir()}
@@ -315,6 +329,7 @@ def test_search_starts_anew_when_label_maps_were_corrected(network):
     assert report.steps[0].drop_points > 12.0
 
 
+@pytest.mark.any_python
 def test_over_the_budget_no_recipe_is_kept(network):
     network(HOSTILE)
     with pytest.raises(Exception, match="no engine was kept"):
@@ -322,6 +337,7 @@ def test_over_the_budget_no_recipe_is_kept(network):
     assert not (ARTIFACT / RECIPE_FILE).exists()
 
 
+@pytest.mark.any_python
 def test_what_the_user_wants_in_float_is_in_float_for_that_reason(network):
     network(BENIGN)
     card = built(classifier="float", **LOOSE)[0].card
@@ -333,6 +349,7 @@ def test_what_the_user_wants_in_float_is_in_float_for_that_reason(network):
 # Equalised channels
 
 
+@pytest.mark.any_python
 def test_equalised_graph_and_its_ranges_are_kept_in_a_folder_of_their_own(network, monkeypatch):
     network(ONE_READER)
     first, _ = built(**TEN)
@@ -354,6 +371,7 @@ def test_equalised_graph_and_its_ranges_are_kept_in_a_folder_of_their_own(networ
     assert built(**TEN)[0].card.engine_sha256 == first.card.engine_sha256
 
 
+@pytest.mark.any_python
 def test_ranges_of_the_equalised_graph_cost_a_few_images(network, monkeypatch):
     network(ONE_READER)
     monkeypatch.setattr(int8, "EQUALISED_IMAGES", 1)
@@ -372,6 +390,7 @@ def test_ranges_of_the_equalised_graph_cost_a_few_images(network, monkeypatch):
     assert balanced.image_count == read_record(Ranges, ARTIFACT / RANGES_FILE).image_count > 1
 
 
+@pytest.mark.any_python
 def test_equalised_recipe_moves_with_its_ranges(network):
     network(ONE_READER)
     first, _ = built(**TEN)
@@ -415,6 +434,7 @@ def nan_weights(graph):
     tensor.CopyFrom(numpy_helper.from_array(np.full(8, np.nan, np.float32), "narrow_b"))
 
 
+@pytest.mark.any_python
 @pytest.mark.parametrize(
     ("change", "problem"),
     [(quantised_already, "the graph has Q/DQ nodes already, expected a float graph"), (nan_weights, "NaN")],
@@ -429,6 +449,7 @@ def test_graph_that_cannot_be_quantised_is_one_line_and_code_2(network, capsys, 
     assert not ENGINE.exists() and not list(ARTIFACT.glob(".unmeasured-*"))
 
 
+@pytest.mark.any_python
 def test_network_of_which_nothing_can_be_in_int8_is_one_line(network, capsys):
     model = hostile.hostile_network(ratio=1.0)
     # Weights that the graph computes: no integers can be made of them before it runs.
@@ -443,6 +464,7 @@ def test_network_of_which_nothing_can_be_in_int8_is_one_line(network, capsys):
     assert error.endswith("Next: --fp16")
 
 
+@pytest.mark.any_python
 def test_kept_graph_passes_the_linter(network, capsys):
     network(HOSTILE)
     built(**TWELVE)

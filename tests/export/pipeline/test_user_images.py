@@ -21,9 +21,6 @@ from export.pipeline.user_images import picture_manifest, split_pictures
 from tests.export import small_device as device
 from tests.export.small_device import ARTIFACT, built, hostile
 
-# Builds as those of tests/export/pipeline/test_build.py and test_publish.py, which run on 3.8 too.
-pytestmark = pytest.mark.any_python
-
 
 @pytest.fixture
 def pictures(tmp_path):
@@ -163,6 +160,7 @@ def test_channels_are_equalised_over_the_users_pictures(here):
     assert "equalised the channels of 3 tensors" in lines
 
 
+@pytest.mark.any_python
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
