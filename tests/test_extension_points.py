@@ -71,6 +71,7 @@ def test_places_are_those_that_the_page_names():
         assert f"`{path}`" in table, f"CONTRIBUTING.md does not name {path}"
 
 
+@pytest.mark.slow
 def test_new_backend(checkout, tmp_path):
     onnx = pytest.importorskip("onnx")
     from tests.export.foreign_graphs import CONTRACT, street_network
@@ -170,6 +171,7 @@ def test_new_dataset(checkout, tmp_path):
     assert len(manifest["names"]) == 2 and set(manifest["classes"]) == {"rail", "other"}
 
 
+@pytest.mark.slow
 def test_new_model(checkout):
     pytest.importorskip("tf2onnx")
     checkout.new_file(

@@ -69,6 +69,7 @@ def files(folder: Path) -> set[str]:
 # What comes out
 
 
+@pytest.mark.slow
 def test_script_writes_weights_and_their_record(published, tmp_path, run_python):
     script = CHECKOUT / "train" / "import_weights.py"
     arguments = [published(), "--model", "fast_scnn", "--source", "fast-scnn-pytorch", "--output", "here.weights.h5"]
@@ -141,6 +142,7 @@ def test_dataset_is_told_by_the_number_of_classes_or_said(
     assert lines[-1].startswith(f"next: python {script} --model fast_scnn ") and lines[-1].endswith(str(output))
 
 
+@pytest.mark.slow
 def test_earlier_weights_are_replaced_with_their_record(published, output):
     assert run(published(21), output) == 0
     assert run(published(19), output) == 0

@@ -464,7 +464,7 @@ def fine_tuned(tmp_path_factory):
     return SimpleNamespace(code=code, folder=folder, weights=weights, told=stderr.getvalue().splitlines())
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_training_says_what_was_taken_and_what_is_fresh(fine_tuned):
     assert fine_tuned.code == 0
     network = build("fast_scnn", 19)

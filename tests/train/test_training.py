@@ -115,7 +115,7 @@ def test_kept_weights_give_the_miou_of_the_record(camvid, tmp_path):
     assert accuracy.miou == pytest.approx(run.best_miou, abs=1e-6)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_equal_seeds_train_alike(camvid, tmp_path):
     first, again, other = (train(camvid, tmp_path / str(index), seed=seed) for index, seed in enumerate((4, 4, 5)))
     assert [entry["loss"] for entry in first.history] == [entry["loss"] for entry in again.history]
@@ -298,6 +298,7 @@ def test_only_some_epochs_are_validated_and_the_last_always(camvid, tmp_path):
     assert [entry["miou"] is not None for entry in run.history] == [False, True, False, True, True]
 
 
+@pytest.mark.slow
 def test_training_that_is_given_hours_ends_in_time_with_its_schedule_at_the_end(camvid, tmp_path, monkeypatch):
     monkeypatch.setattr(training_module, "PLANNING_STEPS", 4)
     run = train(camvid, tmp_path / "run", RECIPE.changed(epochs=100_000), Course(hours=8.0 / 3600.0))

@@ -132,6 +132,7 @@ def test_variant_exports(model, options, tmp_path):
         require_batches(tmp_path, contract)
 
 
+@pytest.mark.slow
 def test_samples_of_the_exported_monte_carlo_graph_differ_and_their_mean_settles(tmp_path):
     contract = export(tmp_path, "bayesian_segnet", 64, 128, options={"monte_carlo": 8})
     (uncertainty,) = contract.extra_outputs

@@ -33,6 +33,7 @@ ARGUMENTS = ("unet", resolve_options("unet", OPTIONS), 19, HEIGHT, WIDTH, 1, Non
 FRAMES = SyntheticFrames(2, HEIGHT, WIDTH, 1)
 
 
+@pytest.mark.slow
 def test_export_with_a_process_of_its_own_keeps_what_it_measured(tmp_path, monkeypatch):
     monkeypatch.setattr("export.from_keras.comparison.OWN_PROCESS_PIXELS", 0)
     monkeypatch.setattr("export.from_keras.comparison.OWN_PROCESS_PARAMETERS", 0)

@@ -123,6 +123,7 @@ def test_graph_is_the_same_to_the_byte(small, tables, monkeypatch):
         pytest.param("bayesian_segnet", {"monte_carlo": 2}, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_graph_of_every_architecture_is_the_same_to_the_byte(model, options, tables, monkeypatch):
     height, width = {"fast_scnn": (96, 160), "fastfcn": (128, 256)}.get(model, (64, 128))
     with_stand_ins = serialised(make_network(model, height, width, **options))

@@ -110,6 +110,7 @@ def test_last_normalisation_of_a_block_starts_small(resnet50):
     assert sum(name.endswith("_bn3") for name in first_gammas) == 3 + 4 + 6 + 3
 
 
+@pytest.mark.slow
 def test_activations_of_an_untrained_resnet_101_stay_in_the_range_of_float16():
     keras.utils.set_random_seed(3)
     model = build(64, 64, depth=101)

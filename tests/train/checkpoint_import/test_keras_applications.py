@@ -155,7 +155,7 @@ def test_file_as_it_is_downloaded_gives_the_same_network(resnet50, plain_fastfcn
         ("panoptic_deeplab", {"output_stride": 16}),
     ],
 )
-@pytest.mark.long
+@pytest.mark.slow
 def test_dilated_networks_take_the_same_weights(resnet50, plain_fastfcn, model, given):
     loaded = load_tensors(keras_tensors(resnet50), model, "keras-applications", given)
     assert (loaded.options["stride_on"], loaded.options["normalisation"]) == ("1x1", "caffe")

@@ -43,6 +43,7 @@ def decoder_convs(model: keras.Model) -> list[str]:
 # Size
 
 
+@pytest.mark.slow
 def test_parameters_of_resnet_101_match_the_published_58_8_million(structure_alone):
     # The published figure (VainF/DeepLabV3Plus-Pytorch, deeplabv3plus_resnet101, 58,753,459) is of a decoder
     # with one 3x3 convolution; the second, which the paper's best decoder has, would add 1 % more.

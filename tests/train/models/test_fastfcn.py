@@ -136,6 +136,7 @@ def test_stages_of_a_size_that_no_stage_divides_are_joined_at_stride_8(built):
     ("head", "published"),
     [("psp", 68_499_899), ("deeplab", 61_546_683), ("fcn", 54_864_315), ("encnet", 66_010_139)],
 )
+@pytest.mark.slow
 def test_parameters_of_every_head_match_the_published(built, head, published):
     count = trainable_count(inference_model(built(head))) + IMAGENET_CLASSIFIER_COUNT
 

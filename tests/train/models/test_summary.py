@@ -139,6 +139,7 @@ def test_json_is_a_list_of_records_with_the_networks_own_counts(capsys, small):
     assert record["multiply_adds"] > record["convolution_parameters"] > 0
 
 
+@pytest.mark.slow
 def test_work_grows_with_the_frame_and_weights_do_not(capsys):
     small, large = (
         json.loads(run(capsys, "--model", "unet", "--size", size, "--json"))[0] for size in ("64x64", "128x192")
@@ -213,7 +214,7 @@ def test_wrong_usage_is_code_2(capsys, one_line, arguments, message):
     assert message in one_line(capsys.readouterr().err)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_stdout_of_the_command_is_json_alone(run_python):
     result = run_python("-W", "error", "-m", "train.models", "--summary", *SMALL, "--json")
     assert result.returncode == 0, result.stderr
