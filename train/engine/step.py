@@ -134,7 +134,6 @@ class TrainingStep:
         """
         if not self._fits:
             self.check_memory(batch)
-            self._fits = True
         try:
             loss, losses, rate, applied = self._run(*batch)
         except tf.errors.ResourceExhaustedError:
@@ -155,12 +154,12 @@ class TrainingStep:
         Raises:
             InputError: it does not fit; the message names the largest batch that does.
         """
-        if self._strategy.local_replicas > 1 or tf.config.list_logical_devices("GPU"):
-            return
-        weights = sum(variable.dtype.size * math.prod(variable.shape) for variable in self._weights())
-        (frames,) = self._strategy.distribution.experimental_local_results(batch[0])
-        crops, parts = frames.shape[0] // self._accumulation, self._strategy.replicas * self._accumulation
-        check_memory(self.graph(batch), weights, crops, parts, self._accumulation, room_bytes)
+        if self._strategy.local_replicas == 1 and not tf.config.list_logical_devices("GPU"):
+            weights = sum(variable.dtype.size * math.prod(variable.shape) for variable in self._weights())
+            (frames,) = self._strategy.distribution.experimental_local_results(batch[0])
+            crops, parts = frames.shape[0] // self._accumulation, self._strategy.replicas * self._accumulation
+            check_memory(self.graph(batch), weights, crops, parts, self._accumulation, room_bytes)
+        self._fits = True
 
     def graph(self, batch: tuple[Any, Any]) -> tf.Graph:
         """Return the graph of the step, traced for batches like this one; `step` traces no other."""
