@@ -40,7 +40,8 @@ def open_dataset(
         _refuse_bare(samples, name, split, root)
     if limit is not None and limit < len(samples):
         samples = [samples[index * len(samples) // limit] for index in range(limit)]
-    return Dataset(name, split, root, table, tuple(samples), _shared_depth(name, root))
+    source = LAYOUTS[name].split_source(root)
+    return Dataset(name, split, root, table, tuple(samples), _shared_depth(name, root), split_source=source)
 
 
 def _list_samples(name: str, root: Path, split: str) -> list[Sample]:
@@ -57,9 +58,11 @@ def _refuse_bare(samples: list[Sample], name: str, split: str, root: Path) -> No
         return
     groups = sorted({sample.group for sample in bare} - {sample.group for sample in samples if sample.label_path})
     whole = f" (none of {', '.join(groups[:6])}{' and more' if len(groups) > 6 else ''} has one)" if groups else ""
+    looked_for = bare[0].looked_for
+    next_step = f". Next: {LAYOUTS[name].obtain}" if looked_for is not None and not looked_for.parent.is_dir() else ""
     raise DatasetError(
         f"{len(bare)} of {len(samples)} frames of {name} {split} under {root} have no label map{whole}, "
-        f"the first is {bare[0].image_path.name}{where_looked(bare[0])}"
+        f"the first is {bare[0].image_path.name}{where_looked(bare[0])}{next_step}"
     )
 
 
