@@ -28,9 +28,12 @@ from edge.labels import RAILSEM19
 FRAMES_FOLDER, LABELS_FOLDER = Path("jpgs", "rs19_val"), Path("uint8", "rs19_val")
 CONFIG_FILE = "rs19-config.json"
 
-SPLIT_SOURCE = "committed lists by SHA-256 of the frame's name, 6800/850/850 frames: the archive has no split"
-
 _OBTAIN = "it is part of rs19_val.zip, from wilddash.cc"
+
+
+def split_source(root: Path) -> str:
+    """Return whose split a folder has: the archive has none."""
+    return "committed lists by SHA-256 of the frame's name, 6800/850/850 frames"
 
 
 def split_of(frame_name: str) -> str:
