@@ -23,8 +23,7 @@ def joint_frames(description: Description, source: JointSource, base: Path) -> l
     Raises:
         DatasetError: The folder is missing or of another layout, or label maps do not tell wanted classes apart.
     """
-    layout = LAYOUTS[source.dataset]
-    root = base / source.folder if source.folder is not None else registered_folder(source.dataset)
+    layout, root = LAYOUTS[source.dataset], _root(source, base)
     if not root.is_dir():
         raise refusal(
             description,
@@ -47,6 +46,21 @@ def joint_frames(description: Description, source: JointSource, base: Path) -> l
         Frame(f"{source.dataset}_{sample.name}", sample, _real_path(sample.image_path, root, real_root))
         for sample in class_map.mapped(samples)
     ]
+
+
+def joint_split_source(description: Description, base: Path) -> str:
+    """Return whose splits the joined datasets have where these are not their own; "" where all are."""
+    joined = {
+        source.dataset: LAYOUTS[source.dataset].split_source(_root(source, base))
+        for sources in description.splits.values()
+        for source in sources
+        if isinstance(source, JointSource)
+    }
+    return "; ".join(f"{dataset}: {told}" for dataset, told in joined.items() if told)
+
+
+def _root(source: JointSource, base: Path) -> Path:
+    return base / source.folder if source.folder is not None else registered_folder(source.dataset)
 
 
 def _real_path(path: Path, root: Path, real_root: str) -> str:
