@@ -22,6 +22,7 @@ class PairFinding:
         problem: What is wrong with them, and the name of the file; "" where nothing is.
         is_of_values: Whether the problem is in the values of the label map, whose file is sound.
         is_turned: Whether the frame alone is turned upright by its EXIF orientation.
+        size: Height and width of the frame, upright; None where its header does not tell.
         has_read_frame: Whether the frame was read to its last byte, and not its header alone.
         file_counts: Pixels of each value that the label map's file holds, (value, pixels) each; None where the map was
             not decoded.
@@ -31,6 +32,7 @@ class PairFinding:
     problem: str = ""
     is_of_values: bool = False
     is_turned: bool = False
+    size: tuple[int, int] | None = None
     has_read_frame: bool = False
     file_counts: tuple[tuple[int, int], ...] | None = None
     label_counts: tuple[tuple[int, int], ...] | None = None
@@ -71,16 +73,17 @@ def _by_headers(sample: Sample) -> PairFinding:
     frame = read_file_header(sample.image_path)
     if frame.problem:
         return PairFinding(cannot_be_decoded(sample.image_path, frame.problem))
+    size = frame.upright_size
     if sample.label_path is None:
-        return PairFinding()
+        return PairFinding(size=size)
     labels = read_label_header(sample.label_path)
     if labels.problem:
-        return PairFinding(f"label map {cannot_be_decoded(sample.label_path, labels.problem)}")
+        return PairFinding(f"label map {cannot_be_decoded(sample.label_path, labels.problem)}", size=size)
     if label_form_problem(labels):
-        return PairFinding(f"label map {sample.label_path.name} {label_form_problem(labels)}")
+        return PairFinding(f"label map {sample.label_path.name} {label_form_problem(labels)}", size=size)
     if frame.upright_size != labels.upright_size:
-        return PairFinding(size_difference(sample, frame.upright_size, labels.upright_size))
-    return PairFinding(is_turned=frame.orientation != UPRIGHT and labels.orientation == UPRIGHT)
+        return PairFinding(size_difference(sample, size, labels.upright_size), size=size)
+    return PairFinding(is_turned=frame.orientation != UPRIGHT and labels.orientation == UPRIGHT, size=size)
 
 
 def _sparse(counts: np.ndarray) -> tuple[tuple[int, int], ...]:

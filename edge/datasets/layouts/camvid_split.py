@@ -3,7 +3,7 @@
 It is the one of SegNet, by which CamVid is compared: 367 frames train, 101 validate, 233 test.
 
     0006R0      trains
-    0016E5      trains up to frame 6780; frames 7959 to 8159, every other one of the film, validate
+    0016E5      trains; frames 7959 to 8159, every other one of the film, validate
     0001TP      trains up to frame 8520, tests from there on
     Seq05VD     tests
 
@@ -26,7 +26,7 @@ def published_split(frame_name: str) -> str | None:
         return None
     sequence, number = match[1], int(match[2])
     if sequence == "0016E5":
-        return "train" if number <= 6780 else "val"
+        return "val" if 7959 <= number <= 8159 else "train"
     if sequence == "0001TP":
         return "train" if number <= 8520 else "test"
     return "train" if sequence == "0006R0" else "test"
