@@ -150,6 +150,10 @@ def test_missing_and_damaged_files_are_one_line(tmp_path):
         ),
         ({"ignore": {"ids": [300]}}, "ignore.ids has 300, expected whole numbers from 0 to 255"),
         ({"ignore": {"ids": [1]}}, "ignore.ids has 1, which is the class 'rail', expected it in one place"),
+        (
+            {"classes": [{"name": c, "colors": [[i, 0, 0]]} for i, c in enumerate("ab")], "ignore": {"ids": [9]}},
+            "ignore.ids is [9], and classes say their colours alone, expected colors",
+        ),
         ({"ignore": [0]}, "ignore is [0], expected an object with ids, colors"),
         ({"splits": {}}, "splits has no split, expected at least one of train, val, test"),
         ({"splits": {"training": {}}}, "splits has the unknown field 'training', did you mean 'train'"),
