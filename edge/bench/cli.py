@@ -204,6 +204,8 @@ def _print_record(record: BenchRecord) -> None:
             f"mIoU {100 * record.accuracy.miou:.2f} %, pixel accuracy {100 * record.accuracy.pixel_accuracy:.2f} % "
             f"on {record.accuracy.frame_count} frames of {record.accuracy.dataset} {record.accuracy.split}"
         )
+        if record.accuracy.group_sentence():
+            print(record.accuracy.group_sentence())
     if record.skipped_pictures:
         names = ", ".join(record.skipped_pictures[:4])
         print(f"left out, since they cannot be read: {len(record.skipped_pictures)} of the pictures, such as {names}")
