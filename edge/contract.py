@@ -157,7 +157,7 @@ class Contract:
             )
 
     def painted_palette(self) -> np.ndarray:
-        """Return the colours in which labels are painted over pictures, (256, 3) uint8 RGB; black beyond the classes."""
+        """Return the colours in which labels are painted: (256, 3) uint8 RGB, black beyond the classes."""
         return painted_palette(self.classes, self.class_names)
 
     @property
@@ -186,7 +186,8 @@ class Contract:
             return self.adoption_command()
         options = [f"{name}={spell_option(value)}" for name, value in sorted(self.options.items())]
         words = [
-            f"python export/to_onnx.py --model {self.model} --dataset {shlex.quote(self.dataset_option)} --size {self.height}x{self.width}",
+            f"python export/to_onnx.py --model {self.model} --dataset {shlex.quote(self.dataset_option)}",
+            f"--size {self.height}x{self.width}",
             *(f"--option {shlex.quote(option)}" for option in options),
             *([f"--batch {self.batch}"] if self.batch != 1 else []),
             *(["--random-weights"] if self.weights.is_random else []),

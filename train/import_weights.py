@@ -26,10 +26,14 @@ from edge.records import record_to_json, write_record
 from train.checkpoint_import import CHECKPOINT_FAMILIES, families_of
 from train.options import MODEL_NAMES, add_option_argument, changed_options, parse_assignments, refuse_export_options
 from train.tensorflow_import import import_tensorflow
-from train.weights_file import VOC, VOC_CLASS_COUNT, WEIGHTS_SUFFIX, ImportRecord, import_record_path
-
-DATASETS_OF_COUNTS = {19: "cityscapes", 11: "camvid", VOC_CLASS_COUNT: VOC}
-"""Number of classes of a classifier -> the dataset that most likely has them."""
+from train.weights_file import (
+    DATASETS_OF_COUNTS,
+    VOC,
+    VOC_CLASS_COUNT,
+    WEIGHTS_SUFFIX,
+    ImportRecord,
+    import_record_path,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
