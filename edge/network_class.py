@@ -76,6 +76,27 @@ def require_named_alike(classes: Sequence[NetworkClass], class_names: Sequence[s
         raise ContractError(f"{what} has classes {', '.join(named)}, expected those of class_names in their order")
 
 
+def class_difference(class_names: Sequence[str], whose: str, wanted: Sequence[str], holder: str, dataset: str) -> str:
+    """Return how the classes of labels differ from those that something was made for; "" where they are the same.
+
+    Args:
+        class_names: Names of the classes of the labels.
+        whose: Dataset that has them, such as "camvid".
+        wanted: Names of the classes that were expected.
+        holder: What has those, such as "the engine".
+        dataset: Dataset that it was made for.
+    """
+    if len(class_names) != len(wanted):
+        return f"{whose} has {len(class_names)} classes, {holder} has {len(wanted)} of {dataset}, expected the same"
+    for train_id, (name, expected) in enumerate(zip(class_names, wanted)):
+        if name != expected:
+            return (
+                f"class {train_id} of {whose} is '{name}', that of {holder} for {dataset} is '{expected}', expected "
+                "the same classes"
+            )
+    return ""
+
+
 def painted_palette(classes: Sequence[NetworkClass], class_names: Sequence[str]) -> np.ndarray:
     """Return the colours in which labels are painted over pictures.
 

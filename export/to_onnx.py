@@ -83,7 +83,14 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.batch != 1 and sources.options.get("monte_carlo"):
         raise InputError(f"{arguments.model} with samples takes one frame in a call, got --batch {arguments.batch}")
     request = ExportRequest(
-        arguments.model, sources.dataset, *size, sources.weights_path, sources.options, arguments.batch
+        arguments.model,
+        sources.dataset,
+        *size,
+        sources.weights_path,
+        sources.options,
+        arguments.batch,
+        sources.classes(),
+        sources.described(),
     )
     folder = arguments.output or artifact_folder(
         arguments.model, sources.dataset, *size, ARTIFACTS_ROOT, sources.options, arguments.batch
@@ -96,7 +103,7 @@ def _export(arguments: argparse.Namespace) -> int:
             )
         refuse_to_lose_weights(folder)
         print_status(stand_out(request.provenance()[0].sentence()))
-    frames = held_out_frames(sources.dataset, sources.data_dir, *size, max(PARITY_IMAGES, arguments.batch))
+    frames = held_out_frames(sources.reference.option, sources.data_dir, *size, max(PARITY_IMAGES, arguments.batch))
     contract = export_model(request, folder, frames)
     report = read_record(ParityReport, folder / PARITY_FILE)
     if arguments.json:
