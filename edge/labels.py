@@ -7,6 +7,7 @@ several label sets: classes that are evaluated, in the order of their train ids.
 from __future__ import annotations
 
 import colorsys
+import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
 
@@ -50,6 +51,11 @@ def distinct_palette(class_count: int) -> np.ndarray:
     return palette
 
 
+def plain_class_name(name: str) -> str:
+    """Return the name of a class as names are compared: "Traffic_Light" and "traffic-light" are one."""
+    return " ".join(re.split(r"[\s_-]+", name.strip().lower()))
+
+
 @dataclass(frozen=True)
 class FileClass:
     """A class of a dataset's own list, evaluated or not, and how label maps spell it.
@@ -59,12 +65,14 @@ class FileClass:
         ids: Ids in label maps of ids.
         colors: Colours (red, green, blue) in label maps of colours.
         has_instances: Whether label maps tell the objects of the class apart.
+        category: Category of the class, such as "flat", or "void" for what is no thing of the world.
     """
 
     name: str
     ids: tuple[int, ...]
     colors: tuple[tuple[int, int, int], ...] = ()
     has_instances: bool = False
+    category: str = OTHER_CATEGORY
 
 
 @dataclass(frozen=True)
@@ -177,6 +185,7 @@ def build_class_table(
             tuple(entry.get("ids", ())),
             tuple(tuple(color) for color in entry.get("colors", ())),
             entry.get("instances", False),
+            entry.get("category", OTHER_CATEGORY),
         )
         for entry in [*classes, *ignored]
     ]
@@ -253,10 +262,11 @@ def palette_for(class_names: tuple[str, ...]) -> np.ndarray:
 
     The official colours are made for label maps. Painted over a frame with a share of 0.55, Cityscapes' car, truck, bus
     and train differ by as little as 3.6 in CIEDE2000 for a viewer who lacks a kind of cone, and over a night scene they
-    are black. So road users have colours of their own, light ones, which were searched for the largest distances: at
-    least 14 between any two of them (at least 6 in a simulation of each kind of colour blindness), and at least 9 (5)
-    from road, sidewalk, building, vegetation, terrain and sky, over frames from black to nearly white. Other classes
-    keep the official colour, or one close to it. `tests/edge/test_painted_colors.py` measures.
+    are black. So people, vehicles, rail tracks and raised rails have colours of their own, which were searched for the
+    largest distances: at least 14 between any two of them (at least 6 in a simulation of each kind of colour
+    blindness), and at least 9 (5) from road, sidewalk, building, trackbed, vegetation, terrain and sky, over frames
+    from black to nearly white. Other classes keep the official colour, or one close to it, and the same thing has the
+    same colour in every table. `tests/edge/test_painted_colors.py` measures.
 
     Returns:
         (256, 3) uint8 RGB; black beyond the classes.

@@ -6,7 +6,7 @@
     classes        classes that some label set evaluates, in the order of their ids:
                        name, ids, colors (of label maps), palette (where it is not the first of colors), painted (over
                        pictures), category, groups, instances (whether label maps tell objects apart), other_names
-    ignored        classes that no label set evaluates: name, ids, colors, instances, other_names
+    ignored        classes that no label set evaluates: name, ids, colors, category, instances, other_names
     label_sets     name of a set -> names of the classes that are evaluated, in the order of their train ids; the first
                        set is the dataset's own; without it all classes are evaluated
 
