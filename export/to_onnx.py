@@ -18,7 +18,7 @@ from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_file
 from edge.card import build_command
 from edge.console import CommandParser, WholeNumber, print_json, print_status, run_command, size_argument, stand_out
 from edge.contract import GRAPH_FILE
-from edge.datasets import LAYOUTS
+from edge.datasets import add_dataset_option
 from edge.errors import InputError, WeightsError
 from edge.output_check import check_output
 from edge.records import read_record, record_to_json
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Export a model to ONNX and compare it with Keras on images.",
     )
     parser.add_argument("--model", required=True, help="architecture, such as fast_scnn")
-    parser.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes (default: the weights')")
+    add_dataset_option(parser, "whose classes (default: the weights')")
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder, for the images of the parity check")
     add_weights_arguments(parser)
     parser.add_argument(

@@ -23,7 +23,7 @@ from edge.console import (
     share_argument,
     size_argument,
 )
-from edge.datasets import LAYOUTS, Dataset, open_dataset
+from edge.datasets import Dataset, add_dataset_option, open_dataset
 from edge.datasets.reference import dataset_reference
 from edge.errors import InputError
 from edge.output_check import check_output
@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         "cannot, the model and the dataset do not fit together, and the command says what it saw (exit code 1).",
     )
     parser.add_argument("--model", required=True, choices=MODEL_NAMES, help="architecture")
-    parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS), help="where the images are from")
+    add_dataset_option(parser, "where the images are from", required=True)
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     parser.add_argument("--images", type=positive_int, default=8, metavar="N", help="images of the training split")
     parser.add_argument(

@@ -20,7 +20,7 @@ from edge.console import (
     run_command,
     seed_argument,
 )
-from edge.datasets import LAYOUTS, Dataset, open_dataset
+from edge.datasets import Dataset, add_dataset_option, open_dataset
 from edge.datasets.reference import DatasetReference, dataset_reference, recorded_dataset
 from edge.errors import InputError
 from edge.interruption import kept_when_interrupted
@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         "state to go on from, and everything that was measured (docs/training.md).",
     )
     parser.add_argument("--model", choices=MODEL_NAMES, help="architecture")
-    parser.add_argument("--dataset", choices=sorted(LAYOUTS), help="what it is trained on")
+    add_dataset_option(parser, "what it is trained on")
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     parser.add_argument("--output", type=Path, help="run folder (default: runs/MODEL-DATASET-TIME)")
     parser.add_argument(

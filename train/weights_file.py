@@ -49,6 +49,9 @@ class ImportRecord:
         weights_sha256: SHA-256 of the weights file.
         imported_utc: time of the import, ISO 8601.
         versions: package -> its version at the import.
+        classes: classes of the classifier; empty for a backbone alone, for classes that nobody names, and in records of
+            before.
+        described: dataset description whose classes the classifier has; None where there was none.
     """
 
     model: str
@@ -64,6 +67,8 @@ class ImportRecord:
     weights_sha256: str
     imported_utc: str
     versions: dict[str, str]
+    classes: tuple[NetworkClass, ...] = ()
+    described: DescribedData | None = None
 
 
 @dataclass(frozen=True)
@@ -198,7 +203,8 @@ def read_weights(path: Path, model: str) -> WeightsFile:
         data_dir=None,
         provenance=WeightsProvenance(IMPORTED, imported.file, digest, random_layers=imported.fresh),
         fresh=imported.fresh,
-        classes=known_classes(imported.dataset, imported.class_count),
+        classes=imported.classes or known_classes(imported.dataset, imported.class_count),
+        described=imported.described,
     )
 
 

@@ -72,7 +72,9 @@ def images(tmp_path):
 
 
 def test_recipe_has_nothing_that_holds_back(images):
-    own = find_recipe("fast_scnn", "cityscapes").recipe.changed(auxiliary_weights={"auxiliary": 0.3}, clip_norm=1.0, ema=0.99)
+    own = find_recipe("fast_scnn", "cityscapes").recipe.changed(
+        auxiliary_weights={"auxiliary": 0.3}, clip_norm=1.0, ema=0.99
+    )
     recipe = overfitting_recipe(own, images(8), None, 400, 1e-3)
     assert (recipe.height, recipe.width) == recipe.crop_size == own.crop_size
     assert (recipe.scale_min, recipe.scale_max, recipe.flip, recipe.blur) == (1.0, 1.0, 0.0, 0.0)

@@ -129,7 +129,9 @@ def test_first_recipe_is_taken_unless_another_is_named():
 def test_unknown_recipe_is_refused_with_the_known_ones():
     with pytest.raises(InputError, match=r"fast_scnn on camvid has no recipe 'papr', expected one of: adapted, or a J"):
         find_recipe("fast_scnn", "camvid", "papr")
-    with pytest.raises(InputError, match=r"fast_scnn on yard has no recipe 'paper', expected one of: derived, or a JSON"):
+    with pytest.raises(
+        InputError, match=r"fast_scnn on yard has no recipe 'paper', expected one of: derived, or a JSON"
+    ):
         find_recipe("fast_scnn", "yard", "paper")
 
 
