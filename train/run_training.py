@@ -202,6 +202,7 @@ def _first_record(task: Task, prepared: Preparation, recipe_origin: str) -> RunR
         devices=(describe_devices(),),
         classes=network_classes(training.table),
         described=task.described,
+        split_source=training.split_source,
         recipe_origin=recipe_origin,
     )
 

@@ -119,6 +119,8 @@ class RunRecord:
         classes: name, painted colour, category and groups of each class, in the order of the train ids; empty in
             records of before.
         described: dataset description that was trained on; None for a dataset that the project knows by name.
+        split_source: words on whose split of the frames it is, where the dataset is passed on without one; "" for the
+            dataset's own, and in records of before.
         recipe_origin: words on where the recipe comes from, such as "adapted", or a file; "" in records of before.
     """
 
@@ -155,6 +157,7 @@ class RunRecord:
     measurements: TrainingMeasurements | None = None
     classes: tuple[NetworkClass, ...] = ()
     described: DescribedData | None = None
+    split_source: str = ""
     recipe_origin: str = ""
 
     def digest_of(self, name: str) -> str | None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.console import print_note_once
+from edge.datasets.label_files import read_label_file
 from edge.datasets.sample import LabelCoding, Sample
 from edge.errors import DatasetError
-from edge.imaging import StoredLabels, read_stored_labels
+from edge.imaging import StoredLabels
 from edge.labels import (
     CITYSCAPES,
     CITYSCAPES_INSTANCE_NAMES,
@@ -59,12 +60,12 @@ def read_file_labels(sample: Sample, table: ClassTable) -> FileLabels:
         ImageError: The file is missing, damaged, or of a form that does not keep ids.
         DatasetError: The map holds ids or colours that the dataset does not have, or can be read in two ways.
     """
-    stored = read_stored_labels(sample.label_path)
+    stored = read_label_file(sample.label_path)
     coding = sample.coding or LabelCoding(colors=table.file_colors, ids=_file_ids(sample, table))
     if stored.colors_rgb is not None:
         return _from_colors(stored.colors_rgb, coding, sample, table)
     values = _as_bytes(stored.ids, sample, table)
-    counts = count_values(values)
+    counts = count_values(values) if stored.counts is None else stored.counts
     used = np.flatnonzero(counts)
     readings = _readings(stored, coding, used)
     known = [to_train for to_train in readings if (to_train[used] >= 0).all()]

@@ -55,6 +55,23 @@ def parse_png(data: bytes) -> PictureHeader:
     )
 
 
+def png_checksum_problem(data: bytes) -> str:
+    """Return what is wrong with a PNG by the checksums of its chunks, as part of a sentence; "" where nothing is."""
+    place, whole = len(PNG_SIGNATURE), memoryview(data)
+    while place + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        end = place + 8 + length
+        if end + 4 > len(data):
+            break
+        # A chunk that a decoder may pass over, such as a comment, spoils no pixel.
+        if not kind[0] & 0x20 and zlib.crc32(whole[place + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            return f"it is damaged: the checksum of its chunk {kind.decode('ascii', 'replace')} is wrong"
+        if kind == b"IEND":
+            return ""
+        place = end + 4
+    return TRUNCATED
+
+
 def indexed_as_grey(data: bytes) -> bytes:
     """Return a PNG whose indices into a palette are declared to be grey values, so that a decoder leaves them alone.
 

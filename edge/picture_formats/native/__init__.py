@@ -1,0 +1,1 @@
+"""C++ that decodes label maps, compiled on the machine that runs it."""
