@@ -49,11 +49,7 @@ def network_classes(table: ClassTable) -> tuple[NetworkClass, ...]:
             category=table.categories[train_id],
             groups=tuple(group for group, train_ids in table.groups.items() if train_id in train_ids),
             other_names=tuple(
-                sorted(
-                    other
-                    for other, meant in table.file_class_names.items()
-                    if meant == train_id and other != name.lower()
-                )
+                other for other, meant in table.file_class_names.items() if meant == train_id and other != name.lower()
             ),
         )
         for train_id, name in enumerate(table.class_names)

@@ -19,8 +19,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from edge.artifacts import atomic_path, sha256_file, spell_option
 from edge.console import CommandParser, print_json, run_command
-from edge.datasets import LAYOUTS, dataset_name
-from edge.datasets.option import METAVAR
+from edge.datasets import LAYOUTS, add_dataset_option
 from edge.datasets.reference import dataset_reference
 from edge.errors import InputError, WeightsError
 from edge.output_check import check_output_file
@@ -30,8 +29,6 @@ from train.options import MODEL_NAMES, add_option_argument, changed_options, par
 from train.tensorflow_import import import_tensorflow
 from train.weights_file import (
     DATASETS_OF_COUNTS,
-    VOC,
-    VOC_CLASS_COUNT,
     WEIGHTS_SUFFIX,
     ImportRecord,
     import_record_path,
@@ -54,19 +51,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--source", choices=sorted(CHECKPOINT_FAMILIES), help="whose checkpoint (default: the only one)"
     )
     parser.add_argument("--output", required=True, type=Path, metavar="W", help=f"weights file, *{WEIGHTS_SUFFIX}")
-    parser.add_argument(
-        "--dataset",
-        metavar=METAVAR,
-        type=_dataset,
-        help="whose classes the classifier has (default: by their number, 19 Cityscapes, 11 CamVid, 21 VOC)",
+    add_dataset_option(
+        parser, "whose classes the classifier has (default: by their number, 19 Cityscapes, 11 CamVid, 21 VOC)"
     )
     add_option_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the record of the import as JSON")
     return parser
-
-
-def _dataset(text: str) -> str:
-    return text if text == VOC else dataset_name(text)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -137,7 +127,7 @@ def import_weights(
     elif dataset is not None:
         reference = dataset_reference(dataset)
         dataset, described = reference.name, reference.described()
-        classes = known_classes(VOC, VOC_CLASS_COUNT) if dataset == VOC else reference.classes()
+        classes = reference.classes()
         if count != len(classes):
             raise WeightsError(f"{path} has {count} classes, {dataset} has {len(classes)}. Next: leave --dataset out")
     with atomic_path(output) as temporary:

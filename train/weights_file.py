@@ -13,7 +13,6 @@ from typing import Any
 from edge.artifacts import sha256_file, spell_option
 from edge.datasets import LAYOUTS
 from edge.errors import InputError, WeightsError
-from edge.labels import CLASS_TABLES
 from edge.network_class import NetworkClass, network_classes
 from edge.provenance import IMPORTED, DescribedData, WeightsProvenance
 from edge.records import read_record, record
@@ -23,7 +22,7 @@ from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_WEIGHTS, read_run, weights_
 WEIGHTS_SUFFIX = ".weights.h5"
 
 VOC, VOC_CLASS_COUNT = "voc", 21
-"""PASCAL VOC is no dataset of this project, but weights that were trained on it are worth starting from."""
+"""PASCAL VOC, whose published networks are worth starting from, and the number of its classes."""
 
 
 DATASETS_OF_COUNTS = {19: "cityscapes", 11: "camvid", VOC_CLASS_COUNT: VOC}
@@ -110,8 +109,9 @@ def known_classes(dataset: str | None, class_count: int | None) -> tuple[Network
     Returns:
         The classes; empty where the project knows no dataset of that name with so many.
     """
-    table = CLASS_TABLES.get(LAYOUTS[dataset].table.name if dataset in LAYOUTS else str(dataset))
-    return network_classes(table) if table is not None and table.class_count == class_count else ()
+    if dataset not in LAYOUTS or LAYOUTS[dataset].table.class_count != class_count:
+        return ()
+    return network_classes(LAYOUTS[dataset].table)
 
 
 def import_record_path(path: Path) -> Path:
