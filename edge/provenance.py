@@ -10,6 +10,19 @@ RANDOM_SENTENCE = "random weights: only the speed of this engine means anything"
 """Sentence about weights that nobody trained, which every output and page of such an engine says."""
 
 
+@record(schema=1, what="dataset description that was read")
+class DescribedData:
+    """A dataset description as it was when it was used; it may have moved or changed since.
+
+    Attributes:
+        path: Path of the description, absolute.
+        sha256: SHA-256 of what the description says, whichever way it is written down.
+    """
+
+    path: str
+    sha256: str
+
+
 @record(schema=1, what="weights provenance")
 class WeightsProvenance:
     """Origin of the weights in a graph.
@@ -23,6 +36,8 @@ class WeightsProvenance:
         trained_size: Height and width at which the run was evaluated, in pixels; None for random weights.
         random_layers: Names of the layers that a checkpoint had nothing for, which are random; empty where there are
             none, and in records of before.
+        described: Dataset description that the weights were trained on; None for a dataset that the project knows by
+            name, and for other weights.
     """
 
     kind: str
@@ -31,6 +46,7 @@ class WeightsProvenance:
     miou: float | None = None
     trained_size: tuple[int, ...] | None = None
     random_layers: tuple[str, ...] = ()
+    described: DescribedData | None = None
 
     @property
     def is_random(self) -> bool:

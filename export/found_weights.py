@@ -6,6 +6,7 @@ This module is part of the device set: nothing here needs TensorFlow.
 from __future__ import annotations
 
 import itertools
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
@@ -14,6 +15,7 @@ from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, spell_option
 from edge.card import build_command
 from edge.contract import CONTRACT_FILE, Contract
 from edge.datasets import LAYOUTS, class_table
+from edge.datasets.reference import recorded_dataset
 from edge.errors import InputError, WeightsError
 from edge.records import read_record
 from train.run_choice import FoundRun, RunChoice, choose_run, find_runs, named
@@ -92,10 +94,12 @@ class FoundWeights:
 
         Random weights count where there are no others.
         """
-        own_sizes = {(found.contract.height, found.contract.width) for found in self.artifacts if found.contract}
+        contracts = [found.contract for found in self.artifacts if found.contract is not None]
+        own_sizes = {(contract.height, contract.width) for contract in contracts}
+        names = {*LAYOUTS, *(contract.dataset for contract in contracts)}
         folders = {
             artifact_folder(self.model, name, *each, self.artifacts_root, options)
-            for name in ([dataset] if dataset is not None else LAYOUTS)
+            for name in ([dataset] if dataset is not None else names)
             for each in ([size] if size is not None else {default_size, *own_sizes})
         }
         fitting = [found for found in self.artifacts if found.folder in folders]
@@ -133,12 +137,15 @@ class FoundWeights:
         """Return the options and commands that go on, the likeliest first."""
         usable = [run for run in self._ranked_runs() if run.record is not None and run.weights_path.is_file()]
         finished = [run.record for run in usable if not run.trouble()] if self.runs else []
-        datasets = list(dict.fromkeys(record.dataset for record in finished))
+        datasets = {
+            record.dataset: shlex.quote(recorded_dataset(record.dataset, record.described).option)
+            for record in finished
+        }
         steps = []
         if dataset is None and len(datasets) > 1:
-            steps += [f"--dataset {name}" for name in datasets]
+            steps += [f"--dataset {option}" for option in datasets.values()]
         elif dataset is not None and datasets and dataset not in datasets:
-            steps.append(f"--dataset {datasets[0]}")
+            steps.append(f"--dataset {next(iter(datasets.values()))}")
         if size is not None and finished and size not in {(record.height, record.width) for record in finished}:
             steps.append("no --size, for the size that the weights were trained at")
         fitting = [run for run in usable if _has_classes(run.record.class_count, dataset)]

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from edge.artifacts import sha256_file, spell_option
+from edge.datasets import LAYOUTS
 from edge.errors import InputError, WeightsError
-from edge.provenance import IMPORTED, WeightsProvenance
+from edge.network_class import NetworkClass, network_classes
+from edge.provenance import IMPORTED, DescribedData, WeightsProvenance
 from edge.records import read_record, record
 from train.options import OPTIONS, resolve_options
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_WEIGHTS, read_run, weights_in_run
@@ -20,7 +22,11 @@ from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_WEIGHTS, read_run, weights_
 WEIGHTS_SUFFIX = ".weights.h5"
 
 VOC, VOC_CLASS_COUNT = "voc", 21
-"""PASCAL VOC is no dataset of this project, but weights that were trained on it are worth starting from."""
+"""PASCAL VOC, whose published networks are worth starting from, and the number of its classes."""
+
+
+DATASETS_OF_COUNTS = {19: "cityscapes", 11: "camvid", VOC_CLASS_COUNT: VOC}
+"""Number of classes of a published classifier -> the dataset that most likely has them."""
 
 
 @record(schema=1, what="record of imported weights", made_by="python train/import_weights.py")
@@ -42,6 +48,9 @@ class ImportRecord:
         weights_sha256: SHA-256 of the weights file.
         imported_utc: time of the import, ISO 8601.
         versions: package -> its version at the import.
+        classes: classes of the classifier; empty for a backbone alone, for classes that nobody names, and in records of
+            before.
+        described: dataset description whose classes the classifier has; None where there was none.
     """
 
     model: str
@@ -57,6 +66,8 @@ class ImportRecord:
     weights_sha256: str
     imported_utc: str
     versions: dict[str, str]
+    classes: tuple[NetworkClass, ...] = ()
+    described: DescribedData | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,8 @@ class WeightsFile:
         data_dir: folder of the dataset at training time; None where there was none.
         provenance: origin of the weights, for an engine's card.
         fresh: names of the layers that were neither trained nor imported, and are random.
+        classes: classes of the classifier; empty where it has none, or nothing says whose they are.
+        described: dataset description that the weights were trained on; None where there was none.
     """
 
     path: Path
@@ -82,6 +95,23 @@ class WeightsFile:
     data_dir: Path | None
     provenance: WeightsProvenance
     fresh: tuple[str, ...] = ()
+    classes: tuple[NetworkClass, ...] = ()
+    described: DescribedData | None = None
+
+
+def known_classes(dataset: str | None, class_count: int | None) -> tuple[NetworkClass, ...]:
+    """Return the classes of a classifier by the name of its dataset, for records that do not have them.
+
+    Args:
+        dataset: name of the dataset; None where it is unknown.
+        class_count: number of classes of the classifier; None for a backbone alone.
+
+    Returns:
+        The classes; empty where the project knows no dataset of that name with so many.
+    """
+    if dataset not in LAYOUTS or LAYOUTS[dataset].table.class_count != class_count:
+        return ()
+    return network_classes(LAYOUTS[dataset].table)
 
 
 def import_record_path(path: Path) -> Path:
@@ -144,7 +174,17 @@ def read_weights(path: Path, model: str) -> WeightsFile:
             )
         run, provenance = read_run(path, model)
         options = resolve_options(model, run.options)
-        return WeightsFile(path, model, run.dataset, run.class_count, options, Path(run.data_dir), provenance)
+        return WeightsFile(
+            path=path,
+            model=model,
+            dataset=run.dataset,
+            class_count=run.class_count,
+            options=options,
+            data_dir=Path(run.data_dir),
+            provenance=provenance,
+            classes=run.classes or known_classes(run.dataset, run.class_count),
+            described=run.described,
+        )
     imported = read_record(ImportRecord, import_record_path(path))
     if imported.model != model:
         raise WeightsError(f"{path} are weights of {imported.model}, expected {model}. Next: --model {imported.model}")
@@ -163,6 +203,8 @@ def read_weights(path: Path, model: str) -> WeightsFile:
         data_dir=None,
         provenance=WeightsProvenance(IMPORTED, imported.file, digest, random_layers=imported.fresh),
         fresh=imported.fresh,
+        classes=imported.classes or known_classes(imported.dataset, imported.class_count),
+        described=imported.described,
     )
 
 

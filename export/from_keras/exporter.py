@@ -8,6 +8,7 @@ the Keras model on images (export/graph/parity.py) and held against TensorRT's r
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from edge.artifacts import sha256_json, write_bytes
 from edge.code_digest import code_digest, other_code
 from edge.console import Say, print_status
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
-from edge.datasets import LAYOUTS, class_table
+from edge.datasets import class_table
+from edge.datasets.reference import recorded_dataset
 from edge.errors import InputError, WeightsError
 from edge.frames import FrameSet
-from edge.provenance import RANDOM, TRAINED, WeightsProvenance
+from edge.network_class import NetworkClass, network_classes
+from edge.provenance import RANDOM, TRAINED, DescribedData, WeightsProvenance
 from edge.records import read_record, write_record
 from export.build_inputs import choose_inputs, held_out_frames
 from export.from_keras.comparison import ComparisonProcess, compare_graph, has_own_process
@@ -38,12 +41,14 @@ class ExportRequest:
 
     Attributes:
         model: key in train.models.MODELS.
-        dataset: key in edge.datasets.LAYOUTS; the classifier has the classes of this dataset.
+        dataset: name of the dataset, as the artefact's folder has it; the classifier has the classes of this dataset.
         height: rows of the network's input.
         width: columns of the network's input.
         weights_path: path of a weights file; None for random weights.
         options: options of the architecture that the user set, as values or text.
         batch: number of frames in one call.
+        classes: classes of the dataset; empty for those of a dataset that the project knows by its name.
+        described: description of the dataset; None for a dataset that the project knows by its name.
     """
 
     model: str
@@ -53,6 +58,21 @@ class ExportRequest:
     weights_path: Path | None = None
     options: dict[str, Any] = field(default_factory=dict)
     batch: int = 1
+    classes: tuple[NetworkClass, ...] = ()
+    described: DescribedData | None = None
+
+    def known_classes(self) -> tuple[NetworkClass, ...]:
+        """Return the classes of the dataset, in the order of the logits' channels.
+
+        Raises:
+            DatasetError: the project does not know the dataset by its name, and no classes were given.
+        """
+        return self.classes or network_classes(class_table(self.dataset))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the logits' channels."""
+        return tuple(each.name for each in self.known_classes())
 
     def provenance(self) -> tuple[WeightsProvenance, dict[str, Any]]:
         """Return the origin of the weights, and every option of the architecture.
@@ -61,7 +81,7 @@ class ExportRequest:
             WeightsError: the weights belong to another model, other classes or other options, or are damaged.
             InputError: an option is unknown.
         """
-        class_count = class_table(self.dataset).class_count
+        class_count = len(self.known_classes())
         if self.weights_path is None:
             options = resolve_options(self.model, self.options)
             digest = sha256_json([self.model, class_count, RANDOM_SEED, changed_options(self.model, options)])
@@ -73,13 +93,24 @@ class ExportRequest:
                 f"{self.weights_path} holds a backbone alone, without a classifier. "
                 f"Next: {train} --init-weights {self.weights_path}"
             )
+        own = recorded_dataset(weights.dataset or "", weights.described)
+        way_out = f"--dataset {shlex.quote(own.option)}" if own.is_here else "train with --init-weights"
         if weights.class_count != class_count:
-            way_out = f"--dataset {weights.dataset}" if weights.dataset in LAYOUTS else "train with --init-weights"
             raise WeightsError(
                 f"{self.weights_path} has {weights.class_count} classes of {weights.dataset or 'an unknown dataset'}, "
                 f"{self.dataset} has {class_count}. Next: {way_out}"
             )
+        other = next((pair for pair in zip(_names(weights.classes), self.class_names) if pair[0] != pair[1]), None)
+        if other is not None:
+            raise WeightsError(
+                f"{self.weights_path} has the classes of {weights.dataset}, with '{other[0]}' where {self.dataset} has "
+                f"'{other[1]}': the same number of others. Next: {way_out}"
+            )
         return weights.provenance, agreed_options(weights, self.options)
+
+
+def _names(classes: tuple[NetworkClass, ...]) -> tuple[str, ...]:
+    return tuple(each.name for each in classes)
 
 
 def source_digest(model: str) -> str:
@@ -104,6 +135,10 @@ def export_of_any_code(
         (contract.model, contract.dataset, contract.height, contract.width, contract.batch) == wanted
         and contract.options == changed_options(request.model, options)
         and contract.weights.sha256 == provenance.sha256
+        and contract.class_names == request.class_names
+        and contract.classes in ((), request.known_classes())
+        and (contract.described is None) == (request.described is None)
+        and (contract.described is None or contract.described.sha256 == request.described.sha256)
         and report.graph_sha256 == contract.graph_sha256
     )
     return contract if same else None
@@ -149,7 +184,7 @@ def export_model(request: ExportRequest, folder: Path, frames: FrameSet, say: Sa
     contract = Contract(
         model=request.model,
         dataset=request.dataset,
-        class_names=class_table(request.dataset).class_names,
+        class_names=request.class_names,
         height=request.height,
         width=request.width,
         stride=network.spec.stride,
@@ -164,6 +199,8 @@ def export_model(request: ExportRequest, folder: Path, frames: FrameSet, say: Sa
         options=changed_options(request.model, options),
         batch=request.batch,
         extra_outputs=network.extra_outputs,
+        classes=request.known_classes(),
+        described=request.described,
     )
     del network
     give_memory_back()
@@ -223,21 +260,29 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
         )
     size = (contract.height, contract.width)
     request = ExportRequest(
-        contract.model, contract.dataset, *size, weights_path, dict(contract.options), contract.batch
+        contract.model,
+        contract.dataset,
+        *size,
+        weights_path,
+        dict(contract.options),
+        contract.batch,
+        contract.classes,
+        contract.described,
     )
     provenance, options = request.provenance()
     if provenance.sha256 != contract.weights.sha256:
         raise WeightsError(f"{weights_path or 'random weights'} are not what {folder / GRAPH_FILE} was made from")
+    reference = recorded_dataset(contract.dataset, contract.described)
     sources = choose_inputs(
         contract.model,
-        contract.dataset,
+        reference.option if reference.is_here else None,
         data_dir,
         weights_path,
         size,
         contract.options,
         random_weights=weights_path is None,
     )
-    frames = held_out_frames(contract.dataset, sources.data_dir, *size, image_count)
+    frames = held_out_frames(sources.reference.option, sources.data_dir, *size, image_count)
     return compare_graph(_keras_network(request, options), (folder / GRAPH_FILE).read_bytes(), frames)
 
 
@@ -259,7 +304,7 @@ def _converted_and_compared(
 
 
 def _network_arguments(request: ExportRequest, options: dict[str, Any]) -> tuple[Any, ...]:
-    class_count = class_table(request.dataset).class_count
+    class_count = len(request.known_classes())
     return (request.model, options, class_count, request.height, request.width, request.batch, request.weights_path)
 
 
