@@ -16,7 +16,7 @@ import numpy as np
 
 from edge.network_class import NetworkClass
 from train.checkpoint_import.importer import BUILD_SIZE
-from train.models import model_spec
+from train.models.base import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,20 @@ def match_classes(ours: Sequence[NetworkClass], theirs: Sequence[NetworkClass]) 
     return tuple(matches)
 
 
-def class_axes(network: keras.Model, options: Mapping[str, Any], class_count: int) -> dict[str, list[tuple[int, ...]]]:
+def class_axes(
+    spec: ModelSpec, network: keras.Model, options: Mapping[str, Any], class_count: int
+) -> dict[str, list[tuple[int, ...]]]:
     """Return the layers of a network whose weights have an axis of classes: name -> those axes of each weight.
 
     The network is built once more for another number of classes: what has another shape there depends on it.
 
     Args:
-        network: model of the project, whose name is its architecture's.
+        spec: the architecture.
+        network: model of it.
         options: every option of the architecture that the network was built with.
         class_count: number of its classes.
     """
-    other = model_spec(network.name).build(*BUILD_SIZE, class_count + 1, **options)
+    other = spec.build(*BUILD_SIZE, class_count + 1, **options)
     shapes = {layer.name: [tuple(weight.shape) for weight in layer.weights] for layer in other.layers}
     found = {}
     for layer in network.layers:

@@ -30,6 +30,7 @@ from train.checkpoint_import.importer import (
 )
 from train.class_transfer import ClassMatch, class_axes, different_axes, match_classes, with_channels
 from train.models import model_spec
+from train.models.base import ModelSpec
 from train.options import OPTIONS, resolve_options, training_options
 from train.weights_file import (
     DATASETS_OF_COUNTS,
@@ -146,7 +147,11 @@ def find_initial_weights(
 
 
 def transfer(
-    initial: InitialWeights, network: keras.Model, class_count: int, classes: Sequence[NetworkClass] = ()
+    initial: InitialWeights,
+    network: keras.Model,
+    class_count: int,
+    classes: Sequence[NetworkClass] = (),
+    spec: ModelSpec | None = None,
 ) -> Transfer:
     """Give a network the initial weights that fit it.
 
@@ -155,6 +160,7 @@ def transfer(
         network: model built with `initial.options`, for any number of classes.
         class_count: number of classes of the network.
         classes: classes of the network; empty where they are not known, and their number has to do.
+        spec: architecture of the network; None for the one that the network is named after.
 
     Raises:
         WeightsError: a layer has another shape for another reason than the number of classes.
@@ -163,9 +169,9 @@ def transfer(
     are_known = bool(initial.classes and classes)
     are_others = are_known and [each.name for each in initial.classes] != [each.name for each in classes]
     matches = match_classes(classes, initial.classes) if are_others else ()
-    axes = (
-        class_axes(network, initial.options, class_count) if are_others and initial.class_count == class_count else {}
-    )
+    axes = {}
+    if are_others and initial.class_count == class_count:
+        axes = class_axes(spec or model_spec(network.name), network, initial.options, class_count)
     for layer in network.layers:
         if not layer.weights:
             continue

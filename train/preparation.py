@@ -142,11 +142,9 @@ def prepare(
     with strategy.scope():
         network = build_network(spec, recipe, *recipe.crop_size, class_count, options, seed)
         if initial is not None:
-            told = "\n".join(
-                transfer(initial, network, class_count, network_classes(training.table)).lines(initial.origin)
-            )
+            transferred = transfer(initial, network, class_count, network_classes(training.table), spec)
             if strategy.is_chief:
-                print_status(told)
+                print_status("\n".join(transferred.lines(initial.origin)))
         losses, loss_weights = training_losses(
             spec, network.output, class_count, weights, coordinates, recipe.hardest_share, recipe.auxiliary_weights
         )

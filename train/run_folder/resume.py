@@ -121,6 +121,7 @@ def configuration_differences(record: RunRecord, wanted: Mapping[str, Any]) -> l
     """
     run = record_to_json(record)
     defaults = _recipe_defaults()
+    own_dataset = record.dataset
     told = []
     for name, value in record_to_json(dict(wanted)).items():
         if name == "recipe":
@@ -142,7 +143,10 @@ def configuration_differences(record: RunRecord, wanted: Mapping[str, Any]) -> l
         elif name == "data_dir":
             continue  # frames are known by their names, wherever they lie
         elif name == "classes":
-            told += _class_differences(run["classes"], value)
+            # Another dataset has other classes, and it is named already.
+            told += (
+                _class_differences(run["classes"], value) if wanted.get("dataset", own_dataset) == own_dataset else []
+            )
         elif name == "described":
             told += _description_differences(run["described"], value)
         elif run[name] != value:
