@@ -52,7 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", required=True, type=Path, metavar="W", help=f"weights file, *{WEIGHTS_SUFFIX}")
     add_dataset_option(
-        parser, "whose classes the classifier has (default: by their number, 19 Cityscapes, 11 CamVid, 21 VOC)"
+        parser,
+        "whose classes the classifier has (default: by their number, "
+        f"{', '.join(f'{count} {name}' for count, name in sorted(DATASETS_OF_COUNTS.items()))})",
     )
     add_option_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the record of the import as JSON")

@@ -13,6 +13,8 @@ from typing import Any
 from edge.artifacts import sha256_file, spell_option
 from edge.datasets import LAYOUTS
 from edge.errors import InputError, WeightsError
+from edge.labels import CLASS_TABLES
+from edge.labels import VOC as VOC_TABLE
 from edge.network_class import NetworkClass, network_classes
 from edge.provenance import IMPORTED, DescribedData, WeightsProvenance
 from edge.records import read_record, record
@@ -21,12 +23,12 @@ from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_WEIGHTS, read_run, weights_
 
 WEIGHTS_SUFFIX = ".weights.h5"
 
-VOC, VOC_CLASS_COUNT = "voc", 21
+VOC, VOC_CLASS_COUNT = VOC_TABLE.name, VOC_TABLE.class_count
 """PASCAL VOC, whose published networks are worth starting from, and the number of its classes."""
 
 
-DATASETS_OF_COUNTS = {19: "cityscapes", 11: "camvid", VOC_CLASS_COUNT: VOC}
-"""Number of classes of a published classifier -> the dataset that most likely has them."""
+DATASETS_OF_COUNTS = {table.class_count: name for name, table in reversed(list(CLASS_TABLES.items()))}
+"""Number of classes of a published classifier -> the dataset that most likely has them: the first of the tables."""
 
 
 @record(schema=1, what="record of imported weights", made_by="python train/import_weights.py")
