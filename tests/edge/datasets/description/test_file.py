@@ -111,6 +111,7 @@ def test_missing_and_damaged_files_are_one_line(tmp_path):
         ({"classes": ["rail"]}, "classes has 1 classes, expected 2 to 254"),
         ({"classes": [f"c{i}" for i in range(255)]}, "classes has 255 classes, expected 2 to 254"),
         ({"classes": ["rail", {"ids": [1]}]}, "classes[1] lacks name"),
+        ({"classes": ["rail", "a\nb"]}, 'classes[1].name is "a\\nb", expected a text on one line'),
         ({"classes": ["rail", {"name": "x", "id": 1}]}, "classes[1] has the unknown field 'id', did you mean 'ids'"),
         (
             {"classes": ["rail", "Rail "]},
@@ -172,7 +173,7 @@ def test_missing_and_damaged_files_are_one_line(tmp_path):
             {"splits": {"val": {"images": "x", "labels": "y", "label_end": 3}}},
             "splits.val.label_end is 3, expected a tex",
         ),
-        ({"splits": {"val": {"list": ""}}}, "splits.val.list is '', expected a text"),
+        ({"splits": {"val": {"list": ""}}}, "splits.val.list is '', expected a text on one line"),
         (
             {"splits": {"val": {"dataset": "cityscape"}}},
             "splits.val.dataset is 'cityscape', which is not known, did you mean 'cityscapes'",
