@@ -30,7 +30,7 @@ class _Source:
         obtain: Step that gets the files, as the end of a message.
         digest: SHA-256 of the description; "" of a registered dataset.
         description: Path of the description; None for a registered dataset.
-        split_source: Whose split the dataset has; "" for its own.
+        split_source: Name of whose split the dataset has; "" for one of its own.
     """
 
     name: str
