@@ -1,0 +1,350 @@
+"""What stands beside the line: slopes, walls, fences, trees, houses and halls, and the hills at the end of sight."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edge.labels import CITYSCAPES_RAW_IDS
+from edge.synthetic.canvas import Canvas
+from edge.synthetic.city_blocks import facade, plain_surface, wall_color
+from edge.synthetic.railway.ground import grass_color, road_edges
+from edge.synthetic.railway.line import SIGHT_M, Flank, Line
+from edge.synthetic.railway.surfaces import Drawings, fill_rough, stretches
+from edge.synthetic.seeded_random import SeededRandom
+from edge.synthetic.texture import LEAF_VARIANTS, leaf_sprite
+
+_BUILDING, _WALL, _FENCE = (CITYSCAPES_RAW_IDS[name] for name in ("building", "wall", "fence"))
+_PLANT, _TERRAIN, _GUARD = (CITYSCAPES_RAW_IDS[name] for name in ("vegetation", "terrain", "guard rail"))
+_LEAVES = (
+    ((62.0, 92.0, 40.0), 4.0),
+    ((86.0, 108.0, 52.0), 3.0),
+    ((46.0, 64.0, 42.0), 2.5),
+    ((134.0, 116.0, 50.0), 1.0),
+    ((140.0, 86.0, 44.0), 0.8),
+    ((104.0, 90.0, 72.0), 1.2),
+)
+
+
+def _at(canvas: Canvas, along: float, side: float, up: float) -> tuple[float, float, float]:
+    right, ahead = canvas.camera.view(along, side)
+    return right, up, ahead
+
+
+def _near_first(rng: SeededRandom) -> float:
+    """Return a random share of the way, 0 to 1, more often a small one."""
+    share = rng.uniform(0.0, 1.0)
+    return share * share
+
+
+def draw_backdrop(canvas: Canvas, line: Line) -> None:
+    """Draw the hills and the far woods over the whole width of the picture."""
+    rng = SeededRandom(*line.key, 30)
+    half_view = canvas.camera.width / canvas.camera.focal_px
+    if line.setting in ("open", "mountain", "forest") or rng.chance(0.3):
+        for layer in range(2 if line.setting == "mountain" else 1):
+            ahead = 1500.0 - 700.0 * layer
+            peak = rng.uniform(160.0, 420.0) if line.setting == "mountain" else rng.uniform(15.0, 90.0)
+            wooded = rng.chance(0.7)
+            color = (rng.uniform(54, 84), rng.uniform(74, 98), rng.uniform(46, 70)) if wooded else grass_color(line)
+            _draw_hills(canvas, rng, ahead, half_view, peak, (color, _PLANT if wooded else _TERRAIN))
+    low = [-flank.high_m if flank.kind == "dam" else 0.0 for flank in line.flanks]
+    ahead, right = SIGHT_M + 40.0, -half_view * (SIGHT_M + 40.0)
+    town = line.setting in ("suburb", "station", "tram", "yard")
+    while right < half_view * ahead:
+        wide = rng.uniform(8.0, 26.0)
+        foot = low[0] if right < 0 else low[1]
+        if town and rng.chance(0.4):
+            surface = facade((*line.key, 31, int(right)), line.light, 40.0, False).surface((0.0, 0.0, -1.0))
+            canvas.upright((right, ahead), (right + wide, ahead), foot, rng.uniform(7, 24), surface, _BUILDING)
+        elif rng.chance(0.75):
+            leaf = (rng.uniform(50, 90), rng.uniform(72, 104), rng.uniform(35, 60))
+            for step in range(2):
+                _stamp_bush(canvas, (right + step * wide / 2, foot - 0.5, ahead), wide * 0.9, rng.uniform(5, 14), leaf, step, rng)
+        right += wide
+
+
+def _draw_hills(
+    canvas: Canvas, rng: SeededRandom, ahead: float, half_view: float, peak: float, looks: tuple
+) -> None:
+    color, tag = looks
+    reach, count = half_view * ahead * 1.05, 26
+    heights = [rng.uniform(0.25, 1.0) for _ in range(9)]
+    previous = None
+    for index in range(count + 1):
+        place = index / count * (len(heights) - 1)
+        first = min(int(place), len(heights) - 2)
+        part = place - first
+        part = part * part * (3.0 - 2.0 * part)
+        high = peak * (heights[first] + (heights[first + 1] - heights[first]) * part) * rng.uniform(0.95, 1.05)
+        point = (-reach + 2.0 * reach * index / count, high)
+        if previous is not None:
+            corners = [(previous[0], -20.0, ahead), (point[0], -20.0, ahead), (point[0], point[1], ahead)]
+            corners.append((previous[0], previous[1], ahead))
+            fill_rough(canvas, corners, color, tag, (0.0, 0.55, -0.6), 900.0)
+        previous = point
+
+
+def _stamp_bush(
+    canvas: Canvas, foot: tuple, wide: float, high: float, color: tuple, variant: int, rng: SeededRandom
+) -> None:
+    mask, light = leaf_sprite(variant % LEAF_VARIANTS)
+    color = tuple(c * rng.uniform(0.9, 1.12) for c in color)
+    right, up, ahead = foot
+    canvas.stamp(mask[:92], light[:92], color, _PLANT, (right - wide / 2, up, right + wide / 2, up + high), ahead)
+
+
+def add_scenery(drawings: Drawings, canvas: Canvas, line: Line) -> None:
+    """Add everything that stands on both sides of the line to what is drawn."""
+    for flank in line.flanks:
+        rng = SeededRandom(*line.key, 32, flank.sign)
+        end = min(SIGHT_M, line.tunnel_m or SIGHT_M)
+        if line.setting == "tram":
+            _add_street_side(drawings, canvas, line, flank, rng)
+            continue
+        if flank.kind == "bank":
+            _add_bank(drawings, canvas, line, flank, end)
+        if flank.kind in ("wall", "barrier"):
+            _add_wall(drawings, canvas, line, flank, end, rng)
+        if flank.fence != "none":
+            _add_fence(drawings, canvas, line, flank, end, rng)
+        _add_plants(drawings, canvas, line, flank, end, rng)
+        if flank.scenery in ("houses", "halls"):
+            _add_buildings(drawings, canvas, line, flank, end, rng)
+
+
+def _add_bank(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end: float) -> None:
+    color, sign = grass_color(line), float(flank.sign)
+    steep = flank.high_m / flank.run_m
+    length = math.sqrt(1.0 + steep * steep)
+    normal = (-sign * steep / length, 1.0 / length, 0.0)
+    for number, (low, far) in enumerate(stretches(0.7, end, 2.0, 0.16)):
+        for band in range(3):
+            inner, outer = band / 3.0, (band + 1) / 3.0
+
+            def draw(low: float = low, far: float = far, inner: float = inner, outer: float = outer, n: int = number) -> None:
+                corners = []
+                for along, part in ((low, inner), (far, inner), (far, outer), (low, outer)):
+                    side = (flank.edge_m + flank.run_m * part) * sign
+                    corners.append(_at(canvas, along, side, flank.high_m * part))
+                fill_rough(canvas, corners, tuple(c * (1.02 - 0.1 * inner) for c in color), _TERRAIN, normal, 42.0, n)
+
+            drawings.append((far + 2.0 - band * 0.1, draw))
+        top = (flank.edge_m + flank.run_m) * sign
+
+        def crest(low: float = low, far: float = far, top: float = top, n: int = number) -> None:
+            if canvas.camera.above_m <= flank.high_m:
+                return
+            corners = [_at(canvas, along, side, flank.high_m) for along, side in ((low, top), (far, top), (far, top + sign * 60.0), (low, top + sign * 60.0))]
+            fill_rough(canvas, corners, color, _TERRAIN, (0.0, 1.0, 0.0), 40.0, n)
+
+        drawings.append((far + 3.0, crest))
+
+
+def _add_wall(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end: float, rng: SeededRandom) -> None:
+    side, normal = flank.edge_m * flank.sign, (-float(flank.sign), 0.0, 0.0)
+    if flank.kind == "barrier":
+        color = rng.choice(((150.0, 152.0, 148.0), (96.0, 124.0, 104.0), (140.0, 108.0, 84.0), (120.0, 134.0, 150.0)))
+        surface = plain_surface(color, line.light, normal, "wall", rng.choice((4.0, 5.0)))
+    else:
+        color = wall_color(rng) if rng.chance(0.5) else (128.0, 122.0, 112.0)
+        surface = plain_surface(color, line.light, normal, "wall", rng.choice((0.9, 1.6, 6.0)))
+    ivy = rng.chance(0.4)
+    leaf = rng.weighted(_LEAVES)
+    for low, far in stretches(0.7, end, 4.0, 0.25):
+
+        def draw(low: float = low, far: float = far) -> None:
+            view = canvas.camera.view
+            canvas.upright(view(low, side), view(far, side), 0.0, flank.high_m, surface, _WALL, low)
+
+        drawings.append(((low + far) * 0.5, draw))
+        if ivy and rng.chance(0.4):
+            foot, wide, high = rng.uniform(low, far), rng.uniform(1.5, 4.0), flank.high_m * rng.uniform(0.4, 1.0)
+
+            def grow(foot: float = foot, wide: float = wide, high: float = high) -> None:
+                right, ahead = canvas.camera.view(foot, side - flank.sign * 0.3)
+                _stamp_bush(canvas, (right, 0.0, ahead), wide, high, leaf, int(foot), SeededRandom(int(foot * 8)))
+
+            if foot > 3.0:
+                drawings.append((foot, grow))
+
+
+def _add_fence(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end: float, rng: SeededRandom) -> None:
+    side, normal = (flank.edge_m + 0.2) * flank.sign, (-float(flank.sign), 0.0, 0.0)
+    color = rng.choice(((62.0, 68.0, 64.0), (120.0, 92.0, 64.0), (196.0, 196.0, 192.0), (52.0, 92.0, 62.0), (140.0, 142.0, 142.0)))
+    kind, high = flank.fence, rng.uniform(1.1, 2.3)
+    pattern, period = {"mesh": ("bars", 0.1), "bars": ("bars", rng.uniform(0.14, 0.3)), "boards": ("boards", 0.2), "rail": ("rail", 1.0)}[kind]
+    surface = plain_surface(color if kind != "rail" else (150.0, 152.0, 155.0), line.light, normal, pattern, period)
+    tag = _GUARD if kind == "rail" else _FENCE
+    for low, far in stretches(0.7, end, 4.0, 0.25):
+        if line.crossing is not None and low < line.crossing[1] + 1.0 and far > line.crossing[0] - 1.0:
+            continue
+
+        def draw(low: float = low, far: float = far) -> None:
+            view = canvas.camera.view
+            canvas.upright(view(low, side), view(far, side), 0.0, 0.85 if kind == "rail" else high, surface, tag, low)
+
+        drawings.append(((low + far) * 0.5, draw))
+
+
+def _add_plants(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end: float, rng: SeededRandom) -> None:
+    trees, bushes = {"forest": (46, 16), "bushes": (9, 26), "field": (3, 8), "houses": (7, 10), "halls": (4, 10)}[flank.scenery]
+    behind = flank.edge_m + (11.0 if flank.kind == "street" else 0.0)
+    conifers = rng.chance(0.4)
+    for number in range(trees + bushes):
+        is_tree = number < trees
+        along = 3.0 + (end - 6.0) * _near_first(rng)
+        out = behind + (rng.uniform(2.5, 26.0) if is_tree else rng.uniform(0.3, 14.0))
+        if line.crossing is not None and line.crossing[0] - 2.5 < along < line.crossing[1] + 2.5:
+            continue
+        if flank.scenery in ("houses", "halls") and out > behind + 7.0:
+            out = behind + rng.uniform(0.5, 6.0)
+        add_plant(drawings, canvas, line, (along, out * flank.sign), (is_tree, conifers and rng.chance(0.8)), (*line.key, 33, flank.sign, number))
+
+
+def add_plant(
+    drawings: Drawings, canvas: Canvas, line: Line, place: tuple[float, float], kind: tuple[bool, bool], key: tuple
+) -> None:
+    """Add a tree or a bush.
+
+    Args:
+        drawings: List that it is added to.
+        canvas: Canvas to draw on.
+        line: Line beside which it stands.
+        place: (along, side) in metres.
+        kind: Whether it is a tree, and whether it has needles.
+        key: Key of the random numbers that decide its looks.
+    """
+    (along, side), (is_tree, has_needles) = place, kind
+    up = line.flank(side).ground_up(side)
+    right, ahead = canvas.camera.view(along, side)
+    half_view = canvas.camera.width / canvas.camera.focal_px
+    if ahead < 2.5 or abs(right) > ahead * half_view + 8.0:
+        return
+
+    def draw() -> None:
+        rng = SeededRandom(*key)
+        color = tuple(c * rng.uniform(0.8, 1.22) for c in rng.weighted(_LEAVES))
+        mask, light = leaf_sprite(rng.integer(0, LEAF_VARIANTS - 1))
+        if rng.chance(0.5):
+            mask = mask[:, ::-1]
+        if not is_tree:
+            high = rng.uniform(0.5, 2.6)
+            wide = high * rng.uniform(0.9, 1.9)
+            canvas.stamp(mask[:96], light[:96], color, _PLANT, (right - wide / 2, up, right + wide / 2, up + high), ahead)
+            return
+        if has_needles:
+            _needles(canvas, (right, up, ahead), rng)
+            return
+        high, trunk = rng.uniform(5.0, 15.0), rng.uniform(1.4, 3.2)
+        wide, thick, lean = high * rng.uniform(0.45, 0.9), high * rng.uniform(0.014, 0.026), rng.uniform(-0.4, 0.4)
+        bark = rng.choice(((85.0, 70.0, 55.0), (112.0, 106.0, 97.0), (60.0, 52.0, 46.0)))
+        stem = [(right - thick, up, ahead), (right + lean - thick * 0.6, up + high * 0.6, ahead)]
+        stem += [(right + lean + thick * 0.6, up + high * 0.6, ahead), (right + thick, up, ahead)]
+        canvas.fill(stem, bark, _PLANT, (0.0, 0.3, -0.7))
+        box = (right + lean - wide / 2, up + trunk, right + lean + wide / 2, up + high)
+        canvas.stamp(mask, light, color, _PLANT, box, ahead)
+
+    drawings.append((ahead, draw))
+
+
+def _needles(canvas: Canvas, foot: tuple, rng: SeededRandom) -> None:
+    right, up, ahead = foot
+    high = rng.uniform(7.0, 20.0)
+    wide, green = high * rng.uniform(0.26, 0.4), rng.uniform(0.75, 1.15)
+    color = (44.0 * green, 66.0 * green, 46.0 * green)
+    stem = [(right - 0.18, up, ahead), (right + 0.18, up, ahead), (right + 0.1, up + high * 0.3, ahead), (right - 0.1, up + high * 0.3, ahead)]
+    canvas.fill(stem, (72.0, 58.0, 46.0), _PLANT, (0.0, 0.3, -0.7))
+    tiers = 5
+    for tier in range(tiers):
+        low, top = 0.1 + 0.72 * tier / tiers, 0.34 + 0.66 * (tier + 1) / tiers
+        half = wide * (0.5 - 0.4 * tier / tiers)
+        corners = [(right - half, up + high * low, ahead), (right + half, up + high * low, ahead), (right, up + high * min(top, 1.0), ahead)]
+        fill_rough(canvas, corners, tuple(c * (0.86 + 0.07 * tier) for c in color), _PLANT, (0.0, 0.5, -0.6), 60.0, tier)
+
+
+def _add_buildings(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end: float, rng: SeededRandom) -> None:
+    front = flank.edge_m + (11.0 if flank.kind == "street" else rng.uniform(6.0, 13.0))
+    front += flank.run_m if flank.kind in ("bank", "dam") else 0.0
+    along = rng.uniform(-6.0, 6.0)
+    while along < end:
+        wide = rng.uniform(9.0, 20.0) if flank.scenery == "houses" else rng.uniform(22.0, 52.0)
+        open_road = line.crossing is not None and along < line.crossing[1] + 2.0 and along + wide > line.crossing[0] - 2.0
+        if not open_road and along + wide > 2.0:
+            side = (front + rng.uniform(0.0, 5.0)) * flank.sign
+            up = line.flank(side).ground_up(side)
+            add_building(drawings, canvas, line, (along, along + wide, side, up), flank.scenery == "halls", (*line.key, 34, flank.sign, int(along * 4) & 0xFFFF))
+        along += wide + (rng.uniform(2.0, 14.0) if rng.chance(0.6) else 0.3)
+
+
+def add_building(
+    drawings: Drawings, canvas: Canvas, line: Line, place: tuple, is_hall: bool, key: tuple
+) -> None:
+    """Add a house or a hall.
+
+    Args:
+        drawings: List that it is added to.
+        canvas: Canvas to draw on.
+        line: Line beside which it stands.
+        place: (from, to, side, up): its reach along the way, the side of its front, the height of its foot, in metres.
+        is_hall: Whether it is a hall in place of a house.
+        key: Key of the random numbers that decide its looks.
+    """
+    near, far, side, up = place
+    rng = SeededRandom(*key)
+    high = rng.uniform(5.5, 11.0) if is_hall else rng.uniform(4.5, 17.0)
+    sign, deep = (1.0 if side > 0 else -1.0), rng.uniform(9.0, 14.0)
+    ridge = rng.uniform(1.8, 4.5) if rng.chance(0.15 if is_hall else 0.65) else 0.0
+    tone = rng.choice(((128.0, 66.0, 52.0), (74.0, 72.0, 74.0), (102.0, 86.0, 74.0), (88.0, 95.0, 102.0)))
+    color, shop = wall_color(rng), rng.chance(0.5) and line.setting == "tram"
+
+    def surface(normal: tuple) -> object:
+        if is_hall:
+            look = plain_surface(color, line.light, normal, "boards", 0.9)
+        else:
+            look = facade(key, line.light, high, shop).surface(normal)
+        return lambda along, above, ahead: look(along, np.maximum(above - up, 0.0), ahead)
+
+    def draw() -> None:
+        view = canvas.camera.view
+        foot, far_foot, back = view(near, side), view(far, side), view(near, side + sign * deep)
+        if not canvas.camera.may_show([foot, far_foot, back]) and abs(line.view.shift) < 0.02:
+            return
+        if ridge:
+            middle, far_middle = view(near, side + sign * deep * 0.5), view(far, side + sign * deep * 0.5)
+            slope = [(foot[0], up + high, foot[1]), (far_foot[0], up + high, far_foot[1])]
+            slope += [(far_middle[0], up + high + ridge, far_middle[1]), (middle[0], up + high + ridge, middle[1])]
+            fill_rough(canvas, slope, tone, _BUILDING, (-sign * 0.5, 0.86, 0.0), 12.0)
+            gable = [(foot[0], up + high, foot[1]), (middle[0], up + high + ridge, middle[1]), (back[0], up + high, back[1])]
+            canvas.fill(gable, color, _BUILDING, (0.0, 0.0, -1.0))
+        elif canvas.camera.above_m > up + high:
+            far_back = view(far, side + sign * deep)
+            roof = [(p[0], up + high, p[1]) for p in (foot, far_foot, far_back, back)]
+            fill_rough(canvas, roof, (110.0, 108.0, 104.0), _BUILDING, (0.0, 1.0, 0.0), 12.0)
+        canvas.upright(foot, back, up, up + high, surface((0.0, 0.0, -1.0)), _BUILDING)
+        canvas.upright(foot, far_foot, up, up + high, surface((-sign, 0.0, 0.0)), _BUILDING)
+
+    drawings.append(((max(near, 1.0) + far) * 0.5, draw))
+
+
+def _add_street_side(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, rng: SeededRandom) -> None:
+    """Add the houses and trees of a street in which trams run."""
+    walk_left, left, right, walk_right = road_edges(line)
+    front, kerb = (walk_right, right) if flank.sign > 0 else (walk_left, left)
+    along = rng.uniform(-8.0, 2.0)
+    while along < SIGHT_M and flank.scenery != "bushes":
+        wide = rng.uniform(8.0, 20.0)
+        if rng.chance(0.88):
+            add_building(drawings, canvas, line, (along, along + wide, front + flank.sign * rng.uniform(0.0, 0.8), 0.0), False, (*line.key, 34, flank.sign, int(along * 4) & 0xFFFF))
+        along += wide + (rng.uniform(3.0, 10.0) if rng.chance(0.15) else 0.0)
+    trees = rng.chance(0.5)
+    along = rng.uniform(4.0, 14.0)
+    while along < 150.0:
+        if trees:
+            add_plant(drawings, canvas, line, (along, kerb + flank.sign * 0.9), (True, False), (*line.key, 35, flank.sign, int(along)))
+        along += rng.uniform(9.0, 16.0)
+    if flank.scenery == "bushes":
+        for number in range(26):
+            place = (3.0 + 200.0 * _near_first(rng), front + flank.sign * rng.uniform(1.0, 16.0))
+            add_plant(drawings, canvas, line, place, (number % 2 == 0, False), (*line.key, 36, flank.sign, number))

@@ -1,0 +1,337 @@
+"""What moves or lies about on and beside the tracks: trains, people, road vehicles, fallen trees and boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.labels import CITYSCAPES_RAW_IDS
+from edge.synthetic.canvas import Canvas
+from edge.synthetic.people import draw_person, draw_rider
+from edge.synthetic.railway.ground import road_edges
+from edge.synthetic.railway.line import Line
+from edge.synthetic.railway.surfaces import Drawings, RaisedPose, fill_rough
+from edge.synthetic.railway.trains import Train, add_train
+from edge.synthetic.seeded_random import SeededRandom
+from edge.synthetic.street_furniture import draw_lamp, draw_sign, draw_traffic_light
+from edge.synthetic.texture import LEAF_VARIANTS, leaf_sprite
+from edge.synthetic.vehicles import body_color, draw_bus, draw_car, draw_truck
+from edge.synthetic.world import SceneObject
+
+_STATIC, _PLANT = CITYSCAPES_RAW_IDS["static"], CITYSCAPES_RAW_IDS["vegetation"]
+_FRONT = (0.0, 0.0, -1.0)
+
+
+@dataclass(frozen=True)
+class Mover(SceneObject):
+    """An object on or beside the line, which may move.
+
+    Attributes:
+        up_m: Height of its feet above the sleepers, in metres.
+        along_mps: Speed along the way in m/s.
+        side_mps: Speed to the right in m/s.
+        from_s: Time at which it begins to move, in s.
+        until_s: Time at which it stands still again, in s.
+    """
+
+    up_m: float = 0.0
+    along_mps: float = 0.0
+    side_mps: float = 0.0
+    from_s: float = 0.0
+    until_s: float = 1e9
+
+    def place(self, time_s: float) -> tuple[float, float, float]:
+        """Return (along, side, phase of the walk) at a time, in metres and steps."""
+        moved_s = min(max(time_s - self.from_s, 0.0), self.until_s - self.from_s)
+        speed = abs(self.along_mps) + abs(self.side_mps)
+        return (
+            self.along_m + self.along_mps * moved_s,
+            self.side_m + self.side_mps * moved_s,
+            self.phase + speed * moved_s / 1.5,
+        )
+
+
+class Traffic:
+    """Everything that moves or lies about on one line.
+
+    Args:
+        line: Line on which it is.
+
+    Attributes:
+        trains: Trains on the tracks.
+        movers: People, road vehicles and obstacles.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        rng = SeededRandom(*line.key, 70)
+        self.trains = _draw_trains(rng, line)
+        self.movers: list[Mover] = []
+        self._add_people(rng)
+        self._add_road_vehicles(rng)
+        self._add_obstacles(rng)
+
+    def add(self, kind: str, along: float, side: float, turn: float = 0.0, **more: float) -> None:
+        """Add an object; `more` are further fields of a Mover."""
+        number = len(self.movers)
+        key = (*self._line.key, 71, number)
+        self.movers.append(Mover(kind, along, side, turn, key, 100 + number % 900, **more))
+
+    def add_to(self, drawings: Drawings, canvas: Canvas, time_s: float) -> None:
+        """Add everything to what is drawn, as it is at a time."""
+        line = self._line
+        for train in self.trains:
+            add_train(drawings, canvas, line, train, time_s)
+        half_view = canvas.camera.width / canvas.camera.focal_px
+        for mover in self.movers:
+            along, side, phase = mover.place(time_s)
+            pose = RaisedPose(canvas.camera, along, side, mover.turn, mover.up_m)
+            if pose.ahead < (1.2 if mover.kind == "person" else 3.0) or pose.ahead > 210.0:
+                continue
+            if abs(pose.right) > pose.ahead * half_view + 9.0:
+                continue
+
+            def draw(mover: Mover = mover, pose: RaisedPose = pose, phase: float = phase) -> None:
+                _DRAWINGS[mover.kind](canvas, pose, _seen(mover, phase), line)
+                if mover.kind in _GRAINS:
+                    name, reach_m, strength = _GRAINS[mover.kind]
+                    tag = CITYSCAPES_RAW_IDS[name] * 1000 + mover.number
+                    canvas.roughen(tag, (pose.right, mover.up_m + 1.0, pose.ahead), reach_m, strength, mover.number)
+
+            drawings.append((pose.ahead, draw))
+
+    def shadowed(self, time_s: float) -> list[SceneObject]:
+        """Return what casts a shadow on the ground at a time."""
+        seen = []
+        for mover in self.movers:
+            if mover.up_m == 0.0:
+                along, side, _ = mover.place(time_s)
+                seen.append(SceneObject(mover.kind, along, side, mover.turn, mover.random_key, mover.number))
+        return seen
+
+    def _add_people(self, rng: SeededRandom) -> None:
+        line = self._line
+        for platform in line.platforms:
+            crowd = rng.choice((2, 5, 9, 16, 24))
+            for _ in range(crowd):
+                along = max(platform.start_m, 2.0) + rng.uniform(0.0, 1.0) * min(platform.end_m - platform.start_m, 75.0)
+                side = rng.uniform(platform.left_m + 0.5, platform.right_m - 0.5)
+                if along > platform.end_m - 1.0 or abs(along) + abs(side - line.view.side_m) < 3.0:
+                    continue
+                walks = rng.chance(0.35)
+                turn = rng.choice((0.0, 1e6)) if walks else rng.uniform(-3.0, 3.0)
+                speed = (1.2 if turn == 0.0 else -1.2) if walks else 0.0
+                phase = rng.uniform(0.1, 1.0) if walks else 0.0
+                self.add("person", along, side, turn, up_m=platform.up_m, along_mps=speed, phase=phase)
+        if rng.chance(0.3):  # somebody on a track
+            for _ in range(rng.weighted(((1, 5.0), (2, 2.0), (3, 1.0)))):
+                self._add_on_track(rng)
+        if line.setting != "tram" and rng.chance(0.3):  # somebody beside the tracks
+            sign, along = rng.choice((-1, 1)), rng.uniform(6.0, 60.0)
+            side = line.outermost(sign) * sign + sign * rng.uniform(2.0, 3.2)
+            if not line.platforms:
+                for step in range(rng.integer(1, 3)):
+                    self.add("person", along + step * 1.1, side, rng.uniform(-3.0, 3.0))
+        if line.crossing is not None:
+            for _ in range(rng.integer(0, 3)):
+                along = rng.uniform(line.crossing[0] + 0.5, line.crossing[1] - 0.5)
+                side, turn = rng.uniform(-9.0, 9.0), rng.choice((1.0, -1.0))
+                self.add("person" if rng.chance(0.7) else "cyclist", along, side, turn, side_mps=1.3 * turn, phase=rng.uniform(0.1, 1.0))
+        if line.setting == "tram":
+            self._add_pedestrians(rng)
+
+    def _add_on_track(self, rng: SeededRandom) -> None:
+        line = self._line
+        track = rng.choice(line.tracks[: max(1, min(3, len(line.tracks)))])
+        along = rng.uniform(7.0, 26.0) if rng.chance(0.5) else rng.uniform(26.0, 75.0)
+        if line.tunnel_m is not None:
+            along = min(along, line.tunnel_m - 4.0)
+        if track.start_m > along:
+            return
+        side = track.middle_m(along) + rng.uniform(-0.55, 0.55)
+        turn = rng.choice((1.0, -1.0, 0.0, 1e6))
+        speed = {1.0: (0.0, 1.2), -1.0: (0.0, -1.2), 0.0: (1.2, 0.0), 1e6: (-1.2, 0.0)}[turn]
+        self.add("person", along, side, turn, along_mps=speed[0], side_mps=speed[1], phase=rng.uniform(0.1, 1.0))
+
+    def _add_pedestrians(self, rng: SeededRandom) -> None:
+        walk_left, left, right, walk_right = road_edges(self._line)
+        for low, high in ((walk_left, left), (right, walk_right)):
+            for _ in range(rng.integer(3, 12)):
+                turn = rng.choice((0.0, 1e6))
+                along, side = rng.uniform(4.0, 70.0), rng.uniform(low + 0.5, high - 0.4)
+                self.add("person", along, side, turn, along_mps=1.2 if turn == 0.0 else -1.2, phase=rng.uniform(0.1, 1.0))
+        for _ in range(rng.integer(0, 4)):
+            turn = rng.choice((1.0, -1.0))
+            along, side = rng.uniform(10.0, 50.0), rng.uniform(left, right)
+            self.add("person", along, side, turn, side_mps=1.2 * turn, phase=rng.uniform(0.1, 1.0))
+        for edge, out in ((left, -1.0), (right, 1.0)):
+            along = rng.uniform(5.0, 20.0)
+            while along < 120.0:
+                self.add(rng.weighted((("lamp", 3.0), ("sign", 2.0), ("traffic_light", 1.5))), along, edge + 0.5 * out, out)
+                along += rng.uniform(13.0, 30.0)
+
+    def _add_road_vehicles(self, rng: SeededRandom) -> None:
+        line = self._line
+        kinds = (("car", 8.0), ("truck", 1.6), ("bus", 0.8), ("cyclist", 0.8))
+        if line.setting == "tram":
+            _, left, right, _ = road_edges(line)
+            for inner, outer, turn in ((-line.flanks[0].edge_m, left, 1e6), (line.flanks[1].edge_m, right, 0.0)):
+                wide, along = abs(outer - inner), rng.uniform(6.0, 16.0)
+                while along < 130.0 and wide > 2.4:
+                    if rng.chance(0.6):
+                        side = (inner + outer) * 0.5 if wide < 4.0 else inner + (1.6 if outer > inner else -1.6)
+                        self.add(rng.weighted(kinds), along, side, turn, along_mps=0.0)
+                    along += rng.uniform(8.0, 22.0)
+            if rng.chance(0.4):  # a car in front of the tram
+                self.add(rng.weighted(kinds[:3]), rng.uniform(12.0, 45.0), line.tracks[0].side_m + rng.uniform(-0.3, 0.3))
+        if line.crossing is not None:
+            middle = (line.crossing[0] + line.crossing[1]) * 0.5
+            quarter = (line.crossing[1] - line.crossing[0]) * 0.23
+            for sign in (-1, 1):
+                along = middle - quarter if sign < 0 else middle + quarter
+                side = line.outermost(sign) * sign + sign * rng.uniform(6.0, 9.0)
+                for _ in range(rng.integer(0, 3)):
+                    self.add(rng.weighted(kinds[:3]), along, side, -1.0 if sign > 0 else 1.0)
+                    side += sign * rng.uniform(8.0, 13.0)
+            if rng.chance(0.35):  # one that stands on the tracks
+                self.add(rng.weighted(kinds[:2]), middle + quarter, rng.uniform(-2.0, 2.0), rng.choice((1.0, -1.0)))
+        for flank in line.flanks:
+            if flank.kind != "street":
+                continue
+            for lane, turn in ((2.4, 0.0 if flank.sign > 0 else 1e6), (6.1, 1e6 if flank.sign > 0 else 0.0)):
+                along = rng.uniform(5.0, 30.0)
+                while along < 150.0:
+                    if rng.chance(0.6):
+                        self.add(rng.weighted(kinds), along, (flank.edge_m + lane) * flank.sign, turn)
+                    along += rng.uniform(11.0, 40.0)
+        if line.setting in ("yard", "suburb", "station") and rng.chance(0.3):  # a works vehicle beside the tracks
+            flank = rng.choice(line.flanks)
+            if flank.kind == "plain" and not line.platforms and line.crossing is None:
+                self.add(rng.choice(("car", "truck")), rng.uniform(12.0, 60.0), (flank.edge_m + 2.5) * flank.sign, rng.choice((0.0, 1e6)))
+
+    def _add_obstacles(self, rng: SeededRandom) -> None:
+        line = self._line
+        if not rng.chance(0.28):
+            return
+        along = rng.uniform(9.0, 55.0)
+        if line.tunnel_m is not None:
+            along = min(along, line.tunnel_m - 5.0)
+        kind = rng.weighted((("fallen_tree", 3.0), ("boxes", 2.0), ("rocks", 1.5), ("branch", 1.5)))
+        if line.setting == "tram":
+            kind = "boxes"
+        if any(platform.start_m - 8 < along < platform.end_m for platform in line.platforms) and kind == "fallen_tree":
+            kind = "boxes"
+        self.add(kind, along, rng.uniform(-1.0, 1.0) + rng.choice((0.0, 0.0, line.tracks[-1].side_m)), rng.uniform(-0.6, 0.6))
+
+
+def _seen(mover: Mover, phase: float) -> SceneObject:
+    return SceneObject(mover.kind, mover.along_m, mover.side_m, mover.turn, mover.random_key, mover.number, phase)
+
+
+def _draw_trains(rng: SeededRandom, line: Line) -> list[Train]:
+    trains: list[Train] = []
+    whole = [i for i, track in enumerate(line.tracks) if track.side_m == track.to_side_m]
+    chance = {"yard": 0.75, "tram": 0.55}.get(line.setting, 0.5)
+
+    def add(track: int, near: float, speed: float, kind: str) -> None:
+        wagons = {"tram": rng.integer(2, 4), "freight": rng.integer(5, 14)}.get(kind, rng.integer(2, 8))
+        wagon = {"tram": rng.uniform(8.0, 11.0), "freight": rng.uniform(12.0, 16.0)}.get(kind, rng.uniform(18.0, 24.0))
+        trains.append(Train(track, kind, near, speed, wagons, wagon, len(trains) + 1, (*line.key, 72, track)))
+
+    for index in whole[1:]:
+        if not rng.chance(chance if line.setting != "yard" else 0.4):
+            continue
+        kind = "tram" if line.setting == "tram" else rng.weighted((("passenger", 3.0), ("freight", 1.6)))
+        speed = 0.0 if line.setting == "yard" or rng.chance(0.2) else rng.uniform(8.0, 30.0) * rng.choice((-1.0, -1.0, 1.0))
+        near = rng.uniform(-60.0, 20.0) if rng.chance(0.45) else rng.uniform(15.0, 110.0)
+        add(index, near, speed, kind)
+    if rng.chance(0.16 if line.view.kind == "cab" else 0.45):
+        kind = "tram" if line.setting == "tram" else rng.weighted((("passenger", 3.0), ("freight", 1.0)))
+        far = 60.0 if line.view.kind == "cab" else 12.0
+        near = rng.uniform(-45.0, 10.0) if line.view.kind != "cab" and rng.chance(0.4) else rng.uniform(far, 150.0)
+        speed = rng.uniform(4.0, 20.0) * (1.0 if line.view.kind == "cab" else rng.choice((-1.0, 1.0)))
+        add(0, near, speed, kind)
+    return trains
+
+
+def _draw_fallen_tree(canvas: Canvas, pose: RaisedPose, scene_object: SceneObject, line: Line) -> None:
+    """Draw a tree that lies across a track."""
+    rng = SeededRandom(*scene_object.random_key, 1)
+    long, sign = rng.uniform(6.0, 11.0), rng.choice((-1.0, 1.0))
+    bark = rng.choice(((84.0, 70.0, 56.0), (104.0, 96.0, 86.0)))
+    start, end = pose.point(0.0, -sign * long * 0.55, 0.5), pose.point(0.0, sign * long * 0.5, 0.55)
+    color = (rng.uniform(52, 96), rng.uniform(78, 104), rng.uniform(36, 54))
+    canvas.limb(start, end, rng.uniform(0.28, 0.5), bark, _PLANT)
+    for _ in range(7):
+        side = sign * rng.uniform(-0.05, 0.55) * long
+        foot = pose.point(rng.uniform(-0.5, 0.5), side, 0.0)
+        root = pose.point(0.0, side * 0.9, 0.5)
+        tip = pose.point(rng.uniform(-0.8, 0.8), side + sign * 0.8, rng.uniform(0.9, 1.9))
+        canvas.limb(root, tip, 0.09, bark, _PLANT)
+        mask, light = leaf_sprite(rng.integer(0, LEAF_VARIANTS - 1))
+        wide, high = rng.uniform(1.6, 3.2), rng.uniform(0.9, 2.0)
+        box = (foot[0] - wide / 2, foot[1], foot[0] + wide / 2, foot[1] + high)
+        canvas.stamp(mask, light, color, _PLANT, box, max(foot[2], 0.8))
+
+
+def _draw_branch(canvas: Canvas, pose: RaisedPose, scene_object: SceneObject, line: Line) -> None:
+    """Draw a branch that lies on a track."""
+    rng = SeededRandom(*scene_object.random_key, 1)
+    mask, light = leaf_sprite(rng.integer(0, LEAF_VARIANTS - 1))
+    color = (rng.uniform(56, 110), rng.uniform(74, 100), rng.uniform(40, 56))
+    canvas.limb(pose.point(0.0, -1.1, 0.2), pose.point(0.2, 1.0, 0.5), 0.1, (86.0, 70.0, 54.0), _PLANT)
+    foot = pose.point(0.0, 0.4, 0.05)
+    canvas.stamp(mask[:90], light[:90], color, _PLANT, (foot[0] - 0.9, foot[1], foot[0] + 0.9, foot[1] + 0.8), foot[2])
+
+
+def _draw_boxes(canvas: Canvas, pose: RaisedPose, scene_object: SceneObject, line: Line) -> None:
+    """Draw boxes, sacks and the like, which have no class."""
+    rng = SeededRandom(*scene_object.random_key, 1)
+    for index in range(rng.integer(1, 4)):
+        wide, high, deep = rng.uniform(0.35, 1.1), rng.uniform(0.3, 1.0), rng.uniform(0.3, 0.8)
+        middle, fore = rng.uniform(-1.2, 1.2), 0.6 - index * 0.4
+        color = rng.choice((body_color(rng), (168.0, 130.0, 88.0), (150.0, 112.0, 70.0), (70.0, 72.0, 76.0)))
+        left, right = middle - wide / 2, middle + wide / 2
+        lid = [pose.point(fore, left, high), pose.point(fore, right, high)]
+        lid += [pose.point(fore + deep, right, high), pose.point(fore + deep, left, high)]
+        fill_rough(canvas, lid, color, _STATIC, (0.0, 1.0, 0.0), 12.0, index)
+        edge = left if pose.right + middle > 0 else right
+        flank = [pose.point(fore, edge, 0.0), pose.point(fore + deep, edge, 0.0)]
+        flank += [pose.point(fore + deep, edge, high), pose.point(fore, edge, high)]
+        fill_rough(canvas, flank, color, _STATIC, (1.0 if edge == right else -1.0, 0.0, 0.0), 12.0, index)
+        front = [pose.point(fore, left, 0.0), pose.point(fore, right, 0.0), pose.point(fore, right, high), pose.point(fore, left, high)]
+        fill_rough(canvas, front, color, _STATIC, _FRONT, 12.0, index)
+
+
+def _draw_rocks(canvas: Canvas, pose: RaisedPose, scene_object: SceneObject, line: Line) -> None:
+    """Draw rocks that fell on a track, which have no class."""
+    rng = SeededRandom(*scene_object.random_key, 1)
+    for index in range(rng.integer(2, 6)):
+        size, middle, fore = rng.uniform(0.2, 0.75), rng.uniform(-1.8, 1.8), 1.0 - index * 0.35
+        grey = rng.uniform(90.0, 150.0)
+        shape = ((-1.0, 0.0), (-0.9, 0.7), (-0.3, 1.25), (0.4, 1.15), (0.95, 0.6), (1.0, 0.0))
+        corners = [pose.point(fore, middle + x * size * rng.uniform(0.85, 1.1), y * size * 0.8) for x, y in shape]
+        fill_rough(canvas, corners, (grey, grey * 0.97, grey * 0.92), _STATIC, (0.0, 0.5, -0.6), 40.0, index)
+
+
+_DRAWINGS = {
+    "person": draw_person,
+    "cyclist": draw_rider,
+    "car": draw_car,
+    "truck": draw_truck,
+    "bus": draw_bus,
+    "lamp": draw_lamp,
+    "sign": draw_sign,
+    "traffic_light": draw_traffic_light,
+    "fallen_tree": _draw_fallen_tree,
+    "branch": _draw_branch,
+    "boxes": _draw_boxes,
+    "rocks": _draw_rocks,
+}
+_GRAINS = {
+    "car": ("car", 3.0, 16),
+    "truck": ("truck", 4.5, 18),
+    "bus": ("bus", 5.5, 14),
+    "person": ("person", 1.1, 34),
+    "cyclist": ("rider", 1.2, 34),
+}
+"""Kind -> (class, reach in metres, percent): surfaces that would be bare without a grain."""
