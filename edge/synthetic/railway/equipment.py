@@ -137,14 +137,14 @@ def _add_wires(drawings: Drawings, canvas: Canvas, track: object, reach: tuple, 
 
 
 def add_signals(drawings: Drawings, canvas: Canvas, line: Line) -> None:
-    """Add signals, boards of speed and distance, and small things beside the tracks."""
+    """Add signals and boards of speed and distance beside the tracks; a tram street has its traffic lights instead."""
+    if line.setting == "tram":
+        return
     rng = SeededRandom(*line.key, 51)
     gap = 2.35
     spots = []
     for index in range(rng.integer(1, 4)):
         spots.append((rng.uniform(8.0, 110.0), rng.weighted((("signal", 3.0), ("speed", 3.0), ("distance", 2.0), ("dwarf", 1.5)))))
-    if line.setting == "tram":
-        spots = [(along, "speed" if kind == "distance" else kind) for along, kind in spots]
     for number, (along, kind) in enumerate(spots):
         if line.tunnel_m is not None and along > line.tunnel_m - 2.0:
             continue

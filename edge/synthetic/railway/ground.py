@@ -12,16 +12,16 @@ from edge.synthetic.railway.track import GAUGE_M, HEAD_M
 from edge.synthetic.seeded_random import SeededRandom
 from edge.synthetic.texture import NOISE_SIDE, rough_field
 
-_GRASS, _PATH, _BED, _BETWEEN, _ROAD, _TRAM, _WALK, _MARK, _KERB, _SLOPE, _FIELD, _BOARD, _YARD, _JOINT = range(14)
+_GRASS, _PATH, _BED, _BETWEEN, _ROAD, _TRAM, _WALK, _MARK, _KERB, _SLOPE, _FIELD, _BOARD, _YARD, _JOINT, _TROUGH = range(15)
 _TAGS = np.array(
     [CITYSCAPES_RAW_IDS["terrain"], CITYSCAPES_RAW_IDS["terrain"], TRACKBED, RAIL_TRACK]
     + [CITYSCAPES_RAW_IDS["road"], TRAM_TRACK, CITYSCAPES_RAW_IDS["sidewalk"], CITYSCAPES_RAW_IDS["road"]]
     + [CITYSCAPES_RAW_IDS["sidewalk"], CITYSCAPES_RAW_IDS["terrain"], CITYSCAPES_RAW_IDS["terrain"], TRAM_TRACK]
-    + [CITYSCAPES_RAW_IDS["terrain"], CITYSCAPES_RAW_IDS["sidewalk"]],
+    + [CITYSCAPES_RAW_IDS["terrain"], CITYSCAPES_RAW_IDS["sidewalk"], CITYSCAPES_RAW_IDS["terrain"]],
     np.uint16,
 )
-_GRAIN = np.array([42, 34, 62, 62, 15, 15, 13, 10, 10, 42, 30, 14, 30, 13], np.float32) * 0.01
-_BLOTCH = np.array([34, 28, 16, 20, 16, 16, 14, 10, 10, 34, 36, 14, 30, 14], np.float32) * 0.01
+_GRAIN = np.array([42, 34, 62, 62, 15, 15, 13, 10, 10, 42, 30, 14, 30, 13, 12], np.float32) * 0.01
+_BLOTCH = np.array([34, 28, 16, 20, 16, 16, 14, 10, 10, 34, 36, 14, 30, 14, 10], np.float32) * 0.01
 _SLEEPER_HALF_M = 1.3
 _RAIL_MIDDLE_M = (GAUGE_M + HEAD_M) / 2
 
@@ -64,7 +64,7 @@ def _colors(rng: SeededRandom, line: Line) -> np.ndarray:
     field = rng.choice((tuple(c * 0.9 for c in grass), (150.0, 132.0, 82.0), (110.0, 88.0, 64.0), (104.0, 124.0, 58.0)))
     table = [grass, _grey(rng, 95, 140, 14), ballast, stained, road, tram, walk, (222.0, 222.0, 216.0)]
     table += [tuple(min(230.0, c + 22) for c in walk), tuple(c * 0.92 for c in grass), field]
-    table += [_grey(rng, 70, 110, 6), _grey(rng, 92, 140, 14), tuple(c * 0.72 for c in walk)]
+    table += [_grey(rng, 70, 110, 6), _grey(rng, 92, 140, 14), tuple(c * 0.72 for c in walk), _grey(rng, 120, 170, 6)]
     return np.array(table, np.float32)
 
 
@@ -139,6 +139,10 @@ def _open_line(line: Line, ahead: np.ndarray, side: np.ndarray, rng: SeededRando
             material[(out > 0.5) & (out < 8.0)] = _ROAD
             material[(np.abs(out - 4.2) < 0.07) & (ahead % 9.0 < 3.5)[:, None]] = _MARK
             material[(out > 8.0) & (out < 10.5)] = _WALK
+    if rng.chance(0.45):  # a concrete trough for cables
+        sign = rng.choice((-1.0, 1.0))
+        reach = line.flanks[1 if sign > 0 else 0].edge_m - rng.uniform(0.3, 0.6)
+        material[np.abs(side * np.float32(sign) - np.float32(reach)) < 0.24] = _TROUGH
     zone = np.zeros(side.shape, bool)
     sides = []
     for track in line.tracks:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from edge.synthetic.canvas import Canvas
@@ -54,5 +56,7 @@ def render(
     add_tunnel(drawings, canvas, line)
     draw_all(drawings)
     optics = draw_optics(line)
+    if line.view.kind != "cab":
+        optics = replace(optics, has_bonnet=False)
     paint_frame(canvas, line, optics)
     return expose(canvas.paint, optics, line, frame_number), label_ids_of(canvas.tags)

@@ -82,7 +82,7 @@ def _draw_hills(
         if previous is not None:
             corners = [(previous[0], -20.0, ahead), (point[0], -20.0, ahead), (point[0], point[1], ahead)]
             corners.append((previous[0], previous[1], ahead))
-            fill_rough(canvas, corners, color, tag, (0.0, 0.55, -0.6), 900.0)
+            fill_rough(canvas, corners, color, tag, (0.0, 0.55, -0.6), 34.0)
         previous = point
 
 
@@ -119,25 +119,25 @@ def _add_bank(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end:
     steep = flank.high_m / flank.run_m
     length = math.sqrt(1.0 + steep * steep)
     normal = (-sign * steep / length, 1.0 / length, 0.0)
-    for number, (low, far) in enumerate(stretches(0.7, end, 2.0, 0.16)):
-        for band in range(3):
-            inner, outer = band / 3.0, (band + 1) / 3.0
+    for low, far in stretches(0.7, end, 2.0, 0.16):
+        for band in range(2):
+            inner, outer = band / 2.0, (band + 1) / 2.0
 
-            def draw(low: float = low, far: float = far, inner: float = inner, outer: float = outer, n: int = number) -> None:
+            def draw(low: float = low, far: float = far, inner: float = inner, outer: float = outer) -> None:
                 corners = []
                 for along, part in ((low, inner), (far, inner), (far, outer), (low, outer)):
                     side = (flank.edge_m + flank.run_m * part) * sign
                     corners.append(_at(canvas, along, side, flank.high_m * part))
-                fill_rough(canvas, corners, tuple(c * (1.02 - 0.1 * inner) for c in color), _TERRAIN, normal, 42.0, n)
+                fill_rough(canvas, corners, tuple(c * (1.0 - 0.04 * inner) for c in color), _TERRAIN, normal, 42.0)
 
             drawings.append((far + 2.0 - band * 0.1, draw))
         top = (flank.edge_m + flank.run_m) * sign
 
-        def crest(low: float = low, far: float = far, top: float = top, n: int = number) -> None:
+        def crest(low: float = low, far: float = far, top: float = top) -> None:
             if canvas.camera.above_m <= flank.high_m:
                 return
             corners = [_at(canvas, along, side, flank.high_m) for along, side in ((low, top), (far, top), (far, top + sign * 60.0), (low, top + sign * 60.0))]
-            fill_rough(canvas, corners, color, _TERRAIN, (0.0, 1.0, 0.0), 40.0, n)
+            fill_rough(canvas, corners, color, _TERRAIN, (0.0, 1.0, 0.0), 40.0)
 
         drawings.append((far + 3.0, crest))
 
@@ -166,7 +166,7 @@ def _add_wall(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end:
                 right, ahead = canvas.camera.view(foot, side - flank.sign * 0.3)
                 _stamp_bush(canvas, (right, 0.0, ahead), wide, high, leaf, int(foot), SeededRandom(int(foot * 8)))
 
-            if foot > 3.0:
+            if foot > 7.0:
                 drawings.append((foot, grow))
 
 
@@ -220,7 +220,7 @@ def add_plant(
     up = line.flank(side).ground_up(side)
     right, ahead = canvas.camera.view(along, side)
     half_view = canvas.camera.width / canvas.camera.focal_px
-    if ahead < 2.5 or abs(right) > ahead * half_view + 8.0:
+    if ahead < (9.0 if is_tree else 5.0) or abs(right) > ahead * half_view + 8.0:
         return
 
     def draw() -> None:

@@ -136,5 +136,5 @@ def _draw_hill(canvas: Canvas, line: Line, along: float, rng: SeededRandom) -> N
             base = [low + (height - low) * band / 3.0 for height in (previous, high)]
             corners = [(right, base[0], ahead + band * 3.0), (right + step, base[1], ahead + band * 3.0)]
             corners += [(right + step, top[1], ahead + band * 3.0 + 3.0), (right, top[0], ahead + band * 3.0 + 3.0)]
-            fill_rough(canvas, corners, tuple(c * (0.94 + 0.05 * band) for c in color), tag, (0.0, 0.6, -0.6), 90.0 if wooded else 45.0, band)
+            fill_rough(canvas, corners, tuple(c * (0.94 + 0.05 * band) for c in color), tag, (0.0, 0.6, -0.6), 60.0 if wooded else 40.0, band)
         previous, right = high, right + step

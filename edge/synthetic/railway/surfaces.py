@@ -94,11 +94,12 @@ def fill_rough(
     area = (slice(top, bottom), slice(left, right))
     covers = np.zeros((bottom - top, right - left), np.uint8)
     cv2.fillConvexPoly(covers, outline - np.array([left, top], np.int32), 1)
-    step = max(middle, NEAR_M) / canvas.camera.focal_px * 9.0
-    fade = percent / (1.0 + step * 1.5)
-    rows = (np.arange(top, bottom) * step + seed * 37).astype(np.int32) & (NOISE_SIDE - 1)
-    columns = (np.arange(left, right) * step + seed * 91).astype(np.int32) & (NOISE_SIDE - 1)
-    bright = rough_field()[rows[:, None], columns] * np.float32(fade * 0.01) + np.float32(100.0)
+    step = min(max(middle, NEAR_M) / canvas.camera.focal_px * 20.0, 1.0)
+    bright = np.full(covers.shape, 100.0, np.float32)
+    for scale, share in ((step, 0.65), (step * 0.17, 0.55)):
+        rows = (np.arange(top, bottom) * scale + seed * 37).astype(np.int32) & (NOISE_SIDE - 1)
+        columns = (np.arange(left, right) * scale + seed * 91).astype(np.int32) & (NOISE_SIDE - 1)
+        bright += rough_field()[rows[:, None], columns] * np.float32(percent * share * 0.01)
     clear = canvas.light.clear_share(max(middle, 0.0))
     seen = np.empty((*covers.shape, 3), np.uint8)
     for channel, haze in enumerate(canvas.light.sky_low_rgb):

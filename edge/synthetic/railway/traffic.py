@@ -85,7 +85,7 @@ class Traffic:
         for mover in self.movers:
             along, side, phase = mover.place(time_s)
             pose = RaisedPose(canvas.camera, along, side, mover.turn, mover.up_m)
-            if pose.ahead < (1.2 if mover.kind == "person" else 3.0) or pose.ahead > 210.0:
+            if pose.ahead < (1.6 if mover.kind in ("person", "worker") else 3.0) or pose.ahead > 210.0:
                 continue
             if abs(pose.right) > pose.ahead * half_view + 9.0:
                 continue
@@ -129,8 +129,9 @@ class Traffic:
             sign, along = rng.choice((-1, 1)), rng.uniform(6.0, 60.0)
             side = line.outermost(sign) * sign + sign * rng.uniform(2.0, 3.2)
             if not line.platforms:
+                kind = "worker" if rng.chance(0.6) else "person"
                 for step in range(rng.integer(1, 3)):
-                    self.add("person", along + step * 1.1, side, rng.uniform(-3.0, 3.0))
+                    self.add(kind, along + step * 1.1, side, rng.uniform(-3.0, 3.0))
         if line.crossing is not None:
             for _ in range(rng.integer(0, 3)):
                 along = rng.uniform(line.crossing[0] + 0.5, line.crossing[1] - 0.5)
@@ -150,7 +151,8 @@ class Traffic:
         side = track.middle_m(along) + rng.uniform(-0.55, 0.55)
         turn = rng.choice((1.0, -1.0, 0.0, 1e6))
         speed = {1.0: (0.0, 1.2), -1.0: (0.0, -1.2), 0.0: (1.2, 0.0), 1e6: (-1.2, 0.0)}[turn]
-        self.add("person", along, side, turn, along_mps=speed[0], side_mps=speed[1], phase=rng.uniform(0.1, 1.0))
+        kind = "worker" if line.setting != "tram" and rng.chance(0.35) else "person"
+        self.add(kind, along, side, turn, along_mps=speed[0], side_mps=speed[1], phase=rng.uniform(0.1, 1.0))
 
     def _add_pedestrians(self, rng: SeededRandom) -> None:
         walk_left, left, right, walk_right = road_edges(self._line)
@@ -244,7 +246,7 @@ def _draw_trains(rng: SeededRandom, line: Line) -> list[Train]:
         speed = 0.0 if line.setting == "yard" or rng.chance(0.2) else rng.uniform(8.0, 30.0) * rng.choice((-1.0, -1.0, 1.0))
         near = rng.uniform(-60.0, 20.0) if rng.chance(0.45) else rng.uniform(15.0, 110.0)
         add(index, near, speed, kind)
-    if rng.chance(0.16 if line.view.kind == "cab" else 0.45):
+    if rng.chance(0.16 if line.view.kind == "cab" else 0.36):
         kind = "tram" if line.setting == "tram" else rng.weighted((("passenger", 3.0), ("freight", 1.0)))
         far = 60.0 if line.view.kind == "cab" else 12.0
         near = rng.uniform(-45.0, 10.0) if line.view.kind != "cab" and rng.chance(0.4) else rng.uniform(far, 150.0)
@@ -315,6 +317,7 @@ def _draw_rocks(canvas: Canvas, pose: RaisedPose, scene_object: SceneObject, lin
 
 _DRAWINGS = {
     "person": draw_person,
+    "worker": draw_person,
     "cyclist": draw_rider,
     "car": draw_car,
     "truck": draw_truck,
@@ -332,6 +335,7 @@ _GRAINS = {
     "truck": ("truck", 4.5, 18),
     "bus": ("bus", 5.5, 14),
     "person": ("person", 1.1, 34),
+    "worker": ("person", 1.1, 26),
     "cyclist": ("rider", 1.2, 34),
 }
 """Kind -> (class, reach in metres, percent): surfaces that would be bare without a grain."""
