@@ -278,13 +278,3 @@ def distinct_palette(class_count: int) -> np.ndarray:
         white = max((_LEAST_LUMA - luma) / (255.0 - luma), 0.0)
         palette[index] = np.round((1.0 - white) * color + white * 255.0)
     return palette
-
-RAILSEM19 = ClassTable(
-    name="railsem19",
-    class_names=tuple(
-        "road sidewalk construction tram-track fence pole traffic-light traffic-sign vegetation terrain sky human "
-        "rail-track car truck trackbed on-rails rail-raised rail-embedded".split()
-    ),
-    colors_rgb=((0, 0, 0),) * 19,
-    raw_to_train={**{index: index for index in range(19)}, 255: 255},
-)
