@@ -190,7 +190,9 @@ def _draw_barrier(
         color = rng.choice(
             ((60.0, 65.0, 62.0), (120.0, 88.0, 60.0), (205.0, 205.0, 200.0), (50.0, 90.0, 60.0), (140.0, 140.0, 140.0))
         )
-        surface = plain_surface(color, world.light, normal, rng.choice(("bars", "bars", "boards")), rng.uniform(0.12, 0.3))
+        surface = plain_surface(
+            color, world.light, normal, rng.choice(("bars", "bars", "boards")), rng.uniform(0.12, 0.3)
+        )
     along = end
     while along > start:
         near = max(start, along - 8.0)

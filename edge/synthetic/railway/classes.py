@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.labels import CITYSCAPES_RAW_IDS, IGNORE_ID
-from edge.labels import RAILSEM19
+from edge.labels import CITYSCAPES_RAW_IDS, IGNORE_ID, RAILSEM19
 
 RAIL_TRACK, TRAM_TRACK, TRACKBED, RAIL_RAISED, RAIL_EMBEDDED = 40, 41, 42, 43, 44
 

@@ -9,9 +9,7 @@ from edge.synthetic.railway.line import SIGHT_M, Line
 from edge.synthetic.railway.surfaces import Drawings, RaisedPose, line_of_detail
 from edge.synthetic.seeded_random import SeededRandom
 
-_POLE, _SIGN, _LIGHT, _FENCE = (
-    CITYSCAPES_RAW_IDS[name] for name in ("pole", "traffic sign", "traffic light", "fence")
-)
+_POLE, _SIGN, _LIGHT, _FENCE = (CITYSCAPES_RAW_IDS[name] for name in ("pole", "traffic sign", "traffic light", "fence"))
 _FRONT = (0.0, 0.0, -1.0)
 _STEELS = ((128.0, 134.0, 132.0), (96.0, 104.0, 98.0), (150.0, 146.0, 138.0), (84.0, 92.0, 86.0))
 _WIRE = (58.0, 60.0, 60.0)
@@ -64,6 +62,7 @@ def _add_mast(drawings: Drawings, canvas: Canvas, line: Line, along: float, plac
     tracks = [track for track in line.tracks if track.side_m == track.to_side_m]
     middles = [track.middle_m(along) for track in tracks]
     if portal:
+
         def span() -> None:
             for side in (left, right):
                 pose = RaisedPose(canvas.camera, along, side, 0.0)
@@ -97,7 +96,9 @@ def _add_mast(drawings: Drawings, canvas: Canvas, line: Line, along: float, plac
                     canvas.limb(pose.point(0.0, x * 0.8, 0.0), pose.point(0.0, x * 0.6, 8.0), 0.09, steel, _POLE)
                 for step in range(9):
                     x = wide * 0.75 * (1 if step % 2 else -1)
-                    canvas.limb(pose.point(0.0, x, step * 0.88), pose.point(0.0, -x, step * 0.88 + 0.88), 0.045, steel, _POLE)
+                    canvas.limb(
+                        pose.point(0.0, x, step * 0.88), pose.point(0.0, -x, step * 0.88 + 0.88), 0.045, steel, _POLE
+                    )
             else:
                 post(canvas, pose, 0.0, 8.0, wide, steel)
             foot = [(-0.4, 0.0), (0.4, 0.0), (0.4, 0.3), (-0.4, 0.3)]
@@ -144,7 +145,12 @@ def add_signals(drawings: Drawings, canvas: Canvas, line: Line) -> None:
     gap = 2.35
     spots = []
     for index in range(rng.integer(1, 4)):
-        spots.append((rng.uniform(8.0, 110.0), rng.weighted((("signal", 3.0), ("speed", 3.0), ("distance", 2.0), ("dwarf", 1.5)))))
+        spots.append(
+            (
+                rng.uniform(8.0, 110.0),
+                rng.weighted((("signal", 3.0), ("speed", 3.0), ("distance", 2.0), ("dwarf", 1.5))),
+            )
+        )
     for number, (along, kind) in enumerate(spots):
         if line.tunnel_m is not None and along > line.tunnel_m - 2.0:
             continue
@@ -161,7 +167,9 @@ def add_signals(drawings: Drawings, canvas: Canvas, line: Line) -> None:
         key = (*line.key, 52, number)
         draw = {"signal": _signal, "speed": _speed_board, "distance": _distance_board, "dwarf": _dwarf}[kind]
 
-        def place(draw: object = draw, along: float = along, side: float = side, up: float = up, key: tuple = key) -> None:
+        def place(
+            draw: object = draw, along: float = along, side: float = side, up: float = up, key: tuple = key
+        ) -> None:
             draw(canvas, RaisedPose(canvas.camera, along, side, 0.0, up), SeededRandom(*key))
 
         drawings.append((along, place))
@@ -172,7 +180,11 @@ def _signal(canvas: Canvas, pose: RaisedPose, rng: SeededRandom) -> None:
     post(canvas, pose, 0.0, high + 0.4, 0.16, steel)
     plate = ((-0.38, high - 0.75), (0.38, high - 0.75), (0.38, high + 0.65), (-0.38, high + 0.65))
     _board(canvas, pose, plate, (26.0, 28.0, 28.0), _LIGHT)
-    lamps = (((0.0, 0.36), (250.0, 46.0, 38.0)), ((0.0, -0.1), (60.0, 232.0, 140.0)), ((0.0, -0.48), (252.0, 196.0, 60.0)))
+    lamps = (
+        ((0.0, 0.36), (250.0, 46.0, 38.0)),
+        ((0.0, -0.1), (60.0, 232.0, 140.0)),
+        ((0.0, -0.48), (252.0, 196.0, 60.0)),
+    )
     shining = rng.integer(0, 2)
     for index, ((x, y), color) in enumerate(lamps):
         ring = tuple((x + c * 0.13, high + y + s * 0.13) for c, s in CIRCLE)
@@ -189,7 +201,9 @@ def _speed_board(canvas: Canvas, pose: RaisedPose, rng: SeededRandom) -> None:
     high, size = rng.uniform(1.5, 2.8), rng.uniform(0.28, 0.45)
     post(canvas, pose, 0.0, high, 0.08, rng.choice(_STEELS))
     white, black, yellow = (232.0, 232.0, 228.0), (28.0, 28.0, 30.0), (236.0, 196.0, 44.0)
-    shape = rng.choice((((-1, -1), (1, -1), (0, 1)), ((-1, -1), (1, -1), (1, 1), (-1, 1)), ((-1, 1), (1, 1), (0, -1)), CIRCLE))
+    shape = rng.choice(
+        (((-1, -1), (1, -1), (0, 1)), ((-1, -1), (1, -1), (1, 1), (-1, 1)), ((-1, 1), (1, 1), (0, -1)), CIRCLE)
+    )
     field, rim = rng.choice(((white, black), (yellow, black), (black, white), (white, (196.0, 34.0, 32.0))))
     _board(canvas, pose, tuple((x * size, high + y * size) for x, y in shape), rim, _SIGN)
     _board(canvas, pose, tuple((x * size * 0.8, high + y * size * 0.8) for x, y in shape), field, _SIGN)
@@ -232,9 +246,19 @@ def add_crossing_gear(drawings: Drawings, canvas: Canvas, line: Line) -> None:
             pose = RaisedPose(canvas.camera, along, side, 0.0)
             post(canvas, pose, 0.0, 2.9, 0.12, (150.0, 152.0, 152.0))
             for slope in (-1.0, 1.0):
-                bar = ((-0.5, slope * 0.36 - 0.07), (0.5, -slope * 0.36 - 0.07), (0.5, -slope * 0.36 + 0.07), (-0.5, slope * 0.36 + 0.07))
+                bar = (
+                    (-0.5, slope * 0.36 - 0.07),
+                    (0.5, -slope * 0.36 - 0.07),
+                    (0.5, -slope * 0.36 + 0.07),
+                    (-0.5, slope * 0.36 + 0.07),
+                )
                 _board(canvas, pose, tuple((x, 2.6 + y) for x, y in bar), (234.0, 232.0, 226.0), _SIGN)
-                tips = ((-0.5, slope * 0.36 - 0.07), (-0.26, slope * 0.19 - 0.07), (-0.26, slope * 0.19 + 0.07), (-0.5, slope * 0.36 + 0.07))
+                tips = (
+                    (-0.5, slope * 0.36 - 0.07),
+                    (-0.26, slope * 0.19 - 0.07),
+                    (-0.26, slope * 0.19 + 0.07),
+                    (-0.5, slope * 0.36 + 0.07),
+                )
                 _board(canvas, pose, tuple((x, 2.6 + y) for x, y in tips), (200.0, 36.0, 34.0), _SIGN)
             plate = ((-0.3, 1.6), (0.3, 1.6), (0.3, 2.1), (-0.3, 2.1))
             _board(canvas, pose, plate, (24.0, 24.0, 26.0), _LIGHT)

@@ -12,7 +12,9 @@ from edge.synthetic.railway.track import GAUGE_M, HEAD_M
 from edge.synthetic.seeded_random import SeededRandom
 from edge.synthetic.texture import NOISE_SIDE, rough_field
 
-_GRASS, _PATH, _BED, _BETWEEN, _ROAD, _TRAM, _WALK, _MARK, _KERB, _SLOPE, _FIELD, _BOARD, _YARD, _JOINT, _TROUGH = range(15)
+_GRASS, _PATH, _BED, _BETWEEN, _ROAD, _TRAM, _WALK, _MARK, _KERB, _SLOPE, _FIELD, _BOARD, _YARD, _JOINT, _TROUGH = (
+    range(15)
+)
 _TAGS = np.array(
     [CITYSCAPES_RAW_IDS["terrain"], CITYSCAPES_RAW_IDS["terrain"], TRACKBED, RAIL_TRACK]
     + [CITYSCAPES_RAW_IDS["road"], TRAM_TRACK, CITYSCAPES_RAW_IDS["sidewalk"], CITYSCAPES_RAW_IDS["road"]]
@@ -98,7 +100,9 @@ def bends(canvas: Canvas, ahead: np.ndarray) -> np.ndarray:
     return np.array([camera.bend(camera.along_m + min(float(distance), 900.0)) for distance in ahead])
 
 
-def _below(canvas: Canvas, flank: object, ahead: np.ndarray, spread: np.ndarray, below: np.ndarray, level: tuple) -> tuple:
+def _below(
+    canvas: Canvas, flank: object, ahead: np.ndarray, spread: np.ndarray, below: np.ndarray, level: tuple
+) -> tuple:
     """Replace what lies beyond the shoulder of a dam by its slope and the ground at its foot."""
     material, side, far = level
     drop = (canvas.camera.above_m + flank.high_m) / canvas.camera.above_m

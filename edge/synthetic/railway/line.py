@@ -269,9 +269,7 @@ def _draw_tracks(rng: SeededRandom, setting: str) -> tuple[tuple[Track, ...], tu
     return tuple(tracks), tuple(platforms)
 
 
-def _draw_switches(
-    rng: SeededRandom, setting: str, sides: list, gap: float, slab: bool, island: bool
-) -> list[Track]:
+def _draw_switches(rng: SeededRandom, setting: str, sides: list, gap: float, slab: bool, island: bool) -> list[Track]:
     """Draw tracks that lead from one track to another, or begin a siding."""
     switches: list[Track] = []
     chance = {"yard": 1.0, "station": 0.5, "suburb": 0.35, "open": 0.25}.get(setting, 0.1)

@@ -63,9 +63,7 @@ def _draw_rail(
     low = _columns_and_rows(canvas, middle + seen_from * foot, 0.0, ahead)
     high = _columns_and_rows(canvas, middle + seen_from * head, RAIL_HIGH_M, ahead)
     level = [_columns_and_rows(canvas, middle + s * head, 0.0, ahead) for s in (-1.0, 1.0)]
-    groove = [
-        _columns_and_rows(canvas, middle - sign * (head + d), 0.0, ahead) for d in (0.0, _GROOVE_M)
-    ]
+    groove = [_columns_and_rows(canvas, middle - sign * (head + d), 0.0, ahead) for d in (0.0, _GROOVE_M)]
     steel = (132.0, 84.0, 62.0) if track.rusty else tuple(c * shine for c in (196.0, 200.0, 206.0))
     rust = (92.0, 62.0, 48.0)
     for index in range(ahead.size - 2, -1, -1):

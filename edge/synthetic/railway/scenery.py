@@ -61,13 +61,19 @@ def draw_backdrop(canvas: Canvas, line: Line) -> None:
         elif rng.chance(0.75):
             leaf = (rng.uniform(50, 90), rng.uniform(72, 104), rng.uniform(35, 60))
             for step in range(2):
-                _stamp_bush(canvas, (right + step * wide / 2, foot - 0.5, ahead), wide * 0.9, rng.uniform(5, 14), leaf, step, rng)
+                _stamp_bush(
+                    canvas,
+                    (right + step * wide / 2, foot - 0.5, ahead),
+                    wide * 0.9,
+                    rng.uniform(5, 14),
+                    leaf,
+                    step,
+                    rng,
+                )
         right += wide
 
 
-def _draw_hills(
-    canvas: Canvas, rng: SeededRandom, ahead: float, half_view: float, peak: float, looks: tuple
-) -> None:
+def _draw_hills(canvas: Canvas, rng: SeededRandom, ahead: float, half_view: float, peak: float, looks: tuple) -> None:
     color, tag = looks
     reach, count = half_view * ahead * 1.05, 26
     heights = [rng.uniform(0.25, 1.0) for _ in range(9)]
@@ -136,7 +142,10 @@ def _add_bank(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end:
         def crest(low: float = low, far: float = far, top: float = top) -> None:
             if canvas.camera.above_m <= flank.high_m:
                 return
-            corners = [_at(canvas, along, side, flank.high_m) for along, side in ((low, top), (far, top), (far, top + sign * 60.0), (low, top + sign * 60.0))]
+            corners = [
+                _at(canvas, along, side, flank.high_m)
+                for along, side in ((low, top), (far, top), (far, top + sign * 60.0), (low, top + sign * 60.0))
+            ]
             fill_rough(canvas, corners, color, _TERRAIN, (0.0, 1.0, 0.0), 40.0)
 
         drawings.append((far + 3.0, crest))
@@ -172,9 +181,16 @@ def _add_wall(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end:
 
 def _add_fence(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end: float, rng: SeededRandom) -> None:
     side, normal = (flank.edge_m + 0.2) * flank.sign, (-float(flank.sign), 0.0, 0.0)
-    color = rng.choice(((62.0, 68.0, 64.0), (120.0, 92.0, 64.0), (196.0, 196.0, 192.0), (52.0, 92.0, 62.0), (140.0, 142.0, 142.0)))
+    color = rng.choice(
+        ((62.0, 68.0, 64.0), (120.0, 92.0, 64.0), (196.0, 196.0, 192.0), (52.0, 92.0, 62.0), (140.0, 142.0, 142.0))
+    )
     kind, high = flank.fence, rng.uniform(1.1, 2.3)
-    pattern, period = {"mesh": ("bars", 0.1), "bars": ("bars", rng.uniform(0.14, 0.3)), "boards": ("boards", 0.2), "rail": ("rail", 1.0)}[kind]
+    pattern, period = {
+        "mesh": ("bars", 0.1),
+        "bars": ("bars", rng.uniform(0.14, 0.3)),
+        "boards": ("boards", 0.2),
+        "rail": ("rail", 1.0),
+    }[kind]
     surface = plain_surface(color if kind != "rail" else (150.0, 152.0, 155.0), line.light, normal, pattern, period)
     tag = _GUARD if kind == "rail" else _FENCE
     for low, far in stretches(0.7, end, 4.0, 0.25):
@@ -189,7 +205,9 @@ def _add_fence(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end
 
 
 def _add_plants(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end: float, rng: SeededRandom) -> None:
-    trees, bushes = {"forest": (46, 16), "bushes": (9, 26), "field": (3, 8), "houses": (7, 10), "halls": (4, 10)}[flank.scenery]
+    trees, bushes = {"forest": (46, 16), "bushes": (9, 26), "field": (3, 8), "houses": (7, 10), "halls": (4, 10)}[
+        flank.scenery
+    ]
     behind = flank.edge_m + (11.0 if flank.kind == "street" else 0.0)
     conifers = rng.chance(0.4)
     for number in range(trees + bushes):
@@ -200,7 +218,14 @@ def _add_plants(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, en
             continue
         if flank.scenery in ("houses", "halls") and out > behind + 7.0:
             out = behind + rng.uniform(0.5, 6.0)
-        add_plant(drawings, canvas, line, (along, out * flank.sign), (is_tree, conifers and rng.chance(0.8)), (*line.key, 33, flank.sign, number))
+        add_plant(
+            drawings,
+            canvas,
+            line,
+            (along, out * flank.sign),
+            (is_tree, conifers and rng.chance(0.8)),
+            (*line.key, 33, flank.sign, number),
+        )
 
 
 def add_plant(
@@ -232,7 +257,9 @@ def add_plant(
         if not is_tree:
             high = rng.uniform(0.5, 2.6)
             wide = high * rng.uniform(0.9, 1.9)
-            canvas.stamp(mask[:96], light[:96], color, _PLANT, (right - wide / 2, up, right + wide / 2, up + high), ahead)
+            canvas.stamp(
+                mask[:96], light[:96], color, _PLANT, (right - wide / 2, up, right + wide / 2, up + high), ahead
+            )
             return
         if has_needles:
             _needles(canvas, (right, up, ahead), rng)
@@ -254,14 +281,25 @@ def _needles(canvas: Canvas, foot: tuple, rng: SeededRandom) -> None:
     high = rng.uniform(7.0, 20.0)
     wide, green = high * rng.uniform(0.26, 0.4), rng.uniform(0.75, 1.15)
     color = (44.0 * green, 66.0 * green, 46.0 * green)
-    stem = [(right - 0.18, up, ahead), (right + 0.18, up, ahead), (right + 0.1, up + high * 0.3, ahead), (right - 0.1, up + high * 0.3, ahead)]
+    stem = [
+        (right - 0.18, up, ahead),
+        (right + 0.18, up, ahead),
+        (right + 0.1, up + high * 0.3, ahead),
+        (right - 0.1, up + high * 0.3, ahead),
+    ]
     canvas.fill(stem, (72.0, 58.0, 46.0), _PLANT, (0.0, 0.3, -0.7))
     tiers = 5
     for tier in range(tiers):
         low, top = 0.1 + 0.72 * tier / tiers, 0.34 + 0.66 * (tier + 1) / tiers
         half = wide * (0.5 - 0.4 * tier / tiers)
-        corners = [(right - half, up + high * low, ahead), (right + half, up + high * low, ahead), (right, up + high * min(top, 1.0), ahead)]
-        fill_rough(canvas, corners, tuple(c * (0.86 + 0.07 * tier) for c in color), _PLANT, (0.0, 0.5, -0.6), 60.0, tier)
+        corners = [
+            (right - half, up + high * low, ahead),
+            (right + half, up + high * low, ahead),
+            (right, up + high * min(top, 1.0), ahead),
+        ]
+        fill_rough(
+            canvas, corners, tuple(c * (0.86 + 0.07 * tier) for c in color), _PLANT, (0.0, 0.5, -0.6), 60.0, tier
+        )
 
 
 def _add_buildings(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end: float, rng: SeededRandom) -> None:
@@ -270,17 +308,24 @@ def _add_buildings(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank,
     along = rng.uniform(-6.0, 6.0)
     while along < end:
         wide = rng.uniform(9.0, 20.0) if flank.scenery == "houses" else rng.uniform(22.0, 52.0)
-        open_road = line.crossing is not None and along < line.crossing[1] + 2.0 and along + wide > line.crossing[0] - 2.0
+        open_road = (
+            line.crossing is not None and along < line.crossing[1] + 2.0 and along + wide > line.crossing[0] - 2.0
+        )
         if not open_road and along + wide > 2.0:
             side = (front + rng.uniform(0.0, 5.0)) * flank.sign
             up = line.flank(side).ground_up(side)
-            add_building(drawings, canvas, line, (along, along + wide, side, up), flank.scenery == "halls", (*line.key, 34, flank.sign, int(along * 4) & 0xFFFF))
+            add_building(
+                drawings,
+                canvas,
+                line,
+                (along, along + wide, side, up),
+                flank.scenery == "halls",
+                (*line.key, 34, flank.sign, int(along * 4) & 0xFFFF),
+            )
         along += wide + (rng.uniform(2.0, 14.0) if rng.chance(0.6) else 0.3)
 
 
-def add_building(
-    drawings: Drawings, canvas: Canvas, line: Line, place: tuple, is_hall: bool, key: tuple
-) -> None:
+def add_building(drawings: Drawings, canvas: Canvas, line: Line, place: tuple, is_hall: bool, key: tuple) -> None:
     """Add a house or a hall.
 
     Args:
@@ -316,7 +361,11 @@ def add_building(
             slope = [(foot[0], up + high, foot[1]), (far_foot[0], up + high, far_foot[1])]
             slope += [(far_middle[0], up + high + ridge, far_middle[1]), (middle[0], up + high + ridge, middle[1])]
             fill_rough(canvas, slope, tone, _BUILDING, (-sign * 0.5, 0.86, 0.0), 12.0)
-            gable = [(foot[0], up + high, foot[1]), (middle[0], up + high + ridge, middle[1]), (back[0], up + high, back[1])]
+            gable = [
+                (foot[0], up + high, foot[1]),
+                (middle[0], up + high + ridge, middle[1]),
+                (back[0], up + high, back[1]),
+            ]
             canvas.fill(gable, color, _BUILDING, (0.0, 0.0, -1.0))
         elif canvas.camera.above_m > up + high:
             far_back = view(far, side + sign * deep)
@@ -336,13 +385,27 @@ def _add_street_side(drawings: Drawings, canvas: Canvas, line: Line, flank: Flan
     while along < SIGHT_M and flank.scenery != "bushes":
         wide = rng.uniform(8.0, 20.0)
         if rng.chance(0.88):
-            add_building(drawings, canvas, line, (along, along + wide, front + flank.sign * rng.uniform(0.0, 0.8), 0.0), False, (*line.key, 34, flank.sign, int(along * 4) & 0xFFFF))
+            add_building(
+                drawings,
+                canvas,
+                line,
+                (along, along + wide, front + flank.sign * rng.uniform(0.0, 0.8), 0.0),
+                False,
+                (*line.key, 34, flank.sign, int(along * 4) & 0xFFFF),
+            )
         along += wide + (rng.uniform(3.0, 10.0) if rng.chance(0.15) else 0.0)
     trees = rng.chance(0.5)
     along = rng.uniform(4.0, 14.0)
     while along < 150.0:
         if trees:
-            add_plant(drawings, canvas, line, (along, kerb + flank.sign * 0.9), (True, False), (*line.key, 35, flank.sign, int(along)))
+            add_plant(
+                drawings,
+                canvas,
+                line,
+                (along, kerb + flank.sign * 0.9),
+                (True, False),
+                (*line.key, 35, flank.sign, int(along)),
+            )
         along += rng.uniform(9.0, 16.0)
     if flank.scenery == "bushes":
         for number in range(26):

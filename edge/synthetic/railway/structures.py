@@ -72,10 +72,19 @@ def _draw_tunnel(canvas: Canvas, line: Line, along: float) -> None:
     _draw_hill(canvas, line, along, rng)
     color = rng.choice(((132.0, 126.0, 116.0), (150.0, 146.0, 140.0), (118.0, 98.0, 84.0)))
     surface = plain_surface(color, line.light, _FRONT, "wall", rng.choice((0.8, 1.4)))
-    canvas.upright(view(along, left - rng.uniform(1.5, 5.0)), view(along, right + rng.uniform(1.5, 5.0)), 0.0, crown + rng.uniform(0.9, 2.2), surface, _TUNNEL)
+    canvas.upright(
+        view(along, left - rng.uniform(1.5, 5.0)),
+        view(along, right + rng.uniform(1.5, 5.0)),
+        0.0,
+        crown + rng.uniform(0.9, 2.2),
+        surface,
+        _TUNNEL,
+    )
     rim = _arch(canvas, line, along, (left - 0.5, right + 0.5, spring, crown + 0.5))
     if rim is not None:
-        cv2.fillConvexPoly(canvas.paint, rim, canvas.light.haze(canvas.light.shade(tuple(c * 1.15 for c in color), *_FRONT), along))
+        cv2.fillConvexPoly(
+            canvas.paint, rim, canvas.light.haze(canvas.light.shade(tuple(c * 1.15 for c in color), *_FRONT), along)
+        )
         cv2.fillConvexPoly(canvas.tags, rim, _TUNNEL)
     canvas.paint[:] = cv2.copyTo(kept_paint, mask, canvas.paint)
     canvas.tags[mask > 0] = kept_tags[mask > 0]
@@ -118,7 +127,9 @@ def _draw_bore(canvas: Canvas, line: Line, along: float, size: tuple, mask: np.n
         near, far = along + low * 10.0, along + low * 10.0 + 10.0
         shade = 0.4 / (1.0 + low * 1.2)
         for side, normal in ((left, 1.0), (right, -1.0)):
-            surface = plain_surface(tuple(c * shade for c in (120.0, 114.0, 106.0)), line.light, (normal, 0.0, 0.0), "wall", 1.5)
+            surface = plain_surface(
+                tuple(c * shade for c in (120.0, 114.0, 106.0)), line.light, (normal, 0.0, 0.0), "wall", 1.5
+            )
             canvas.upright(view(near, side), view(far, side), 0.0, crown, surface, _TUNNEL, near)
 
 
@@ -136,5 +147,13 @@ def _draw_hill(canvas: Canvas, line: Line, along: float, rng: SeededRandom) -> N
             base = [low + (height - low) * band / 3.0 for height in (previous, high)]
             corners = [(right, base[0], ahead + band * 3.0), (right + step, base[1], ahead + band * 3.0)]
             corners += [(right + step, top[1], ahead + band * 3.0 + 3.0), (right, top[0], ahead + band * 3.0 + 3.0)]
-            fill_rough(canvas, corners, tuple(c * (0.94 + 0.05 * band) for c in color), tag, (0.0, 0.6, -0.6), 60.0 if wooded else 40.0, band)
+            fill_rough(
+                canvas,
+                corners,
+                tuple(c * (0.94 + 0.05 * band) for c in color),
+                tag,
+                (0.0, 0.6, -0.6),
+                60.0 if wooded else 40.0,
+                band,
+            )
         previous, right = high, right + step

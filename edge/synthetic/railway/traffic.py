@@ -113,7 +113,9 @@ class Traffic:
         for platform in line.platforms:
             crowd = rng.choice((2, 5, 9, 16, 24))
             for _ in range(crowd):
-                along = max(platform.start_m, 2.0) + rng.uniform(0.0, 1.0) * min(platform.end_m - platform.start_m, 75.0)
+                along = max(platform.start_m, 2.0) + rng.uniform(0.0, 1.0) * min(
+                    platform.end_m - platform.start_m, 75.0
+                )
                 side = rng.uniform(platform.left_m + 0.5, platform.right_m - 0.5)
                 if along > platform.end_m - 1.0 or abs(along) + abs(side - line.view.side_m) < 3.0:
                     continue
@@ -136,7 +138,14 @@ class Traffic:
             for _ in range(rng.integer(0, 3)):
                 along = rng.uniform(line.crossing[0] + 0.5, line.crossing[1] - 0.5)
                 side, turn = rng.uniform(-9.0, 9.0), rng.choice((1.0, -1.0))
-                self.add("person" if rng.chance(0.7) else "cyclist", along, side, turn, side_mps=1.3 * turn, phase=rng.uniform(0.1, 1.0))
+                self.add(
+                    "person" if rng.chance(0.7) else "cyclist",
+                    along,
+                    side,
+                    turn,
+                    side_mps=1.3 * turn,
+                    phase=rng.uniform(0.1, 1.0),
+                )
         if line.setting == "tram":
             self._add_pedestrians(rng)
 
@@ -160,7 +169,9 @@ class Traffic:
             for _ in range(rng.integer(3, 12)):
                 turn = rng.choice((0.0, 1e6))
                 along, side = rng.uniform(4.0, 70.0), rng.uniform(low + 0.5, high - 0.4)
-                self.add("person", along, side, turn, along_mps=1.2 if turn == 0.0 else -1.2, phase=rng.uniform(0.1, 1.0))
+                self.add(
+                    "person", along, side, turn, along_mps=1.2 if turn == 0.0 else -1.2, phase=rng.uniform(0.1, 1.0)
+                )
         for _ in range(rng.integer(0, 4)):
             turn = rng.choice((1.0, -1.0))
             along, side = rng.uniform(10.0, 50.0), rng.uniform(left, right)
@@ -168,7 +179,9 @@ class Traffic:
         for edge, out in ((left, -1.0), (right, 1.0)):
             along = rng.uniform(5.0, 20.0)
             while along < 120.0:
-                self.add(rng.weighted((("lamp", 3.0), ("sign", 2.0), ("traffic_light", 1.5))), along, edge + 0.5 * out, out)
+                self.add(
+                    rng.weighted((("lamp", 3.0), ("sign", 2.0), ("traffic_light", 1.5))), along, edge + 0.5 * out, out
+                )
                 along += rng.uniform(13.0, 30.0)
 
     def _add_road_vehicles(self, rng: SeededRandom) -> None:
@@ -184,7 +197,9 @@ class Traffic:
                         self.add(rng.weighted(kinds), along, side, turn, along_mps=0.0)
                     along += rng.uniform(8.0, 22.0)
             if rng.chance(0.4):  # a car in front of the tram
-                self.add(rng.weighted(kinds[:3]), rng.uniform(12.0, 45.0), line.tracks[0].side_m + rng.uniform(-0.3, 0.3))
+                self.add(
+                    rng.weighted(kinds[:3]), rng.uniform(12.0, 45.0), line.tracks[0].side_m + rng.uniform(-0.3, 0.3)
+                )
         if line.crossing is not None:
             middle = (line.crossing[0] + line.crossing[1]) * 0.5
             quarter = (line.crossing[1] - line.crossing[0]) * 0.23
@@ -208,7 +223,12 @@ class Traffic:
         if line.setting in ("yard", "suburb", "station") and rng.chance(0.3):  # a works vehicle beside the tracks
             flank = rng.choice(line.flanks)
             if flank.kind == "plain" and not line.platforms and line.crossing is None:
-                self.add(rng.choice(("car", "truck")), rng.uniform(12.0, 60.0), (flank.edge_m + 2.5) * flank.sign, rng.choice((0.0, 1e6)))
+                self.add(
+                    rng.choice(("car", "truck")),
+                    rng.uniform(12.0, 60.0),
+                    (flank.edge_m + 2.5) * flank.sign,
+                    rng.choice((0.0, 1e6)),
+                )
 
     def _add_obstacles(self, rng: SeededRandom) -> None:
         line = self._line
@@ -222,7 +242,9 @@ class Traffic:
             kind = "boxes"
         if any(platform.start_m - 8 < along < platform.end_m for platform in line.platforms) and kind == "fallen_tree":
             kind = "boxes"
-        self.add(kind, along, rng.uniform(-1.0, 1.0) + rng.choice((0.0, 0.0, line.tracks[-1].side_m)), rng.uniform(-0.6, 0.6))
+        self.add(
+            kind, along, rng.uniform(-1.0, 1.0) + rng.choice((0.0, 0.0, line.tracks[-1].side_m)), rng.uniform(-0.6, 0.6)
+        )
 
 
 def _seen(mover: Mover, phase: float) -> SceneObject:
@@ -243,7 +265,9 @@ def _draw_trains(rng: SeededRandom, line: Line) -> list[Train]:
         if not rng.chance(chance if line.setting != "yard" else 0.4):
             continue
         kind = "tram" if line.setting == "tram" else rng.weighted((("passenger", 3.0), ("freight", 1.6)))
-        speed = 0.0 if line.setting == "yard" or rng.chance(0.2) else rng.uniform(8.0, 30.0) * rng.choice((-1.0, -1.0, 1.0))
+        speed = (
+            0.0 if line.setting == "yard" or rng.chance(0.2) else rng.uniform(8.0, 30.0) * rng.choice((-1.0, -1.0, 1.0))
+        )
         near = rng.uniform(-60.0, 20.0) if rng.chance(0.45) else rng.uniform(15.0, 110.0)
         add(index, near, speed, kind)
     if rng.chance(0.16 if line.view.kind == "cab" else 0.36):
@@ -300,7 +324,12 @@ def _draw_boxes(canvas: Canvas, pose: RaisedPose, scene_object: SceneObject, lin
         flank = [pose.point(fore, edge, 0.0), pose.point(fore + deep, edge, 0.0)]
         flank += [pose.point(fore + deep, edge, high), pose.point(fore, edge, high)]
         fill_rough(canvas, flank, color, _STATIC, (1.0 if edge == right else -1.0, 0.0, 0.0), 12.0, index)
-        front = [pose.point(fore, left, 0.0), pose.point(fore, right, 0.0), pose.point(fore, right, high), pose.point(fore, left, high)]
+        front = [
+            pose.point(fore, left, 0.0),
+            pose.point(fore, right, 0.0),
+            pose.point(fore, right, high),
+            pose.point(fore, left, high),
+        ]
         fill_rough(canvas, front, color, _STATIC, _FRONT, 12.0, index)
 
 

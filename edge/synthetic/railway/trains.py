@@ -141,7 +141,9 @@ def _add_wagon(
             if abs(middle) < body.half:
                 seen = 0.0
 
-            def strip(bottom: float, top: float, out: float, color: tuple, inset: float = 0.0, shine: bool = False) -> None:
+            def strip(
+                bottom: float, top: float, out: float, color: tuple, inset: float = 0.0, shine: bool = False
+            ) -> None:
                 points = [_side(canvas, track, a, seen * out, bottom) for a in (at, far)]
                 points += [_side(canvas, track, a, seen * (out - inset), top) for a in (far, at)]
                 normal = None if shine else (seen * (0.98 if not inset else 0.6), 0.1 if not inset else 0.75, 0.0)
@@ -188,7 +190,10 @@ def _door(canvas: Canvas, track: Track, reach: tuple, side: float, body: _Body, 
 
 def _wheels(canvas: Canvas, track: Track, along: float, seen: float, tag: int) -> None:
     for offset in (-1.2, 1.2):
-        ring = [_side(canvas, track, along + offset + c * 0.44, seen * 0.8, RAIL_HIGH_M + 0.44 + s * 0.44) for c, s in CIRCLE]
+        ring = [
+            _side(canvas, track, along + offset + c * 0.44, seen * 0.8, RAIL_HIGH_M + 0.44 + s * 0.44)
+            for c, s in CIRCLE
+        ]
         canvas.fill(ring, (58.0, 54.0, 52.0), tag, (seen, 0.0, 0.0))
 
 
@@ -199,15 +204,15 @@ def _add_gangway(drawings: Drawings, canvas: Canvas, whose: tuple, start: float,
 
     def draw() -> None:
         points = [_side(canvas, track, start - 0.05, s * wide, body.floor) for s in (-1.0, 1.0)]
-        points += [_side(canvas, track, start - 0.05, s * wide, body.eaves if body.window[1] else 1.2) for s in (1.0, -1.0)]
+        points += [
+            _side(canvas, track, start - 0.05, s * wide, body.eaves if body.window[1] else 1.2) for s in (1.0, -1.0)
+        ]
         canvas.fill(points, _DARK, _TRAIN + train.number, (0.0, 0.0, -1.0))
 
     drawings.append((start - 0.3, draw))
 
 
-def _add_pantograph(
-    drawings: Drawings, canvas: Canvas, line: Line, whose: tuple, along: float, top: float
-) -> None:
+def _add_pantograph(drawings: Drawings, canvas: Canvas, line: Line, whose: tuple, along: float, top: float) -> None:
     track, train = whose
     tag = _TRAIN + train.number
 
@@ -245,18 +250,30 @@ def _add_front(
 
         under = tuple(c * 0.45 for c in body.color)
         board(((-w * 0.75, RAIL_HIGH_M), (w * 0.75, RAIL_HIGH_M), (w * 0.8, body.floor), (-w * 0.8, body.floor)), _DARK)
-        face = [(-w, body.floor), (w, body.floor), (w, body.eaves), (w * 0.7, body.top), (-w * 0.7, body.top), (-w, body.eaves)]
+        face = [
+            (-w, body.floor),
+            (w, body.floor),
+            (w, body.eaves),
+            (w * 0.7, body.top),
+            (-w * 0.7, body.top),
+            (-w, body.eaves),
+        ]
         fill_rough(canvas, [pose.point(0.0, x, y) for x, y in face], body.color, tag, normal, 7.0, train.number)
         if not leads:
             return
         board(((-w, body.floor * 0.6), (w, body.floor * 0.6), (w, body.floor), (-w, body.floor)), under)
         base, high = body.floor, body.eaves
         panel = livery[1]
-        board(((-w * 0.97, base + 0.1), (w * 0.97, base + 0.1), (w * 0.97, base + 0.75), (-w * 0.97, base + 0.75)), panel)
+        board(
+            ((-w * 0.97, base + 0.1), (w * 0.97, base + 0.1), (w * 0.97, base + 0.75), (-w * 0.97, base + 0.75)), panel
+        )
         glass = (58.0, 66.0, 74.0) if not line.light.is_dark else (150.0, 138.0, 110.0)
         low = max(base + 0.9, high - 1.35)
         for left, right in ((-0.86, -0.05), (0.05, 0.86)) if train.kind != "tram" else ((-0.9, 0.9),):
-            board(((w * left, low), (w * right, low), (w * right * 0.94, high - 0.12), (w * left * 0.94, high - 0.12)), glass)
+            board(
+                ((w * left, low), (w * right, low), (w * right * 0.94, high - 0.12), (w * left * 0.94, high - 0.12)),
+                glass,
+            )
         _lamps(canvas, pose, train, (w, base), high, tag)
         if train.kind != "tram":
             for x in (-0.88, 0.88):
@@ -264,8 +281,15 @@ def _add_front(
                 board(tuple((x + c * 0.15, 1.05 + s * 0.15) for c, s in CIRCLE), (96.0, 94.0, 92.0))
         if train.kind == "passenger" or train.kind == "tram":
             sign = (255.0, 176.0, 40.0)
-            board(((-w * 0.4, high + 0.02), (w * 0.4, high + 0.02), (w * 0.4, high + 0.24), (-w * 0.4, high + 0.24)), _DARK)
-            board(((-w * 0.3, high + 0.08), (w * 0.22, high + 0.08), (w * 0.22, high + 0.18), (-w * 0.3, high + 0.18)), sign, True)
+            board(
+                ((-w * 0.4, high + 0.02), (w * 0.4, high + 0.02), (w * 0.4, high + 0.24), (-w * 0.4, high + 0.24)),
+                _DARK,
+            )
+            board(
+                ((-w * 0.3, high + 0.08), (w * 0.22, high + 0.08), (w * 0.22, high + 0.18), (-w * 0.3, high + 0.18)),
+                sign,
+                True,
+            )
 
     drawings.append((start - 0.05, draw))
 
