@@ -100,7 +100,7 @@ _SETTINGS = (
     ("suburb", 2.2),
     ("station", 2.8),
     ("yard", 1.3),
-    ("tram", 2.6),
+    ("tram", 3.2),
     ("mountain", 1.5),
 )
 _FLANKS = {
@@ -203,7 +203,7 @@ class Line:
         return Flank(sign, edge, kind, high, run, scenery, fence)
 
     def _draw_crossing(self, rng: SeededRandom) -> tuple[float, float] | None:
-        chance = {"open": 0.3, "forest": 0.2, "suburb": 0.3, "yard": 0.15, "station": 0.1}.get(self.setting, 0.0)
+        chance = {"open": 0.42, "forest": 0.3, "suburb": 0.42, "yard": 0.2, "station": 0.25}.get(self.setting, 0.0)
         start, wide = rng.uniform(9.0, 60.0), rng.uniform(5.5, 9.5)
         if not rng.chance(chance):
             return None

@@ -121,7 +121,9 @@ def add_scenery(drawings: Drawings, canvas: Canvas, line: Line) -> None:
 
 
 def _add_bank(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end: float) -> None:
-    color, sign = grass_color(line), float(flank.sign)
+    color, sign, tag = grass_color(line), float(flank.sign), _TERRAIN
+    if SeededRandom(*line.key, 29, flank.sign).chance(0.45):  # overgrown with scrub
+        tag, color = _PLANT, tuple(c * f for c, f in zip(color, (0.72, 0.84, 0.76)))
     steep = flank.high_m / flank.run_m
     length = math.sqrt(1.0 + steep * steep)
     normal = (-sign * steep / length, 1.0 / length, 0.0)
@@ -134,7 +136,7 @@ def _add_bank(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end:
                 for along, part in ((low, inner), (far, inner), (far, outer), (low, outer)):
                     side = (flank.edge_m + flank.run_m * part) * sign
                     corners.append(_at(canvas, along, side, flank.high_m * part))
-                fill_rough(canvas, corners, tuple(c * (1.0 - 0.04 * inner) for c in color), _TERRAIN, normal, 42.0)
+                fill_rough(canvas, corners, tuple(c * (1.0 - 0.04 * inner) for c in color), tag, normal, 42.0 if tag == _TERRAIN else 80.0)
 
             drawings.append((far + 2.0 - band * 0.1, draw))
         top = (flank.edge_m + flank.run_m) * sign
@@ -205,7 +207,7 @@ def _add_fence(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end
 
 
 def _add_plants(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end: float, rng: SeededRandom) -> None:
-    trees, bushes = {"forest": (46, 16), "bushes": (9, 26), "field": (3, 8), "houses": (7, 10), "halls": (4, 10)}[
+    trees, bushes = {"forest": (44, 20), "bushes": (12, 30), "field": (3, 8), "houses": (8, 12), "halls": (4, 12)}[
         flank.scenery
     ]
     behind = flank.edge_m + (11.0 if flank.kind == "street" else 0.0)
@@ -214,22 +216,46 @@ def _add_plants(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, en
         is_tree = number < trees
         along = 3.0 + (end - 6.0) * _near_first(rng)
         out = behind + (rng.uniform(2.5, 26.0) if is_tree else rng.uniform(0.3, 14.0))
-        if line.crossing is not None and line.crossing[0] - 2.5 < along < line.crossing[1] + 2.5:
-            continue
         if flank.scenery in ("houses", "halls") and out > behind + 7.0:
             out = behind + rng.uniform(0.5, 6.0)
-        add_plant(
-            drawings,
-            canvas,
-            line,
-            (along, out * flank.sign),
-            (is_tree, conifers and rng.chance(0.8)),
-            (*line.key, 33, flank.sign, number),
-        )
+        kind = "bush" if not is_tree else "needles" if conifers and rng.chance(0.8) else "leaves"
+        _place(drawings, canvas, line, (along, out * flank.sign), kind, (*line.key, 33, flank.sign, number))
+    for number in range(14):  # tufts where nobody mows
+        place = (2.6 + 40.0 * _near_first(rng), (flank.edge_m - 0.4 + rng.uniform(0.0, 1.6)) * flank.sign)
+        if flank.kind not in ("wall", "barrier", "street"):
+            _place(drawings, canvas, line, place, "tuft", (*line.key, 37, flank.sign, number))
+    if flank.scenery == "forest":  # the wood closes behind its first trees
+        along = 12.0
+        while along < end:
+            place = (along, (behind + rng.uniform(17.0, 30.0)) * flank.sign)
+            _place(drawings, canvas, line, place, "thicket", (*line.key, 38, flank.sign, int(along)))
+            along += 4.5 + along * 0.03
+    if flank.kind in ("plain", "bank", "dam") and flank.fence == "none" and rng.chance(0.3):  # a hedge
+        along, out = 4.0, behind + rng.uniform(0.9, 1.8)
+        while along < min(end, 170.0):
+            _place(drawings, canvas, line, (along, out * flank.sign), "hedge", (*line.key, 39, flank.sign, int(along * 2)))
+            along += 1.3 + along * 0.025
+
+
+def _place(
+    drawings: Drawings, canvas: Canvas, line: Line, place: tuple[float, float], kind: str, key: tuple
+) -> None:
+    """Add a plant where no road crosses."""
+    if line.crossing is None or not line.crossing[0] - 2.5 < place[0] < line.crossing[1] + 2.5:
+        add_plant(drawings, canvas, line, place, kind, key)
+
+
+_BUSHES_M = {
+    "bush": (0.5, 2.6, 0.9, 1.9),
+    "tuft": (0.15, 0.5, 1.2, 3.0),
+    "hedge": (1.1, 2.0, 1.3, 2.0),
+    "thicket": (7.0, 14.0, 0.7, 1.2),
+}
+"""Kind -> least and largest height in metres, least and largest width as a share of the height."""
 
 
 def add_plant(
-    drawings: Drawings, canvas: Canvas, line: Line, place: tuple[float, float], kind: tuple[bool, bool], key: tuple
+    drawings: Drawings, canvas: Canvas, line: Line, place: tuple[float, float], kind: str, key: tuple
 ) -> None:
     """Add a tree or a bush.
 
@@ -238,14 +264,15 @@ def add_plant(
         canvas: Canvas to draw on.
         line: Line beside which it stands.
         place: (along, side) in metres.
-        kind: Whether it is a tree, and whether it has needles.
+        kind: Kind: leaves or needles, which are trees, or a kind of bush.
         key: Key of the random numbers that decide its looks.
     """
-    (along, side), (is_tree, has_needles) = place, kind
+    along, side = place
     up = line.flank(side).ground_up(side)
     right, ahead = canvas.camera.view(along, side)
     half_view = canvas.camera.width / canvas.camera.focal_px
-    if ahead < (9.0 if is_tree else 5.0) or abs(right) > ahead * half_view + 8.0:
+    least = {"leaves": 9.0, "needles": 7.0, "tuft": 2.6, "thicket": 14.0}.get(kind, 5.0)
+    if ahead < least or abs(right) > ahead * half_view + 8.0:
         return
 
     def draw() -> None:
@@ -254,14 +281,15 @@ def add_plant(
         mask, light = leaf_sprite(rng.integer(0, LEAF_VARIANTS - 1))
         if rng.chance(0.5):
             mask = mask[:, ::-1]
-        if not is_tree:
-            high = rng.uniform(0.5, 2.6)
-            wide = high * rng.uniform(0.9, 1.9)
+        if kind in _BUSHES_M:
+            low, most, slim, broad = _BUSHES_M[kind]
+            high = rng.uniform(low, most)
+            wide = high * rng.uniform(slim, broad)
             canvas.stamp(
                 mask[:96], light[:96], color, _PLANT, (right - wide / 2, up, right + wide / 2, up + high), ahead
             )
             return
-        if has_needles:
+        if kind == "needles":
             _needles(canvas, (right, up, ahead), rng)
             return
         high, trunk = rng.uniform(5.0, 15.0), rng.uniform(1.4, 3.2)
@@ -410,4 +438,4 @@ def _add_street_side(drawings: Drawings, canvas: Canvas, line: Line, flank: Flan
     if flank.scenery == "bushes":
         for number in range(26):
             place = (3.0 + 200.0 * _near_first(rng), front + flank.sign * rng.uniform(1.0, 16.0))
-            add_plant(drawings, canvas, line, place, (number % 2 == 0, False), (*line.key, 36, flank.sign, number))
+            add_plant(drawings, canvas, line, place, "bush" if number % 2 else "leaves", (*line.key, 36, flank.sign, number))

@@ -209,7 +209,7 @@ class Traffic:
                 for _ in range(rng.integer(0, 3)):
                     self.add(rng.weighted(kinds[:3]), along, side, -1.0 if sign > 0 else 1.0)
                     side += sign * rng.uniform(8.0, 13.0)
-            if rng.chance(0.35):  # one that stands on the tracks
+            if rng.chance(0.6):  # one that stands on the tracks
                 self.add(rng.weighted(kinds[:2]), middle + quarter, rng.uniform(-2.0, 2.0), rng.choice((1.0, -1.0)))
         for flank in line.flanks:
             if flank.kind != "street":
