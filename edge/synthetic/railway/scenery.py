@@ -136,7 +136,14 @@ def _add_bank(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end:
                 for along, part in ((low, inner), (far, inner), (far, outer), (low, outer)):
                     side = (flank.edge_m + flank.run_m * part) * sign
                     corners.append(_at(canvas, along, side, flank.high_m * part))
-                fill_rough(canvas, corners, tuple(c * (1.0 - 0.04 * inner) for c in color), tag, normal, 42.0 if tag == _TERRAIN else 80.0)
+                fill_rough(
+                    canvas,
+                    corners,
+                    tuple(c * (1.0 - 0.04 * inner) for c in color),
+                    tag,
+                    normal,
+                    42.0 if tag == _TERRAIN else 80.0,
+                )
 
             drawings.append((far + 2.0 - band * 0.1, draw))
         top = (flank.edge_m + flank.run_m) * sign
@@ -233,13 +240,13 @@ def _add_plants(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, en
     if flank.kind in ("plain", "bank", "dam") and flank.fence == "none" and rng.chance(0.3):  # a hedge
         along, out = 4.0, behind + rng.uniform(0.9, 1.8)
         while along < min(end, 170.0):
-            _place(drawings, canvas, line, (along, out * flank.sign), "hedge", (*line.key, 39, flank.sign, int(along * 2)))
+            _place(
+                drawings, canvas, line, (along, out * flank.sign), "hedge", (*line.key, 39, flank.sign, int(along * 2))
+            )
             along += 1.3 + along * 0.025
 
 
-def _place(
-    drawings: Drawings, canvas: Canvas, line: Line, place: tuple[float, float], kind: str, key: tuple
-) -> None:
+def _place(drawings: Drawings, canvas: Canvas, line: Line, place: tuple[float, float], kind: str, key: tuple) -> None:
     """Add a plant where no road crosses."""
     if line.crossing is None or not line.crossing[0] - 2.5 < place[0] < line.crossing[1] + 2.5:
         add_plant(drawings, canvas, line, place, kind, key)
@@ -438,4 +445,6 @@ def _add_street_side(drawings: Drawings, canvas: Canvas, line: Line, flank: Flan
     if flank.scenery == "bushes":
         for number in range(26):
             place = (3.0 + 200.0 * _near_first(rng), front + flank.sign * rng.uniform(1.0, 16.0))
-            add_plant(drawings, canvas, line, place, "bush" if number % 2 else "leaves", (*line.key, 36, flank.sign, number))
+            add_plant(
+                drawings, canvas, line, place, "bush" if number % 2 else "leaves", (*line.key, 36, flank.sign, number)
+            )
