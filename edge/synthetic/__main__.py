@@ -16,11 +16,11 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
     parser = CommandParser(
         prog="python -m edge.synthetic",
-        description="Draw synthetic scenes with exact labels: streets in the layout of Cityscapes (leftImg8bit, gtFine), or "
-        "railway lines in the layout of RailSem19 (jpgs, uint8).",
+        description="Draw synthetic scenes with exact labels: streets in the layout of Cityscapes (leftImg8bit, "
+        "gtFine), or railway lines in the layout of RailSem19 (jpgs, uint8).",
     )
     parser.add_argument("out", metavar="OUT", help="folder to write; empty, new, or an earlier synthetic set")
-    parser.add_argument("--world", choices=tuple(WORLDS), default="streets", help="what is drawn (default: streets)")
+    parser.add_argument("--world", choices=tuple(WORLDS), default="streets", help="what is drawn (default streets)")
     parser.add_argument("--train", type=positive_int, default=96, metavar="N", help="training pictures")
     parser.add_argument("--val", type=positive_int, default=24, metavar="N", help="validation pictures")
     parser.add_argument(

@@ -8,7 +8,7 @@ from typing import Callable, Mapping
 
 from edge.artifacts import read_json, write_json
 from edge.console import print_note, storage_error
-from edge.datasets.layouts.cityscapes import UNFINISHED_FILE
+from edge.datasets.layouts.unfinished import UNFINISHED_FILE
 from edge.errors import ContractError, InputError
 from edge.synthetic.railway.files import RailFiles
 from edge.synthetic.scene import check_size
@@ -48,17 +48,18 @@ def write_dataset(
         world: What is drawn, a key of WORLDS.
 
     Raises:
-        InputError: The folder holds something that is no synthetic set, or names do not last for so many pictures.
+        InputError: The folder holds something that is no synthetic set, or there are not so many names.
         SizeError: A side is out of range.
         StorageError: A file cannot be written.
     """
     check_size(height, width)
     root, files = Path(out), WORLDS[world]()
-    if max(train_count, val_count) > files.most:
-        raise InputError(
-            f"a split of {max(train_count, val_count)} {files.pictures} cannot be named, expected at most {files.most}. "
-            "Next: draw several sets, each with a seed of its own"
-        )
+    for part, count in (("train", train_count), ("val", val_count)):
+        if count > files.most[part]:
+            raise InputError(
+                f"{count} {files.pictures} of {part} cannot be named, expected at most {files.most[part]}. "
+                "Next: draw several sets, each with a seed of its own"
+            )
     manifest = {
         "schema": SCHEMA,
         "kind": files.kind,
@@ -83,7 +84,7 @@ def write_dataset(
     except BaseException:
         _remove_if_nothing_is_drawn(root)
         raise
-    files.write_lists(root, train_count, val_count)
+    files.write_classes(root)
     write_json(root / MANIFEST_NAME, manifest)
     (root / UNFINISHED_FILE).unlink()
 

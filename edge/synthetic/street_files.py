@@ -30,14 +30,14 @@ class StreetFiles:
     Attributes:
         kind: What a set's manifest says that it is.
         pictures: What the pictures show, as progress names it.
-        most: Most pictures of a split.
+        most: Most pictures of each split: as many as keep their scenes apart from those of the other.
     """
 
     kind = "segedge synthetic streets"
     pictures = "streets"
-    most = 1_000_000
 
     def __init__(self) -> None:
+        self.most = {"train": 1_000_000, "val": 1_000_000}
         self._palette = _raw_palette()
 
     def write_scene(
@@ -61,8 +61,8 @@ class StreetFiles:
         # The frame comes last: a reader that lists frames finds labels for every one.
         write_image(paths["frame"], scene.frame_rgb)
 
-    def write_lists(self, root: Path, train_count: int, val_count: int) -> None:
-        """Write what the folder says of the whole set: Cityscapes' folders say it all."""
+    def write_classes(self, root: Path) -> None:
+        """Write what the folder says of its classes: nothing, as Cityscapes' ids are known."""
 
     def clear(self, root: Path) -> None:
         """Remove the pictures of an earlier set."""

@@ -4,15 +4,15 @@ Everything that a street has too (people, cars, houses, trees) keeps the tag of 
 functions draw it; what only a railway has gets a tag of its own. One table translates both.
 
 Source: Zendel, Murschitz, Zeilinger, Steininger, Abbasi, Beleznai, "RailSem19: A Dataset for Semantic Rail Scene
-Understanding", CVPR Workshops 2019, and the dataset's rs19-config.json. A rail that stands up is rail-raised, one whose
-head is level with a road is rail-embedded; what lies between the two rails of a track is rail-track, or tram-track where
-road vehicles share it; the ballast around is trackbed; whatever runs on rails is on-rails. RailSem19 has 19 classes and
-no word for the rest, so these choices are this project's:
+Understanding", CVPR Workshops 2019, and the archive's rs19-config.json. A rail that stands up is rail-raised, one whose
+head is level with a road is rail-embedded; between the two rails of a track is rail-track, or tram-track where road
+vehicles share it; the ballast around is trackbed; whatever runs on rails is on-rails. The archive's example-vis.py
+paints platforms in the colour of sidewalk, buffer stops in that of construction, crossings in that of road: so they are
+labelled here, a platform with its edge. For the rest RailSem19 has no word, and the choices are this project's:
 
-- platforms are sidewalk, since people walk there; a platform's edge belongs to it;
-- walls, noise barriers, bridges and tunnels are construction, guard rails and the booms of a crossing are fence;
-- buses are truck; riders are human; their bicycles and motorcycles are void, as are boxes and other objects;
-- overhead wires have the class of what is behind them, the masts and arms that carry them are pole.
+- walls, noise barriers, bridges and tunnels are construction; guard rails and the booms of a crossing are fence;
+- buses are truck; riders are human; their bicycles and motorcycles are void, as are boxes, rocks and other objects;
+- overhead wires have the class of what is behind them; the masts and arms that carry them are pole.
 """
 
 from __future__ import annotations

@@ -7,9 +7,12 @@ from edge.synthetic.canvas import Canvas
 from edge.synthetic.pose import CIRCLE
 from edge.synthetic.railway.line import SIGHT_M, Line
 from edge.synthetic.railway.surfaces import Drawings, RaisedPose, line_of_detail
+from edge.synthetic.railway.track import Track
 from edge.synthetic.seeded_random import SeededRandom
 
-_POLE, _SIGN, _LIGHT, _FENCE = (CITYSCAPES_RAW_IDS[name] for name in ("pole", "traffic sign", "traffic light", "fence"))
+_POLE, _SIGN, _LIGHT, _FENCE, _BUILDING = (
+    CITYSCAPES_RAW_IDS[name] for name in ("pole", "traffic sign", "traffic light", "fence", "building")
+)
 _FRONT = (0.0, 0.0, -1.0)
 _STEELS = ((128.0, 134.0, 132.0), (96.0, 104.0, 98.0), (150.0, 146.0, 138.0), (84.0, 92.0, 86.0))
 _WIRE = (58.0, 60.0, 60.0)
@@ -81,11 +84,10 @@ def _add_mast(drawings: Drawings, canvas: Canvas, line: Line, along: float, plac
         drawings.append((along, span))
         return
     for sign, side in ((-1, left), (1, right)):
-        served = [m for m in middles if (m > 0.01 and sign > 0) or (m < -0.01 and sign < 0)]
         if len(middles) == 1:
             served = middles if sign == one_side else []
-        elif not served or min(abs(m) for m in served) > 0.1 and sign == one_side:
-            served = served + [m for m in middles if abs(m) < 0.1] if sign == one_side or not served else served
+        else:
+            served = [m for m in middles if m * sign > 0.01] or [m for m in middles if abs(m) <= 0.01]
         if not served:
             continue
 
@@ -143,8 +145,8 @@ def add_signals(drawings: Drawings, canvas: Canvas, line: Line) -> None:
         return
     rng = SeededRandom(*line.key, 51)
     gap = 2.35
-    spots = []
-    for index in range(rng.integer(1, 4)):
+    spots: list[tuple[float, str]] = []
+    for _ in range(rng.integer(1, 4)):
         spots.append(
             (
                 rng.uniform(8.0, 110.0),
@@ -291,3 +293,23 @@ def _add_boom(drawings: Drawings, canvas: Canvas, place: tuple, long: float, clo
             canvas.limb(ends[0], ends[1], 0.12, color, _FENCE)
 
     drawings.append((along + way * long * 0.3 * (1.0 if closed else 0.1), draw))
+
+
+def add_buffer_stops(drawings: Drawings, canvas: Canvas, line: Line) -> None:
+    """Add a buffer stop where a siding ends."""
+    for track in line.tracks:
+        if not track.ends_blind or track.end_m > SIGHT_M:
+            continue
+
+        def draw(track: Track = track) -> None:
+            pose = RaisedPose(canvas.camera, track.end_m, track.middle_m(track.end_m), 0.0)
+            for side in (-0.75, 0.75):
+                leg = ((side - 0.12, 0.0), (side + 0.12, 0.0), (side + 0.12, 1.25), (side - 0.12, 1.25))
+                _board(canvas, pose, leg, (92.0, 72.0, 60.0), _BUILDING)
+            beam = ((-1.2, 0.85), (1.2, 0.85), (1.2, 1.3), (-1.2, 1.3))
+            _board(canvas, pose, beam, (206.0, 44.0, 38.0), _BUILDING)
+            for left in (-0.9, -0.1, 0.7):
+                stripe = ((left, 0.85), (left + 0.35, 0.85), (left + 0.35, 1.3), (left, 1.3))
+                _board(canvas, pose, stripe, (232.0, 230.0, 222.0), _BUILDING)
+
+        drawings.append((track.end_m, draw))

@@ -1,4 +1,4 @@
-"""The ground of a railway line: ballast, sleepers, roads in which tracks lie, grass, and the lower ground beside a dam."""
+"""The ground of a railway line: ballast, sleepers, roads with tracks in them, grass, the low ground beside a dam."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from edge.synthetic.texture import NOISE_SIDE, rough_field
 _GRASS, _PATH, _BED, _BETWEEN, _ROAD, _TRAM, _WALK, _MARK, _KERB, _SLOPE, _FIELD, _BOARD, _YARD, _JOINT, _TROUGH = (
     range(15)
 )
+_TERRAIN, _ROADS, _WALKS = (CITYSCAPES_RAW_IDS[name] for name in ("terrain", "road", "sidewalk"))
 _TAGS = np.array(
-    [CITYSCAPES_RAW_IDS["terrain"], CITYSCAPES_RAW_IDS["terrain"], TRACKBED, RAIL_TRACK]
-    + [CITYSCAPES_RAW_IDS["road"], TRAM_TRACK, CITYSCAPES_RAW_IDS["sidewalk"], CITYSCAPES_RAW_IDS["road"]]
-    + [CITYSCAPES_RAW_IDS["sidewalk"], CITYSCAPES_RAW_IDS["terrain"], CITYSCAPES_RAW_IDS["terrain"], TRAM_TRACK]
-    + [CITYSCAPES_RAW_IDS["terrain"], CITYSCAPES_RAW_IDS["sidewalk"], CITYSCAPES_RAW_IDS["terrain"]],
+    [
+        *(_TERRAIN, _TERRAIN, TRACKBED, RAIL_TRACK, _ROADS, TRAM_TRACK, _WALKS, _ROADS),
+        *(_WALKS, _TERRAIN, _TERRAIN, TRAM_TRACK, _TERRAIN, _WALKS, _TERRAIN),
+    ],
     np.uint16,
 )
 _GRAIN = np.array([42, 34, 62, 62, 15, 15, 13, 10, 10, 42, 30, 14, 30, 13, 12], np.float32) * 0.01
@@ -50,7 +51,7 @@ def grass_color(line: Line) -> tuple[float, float, float]:
 
 
 def road_edges(line: Line) -> tuple[float, float, float, float]:
-    """Return the sides of a tram street, in metres: outer edge and kerb on the left, kerb and outer edge on the right."""
+    """Return the sides of a tram street, in metres: outer edge and kerb on the left, kerb and edge on the right."""
     rng = SeededRandom(*line.key, 23)
     lane_left, lane_right = rng.choice((0.6, 3.2, 3.4)), rng.choice((0.6, 3.2, 3.4, 5.4))
     left, right = -line.flanks[0].edge_m - lane_left, line.flanks[1].edge_m + lane_right
@@ -247,7 +248,7 @@ def _lay(
 
 
 def _grain(far: np.ndarray, side: np.ndarray, per_m: float, slow: float = 1.0) -> np.ndarray:
-    """Look up noise at points on the ground, (rows, columns) float32; it fades where a pixel covers many of its bumps."""
+    """Look up noise on the ground, (rows, columns) float32; it fades where a pixel covers many of its bumps."""
     rows = (far * np.float32(per_m)).astype(np.int32) & (NOISE_SIDE - 1)
     columns = (side * np.float32(per_m)).astype(np.int32) & (NOISE_SIDE - 1)
     reach = far * np.float32(slow)

@@ -1,7 +1,7 @@
 """A railway line with everything beside it, drawn once from a key and seen from one place at any time.
 
-Positions are `along` (metres ahead of the camera's place along the line), `side` (metres right of the line's reference, on
-which the camera's own track lies) and `up` (metres above the sleepers). The camera stays where it is; trains and
+Positions are `along` (metres ahead of the camera's place along the line), `side` (metres right of the line's reference,
+on which the camera's own track lies) and `up` (metres above the sleepers). The camera stays where it is; trains and
 people move.
 """
 
@@ -164,7 +164,7 @@ class Line:
         self.flanks = (self._draw_flank(rng, -1), self._draw_flank(rng, 1))
         self.crossing = self._draw_crossing(rng)
         self.bridge_m = self.tunnel_m = None
-        if self.setting == "mountain" and rng.chance(0.6) or self.setting == "forest" and rng.chance(0.12):
+        if (self.setting == "mountain" and rng.chance(0.6)) or (self.setting == "forest" and rng.chance(0.12)):
             self.tunnel_m = rng.uniform(28.0, 110.0)
         elif self.setting != "tram" and rng.chance(0.2):
             self.bridge_m = rng.uniform(16.0, 110.0)
@@ -279,14 +279,15 @@ def _draw_switches(rng: SeededRandom, setting: str, sides: list, gap: float, sla
         start, long = rng.uniform(4.0, 60.0), rng.uniform(24.0, 40.0)
         origin = 0.0 if rng.chance(0.6) else rng.choice(sides)
         beside = [side for side in sides if abs(abs(side - origin) - gap) < 0.01]
-        to_siding = not beside or rng.chance(0.25) and len(sides) < 4
+        to_siding = not beside or (rng.chance(0.25) and len(sides) < 4)
         if to_siding:
             target = max(sides) + gap if rng.chance(0.5) else min(sides) - gap
             origin = max(sides) if target > 0 else min(sides)
-            end = start + long + rng.uniform(40.0, 240.0)
+            end = start + long + rng.uniform(15.0, 240.0)
         else:
             target, end = rng.choice(beside), start + long
-        switches.append(Track(origin, target, start, long, start, end, slab=slab, rusty=to_siding and rng.chance(0.6)))
+        rusty = to_siding and rng.chance(0.6)
+        switches.append(Track(origin, target, start, long, start, end, to_siding, slab=slab, rusty=rusty))
     return switches
 
 

@@ -11,7 +11,12 @@ from edge.synthetic.ground import paint_sky
 from edge.synthetic.optics import draw_optics, expose, paint_frame
 from edge.synthetic.railway.camera import camera_of
 from edge.synthetic.railway.classes import label_ids_of
-from edge.synthetic.railway.equipment import add_crossing_gear, add_overhead_line, add_signals
+from edge.synthetic.railway.equipment import (
+    add_buffer_stops,
+    add_crossing_gear,
+    add_overhead_line,
+    add_signals,
+)
 from edge.synthetic.railway.ground import paint_ground
 from edge.synthetic.railway.line import Line
 from edge.synthetic.railway.rails import draw_rails
@@ -50,6 +55,7 @@ def render(
     add_platforms(drawings, canvas, line)
     add_overhead_line(drawings, canvas, line)
     add_signals(drawings, canvas, line)
+    add_buffer_stops(drawings, canvas, line)
     add_crossing_gear(drawings, canvas, line)
     add_bridge(drawings, canvas, line)
     traffic.add_to(drawings, canvas, time_s)

@@ -18,6 +18,9 @@ Drawing = Tuple[float, Callable[[], None]]
 Drawings = List[Drawing]
 
 
+_BARE_PIXELS = 40
+
+
 def draw_all(drawings: Drawings) -> None:
     """Draw everything of a list, the farthest first."""
     for _, draw in sorted(drawings, key=lambda drawing: -drawing[0]):
@@ -87,6 +90,9 @@ def fill_rough(
     right, bottom = (int(value) + 1 for value in outline.max(0))
     left, top, right, bottom = max(0, left), max(0, top), min(width, right), min(height, bottom)
     if left >= right or top >= bottom:
+        return
+    if (right - left) * (bottom - top) < _BARE_PIXELS:  # no grain is seen on so few
+        canvas.fill(points, color, tag, normal)
         return
     if normal is not None:
         color = canvas.light.shade(color, *normal)

@@ -28,6 +28,7 @@ class Track:
         over_long_m: Length on which it leads over, in metres.
         start_m: Where along the way the track begins, in metres.
         end_m: Where along the way the track ends, in metres.
+        ends_blind: Whether it ends at a buffer stop.
         embedded: Whether its rails lie in a road.
         slab: Whether it lies on concrete in place of ballast.
         rusty: Whether trains seldom run here, so that the heads of the rails do not shine.
@@ -39,13 +40,15 @@ class Track:
     over_long_m: float = 1.0
     start_m: float = -math.inf
     end_m: float = math.inf
+    ends_blind: bool = False
     embedded: bool = False
     slab: bool = False
     rusty: bool = False
 
     def middle_m(self, along_m: float) -> float:
         """Return the position of the track's middle at a distance along the way, in metres."""
-        return float(self.middles_m(np.array([along_m]))[0])
+        part = min(max((along_m - self.over_m) / self.over_long_m, 0.0), 1.0)
+        return self.side_m + (self.to_side_m - self.side_m) * (part * part * (3.0 - 2.0 * part))
 
     def middles_m(self, along_m: np.ndarray) -> np.ndarray:
         """Return the position of the track's middle at distances along the way, (N,) float64, in metres."""
