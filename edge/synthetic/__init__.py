@@ -1,4 +1,4 @@
-"""Synthetic scenes with exact labels: streets in the layout of Cityscapes and as a video, and railway lines.
+"""Synthetic scenes with exact labels: streets in the layout of Cityscapes and as a video, and railway lines likewise.
 
 seeded_random -> world (position of everything at a time) -> camera -> render -> scene -> dataset, video
                  light                                      pose      canvas <- ground, city_blocks, vegetation,
@@ -18,7 +18,18 @@ from __future__ import annotations
 
 from edge.synthetic.dataset import read_manifest, write_dataset
 from edge.synthetic.railway.scene import RailScene, draw_rail_scene
+from edge.synthetic.railway.video import Incident, RailVideo
 from edge.synthetic.scene import Scene, draw_scene
 from edge.synthetic.video import SyntheticVideo
 
-__all__ = ["RailScene", "Scene", "SyntheticVideo", "draw_rail_scene", "draw_scene", "read_manifest", "write_dataset"]
+__all__ = [
+    "Incident",
+    "RailScene",
+    "RailVideo",
+    "Scene",
+    "SyntheticVideo",
+    "draw_rail_scene",
+    "draw_scene",
+    "read_manifest",
+    "write_dataset",
+]

@@ -30,7 +30,11 @@ class Mover(SceneObject):
         along_mps: Speed along the way in m/s.
         side_mps: Speed to the right in m/s.
         from_s: Time at which it begins to move, in s.
-        until_s: Time at which it stands still again, in s.
+        until_s: Time at which it stands still again, in s, pauses left out.
+        pause_at_s: Time at which it pauses, in s.
+        pause_s: Length of the pause, in s.
+        appears_s: Time from which it is there, in s.
+        gone_s: Time at which it is gone, in s.
     """
 
     up_m: float = 0.0
@@ -38,10 +42,15 @@ class Mover(SceneObject):
     side_mps: float = 0.0
     from_s: float = 0.0
     until_s: float = 1e9
+    pause_at_s: float = 1e9
+    pause_s: float = 0.0
+    appears_s: float = -1e9
+    gone_s: float = 1e9
 
     def place(self, time_s: float) -> tuple[float, float, float]:
         """Return (along, side, phase of the walk) at a time, in metres and steps."""
-        moved_s = min(max(time_s - self.from_s, 0.0), self.until_s - self.from_s)
+        walked_s = time_s - min(max(time_s - self.pause_at_s, 0.0), self.pause_s)
+        moved_s = min(max(walked_s - self.from_s, 0.0), self.until_s - self.from_s)
         speed = abs(self.along_mps) + abs(self.side_mps)
         return (
             self.along_m + self.along_mps * moved_s,
@@ -82,7 +91,7 @@ class Traffic:
         for train in self.trains:
             add_train(drawings, canvas, line, train, time_s)
         half_view = canvas.camera.width / canvas.camera.focal_px
-        for mover in self.movers:
+        for mover in self._there(time_s):
             along, side, phase = mover.place(time_s)
             pose = RaisedPose(canvas.camera, along, side, mover.turn, mover.up_m)
             if pose.ahead < (1.6 if mover.kind in ("person", "worker") else 3.0) or pose.ahead > 210.0:
@@ -99,10 +108,13 @@ class Traffic:
 
             drawings.append((pose.ahead, draw))
 
+    def _there(self, time_s: float) -> list[Mover]:
+        return [mover for mover in self.movers if mover.appears_s <= time_s < mover.gone_s]
+
     def shadowed(self, time_s: float) -> list[SceneObject]:
         """Return what casts a shadow on the ground at a time."""
         seen = []
-        for mover in self.movers:
+        for mover in self._there(time_s):
             if mover.up_m == 0.0:
                 along, side, _ = mover.place(time_s)
                 seen.append(SceneObject(mover.kind, along, side, mover.turn, mover.random_key, mover.number))

@@ -65,7 +65,7 @@ def test_boxes_are_void_and_a_fallen_tree_is_vegetation(empty_line):
     before = labels_of(line, traffic)
     for kind, label in (("boxes", IGNORE_ID), ("fallen_tree", ID["vegetation"])):
         traffic.movers.clear()
-        traffic.add(kind, 11.0, 0.0)
+        traffic.add(kind, 16.0, 0.0)
         after = labels_of(line, traffic)
         assert set(np.unique(after[before != after]).tolist()) == {label}
 
