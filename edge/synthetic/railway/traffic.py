@@ -30,9 +30,8 @@ class Mover(SceneObject):
         along_mps: Speed along the way in m/s.
         side_mps: Speed to the right in m/s.
         from_s: Time at which it begins to move, in s.
-        until_s: Time at which it stands still again, in s, pauses left out.
-        pause_at_s: Time at which it pauses, in s.
-        pause_s: Length of the pause, in s.
+        turns_s: Time at which it stops to go back to where it came from, in s.
+        pause_s: Time for which it stands before it goes back, in s.
         appears_s: Time from which it is there, in s.
         gone_s: Time at which it is gone, in s.
     """
@@ -41,22 +40,25 @@ class Mover(SceneObject):
     along_mps: float = 0.0
     side_mps: float = 0.0
     from_s: float = 0.0
-    until_s: float = 1e9
-    pause_at_s: float = 1e9
+    turns_s: float = 1e9
     pause_s: float = 0.0
     appears_s: float = -1e9
     gone_s: float = 1e9
 
     def place(self, time_s: float) -> tuple[float, float, float]:
         """Return (along, side, phase of the walk) at a time, in metres and steps."""
-        walked_s = time_s - min(max(time_s - self.pause_at_s, 0.0), self.pause_s)
-        moved_s = min(max(walked_s - self.from_s, 0.0), self.until_s - self.from_s)
+        there_s = min(max(time_s - self.from_s, 0.0), self.turns_s - self.from_s)
+        back_s = min(max(time_s - self.turns_s - self.pause_s, 0.0), there_s)
         speed = abs(self.along_mps) + abs(self.side_mps)
         return (
-            self.along_m + self.along_mps * moved_s,
-            self.side_m + self.side_mps * moved_s,
-            self.phase + speed * moved_s / 1.5,
+            self.along_m + self.along_mps * (there_s - back_s),
+            self.side_m + self.side_mps * (there_s - back_s),
+            self.phase + speed * (there_s + back_s) / 1.5,
         )
+
+    def turn_at(self, time_s: float) -> float:
+        """Return the tangent of half the heading at a time."""
+        return -self.turn if time_s > self.turns_s + self.pause_s else self.turn
 
 
 class Traffic:
@@ -93,7 +95,7 @@ class Traffic:
         half_view = canvas.camera.width / canvas.camera.focal_px
         for mover in self._there(time_s):
             along, side, phase = mover.place(time_s)
-            pose = RaisedPose(canvas.camera, along, side, mover.turn, mover.up_m)
+            pose = RaisedPose(canvas.camera, along, side, mover.turn_at(time_s), mover.up_m)
             if pose.ahead < (1.6 if mover.kind in ("person", "worker") else 3.0) or pose.ahead > 210.0:
                 continue
             if abs(pose.right) > pose.ahead * half_view + 9.0:

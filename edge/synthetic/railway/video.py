@@ -46,7 +46,7 @@ class Incident:
 class RailVideo:
     """Consecutive frames of one line, without an end.
 
-    A period has a train that passes, somebody who steps on the other track, stands there and goes on, and boxes that lie
+    A period has a train that passes, somebody who steps on the other track and goes back, and boxes that lie
     on that track for a while.
 
     Args:
@@ -97,13 +97,16 @@ class RailVideo:
 
 
 def _watched_line(seed: int) -> Line:
-    """Return the first line of a seed that has two tracks and nothing that hides them."""
+    """Return the first line of a seed that has a track beside the camera's own, and nothing that hides them."""
     attempt = 0
     while True:
         setting = SeededRandom(seed, _VIDEO, attempt, 1).choice(("open", "suburb", "forest", "suburb"))
         line = Line((seed, _VIDEO, attempt), setting, "mast")
         whole = [track for track in line.tracks if track.side_m == track.to_side_m]
-        if len(whole) >= 2 and line.tunnel_m is None and line.crossing is None and not line.platforms:
+        others = [track.side_m > 0 for track in line.tracks[1:] if track.side_m]
+        one_side = all(others) or not any(others)
+        is_open = line.tunnel_m is None and line.crossing is None and not line.platforms
+        if len(whole) >= 2 and one_side and is_open:
             line.bridge_m = None
             return line
         attempt += 1
@@ -136,23 +139,24 @@ def _stage(line: Line, traffic: Traffic) -> tuple[Incident, ...]:
     incidents.append(Incident("train", arrives_s, arrives_s + (far + train.long_m) / speed, 1, -train.long_m))
 
     nearest = _nearest_in_sight(line)
-    along, sign = nearest + rng.uniform(2.0, 9.0), rng.choice((-1.0, 1.0))
-    middle = line.tracks[0].middle_m(along)
-    walks_s, speed, far = rng.uniform(25.0, 27.0), rng.uniform(1.0, 1.4), 5.0
-    reaches_s, pause_s = walks_s + (far - CLEARANCE_M) / speed, rng.uniform(3.0, 6.0)
+    along = nearest + rng.uniform(2.0, 9.0)
+    away = -1.0 if line.tracks[1].side_m > 0 else 1.0  # from the side where there is no other track
+    far = min(5.0, line.flanks[1 if away > 0 else 0].edge_m - 0.8)
+    walks_s, speed, pause_s = rng.uniform(25.0, 27.0), rng.uniform(1.0, 1.4), rng.uniform(3.0, 6.0)
+    stands_s = walks_s + far / speed
     traffic.add(
         "person",
         along,
-        middle + sign * far,
-        -sign,
-        side_mps=-sign * speed,
-        from_s=walks_s,
-        until_s=walks_s + 2 * far / speed,
-        pause_at_s=walks_s + far / speed,
-        pause_s=pause_s,
+        line.tracks[0].middle_m(along) + away * far,
+        -away,
+        side_mps=-away * speed,
         phase=0.3,
+        from_s=walks_s,
+        turns_s=stands_s,
+        pause_s=pause_s,
     )
-    incidents.append(Incident("person", reaches_s, reaches_s + 2 * CLEARANCE_M / speed + pause_s, 0, along))
+    off_s = CLEARANCE_M / speed
+    incidents.append(Incident("person", stands_s - off_s, stands_s + pause_s + off_s, 0, along))
 
     lies_s, along = rng.uniform(46.0, 48.0), nearest + rng.uniform(1.0, 9.0)
     gone_s = lies_s + rng.uniform(6.0, 9.0)

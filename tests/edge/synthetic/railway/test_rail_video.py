@@ -43,7 +43,7 @@ def test_frame_depends_on_seed_and_index_alone(video):
 
 def test_incidents_are_in_order_and_within_a_period(video):
     times = [time_s for one in video.incidents for time_s in (one.start_s, one.end_s)]
-    assert times == sorted(times) and 0.0 < times[0] and times[-1] < PERIOD_S
+    assert times == sorted(times) and times[0] > 0.0 and times[-1] < PERIOD_S
     assert [one.kind for one in video.incidents] == ["train", "person", "object"]
 
 

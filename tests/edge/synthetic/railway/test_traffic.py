@@ -42,13 +42,13 @@ def test_person_on_the_track_is_human_where_the_track_was(empty_line):
 
 
 @pytest.mark.any_python
-def test_somebody_who_walks_is_elsewhere_later(empty_line):
+def test_somebody_who_walks_is_elsewhere_later_and_comes_back(empty_line):
     line, traffic = empty_line
-    traffic.add("person", 14.0, 3.0, -1.0, side_mps=-1.2, from_s=1.0, until_s=3.0)
+    traffic.add("person", 14.0, 3.0, -1.0, side_mps=-1.2, from_s=1.0, turns_s=3.0, pause_s=4.0)
     columns = [
-        np.flatnonzero((labels_of(line, traffic, at) == ID["human"]).any(0)).mean() for at in (0.0, 1.0, 3.0, 9.0)
+        np.flatnonzero((labels_of(line, traffic, at) == ID["human"]).any(0)).mean() for at in (0.0, 1.0, 3.0, 6.0, 9.5)
     ]
-    assert columns[0] == columns[1] > columns[2] == columns[3]
+    assert columns[0] == columns[1] > columns[2] == columns[3] < columns[4]
 
 
 @pytest.mark.any_python
