@@ -96,7 +96,7 @@ class View:
 
 _SETTINGS = (
     ("open", 3.0),
-    ("forest", 1.6),
+    ("forest", 2.2),
     ("suburb", 2.2),
     ("station", 2.8),
     ("yard", 1.3),

@@ -20,7 +20,7 @@ from edge.synthetic.railway.equipment import (
 from edge.synthetic.railway.ground import paint_ground
 from edge.synthetic.railway.line import Line
 from edge.synthetic.railway.rails import draw_rails
-from edge.synthetic.railway.scenery import add_scenery, draw_backdrop
+from edge.synthetic.railway.scenery import add_far_row, add_scenery, draw_hills
 from edge.synthetic.railway.shadows import cast_shadows
 from edge.synthetic.railway.stations import add_platforms
 from edge.synthetic.railway.structures import add_bridge, add_tunnel
@@ -46,11 +46,12 @@ def render(
     """
     canvas = Canvas(camera_of(line, height, width), line.light)
     paint_sky(canvas, line)
-    draw_backdrop(canvas, line)
+    draw_hills(canvas, line)
     paint_ground(canvas, line)
     draw_rails(canvas, line)
     cast_shadows(canvas, line, traffic, time_s)
     drawings: Drawings = []
+    add_far_row(drawings, canvas, line)
     add_scenery(drawings, canvas, line)
     add_platforms(drawings, canvas, line)
     add_overhead_line(drawings, canvas, line)

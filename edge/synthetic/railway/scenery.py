@@ -38,8 +38,8 @@ def _near_first(rng: SeededRandom) -> float:
     return share * share
 
 
-def draw_backdrop(canvas: Canvas, line: Line) -> None:
-    """Draw the hills and the far woods over the whole width of the picture."""
+def draw_hills(canvas: Canvas, line: Line) -> None:
+    """Draw the hills at the end of sight, over the whole width of the picture."""
     rng = SeededRandom(*line.key, 30)
     half_view = canvas.camera.width / canvas.camera.focal_px
     if line.setting in ("open", "mountain", "forest") or rng.chance(0.3):
@@ -49,27 +49,35 @@ def draw_backdrop(canvas: Canvas, line: Line) -> None:
             wooded = rng.chance(0.7)
             color = (rng.uniform(54, 84), rng.uniform(74, 98), rng.uniform(46, 70)) if wooded else grass_color(line)
             _draw_hills(canvas, rng, ahead, half_view, peak, (color, _PLANT if wooded else _TERRAIN))
+
+
+def add_far_row(drawings: Drawings, canvas: Canvas, line: Line) -> None:
+    """Add the woods and houses at the end of sight, with a gap where the line goes on."""
+    rng = SeededRandom(*line.key, 31)
+    half_view, ahead = canvas.camera.width / canvas.camera.focal_px, SIGHT_M + 40.0
     low = [-flank.high_m if flank.kind == "dam" else 0.0 for flank in line.flanks]
-    ahead, right = SIGHT_M + 40.0, -half_view * (SIGHT_M + 40.0)
     town = line.setting in ("suburb", "station", "tram", "yard")
+    middle, right = canvas.camera.view(canvas.camera.along_m + ahead, 0.0)[0], -half_view * ahead
     while right < half_view * ahead:
-        wide = rng.uniform(8.0, 26.0)
-        foot = low[0] if right < 0 else low[1]
-        if town and rng.chance(0.4):
+        wide, is_house, grows = rng.uniform(8.0, 26.0), town and rng.chance(0.4), rng.chance(0.75)
+        high, bushes = rng.uniform(7.0, 24.0), (rng.uniform(5.0, 14.0), rng.uniform(5.0, 14.0))
+        leaf = (rng.uniform(50, 90), rng.uniform(72, 104), rng.uniform(35, 60))
+        foot = low[0] if right < middle else low[1]
+
+        def house(right: float = right, wide: float = wide, high: float = high, foot: float = foot) -> None:
             surface = facade((*line.key, 31, int(right)), line.light, 40.0, False).surface((0.0, 0.0, -1.0))
-            canvas.upright((right, ahead), (right + wide, ahead), foot, rng.uniform(7, 24), surface, _BUILDING)
-        elif rng.chance(0.75):
-            leaf = (rng.uniform(50, 90), rng.uniform(72, 104), rng.uniform(35, 60))
-            for step in range(2):
-                _stamp_bush(
-                    canvas,
-                    (right + step * wide / 2, foot - 0.5, ahead),
-                    wide * 0.9,
-                    rng.uniform(5, 14),
-                    leaf,
-                    step,
-                    rng,
-                )
+            canvas.upright((right, ahead), (right + wide, ahead), foot, foot + high, surface, _BUILDING)
+
+        def wood(
+            right: float = right, wide: float = wide, foot: float = foot, bushes: tuple = bushes, leaf: tuple = leaf
+        ) -> None:
+            tones = SeededRandom(*line.key, 28, int(right))
+            for step, bush_high in enumerate(bushes):
+                place = (right + step * wide / 2, foot - 0.5, ahead)
+                _stamp_bush(canvas, place, wide * 0.9, bush_high, leaf, step, tones)
+
+        if abs(right + wide * 0.5 - middle) > 17.0 + wide * 0.5 and (is_house or grows):
+            drawings.append((ahead, house if is_house else wood))
         right += wide
 
 
@@ -214,7 +222,7 @@ def _add_fence(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end
 
 
 def _add_plants(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end: float, rng: SeededRandom) -> None:
-    trees, bushes = {"forest": (44, 20), "bushes": (12, 30), "field": (3, 8), "houses": (8, 12), "halls": (4, 12)}[
+    trees, bushes = {"forest": (44, 20), "bushes": (16, 34), "field": (3, 8), "houses": (8, 12), "halls": (4, 12)}[
         flank.scenery
     ]
     behind = flank.edge_m + (11.0 if flank.kind == "street" else 0.0)
@@ -231,10 +239,11 @@ def _add_plants(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, en
         place = (2.6 + 40.0 * _near_first(rng), (flank.edge_m - 0.4 + rng.uniform(0.0, 1.6)) * flank.sign)
         if flank.kind not in ("wall", "barrier", "street"):
             _place(drawings, canvas, line, place, "tuft", (*line.key, 37, flank.sign, number))
-    if flank.scenery == "forest":  # the wood closes behind its first trees
-        along = 12.0
+    wooded = flank.scenery == "forest" or (flank.scenery == "bushes" and rng.chance(0.6))
+    if wooded:  # the wood closes behind its first trees, or lies beyond a meadow
+        along, near = 12.0, 17.0 if flank.scenery == "forest" else rng.uniform(20.0, 50.0)
         while along < end:
-            place = (along, (behind + rng.uniform(17.0, 30.0)) * flank.sign)
+            place = (along, (behind + near + rng.uniform(0.0, 13.0)) * flank.sign)
             _place(drawings, canvas, line, place, "thicket", (*line.key, 38, flank.sign, int(along)))
             along += 4.5 + along * 0.03
     if flank.kind in ("plain", "bank", "dam") and flank.fence == "none" and rng.chance(0.3):  # a hedge

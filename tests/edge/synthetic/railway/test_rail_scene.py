@@ -26,11 +26,12 @@ def test_same_seed_and_index_draw_the_same_picture(scenes):
 
 
 def test_pixels_are_the_same_on_every_machine():
+    # Equal under Python 3.8 and 3.11, NumPy 1.24 and 2.4, OpenCV 4 and 5 when this was written.
     # A change of the drawing changes the digest on purpose: then put the new one here.
     assert [digest(draw_rail_scene(2, index, 96, 192))[:16] for index in range(4)] == PINNED
 
 
-PINNED = []
+PINNED = ["c9c13db68fd1a54d", "582698d8a8f61c24", "57976ae6e855ca2a", "f7b836b47f2df795"]
 
 
 def test_other_seed_or_index_draws_another_picture(scenes):
