@@ -1,41 +1,26 @@
-"""What stands beside the line: slopes, walls, fences, trees, houses and halls, and the hills at the end of sight."""
+"""What lies beside the line: slopes, walls and fences, the sides of a street, and the hills at the end of sight."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from edge.labels import CITYSCAPES_RAW_IDS
 from edge.synthetic.canvas import Canvas
 from edge.synthetic.city_blocks import facade, plain_surface, wall_color
+from edge.synthetic.railway.buildings import add_building, add_buildings
 from edge.synthetic.railway.ground import grass_color, road_edges
 from edge.synthetic.railway.line import SIGHT_M, Flank, Line
+from edge.synthetic.railway.plants import LEAVES, add_plant, add_plants, near_first, stamp_bush
 from edge.synthetic.railway.surfaces import Drawings, fill_rough, stretches
 from edge.synthetic.seeded_random import SeededRandom
-from edge.synthetic.texture import LEAF_VARIANTS, leaf_sprite
 
 _BUILDING, _WALL, _FENCE = (CITYSCAPES_RAW_IDS[name] for name in ("building", "wall", "fence"))
 _PLANT, _TERRAIN, _GUARD = (CITYSCAPES_RAW_IDS[name] for name in ("vegetation", "terrain", "guard rail"))
-_LEAVES = (
-    ((62.0, 92.0, 40.0), 4.0),
-    ((86.0, 108.0, 52.0), 3.0),
-    ((46.0, 64.0, 42.0), 2.5),
-    ((134.0, 116.0, 50.0), 1.0),
-    ((140.0, 86.0, 44.0), 0.8),
-    ((104.0, 90.0, 72.0), 1.2),
-)
 
 
 def _at(canvas: Canvas, along: float, side: float, up: float) -> tuple[float, float, float]:
     right, ahead = canvas.camera.view(along, side)
     return right, up, ahead
-
-
-def _near_first(rng: SeededRandom) -> float:
-    """Return a random share of the way, 0 to 1, more often a small one."""
-    share = rng.uniform(0.0, 1.0)
-    return share * share
 
 
 def draw_hills(canvas: Canvas, line: Line) -> None:
@@ -74,7 +59,7 @@ def add_far_row(drawings: Drawings, canvas: Canvas, line: Line) -> None:
             tones = SeededRandom(*line.key, 28, int(right))
             for step, bush_high in enumerate(bushes):
                 place = (right + step * wide / 2, foot - 0.5, ahead)
-                _stamp_bush(canvas, place, wide * 0.9, bush_high, leaf, step, tones)
+                stamp_bush(canvas, place, wide * 0.9, bush_high, leaf, step, tones)
 
         if abs(right + wide * 0.5 - middle) > 17.0 + wide * 0.5 and (is_house or grows):
             drawings.append((ahead, house if is_house else wood))
@@ -100,15 +85,6 @@ def _draw_hills(canvas: Canvas, rng: SeededRandom, ahead: float, half_view: floa
         previous = point
 
 
-def _stamp_bush(
-    canvas: Canvas, foot: tuple, wide: float, high: float, color: tuple, variant: int, rng: SeededRandom
-) -> None:
-    mask, light = leaf_sprite(variant % LEAF_VARIANTS)
-    color = tuple(c * rng.uniform(0.9, 1.12) for c in color)
-    right, up, ahead = foot
-    canvas.stamp(mask[:92], light[:92], color, _PLANT, (right - wide / 2, up, right + wide / 2, up + high), ahead)
-
-
 def add_scenery(drawings: Drawings, canvas: Canvas, line: Line) -> None:
     """Add everything that stands on both sides of the line to what is drawn."""
     for flank in line.flanks:
@@ -123,9 +99,9 @@ def add_scenery(drawings: Drawings, canvas: Canvas, line: Line) -> None:
             _add_wall(drawings, canvas, line, flank, end, rng)
         if flank.fence != "none":
             _add_fence(drawings, canvas, line, flank, end, rng)
-        _add_plants(drawings, canvas, line, flank, end, rng)
+        add_plants(drawings, canvas, line, flank, end, rng)
         if flank.scenery in ("houses", "halls"):
-            _add_buildings(drawings, canvas, line, flank, end, rng)
+            add_buildings(drawings, canvas, line, flank, end, rng)
 
 
 def _add_bank(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end: float) -> None:
@@ -177,7 +153,7 @@ def _add_wall(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end:
         color = wall_color(rng) if rng.chance(0.5) else (128.0, 122.0, 112.0)
         surface = plain_surface(color, line.light, normal, "wall", rng.choice((0.9, 1.6, 6.0)))
     ivy = rng.chance(0.4)
-    leaf = rng.weighted(_LEAVES)
+    leaf = rng.weighted(LEAVES)
     for low, far in stretches(0.7, end, 4.0, 0.25):
 
         def draw(low: float = low, far: float = far) -> None:
@@ -190,7 +166,7 @@ def _add_wall(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end:
 
             def grow(foot: float = foot, wide: float = wide, high: float = high) -> None:
                 right, ahead = canvas.camera.view(foot, side - flank.sign * 0.3)
-                _stamp_bush(canvas, (right, 0.0, ahead), wide, high, leaf, int(foot), SeededRandom(int(foot * 8)))
+                stamp_bush(canvas, (right, 0.0, ahead), wide, high, leaf, int(foot), SeededRandom(int(foot * 8)))
 
             if foot > 7.0:
                 drawings.append((foot, grow))
@@ -219,206 +195,6 @@ def _add_fence(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end
             canvas.upright(view(low, side), view(far, side), 0.0, 0.85 if kind == "rail" else high, surface, tag, low)
 
         drawings.append(((low + far) * 0.5, draw))
-
-
-def _add_plants(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end: float, rng: SeededRandom) -> None:
-    trees, bushes = {"forest": (44, 20), "bushes": (16, 34), "field": (3, 8), "houses": (8, 12), "halls": (4, 12)}[
-        flank.scenery
-    ]
-    behind = flank.edge_m + (11.0 if flank.kind == "street" else 0.0)
-    conifers = rng.chance(0.4)
-    for number in range(trees + bushes):
-        is_tree = number < trees
-        along = 3.0 + (end - 6.0) * _near_first(rng)
-        out = behind + (rng.uniform(2.5, 26.0) if is_tree else rng.uniform(0.3, 14.0))
-        if flank.scenery in ("houses", "halls") and out > behind + 7.0:
-            out = behind + rng.uniform(0.5, 6.0)
-        kind = "bush" if not is_tree else "needles" if conifers and rng.chance(0.8) else "leaves"
-        _place(drawings, canvas, line, (along, out * flank.sign), kind, (*line.key, 33, flank.sign, number))
-    for number in range(14):  # tufts where nobody mows
-        place = (2.6 + 40.0 * _near_first(rng), (flank.edge_m - 0.4 + rng.uniform(0.0, 1.6)) * flank.sign)
-        if flank.kind not in ("wall", "barrier", "street"):
-            _place(drawings, canvas, line, place, "tuft", (*line.key, 37, flank.sign, number))
-    wooded = flank.scenery == "forest" or (flank.scenery == "bushes" and rng.chance(0.6))
-    if wooded:  # the wood closes behind its first trees, or lies beyond a meadow
-        along, near = 12.0, 17.0 if flank.scenery == "forest" else rng.uniform(20.0, 50.0)
-        while along < end:
-            place = (along, (behind + near + rng.uniform(0.0, 13.0)) * flank.sign)
-            _place(drawings, canvas, line, place, "thicket", (*line.key, 38, flank.sign, int(along)))
-            along += 4.5 + along * 0.03
-    if flank.kind in ("plain", "bank", "dam") and flank.fence == "none" and rng.chance(0.3):  # a hedge
-        along, out = 4.0, behind + rng.uniform(0.9, 1.8)
-        while along < min(end, 170.0):
-            _place(
-                drawings, canvas, line, (along, out * flank.sign), "hedge", (*line.key, 39, flank.sign, int(along * 2))
-            )
-            along += 1.3 + along * 0.025
-
-
-def _place(drawings: Drawings, canvas: Canvas, line: Line, place: tuple[float, float], kind: str, key: tuple) -> None:
-    """Add a plant where no road crosses."""
-    if line.crossing is None or not line.crossing[0] - 2.5 < place[0] < line.crossing[1] + 2.5:
-        add_plant(drawings, canvas, line, place, kind, key)
-
-
-_BUSHES_M = {
-    "bush": (0.5, 2.6, 0.9, 1.9),
-    "tuft": (0.15, 0.5, 1.2, 3.0),
-    "hedge": (1.1, 2.0, 1.3, 2.0),
-    "thicket": (7.0, 14.0, 0.7, 1.2),
-}
-"""Kind -> least and largest height in metres, least and largest width as a share of the height."""
-
-
-def add_plant(
-    drawings: Drawings, canvas: Canvas, line: Line, place: tuple[float, float], kind: str, key: tuple
-) -> None:
-    """Add a tree or a bush.
-
-    Args:
-        drawings: List that it is added to.
-        canvas: Canvas to draw on.
-        line: Line beside which it stands.
-        place: (along, side) in metres.
-        kind: Kind: leaves or needles, which are trees, or a kind of bush.
-        key: Key of the random numbers that decide its looks.
-    """
-    along, side = place
-    up = line.flank(side).ground_up(side)
-    right, ahead = canvas.camera.view(along, side)
-    half_view = canvas.camera.width / canvas.camera.focal_px
-    least = {"leaves": 9.0, "needles": 7.0, "tuft": 2.6, "thicket": 14.0}.get(kind, 5.0)
-    if ahead < least or abs(right) > ahead * half_view + 8.0:
-        return
-
-    def draw() -> None:
-        rng = SeededRandom(*key)
-        color = tuple(c * rng.uniform(0.8, 1.22) for c in rng.weighted(_LEAVES))
-        mask, light = leaf_sprite(rng.integer(0, LEAF_VARIANTS - 1))
-        if rng.chance(0.5):
-            mask = mask[:, ::-1]
-        if kind in _BUSHES_M:
-            low, most, slim, broad = _BUSHES_M[kind]
-            high = rng.uniform(low, most)
-            wide = high * rng.uniform(slim, broad)
-            canvas.stamp(
-                mask[:96], light[:96], color, _PLANT, (right - wide / 2, up, right + wide / 2, up + high), ahead
-            )
-            return
-        if kind == "needles":
-            _needles(canvas, (right, up, ahead), rng)
-            return
-        high, trunk = rng.uniform(5.0, 15.0), rng.uniform(1.4, 3.2)
-        wide, thick, lean = high * rng.uniform(0.45, 0.9), high * rng.uniform(0.014, 0.026), rng.uniform(-0.4, 0.4)
-        bark = rng.choice(((85.0, 70.0, 55.0), (112.0, 106.0, 97.0), (60.0, 52.0, 46.0)))
-        stem = [(right - thick, up, ahead), (right + lean - thick * 0.6, up + high * 0.6, ahead)]
-        stem += [(right + lean + thick * 0.6, up + high * 0.6, ahead), (right + thick, up, ahead)]
-        canvas.fill(stem, bark, _PLANT, (0.0, 0.3, -0.7))
-        box = (right + lean - wide / 2, up + trunk, right + lean + wide / 2, up + high)
-        canvas.stamp(mask, light, color, _PLANT, box, ahead)
-
-    drawings.append((ahead, draw))
-
-
-def _needles(canvas: Canvas, foot: tuple, rng: SeededRandom) -> None:
-    right, up, ahead = foot
-    high = rng.uniform(7.0, 20.0)
-    wide, green = high * rng.uniform(0.26, 0.4), rng.uniform(0.75, 1.15)
-    color = (44.0 * green, 66.0 * green, 46.0 * green)
-    stem = [
-        (right - 0.18, up, ahead),
-        (right + 0.18, up, ahead),
-        (right + 0.1, up + high * 0.3, ahead),
-        (right - 0.1, up + high * 0.3, ahead),
-    ]
-    canvas.fill(stem, (72.0, 58.0, 46.0), _PLANT, (0.0, 0.3, -0.7))
-    tiers = 5
-    for tier in range(tiers):
-        low, top = 0.1 + 0.72 * tier / tiers, 0.34 + 0.66 * (tier + 1) / tiers
-        half = wide * (0.5 - 0.4 * tier / tiers)
-        corners = [
-            (right - half, up + high * low, ahead),
-            (right + half, up + high * low, ahead),
-            (right, up + high * min(top, 1.0), ahead),
-        ]
-        fill_rough(
-            canvas, corners, tuple(c * (0.86 + 0.07 * tier) for c in color), _PLANT, (0.0, 0.5, -0.6), 60.0, tier
-        )
-
-
-def _add_buildings(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, end: float, rng: SeededRandom) -> None:
-    front = flank.edge_m + (11.0 if flank.kind == "street" else rng.uniform(6.0, 13.0))
-    front += flank.run_m if flank.kind in ("bank", "dam") else 0.0
-    along = rng.uniform(-6.0, 6.0)
-    while along < end:
-        wide = rng.uniform(9.0, 20.0) if flank.scenery == "houses" else rng.uniform(22.0, 52.0)
-        open_road = (
-            line.crossing is not None and along < line.crossing[1] + 2.0 and along + wide > line.crossing[0] - 2.0
-        )
-        if not open_road and along + wide > 2.0:
-            side = (front + rng.uniform(0.0, 5.0)) * flank.sign
-            up = line.flank(side).ground_up(side)
-            add_building(
-                drawings,
-                canvas,
-                line,
-                (along, along + wide, side, up),
-                flank.scenery == "halls",
-                (*line.key, 34, flank.sign, int(along * 4) & 0xFFFF),
-            )
-        along += wide + (rng.uniform(2.0, 14.0) if rng.chance(0.6) else 0.3)
-
-
-def add_building(drawings: Drawings, canvas: Canvas, line: Line, place: tuple, is_hall: bool, key: tuple) -> None:
-    """Add a house or a hall.
-
-    Args:
-        drawings: List that it is added to.
-        canvas: Canvas to draw on.
-        line: Line beside which it stands.
-        place: (from, to, side, up): its reach along the way, the side of its front, the height of its foot, in metres.
-        is_hall: Whether it is a hall in place of a house.
-        key: Key of the random numbers that decide its looks.
-    """
-    near, far, side, up = place
-    rng = SeededRandom(*key)
-    high = rng.uniform(5.5, 11.0) if is_hall else rng.uniform(4.5, 17.0)
-    sign, deep = (1.0 if side > 0 else -1.0), rng.uniform(9.0, 14.0)
-    ridge = rng.uniform(1.8, 4.5) if rng.chance(0.15 if is_hall else 0.65) else 0.0
-    tone = rng.choice(((128.0, 66.0, 52.0), (74.0, 72.0, 74.0), (102.0, 86.0, 74.0), (88.0, 95.0, 102.0)))
-    color, shop = wall_color(rng), rng.chance(0.5) and line.setting == "tram"
-
-    def surface(normal: tuple) -> object:
-        if is_hall:
-            look = plain_surface(color, line.light, normal, "boards", 0.9)
-        else:
-            look = facade(key, line.light, high, shop).surface(normal)
-        return lambda along, above, ahead: look(along, np.maximum(above - up, 0.0), ahead)
-
-    def draw() -> None:
-        view = canvas.camera.view
-        foot, far_foot, back = view(near, side), view(far, side), view(near, side + sign * deep)
-        if not canvas.camera.may_show([foot, far_foot, back]) and abs(line.view.shift) < 0.02:
-            return
-        if ridge:
-            middle, far_middle = view(near, side + sign * deep * 0.5), view(far, side + sign * deep * 0.5)
-            slope = [(foot[0], up + high, foot[1]), (far_foot[0], up + high, far_foot[1])]
-            slope += [(far_middle[0], up + high + ridge, far_middle[1]), (middle[0], up + high + ridge, middle[1])]
-            fill_rough(canvas, slope, tone, _BUILDING, (-sign * 0.5, 0.86, 0.0), 12.0)
-            gable = [
-                (foot[0], up + high, foot[1]),
-                (middle[0], up + high + ridge, middle[1]),
-                (back[0], up + high, back[1]),
-            ]
-            canvas.fill(gable, color, _BUILDING, (0.0, 0.0, -1.0))
-        elif canvas.camera.above_m > up + high:
-            far_back = view(far, side + sign * deep)
-            roof = [(p[0], up + high, p[1]) for p in (foot, far_foot, far_back, back)]
-            fill_rough(canvas, roof, (110.0, 108.0, 104.0), _BUILDING, (0.0, 1.0, 0.0), 12.0)
-        canvas.upright(foot, back, up, up + high, surface((0.0, 0.0, -1.0)), _BUILDING)
-        canvas.upright(foot, far_foot, up, up + high, surface((-sign, 0.0, 0.0)), _BUILDING)
-
-    drawings.append(((max(near, 1.0) + far) * 0.5, draw))
 
 
 def _add_street_side(drawings: Drawings, canvas: Canvas, line: Line, flank: Flank, rng: SeededRandom) -> None:
@@ -453,7 +229,7 @@ def _add_street_side(drawings: Drawings, canvas: Canvas, line: Line, flank: Flan
         along += rng.uniform(9.0, 16.0)
     if flank.scenery == "bushes":
         for number in range(26):
-            place = (3.0 + 200.0 * _near_first(rng), front + flank.sign * rng.uniform(1.0, 16.0))
+            place = (3.0 + 200.0 * near_first(rng), front + flank.sign * rng.uniform(1.0, 16.0))
             add_plant(
                 drawings, canvas, line, place, "bush" if number % 2 else "leaves", (*line.key, 36, flank.sign, number)
             )
