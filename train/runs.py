@@ -27,6 +27,9 @@ BEST_WEIGHTS, LAST_WEIGHTS, EMA_WEIGHTS = "best.weights.h5", "last.weights.h5", 
 RUN_WEIGHTS = (BEST_WEIGHTS, LAST_WEIGHTS, EMA_WEIGHTS)
 RUN_RECORD, RUN_STATE = "run.json", "state.npz"
 
+INITIAL = 0
+"""Number of an epoch that stands for the weights before the first."""
+
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 """Values of a run's status. A process that was killed leaves "running" behind, see train.run_folder.lock."""
 
@@ -92,7 +95,7 @@ class RunRecord:
         status: "running" (and still so where its process was killed), "finished", "interrupted" or "failed".
         history: record of each epoch: its loss, learning rate, mIoU (0 to 1), class IoU and seconds; mIoU and class IoU
             are None where the epoch was not validated.
-        best_epoch: number of the epoch, from 1, whose weights best.weights.h5 holds.
+        best_epoch: number of the epoch, from 1, whose weights best.weights.h5 holds; 0 for the initial weights.
         best_miou: mIoU of the best epoch on the validation split, 0 to 1.
         weights_sha256: SHA-256 of best.weights.h5.
         versions: package -> its version at the training.
@@ -112,6 +115,7 @@ class RunRecord:
         workers: number of processes.
         devices: description of each kind of device.
         measurements: what was measured while the training ran; None in records of before.
+        initial_miou: mIoU of the initial weights on the validation split, 0 to 1; None where they were not validated.
     """
 
     model: str
@@ -145,6 +149,7 @@ class RunRecord:
     workers: int = 1
     devices: tuple[str, ...] = ()
     measurements: TrainingMeasurements | None = None
+    initial_miou: float | None = None
 
     def digest_of(self, name: str) -> str | None:
         """Return the SHA-256 of a weights file in the run folder; None where the run has left none of this name."""
