@@ -13,10 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.console import print_note_once
-from edge.dataset_layouts.sample import LabelCoding, Sample
+from edge.datasets.sample import LabelCoding, Sample
 from edge.errors import DatasetError
 from edge.imaging import StoredLabels, read_stored_labels
-from edge.labels import CITYSCAPES, CITYSCAPES_INSTANCE_NAMES, CITYSCAPES_RAW_IDS, IGNORE_ID, ClassTable
+from edge.labels import (
+    CITYSCAPES,
+    CITYSCAPES_INSTANCE_NAMES,
+    CITYSCAPES_RAW_IDS,
+    IGNORE_ID,
+    ClassTable,
+    has_cityscapes_ids,
+)
 from edge.pixel_counts import count_values
 
 _MANY_COLORS = 64
@@ -73,6 +80,12 @@ def read_file_labels(sample: Sample, table: ClassTable) -> FileLabels:
 def _file_ids(sample: Sample, table: ClassTable) -> dict[int, int]:
     if not sample.labels_are_train_ids:
         return table.raw_to_train
+    if has_cityscapes_ids(table) and table.class_count != CITYSCAPES.class_count:
+        beyond = ", ".join(table.class_names[CITYSCAPES.class_count :])
+        raise DatasetError(
+            f"label map {sample.label_path} holds train ids, in which {beyond} are one with what is ignored, expected "
+            "file ids. Next: name a map of ids *_gtFine_labelIds.png"
+        )
     return {**{index: index for index in range(table.class_count)}, IGNORE_ID: IGNORE_ID}
 
 
@@ -90,7 +103,7 @@ def _readings(stored: StoredLabels, coding: LabelCoding, used: np.ndarray) -> li
     if stored.has_equal_channels and coding.colors:
         readings.append(_lookup({value: coding.colors.get((value,) * 3, -1) for value in range(256)}))
     palette = dict(enumerate(stored.palette_rgb))
-    if not palette or all(palette.get(index) == _voc_color(index) for index in used.tolist()):
+    if not palette or (coding.ids and all(palette.get(index) == _voc_color(index) for index in used.tolist())):
         return readings  # PASCAL VOC's palette, which labelling tools use whatever the classes are
     if coding.colors:
         readings.append(_lookup({index: coding.colors.get(color, -1) for index, color in palette.items()}))
@@ -118,7 +131,7 @@ def _as_bytes(ids: np.ndarray, sample: Sample, table: ClassTable) -> np.ndarray:
         return ids.astype(np.uint8)
     unknown = np.unique(ids[ids > 255])
     objects = [CITYSCAPES_RAW_IDS[name] for name in CITYSCAPES_INSTANCE_NAMES]
-    if table is CITYSCAPES and np.isin(unknown // 1000, objects).all():
+    if has_cityscapes_ids(table) and np.isin(unknown // 1000, objects).all():
         likely = "it looks like an instanceIds file, 1000 times the class and a number. Next: name the labelIds file"
     else:
         likely = "16 bits hold depths, instances or scaled greys as well. Next: write ids of 8 bits"
@@ -151,7 +164,7 @@ def _from_colors(colors_rgb: np.ndarray, coding: LabelCoding, sample: Sample, ta
     if is_unknown.any():
         raise DatasetError(_unknown_colors(packed[is_unknown], packed.size, sample, table))
     how = ""
-    if table is CITYSCAPES:
+    if has_cityscapes_ids(table):
         how = "; pole and polegroup, car and license plate share one, and count as pole and car"
     elif len(table.file_colors) > table.class_count + 1:
         classes = f"each of the {len(table.file_colors)} classes of {table.name}"
@@ -168,7 +181,7 @@ def _unknown_colors(unknown: np.ndarray, pixel_count: int, sample: Sample, table
     own = f"the {len(table.file_colors)} colours of {table.name}"
     if len(found) > _MANY_COLORS:
         likely = "it was resized with interpolation, or saved with loss. Next: make it again from the original"
-    elif sample.coding is not None and table is not CITYSCAPES:
+    elif sample.coding is not None and not has_cityscapes_ids(table):
         names = sample.label_path.parent.parent / "class_dict.csv"
         likely = f"it is painted in other colours. Next: name the class of each in {names} (name,r,g,b)"
     else:
@@ -184,7 +197,8 @@ def _unknown_values(
     used: np.ndarray, counts: np.ndarray, stored: StoredLabels, coding: LabelCoding, sample: Sample, table: ClassTable
 ) -> str:
     if not coding.ids:
-        return f"label map {sample.label_path} holds ids, expected colours: {coding.ids_hint}"
+        hint = coding.ids_hint or f"{table.name} says of no id which class it is. Next: give its classes ids"
+        return f"label map {sample.label_path} holds ids, expected colours: {hint}"
     unknown = [value for value in used.tolist() if value not in coding.ids]
     share = 100 * counts[unknown].sum() / counts.sum()
     form = " of its palette" if stored.palette_rgb else ""
@@ -200,7 +214,7 @@ def _likely_cause(used: list[int], unknown: list[int], coding: LabelCoding, samp
     highest = table.class_count - 1
     raw_only = set(table.raw_to_train) - set(range(table.class_count))
     other_dataset = "another dataset's ids. Next: check that --dataset fits the folder"
-    if unknown == [IGNORE_ID] and table is CITYSCAPES and max(set(used) - {IGNORE_ID}, default=0) <= highest:
+    if unknown == [IGNORE_ID] and has_cityscapes_ids(table) and max(set(used) - {IGNORE_ID}, default=0) <= highest:
         return "it looks like labelTrainIds under the name of labelIds. Next: rename it to *_gtFine_labelTrainIds.png"
     if sample.labels_are_train_ids and set(unknown) <= raw_only and IGNORE_ID not in used:
         return "it looks like labelIds under the name of labelTrainIds. Next: rename it to *_gtFine_labelIds.png"
