@@ -342,9 +342,9 @@ def test_command_prints_contract_and_parity(artifact, no_export, capsys, tmp_pat
 
 def test_command_without_weights_stops_unless_random_ones_are_asked_for(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["--model", "fast_scnn"]) == 2
+    assert main(["--model", "fastfcn"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: no finished run and no artefact of fast_scnn is here; found ")
+    assert error.startswith("error: no finished run and no artefact of fastfcn is here; found ")
     assert "or --random-weights" in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
