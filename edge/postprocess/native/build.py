@@ -78,9 +78,14 @@ def unavailable_reason() -> str:
     return _load()[1]
 
 
+def is_turned_off() -> bool:
+    """Return whether the user does without native code."""
+    return os.environ.get("SEGEDGE_NATIVE", "1") == "0"
+
+
 @lru_cache(maxsize=None)
 def _load() -> tuple[ctypes.CDLL | None, str]:
-    if os.environ.get("SEGEDGE_NATIVE", "1") == "0":
+    if is_turned_off():
         return None, "it is turned off by SEGEDGE_NATIVE=0"
     try:
         return find_or_compile(), ""

@@ -1,0 +1,1 @@
+"""The decoder of label maps in C++, compiled on the machine that runs it."""
