@@ -33,7 +33,7 @@ APART = {
 }
 """Module or package that no closure enters from outside, and why. As a root it has its closure like any other."""
 
-_NATIVE = (".cpp", ".h", ".cu", ".cuh")
+_NATIVE = (".cpp", ".h", ".cu", ".cuh", ".json")
 
 _STRING_OR_BLANK = re.compile(
     rb'("""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\')'

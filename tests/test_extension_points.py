@@ -135,22 +135,40 @@ def test_new_backend(checkout, tmp_path):
 
 
 def test_new_dataset(checkout, tmp_path):
+    checkout.new_file(
+        "edge/class_tables/rails.json",
+        json.dumps(
+            {
+                "name": "rails",
+                "classes": [{"name": "rail", "ids": [0]}, {"name": "other", "ids": [1]}],
+                "ignored": [{"name": "void", "ids": [2]}],
+            }
+        ),
+    )
     checkout.add(
         "edge/labels.py",
-        "CAMVID = ClassTable(",
-        'RAILS = ClassTable(\n    "rails", ("rail", "other"), ((255, 0, 0), (0, 255, 0)), '
-        "{0: 0, 1: 1, 2: IGNORE_ID}\n)\n\n"
-        "CAMVID = ClassTable(",
+        '(CAMVID,) = _read_tables("camvid")\n',
+        '(CAMVID,) = _read_tables("camvid")\n(RAILS,) = _read_tables("rails")\n',
     )
-    checkout.add("edge/datasets.py", "from edge.labels import CAMVID,", "from edge.labels import CAMVID, RAILS,")
-    checkout.add(
-        "edge/datasets.py",
-        "LAYOUTS: dict[str, Layout] = {\n",
-        "def _list_rails(root, split, name):\n"
+    checkout.new_file(
+        "edge/datasets/layouts/rails.py",
+        "from edge.datasets.sample import Sample\n\n\n"
+        "def list_rails(root, split, name):\n"
         '    frames = sorted((root / split / "frames").glob("*.png"))\n'
-        '    return [Sample(path.stem, "line", path, root / split / "labels" / path.name) for path in frames]\n\n\n'
-        "LAYOUTS: dict[str, Layout] = {\n"
-        '    "rails": Layout(RAILS, _list_rails, "drive along the line"),\n',
+        '    return [Sample(path.stem, "line", path, root / split / "labels" / path.name) for path in frames]\n',
+    )
+    checkout.add(
+        "edge/datasets/registry.py",
+        "from edge.datasets.layouts.camvid import list_camvid\n",
+        "from edge.datasets.layouts.camvid import list_camvid\nfrom edge.datasets.layouts.rails import list_rails\n",
+    )
+    checkout.add(
+        "edge/datasets/registry.py", "from edge.labels import CAMVID,", "from edge.labels import CAMVID, RAILS,"
+    )
+    checkout.add(
+        "edge/datasets/registry.py",
+        "LAYOUTS: dict[str, Layout] = {\n",
+        'LAYOUTS: dict[str, Layout] = {\n    "rails": Layout(RAILS, list_rails, "drive along the line"),\n',
     )
     rng = np.random.default_rng(1)
     for index in range(3):

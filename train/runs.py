@@ -38,6 +38,8 @@ class TrainingMeasurements:
     Attributes:
         training_s: time in s of all steps, without validation; None where it was not measured.
         validation_s: time in s of all validations; None where it was not measured.
+        processor_s: time in s that the processor spent on the training, all threads together; None in records of
+            before.
         step_p50_s: median time in s of a step.
         step_p90_s: time in s that 90 % of the steps do not exceed.
         images_per_s: number of crops per second of training, without validation.
@@ -50,6 +52,7 @@ class TrainingMeasurements:
 
     training_s: float | None = None
     validation_s: float | None = None
+    processor_s: float | None = None
     step_p50_s: float | None = None
     step_p90_s: float | None = None
     images_per_s: float | None = None

@@ -96,6 +96,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="hours to end within, with the schedule run to its end (default: all epochs)",
     )
     parser.add_argument(
+        "--processor-hours",
+        type=RealNumber(0.0, 10_000.0, "h", above=True),
+        metavar="H",
+        help="hours of the processor, all threads together, to end within, as --hours; other programs that run take "
+        "nothing of them (default: all epochs)",
+    )
+    parser.add_argument(
         "--checkpoint-minutes",
         type=RealNumber(0.0, 10_000.0, "min", above=True),
         default=10.0,
@@ -224,7 +231,7 @@ def _task(arguments: argparse.Namespace, model: str, training: Dataset, validati
     print_status(f"on {describe_devices()}")
     if strategy.replicas > 1:
         print_status(f"{strategy.replicas} replicas, {strategy.workers} workers; this is worker {strategy.worker}")
-    course = Course(60.0 * arguments.checkpoint_minutes, arguments.hours)
+    course = Course(60.0 * arguments.checkpoint_minutes, arguments.hours, arguments.processor_hours)
     return Task(model, training, validation, folder, strategy, course, tuple(writers))
 
 

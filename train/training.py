@@ -62,11 +62,14 @@ class Course:
     Attributes:
         checkpoint_s: time in s after which the state is written, beside each end of an epoch.
         hours: time in hours that the training may take in all; None for all epochs of the recipe.
+        processor_hours: time in hours that the processor may spend on the training in all, all threads together; None
+            for no limit. On a machine with other work it is a budget that other trainings can be given too.
         enough: function that is asked after each epoch whether the training may end; None for no.
     """
 
     checkpoint_s: float = 600.0
     hours: float | None = None
+    processor_hours: float | None = None
     enough: Callable[[EpochEntry], bool] | None = None
 
 
@@ -361,20 +364,28 @@ class Training:
         """Move the end of the schedule to where the time ends that the user gave."""
         prepared, clock = self._prepared, self._clock
         images_per_s = clock.summary()["images_per_s"]
-        if self._course.hours is None or images_per_s is None:  # before the second step, the first of which traces
-            return
+        course = self._course
+        if (course.hours is None and course.processor_hours is None) or images_per_s is None:
+            return  # before the second step, the first of which traces
         validations = sum(1 for entry in self._record.history if entry["miou"] is not None)
         # What is around the steps, such as the states that are written.
         around_s = clock.elapsed_s - clock.training_s - clock.validation_s
-        steps = steps_within(
-            budget_s=3600.0 * self._course.hours,
-            spent_s=clock.elapsed_s,
-            steps_done=self._position.step,
-            step_s=prepared.recipe.batch_size / images_per_s + around_s / self._position.step,
-            validation_s=clock.validation_s / validations if validations else 0.0,
-            steps_per_epoch=prepared.steps_per_epoch,
-            most=prepared.recipe.epochs * prepared.steps_per_epoch,
-        )
+        step_s = prepared.recipe.batch_size / images_per_s + around_s / self._position.step
+        validation_s = clock.validation_s / validations if validations else 0.0
+        steps = prepared.recipe.epochs * prepared.steps_per_epoch
+        # The processor's share of the time is taken to be the same in steps and validations.
+        budgets = ((course.hours, 1.0), (course.processor_hours, clock.processor_s / clock.elapsed_s))
+        for hours, share in budgets:
+            if hours is not None:
+                steps = steps_within(
+                    budget_s=3600.0 * hours,
+                    spent_s=clock.elapsed_s * share,
+                    steps_done=self._position.step,
+                    step_s=step_s * share,
+                    validation_s=validation_s * share,
+                    steps_per_epoch=prepared.steps_per_epoch,
+                    most=steps,
+                )
         # By the chief's clock on all workers, who have to end with the same step.
         is_chief = prepared.strategy.is_chief
         prepared.optimization.steps = int(sum_over_workers(prepared.strategy, np.array([steps * is_chief]))[0])
@@ -382,7 +393,10 @@ class Training:
 
     def _time_words(self) -> str:
         planned = self._prepared.recipe.epochs * self._prepared.steps_per_epoch
-        return f"{self._course.hours:g} hours were over" if self._position.step < planned and self._course.hours else ""
+        course = self._course
+        limits = ((course.hours, "hours"), (course.processor_hours, "processor hours"))
+        spent = " or ".join(f"{hours:g} {what}" for hours, what in limits if hours is not None)
+        return f"{spent} were over" if self._position.step < planned and spent else ""
 
     def _end(self, status: str, reason: str = "") -> None:
         self._record = self._run.end(status, reason)

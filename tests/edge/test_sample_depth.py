@@ -6,8 +6,7 @@ import pytest
 
 from calibration.images.frames import read_manifest_frames
 from calibration.images.selection import calibration_frames
-from edge import datasets
-from edge.datasets import open_dataset
+from edge.datasets import open_dataset, opening
 from edge.errors import DatasetError, InputError
 from edge.frames import FolderFrames
 from edge.imaging import read_rgb, write_image
@@ -122,6 +121,6 @@ def test_manifest_of_deep_frames_holds_while_their_range_does(make_camvid, frame
     frames, again = read_manifest_frames(tmp_path / "manifest.json", "camvid", root)
     assert again.digest() == manifest.digest() and frames.names == list(manifest.names)
     monkeypatch.setenv(PICTURE_BITS_VARIABLE, "14")
-    datasets._shared_depth.cache_clear()
+    opening._shared_depth.cache_clear()
     with pytest.raises(DatasetError, match="has changed since"):
         read_manifest_frames(tmp_path / "manifest.json", "camvid", root)

@@ -309,6 +309,17 @@ def test_training_that_is_given_hours_ends_in_time_with_its_schedule_at_the_end(
     assert run.measurements.training_s + run.measurements.validation_s < 8.0
 
 
+def test_training_that_is_given_processor_hours_ends_by_the_time_of_the_processor(camvid, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_module, "PLANNING_STEPS", 4)
+    # A processor that is shared with a hundred other programs: the same steps at a hundredth of the cost.
+    monkeypatch.setattr(training_module.StepClock, "processor_s", property(lambda clock: clock.elapsed_s / 100.0))
+    one_minute = Course(hours=1.0 / 60.0, processor_hours=0.02 / 3600.0)
+    run = train(camvid, tmp_path / "run", RECIPE.changed(epochs=100_000, validate_every=1000), one_minute)
+    assert "0.0166667 hours or 5.55556e-06 processor hours were over" in run.end_reason
+    assert 4 < run.steps_done < 20_000
+    assert 0.0 < run.measurements.processor_s < 0.1
+
+
 # What goes wrong
 
 

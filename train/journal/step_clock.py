@@ -28,6 +28,8 @@ class StepClock:
     Args:
         meter: energy meter that runs while the clock does; None where nothing tells the power.
         now: function that returns the time in s.
+        processor_now: function that returns the time in s that the processor spent on this process, all threads
+            together.
 
     Example:
         >>> clock = StepClock()
@@ -40,16 +42,21 @@ class StepClock:
         ...     measure_accuracy(label_frame, validation)
     """
 
-    def __init__(self, meter: EnergyMeter | None = None, now: Callable[[], float] = seconds_now) -> None:
-        self._meter, self._now = meter, now
-        self._start_s = now()
+    def __init__(
+        self,
+        meter: EnergyMeter | None = None,
+        now: Callable[[], float] = seconds_now,
+        processor_now: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._meter, self._now, self._processor_now = meter, now, processor_now
+        self._start_s, self._processor_start_s = now(), processor_now()
         self._durations = Durations()
         self._wait_s = self._images = self._training_s = self._validation_s = 0.0
         self._pending_wait_s = 0.0
         self._best_s: float | None = None
         self._is_first, self._first_step_s, self._last_step_s = True, None, None
         # Of the processes before this one.
-        self._elapsed_before_s = self._energy_before_j = self._covered_before_s = 0.0
+        self._elapsed_before_s = self._energy_before_j = self._covered_before_s = self._processor_before_s = 0.0
         self._host_before = 0
         self._device_before: int | None = None
 
@@ -57,6 +64,11 @@ class StepClock:
     def elapsed_s(self) -> float:
         """Time that the training has run, in s, over all of its processes, with everything that it did."""
         return self._elapsed_before_s + self._now() - self._start_s
+
+    @property
+    def processor_s(self) -> float:
+        """Time in s that the processor spent on the training, all threads together, over all of its processes."""
+        return self._processor_before_s + self._processor_now() - self._processor_start_s
 
     @property
     def training_s(self) -> float:
@@ -119,7 +131,8 @@ class StepClock:
             step_p50_s and step_p90_s, the median and the 90th percentile of a step's time in s, waiting for input
             included (within 1 %, see `Durations`); images_per_s, crops a second over the same steps; time_to_best_s,
             the run time in s until the best score was measured; training_s, the time in steps, the first included;
-            validation_s; peak_host_bytes, of the main process alone; peak_device_bytes, of the GPU that needed most;
+            validation_s; processor_s, the time of the processor in s, all threads together; peak_host_bytes, of the
+            main process alone; peak_device_bytes, of the GPU that needed most;
             input_wait_share, the share of the steps' time that they waited for their input, 0 to 1; energy_j, of the
             whole run time in J, where samples of power cover 99 % of it.
         """
@@ -131,6 +144,7 @@ class StepClock:
             "time_to_best_s": self._best_s,
             "training_s": self._training_s,
             "validation_s": self._validation_s,
+            "processor_s": self.processor_s,
             "peak_host_bytes": max(self._host_before, peak_host_bytes()),
             "peak_device_bytes": max(
                 (peak for peak in (self._device_before, peak_device_bytes()) if peak is not None), default=None
@@ -151,6 +165,7 @@ class StepClock:
             "validation_s": self._validation_s,
             "best_s": self._best_s,
             "elapsed_s": self.elapsed_s,
+            "processor_s": self.processor_s,
             "peak_host_bytes": summary["peak_host_bytes"],
             "peak_device_bytes": summary["peak_device_bytes"],
             "energy_j": energy_j,
@@ -159,7 +174,11 @@ class StepClock:
 
     @classmethod
     def from_facts(
-        cls, facts: Mapping[str, Any], meter: EnergyMeter | None = None, now: Callable[[], float] = seconds_now
+        cls,
+        facts: Mapping[str, Any],
+        meter: EnergyMeter | None = None,
+        now: Callable[[], float] = seconds_now,
+        processor_now: Callable[[], float] = time.process_time,
     ) -> StepClock:
         """Return a clock that goes on from what `to_facts` returned.
 
@@ -167,8 +186,9 @@ class StepClock:
             facts: what was saved; empty for a training of which nothing was measured, which begins anew.
             meter: energy meter that runs while the clock does; None where nothing tells the power.
             now: function that returns the time in s.
+            processor_now: function that returns the time in s that the processor spent on this process.
         """
-        clock = cls(meter, now)
+        clock = cls(meter, now, processor_now)
         if not facts:
             return clock
         clock._durations = Durations.from_facts(facts["durations"])
@@ -177,6 +197,7 @@ class StepClock:
         clock._best_s, clock._elapsed_before_s = facts["best_s"], facts["elapsed_s"]
         clock._host_before, clock._device_before = facts["peak_host_bytes"], facts["peak_device_bytes"]
         clock._energy_before_j, clock._covered_before_s = facts["energy_j"], facts["covered_s"]
+        clock._processor_before_s = facts.get("processor_s", 0.0)  # states of before have none
         return clock
 
     def _energy_reading(self) -> tuple[float, float]:

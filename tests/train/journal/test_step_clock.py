@@ -74,6 +74,19 @@ def test_first_step_traces_and_counts_as_time_alone(time):
     assert clock.summary()["step_p90_s"] is None  # two steps do not carry it
 
 
+def test_time_of_the_processor_adds_up_over_processes_and_other_programs_take_none_of_it(time):
+    processor = Time(5.0)
+    clock = StepClock(now=time, processor_now=processor)
+    processor.passes(2.0)
+    time.passes(50.0)
+    second = Time(0.0)
+    resumed = StepClock.from_facts(clock.to_facts(), now=time, processor_now=second)
+    second.passes(3.0)
+    assert resumed.processor_s == pytest.approx(5.0)
+    assert resumed.summary()["processor_s"] == pytest.approx(5.0)
+    assert StepClock.from_facts({}, now=time, processor_now=second).processor_s == 0.0
+
+
 def test_validation_is_apart_from_training(time):
     clock = started(time)
     work(clock, time, 4)

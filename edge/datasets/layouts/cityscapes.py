@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.console import print_note_once, print_warning_once
-from edge.dataset_layouts.sample import LabelCoding, Sample, refuse_twins
+from edge.datasets.sample import LabelCoding, Sample, refuse_twins
 from edge.errors import DatasetError
 from edge.imaging import IMAGE_SUFFIXES, few_names, is_junk
 from edge.labels import CITYSCAPES

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.console import print_note_once
-from edge.dataset_layouts.sample import LabelCoding, Sample
+from edge.datasets.sample import LabelCoding, Sample
 from edge.errors import DatasetError
 from edge.imaging import StoredLabels, read_stored_labels
-from edge.labels import CITYSCAPES, CITYSCAPES_INSTANCE_NAMES, CITYSCAPES_RAW_IDS, IGNORE_ID, ClassTable
+from edge.labels import CITYSCAPES_INSTANCE_NAMES, CITYSCAPES_RAW_IDS, IGNORE_ID, ClassTable, has_cityscapes_ids
 from edge.pixel_counts import count_values
 
 _MANY_COLORS = 64
@@ -118,7 +118,7 @@ def _as_bytes(ids: np.ndarray, sample: Sample, table: ClassTable) -> np.ndarray:
         return ids.astype(np.uint8)
     unknown = np.unique(ids[ids > 255])
     objects = [CITYSCAPES_RAW_IDS[name] for name in CITYSCAPES_INSTANCE_NAMES]
-    if table is CITYSCAPES and np.isin(unknown // 1000, objects).all():
+    if has_cityscapes_ids(table) and np.isin(unknown // 1000, objects).all():
         likely = "it looks like an instanceIds file, 1000 times the class and a number. Next: name the labelIds file"
     else:
         likely = "16 bits hold depths, instances or scaled greys as well. Next: write ids of 8 bits"
@@ -151,7 +151,7 @@ def _from_colors(colors_rgb: np.ndarray, coding: LabelCoding, sample: Sample, ta
     if is_unknown.any():
         raise DatasetError(_unknown_colors(packed[is_unknown], packed.size, sample, table))
     how = ""
-    if table is CITYSCAPES:
+    if has_cityscapes_ids(table):
         how = "; pole and polegroup, car and license plate share one, and count as pole and car"
     elif len(table.file_colors) > table.class_count + 1:
         classes = f"each of the {len(table.file_colors)} classes of {table.name}"
@@ -168,7 +168,7 @@ def _unknown_colors(unknown: np.ndarray, pixel_count: int, sample: Sample, table
     own = f"the {len(table.file_colors)} colours of {table.name}"
     if len(found) > _MANY_COLORS:
         likely = "it was resized with interpolation, or saved with loss. Next: make it again from the original"
-    elif sample.coding is not None and table is not CITYSCAPES:
+    elif sample.coding is not None and not has_cityscapes_ids(table):
         names = sample.label_path.parent.parent / "class_dict.csv"
         likely = f"it is painted in other colours. Next: name the class of each in {names} (name,r,g,b)"
     else:
@@ -200,7 +200,7 @@ def _likely_cause(used: list[int], unknown: list[int], coding: LabelCoding, samp
     highest = table.class_count - 1
     raw_only = set(table.raw_to_train) - set(range(table.class_count))
     other_dataset = "another dataset's ids. Next: check that --dataset fits the folder"
-    if unknown == [IGNORE_ID] and table is CITYSCAPES and max(set(used) - {IGNORE_ID}, default=0) <= highest:
+    if unknown == [IGNORE_ID] and has_cityscapes_ids(table) and max(set(used) - {IGNORE_ID}, default=0) <= highest:
         return "it looks like labelTrainIds under the name of labelIds. Next: rename it to *_gtFine_labelTrainIds.png"
     if sample.labels_are_train_ids and set(unknown) <= raw_only and IGNORE_ID not in used:
         return "it looks like labelIds under the name of labelTrainIds. Next: rename it to *_gtFine_labelIds.png"
