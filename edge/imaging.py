@@ -27,6 +27,7 @@ from edge.errors import ImageError
 from edge.opencv import cv2
 from edge.picture_formats.description import UPRIGHT, PictureHeader
 from edge.picture_formats.header import read_header
+from edge.picture_formats.label_png import decode_label_png
 from edge.picture_formats.png import indexed_as_grey
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -198,6 +199,9 @@ def read_stored_labels(path: str | os.PathLike) -> StoredLabels:
         problem = label_form_problem(header)
         if problem:
             raise ImageError(f"label map {path} {problem}")
+        plain = decode_label_png(data, header)
+        if plain is not None:
+            return StoredLabels(ids=plain, palette_rgb=header.palette_rgb)
     is_png = header is not None and header.format == "PNG"
     if is_png and header.has_palette and not header.problem:
         ids = _decode(path, cv2.IMREAD_UNCHANGED, indexed_as_grey(data), header)

@@ -17,6 +17,7 @@ from edge.datasets.sample import LabelCoding, Sample
 from edge.errors import DatasetError
 from edge.imaging import StoredLabels, read_stored_labels
 from edge.labels import CITYSCAPES_INSTANCE_NAMES, CITYSCAPES_RAW_IDS, IGNORE_ID, ClassTable, has_cityscapes_ids
+from edge.opencv import cv2
 from edge.pixel_counts import count_values
 
 _MANY_COLORS = 64
@@ -39,6 +40,10 @@ class FileLabels:
     values: np.ndarray
     to_train: np.ndarray
     counts: np.ndarray
+
+    def train_ids(self) -> np.ndarray:
+        """Return the label map as train ids, (height, width) uint8; IGNORE_ID where a pixel is not counted."""
+        return cv2.LUT(self.values, self.to_train.astype(np.uint8))
 
 
 def read_file_labels(sample: Sample, table: ClassTable) -> FileLabels:

@@ -262,17 +262,35 @@ bool unfilter(const uint8_t* rows, uint8_t* out, int64_t height, int64_t bytes, 
     return true;
 }
 
+// Memory for the inflated rows, which a thread keeps for its next file: fresh pages cost more than the decoding.
+struct Scratch {
+    uint8_t* memory = nullptr;
+    size_t size = 0;
+
+    uint8_t* at_least(size_t wanted) {
+        if (wanted > size) {
+            std::free(memory);
+            memory = static_cast<uint8_t*>(std::malloc(wanted));
+            size = memory != nullptr ? wanted : 0;
+        }
+        return memory;
+    }
+    ~Scratch() { std::free(memory); }
+};
+
+thread_local Scratch scratch;
+
 }  // namespace
 
 // Decodes the joined data of the IDAT chunks into (height, width) values of one or two bytes, in the machine's order of
 // bytes (little endian). Returns 0, 1 where the data are not as they should be, or 2 without memory.
-extern "C" int segedge_decode_label_png(const uint8_t* data, int64_t data_size, int64_t height, int64_t width,
-                                        int64_t value_bytes, uint8_t* out) {
+extern "C" int64_t segedge_decode_label_png(const uint8_t* data, int64_t data_size, int64_t height, int64_t width,
+                                            int64_t value_bytes, uint8_t* out) {
     const int64_t row_bytes = width * value_bytes, inflated = height * (row_bytes + 1);
-    auto* rows = static_cast<uint8_t*>(std::malloc(size_t(inflated + kWord)));
+    uint8_t* rows = scratch.at_least(size_t(inflated + kWord));
     auto* zeros = static_cast<uint8_t*>(std::calloc(size_t(row_bytes), 1));
     auto* codes = static_cast<BlockCodes*>(std::malloc(sizeof(BlockCodes)));
-    int status = 2;
+    int64_t status = 2;
     if (rows != nullptr && zeros != nullptr && codes != nullptr) {
         const bool is_whole = inflate(data, data_size, rows, inflated, *codes) &&
                               (value_bytes == 1 ? unfilter<1>(rows, out, height, row_bytes, zeros)
@@ -287,6 +305,5 @@ extern "C" int segedge_decode_label_png(const uint8_t* data, int64_t data_size, 
     }
     std::free(codes);
     std::free(zeros);
-    std::free(rows);
     return status;
 }

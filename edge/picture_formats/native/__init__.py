@@ -1,1 +1,0 @@
-"""The decoder of label maps in C++, compiled on the machine that runs it."""
