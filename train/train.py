@@ -24,7 +24,7 @@ from edge.datasets import LAYOUTS, Dataset, open_dataset
 from edge.errors import InputError
 from edge.interruption import kept_when_interrupted
 from edge.output_check import check_output
-from edge.picture_check import SKIP_BAD_HELP, checked_dataset
+from edge.picture_check import CHECK_DATA_HELP, SKIP_BAD_HELP, checked_dataset
 from edge.records import read_record, record_to_json
 from train.options import MODEL_NAMES, add_option_argument, parse_assignments, refuse_export_options
 from train.recipe import Recipe
@@ -83,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--limit", type=positive_int, metavar="N", help="use at most this many frames of each split (default: all)"
     )
     parser.add_argument("--skip-bad", action="store_true", help=SKIP_BAD_HELP)
+    parser.add_argument("--check-data", action="store_true", help=CHECK_DATA_HELP)
     parser.add_argument(
         "--strategy",
         choices=STRATEGIES,
@@ -157,8 +158,10 @@ def _begin(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
             f"run folder {folder} holds a run already. Next: another --output, or {resume_command(folder)}"
         )
     check_output(folder)
-    training = checked_dataset(training, needs_labels=True, skip_bad=arguments.skip_bad)
-    validation = checked_dataset(validation, needs_labels=True, skip_bad=arguments.skip_bad)
+    training, validation = (
+        checked_dataset(split, needs_labels=True, skip_bad=arguments.skip_bad, reads_frames=arguments.check_data)
+        for split in (training, validation)
+    )
     print_status(
         f"training {arguments.model} on {len(training)} frames of {arguments.dataset}, "
         f"validating on {len(validation)}, {recipe.epochs} epochs; run folder {folder}"
@@ -201,7 +204,7 @@ def _resume(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
         if getattr(arguments, name) is not None:
             wanted[name] = getattr(arguments, name)
     data_dir = arguments.data_dir or Path(record.data_dir)
-    training, validation = (_frames_of(record, data_dir, split) for split in ("train", "val"))
+    training, validation = (_frames_of(record, data_dir, split, arguments.check_data) for split in ("train", "val"))
     print_status(
         f"going on with {folder}: {record.model} on {len(training)} frames of {record.dataset}, "
         f"step {record.steps_done} of {record.steps_planned}"
@@ -235,12 +238,12 @@ def _task(arguments: argparse.Namespace, model: str, training: Dataset, validati
     return Task(model, training, validation, folder, strategy, course, tuple(writers))
 
 
-def _frames_of(record: RunRecord, data_dir: Path, split: str) -> Dataset:
+def _frames_of(record: RunRecord, data_dir: Path, split: str, reads_frames: bool) -> Dataset:
     """Open the frames of a split that a run has; the training compares their names with the run's."""
     count = record.training_frames if split == "train" else record.validation_frames
     skipped = sum(name.startswith(f"{split}/") for name in record.skipped_frames)
     dataset = open_dataset(record.dataset, data_dir, split, limit=None if count is None else count + skipped)
-    return checked_dataset(dataset, needs_labels=True, skip_bad=bool(record.skipped_frames))
+    return checked_dataset(dataset, needs_labels=True, skip_bad=bool(record.skipped_frames), reads_frames=reads_frames)
 
 
 def _kept(folder: Path) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.artifacts import read_json, write_json
 from edge.console import print_note, storage_error
-from edge.datasets.layouts.cityscapes import UNFINISHED_FILE
+from edge.datasets.layouts.unfinished import UNFINISHED_FILE
 from edge.errors import ContractError, InputError
 from edge.imaging import write_image
 from edge.labels import CITYSCAPES_RAW_COLORS_RGB
