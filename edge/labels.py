@@ -7,6 +7,7 @@ several label sets: classes that are evaluated, in the order of their train ids.
 from __future__ import annotations
 
 import colorsys
+import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
 
@@ -48,6 +49,11 @@ def distinct_palette(class_count: int) -> np.ndarray:
         white = max((_LEAST_LUMA - luma) / (255.0 - luma), 0.0)
         palette[index] = np.round((1.0 - white) * color + white * 255.0)
     return palette
+
+
+def plain_class_name(name: str) -> str:
+    """Return the name of a class as names are compared: "Traffic_Light" and "traffic-light" are one."""
+    return " ".join(re.split(r"[\s_-]+", name.strip().lower()))
 
 
 @dataclass(frozen=True)

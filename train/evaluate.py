@@ -27,7 +27,7 @@ from edge.console import (
     run_command,
     size_argument,
 )
-from edge.datasets import LAYOUTS, SPLITS, Dataset, class_table, default_data_dir, open_dataset
+from edge.datasets import SPLITS, Dataset, add_dataset_option, class_table, default_data_dir, open_dataset
 from edge.errors import InputError
 from edge.evaluation.boundaries import TOLERANCE
 from edge.evaluation.folders import open_folder
@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="a run folder, a *.weights.h5 file, an artefact or engine folder, or GRAPH.onnx beside its contract.json",
     )
     data = parser.add_argument_group("frames")
-    data.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes and ids (default: those of PATH)")
+    add_dataset_option(data, "whose classes, ids and frames are meant, by default those of PATH")
     data.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     data.add_argument("--split", choices=SPLITS, help="split that is evaluated (default: val)")
     data.add_argument("--images", type=Path, metavar="FOLDER", help="plain folder of pictures, in place of a split")
@@ -162,7 +162,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             "Next: name the dataset that it was trained on with --dataset"
         )
     dataset = _checked(_opened_dataset(arguments, name, given), arguments)
-    folder = arguments.output or _ROOT / f"{_short_name(arguments)}-{name}-{dataset.split.replace(' ', '-')}"
+    folder = arguments.output or _ROOT / f"{_short_name(arguments)}-{dataset.name}-{dataset.split.replace(' ', '-')}"
     for written in (folder, arguments.predictions):
         if written is not None:
             check_output(written)

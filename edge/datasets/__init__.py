@@ -11,8 +11,10 @@ label_values.py     what the values of a label map mean
 from __future__ import annotations
 
 from edge.datasets.dataset import Dataset, size_difference, where_looked
-from edge.datasets.opening import open_dataset
-from edge.datasets.registry import DATA_ROOT_VARIABLE, LAYOUTS, SPLITS, Layout, class_table, default_data_dir
+from edge.datasets.description.file import Description, is_description, read_description
+from edge.datasets.opening import class_table, default_data_dir, open_dataset, recorded_name
+from edge.datasets.option import add_dataset_option, dataset_name
+from edge.datasets.registry import DATA_ROOT_VARIABLE, LAYOUTS, SPLITS, Layout
 from edge.datasets.sample import LabelCoding, Sample
 
 __all__ = [
@@ -20,12 +22,18 @@ __all__ = [
     "LAYOUTS",
     "SPLITS",
     "Dataset",
+    "Description",
     "LabelCoding",
     "Layout",
     "Sample",
+    "add_dataset_option",
     "class_table",
+    "dataset_name",
     "default_data_dir",
+    "is_description",
     "open_dataset",
+    "read_description",
+    "recorded_name",
     "size_difference",
     "where_looked",
 ]

@@ -23,13 +23,15 @@ class Dataset:
     """One split of a dataset on disk.
 
     Attributes:
-        name: Name of the dataset, a key of LAYOUTS.
+        name: Name of the dataset, a key of LAYOUTS, or the one in its description.
         split: Name of the split, "train", "val" or "test".
         root: Folder of the dataset.
         table: Class table of the dataset.
         samples: Frames of the split in the order of their names.
         depth: What makes 8 bits of 16-bit frames, alike in all splits; None to go by each frame alone.
         skipped: Names of the frames that were left out since they, or their label maps, cannot be used.
+        digest: SHA-256 of what the dataset's description says; "" for a registered dataset.
+        description: Path of the dataset's description; None for a registered dataset.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Dataset:
     samples: tuple[Sample, ...]
     depth: SampleDepth | None = field(default=None, compare=False, repr=False)
     skipped: tuple[str, ...] = ()
+    digest: str = ""
+    description: Path | None = None
 
     def __len__(self) -> int:
         return len(self.samples)

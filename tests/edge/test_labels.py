@@ -10,6 +10,7 @@ from edge.labels import (
     CITYSCAPES_RAW_IDS,
     CLASS_TABLES,
     IGNORE_ID,
+    RAILSEM19,
     palette_for,
 )
 
@@ -100,6 +101,17 @@ def test_camvid_has_11_classes_and_ignores_id_11():
         "bicyclist",
     )
     assert CAMVID.raw_to_train == {**{index: index for index in range(11)}, 11: IGNORE_ID}
+
+
+RAILSEM19_NAMES = """
+road sidewalk construction tram-track fence pole traffic-light traffic-sign vegetation terrain sky human rail-track car
+truck trackbed on-rails rail-raised rail-embedded
+"""
+
+
+def test_railsem19_has_its_19_classes_in_the_order_of_their_ids():
+    assert RAILSEM19.class_names == tuple(RAILSEM19_NAMES.split())
+    assert RAILSEM19.raw_to_train == {**{index: index for index in range(19)}, 255: IGNORE_ID}
 
 
 @pytest.mark.parametrize("table", CLASS_TABLES.values(), ids=CLASS_TABLES)
