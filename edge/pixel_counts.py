@@ -18,8 +18,8 @@ from edge.opencv import cv2
 
 _MOST_PIXELS = 1 << 24
 
-_MOST_OBJECTS = 1024
-"""Most objects of a frame that the kernel counts; no frame of Cityscapes has half as many."""
+_MOST_OBJECTS = 256
+"""Most objects of a frame that the kernel counts; frames with more are rare, and are counted by NumPy."""
 
 
 def count_values(values: np.ndarray) -> np.ndarray:

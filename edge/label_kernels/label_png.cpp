@@ -33,7 +33,16 @@ struct Bits {
     int count = 0;
     int64_t made_up = 0;  // bytes of zero that stand for those behind the end
 
+    // At least 56 bits are held afterwards.
     void fill() {
+        if (end - next >= 8) {
+            uint64_t word;
+            std::memcpy(&word, next, 8);
+            held |= word << count;
+            next += (63 - count) >> 3;
+            count |= 56;
+            return;
+        }
         while (count <= 56) {
             if (next < end) {
                 held |= uint64_t(*next++) << count;
@@ -86,7 +95,8 @@ struct Codes {
     int next(Bits& source) const {
         const uint16_t found = entry[source.held & ((uint32_t(1) << bits) - 1)];
         if (found == 0) return -1;
-        source.take(found & 15);
+        source.held >>= found & 15;
+        source.count -= found & 15;
         return found >> 4;
     }
 };
