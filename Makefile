@@ -29,6 +29,7 @@ ARTIFACT := artifacts/fast_scnn-synthetic-512x1024
 
 .PHONY: help demo test test-fast lint python38 slow faults tensorrt-binding clean
 .PHONY: environments jtop-environments python38-environment host-cuda-environment old-onnxruntime-environment
+.PHONY: cityscapesscripts-environment
 
 help:
 	@sed -n 's/^# \(make\|      *\)/\1/p' Makefile
@@ -58,7 +59,7 @@ test-fast: $(VENV)/installed
 # What tests need besides this environment is made once. Much of it is waiting for the package index: so together.
 environments: $(VENV)/installed
 	@$(MAKE) --no-print-directory -j 4 --output-sync lint jtop-environments python38-environment host-cuda-environment \
-		old-onnxruntime-environment
+		old-onnxruntime-environment cityscapesscripts-environment
 
 jtop-environments:
 	@./tests/edge/telemetry/jtop_environments.sh $(PYTHON)
@@ -71,6 +72,9 @@ host-cuda-environment:
 
 old-onnxruntime-environment:
 	@./tests/calibration/qdq_ort/old_onnxruntime.sh $(PYTHON)
+
+cityscapesscripts-environment:
+	@./tests/edge/evaluation/cityscapesscripts_environment.sh $(PYTHON)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -91,4 +95,4 @@ tensorrt-binding:
 
 # make clean  remove the environments and what the demo made
 clean:
-	rm -rf $(VENV) .venv38 .venv-jtop-* .venv-tensorrt-* .venv-onnxruntime-* $(DEMO) data/synthetic
+	rm -rf $(VENV) .venv38 .venv-jtop-* .venv-tensorrt-* .venv-onnxruntime-* .venv-cityscapesscripts-* $(DEMO) data/synthetic
