@@ -35,6 +35,7 @@ WEIGHTS_RUN := runs/weights-fast_scnn-synthetic
 
 .PHONY: help demo weights test test-fast lint python38 slow faults tensorrt-binding clean
 .PHONY: environments jtop-environments python38-environment host-cuda-environment old-onnxruntime-environment
+.PHONY: cityscapesscripts-environment
 
 help:
 	@sed -n 's/^# \(make\|      *\)/\1/p' Makefile
@@ -86,7 +87,7 @@ test-fast: $(VENV)/installed
 # What tests need besides this environment is made once. Much of it is waiting for the package index: so together.
 environments: $(VENV)/installed
 	@$(MAKE) --no-print-directory -j 4 --output-sync lint jtop-environments python38-environment host-cuda-environment \
-		old-onnxruntime-environment
+		old-onnxruntime-environment cityscapesscripts-environment
 
 jtop-environments:
 	@./tests/edge/telemetry/jtop_environments.sh $(PYTHON)
@@ -99,6 +100,9 @@ host-cuda-environment:
 
 old-onnxruntime-environment:
 	@./tests/calibration/qdq_ort/old_onnxruntime.sh $(PYTHON)
+
+cityscapesscripts-environment:
+	@./tests/edge/evaluation/cityscapesscripts_environment.sh $(PYTHON)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -119,4 +123,5 @@ tensorrt-binding:
 
 # make clean  remove the environments and what the demo made
 clean:
-	rm -rf $(VENV) .venv38 .venv-jtop-* .venv-tensorrt-* .venv-onnxruntime-* $(DEMO) data/synthetic data/street-photo
+	rm -rf $(VENV) .venv38 .venv-jtop-* .venv-tensorrt-* .venv-onnxruntime-* .venv-cityscapesscripts-*
+	rm -rf $(DEMO) data/synthetic data/street-photo

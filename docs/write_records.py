@@ -124,6 +124,13 @@ FILES = (
         "profile", "<output>/profile.json", "edge.bench.profile_record", "ProfileRecord", "`edge-bench profile`"
     ),
     RecordFile("doctor", "on stdout", "edge.doctor.finding", "DoctorReport", "`edge-bench doctor --json`"),
+    RecordFile(
+        "evaluation",
+        "out/evaluation/.../evaluation.json",
+        "edge.evaluation.record",
+        "Evaluation",
+        "`train/evaluate.py`",
+    ),
     RecordFile("demo", "on stdout", "edge.stream.summary", "DemoSummary", "`edge-demo --json`"),
     RecordFile(
         "gpu-check",

@@ -12,13 +12,14 @@ from typing import Iterator
 
 import numpy as np
 
+from edge.errors import InputError
 from edge.label_kernels import load_kernels
 from edge.opencv import cv2
 
 _MOST_PIXELS = 1 << 24
 
-_MOST_OBJECTS = 1024
-"""Most objects of a frame that the kernel counts; no frame of Cityscapes has half as many."""
+_MOST_OBJECTS = 256
+"""Most objects of a frame that the kernel counts; frames with more are rare, and are counted by NumPy."""
 
 
 def count_values(values: np.ndarray) -> np.ndarray:
@@ -26,7 +27,11 @@ def count_values(values: np.ndarray) -> np.ndarray:
 
     Args:
         values: (height, width) uint8.
+
+    Raises:
+        InputError: The values are no bytes.
     """
+    _require_bytes(values)
     counts = np.zeros(256, np.int64)
     kernels = load_kernels()
     if kernels is not None:
@@ -45,7 +50,11 @@ def count_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Args:
         first: (height, width) uint8.
         second: (height, width) uint8.
+
+    Raises:
+        InputError: The maps differ in size, or are no bytes.
     """
+    _require_bytes(first, second)
     counts = np.zeros((256, 256), np.int64)
     kernels = load_kernels()
     if kernels is not None:
@@ -78,7 +87,15 @@ def count_objects(ids: np.ndarray, values: np.ndarray, floor: int) -> ObjectPixe
         ids: (height, width) uint8 or uint16; a pixel with an id above `floor` belongs to the object of that id.
         values: (height, width) uint8.
         floor: Largest id that is no object.
+
+    Raises:
+        InputError: The maps differ in size, or have other types.
     """
+    if ids.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"ids of objects are {ids.dtype}, expected uint8 or uint16")
+    _require_bytes(values)
+    if ids.shape != values.shape:
+        raise InputError(f"maps are {ids.shape} and {values.shape}, expected maps of one size")
     kernels = load_kernels()
     if kernels is None:
         return _count_objects_numpy(ids, values, floor)
@@ -101,6 +118,14 @@ def _count_objects_numpy(ids: np.ndarray, values: np.ndarray, floor: int) -> Obj
     row_of_id[present] = np.arange(len(present))
     joint = np.bincount(row_of_id[found] * 256 + values[is_object], minlength=256 * len(present))
     return ObjectPixels(present, joint.reshape(-1, 256))
+
+
+def _require_bytes(*maps: np.ndarray) -> None:
+    for values in maps:
+        if values.dtype != np.uint8:
+            raise InputError(f"values are {values.dtype}, expected uint8")
+        if values.shape != maps[0].shape:
+            raise InputError(f"maps are {maps[0].shape} and {values.shape}, expected maps of one size")
 
 
 def _parts(height: int, width: int) -> Iterator[slice]:

@@ -15,132 +15,31 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from edge.bench.output_folder import free_folder
 from edge.console import (
-    CommandParser,
-    RealNumber,
-    non_negative_int,
-    positive_int,
     print_json,
     print_note,
     print_result,
     print_status,
     print_warning,
     run_command,
-    size_argument,
 )
-from edge.datasets import LAYOUTS, SPLITS, Dataset, class_table, default_data_dir, open_dataset
+from edge.datasets import Dataset, class_table, default_data_dir, open_dataset
 from edge.errors import InputError
-from edge.evaluation.boundaries import TOLERANCE
 from edge.evaluation.folders import open_folder
 from edge.evaluation.labelling import Labeller
 from edge.evaluation.looks import Looks
 from edge.evaluation.measure import Measured, WhatToMeasure, measure_files, measure_network
 from edge.evaluation.networks import check_classes, check_way
-from edge.evaluation.predicted_values import FILE_IDS, KINDS
 from edge.evaluation.prediction_files import PredictionWriter, find_predictions
 from edge.evaluation.record import Subject, evaluation_of
-from edge.evaluation.scores import IGNORED, VOIDS
 from edge.evaluation.text import evaluation_text
-from edge.evaluation.windows import OVERLAP, Window
-from edge.evaluation.worst_frames import MOST
+from edge.evaluation.windows import Window
 from edge.interruption import kept_when_interrupted
 from edge.output_check import check_output
-from edge.picture_check import SKIP_BAD_HELP, checked_dataset
+from edge.picture_check import checked_dataset
 from edge.records import record_to_json
+from train.evaluation.command_options import RESULTS_ROOT, build_parser
 from train.evaluation.results import RESULTS, write_predictions_page, write_results
 from train.evaluation.subject import FILES, GivenSubject, given_subject, opened
-
-_ROOT = Path("out/evaluation")
-
-
-class ScaleList:
-    """Type of an option that takes scales, such as `0.75,1,1.25`; argparse calls it with the text."""
-
-    def __call__(self, text: str) -> tuple[float, ...]:
-        """Return the scales.
-
-        Raises:
-            argparse.ArgumentTypeError: A part is no number from 0.1 to 4, or there are several equal ones.
-        """
-        one = RealNumber(0.1, 4.0, "of the frame")
-        scales = tuple(one(part) for part in text.split(","))
-        if len(set(scales)) < len(scales):
-            raise argparse.ArgumentTypeError(f"got '{text}', expected scales that differ")
-        return scales
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line of an evaluation."""
-    parser = CommandParser(
-        prog="train/evaluate.py",
-        description="Score a network on a split or a folder: IoU of classes, categories and groups, iIoU, boundary F1, "
-        "confusion matrix, and pictures of the frames that are labelled worst. Without label maps it predicts alone.",
-    )
-    parser.add_argument(
-        "subject",
-        type=Path,
-        nargs="?",
-        metavar="PATH",
-        help="a run folder, a *.weights.h5 file, an artefact or engine folder, or GRAPH.onnx beside its contract.json",
-    )
-    data = parser.add_argument_group("frames")
-    data.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes and ids (default: those of PATH)")
-    data.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
-    data.add_argument("--split", choices=SPLITS, help="split that is evaluated (default: val)")
-    data.add_argument("--images", type=Path, metavar="FOLDER", help="plain folder of pictures, in place of a split")
-    data.add_argument("--labels", type=Path, metavar="FOLDER", help="label maps of --images, by their names")
-    data.add_argument("--limit", type=positive_int, metavar="N", help="frames, spread over the split (default: all)")
-    data.add_argument("--skip-bad", action="store_true", help=SKIP_BAD_HELP)
-    looks = parser.add_argument_group("how the network looks at a frame")
-    looks.add_argument(
-        "--size", type=size_argument, metavar="HxW", help="pixels of its input, for weights (default: as validated)"
-    )
-    looks.add_argument(
-        "--scales",
-        type=ScaleList(),
-        default=(1.0,),
-        metavar="S,S",
-        help="scales whose class probabilities are averaged (default: 1)",
-    )
-    looks.add_argument("--flip", action="store_true", help="average with the mirrored frame too")
-    looks.add_argument(
-        "--sliding-window", type=size_argument, metavar="HxW", help="pixels of windows over the frame at its own size"
-    )
-    looks.add_argument(
-        "--overlap",
-        type=RealNumber(0.0, 0.9, "share"),
-        default=OVERLAP,
-        metavar="SHARE",
-        help="share of a window that the next one covers too (default: a third)",
-    )
-    scores = parser.add_argument_group("scores")
-    scores.add_argument(
-        "--void",
-        choices=VOIDS,
-        default=IGNORED,
-        help="what a class is that is predicted where the labels are ignored: nothing, as in Cityscapes, or a false "
-        "positive of its class",
-    )
-    scores.add_argument(
-        "--boundary-tolerance",
-        type=RealNumber(0.0, 0.5, "share", above=True),
-        default=TOLERANCE,
-        metavar="SHARE",
-        help="share of a frame's diagonal within which a boundary is right",
-    )
-    scores.add_argument("--no-boundary-f1", action="store_true", help="leave boundary F1 out, which takes most time")
-    results = parser.add_argument_group("results")
-    results.add_argument("--predictions", type=Path, metavar="DIR", help="write label maps in the form of an upload")
-    results.add_argument("--predictions-from", type=Path, metavar="DIR", help="score label maps *.png of DIR, no PATH")
-    results.add_argument(
-        "--prediction-ids",
-        choices=KINDS,
-        default=FILE_IDS,
-        help="ids in --predictions-from: those of the dataset's label maps, or train ids",
-    )
-    results.add_argument("--worst", type=non_negative_int, default=MOST, metavar="N", help="frames that are shown")
-    results.add_argument("--output", type=Path, metavar="DIR", help=f"folder of the page (default: {_ROOT}/NAME)")
-    results.add_argument("--json", action="store_true", help="print the record as JSON")
-    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -162,7 +61,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             "Next: name the dataset that it was trained on with --dataset"
         )
     dataset = _checked(_opened_dataset(arguments, name, given), arguments)
-    folder = arguments.output or _ROOT / f"{_short_name(arguments)}-{name}-{dataset.split.replace(' ', '-')}"
+    folder = (
+        arguments.output or RESULTS_ROOT / f"{_short_name(arguments)}-{dataset.name}-{dataset.split.replace(' ', '-')}"
+    )
     for written in (folder, arguments.predictions):
         if written is not None:
             check_output(written)
@@ -282,7 +183,7 @@ def _told(
     notes = []
     if measured.unknown_pixels:
         notes.append(
-            f"{measured.unknown_pixels} pixels are predicted as ids that {dataset.name} does not have, and count as wrong"
+            f"{measured.unknown_pixels} pixels are predicted as ids that {dataset.name} lacks, and count as wrong"
         )
         print_warning(notes[0])
     if dataset.skipped:

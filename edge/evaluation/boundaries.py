@@ -6,10 +6,10 @@ the share of predicted boundary pixels that lie within a tolerance of a true one
 lie within it of a predicted one, and F1 their harmonic mean. Distances are Euclidean and exact, by a distance
 transform. The tolerance is a share of the frame's diagonal. Ignored pixels have no boundary, and make none.
 
-Sources: Csurka, Larlus and Perronnin, "What is a good evaluation measure for semantic segmentation?" (BMVC 2013),
-section 3.3: F1 of each class in each image, averaged over the images that have the class, and a tolerance of 0.75 % of
-the diagonal. Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation" (CVPR
-2016), section 4, take 0.8 % and one object.
+Sources: Csurka, Larlus and Perronnin, "What is a good evaluation measure for semantic segmentation?" (BMVC 2013): F1 of
+each class in each image, averaged over images; MathWorks' bfscore, after it, has the tolerance of 0.75 % of the
+diagonal. Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation" (CVPR 2016)
+take the same for one object, with 0.8 % in their toolkit.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def draw_confusion(confusion: np.ndarray, class_names: Sequence[str], label: str
     parts = [text(0, 12, "true class", color=FAINT)]
     parts.append(text(width, 12, "predicted class, by its number", anchor="end", color=FAINT))
     for column in range(classes + has_rest):
-        mark = str(column + 1) if column < classes else "none"
+        mark = str(column + 1) if column < classes else "none" if cell > 4 * GLYPH else "-"
         if column < classes and len(mark) * GLYPH > cell and column % 2:
             continue
         parts.append(text(names_width + cell * (column + 0.5), _HEAD - 6, mark, anchor="middle", color=FAINT))

@@ -21,6 +21,7 @@ from edge.evaluation.instances import instance_path, read_instance_ids
 from edge.evaluation.predicted_values import FILE_IDS, TRAIN_IDS, PredictedValues, predicted_values
 from edge.evaluation.prediction_files import PredictionWriter, read_prediction
 from edge.evaluation.worst_frames import MOST, WorstFrame, WorstFrames
+from edge.label_kernels import keep_freed_memory
 from edge.read_ahead import read_ahead
 
 Label = Callable[[np.ndarray, int, int], np.ndarray]
@@ -128,6 +129,7 @@ def measure_files(paths: Sequence[Path], dataset: Dataset, what: WhatToMeasure, 
         DatasetError: A label map cannot be read.
         InputError: A prediction cannot be read, or has another size than its label map.
     """
+    keep_freed_memory()
     values = predicted_values(dataset.table, kind)
     count = _FrameCounter(dataset, values, what)
 

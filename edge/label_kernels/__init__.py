@@ -43,3 +43,18 @@ def load_kernels() -> ctypes.CDLL | None:
         kernel = getattr(library, name)
         kernel.argtypes, kernel.restype = arguments, ctypes.c_int64
     return library
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep up to 64 MiB of freed memory for the next arrays, where it has a setting for that (glibc).
+
+    By itself it hands the arrays of each frame back to the system, and takes fresh pages for the next: a quarter of the
+    time in which files of label maps are evaluated.
+
+    Source: mallopt(3), M_TRIM_THRESHOLD and M_MMAP_THRESHOLD.
+    """
+    trim_threshold, mmap_threshold = -1, -3
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if set_option is not None:
+        set_option(trim_threshold, 64 << 20)
+        set_option(mmap_threshold, 32 << 20)

@@ -64,7 +64,9 @@ def write_set(root: Path) -> tuple[Dataset, Path]:
             top, left = int(generator.integers(0, HEIGHT - 6)), int(generator.integers(0, WIDTH - 8))
             predicted[top : top + 6, left : left + 8] = ids[kind]
         folder = root / "gtFine" / "val" / city
-        write_image(root / "leftImg8bit" / "val" / city / f"{name}_leftImg8bit.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        write_image(
+            root / "leftImg8bit" / "val" / city / f"{name}_leftImg8bit.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        )
         write_image(folder / f"{name}_gtFine_labelIds.png", labels)
         write_image(folder / f"{name}_gtFine_instanceIds.png", instances)
         write_image(root / "results" / f"{name}_pred.png", predicted)
