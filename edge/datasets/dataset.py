@@ -33,7 +33,7 @@ class Dataset:
         skipped: Names of the frames that were left out since they, or their label maps, cannot be used.
         digest: SHA-256 of what the dataset's description says; "" for a registered dataset.
         description: Path of the dataset's description; None for a registered dataset.
-        split_source: Origin of the split, where the dataset is passed on without one; "" for the dataset's own.
+        split_source: Name of whose split it is, where the dataset is passed on without one; "" for one of its own.
     """
 
     name: str

@@ -16,14 +16,13 @@ import struct
 import threading
 import zlib
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from edge.picture_formats.description import PictureHeader
+from edge.picture_formats.native import SOURCE
 from edge.picture_formats.png import PNG_SIGNATURE
 
-_SOURCE = Path(__file__).with_name("native") / "png_ids.cpp"
 _FLAGS = ("-std=c++14", "-O3", "-fPIC", "-shared")
 _LEAST_PIXELS, _MOST_PIXELS = 1 << 16, 1 << 28
 """Of smaller maps, decoding is the least; larger ones are left to OpenCV's own limits."""
@@ -92,10 +91,10 @@ def _load() -> ctypes._CFuncPtr | None:
     if os.environ.get("SEGEDGE_NATIVE", "1") == "0":
         return None
     # Imported here: most commands read no label map.
-    from edge.postprocess.native.build import NativeUnavailable, find_or_compile
+    from edge.compiled_library import NativeUnavailable, find_or_compile
 
     try:
-        kernel = find_or_compile([_SOURCE], _FLAGS).segedge_png_ids
+        kernel = find_or_compile([SOURCE], _FLAGS).segedge_png_ids
     except NativeUnavailable:
         return None
     kernel.restype = ctypes.c_int

@@ -12,7 +12,7 @@ from typing import Iterator
 
 import tensorflow as tf
 
-from edge.postprocess.native.build import NativeUnavailable, find_or_compile
+from edge.compiled_library import NativeUnavailable, find_or_compile
 
 SOURCES = tuple(sorted(Path(__file__).parent.glob("*.cpp")))
 """Paths of the sources that are compiled; their headers lie in the same folder."""
