@@ -5,12 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from edge.datasets.description.fields import Fields, similar, spell
 from edge.datasets.registry import LAYOUTS
-from edge.labels import IGNORE_ID, ClassTable, build_class_table, plain_class_name
+from edge.labels import CLASS_TABLES, IGNORE_ID, ClassTable, build_class_table, distinct_palette, plain_class_name
 
 MOST_CLASSES = 254
 """Most classes of a description: a label is a uint8, 255 counts for nothing, and one value means an unknown colour."""
+
+_CANDIDATES = 256
+"""Number of colours that one is chosen from for a class that says none."""
 
 _CLASS_FIELDS = (
     "name",
@@ -77,7 +82,43 @@ def _own_table(description: Fields, given: list[Any], name: str) -> ClassTable:
                 f"classes[{lacking[0]}]",
                 f"('{entries[lacking[0]]['name']}') has no {field}, and others have, expected them of all or none",
             )
+    _paint(entries)
     return build_class_table(name, entries)
+
+
+def _paint(entries: list[dict[str, Any]]) -> None:
+    """Give the classes that say no painted colour one: that of the same thing elsewhere, or one unlike all others."""
+    known: dict[str, tuple[int, int, int]] = {}
+    for table in CLASS_TABLES.values():
+        for class_name, color in zip(table.class_names, table.painted_rgb):
+            known.setdefault(plain_class_name(class_name), color)
+    bare = [entry for entry in entries if "painted" not in entry]
+    taken = [entry["painted"] for entry in entries if "painted" in entry]
+    for entry in bare:
+        color = known.get(plain_class_name(entry["name"]))
+        if color is not None and color not in taken:
+            entry["painted"] = color
+            taken.append(color)
+    candidates = distinct_palette(_CANDIDATES)
+    nearest = np.full(len(candidates), np.inf)
+    for color in taken:
+        nearest = np.minimum(nearest, _unlike(candidates, color))
+    for entry in bare:
+        if "painted" not in entry:
+            color = tuple(candidates[int(nearest.argmax())].tolist())
+            entry["painted"] = color
+            nearest = np.minimum(nearest, _unlike(candidates, color))
+
+
+def _unlike(colors_rgb: np.ndarray, other_rgb: tuple[int, ...]) -> np.ndarray:
+    """Return how far colours are from another for the eye, squared, (colours,) float64.
+
+    Source: Riemersma, "Colour metric" (compuphase.com/cmetric.htm), which weighs red and blue by the mean red.
+    """
+    colors, other = colors_rgb.astype(np.float64), np.array(other_rgb, np.float64)
+    red = (colors[:, 0] + other[0]) / 512
+    steps = (colors - other) ** 2
+    return (2 + red) * steps[:, 0] + 4 * steps[:, 1] + (3 - red) * steps[:, 2]
 
 
 def _entry(description: Fields, value: Any, index: int) -> dict[str, Any]:

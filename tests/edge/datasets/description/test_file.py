@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge.datasets import class_table, is_description, read_description, recorded_name
@@ -60,6 +61,19 @@ def test_classes_of_a_known_dataset_are_taken_by_its_name(tmp_path):
     table = class_table(write_description(tmp_path, classes="camvid"))
     assert (table.name, table.class_count) == ("yard", 11)
     assert table.groups["alarm"] == (8, 9, 10)
+
+
+def test_colours_that_are_not_said_are_those_of_the_same_things_or_unlike_all_others(tmp_path):
+    classes = ["Traffic-Light", {"name": "rail", "painted": [255, 0, 0]}, *(f"part {index}" for index in range(10))]
+    painted = class_table(write_description(tmp_path, classes=classes)).painted_rgb
+    assert painted[:2] == ((250, 170, 30), (255, 0, 0))
+    apart = [np.abs(np.subtract(one, other)).sum() for index, one in enumerate(painted) for other in painted[:index]]
+    assert min(apart) >= 90
+
+
+def test_as_many_classes_as_there_may_be_have_colours_of_their_own(tmp_path):
+    classes = [f"part {index}" for index in range(254)]
+    assert len(set(class_table(write_description(tmp_path, classes=classes)).painted_rgb)) == 254
 
 
 def test_255_may_be_a_class(tmp_path):
