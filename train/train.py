@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -22,7 +22,7 @@ from edge.console import (
 )
 from edge.datasets import Dataset, add_dataset_option, open_dataset
 from edge.datasets.reference import DatasetReference, dataset_reference, recorded_dataset
-from edge.errors import InputError
+from edge.errors import DatasetError, InputError
 from edge.interruption import kept_when_interrupted
 from edge.output_check import check_output
 from edge.picture_check import CHECK_DATA_HELP, SKIP_BAD_HELP, checked_dataset
@@ -172,10 +172,7 @@ def _begin(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
             f"run folder {folder} holds a run already. Next: another --output, or {resume_command(folder)}"
         )
     check_output(folder)
-    training, validation = (
-        checked_dataset(split, needs_labels=True, skip_bad=arguments.skip_bad, reads_frames=arguments.check_data)
-        for split in (training, validation)
-    )
+    training, validation = _checked((training, validation), arguments)
     print_status(
         f"training {arguments.model} on {len(training)} frames of {dataset.name}, "
         f"validating on {len(validation)}, {recipe.epochs} epochs (recipe: {found.origin}); run folder {folder}"
@@ -191,6 +188,21 @@ def _begin(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
     initial = find_initial_weights(arguments.model, init, arguments.init_weights, wanted)
     with kept_when_interrupted(lambda: _kept(folder)):
         return begin_training(task, recipe, arguments.seed or 0, given, initial, found.origin), folder
+
+
+def _checked(splits: Sequence[Dataset], arguments: argparse.Namespace) -> list[Dataset]:
+    """Return the splits without what cannot be used; with --check-data all are looked at before one is refused."""
+    sound, refused = [], None
+    for split in splits:
+        try:
+            sound.append(checked_dataset(split, True, arguments.skip_bad, reads_frames=arguments.check_data))
+        except DatasetError as error:
+            if not arguments.check_data:
+                raise
+            refused = refused or error
+    if refused is not None:
+        raise refused
+    return sound
 
 
 def init_of(arguments: argparse.Namespace, recipe: Recipe) -> str | None:

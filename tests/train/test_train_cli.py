@@ -22,6 +22,7 @@ from edge.records import read_record
 from edge.synthetic import write_dataset
 from export.from_keras.exporter import ExportRequest, export_model
 from export.graph.parity import PARITY_FILE, ParityReport
+from tests.edge.picture_files import damaged_inside
 from tests.own_data import write_yard
 from tests.train import street_set
 from train.models import MODELS
@@ -204,6 +205,16 @@ def test_bad_frames_are_named_before_training_or_left_out_and_counted(camvid, cl
     assert main([*COMMAND, "--output", "here", "--skip-bad"]) == 0
     run = read_record(RunRecord, clean_folder / "here" / RUN_RECORD)
     assert run.skipped_frames == ("train/a_1", "val/a_0")
+
+
+def test_check_of_the_data_lists_every_bad_pair_of_both_splits_before_training(camvid, clean_folder, capsys):
+    for path in (camvid / "train" / "a_1.png", camvid / "val" / "a_0.png"):
+        path.write_bytes(damaged_inside(path.read_bytes()))
+    assert main([*COMMAND, "--output", "here", "--check-data"]) == 2
+    *listed, error = capsys.readouterr().err.strip().splitlines()
+    assert [line.split(": ")[1] for line in listed if line.startswith("bad: ")] == ["train/a_1", "val/a_0"]
+    assert "1 of 6 pictures of camvid train" in error and "--skip-bad" in error
+    assert not (clean_folder / "here").exists()
 
 
 def test_size_that_the_model_cannot_take_is_one_line_with_the_nearest(clean_folder, capsys):

@@ -97,11 +97,20 @@ def test_what_the_values_mean_is_part_of_what_is_kept(opened, read_again):
     assert len(read_again) == 8
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"abc\n{}", None], ids=["empty", "other", "no checksum", "torn"])
+DAMAGES = {
+    "empty": lambda data: b"",
+    "other": lambda data: b"{}",
+    "no checksum": lambda data: b"abc\n{}",
+    "torn": lambda data: data[:-40],
+    "changed": lambda data: data.replace(b'"problem":""', b'"problem":"x"', 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_torn_file_of_findings_is_no_error(opened, read_again, tmp_path, damage):
     first = dataset_findings(opened(), needs_labels=True)
     (kept,) = (tmp_path / "cache" / "checked").iterdir()
-    kept.write_bytes(kept.read_bytes()[:-40] if damage is None else damage)
+    kept.write_bytes(DAMAGES[damage](kept.read_bytes()))
     assert dataset_findings(opened(), needs_labels=True) == first
     assert len(read_again) == 8
 
