@@ -73,7 +73,7 @@ LAYOUTS: dict[str, Layout] = {
         split_source=railsem19.split_source,
     ),
     "synthetic-rail": Layout(
-        RAILSEM19, railsem19.list_railsem19, "python -m edge.synthetic --help, which draws one", ("train", "val")
+        RAILSEM19, railsem19.list_railsem19, "python -m edge.synthetic data/synthetic-rail --world rail", ("train", "val")
     ),
 }
 
