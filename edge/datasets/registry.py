@@ -46,6 +46,7 @@ _CITYSCAPES = (
     "download leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip with an account from cityscapes-dataset.com"
 )
 _STREETS = "python -m edge.synthetic data/synthetic"
+_LINES = "python -m edge.synthetic data/synthetic-rail --world rail"
 
 LAYOUTS: dict[str, Layout] = {
     "cityscapes": Layout(CITYSCAPES, list_cityscapes, _CITYSCAPES),
@@ -72,9 +73,7 @@ LAYOUTS: dict[str, Layout] = {
         "download rs19_val.zip with an account from wilddash.cc",
         split_source=railsem19.split_source,
     ),
-    "synthetic-rail": Layout(
-        RAILSEM19, railsem19.list_railsem19, "python -m edge.synthetic --help, which draws one", ("train", "val")
-    ),
+    "synthetic-rail": Layout(RAILSEM19, railsem19.list_railsem19, _LINES, ("train", "val")),
 }
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from edge.artifacts import read_json
+from edge.datasets import open_dataset
 from edge.datasets.layouts.splits import listed_names
 from edge.errors import InputError
 from edge.imaging import read_ids, read_rgb
@@ -36,6 +37,15 @@ def test_splits_are_those_of_the_committed_lists(dataset):
     stems = {path.stem for path in (dataset / "jpgs" / "rs19_val").iterdir()}
     assert len(stems & listed_names("railsem19_val")) == 2
     assert not stems & listed_names("railsem19_test")
+
+
+def test_set_is_read_as_the_dataset_synthetic_rail(dataset):
+    for split, count in (("train", 3), ("val", 2)):
+        opened = open_dataset("synthetic-rail", dataset, split)
+        assert len(opened) == count and opened.table is RAILSEM19
+    assert np.array_equal(
+        open_dataset("synthetic-rail", dataset, "train").read_labels(0), draw_rail_scene(6, 0, 64, 128).label_ids
+    )
 
 
 def test_label_maps_hold_the_ids_as_drawn_in_one_channel(dataset):

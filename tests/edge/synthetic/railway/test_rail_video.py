@@ -41,12 +41,14 @@ def test_frame_depends_on_seed_and_index_alone(video):
         assert np.array_equal(frame_rgb, video.frame(index).frame_rgb)
 
 
+@pytest.mark.any_python
 def test_incidents_are_in_order_and_within_a_period(video):
     times = [time_s for one in video.incidents for time_s in (one.start_s, one.end_s)]
     assert times == sorted(times) and times[0] > 0.0 and times[-1] < PERIOD_S
     assert [one.kind for one in video.incidents] == ["train", "person", "object"]
 
 
+@pytest.mark.any_python
 def test_train_is_there_within_its_time_alone(video, empty):
     train = incident(video, "train")
     assert ID["on-rails"] not in empty
@@ -55,6 +57,7 @@ def test_train_is_there_within_its_time_alone(video, empty):
     assert 0 < shares[0] < shares[1] < shares[2]
 
 
+@pytest.mark.any_python
 def test_person_is_on_the_track_within_the_time_of_the_incident_alone(video, empty):
     on_track = np.isin(empty, TRACK)
     person = incident(video, "person")
@@ -66,6 +69,7 @@ def test_person_is_on_the_track_within_the_time_of_the_incident_alone(video, emp
         assert beside.any() and not on_track[feet][beside[feet]].any()
 
 
+@pytest.mark.any_python
 def test_boxes_lie_on_the_track_within_their_time_alone(video, empty):
     boxes = incident(video, "object")
     lying = (labels_at(video, boxes.start_s + 0.2) == IGNORE_ID) & (empty != IGNORE_ID)
@@ -73,6 +77,7 @@ def test_boxes_lie_on_the_track_within_their_time_alone(video, empty):
     assert not ((labels_at(video, boxes.end_s + 0.2) == IGNORE_ID) & (empty != IGNORE_ID)).any()
 
 
+@pytest.mark.any_python
 def test_everything_happens_again(video, empty):
     assert np.array_equal(labels_at(video, PERIOD_S), empty)
 

@@ -50,7 +50,6 @@ def test_gauge_narrows_with_distance_as_the_camera_says(ahead_m):
     assert GAUGE_M - 0.16 - 2 * ahead_m / camera.focal_px < seen_m <= GAUGE_M + 2 * ahead_m / camera.focal_px
 
 
-@pytest.mark.any_python
 def test_rails_lie_within_the_trackbed_with_the_track_between_them():
     labels, camera = ground_labels(bare_line([Track(0.0, 0.0)]))
     for ahead_m in (9.0, 12.0, 30.0):
