@@ -154,3 +154,10 @@ def test_a_label_map_is_read_alike_without_the_kernel(tmp_path, monkeypatch):
     first = read_stored_labels(tmp_path / "map.png")
     monkeypatch.setattr("edge.picture_formats.label_png.load_kernels", lambda: None)
     assert np.array_equal(first.ids, read_stored_labels(tmp_path / "map.png").ids)
+
+
+@pytest.mark.parametrize("period", range(1, 18))
+def test_patterns_of_every_period_are_repeated(period):
+    pattern = np.random.default_rng(period).integers(0, 256, period).astype(np.uint8)
+    values = np.tile(pattern, 600 // period + 1)[None, :600]
+    assert np.array_equal(decoded(png(values, (0,), 9)), values)
