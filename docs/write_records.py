@@ -57,6 +57,9 @@ FILES = (
         "weights", "weights/<name>.weights.json", "train.weights_file", "ImportRecord", "`train/import_weights.py`"
     ),
     RecordFile(
+        "weights-card", "weights/<name>.card.json", "train.weights_card", "WeightsCard", "`train/pack_weights.py`"
+    ),
+    RecordFile(
         "contract",
         "artifacts/.../contract.json",
         "edge.contract",

@@ -267,10 +267,11 @@ def palette_for(class_names: tuple[str, ...]) -> np.ndarray:
 
     The official colours are made for label maps. Painted over a frame with a share of 0.55, Cityscapes' car, truck, bus
     and train differ by as little as 3.6 in CIEDE2000 for a viewer who lacks a kind of cone, and over a night scene they
-    are black. So road users have colours of their own, light ones, which were searched for the largest distances: at
-    least 14 between any two of them (at least 6 in a simulation of each kind of colour blindness), and at least 9 (5)
-    from road, sidewalk, building, vegetation, terrain and sky, over frames from black to nearly white. Other classes
-    keep the official colour, or one close to it. `tests/edge/test_painted_colors.py` measures.
+    are black. So people, vehicles, rail tracks and raised rails have colours of their own, which were searched for the
+    largest distances: at least 14 between any two of them (at least 6 in a simulation of each kind of colour
+    blindness), and at least 9 (5) from road, sidewalk, building, trackbed, vegetation, terrain and sky, over frames
+    from black to nearly white. Other classes keep the official colour, or one close to it, and the same thing has the
+    same colour in every table. `tests/edge/test_painted_colors.py` measures.
 
     Returns:
         (256, 3) uint8 RGB; black beyond the classes.

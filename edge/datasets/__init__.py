@@ -6,6 +6,8 @@ dataset.py          the split: frames, and label maps as train ids
 sample.py           one frame of it
 layouts/            where the files of each dataset lie
 label_values.py     what the values of a label map mean
+label_files.py      files that hold label maps: pictures, or polygons (polygons/)
+survey/             what a dataset holds, whole: python -m edge.datasets check
 """
 
 from __future__ import annotations

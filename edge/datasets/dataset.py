@@ -32,6 +32,7 @@ class Dataset:
         skipped: Names of the frames that were left out since they, or their label maps, cannot be used.
         digest: SHA-256 of what the dataset's description says; "" for a registered dataset.
         description: Path of the dataset's description; None for a registered dataset.
+        split_source: Name of whose split it is, where the dataset is passed on without one; "" for one of its own.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Dataset:
     skipped: tuple[str, ...] = ()
     digest: str = ""
     description: Path | None = None
+    split_source: str = ""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -71,22 +73,23 @@ class Dataset:
         Raises:
             DatasetError: There is no label map, or it holds ids that the dataset does not have.
         """
-        stored = self.read_file_labels(index)
-        counts = np.zeros(256, np.int64)
-        known = stored.to_train >= 0
-        np.add.at(counts, stored.to_train[known], stored.counts[known])
-        return counts
+        return self.count_both(index)[1]
 
-    def count_file_values(self, index: int) -> np.ndarray:
-        """Return the number of pixels of each value that the label map of frame `index` holds in its file.
+    def count_both(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pixels of each value in the file of frame `index`'s label map, and of each train id.
 
         Returns:
-            (256,) int64; of train ids where the file holds colours.
+            (256,) int64 each. The values are train ids where the file holds colours; train ids that are not counted
+            are at IGNORE_ID.
 
         Raises:
             DatasetError: There is no label map, or it holds ids that the dataset does not have.
         """
-        return self.read_file_labels(index).counts
+        stored = self.read_file_labels(index)
+        counts = np.zeros(256, np.int64)
+        known = stored.to_train >= 0
+        np.add.at(counts, stored.to_train[known], stored.counts[known])
+        return stored.counts, counts
 
     def read_file_labels(self, index: int) -> FileLabels:
         """Return the label map of frame `index` as its file stores it, and what its values mean.

@@ -10,6 +10,7 @@ from typing import Callable
 
 from edge.datasets.dataset import Dataset, where_looked
 from edge.datasets.description.file import is_description, read_description
+from edge.datasets.description.joint_listing import joint_split_source
 from edge.datasets.description.listing import list_description
 from edge.datasets.registry import LAYOUTS, SPLITS, registered_folder
 from edge.datasets.sample import Sample
@@ -30,6 +31,7 @@ class _Source:
         obtain: Step that gets the files, as the end of a message.
         digest: SHA-256 of the description; "" of a registered dataset.
         description: Path of the description; None for a registered dataset.
+        split_source: Name of whose split the dataset has; "" for one of its own.
     """
 
     name: str
@@ -39,6 +41,7 @@ class _Source:
     obtain: str
     digest: str = ""
     description: Path | None = None
+    split_source: str = ""
 
 
 def _find_source(dataset: str, data_dir: str | os.PathLike | None) -> _Source:
@@ -53,11 +56,19 @@ def _find_source(dataset: str, data_dir: str | os.PathLike | None) -> _Source:
             "leave it out if the data lie beside the description",
             described.digest,
             described.path,
+            joint_split_source(described, base),
         )
     _require_known(dataset)
     layout = LAYOUTS[dataset]
     root = Path(data_dir) if data_dir is not None else registered_folder(dataset)
-    return _Source(dataset, layout.table, root, lambda split: layout.list_samples(root, split, dataset), layout.obtain)
+    return _Source(
+        dataset,
+        layout.table,
+        root,
+        lambda split: layout.list_samples(root, split, dataset),
+        layout.obtain,
+        split_source=layout.split_source(root),
+    )
 
 
 def _require_known(dataset: str) -> None:
@@ -128,7 +139,7 @@ def open_dataset(
     if not samples:
         raise DatasetError(f"{source.name} split '{split}' under {root} is empty, expected pictures")
     if labelled:
-        _refuse_bare(samples, source.name, split, root)
+        _refuse_bare(samples, source, split)
     if limit is not None and limit < len(samples):
         samples = [samples[index * len(samples) // limit] for index in range(limit)]
     return Dataset(
@@ -140,6 +151,7 @@ def open_dataset(
         _shared_depth(name, root),
         digest=source.digest,
         description=source.description,
+        split_source=source.split_source,
     )
 
 
@@ -150,16 +162,18 @@ def _list_samples(source: _Source, split: str) -> list[Sample]:
         raise DatasetError(f"{error.filename} of {source.name} cannot be read: {error.strerror}") from None
 
 
-def _refuse_bare(samples: list[Sample], name: str, split: str, root: Path) -> None:
+def _refuse_bare(samples: list[Sample], source: _Source, split: str) -> None:
     """Refuse a split of which frames have no label map, and say what was looked for."""
     bare = [sample for sample in samples if sample.label_path is None]
     if not bare:
         return
     groups = sorted({sample.group for sample in bare} - {sample.group for sample in samples if sample.label_path})
     whole = f" (none of {', '.join(groups[:6])}{' and more' if len(groups) > 6 else ''} has one)" if groups else ""
+    looked_for = bare[0].looked_for
+    next_step = f". Next: {source.obtain}" if looked_for is not None and not looked_for.parent.is_dir() else ""
     raise DatasetError(
-        f"{len(bare)} of {len(samples)} frames of {name} {split} under {root} have no label map{whole}, "
-        f"the first is {bare[0].image_path.name}{where_looked(bare[0])}"
+        f"{len(bare)} of {len(samples)} frames of {source.name} {split} under {source.root} have no label map{whole}, "
+        f"the first is {bare[0].image_path.name}{where_looked(bare[0])}{next_step}"
     )
 
 

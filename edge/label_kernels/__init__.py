@@ -13,14 +13,14 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-from edge.postprocess.native.build import NativeUnavailable, find_or_compile, is_turned_off
+from edge.compiled_library import NativeUnavailable, find_or_compile, is_turned_off
 
 _FOLDER = Path(__file__).resolve().parent
 _SOURCES = (_FOLDER / "label_png.cpp", _FOLDER / "pixel_counts.cpp")
 _FLAGS = ("-std=c++14", "-O3", "-fPIC", "-shared")
 _SIZE, _POINTER = ctypes.c_int64, ctypes.c_void_p
 _ARGUMENTS = {
-    "segedge_decode_label_png": (ctypes.c_char_p, _SIZE, _SIZE, _SIZE, _SIZE, _POINTER),
+    "segedge_unfilter_rows": (ctypes.c_char_p, _SIZE, _SIZE, _SIZE, _POINTER),
     "segedge_count_values": (_POINTER, _SIZE, _POINTER),
     "segedge_count_pairs": (_POINTER, _POINTER, _SIZE, _POINTER),
     "segedge_count_objects": (_POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _SIZE),

@@ -1,10 +1,9 @@
-// Decodes the pixels of a PNG of one channel: inflate, then the filters of its rows.
+// Undoes the filters of the rows of a PNG of one channel.
 //
-// A label map is runs of equal values. A decoder for pictures of all kinds copies them byte by byte; here a match is
-// copied in words, and a word of differences that are all zero repeats the value before it. Nothing is written outside
-// the two buffers whatever the file holds; what is not as it should be ends with an error code.
+// A label map is constant over most of its area. There every filter predicts the pixel before, so eight pixels at a time
+// are recognised and filled; only what lies on a boundary is computed pixel by pixel.
 //
-// Sources: RFC 1950 (zlib), RFC 1951 (deflate), PNG Specification, Third Edition (W3C), section 9 (filtering).
+// Source: PNG Specification, Third Edition (W3C), section 9 (filtering).
 
 #include <cstdint>
 #include <cstdlib>
@@ -12,258 +11,72 @@
 
 namespace {
 
-constexpr int kMaxCodeBits = 15;
-constexpr int kTableSize = 1 << kMaxCodeBits;
-constexpr int kWord = 16;  // bytes of a copy; so many bytes behind the inflated rows may be overwritten
+enum Filter : uint8_t { kNone, kSub, kUp, kAverage, kPaeth };
 
-constexpr uint16_t kLengthBase[29] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
-                                      31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
-constexpr uint8_t kLengthBits[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
-constexpr uint16_t kDistanceBase[30] = {1,   2,   3,   4,   5,   7,    9,    13,   17,   25,   33,   49,   65,    97,    129,
-                                        193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
-constexpr uint8_t kDistanceBits[30] = {0, 0, 0, 0, 1, 1, 2, 2,  3,  3,  4,  4,  5,  5,  6,
-                                       6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13};
-constexpr uint8_t kOrderOfLengths[19] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
-
-// Bits of the stream, the lowest of a byte first; behind its end they are zero, and `is_overdrawn` says so.
-struct Bits {
-    const uint8_t* next;
-    const uint8_t* end;
-    uint64_t held = 0;
-    int count = 0;
-    int64_t made_up = 0;  // bytes of zero that stand for those behind the end
-
-    // At least 56 bits are held afterwards.
-    void fill() {
-        if (end - next >= 8) {
-            uint64_t word;
-            std::memcpy(&word, next, 8);
-            held |= word << count;
-            next += (63 - count) >> 3;
-            count |= 56;
-            return;
-        }
-        while (count <= 56) {
-            if (next < end) {
-                held |= uint64_t(*next++) << count;
-            } else {
-                ++made_up;
-            }
-            count += 8;
-        }
-    }
-    uint32_t take(int bits) {
-        uint32_t value = uint32_t(held & ((uint64_t(1) << bits) - 1));
-        held >>= bits;
-        count -= bits;
-        return value;
-    }
-    bool is_overdrawn() const { return made_up * 8 > count; }
-};
-
-// Every number of so many bits as the longest code has -> symbol * 16 + length of its code; 0 where there is no code.
-struct Codes {
-    uint16_t entry[kTableSize];
-    int bits;
-
-    // A single code of one bit is allowed, as for the only distance of a block; any other gap is an error when it is met.
-    bool build(const uint8_t* lengths, int symbols) {
-        int counts[kMaxCodeBits + 1] = {};
-        for (int symbol = 0; symbol < symbols; ++symbol) ++counts[lengths[symbol]];
-        counts[0] = 0;
-        bits = kMaxCodeBits;
-        while (bits > 1 && counts[bits] == 0) --bits;
-        uint32_t code = 0, first[kMaxCodeBits + 2] = {};
-        for (int length = 1; length <= kMaxCodeBits; ++length) {
-            code = (code + uint32_t(counts[length - 1])) << 1;
-            first[length] = code;
-            if (code + uint32_t(counts[length]) > (uint32_t(1) << length)) return false;  // more codes than numbers
-        }
-        std::memset(entry, 0, sizeof(uint16_t) << bits);
-        for (int symbol = 0; symbol < symbols; ++symbol) {
-            const int length = lengths[symbol];
-            if (length == 0) continue;
-            uint32_t forward = first[length]++, reversed = 0;
-            for (int bit = 0; bit < length; ++bit) reversed |= (forward >> bit & 1) << (length - 1 - bit);
-            for (uint32_t place = reversed; place < (uint32_t(1) << bits); place += uint32_t(1) << length) {
-                entry[place] = uint16_t(symbol << 4 | length);
-            }
-        }
-        return true;
-    }
-    // Returns the next symbol, or -1. The bits have to be filled.
-    int next(Bits& source) const {
-        const uint16_t found = entry[source.held & ((uint32_t(1) << bits) - 1)];
-        if (found == 0) return -1;
-        source.held >>= found & 15;
-        source.count -= found & 15;
-        return found >> 4;
-    }
-};
-
-struct BlockCodes {
-    Codes literals, distances;
-};
-
-bool read_fixed_codes(BlockCodes& codes) {
-    uint8_t lengths[288];
-    for (int symbol = 0; symbol < 288; ++symbol) {
-        lengths[symbol] = symbol < 144 ? 8 : symbol < 256 ? 9 : symbol < 280 ? 7 : 8;
-    }
-    uint8_t distances[30];
-    std::memset(distances, 5, sizeof distances);
-    return codes.literals.build(lengths, 288) && codes.distances.build(distances, 30);
+inline uint64_t eight(const uint8_t* place) {
+    uint64_t word;
+    std::memcpy(&word, place, 8);
+    return word;
 }
 
-bool read_codes(Bits& source, BlockCodes& codes) {
-    source.fill();
-    const int literals = int(source.take(5)) + 257, distances = int(source.take(5)) + 1, given = int(source.take(4)) + 4;
-    if (literals > 286 || distances > 30) return false;
-    uint8_t lengths[320] = {};
-    for (int place = 0; place < given; ++place) {
-        source.fill();
-        lengths[kOrderOfLengths[place]] = uint8_t(source.take(3));
-    }
-    if (!codes.literals.build(lengths, 19)) return false;
-    uint8_t read[320];
-    for (int place = 0; place < literals + distances;) {
-        source.fill();
-        const int symbol = codes.literals.next(source);
-        if (symbol < 0) return false;
-        if (symbol < 16) {
-            read[place++] = uint8_t(symbol);
-            continue;
-        }
-        if (symbol == 16 && place == 0) return false;
-        const uint8_t value = symbol == 16 ? read[place - 1] : 0;
-        int times = symbol == 16 ? 3 + int(source.take(2)) : symbol == 17 ? 3 + int(source.take(3)) : 11 + int(source.take(7));
-        if (place + times > literals + distances) return false;
-        while (times-- > 0) read[place++] = value;
-    }
-    return codes.literals.build(read, literals) && codes.distances.build(read + literals, distances);
-}
-
-// Copies `length` bytes from `distance` before `to`, where both may overlap; up to kWord bytes more are written.
-inline void repeat(uint8_t* to, int64_t distance, int length) {
-    if (distance == 1) {
-        std::memset(to, to[-1], size_t(length));
-        return;
-    }
-    int done = 0;
-    if (distance < kWord) {
-        for (; done < length && done < kWord; ++done) to[done] = to[done - distance];
-        distance *= (kWord - 1) / distance + 1;  // the same bytes, a word or more before
-    }
-    for (; done < length; done += kWord) std::memcpy(to + done, to + done - distance, kWord);
-}
-
-bool inflate_block(Bits& source, const BlockCodes& codes, uint8_t* begin, uint8_t*& to, const uint8_t* end) {
-    for (;;) {
-        source.fill();
-        int symbol = codes.literals.next(source);
-        if (symbol < 0 || source.is_overdrawn()) return false;
-        if (symbol < 256) {
-            if (to == end) return false;
-            *to++ = uint8_t(symbol);
-            continue;
-        }
-        if (symbol == 256) return true;
-        symbol -= 257;
-        if (symbol > 28) return false;
-        const int length = kLengthBase[symbol] + int(source.take(kLengthBits[symbol]));
-        source.fill();
-        const int far = codes.distances.next(source);
-        if (far < 0 || far > 29) return false;
-        const int64_t distance = kDistanceBase[far] + int64_t(source.take(kDistanceBits[far]));
-        if (distance > to - begin || length > end - to) return false;
-        repeat(to, distance, length);
-        to += length;
-    }
-}
-
-// Inflates a zlib stream into exactly `size` bytes.
-bool inflate(const uint8_t* data, int64_t data_size, uint8_t* out, int64_t size, BlockCodes& codes) {
-    if (data_size < 2 || (data[0] & 15) != 8 || (data[0] * 256 + data[1]) % 31 != 0 || (data[1] & 32) != 0) return false;
-    Bits source{data + 2, data + data_size};
-    uint8_t* to = out;
-    for (bool is_last = false; !is_last;) {
-        source.fill();
-        is_last = source.take(1) != 0;
-        const uint32_t kind = source.take(2);
-        if (kind == 0) {
-            source.take(source.count % 8);
-            source.fill();
-            const uint32_t length = source.take(16), inverse = source.take(16);
-            if ((length ^ inverse) != 0xffff || int64_t(length) > (out + size) - to) return false;
-            for (uint32_t byte = 0; byte < length; ++byte) {
-                source.fill();
-                *to++ = uint8_t(source.take(8));
-            }
-            if (source.is_overdrawn()) return false;
-            continue;
-        }
-        if (kind == 3 || !(kind == 1 ? read_fixed_codes(codes) : read_codes(source, codes))) return false;
-        if (!inflate_block(source, codes, out, to, out + size)) return false;
-    }
-    return to == out + size;
-}
-
-inline uint8_t paeth(int left, int above, int corner) {
+inline int paeth(int left, int above, int corner) {
     const int to_left = std::abs(above - corner), to_above = std::abs(left - corner);
     const int to_corner = std::abs(left + above - 2 * corner);
-    return uint8_t(to_left <= to_above && to_left <= to_corner ? left : to_above <= to_corner ? above : corner);
+    return to_left <= to_above && to_left <= to_corner ? left : to_above <= to_corner ? above : corner;
 }
 
-// Sums of differences to the pixel before, of kBytes a pixel.
-template <int kBytes>
-void unfilter_sub(const uint8_t* from, uint8_t* to, int64_t bytes) {
-    uint8_t last[kBytes] = {}, repeated[8] = {};
-    int64_t place = 0;
-    for (; place + 8 <= bytes; place += 8) {
-        uint64_t word;
-        std::memcpy(&word, from + place, 8);
-        if (word == 0) {
-            std::memcpy(to + place, &repeated, 8);
-            continue;
-        }
-        for (int byte = 0; byte < 8; ++byte) {
-            to[place + byte] = last[byte % kBytes] = uint8_t(last[byte % kBytes] + from[place + byte]);
-        }
-        for (int byte = 0; byte < 8; ++byte) repeated[byte] = last[byte % kBytes];
-    }
-    for (; place < bytes; ++place) {
-        to[place] = last[place % kBytes] = uint8_t(last[place % kBytes] + from[place]);
+// Computes bytes `first` to `end` - 1 of a row one after the other; kBytes is the size of a value.
+template <Filter filter, int kBytes>
+void restore_few(const uint8_t* stored, const uint8_t* above, uint8_t* row, int64_t first, int64_t end) {
+    for (int64_t x = first; x < end; ++x) {
+        const int left = x >= kBytes ? row[x - kBytes] : 0, corner = x >= kBytes ? above[x - kBytes] : 0;
+        const int predicted = filter == kSub ? left : filter == kAverage ? (left + above[x]) / 2 : paeth(left, above[x], corner);
+        row[x] = uint8_t(stored[x] + predicted);
     }
 }
 
+template <Filter filter, int kBytes>
+void restore(const uint8_t* stored, const uint8_t* above, uint8_t* row, int64_t size) {
+    int64_t x = 0;
+    if (kBytes == 1 && size > 0) {
+        restore_few<filter, kBytes>(stored, above, row, 0, 1);
+        for (x = 1; x + 8 <= size; x += 8) {
+            const uint64_t left = row[x - 1] * 0x0101010101010101u;
+            // Left and above alike, or above and corner alike, make the average and Paeth's predictor the value before.
+            const bool is_flat = filter == kSub       ? true
+                                 : filter == kAverage ? eight(above + x) == left
+                                                      : eight(above + x) == eight(above + x - 1);
+            if (is_flat && eight(stored + x) == 0) {
+                std::memcpy(row + x, &left, 8);
+            } else {
+                restore_few<filter, kBytes>(stored, above, row, x, x + 8);
+            }
+        }
+    }
+    restore_few<filter, kBytes>(stored, above, row, x, size);
+}
+
 template <int kBytes>
-bool unfilter(const uint8_t* rows, uint8_t* out, int64_t height, int64_t bytes, const uint8_t* zeros) {
-    for (int64_t row = 0; row < height; ++row) {
-        const uint8_t* from = rows + row * (bytes + 1) + 1;
-        uint8_t* to = out + row * bytes;
-        const uint8_t* above = row > 0 ? to - bytes : zeros;
-        switch (from[-1]) {
-            case 0:
-                std::memcpy(to, from, size_t(bytes));
+bool restore_rows(const uint8_t* rows, int64_t height, int64_t size, const uint8_t* zeros, uint8_t* out) {
+    for (int64_t y = 0; y < height; ++y) {
+        const uint8_t* stored = rows + y * (size + 1) + 1;
+        uint8_t* row = out + y * size;
+        const uint8_t* above = y > 0 ? row - size : zeros;
+        switch (stored[-1]) {
+            case kNone:
+                std::memcpy(row, stored, size_t(size));
                 break;
-            case 1:
-                unfilter_sub<kBytes>(from, to, bytes);
+            case kSub:
+                restore<kSub, kBytes>(stored, above, row, size);
                 break;
-            case 2:
-                for (int64_t place = 0; place < bytes; ++place) to[place] = uint8_t(from[place] + above[place]);
+            case kUp:
+                for (int64_t x = 0; x < size; ++x) row[x] = uint8_t(stored[x] + above[x]);
                 break;
-            case 3:
-                for (int64_t place = 0; place < bytes; ++place) {
-                    const int left = place >= kBytes ? to[place - kBytes] : 0;
-                    to[place] = uint8_t(from[place] + (left + above[place]) / 2);
-                }
+            case kAverage:
+                restore<kAverage, kBytes>(stored, above, row, size);
                 break;
-            case 4:
-                for (int64_t place = 0; place < bytes; ++place) {
-                    const int left = place >= kBytes ? to[place - kBytes] : 0;
-                    const int corner = place >= kBytes ? above[place - kBytes] : 0;
-                    to[place] = uint8_t(from[place] + paeth(left, above[place], corner));
-                }
+            case kPaeth:
+                restore<kPaeth, kBytes>(stored, above, row, size);
                 break;
             default:
                 return false;
@@ -272,48 +85,19 @@ bool unfilter(const uint8_t* rows, uint8_t* out, int64_t height, int64_t bytes, 
     return true;
 }
 
-// Memory for the inflated rows, which a thread keeps for its next file: fresh pages cost more than the decoding.
-struct Scratch {
-    uint8_t* memory = nullptr;
-    size_t size = 0;
-
-    uint8_t* at_least(size_t wanted) {
-        if (wanted > size) {
-            std::free(memory);
-            memory = static_cast<uint8_t*>(std::malloc(wanted));
-            size = memory != nullptr ? wanted : 0;
-        }
-        return memory;
-    }
-    ~Scratch() { std::free(memory); }
-};
-
-thread_local Scratch scratch;
-
 }  // namespace
 
-// Decodes the joined data of the IDAT chunks into (height, width) values of one or two bytes, in the machine's order of
-// bytes (little endian). Returns 0, 1 where the data are not as they should be, or 2 without memory.
-extern "C" int64_t segedge_decode_label_png(const uint8_t* data, int64_t data_size, int64_t height, int64_t width,
-                                            int64_t value_bytes, uint8_t* out) {
-    const int64_t row_bytes = width * value_bytes, inflated = height * (row_bytes + 1);
-    uint8_t* rows = scratch.at_least(size_t(inflated + kWord));
+// Writes the (height, row_bytes) bytes of the values, of one or two bytes each, that filtered rows stand for.
+//
+//   rows     (height, 1 + row_bytes) bytes, a row's filter in front of it
+//
+// Returns 0, 1 where a filter is unknown, or 2 without memory.
+extern "C" int64_t segedge_unfilter_rows(const uint8_t* rows, int64_t height, int64_t row_bytes, int64_t value_bytes,
+                                         uint8_t* out) {
     auto* zeros = static_cast<uint8_t*>(std::calloc(size_t(row_bytes), 1));
-    auto* codes = static_cast<BlockCodes*>(std::malloc(sizeof(BlockCodes)));
-    int64_t status = 2;
-    if (rows != nullptr && zeros != nullptr && codes != nullptr) {
-        const bool is_whole = inflate(data, data_size, rows, inflated, *codes) &&
-                              (value_bytes == 1 ? unfilter<1>(rows, out, height, row_bytes, zeros)
-                                                : unfilter<2>(rows, out, height, row_bytes, zeros));
-        status = is_whole ? 0 : 1;
-        if (is_whole && value_bytes == 2) {
-            auto* values = reinterpret_cast<uint16_t*>(out);
-            for (int64_t place = 0; place < height * width; ++place) {
-                values[place] = uint16_t(values[place] << 8 | values[place] >> 8);
-            }
-        }
-    }
-    std::free(codes);
+    if (zeros == nullptr) return 2;
+    const bool is_known = value_bytes == 1 ? restore_rows<1>(rows, height, row_bytes, zeros, out)
+                                           : restore_rows<2>(rows, height, row_bytes, zeros, out);
     std::free(zeros);
-    return status;
+    return is_known ? 0 : 1;
 }

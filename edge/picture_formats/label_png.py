@@ -1,23 +1,26 @@
-"""Label maps in PNG files, decoded several times as fast as by a decoder for pictures of all kinds.
+"""Label maps in PNG files, decoded in half the time that a decoder for pictures of all kinds takes.
 
 A PNG of one channel of 8 or 16 bits, grey or indices of a palette, not interlaced, is what labelling tools and
-evaluation servers write. Its pixels are decoded by edge/label_kernels/label_png.cpp. Any other file, a file that is
-damaged in any way, and a machine without a C++ compiler are left to OpenCV, whose values are the same.
+evaluation servers write. zlib inflates its rows, and edge/label_kernels/label_png.cpp undoes their filters. Any other
+file, a file that is damaged in any way, and a machine without a C++ compiler are left to OpenCV: nothing is read here
+that OpenCV refuses, and the values are the same.
 """
 
 from __future__ import annotations
 
-import struct
 import zlib
 
 import numpy as np
 
 from edge.label_kernels import load_kernels
 from edge.picture_formats.description import UPRIGHT, PictureHeader
-from edge.picture_formats.png import PNG_SIGNATURE
+from edge.picture_formats.png import PNG_SIGNATURE, png_chunks
 
 _INTERLACE_AT = len(PNG_SIGNATURE) + 8 + 12
 """Place of the interlace method in a PNG file (section 11.2.1 of its specification)."""
+
+_LEAST_PIXELS, _MOST_PIXELS = 1 << 14, 1 << 28
+"""Of smaller maps, decoding is the least; larger ones are left to OpenCV's own limits."""
 
 
 def decode_label_png(data: bytes, header: PictureHeader) -> np.ndarray | None:
@@ -33,27 +36,28 @@ def decode_label_png(data: bytes, header: PictureHeader) -> np.ndarray | None:
     is_plain = header.format == "PNG" and not header.problem and header.channels == 1 and header.bits in (8, 16)
     if not is_plain or header.has_alpha or header.orientation != UPRIGHT or data[_INTERLACE_AT]:
         return None
-    kernels = load_kernels()
-    joined = _pixel_data(data) if kernels is not None else None
-    if joined is None:
+    height, width, value_bytes = header.height, header.width, header.bits // 8
+    kernels = load_kernels() if _LEAST_PIXELS <= height * width <= _MOST_PIXELS else None
+    rows = _filtered_rows(data, height * (width * value_bytes + 1)) if kernels is not None else None
+    if rows is None:
         return None
-    values = np.empty((header.height, header.width), np.uint8 if header.bits == 8 else np.uint16)
-    place = values.ctypes.data
-    status = kernels.segedge_decode_label_png(joined, len(joined), *values.shape, values.itemsize, place)
-    return values if status == 0 else None
+    values = np.empty((height, width), f">u{value_bytes}")  # PNG has the high byte first
+    if kernels.segedge_unfilter_rows(rows, height, width * value_bytes, value_bytes, values.ctypes.data):
+        return None
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def _pixel_data(data: bytes) -> bytes | None:
-    """Return the joined contents of the IDAT chunks; None where a chunk is not what its checksum says."""
-    place, parts = len(PNG_SIGNATURE), []
-    while place + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, place)
-        end = place + 8 + length
-        if zlib.crc32(data[place + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+def _filtered_rows(data: bytes, size: int) -> bytes | None:
+    """Return the inflated pixel data of a file; None if they are damaged, or not of this size in bytes."""
+    parts = []
+    for kind, body, is_sound in png_chunks(data):
+        if not is_sound:
             return None
         if kind == b"IDAT":
-            parts.append(data[place + 8 : end])
-        if kind == b"IEND":
-            break
-        place = end + 4
-    return b"".join(parts)
+            parts.append(body)
+    inflater = zlib.decompressobj()
+    try:
+        rows = inflater.decompress(b"".join(parts), size + 1)  # one more, to see that there is no more
+    except zlib.error:
+        return None
+    return rows if len(rows) == size and inflater.eof else None

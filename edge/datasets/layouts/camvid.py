@@ -4,6 +4,8 @@
     Kaggle            ROOT/train/<name>.png   ROOT/train_labels/<name>_L.png    colours; ROOT/class_dict.csv names them
     fastai            ROOT/images/<name>.png  ROOT/labels/<name>_P.png    ids in the order of ROOT/codes.txt;
                       ROOT/valid.txt lists the frames that validate, one a line
+    original          ROOT/701_StillsRaw_full/<name>.png  ROOT/LabeledApproved_full/<name>_L.png    colours; split by
+                      edge/datasets/layouts/camvid_split.py, or by ROOT/valid.txt where it is there
 
 In every layout a label map may be named <name>.png, <name>_L.png or <name>_P.png. Colours are CamVid's own of 32
 classes, which become the 11 as edge/labels.py says, or those of class_dict.csv. Ids are those of codes.txt where it is
@@ -15,6 +17,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from edge.datasets.layouts.camvid_split import SPLIT_SOURCE, published_split
 from edge.datasets.sample import LabelCoding, Sample, refuse_twins
 from edge.errors import DatasetError
 from edge.imaging import IMAGE_SUFFIXES, few_names, is_junk
@@ -24,6 +27,10 @@ from edge.labels import CAMVID
 _LABEL_FOLDERS = ("{split}annot", "{split}_labels", "{split}_label", "{split}_annot", "{split}labels")
 _LABEL_ENDS = ("", "_L", "_P")
 _CODES, _COLORS, _VALID = "codes.txt", "class_dict.csv", "valid.txt"
+_ORIGINAL = ("701_StillsRaw_full", "LabeledApproved_full")
+_OBTAIN_ORIGINAL = (
+    "both are archives of web4.cs.ucl.ac.uk/staff/g.brostow/MotionSegRecData, each in a folder of its name"
+)
 
 
 def list_camvid(root: Path, split: str, name: str) -> list[Sample]:
@@ -45,8 +52,10 @@ def list_camvid(root: Path, split: str, name: str) -> list[Sample]:
             f"{name} folder {frames_root} holds no picture ({', '.join(IMAGE_SUFFIXES)}), it has {few_names(entries)}. "
             "Next: put the frames themselves there, converted to PNG or JPEG"
         )
-    if frames_root == root / "images":
-        frames = _of_split(frames, root, split, name)
+    if frames_root == root / "images" or (frames_root == root / _ORIGINAL[0] and (root / _VALID).is_file()):
+        frames = _of_valid_list(frames, root, split, name)
+    elif frames_root == root / _ORIGINAL[0]:
+        frames = _of_published_split(frames, root, split, name)
     codes, colors = _read_codes(root), _read_colors(root)
     labels = _label_files(labels_root)
     samples = [_sample(path, labels_root, labels, codes, colors) for path in frames]
@@ -59,6 +68,11 @@ def _folders(root: Path, split: str, name: str) -> tuple[Path, Path]:
     frames_root = root / split
     if not frames_root.is_dir() and (root / "images").is_dir() and (root / "labels").is_dir():
         return root / "images", root / "labels"
+    if not frames_root.is_dir() and any((root / folder).is_dir() for folder in _ORIGINAL):
+        for folder in _ORIGINAL:
+            if not (root / folder).is_dir():
+                raise DatasetError(f"{name} folder {root} has no {folder}, but the other half: {_OBTAIN_ORIGINAL}")
+        return root / _ORIGINAL[0], root / _ORIGINAL[1]
     places = [root / pattern.format(split=split) for pattern in _LABEL_FOLDERS]
     labels_root = next((place for place in places if place.is_dir()), None)
     if frames_root.is_dir() and labels_root is not None:
@@ -77,13 +91,31 @@ def _folders(root: Path, split: str, name: str) -> tuple[Path, Path]:
         )
     raise DatasetError(
         f"{name} folder {root} has no {missing}, expected {split}/<name>.png and {split}annot/<name>.png (SegNet "
-        f"tutorial), {split}_labels/<name>_L.png (Kaggle), or images/, labels/, {_CODES} and {_VALID} (fastai); it has "
-        f"{found}"
+        f"tutorial), {split}_labels/<name>_L.png (Kaggle), or images/, labels/, {_CODES} and {_VALID} (fastai), or "
+        f"{' and '.join(_ORIGINAL)} (original); it has {found}"
     )
 
 
-def _of_split(frames: list[Path], root: Path, split: str, name: str) -> list[Path]:
-    """Return the frames of a split in fastai's layout, whose valid.txt names those that validate."""
+def split_source(root: Path) -> str:
+    """Return which split a folder has: its own by folders or lists, or the published one by names."""
+    is_original = (root / _ORIGINAL[0]).is_dir() and not (root / "train").is_dir() and not (root / "images").is_dir()
+    return SPLIT_SOURCE if is_original and not (root / _VALID).is_file() else ""
+
+
+def _of_published_split(frames: list[Path], root: Path, split: str, name: str) -> list[Path]:
+    """Return the frames of a split by CamVid's own names."""
+    strangers = [path for path in frames if published_split(path.stem) is None]
+    if strangers:
+        raise DatasetError(
+            f"{name} folder {root} has {few_names(strangers)} in {_ORIGINAL[0]}, of no sequence of the published "
+            f"split (0001TP, 0006R0, 0016E5, Seq05VD). Next: write {root / _VALID}, the name of a validation frame on "
+            "each line"
+        )
+    return [path for path in frames if published_split(path.stem) == split]
+
+
+def _of_valid_list(frames: list[Path], root: Path, split: str, name: str) -> list[Path]:
+    """Return the frames of a split where valid.txt names those that validate, as in fastai's layout."""
     listed = root / _VALID
     if not listed.is_file():
         raise DatasetError(
@@ -91,17 +123,18 @@ def _of_split(frames: list[Path], root: Path, split: str, name: str) -> list[Pat
             f"frames train and which validate. Next: write {listed}, the name of a validation frame on each line"
         )
     if split not in ("train", "val"):
-        raise DatasetError(f"{name} folder {root} is of fastai's layout, which has no split '{split}'")
+        raise DatasetError(f"{name} folder {root} is split by {_VALID}, which has no split '{split}'")
     names = set(_read_text(listed).split("\n"))
     validating = {entry.strip().replace("\\", "/").rsplit("/", 1)[-1] for entry in names if entry.strip()}
     unknown = validating - {path.name for path in frames}
     if unknown or not validating:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        what = f"names {min(unknown)}{more}, which images/ lacks" if unknown else "names no frame"
-        raise DatasetError(f"{listed} {what}, expected the file name of a frame in images/ on each line")
+        folder = frames[0].parent.name if frames else "images"
+        what = f"names {min(unknown)}{more}, which {folder}/ lacks" if unknown else "names no frame"
+        raise DatasetError(f"{listed} {what}, expected the file name of a frame in {folder}/ on each line")
     chosen = [path for path in frames if (path.name in validating) == (split == "val")]
     if not chosen:
-        raise DatasetError(f"{listed} names every frame in images/, so none is left to train, expected some of them")
+        raise DatasetError(f"{listed} names every frame, so none is left to train, expected some of them")
     return chosen
 
 

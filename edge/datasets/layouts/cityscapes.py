@@ -3,6 +3,7 @@
 ROOT/leftImg8bit/<split>/<city>/<city>_<seq>_<frame>_leftImg8bit.png      or another picture format, such as .jpg
 ROOT/gtFine/<split>/<city>/<city>_<seq>_<frame>_gtFine_labelIds.png
                        or ..._gtFine_labelTrainIds.png, as cityscapesScripts derives it
+                       or ..._gtFine_polygons.json, which is drawn as cityscapesScripts draws labelIds
                        or ..._gtFine_color.png, whose colours do not tell pole from polegroup
 """
 
@@ -10,17 +11,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.console import print_note_once, print_warning_once
+from edge.console import print_note_once
+from edge.datasets.layouts.unfinished import if_unfinished, warn_if_unfinished
 from edge.datasets.sample import LabelCoding, Sample, refuse_twins
 from edge.errors import DatasetError
 from edge.imaging import IMAGE_SUFFIXES, few_names, is_junk
 from edge.labels import CITYSCAPES
 
-UNFINISHED_FILE = ".synthetic-unfinished"
-"""File in the folder of a drawn set from the beginning of its drawing to the end."""
-
 _FRAME_END = "_leftImg8bit"
-_KINDS = ("labelIds", "labelTrainIds", "color")
+_KINDS = {"labelIds": ".png", "labelTrainIds": ".png", "polygons": ".json", "color": ".png"}
 _COLORS = LabelCoding(colors=CITYSCAPES.file_colors, ids_hint="Next: name a map of ids *_gtFine_labelIds.png")
 
 
@@ -37,7 +36,7 @@ def list_cityscapes(root: Path, split: str, name: str) -> list[Sample]:
     """
     frames_root, labels_root = root / "leftImg8bit" / split, root / "gtFine" / split
     if not frames_root.is_dir():
-        raise DatasetError(_no_frames_folder(root, split, name) + _if_unfinished(root))
+        raise DatasetError(_no_frames_folder(root, split, name) + if_unfinished(root))
     samples, strangers = [], []
     for city in _folders(frames_root):
         for path in sorted(entry for entry in city.iterdir() if not is_junk(entry.name)):
@@ -58,21 +57,10 @@ def list_cityscapes(root: Path, split: str, name: str) -> list[Sample]:
             f"{few_names(sorted(frames_root.iterdir()))}, expected <city>/*{_FRAME_END}.png"
         )
     _name_missing_cities(frames_root, labels_root, name, split)
-    if _if_unfinished(root):
-        if not samples:
-            raise DatasetError(f"{name} split '{split}' under {root} is empty{_if_unfinished(root)}")
-        print_warning_once(f"{name} under {root} has {len(samples)} frames of {split}{_if_unfinished(root)}")
+    if not samples and if_unfinished(root):
+        raise DatasetError(f"{name} split '{split}' under {root} is empty{if_unfinished(root)}")
+    warn_if_unfinished(root, f"{name} under {root} has {len(samples)} frames of {split}")
     return samples
-
-
-def _if_unfinished(root: Path) -> str:
-    """Return what to know about a drawn set that is not whole, as the end of a sentence; "" of any other folder."""
-    if not (root / UNFINISHED_FILE).exists():
-        return ""
-    return (
-        ", and its drawing did not come to the end: it was interrupted, or still goes on. "
-        f"Next: python -m edge.synthetic {root}, which draws it anew"
-    )
 
 
 def _folders(root: Path) -> list[Path]:
@@ -83,7 +71,7 @@ def _folders(root: Path) -> list[Path]:
 
 def _sample(path: Path, labels_folder: Path) -> Sample:
     stem = path.stem[: -len(_FRAME_END)]
-    places = {kind: labels_folder / f"{stem}_gtFine_{kind}.png" for kind in _KINDS}
+    places = {kind: labels_folder / f"{stem}_gtFine_{kind}{suffix}" for kind, suffix in _KINDS.items()}
     kind = next((kind for kind in _KINDS if places[kind].is_file()), None)
     return Sample(
         stem,

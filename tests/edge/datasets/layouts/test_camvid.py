@@ -119,8 +119,8 @@ def test_label_map_that_is_not_there_is_named_with_the_files_like_it(tmp_path):
 
 
 def test_folder_of_another_layout_is_told_all_layouts_and_what_it_has(tmp_path):
-    (tmp_path / "701_StillsRaw_full").mkdir()
-    with pytest.raises(DatasetError, match=r"has no val, expected .*SegNet.*Kaggle.*fastai.*; it has 701_StillsRaw"):
+    (tmp_path / "frames").mkdir()
+    with pytest.raises(DatasetError, match=r"has no val, expected .*SegNet.*Kaggle.*fastai.*original.*; it has frames"):
         open_dataset("camvid", tmp_path, "val")
     write_split(tmp_path / "CamVid")
     with pytest.raises(DatasetError, match=r"has no val, but CamVid/ has\. Next: --data-dir .*CamVid"):
@@ -147,7 +147,7 @@ def test_folder_that_is_full_of_something_else_is_not_called_empty(tmp_path):
 def test_list_of_all_frames_leaves_none_to_train(tmp_path):
     write_split(tmp_path, "images", "labels", "_P")
     (tmp_path / "valid.txt").write_text("0016E5_1.png\n0016E5_2.png\n")
-    with pytest.raises(DatasetError, match=r"valid\.txt names every frame in images/, so none is left to train"):
+    with pytest.raises(DatasetError, match=r"valid\.txt names every frame, so none is left to train"):
         open_dataset("camvid", tmp_path, "train")
 
 
@@ -182,4 +182,53 @@ def test_list_that_is_no_text_is_named(tmp_path):
     write_split(tmp_path, frames="images", labels="labels", end="_P", names=("a_1", "a_2"))
     (tmp_path / "valid.txt").write_bytes(b"a_1.png\n\xff\xe9")
     with pytest.raises(DatasetError, match=r"valid\.txt cannot be read as text: line 2"):
+        open_dataset("camvid", tmp_path, "val")
+
+
+PUBLISHED = {
+    "train": (
+        "0001TP_006690",
+        "0001TP_008520",
+        "0006R0_f00930",
+        "0006R0_f03930",
+        "0016E5_00390",
+        "0016E5_07920",
+        "0016E5_08190",
+    ),
+    "val": ("0016E5_07959", "0016E5_08159"),
+    "test": ("0001TP_008550", "0001TP_010380", "Seq05VD_f00000", "Seq05VD_f05100"),
+}
+"""First and last frames of each sequence in the lists of the SegNet tutorial."""
+
+
+def write_original(root, names=()):
+    names = names or [name for split in PUBLISHED.values() for name in split]
+    return write_split(root, "701_StillsRaw_full", "LabeledApproved_full", "_L", original_colors(), names)
+
+
+def test_original_archives_are_split_as_published(tmp_path):
+    write_original(tmp_path)
+    for split, names in PUBLISHED.items():
+        dataset = open_dataset("camvid", tmp_path, split)
+        assert tuple(sample.name for sample in dataset.samples) == names
+        assert dataset.split_source.startswith("split of SegNet")
+    np.testing.assert_array_equal(dataset.read_labels(0), TRAIN_IDS)
+    assert open_dataset("camvid", write_split(tmp_path / "tutorial"), "val").split_source == ""
+
+
+def test_original_archives_with_a_list_are_split_by_it(tmp_path):
+    write_original(tmp_path, names=("a_1", "a_2"))
+    with pytest.raises(
+        DatasetError, match=r"has a_1\.png, a_2\.png in 701_StillsRaw_full, of no sequence .*valid\.txt"
+    ):
+        open_dataset("camvid", tmp_path, "val")
+    (tmp_path / "valid.txt").write_text("a_2.png\n")
+    assert [sample.name for sample in open_dataset("camvid", tmp_path, "train").samples] == ["a_1"]
+
+
+@pytest.mark.parametrize("half", ["701_StillsRaw_full", "LabeledApproved_full"])
+def test_half_of_the_original_archives_is_named_with_where_it_can_be_had(tmp_path, half):
+    write_original(tmp_path, names=("0016E5_07959",))
+    (tmp_path / half).rename(tmp_path / "elsewhere")
+    with pytest.raises(DatasetError, match=rf"has no {half}, but the other half: .*MotionSegRecData"):
         open_dataset("camvid", tmp_path, "val")
