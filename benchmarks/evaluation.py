@@ -87,7 +87,7 @@ class Official:
         self.has_extension = False
 
     def __call__(self) -> Timing:
-        """Evaluate once."""
+        """Evaluate the files once, and return the time that it took."""
         self._process.stdin.write("go\n")
         answer = self._process.stdout.readline()
         if not answer:

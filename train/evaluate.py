@@ -146,9 +146,13 @@ def _kept_predictions(writer: PredictionWriter | None) -> Iterator[None]:
     if writer is None:
         yield
         return
-    with kept_when_interrupted(
-        lambda: f"{writer.written} predictions are kept in {writer.folder}" if writer.written else None
-    ):
+
+    def kept() -> str | None:
+        count = writer.written
+        words = f"{count} prediction is" if count == 1 else f"{count} predictions are"
+        return f"{words} kept in {writer.folder}" if count else None
+
+    with kept_when_interrupted(kept):
         yield
 
 

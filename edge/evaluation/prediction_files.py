@@ -10,6 +10,7 @@ Source: cityscapesScripts 2.3.0, evaluation/evalPixelLevelSemanticLabeling.py, f
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Iterable, Sequence
 
@@ -26,7 +27,7 @@ _MOST_NAMED = 3
 
 
 class PredictionWriter:
-    """Writes predicted label maps as PNG, one a frame, in the form of an official upload.
+    """Writes predicted label maps as PNG, one a frame, in the form of an official upload; several threads may write.
 
     Args:
         folder: Folder of the maps; it is made with the first.
@@ -35,6 +36,7 @@ class PredictionWriter:
 
     def __init__(self, folder: Path, table: ClassTable) -> None:
         self.folder, self.written = folder, 0
+        self._counting = threading.Lock()
         self.kind = official_kind(table)
         self._end = "_predicted_labelIds.png" if self.kind == FILE_IDS else ".png"
         self._to_file = np.arange(256, dtype=np.uint8)
@@ -60,7 +62,8 @@ class PredictionWriter:
         except OSError as error:
             raise storage_error(error, self.folder) from error
         write_image(path, cv2.LUT(labels, self._to_file))
-        self.written += 1
+        with self._counting:
+            self.written += 1
         return path
 
 

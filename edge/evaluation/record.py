@@ -47,7 +47,7 @@ class JointScore:
     Attributes:
         name: Name of the category or group.
         classes: Names of its classes.
-        iou: Of a category the IoU of its classes as one, of a group the mean of theirs, 0 to 1; None where there is
+        iou: IoU of a category, whose classes are one, or mean IoU of a group's classes, 0 to 1; None where there is
             none.
         iiou: IoU of a category by objects, 0 to 1; None where objects are not told apart, and for a group.
         boundary_f1: Mean boundary F1 of a group's classes, 0 to 1; None where it was not measured, and for a category.

@@ -142,3 +142,16 @@ def test_other_classes_are_named():
         check_classes(("a", "b"), ("a", "c"), "engine", "camvid")
     with pytest.raises(InputError, match="has 1 classes, camvid has 2: one has classes that the other lacks"):
         check_classes(("a",), ("a", "c"), "engine", "camvid")
+
+
+def test_windows_that_overlap_count_once_beside_another_scale():
+    class Sure(Colours):
+        def planes(self, frame_rgb):  # surely class 0 at the first scale, then, less surely, class 1
+            self.sizes.append(frame_rgb.shape[:2])
+            planes = np.zeros((3, 4, 8), np.float32)
+            planes[0 if len(self.sizes) == 1 else 1] = 4.0 if len(self.sizes) == 1 else 2.0
+            return planes
+
+    network = Sure()
+    labels = Labeller(network, Looks((1.0, 1.5), window=Window((16, 32), 0.5)))(frame(16, 32), 16, 32)
+    assert len(network.sizes) > 4 and (labels == 0).all()

@@ -231,9 +231,16 @@ def test_keras_weights_of_a_run_at_any_size_and_scale(run, camvid, tmp_path, mon
     write_run(folder, model="fast_scnn", height=16, width=32, data_dir=str(camvid), weights_sha256=digest)
     record = json.loads(run(folder, "--json", data=False)[1])
     assert record["subject"]["kind"] == "keras weights" and record["subject"]["size"] == [16, 32]
-    larger = json.loads(run(folder / BEST_WEIGHTS, "--size", "24x48", "--scales", "1,1.5", "--flip", "--json")[1])
-    assert larger["subject"]["size"] == [24, 48] and larger["subject"]["looks"] == "scales 1, 1.5; mirrored too"
-    windows = json.loads(run(folder, "--sliding-window", "16x24", "--json")[1])
-    assert windows["frame_count"] == 3
-    code, _, err = run(folder, "--sliding-window", "17x24")
-    assert code == 2 and "takes multiples of 8. Next: --sliding-window 16x24" in err
+    larger = json.loads(run(folder / BEST_WEIGHTS, "--size", "8x16", "--scales", "1,2", "--flip", "--json")[1])
+    assert larger["subject"]["size"] == [8, 16] and larger["subject"]["looks"] == "scales 1, 2; mirrored too"
+
+
+def test_interrupted_command_says_which_predictions_are_kept(run, make_engine, monkeypatch, tmp_path):
+    def interrupted(label, dataset, what, writer):
+        writer.write("v0_000", np.zeros((20, 44), np.uint8))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate, "measure_network", interrupted)
+    code, _, err = run(make_engine(), "--predictions", tmp_path / "maps")
+    assert code == 130 and f"1 prediction is kept in {tmp_path / 'maps'}" in err
+    assert not (tmp_path / "out").exists()
