@@ -65,7 +65,9 @@ class FileClass:
         ids: Ids in label maps of ids.
         colors: Colours (red, green, blue) in label maps of colours.
         has_instances: Whether label maps tell the objects of the class apart.
-        category: Category of the class, such as "flat", or "void" for what is no thing of the world.
+        category: Category of the class, such as "flat" or "vehicle".
+        mean_instance_pixels: Mean size of an object of the class over the training split, in pixels; None where it is
+            not known.
     """
 
     name: str
@@ -73,6 +75,7 @@ class FileClass:
     colors: tuple[tuple[int, int, int], ...] = ()
     has_instances: bool = False
     category: str = OTHER_CATEGORY
+    mean_instance_pixels: float | None = None
 
 
 @dataclass(frozen=True)
@@ -159,9 +162,10 @@ def build_class_table(
 
     Args:
         name: Name of the table.
-        classes: Classes with the fields name, ids, colors, palette, painted, category, groups, instances and
-            other_names, of which all but the name may be left out; in the order of the ids.
-        ignored: Classes that are not evaluated, with name, ids, colors, instances and other_names.
+        classes: Classes with the fields name, ids, colors, palette, painted, category, groups, instances,
+            mean_instance_pixels and other_names, of which all but the name may be left out; in the order of the ids.
+        ignored: Classes that are not evaluated, with name, ids, colors, category, instances, mean_instance_pixels and
+            other_names.
         evaluated: Names of the classes that are evaluated, in the order of their train ids; None for all classes.
         label_set: Name of the label set that these are.
     """
@@ -186,6 +190,7 @@ def build_class_table(
             tuple(tuple(color) for color in entry.get("colors", ())),
             entry.get("instances", False),
             entry.get("category", OTHER_CATEGORY),
+            entry.get("mean_instance_pixels"),
         )
         for entry in [*classes, *ignored]
     ]

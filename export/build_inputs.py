@@ -18,7 +18,7 @@ from edge.errors import DatasetError, InputError, WeightsError
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
 from edge.network_class import NetworkClass
 from edge.picture_check import checked_dataset
-from edge.provenance import TRAINED, DescribedData
+from edge.provenance import TRAINED, DescribedData, WeightsProvenance
 from export.found_weights import (
     CHECKOUT,
     FoundArtifact,
@@ -30,6 +30,7 @@ from export.found_weights import (
 from train.options import changed_options, resolve_options
 from train.run_choice import FoundRun, named, run_in, status_warning
 from train.runs import RUNS_ROOT
+from train.weights_card import WeightsCard
 from train.weights_file import WeightsFile, agreed_options, read_weights, weights_path_of
 
 DEFAULT_SIZE = (512, 1024)
@@ -125,7 +126,7 @@ def add_weights_arguments(group: argparse._ActionsContainer) -> None:
         type=Path,
         metavar="PATH",
         help="a run folder (runs/...) or a *.weights.h5 file (default: the finished run with the best mIoU, else the "
-        "artefact's own)",
+        "artefact's own, else those of the product)",
     )
     choice.add_argument(
         "--random-weights", action="store_true", help="weights that nobody trained: only the speed means anything"
@@ -149,7 +150,8 @@ def choose_inputs(
     What the user gave is used. Else the choice is:
 
     - weights: the best finished run of the model with the given options, dataset and size (train/run_choice.py); else
-      an artefact's own. Random ones are for those who ask for them, and for a bare command in an empty checkout;
+      an artefact's own; else, where the user has none of the kind, those that come with the product. Random ones are
+      for those who ask for them, and for a bare command in an empty checkout with nothing of the model;
     - options: those of the weights;
     - dataset: that of the weights, else Cityscapes;
     - size: that which the weights were validated at, else 512x1024;
@@ -238,7 +240,11 @@ def _given_weights(path: Path, model: str) -> _Choice:
         weights,
         size=weights.provenance.trained_size,
         trained_size=weights.provenance.trained_size,
-        told=(f"weights: {words}", *([f"warning: {warning}"] if warning else [])),
+        told=(
+            f"weights: {words}",
+            *([f"warning: {warning}"] if warning else []),
+            *_terms_lines(weights.path, weights.provenance),
+        ),
     )
 
 
@@ -264,11 +270,32 @@ def _found_weights(
     fitting = found.fitting_artifacts(dataset, size, DEFAULT_SIZE, changed)
     if len(fitting) > 1:
         raise found.refusal(f"several artefacts of {found.model}{asked} are here, and none is named", dataset, size)
+    shipped = found.fitting_shipped(dataset, wanted)
+    if len(shipped) == 1 and not (fitting and fitting[0].has_own_weights):
+        return _shipped_weights(*shipped[0], found)
     if fitting and (not fitting[0].is_random or not found.has_trained_here):
         return _artifact_weights(fitting[0], found, dataset, size)
     if is_empty_checkout:
         return _Choice(is_random=True)
     raise found.refusal(f"no finished run and no artefact of {found.model}{asked} is here", dataset, size)
+
+
+def _shipped_weights(path: Path, card: WeightsCard, found: FoundWeights) -> _Choice:
+    """Return weights that come with the product as a choice, and say so."""
+    weights = read_weights(path, found.model)
+    others = [f"--dataset {other.dataset}" for other_path, other in found.shipped if other_path != path]
+    also = f"; there are others for {' and '.join(others)}" if others else ""
+    score = f"mIoU {100 * card.miou:.2f} % on {card.frames} frames of {card.split}"
+    told = (
+        f"weights: {path}, which come with the product ({card.dataset}, {score}), since there are none of yours{also}"
+    )
+    size = (card.height, card.width)
+    return _Choice(weights, size=size, trained_size=size, told=(told, *_terms_lines(path, weights.provenance)))
+
+
+def _terms_lines(path: Path, weights: WeightsProvenance) -> tuple[str, ...]:
+    """Return a warning where the use of weights is limited; `path` is where they, or their graph, lie."""
+    return (f"warning: {path} is {weights.terms}",) if weights.terms else ()
 
 
 def _artifact_weights(
@@ -289,7 +316,7 @@ def _artifact_weights(
         size=(contract.height, contract.width),
         trained_size=contract.weights.trained_size,
         is_random=artifact.is_random,
-        told=told,
+        told=(*told, *_terms_lines(artifact.folder, contract.weights)),
     )
 
 

@@ -119,7 +119,7 @@ def find_initial_weights(
     Args:
         model: architecture of the network.
         init: "random", "imagenet" or "voc"; None for random weights, or those of `path`.
-        path: file with weights of an earlier run or its folder, imported weights, or a published checkpoint.
+        path: file with weights of an earlier run or its folder, imported or shipped weights, or a published checkpoint.
         given: options of the architecture that the user set.
 
     Returns:
@@ -245,7 +245,9 @@ def _project_weights(model: str, init: str | None, path: Path, given: Mapping[st
     layers = {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
     for name in weights.fresh:
         layers.pop(name, None)
-    return InitialWeights(str(path), options, weights.class_count, layers, weights.classes)
+    terms = weights.provenance.terms
+    source = f"{path} ({terms})" if terms else str(path)
+    return InitialWeights(source, options, weights.class_count, layers, weights.classes)
 
 
 def _published(origin: str, published: PublishedWeights) -> InitialWeights:

@@ -28,6 +28,9 @@ BEST_WEIGHTS, LAST_WEIGHTS, EMA_WEIGHTS = "best.weights.h5", "last.weights.h5", 
 RUN_WEIGHTS = (BEST_WEIGHTS, LAST_WEIGHTS, EMA_WEIGHTS)
 RUN_RECORD, RUN_STATE = "run.json", "state.npz"
 
+INITIAL = 0
+"""Number of an epoch that stands for the weights before the first."""
+
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 """Values of a run's status. A process that was killed leaves "running" behind, see train.run_folder.lock."""
 
@@ -96,7 +99,7 @@ class RunRecord:
         status: "running" (and still so where its process was killed), "finished", "interrupted" or "failed".
         history: record of each epoch: its loss, learning rate, mIoU (0 to 1), class IoU and seconds; mIoU and class IoU
             are None where the epoch was not validated.
-        best_epoch: number of the epoch, from 1, whose weights best.weights.h5 holds.
+        best_epoch: number of the epoch, from 1, whose weights best.weights.h5 holds; 0 for the initial weights.
         best_miou: mIoU of the best epoch on the validation split, 0 to 1.
         weights_sha256: SHA-256 of best.weights.h5.
         versions: package -> its version at the training.
@@ -122,6 +125,7 @@ class RunRecord:
         split_source: words on whose split of the frames it is, where the dataset is passed on without one; "" for the
             dataset's own, and in records of before.
         recipe_origin: words on where the recipe comes from, such as "adapted", or a file; "" in records of before.
+        initial_miou: mIoU of the initial weights on the validation split, 0 to 1; None where they were not validated.
     """
 
     model: str
@@ -159,6 +163,7 @@ class RunRecord:
     described: DescribedData | None = None
     split_source: str = ""
     recipe_origin: str = ""
+    initial_miou: float | None = None
 
     def digest_of(self, name: str) -> str | None:
         """Return the SHA-256 of a weights file in the run folder; None where the run has left none of this name."""

@@ -41,7 +41,7 @@ from train.run_folder.resume import (
     read_run_to_resume,
     resume_command,
 )
-from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_STATE, RUNS_ROOT, RunRecord, new_run_folder
+from train.runs import BEST_WEIGHTS, INITIAL, RUN_RECORD, RUN_STATE, RUNS_ROOT, RunRecord, new_run_folder
 from train.tensorflow_import import import_tensorflow
 from train.weights_file import weights_path_of
 
@@ -77,8 +77,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--init-weights",
         type=Path,
         metavar="PATH",
-        help="weights to start from: an earlier run's folder, or imported ones (*.weights.h5), of any number of "
-        "classes, or a published checkpoint",
+        help="weights to start from: an earlier run's folder, or imported or shipped ones (*.weights.h5), of any "
+        "number of classes, or a published checkpoint",
+    )
+    parser.add_argument(
+        "--validate-first",
+        action="store_true",
+        help="validate the initial weights too, and keep them as the best if no epoch is better",
     )
     add_option_argument(parser)
     parser.add_argument(
@@ -261,7 +266,12 @@ def _task(
     print_status(f"on {describe_devices()}")
     if strategy.replicas > 1:
         print_status(f"{strategy.replicas} replicas, {strategy.workers} workers; this is worker {strategy.worker}")
-    course = Course(60.0 * arguments.checkpoint_minutes, arguments.hours, arguments.processor_hours)
+    course = Course(
+        60.0 * arguments.checkpoint_minutes,
+        arguments.hours,
+        arguments.processor_hours,
+        validate_first=arguments.validate_first,
+    )
     return Task(model, training, validation, folder, strategy, course, tuple(writers), described)
 
 
@@ -280,8 +290,12 @@ def _kept(folder: Path) -> str | None:
     if not (folder / RUN_RECORD).is_file():
         return None
     run = read_record(RunRecord, folder / RUN_RECORD)
-    best = f", the best weights are those of epoch {run.best_epoch}" if run.best_epoch is not None else ""
+    best = f", the best weights are {_best_words(run)}" if run.best_epoch is not None else ""
     return f"the state of step {run.steps_done} of {run.steps_planned} is kept{best}. Next: {resume_command(folder)}"
+
+
+def _best_words(run: RunRecord) -> str:
+    return "the initial ones" if run.best_epoch == INITIAL else f"those of epoch {run.best_epoch}"
 
 
 def _print_result(run: RunRecord, folder: Path, as_json: bool) -> None:
@@ -289,7 +303,12 @@ def _print_result(run: RunRecord, folder: Path, as_json: bool) -> None:
         print_json({"folder": str(folder), "run": record_to_json(run)})
         return
     reason = f" ({run.end_reason})" if run.end_reason else ""
-    print(f"best epoch {run.best_epoch} of {len(run.history)}{reason}: val mIoU {100 * (run.best_miou or 0):.2f} %")
+    score = f"val mIoU {100 * (run.best_miou or 0):.2f} %"
+    if run.best_epoch == INITIAL:
+        print(f"no epoch of {len(run.history)}{reason} is better than the initial weights, which are kept: {score}")
+    else:
+        before = f" ({100 * run.initial_miou:.2f} % before)" if run.initial_miou is not None else ""
+        print(f"best epoch {run.best_epoch} of {len(run.history)}{reason}: {score}{before}")
     print(f"weights: {folder / BEST_WEIGHTS}")
     print(f"next: python export/build_engine.py --model {run.model} --int8 --weights {folder}")
 

@@ -1,7 +1,8 @@
-"""Weights files and their records: weights of a training run, and weights imported from a published checkpoint.
+"""Weights files and their records: of a training run, imported from a published checkpoint, or shipped.
 
 runs/<run>/best.weights.h5      run.json beside it says what it is (train/runs.py)
 <name>.weights.h5               <name>.weights.json says it (train/import_weights.py)
+                                or <name>.card.json: weights that come with the product (train/weights_card.py)
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from edge.provenance import IMPORTED, DescribedData, WeightsProvenance
 from edge.records import read_record, record
 from train.options import OPTIONS, resolve_options
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_WEIGHTS, read_run, weights_in_run
+from train.weights_card import CARD_SUFFIX, WeightsCard, weights_card_path
 
 WEIGHTS_SUFFIX = ".weights.h5"
 
@@ -125,8 +127,9 @@ def weights_path_of(path: Path) -> Path:
     """Return the weights file that a path stands for: the file, the folder of a run, or a record beside weights.
 
     Args:
-        path: a *.weights.h5 file, a run folder, a run.json, or the *.weights.json of imported weights. Any other path
-            is returned as it is. Weights of a run whose writing a kill broke off are put in place.
+        path: a *.weights.h5 file, a run folder, a run.json, the *.weights.json of imported weights, or the *.card.json
+            of shipped ones. Any other path is returned as it is. Weights of a run whose writing a kill broke off are
+            put in place.
 
     Raises:
         InputError: the folder is no folder of a run, or its run has left no weights.
@@ -147,6 +150,8 @@ def weights_path_of(path: Path) -> Path:
         return weights_in_run(path.parent, path.name)
     if path.name.endswith(".weights.json"):
         return path.with_name(path.name[: -len(".json")] + ".h5")
+    if path.name.endswith(CARD_SUFFIX):
+        return path.with_name(path.name[: -len(CARD_SUFFIX)] + WEIGHTS_SUFFIX)
     return path
 
 
@@ -168,10 +173,13 @@ def read_weights(path: Path, model: str) -> WeightsFile:
             f"{path} is no weights file of this project (*{WEIGHTS_SUFFIX}). "
             f"Next: python train/import_weights.py {path} --model {model}"
         )
+    if weights_card_path(path).is_file():
+        return _read_shipped(path, model)
     if not import_record_path(path).is_file():
         if not (path.parent / RUN_RECORD).is_file():
+            names = f"{RUN_RECORD}, {import_record_path(path).name} or {weights_card_path(path).name}"
             raise InputError(
-                f"{path} has no {RUN_RECORD} or {import_record_path(path).name} beside it, "
+                f"{path} has no {names} beside it, "
                 "so its model and classes are unknown. Next: name the weights in the folder where they were written"
             )
         run, provenance = read_run(path, model)
@@ -188,14 +196,7 @@ def read_weights(path: Path, model: str) -> WeightsFile:
             described=run.described,
         )
     imported = read_record(ImportRecord, import_record_path(path))
-    if imported.model != model:
-        raise WeightsError(f"{path} are weights of {imported.model}, expected {model}. Next: --model {imported.model}")
-    digest = sha256_file(path)
-    if digest != imported.weights_sha256:
-        raise WeightsError(
-            f"{path} is not the file that {import_record_path(path).name} describes "
-            f"(sha256 {digest[:12]}, expected {imported.weights_sha256[:12]}): it is damaged or was replaced"
-        )
+    digest = _checked_digest(path, import_record_path(path), imported, model)
     return WeightsFile(
         path=path,
         model=model,
@@ -208,6 +209,39 @@ def read_weights(path: Path, model: str) -> WeightsFile:
         classes=imported.classes or known_classes(imported.dataset, imported.class_count),
         described=imported.described,
     )
+
+
+def _read_shipped(path: Path, model: str) -> WeightsFile:
+    card = read_record(WeightsCard, weights_card_path(path))
+    _checked_digest(path, weights_card_path(path), card, model)
+    return WeightsFile(
+        path=path,
+        model=model,
+        dataset=card.dataset,
+        class_count=card.class_count,
+        options=resolve_options(model, card.options),
+        data_dir=None,
+        provenance=card.provenance(path.name),
+    )
+
+
+def _checked_digest(path: Path, record_path: Path, described: ImportRecord | WeightsCard, model: str) -> str:
+    """Return the SHA-256 of a weights file, which has to be the one that its record describes.
+
+    Raises:
+        WeightsError: the record is of another model, or the file is another one.
+    """
+    if described.model != model:
+        raise WeightsError(
+            f"{path} are weights of {described.model}, expected {model}. Next: --model {described.model}"
+        )
+    digest = sha256_file(path)
+    if digest != described.weights_sha256:
+        raise WeightsError(
+            f"{path} is not the file that {record_path.name} describes "
+            f"(sha256 {digest[:12]}, expected {described.weights_sha256[:12]}): it is damaged or was replaced"
+        )
+    return digest
 
 
 def agreed_options(weights: WeightsFile, given: dict[str, Any]) -> dict[str, Any]:

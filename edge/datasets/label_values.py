@@ -26,6 +26,7 @@ from edge.labels import (
     ClassTable,
     has_cityscapes_ids,
 )
+from edge.opencv import cv2
 from edge.pixel_counts import count_values
 
 _MANY_COLORS = 64
@@ -49,6 +50,10 @@ class FileLabels:
     to_train: np.ndarray
     counts: np.ndarray
 
+    def train_ids(self) -> np.ndarray:
+        """Return the label map as train ids, (height, width) uint8; IGNORE_ID where a pixel is not counted."""
+        return cv2.LUT(self.values, self.to_train.astype(np.uint8))
+
 
 def read_file_labels(sample: Sample, table: ClassTable) -> FileLabels:
     """Read the label map of a frame, of which every value is known.
@@ -66,7 +71,7 @@ def read_file_labels(sample: Sample, table: ClassTable) -> FileLabels:
     if stored.colors_rgb is not None:
         return _from_colors(stored.colors_rgb, coding, sample, table)
     values = _as_bytes(stored.ids, sample, table)
-    counts = count_values(values) if stored.counts is None else stored.counts
+    counts = count_values(values)
     used = np.flatnonzero(counts)
     readings = _readings(stored, coding, used)
     known = [to_train for to_train in readings if (to_train[used] >= 0).all()]

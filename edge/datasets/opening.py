@@ -31,7 +31,7 @@ class _Source:
         obtain: Step that gets the files, as the end of a message.
         digest: SHA-256 of the description; "" of a registered dataset.
         description: Path of the description; None for a registered dataset.
-        split_source: Origin of the split; "" where it is the dataset's own.
+        split_source: Name of whose split the dataset has; "" for one of its own.
     """
 
     name: str

@@ -22,9 +22,10 @@ from edge.datasets.reference import recorded_dataset
 from edge.errors import InputError, WeightsError
 from edge.frames import FrameSet
 from edge.network_class import NetworkClass, network_classes
-from edge.provenance import RANDOM, TRAINED, DescribedData, WeightsProvenance
+from edge.provenance import RANDOM, SHIPPED, TRAINED, DescribedData, WeightsProvenance
 from edge.records import read_record, write_record
 from export.build_inputs import choose_inputs, held_out_frames
+from export.found_weights import CHECKOUT, WEIGHTS_ROOT
 from export.from_keras.comparison import ComparisonProcess, compare_graph, has_own_process
 from export.from_keras.network import OPSET, RANDOM_SEED, KerasNetwork, converter_versions, give_memory_back
 from export.graph.parity import PARITY_FILE, ParityReport
@@ -231,13 +232,13 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
     Args:
         folder: the artefact folder.
         weights_path: path of the weights that the graph was made from, or of their run folder; None for those of the
-            run that its contract names.
+            run that its contract names, or those of the product.
         data_dir: folder of the dataset; None for the default one, or the run's.
         image_count: number of images of the validation split.
 
     Raises:
         WeightsError: the weights are not those in the graph.
-        InputError: the weights were imported, and their file was not given.
+        InputError: the weights were imported, and their file was not given; or the run or the shipped file is not here.
     """
     contract = read_contract(folder)
     if contract.adopted_from is not None:
@@ -254,6 +255,8 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
                 f"{folder} was made from the run {contract.weights.source}, and there is no {weights_path}. "
                 "Next: --weights FOLDER, the folder of that run"
             )
+    elif weights_path is None and contract.weights.kind == SHIPPED:
+        weights_path = CHECKOUT / WEIGHTS_ROOT / contract.weights.source
     elif weights_path is None and contract.weights.kind != RANDOM:
         raise InputError(
             f"{folder} has weights imported from {contract.weights.source}. Next: name them with --weights"

@@ -30,6 +30,7 @@ def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Of the machine that the tests run on, and of no concern here.
     monkeypatch.setattr(found_weights, "_other_run_roots", lambda checkout: [])
+    monkeypatch.setattr(found_weights, "_find_shipped", lambda model, checkout: [])  # test_shipped_weights.py has them
     monkeypatch.delenv(DATA_ROOT_VARIABLE, raising=False)
 
 

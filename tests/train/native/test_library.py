@@ -8,7 +8,7 @@ import os
 import pytest
 import tensorflow as tf
 
-from edge.postprocess.native import build
+from edge import compiled_library
 from train.native import kernels, library, unavailable_reason, without_kernels
 from train.tensorflow_import import ONEDNN, import_tensorflow
 
@@ -45,7 +45,7 @@ def test_environment_turns_the_kernels_off_without_a_word(forgotten, monkeypatch
 
 
 def test_machine_without_a_compiler_has_none_and_hears_it_once(forgotten, monkeypatch, caplog):
-    monkeypatch.setattr(build, "find_compilers", lambda: [])
+    monkeypatch.setattr(compiled_library, "find_compilers", lambda: [])
     with caplog.at_level(logging.WARNING):
         assert kernels() is None
         assert kernels() is None

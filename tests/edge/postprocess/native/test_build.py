@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from edge import user_cache
+from edge import compiled_library, user_cache
 from edge.postprocess import LabelUpsampler
 from edge.postprocess.native import build
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 
-needs_compiler = pytest.mark.skipif(not build.find_compilers(), reason="no C++ compiler on this machine")
+needs_compiler = pytest.mark.skipif(not compiled_library.find_compilers(), reason="no C++ compiler on this machine")
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +28,8 @@ def fresh(monkeypatch, tmp_path):
         build.load_library,
         build._load,
         user_cache._private_folder,
-        build._compiler_version,
-        build._processor,
+        compiled_library._compiler_version,
+        compiled_library._processor,
     )
     for function in remembered:
         function.cache_clear()
@@ -54,7 +54,7 @@ def compilations(monkeypatch):
             seen.append(command)
         return run(command, **options)
 
-    monkeypatch.setattr(build.subprocess, "run", spy)
+    monkeypatch.setattr(compiled_library.subprocess, "run", spy)
     return seen
 
 
@@ -69,7 +69,7 @@ def fake_compiler(tmp_path, monkeypatch, body):
     script.write_text(f"#!/bin/sh\n{body}\n")
     script.chmod(0o755)
     monkeypatch.setenv("CXX", str(script))
-    monkeypatch.setattr(build, "COMPILERS", ())
+    monkeypatch.setattr(compiled_library, "COMPILERS", ())
 
 
 @needs_compiler
@@ -102,12 +102,13 @@ class TestCache:
     @pytest.mark.parametrize("damage", ["cut", "overwritten", "empty"])
     def test_a_damaged_library_is_compiled_again(self, cache, compilations, damage):
         # Damaged before it is loaded for the first time here: a file that is in use must not be written to.
-        assert subprocess.run([*build.find_compilers()[0], "--version"], capture_output=True).returncode == 0
+        assert subprocess.run([*compiled_library.find_compilers()[0], "--version"], capture_output=True).returncode == 0
         source = build.SOURCE.read_bytes()
-        key = build.library_key(source, [*build.find_compilers()[0], *build._FLAGS, build._native_flag()])
-        build._compile(
-            user_cache.cache_folder(), key, [*build.find_compilers()[0], *build._FLAGS, build._native_flag()]
+        key = compiled_library.library_key(
+            source, [*compiled_library.find_compilers()[0], *build._FLAGS, compiled_library._native_flag()]
         )
+        command = [*compiled_library.find_compilers()[0], *build._FLAGS, compiled_library._native_flag()]
+        compiled_library._compile(user_cache.cache_folder(), key, command, [build.SOURCE])
         (path,) = cache.glob("native-*.so")
         whole = path.read_bytes()
         path.unlink()
@@ -164,16 +165,19 @@ class TestKey:
     COMMAND = ["c++", "-O3"]
 
     def test_differs_with_all_that_makes_a_library_differ(self, monkeypatch):
-        monkeypatch.setattr(build, "_compiler_version", lambda program: "12.2")
-        monkeypatch.setattr(build, "_processor", lambda: "one")
-        keys = [build.library_key(b"source", self.COMMAND), build.library_key(b"other", self.COMMAND)]
-        keys.append(build.library_key(b"source", ["c++", "-O2"]))
-        monkeypatch.setattr(build, "_compiler_version", lambda program: "13.1")
-        keys.append(build.library_key(b"source", self.COMMAND))
-        monkeypatch.setattr(build, "_processor", lambda: "two")
-        keys.append(build.library_key(b"source", self.COMMAND))
+        monkeypatch.setattr(compiled_library, "_compiler_version", lambda program: "12.2")
+        monkeypatch.setattr(compiled_library, "_processor", lambda: "one")
+        keys = [
+            compiled_library.library_key(b"source", self.COMMAND),
+            compiled_library.library_key(b"other", self.COMMAND),
+        ]
+        keys.append(compiled_library.library_key(b"source", ["c++", "-O2"]))
+        monkeypatch.setattr(compiled_library, "_compiler_version", lambda program: "13.1")
+        keys.append(compiled_library.library_key(b"source", self.COMMAND))
+        monkeypatch.setattr(compiled_library, "_processor", lambda: "two")
+        keys.append(compiled_library.library_key(b"source", self.COMMAND))
         assert len(set(keys)) == 5
-        assert build.library_key(b"source", self.COMMAND) == keys[-1]
+        assert compiled_library.library_key(b"source", self.COMMAND) == keys[-1]
 
 
 class TestFallback:
@@ -187,7 +191,7 @@ class TestFallback:
 
     def test_no_compiler(self, monkeypatch, caplog):
         monkeypatch.delenv("CXX", raising=False)
-        monkeypatch.setattr(build, "COMPILERS", ("no-such-compiler",))
+        monkeypatch.setattr(compiled_library, "COMPILERS", ("no-such-compiler",))
         assert build.load_library() is None
         assert "apt install g++" in build.unavailable_reason()
         assert build.load_library() is None
@@ -208,7 +212,7 @@ class TestFallback:
 
     @needs_compiler
     def test_a_compiler_that_does_not_know_this_processor(self, monkeypatch, tmp_path, compilations):
-        real = build.find_compilers()[0][0]
+        real = compiled_library.find_compilers()[0][0]
         fake_compiler(tmp_path, monkeypatch, f'case "$*" in *=native*) exit 1;; esac; exec {real} "$@"')
         assert build.load_library().answer() == 42
         assert [any("native" in word for word in command[:-3]) for command in compilations] == [True, False]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.postprocess.native.build import find_compilers
+from edge.compiled_library import find_compilers
 from edge.runtime.cuda import build
 
 HARNESS = Path(__file__).with_name("host_grid.cpp")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from edge import user_cache
+from edge.compiled_library import find_compilers
 from edge.errors import BackendError
-from edge.postprocess.native import build as native
 from edge.runtime.cuda import KERNELS, build, nvrtc
 
 REPOSITORY = Path(__file__).resolve().parents[4]
@@ -243,7 +243,7 @@ int nvrtcDestroyProgram(Program** program) { delete *program; *program = nullptr
 
 @pytest.fixture(scope="module")
 def pretended_nvrtc(tmp_path_factory):
-    compilers = native.find_compilers()
+    compilers = find_compilers()
     if not compilers:
         pytest.skip("no C++ compiler here, so no stand-in for libnvrtc")
     folder = tmp_path_factory.mktemp("nvrtc")

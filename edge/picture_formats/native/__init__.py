@@ -1,1 +1,0 @@
-"""C++ that decodes label maps, compiled on the machine that runs it."""
