@@ -123,7 +123,7 @@ def test_missing_field_is_named(field):
         ({"name": "fast_scnn"}, "name is 'fast_scnn', which is an architecture of this project"),
         ({"dataset": ...}, "has neither dataset nor class_names, expected one of them"),
         ({"class_names": ["a"]}, "has both dataset and class_names, expected one of them"),
-        ({"dataset": "kitti"}, "dataset is 'kitti', expected 'cityscapes' or 'synthetic' or 'camvid'"),
+        ({"dataset": "kitti"}, "dataset is 'kitti', expected 'cityscapes' or 'cityscapes-infrastructure' or"),
         ({"dataset": ..., "class_names": "a"}, "class_names is 'a', expected a list of names"),
         ({"dataset": ..., "class_names": ["a", 1]}, "class_names is ['a', 1], expected a list of names"),
         ({"dataset": ..., "class_names": []}, "class_names has 0 names, expected 1 to 255"),
