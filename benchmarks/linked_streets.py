@@ -8,7 +8,7 @@ from pathlib import Path
 from edge.console import Progress
 from edge.datasets import Dataset, open_dataset
 from edge.synthetic import write_dataset
-from edge.synthetic.dataset import scene_paths
+from edge.synthetic.street_files import scene_paths
 
 LINKED_FILES = ("frame", "labelIds")
 

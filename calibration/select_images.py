@@ -16,7 +16,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 from calibration.images.manifest import HELD_OUT, TRAIN, manifest_note, manifest_warnings
 from calibration.images.selection import DEFAULT_IMAGE_COUNT, SELECTION_METHODS, calibration_frames, describe
 from edge.console import CommandParser, positive_int, print_json, print_status, print_warning, run_command
-from edge.datasets import LAYOUTS
+from edge.datasets import add_dataset_option
 from edge.output_check import check_output_file
 from edge.picture_check import SKIP_BAD_HELP
 from edge.records import record_to_json, write_record
@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="calibration/select_images.py",
         description="Choose calibration images from a training split, so that they cover every class, city and light.",
     )
-    parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS), help="whose training split")
+    add_dataset_option(parser, "whose training split", required=True)
     parser.add_argument("--data-dir", type=Path, required=True, help="the dataset's folder")
     parser.add_argument("--images", type=positive_int, default=DEFAULT_IMAGE_COUNT, metavar="N", help="how many images")
     parser.add_argument(

@@ -57,6 +57,9 @@ FILES = (
         "weights", "weights/<name>.weights.json", "train.weights_file", "ImportRecord", "`train/import_weights.py`"
     ),
     RecordFile(
+        "weights-card", "weights/<name>.card.json", "train.weights_card", "WeightsCard", "`train/pack_weights.py`"
+    ),
+    RecordFile(
         "contract",
         "artifacts/.../contract.json",
         "edge.contract",
@@ -121,6 +124,13 @@ FILES = (
         "profile", "<output>/profile.json", "edge.bench.profile_record", "ProfileRecord", "`edge-bench profile`"
     ),
     RecordFile("doctor", "on stdout", "edge.doctor.finding", "DoctorReport", "`edge-bench doctor --json`"),
+    RecordFile(
+        "evaluation",
+        "out/evaluation/.../evaluation.json",
+        "edge.evaluation.record",
+        "Evaluation",
+        "`train/evaluate.py`",
+    ),
     RecordFile("demo", "on stdout", "edge.stream.summary", "DemoSummary", "`edge-demo --json`"),
     RecordFile(
         "gpu-check",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Callable, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from edge.console import Progress
 from edge.datasets import Dataset
 from edge.errors import DatasetError
-from edge.metrics import ConfusionMatrix
+from edge.metrics import ConfusionMatrix, group_iou
 from edge.read_ahead import read_ahead
 from edge.records import record
 
@@ -28,6 +29,8 @@ class Accuracy:
         miou: Mean intersection over union, 0 to 1.
         pixel_accuracy: Share of counted pixels whose label is right, 0 to 1.
         class_iou: Class name -> IoU, 0 to 1; None where the class is neither in the labels nor predicted.
+        groups: Group of classes, such as "infrastructure" or "people" -> mean IoU of its classes, 0 to 1; None where
+            none of them occurs. Empty in records of before.
     """
 
     dataset: str
@@ -36,6 +39,12 @@ class Accuracy:
     miou: float
     pixel_accuracy: float
     class_iou: dict[str, float | None]
+    groups: dict[str, float | None] = field(default_factory=dict)
+
+    def group_sentence(self) -> str:
+        """Return the scores of the groups that occur as a phrase, which stands beside the mean; "" where none does."""
+        scores = [f"{name} {100 * value:.2f} %" for name, value in self.groups.items() if value is not None]
+        return f"mIoU of groups: {', '.join(scores)}" if scores else ""
 
 
 def measure_accuracy(
@@ -96,11 +105,13 @@ def accuracy_of(matrix: ConfusionMatrix, dataset: Dataset) -> Accuracy:
     miou, pixel_accuracy = matrix.miou(), matrix.pixel_accuracy()
     if miou is None or pixel_accuracy is None or not matrix.counts.sum():
         raise DatasetError(f"{dataset.name} {dataset.split} has no pixel that counts: every label is ignored")
+    class_iou = matrix.class_iou()
     return Accuracy(
         dataset=dataset.name,
         split=dataset.split,
         frame_count=len(dataset),
         miou=miou,
         pixel_accuracy=pixel_accuracy,
-        class_iou=dict(zip(dataset.table.class_names, matrix.class_iou())),
+        class_iou=dict(zip(dataset.table.class_names, class_iou)),
+        groups=group_iou(dataset.table, class_iou),
     )

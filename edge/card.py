@@ -233,7 +233,7 @@ def build_command(contract: Contract, *flags: str) -> str:
     options = [f"{name}={spell_option(value)}" for name, value in sorted(contract.options.items())]
     return " ".join(
         (
-            f"python export/build_engine.py --model {contract.model} --dataset {contract.dataset}",
+            f"python export/build_engine.py --model {contract.model} --dataset {shlex.quote(contract.dataset_option)}",
             f"--size {contract.height}x{contract.width}",
             *flags,
             *(f"--option {shlex.quote(option)}" for option in options),

@@ -53,6 +53,11 @@ class NativeUnavailable(Exception):  # noqa: N818  (not an error: the NumPy form
     """Native code cannot be used here; the text gives the reason, and whoever asked falls back."""
 
 
+def is_turned_off() -> bool:
+    """Return whether the user does without native code: SEGEDGE_NATIVE is 0."""
+    return os.environ.get("SEGEDGE_NATIVE", "1") == "0"
+
+
 def find_or_compile(
     sources: Sequence[Path],
     flags: Sequence[str],

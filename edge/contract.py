@@ -18,11 +18,14 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edge.artifacts import sha256_file, spell_option
 from edge.coordinate_rules import COORDINATE_RULES
 from edge.decision import Decision
 from edge.errors import ContractError, GraphError, InputError
-from edge.provenance import WeightsProvenance
+from edge.network_class import NetworkClass, painted_palette, require_named_alike
+from edge.provenance import DescribedData, WeightsProvenance
 from edge.records import read_record, record
 
 CONTRACT_FILE = "contract.json"
@@ -94,6 +97,9 @@ class Contract:
             not make (export/adopt/adoption.py); None for a graph that it exported.
         decision: Decision that the planes of the logits were made for; None where they are the network's channels as
             they are, and a pixel has the class of the largest.
+        classes: Painted colour, category and groups of each class, in the order of `class_names`; empty in records of
+            before, and for a graph of a user's own whose classes nobody described.
+        described: Dataset description that the classes are from; None for a dataset that the project knows by name.
     """
 
     model: str
@@ -115,6 +121,8 @@ class Contract:
     extra_outputs: tuple[OutputTensor, ...] = ()
     adopted_from: tuple[str, ...] | None = None
     decision: Decision | None = None
+    classes: tuple[NetworkClass, ...] = ()
+    described: DescribedData | None = None
 
     def __post_init__(self) -> None:
         if self.coordinates not in COORDINATE_RULES:
@@ -134,6 +142,7 @@ class Contract:
             )
         if not 2 <= len(self.class_names) <= 255:
             raise ContractError(f"contract of {self.model} has {len(self.class_names)} classes, expected 2 to 255")
+        require_named_alike(self.classes, self.class_names, f"contract of {self.model}")
         if self.decision is not None:
             self.decision.check_classes(self.class_names)
         if self.batch < 1:
@@ -146,6 +155,15 @@ class Contract:
                 f"contract of {self.model} is adopted from {len(self.adopted_from)} files, expected a graph and its "
                 "contract"
             )
+
+    def painted_palette(self) -> np.ndarray:
+        """Return the colours in which labels are painted: (256, 3) uint8 RGB, black beyond the classes."""
+        return painted_palette(self.classes, self.class_names)
+
+    @property
+    def dataset_option(self) -> str:
+        """Value of --dataset that means the classes of this contract: a name, or the file of a description."""
+        return self.dataset if self.described is None else self.described.path
 
     def decision_sentence(self) -> str:
         """Return the rule by which a pixel gets its label, for people; "" where it is the largest of all channels."""
@@ -168,7 +186,8 @@ class Contract:
             return self.adoption_command()
         options = [f"{name}={spell_option(value)}" for name, value in sorted(self.options.items())]
         words = [
-            f"python export/to_onnx.py --model {self.model} --dataset {self.dataset} --size {self.height}x{self.width}",
+            f"python export/to_onnx.py --model {self.model} --dataset {shlex.quote(self.dataset_option)}",
+            f"--size {self.height}x{self.width}",
             *(f"--option {shlex.quote(option)}" for option in options),
             *([f"--batch {self.batch}"] if self.batch != 1 else []),
             *(["--random-weights"] if self.weights.is_random else []),

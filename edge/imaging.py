@@ -27,8 +27,8 @@ from edge.errors import ImageError
 from edge.opencv import cv2
 from edge.picture_formats.description import UPRIGHT, PictureHeader
 from edge.picture_formats.header import read_header
+from edge.picture_formats.label_png import decode_label_png
 from edge.picture_formats.png import PNG_SIGNATURE, indexed_as_grey, png_checksum_problem
-from edge.picture_formats.png_ids import decode_ids
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -177,14 +177,12 @@ class StoredLabels:
         colors_rgb: (height, width, 3) uint8 RGB; None where one channel says it all.
         palette_rgb: Colours of a palette, one (red, green, blue) for each id; empty without one.
         has_equal_channels: Whether `ids` was stored in three equal channels.
-        counts: (256,) int64, pixels of each id, where decoding counted them; None where it did not.
     """
 
     ids: np.ndarray | None = None
     colors_rgb: np.ndarray | None = None
     palette_rgb: tuple[tuple[int, int, int], ...] = ()
     has_equal_channels: bool = False
-    counts: np.ndarray | None = None
 
 
 def read_stored_labels(path: str | os.PathLike) -> StoredLabels:
@@ -201,10 +199,10 @@ def read_stored_labels(path: str | os.PathLike) -> StoredLabels:
         problem = label_form_problem(header)
         if problem:
             raise ImageError(f"label map {path} {problem}")
+        plain = decode_label_png(data, header)
+        if plain is not None:
+            return StoredLabels(ids=plain, palette_rgb=header.palette_rgb)
     is_png = header is not None and header.format == "PNG"
-    decoded = decode_ids(data, header) if is_png else None
-    if decoded is not None:
-        return StoredLabels(turn_upright(decoded[0], header.orientation), None, header.palette_rgb, counts=decoded[1])
     if is_png and header.has_palette and not header.problem:
         ids = _decode(path, cv2.IMREAD_UNCHANGED, indexed_as_grey(data), header)
         return StoredLabels(ids=_unspread(ids, header.bits), palette_rgb=header.palette_rgb)

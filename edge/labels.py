@@ -65,12 +65,17 @@ class FileClass:
         ids: Ids in label maps of ids.
         colors: Colours (red, green, blue) in label maps of colours.
         has_instances: Whether label maps tell the objects of the class apart.
+        category: Category of the class, such as "flat" or "vehicle".
+        mean_instance_pixels: Mean size of an object of the class over the training split, in pixels; None where it is
+            not known.
     """
 
     name: str
     ids: tuple[int, ...]
     colors: tuple[tuple[int, int, int], ...] = ()
     has_instances: bool = False
+    category: str = OTHER_CATEGORY
+    mean_instance_pixels: float | None = None
 
 
 @dataclass(frozen=True)
@@ -157,9 +162,10 @@ def build_class_table(
 
     Args:
         name: Name of the table.
-        classes: Classes with the fields name, ids, colors, palette, painted, category, groups, instances and
-            other_names, of which all but the name may be left out; in the order of the ids.
-        ignored: Classes that are not evaluated, with name, ids, colors, instances and other_names.
+        classes: Classes with the fields name, ids, colors, palette, painted, category, groups, instances,
+            mean_instance_pixels and other_names, of which all but the name may be left out; in the order of the ids.
+        ignored: Classes that are not evaluated, with name, ids, colors, category, instances, mean_instance_pixels and
+            other_names.
         evaluated: Names of the classes that are evaluated, in the order of their train ids; None for all classes.
         label_set: Name of the label set that these are.
     """
@@ -183,6 +189,8 @@ def build_class_table(
             tuple(entry.get("ids", ())),
             tuple(tuple(color) for color in entry.get("colors", ())),
             entry.get("instances", False),
+            entry.get("category", OTHER_CATEGORY),
+            entry.get("mean_instance_pixels"),
         )
         for entry in [*classes, *ignored]
     ]
@@ -259,10 +267,11 @@ def palette_for(class_names: tuple[str, ...]) -> np.ndarray:
 
     The official colours are made for label maps. Painted over a frame with a share of 0.55, Cityscapes' car, truck, bus
     and train differ by as little as 3.6 in CIEDE2000 for a viewer who lacks a kind of cone, and over a night scene they
-    are black. So road users have colours of their own, light ones, which were searched for the largest distances: at
-    least 14 between any two of them (at least 6 in a simulation of each kind of colour blindness), and at least 9 (5)
-    from road, sidewalk, building, vegetation, terrain and sky, over frames from black to nearly white. Other classes
-    keep the official colour, or one close to it. `tests/edge/test_painted_colors.py` measures.
+    are black. So people, vehicles, rail tracks and raised rails have colours of their own, which were searched for the
+    largest distances: at least 14 between any two of them (at least 6 in a simulation of each kind of colour
+    blindness), and at least 9 (5) from road, sidewalk, building, trackbed, vegetation, terrain and sky, over frames
+    from black to nearly white. Other classes keep the official colour, or one close to it, and the same thing has the
+    same colour in every table. `tests/edge/test_painted_colors.py` measures.
 
     Returns:
         (256, 3) uint8 RGB; black beyond the classes.

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from edge.records import record
 
-TRAINED, IMPORTED, GIVEN, RANDOM = "trained", "imported", "given", "random"
+TRAINED, IMPORTED, SHIPPED, GIVEN, RANDOM = "trained", "imported", "shipped", "given", "random"
 
 RANDOM_SENTENCE = "random weights: only the speed of this engine means anything"
 """Sentence about weights that nobody trained, which every output and page of such an engine says."""
+
+
+@record(schema=1, what="dataset description that was read")
+class DescribedData:
+    """A dataset description as it was when it was used; it may have moved or changed since.
+
+    Attributes:
+        path: Path of the description, absolute.
+        sha256: SHA-256 of what the description says, whichever way it is written down.
+    """
+
+    path: str
+    sha256: str
 
 
 @record(schema=1, what="weights provenance")
@@ -15,14 +28,19 @@ class WeightsProvenance:
     """Origin of the weights in a graph.
 
     Attributes:
-        kind: Kind of the origin: "trained" (a run of this project), "imported" (a published checkpoint), "given"
-            (inside an ONNX graph that this project did not make) or "random" (never trained).
-        source: Run folder, checkpoint file, or text of the given contract; "seed N" for random weights.
+        kind: Kind of the origin: "trained" (a run of this project), "imported" (a published checkpoint), "shipped"
+            (weights that come with the product), "given" (inside an ONNX graph that this project did not make) or
+            "random" (never trained).
+        source: Run folder, checkpoint file, shipped file, or text of the given contract; "seed N" for random weights.
         sha256: SHA-256 of the weights file or the given graph; of model, seed and options for random weights.
-        miou: Validation mIoU of the run, 0 to 1; None where it was not measured.
+        miou: Validation mIoU of the weights, 0 to 1; None where it was not measured.
         trained_size: Height and width at which the run was evaluated, in pixels; None for random weights.
         random_layers: Names of the layers that a checkpoint had nothing for, which are random; empty where there are
             none, and in records of before.
+        described: Dataset description that the weights were trained on; None for a dataset that the project knows by
+            name, and for other weights.
+        terms: Words on what the use of the weights is limited to; "" where nothing is known to limit it, and in records
+            of before.
     """
 
     kind: str
@@ -31,6 +49,8 @@ class WeightsProvenance:
     miou: float | None = None
     trained_size: tuple[int, ...] | None = None
     random_layers: tuple[str, ...] = ()
+    described: DescribedData | None = None
+    terms: str = ""
 
     @property
     def is_random(self) -> bool:
@@ -55,4 +75,5 @@ class WeightsProvenance:
             return f"weights given with the graph: {self.source}"
         more = f" and {len(self.random_layers) - 3} more" if len(self.random_layers) > 3 else ""
         mixed = f", but random ones in {', '.join(self.random_layers[:3])}{more}" if self.random_layers else ""
-        return f"{self.kind} weights of {self.source}{accuracy}{mixed}"
+        terms = f", {self.terms}" if self.terms else ""
+        return f"{self.kind} weights of {self.source}{accuracy}{mixed}{terms}"

@@ -18,7 +18,7 @@ from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_file
 from edge.card import build_command
 from edge.console import CommandParser, WholeNumber, print_json, print_status, run_command, size_argument, stand_out
 from edge.contract import GRAPH_FILE
-from edge.datasets import LAYOUTS
+from edge.datasets import add_dataset_option
 from edge.errors import InputError, WeightsError
 from edge.output_check import check_output
 from edge.records import read_record, record_to_json
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Export a model to ONNX and compare it with Keras on images.",
     )
     parser.add_argument("--model", required=True, help="architecture, such as fast_scnn")
-    parser.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes (default: the weights')")
+    add_dataset_option(parser, "whose classes (default: the weights')")
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder, for the images of the parity check")
     add_weights_arguments(parser)
     parser.add_argument(
@@ -83,7 +83,14 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.batch != 1 and sources.options.get("monte_carlo"):
         raise InputError(f"{arguments.model} with samples takes one frame in a call, got --batch {arguments.batch}")
     request = ExportRequest(
-        arguments.model, sources.dataset, *size, sources.weights_path, sources.options, arguments.batch
+        arguments.model,
+        sources.dataset,
+        *size,
+        sources.weights_path,
+        sources.options,
+        arguments.batch,
+        sources.classes(),
+        sources.described(),
     )
     folder = arguments.output or artifact_folder(
         arguments.model, sources.dataset, *size, ARTIFACTS_ROOT, sources.options, arguments.batch
@@ -96,7 +103,7 @@ def _export(arguments: argparse.Namespace) -> int:
             )
         refuse_to_lose_weights(folder)
         print_status(stand_out(request.provenance()[0].sentence()))
-    frames = held_out_frames(sources.dataset, sources.data_dir, *size, max(PARITY_IMAGES, arguments.batch))
+    frames = held_out_frames(sources.reference.option, sources.data_dir, *size, max(PARITY_IMAGES, arguments.batch))
     contract = export_model(request, folder, frames)
     report = read_record(ParityReport, folder / PARITY_FILE)
     if arguments.json:

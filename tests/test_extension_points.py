@@ -159,8 +159,9 @@ def test_new_dataset(checkout, tmp_path):
     )
     checkout.add(
         "edge/datasets/registry.py",
-        "from edge.datasets.layouts.camvid import list_camvid\n",
-        "from edge.datasets.layouts.camvid import list_camvid\nfrom edge.datasets.layouts.rails import list_rails\n",
+        "from edge.datasets.layouts.cityscapes import list_cityscapes\n",
+        "from edge.datasets.layouts.cityscapes import list_cityscapes\n"
+        "from edge.datasets.layouts.rails import list_rails\n",
     )
     checkout.add(
         "edge/datasets/registry.py", "from edge.labels import CAMVID,", "from edge.labels import CAMVID, RAILS,"

@@ -39,6 +39,7 @@ COMMANDS = {
     "compare": "train/compare.py",
     "overfit": "train/overfit.py",
     "import_weights": "train/import_weights.py",
+    "pack_weights": "train/pack_weights.py",
     "train.models": "train.models",
 }
 

@@ -19,17 +19,21 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 from edge.artifacts import atomic_path, sha256_file, spell_option
 from edge.console import CommandParser, print_json, run_command
-from edge.datasets import LAYOUTS
+from edge.datasets import LAYOUTS, add_dataset_option
+from edge.datasets.reference import dataset_reference
 from edge.errors import InputError, WeightsError
 from edge.output_check import check_output_file
 from edge.records import record_to_json, write_record
 from train.checkpoint_import import CHECKPOINT_FAMILIES, families_of
 from train.options import MODEL_NAMES, add_option_argument, changed_options, parse_assignments, refuse_export_options
 from train.tensorflow_import import import_tensorflow
-from train.weights_file import VOC, VOC_CLASS_COUNT, WEIGHTS_SUFFIX, ImportRecord, import_record_path
-
-DATASETS_OF_COUNTS = {19: "cityscapes", 11: "camvid", VOC_CLASS_COUNT: VOC}
-"""Number of classes of a classifier -> the dataset that most likely has them."""
+from train.weights_file import (
+    DATASETS_OF_COUNTS,
+    WEIGHTS_SUFFIX,
+    ImportRecord,
+    import_record_path,
+    known_classes,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,10 +51,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--source", choices=sorted(CHECKPOINT_FAMILIES), help="whose checkpoint (default: the only one)"
     )
     parser.add_argument("--output", required=True, type=Path, metavar="W", help=f"weights file, *{WEIGHTS_SUFFIX}")
-    parser.add_argument(
-        "--dataset",
-        choices=[*sorted(LAYOUTS), VOC],
-        help="whose classes the classifier has (default: by their number, 19 Cityscapes, 11 CamVid, 21 VOC)",
+    add_dataset_option(
+        parser,
+        "whose classes the classifier has (default: by their number, "
+        f"{', '.join(f'{count} {name}' for count, name in sorted(DATASETS_OF_COUNTS.items()))})",
     )
     add_option_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the record of the import as JSON")
@@ -99,7 +103,8 @@ def import_weights(
         family: key in train.checkpoint_import.CHECKPOINT_FAMILIES.
         given: options of the architecture that the user set.
         output: weights file to write, *.weights.h5; its record is written beside it as *.weights.json.
-        dataset: dataset whose classes the classifier has; None to conclude it from their number.
+        dataset: dataset whose classes the classifier has, or path of its description; None to conclude it from their
+            number.
 
     Returns:
         The record of the import, as written beside the weights.
@@ -118,13 +123,15 @@ def import_weights(
     published = load_published(path, model, family, given)
     if published.class_count is None and dataset is not None:
         raise WeightsError(f"{path} holds a backbone without a classifier, so it has no classes of {dataset}")
-    count = published.class_count
+    count, classes, described = published.class_count, (), None
     if dataset is None and count is not None:
         dataset = DATASETS_OF_COUNTS.get(count)
     elif dataset is not None:
-        wanted = VOC_CLASS_COUNT if dataset == VOC else LAYOUTS[dataset].table.class_count
-        if count != wanted:
-            raise WeightsError(f"{path} has {count} classes, {dataset} has {wanted}. Next: leave --dataset out")
+        reference = dataset_reference(dataset)
+        dataset, described = reference.name, reference.described()
+        classes = reference.classes()
+        if count != len(classes):
+            raise WeightsError(f"{path} has {count} classes, {dataset} has {len(classes)}. Next: leave --dataset out")
     with atomic_path(output) as temporary:
         published.model.save_weights(temporary, overwrite=True)
     record = ImportRecord(
@@ -141,6 +148,8 @@ def import_weights(
         weights_sha256=sha256_file(output),
         imported_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         versions={"keras": keras.__version__, "numpy": numpy.__version__},
+        classes=classes or known_classes(dataset, count),
+        described=described,
     )
     # The record names the hash of the weights and goes last.
     write_record(import_record_path(output), record)
@@ -164,7 +173,7 @@ def _print_result(record: ImportRecord, output: Path, is_named: bool) -> None:
     changed = changed_options(record.model, record.options)
     print("options: " + (" ".join(f"{name}={spell_option(value)}" for name, value in changed.items()) or "defaults"))
     print(f"weights: {output}")
-    if record.dataset in LAYOUTS:
+    if record.dataset in LAYOUTS or record.described is not None:
         print(f"next: python export/build_engine.py --model {record.model} --int8 --weights {output}")
     else:
         print(f"next: python train/train.py --model {record.model} --dataset cityscapes --init-weights {output}")

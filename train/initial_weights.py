@@ -1,7 +1,7 @@
 """Initial weights of a training: random, of a backbone on ImageNet, of a network on PASCAL VOC, or of an earlier run.
 
-Weights are transferred layer by layer, by name. Layers whose shape depends on the number of classes keep
-random weights where that number differs; any other difference of shapes is an error.
+Weights are transferred layer by layer, by name. Of layers that have classes, the channels of the classes that both know
+are taken (train/class_transfer.py), and the others keep random weights; any other difference of shapes is an error.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import math
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 import keras
 import numpy as np
 
 from edge.console import print_note, print_status
 from edge.errors import InputError, WeightsError
+from edge.network_class import NetworkClass
 from edge.records import read_record
 from train.checkpoint_import import CHECKPOINT_FAMILIES, families_of
 from train.checkpoint_import.importer import (
@@ -27,14 +28,18 @@ from train.checkpoint_import.importer import (
     load_published,
     load_tensors,
 )
+from train.class_transfer import ClassMatch, class_axes, different_axes, match_classes, with_channels
 from train.models import model_spec
+from train.models.base import ModelSpec
 from train.options import OPTIONS, resolve_options, training_options
 from train.weights_file import (
+    DATASETS_OF_COUNTS,
     VOC,
     VOC_CLASS_COUNT,
     WEIGHTS_SUFFIX,
     ImportRecord,
     agreed_options,
+    known_classes,
     read_weights,
     weights_path_of,
 )
@@ -54,12 +59,14 @@ class InitialWeights:
         options: every option of the architecture, with the values that the weights need.
         class_count: number of classes of their classifier; None where they have none.
         layers: name of a layer -> its weights, in the order of Keras.
+        classes: classes of their classifier; empty where they have none, or nothing says whose they are.
     """
 
     origin: str
     options: dict[str, Any]
     class_count: int | None
     layers: dict[str, list[np.ndarray]] = field(repr=False)
+    classes: tuple[NetworkClass, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,20 +76,35 @@ class Transfer:
     Attributes:
         taken: names of the layers that have the initial weights.
         taken_parameters: number of weights in those layers.
-        classifiers: names of the layers that stay random because the number of classes differs.
+        classifiers: names of the layers whose classes are others than those of the initial weights.
         fresh: names of the other layers that stay random, since the initial weights have nothing for them.
+        matches: classes whose channels in `classifiers` were taken; the others stay random there.
+        new_classes: names of the other classes; empty where nothing says whose classes the initial weights have.
+        remark: sentence on the classes that a user should know; "" where all is plain.
     """
 
     taken: tuple[str, ...]
     taken_parameters: int
     classifiers: tuple[str, ...]
     fresh: tuple[str, ...]
+    matches: tuple[ClassMatch, ...] = ()
+    new_classes: tuple[str, ...] = ()
+    remark: str = ""
 
     def lines(self, origin: str) -> list[str]:
         """Return a few lines of text that say which layers were taken from `origin`."""
         told = [f"taken from {origin}: {len(self.taken)} layers, {self.taken_parameters / 1e6:.2f} M weights"]
-        if self.classifiers:
+        if self.matches:
+            told.append(
+                f"classes taken by name in {', '.join(self.classifiers)}: "
+                f"{', '.join(each.words() for each in self.matches)}"
+            )
+            if self.new_classes:
+                told.append(f"classes made anew there: {', '.join(self.new_classes)}")
+        elif self.classifiers:
             told.append(f"made anew for other classes: {', '.join(self.classifiers)}")
+        if self.remark:
+            told.append(self.remark)
         if self.fresh:
             more = f" and {len(self.fresh) - 8} more" if len(self.fresh) > 8 else ""
             told.append(f"fresh: {', '.join(self.fresh[:8])}{more}")
@@ -97,7 +119,7 @@ def find_initial_weights(
     Args:
         model: architecture of the network.
         init: "random", "imagenet" or "voc"; None for random weights, or those of `path`.
-        path: file with weights of an earlier run or its folder, imported weights, or a published checkpoint.
+        path: file with weights of an earlier run or its folder, imported or shipped weights, or a published checkpoint.
         given: options of the architecture that the user set.
 
     Returns:
@@ -124,18 +146,32 @@ def find_initial_weights(
     return _published(str(path), published)
 
 
-def transfer(initial: InitialWeights, network: keras.Model, class_count: int) -> Transfer:
+def transfer(
+    initial: InitialWeights,
+    network: keras.Model,
+    class_count: int,
+    classes: Sequence[NetworkClass] = (),
+    spec: ModelSpec | None = None,
+) -> Transfer:
     """Give a network the initial weights that fit it.
 
     Args:
         initial: the weights to transfer.
         network: model built with `initial.options`, for any number of classes.
         class_count: number of classes of the network.
+        classes: classes of the network; empty where they are not known, and their number has to do.
+        spec: architecture of the network; None for the one that the network is named after.
 
     Raises:
         WeightsError: a layer has another shape for another reason than the number of classes.
     """
     taken, classifiers, fresh, parameters = [], [], [], 0
+    are_known = bool(initial.classes and classes)
+    are_others = are_known and [each.name for each in initial.classes] != [each.name for each in classes]
+    matches = match_classes(classes, initial.classes) if are_others else ()
+    axes = {}
+    if are_others and initial.class_count == class_count:
+        axes = class_axes(spec or model_spec(network.name), network, initial.options, class_count)
     for layer in network.layers:
         if not layer.weights:
             continue
@@ -143,18 +179,40 @@ def transfer(initial: InitialWeights, network: keras.Model, class_count: int) ->
         shapes = [tuple(weight.shape) for weight in layer.weights]
         if arrays is None:
             fresh.append(layer.name)
+        elif layer.name in axes:
+            layer.set_weights(_mixed(layer, arrays, axes[layer.name], matches))
+            classifiers.append(layer.name)
         elif [array.shape for array in arrays] == shapes:
             layer.set_weights(arrays)
             taken.append(layer.name)
             parameters += sum(math.prod(shape) for shape in shapes)
         elif _differs_in_classes(arrays, shapes, initial.class_count, class_count):
+            other_axes = [different_axes(array.shape, shape) for array, shape in zip(arrays, shapes)]
+            layer.set_weights(_mixed(layer, arrays, other_axes, matches))
             classifiers.append(layer.name)
         else:
             raise WeightsError(
                 f"layer {layer.name} of {initial.origin} has shapes {[array.shape for array in arrays]}, "
                 f"{network.name} has {shapes}"
             )
-    return Transfer(tuple(taken), parameters, tuple(classifiers), tuple(fresh))
+    known = {match.ours for match in matches}
+    new_classes = tuple(each.name for train_id, each in enumerate(classes) if are_others and train_id not in known)
+    remark = ""
+    if classes and not are_known and initial.class_count == class_count:
+        remark = f"nothing says whose the {class_count} classes of {initial.origin} are: they were taken in their order"
+    return Transfer(tuple(taken), parameters, tuple(classifiers), tuple(fresh), matches, new_classes, remark)
+
+
+def _mixed(
+    layer: keras.layers.Layer,
+    arrays: Sequence[np.ndarray],
+    axes: Sequence[tuple[int, ...]],
+    matches: Sequence[ClassMatch],
+) -> list[np.ndarray]:
+    """Return the weights of a layer with the channels of the classes that the initial weights know."""
+    if not matches:
+        return layer.get_weights()
+    return [with_channels(*each, matches) for each in zip(layer.get_weights(), arrays, axes)]
 
 
 def _differs_in_classes(arrays: list[np.ndarray], shapes: list[tuple], theirs: int | None, ours: int) -> bool:
@@ -187,7 +245,9 @@ def _project_weights(model: str, init: str | None, path: Path, given: Mapping[st
     layers = {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
     for name in weights.fresh:
         layers.pop(name, None)
-    return InitialWeights(str(path), options, weights.class_count, layers)
+    terms = weights.provenance.terms
+    source = f"{path} ({terms})" if terms else str(path)
+    return InitialWeights(source, options, weights.class_count, layers, weights.classes)
 
 
 def _published(origin: str, published: PublishedWeights) -> InitialWeights:
@@ -195,7 +255,8 @@ def _published(origin: str, published: PublishedWeights) -> InitialWeights:
     layers = {
         layer.name: layer.get_weights() for layer in published.model.layers if layer.weights and layer.name not in fresh
     }
-    return InitialWeights(origin, published.options, published.class_count, layers)
+    classes = known_classes(DATASETS_OF_COUNTS.get(published.class_count), published.class_count)
+    return InitialWeights(origin, published.options, published.class_count, layers, classes)
 
 
 def _whole_network_family(model: str) -> str:

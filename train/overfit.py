@@ -23,7 +23,8 @@ from edge.console import (
     share_argument,
     size_argument,
 )
-from edge.datasets import LAYOUTS, Dataset, open_dataset
+from edge.datasets import Dataset, add_dataset_option, open_dataset
+from edge.datasets.reference import dataset_reference
 from edge.errors import InputError
 from edge.output_check import check_output
 from edge.picture_check import SKIP_BAD_HELP, checked_dataset
@@ -32,6 +33,7 @@ from train.journal.entries import EpochEntry, epochs_of
 from train.options import MODEL_NAMES, add_option_argument, parse_assignments, refuse_export_options
 from train.recipe import Recipe
 from train.recipes import find_recipe
+from train.recipes.derived import shape_of
 from train.runs import RUN_RECORD, RunRecord
 from train.tensorflow_import import import_tensorflow
 
@@ -50,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         "cannot, the model and the dataset do not fit together, and the command says what it saw (exit code 1).",
     )
     parser.add_argument("--model", required=True, choices=MODEL_NAMES, help="architecture")
-    parser.add_argument("--dataset", required=True, choices=sorted(LAYOUTS), help="where the images are from")
+    add_dataset_option(parser, "where the images are from", required=True)
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     parser.add_argument("--images", type=positive_int, default=8, metavar="N", help="images of the training split")
     parser.add_argument(
@@ -91,10 +93,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _overfit(arguments: argparse.Namespace, run_training: RunTraining | None = None) -> int:
-    recipe = find_recipe(arguments.model, arguments.dataset)
     explicit = parse_assignments(arguments.option)
     refuse_export_options(arguments.model, explicit)
-    images = open_dataset(arguments.dataset, arguments.data_dir, "train", limit=arguments.images)
+    dataset = dataset_reference(arguments.dataset)
+    images = open_dataset(dataset.option, arguments.data_dir, "train", limit=arguments.images)
+    recipe = find_recipe(arguments.model, dataset.name, None, shape_of(images)).recipe
     if arguments.output is not None:
         if (arguments.output / RUN_RECORD).exists():
             raise InputError(f"run folder {arguments.output} holds a run already. Next: another --output, or remove it")
@@ -103,7 +106,7 @@ def _overfit(arguments: argparse.Namespace, run_training: RunTraining | None = N
     shares = class_shares_of(images)
     recipe = overfitting_recipe(recipe, images, arguments.size, arguments.steps, arguments.learning_rate)
     print_status(
-        f"learning {len(images)} images of {arguments.dataset} by heart with {arguments.model} at "
+        f"learning {len(images)} images of {dataset.name} by heart with {arguments.model} at "
         f"{recipe.height}x{recipe.width}, until mIoU {100 * arguments.bound:.1f} % or {arguments.minutes:g} min"
     )
     if run_training is None:
@@ -119,7 +122,7 @@ def _overfit(arguments: argparse.Namespace, run_training: RunTraining | None = N
     splits = repeated(images), images
     with _run_folder(arguments.output) as folder:
         run = run_training(arguments.model, *splits, recipe, folder, arguments.seed, options, is_enough, hours)
-    verdict = judge_fit(epochs_of(run.history), shares, arguments.bound, f"{arguments.model} and {arguments.dataset}")
+    verdict = judge_fit(epochs_of(run.history), shares, arguments.bound, f"{arguments.model} and {dataset.name}")
     _print(verdict, arguments)
     return 0 if verdict.fits else EXIT_NO_FIT
 

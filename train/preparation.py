@@ -11,6 +11,7 @@ import numpy as np
 from edge.accuracy import LabelFrame
 from edge.console import print_status
 from edge.datasets import Dataset
+from edge.network_class import network_classes
 from train.engine.network import build_network, judged_part
 from train.engine.state import named_variables
 from train.engine.step import TrainingStep
@@ -141,9 +142,9 @@ def prepare(
     with strategy.scope():
         network = build_network(spec, recipe, *recipe.crop_size, class_count, options, seed)
         if initial is not None:
-            told = "\n".join(transfer(initial, network, class_count).lines(initial.origin))
+            transferred = transfer(initial, network, class_count, network_classes(training.table), spec)
             if strategy.is_chief:
-                print_status(told)
+                print_status("\n".join(transferred.lines(initial.origin)))
         losses, loss_weights = training_losses(
             spec, network.output, class_count, weights, coordinates, recipe.hardest_share, recipe.auxiliary_weights
         )

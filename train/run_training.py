@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from edge.datasets import Dataset
+from edge.network_class import network_classes
+from edge.provenance import DescribedData
 from train.devices import describe_devices
 from train.engine.strategies import TrainingStrategy
 from train.initial_weights import InitialWeights
@@ -43,6 +45,7 @@ class Task:
         strategy: what the step is spread over.
         course: how the training is run.
         writers: places that it is written down in, beside those in the run folder.
+        described: description of the dataset; None for a dataset that the project knows by name.
     """
 
     model_name: str
@@ -52,6 +55,7 @@ class Task:
     strategy: TrainingStrategy
     course: Course = field(default_factory=Course)
     writers: tuple[JournalWriter, ...] = ()
+    described: DescribedData | None = None
 
 
 def begin_training(
@@ -60,6 +64,7 @@ def begin_training(
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
     initial: InitialWeights | None = None,
+    recipe_origin: str = "",
 ) -> RunRecord:
     """Train a model from its first step to its end.
 
@@ -70,6 +75,7 @@ def begin_training(
         options: options of the architecture that the user or the recipe set; ignored with `initial`, which has its
             own.
         initial: weights to start from; None for random ones.
+        recipe_origin: words on where the recipe comes from, for the record.
 
     Returns:
         The record of the run, as it was written last.
@@ -93,7 +99,7 @@ def begin_training(
     )
     _check_memory(prepared)
     with _opened_folder(task) as run:
-        return _train(task, prepared, run, None)
+        return _train(task, prepared, run, None, recipe_origin)
 
 
 def go_on_training(task: Task, wanted: Mapping[str, Any]) -> RunRecord:
@@ -115,7 +121,9 @@ def go_on_training(task: Task, wanted: Mapping[str, Any]) -> RunRecord:
         StorageError: the run folder cannot be written.
     """
     with _opened_folder(task) as run:
-        start = read_run_to_resume(task.folder, {**wanted, "frames_sha256": _frames_sha256(task)})
+        start = read_run_to_resume(
+            task.folder, {**wanted, "frames_sha256": _frames_sha256(task), "data_dir": str(task.training.root)}
+        )
         record = start.record
         recipe = recipe_from_fields(record.recipe, f"recipe of {task.folder}")
         prepared = prepare(
@@ -148,20 +156,26 @@ def _opened_folder(task: Task) -> OpenRun | FollowingRun:
     return OpenRun(task.folder) if task.strategy.is_chief else FollowingRun(task.folder)
 
 
-def _train(task: Task, prepared: Preparation, run: OpenRun | FollowingRun, start: RunToResume | None) -> RunRecord:
+def _train(
+    task: Task,
+    prepared: Preparation,
+    run: OpenRun | FollowingRun,
+    start: RunToResume | None,
+    recipe_origin: str = "",
+) -> RunRecord:
     is_chief = task.strategy.is_chief
     writers = (HistoryTable(), CurvesPicture(), EventLog(), *task.writers) if is_chief else ()
     meter = open_energy_meter(len(tf.config.list_physical_devices("GPU"))) if is_chief else None
     with meter or contextlib.nullcontext():
         training = Training(prepared, run, Journal(writers), task.course, meter)
         if start is None:
-            training.begin(_first_record(task, prepared))
+            training.begin(_first_record(task, prepared, recipe_origin))
         else:
             training.go_on(start)
         return training.train()
 
 
-def _first_record(task: Task, prepared: Preparation) -> RunRecord:
+def _first_record(task: Task, prepared: Preparation, recipe_origin: str) -> RunRecord:
     training, validation, recipe = task.training, task.validation, prepared.recipe
     return RunRecord(
         model=task.model_name,
@@ -186,6 +200,10 @@ def _first_record(task: Task, prepared: Preparation) -> RunRecord:
         replicas=task.strategy.replicas,
         workers=task.strategy.workers,
         devices=(describe_devices(),),
+        classes=network_classes(training.table),
+        described=task.described,
+        split_source=training.split_source,
+        recipe_origin=recipe_origin,
     )
 
 

@@ -18,7 +18,8 @@ from typing import Any, Iterable
 
 from edge.artifacts import sha256_file, sha256_json
 from edge.errors import InputError, WeightsError
-from edge.provenance import TRAINED, WeightsProvenance
+from edge.network_class import NetworkClass
+from edge.provenance import TRAINED, DescribedData, WeightsProvenance
 from edge.records import read_record, record
 from train.weights_pair import settled_path
 
@@ -26,6 +27,9 @@ RUNS_ROOT = Path("runs")
 BEST_WEIGHTS, LAST_WEIGHTS, EMA_WEIGHTS = "best.weights.h5", "last.weights.h5", "ema.weights.h5"
 RUN_WEIGHTS = (BEST_WEIGHTS, LAST_WEIGHTS, EMA_WEIGHTS)
 RUN_RECORD, RUN_STATE = "run.json", "state.npz"
+
+INITIAL = 0
+"""Number of an epoch that stands for the weights before the first."""
 
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 """Values of a run's status. A process that was killed leaves "running" behind, see train.run_folder.lock."""
@@ -82,7 +86,7 @@ class RunRecord:
 
     Attributes:
         model: key in train.models.MODELS.
-        dataset: key in edge.datasets.LAYOUTS.
+        dataset: name of the dataset, a key in edge.datasets.LAYOUTS or the name in a dataset description.
         data_dir: folder of the dataset at the time of the training.
         class_count: number of classes of the classifier.
         height: rows that validation ran at.
@@ -95,7 +99,7 @@ class RunRecord:
         status: "running" (and still so where its process was killed), "finished", "interrupted" or "failed".
         history: record of each epoch: its loss, learning rate, mIoU (0 to 1), class IoU and seconds; mIoU and class IoU
             are None where the epoch was not validated.
-        best_epoch: number of the epoch, from 1, whose weights best.weights.h5 holds.
+        best_epoch: number of the epoch, from 1, whose weights best.weights.h5 holds; 0 for the initial weights.
         best_miou: mIoU of the best epoch on the validation split, 0 to 1.
         weights_sha256: SHA-256 of best.weights.h5.
         versions: package -> its version at the training.
@@ -115,6 +119,13 @@ class RunRecord:
         workers: number of processes.
         devices: description of each kind of device.
         measurements: what was measured while the training ran; None in records of before.
+        classes: name, painted colour, category and groups of each class, in the order of the train ids; empty in
+            records of before.
+        described: dataset description that was trained on; None for a dataset that the project knows by name.
+        split_source: words on whose split of the frames it is, where the dataset is passed on without one; "" for the
+            dataset's own, and in records of before.
+        recipe_origin: words on where the recipe comes from, such as "adapted", or a file; "" in records of before.
+        initial_miou: mIoU of the initial weights on the validation split, 0 to 1; None where they were not validated.
     """
 
     model: str
@@ -148,6 +159,11 @@ class RunRecord:
     workers: int = 1
     devices: tuple[str, ...] = ()
     measurements: TrainingMeasurements | None = None
+    classes: tuple[NetworkClass, ...] = ()
+    described: DescribedData | None = None
+    split_source: str = ""
+    recipe_origin: str = ""
+    initial_miou: float | None = None
 
     def digest_of(self, name: str) -> str | None:
         """Return the SHA-256 of a weights file in the run folder; None where the run has left none of this name."""
@@ -230,6 +246,7 @@ def read_run(weights_path: Path, model: str) -> tuple[RunRecord, WeightsProvenan
         sha256=digest,
         miou=_miou_of(run, names[0]),
         trained_size=(run.height, run.width),
+        described=run.described,
     )
     return run, provenance
 

@@ -20,20 +20,28 @@ from edge.console import (
     run_command,
     seed_argument,
 )
-from edge.datasets import LAYOUTS, Dataset, open_dataset
+from edge.datasets import Dataset, add_dataset_option, open_dataset
+from edge.datasets.reference import DatasetReference, dataset_reference, recorded_dataset
 from edge.errors import DatasetError, InputError
 from edge.interruption import kept_when_interrupted
 from edge.output_check import check_output
 from edge.picture_check import CHECK_DATA_HELP, SKIP_BAD_HELP, checked_dataset
+from edge.provenance import DescribedData
 from edge.records import read_record, record_to_json
 from train.options import MODEL_NAMES, add_option_argument, parse_assignments, refuse_export_options
 from train.recipe import Recipe
 from train.recipe_options import add_recipe_arguments, changed_recipe
 from train.recipes import find_recipe
+from train.recipes.derived import shape_of
 from train.recipes.file import recipe_from_fields
 from train.run_choice import run_in, status_warning
-from train.run_folder.resume import read_run_to_resume, resume_command
-from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_STATE, RUNS_ROOT, RunRecord, new_run_folder
+from train.run_folder.resume import (
+    configuration_differences,
+    other_configuration,
+    read_run_to_resume,
+    resume_command,
+)
+from train.runs import BEST_WEIGHTS, INITIAL, RUN_RECORD, RUN_STATE, RUNS_ROOT, RunRecord, new_run_folder
 from train.tensorflow_import import import_tensorflow
 from train.weights_file import weights_path_of
 
@@ -49,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         "state to go on from, and everything that was measured (docs/training.md).",
     )
     parser.add_argument("--model", choices=MODEL_NAMES, help="architecture")
-    parser.add_argument("--dataset", choices=sorted(LAYOUTS), help="what it is trained on")
+    add_dataset_option(parser, "what it is trained on")
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     parser.add_argument("--output", type=Path, help="run folder (default: runs/MODEL-DATASET-TIME)")
     parser.add_argument(
@@ -69,8 +77,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--init-weights",
         type=Path,
         metavar="PATH",
-        help="weights to start from: an earlier run's folder, or imported ones (*.weights.h5), of any number of "
-        "classes, or a published checkpoint",
+        help="weights to start from: an earlier run's folder, or imported or shipped ones (*.weights.h5), of any "
+        "number of classes, or a published checkpoint",
+    )
+    parser.add_argument(
+        "--validate-first",
+        action="store_true",
+        help="validate the initial weights too, and keep them as the best if no epoch is better",
     )
     add_option_argument(parser)
     parser.add_argument(
@@ -134,10 +147,11 @@ def _begin(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
     for name in ("model", "dataset"):
         if getattr(arguments, name) is None:
             raise InputError(f"--{name} is missing. Next: --model M --dataset D, or --resume RUN to go on with a run")
-    found = find_recipe(arguments.model, arguments.dataset, arguments.recipe)
-    recipe = changed_recipe(found, arguments)
-    training = open_dataset(arguments.dataset, arguments.data_dir, "train", limit=arguments.limit)
-    validation = open_dataset(arguments.dataset, arguments.data_dir, "val", limit=arguments.limit)
+    dataset = dataset_reference(arguments.dataset)
+    training = open_dataset(dataset.option, arguments.data_dir, "train", limit=arguments.limit)
+    validation = open_dataset(dataset.option, arguments.data_dir, "val", limit=arguments.limit)
+    found = find_recipe(arguments.model, dataset.name, arguments.recipe, shape_of(training))
+    recipe = changed_recipe(found.recipe, arguments)
     explicit = parse_assignments(arguments.option)
     refuse_export_options(arguments.model, explicit)
     if arguments.init == "random" and arguments.init_weights is not None:
@@ -151,7 +165,7 @@ def _begin(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
             print_warning(status_warning(run))
     if arguments.strategy == "multiworker" and arguments.output is None:
         raise InputError("--strategy multiworker needs --output, a folder on a disk that all workers share")
-    folder = arguments.output or new_run_folder(arguments.model, arguments.dataset, RUNS_ROOT)
+    folder = arguments.output or new_run_folder(arguments.model, dataset.name, RUNS_ROOT)
     # Where several workers begin at once, the first of them looks when it begins.
     if arguments.strategy != "multiworker" and any((folder / name).exists() for name in (RUN_RECORD, RUN_STATE)):
         raise InputError(
@@ -160,10 +174,10 @@ def _begin(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
     check_output(folder)
     training, validation = _checked((training, validation), arguments)
     print_status(
-        f"training {arguments.model} on {len(training)} frames of {arguments.dataset}, "
-        f"validating on {len(validation)}, {recipe.epochs} epochs; run folder {folder}"
+        f"training {arguments.model} on {len(training)} frames of {dataset.name}, "
+        f"validating on {len(validation)}, {recipe.epochs} epochs (recipe: {found.origin}); run folder {folder}"
     )
-    task = _task(arguments, arguments.model, training, validation, folder)
+    task = _task(arguments, arguments.model, training, validation, folder, dataset.described())
     from train.initial_weights import find_initial_weights
     from train.run_training import begin_training
 
@@ -173,7 +187,7 @@ def _begin(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
     wanted = explicit if arguments.init_weights is not None or init == "voc" else given
     initial = find_initial_weights(arguments.model, init, arguments.init_weights, wanted)
     with kept_when_interrupted(lambda: _kept(folder)):
-        return begin_training(task, recipe, arguments.seed or 0, given, initial), folder
+        return begin_training(task, recipe, arguments.seed or 0, given, initial, found.origin), folder
 
 
 def _checked(splits: Sequence[Dataset], arguments: argparse.Namespace) -> list[Dataset]:
@@ -212,23 +226,41 @@ def _resume(arguments: argparse.Namespace) -> tuple[RunRecord, Path]:
         "recipe": changed_recipe(recipe, arguments).to_json(),
         "options": parse_assignments(arguments.option),
     }
-    for name in ("model", "dataset", "seed"):
+    for name in ("model", "seed"):
         if getattr(arguments, name) is not None:
             wanted[name] = getattr(arguments, name)
+    dataset = recorded_dataset(record.dataset, record.described)
+    if arguments.dataset is not None:
+        dataset = dataset_reference(arguments.dataset)
+        wanted["dataset"] = dataset.name
+    dataset.require_here()
+    wanted.update(classes=dataset.classes(), described=dataset.described())
+    differences = configuration_differences(record, wanted)
+    if differences:  # before frames are looked for that another description may have no more
+        raise other_configuration(folder, differences)
     data_dir = arguments.data_dir or Path(record.data_dir)
-    training, validation = (_frames_of(record, data_dir, split, arguments.check_data) for split in ("train", "val"))
+    training, validation = (
+        _frames_of(record, dataset, data_dir, split, arguments.check_data) for split in ("train", "val")
+    )
     print_status(
         f"going on with {folder}: {record.model} on {len(training)} frames of {record.dataset}, "
         f"step {record.steps_done} of {record.steps_planned}"
     )
-    task = _task(arguments, record.model, training, validation, folder)
+    task = _task(arguments, record.model, training, validation, folder, wanted["described"])
     from train.run_training import go_on_training
 
     with kept_when_interrupted(lambda: _kept(folder)):
         return go_on_training(task, wanted), folder
 
 
-def _task(arguments: argparse.Namespace, model: str, training: Dataset, validation: Dataset, folder: Path) -> Any:
+def _task(
+    arguments: argparse.Namespace,
+    model: str,
+    training: Dataset,
+    validation: Dataset,
+    folder: Path,
+    described: DescribedData | None,
+) -> Any:
     """Import TensorFlow, open the strategy, and return the task of train.run_training."""
     writers = []
     if "mlflow" in arguments.log:
@@ -246,15 +278,22 @@ def _task(arguments: argparse.Namespace, model: str, training: Dataset, validati
     print_status(f"on {describe_devices()}")
     if strategy.replicas > 1:
         print_status(f"{strategy.replicas} replicas, {strategy.workers} workers; this is worker {strategy.worker}")
-    course = Course(60.0 * arguments.checkpoint_minutes, arguments.hours, arguments.processor_hours)
-    return Task(model, training, validation, folder, strategy, course, tuple(writers))
+    course = Course(
+        60.0 * arguments.checkpoint_minutes,
+        arguments.hours,
+        arguments.processor_hours,
+        validate_first=arguments.validate_first,
+    )
+    return Task(model, training, validation, folder, strategy, course, tuple(writers), described)
 
 
-def _frames_of(record: RunRecord, data_dir: Path, split: str, reads_frames: bool) -> Dataset:
+def _frames_of(
+    record: RunRecord, reference: DatasetReference, data_dir: Path, split: str, reads_frames: bool
+) -> Dataset:
     """Open the frames of a split that a run has; the training compares their names with the run's."""
     count = record.training_frames if split == "train" else record.validation_frames
     skipped = sum(name.startswith(f"{split}/") for name in record.skipped_frames)
-    dataset = open_dataset(record.dataset, data_dir, split, limit=None if count is None else count + skipped)
+    dataset = open_dataset(reference.option, data_dir, split, limit=None if count is None else count + skipped)
     return checked_dataset(dataset, needs_labels=True, skip_bad=bool(record.skipped_frames), reads_frames=reads_frames)
 
 
@@ -263,8 +302,12 @@ def _kept(folder: Path) -> str | None:
     if not (folder / RUN_RECORD).is_file():
         return None
     run = read_record(RunRecord, folder / RUN_RECORD)
-    best = f", the best weights are those of epoch {run.best_epoch}" if run.best_epoch is not None else ""
+    best = f", the best weights are {_best_words(run)}" if run.best_epoch is not None else ""
     return f"the state of step {run.steps_done} of {run.steps_planned} is kept{best}. Next: {resume_command(folder)}"
+
+
+def _best_words(run: RunRecord) -> str:
+    return "the initial ones" if run.best_epoch == INITIAL else f"those of epoch {run.best_epoch}"
 
 
 def _print_result(run: RunRecord, folder: Path, as_json: bool) -> None:
@@ -272,7 +315,12 @@ def _print_result(run: RunRecord, folder: Path, as_json: bool) -> None:
         print_json({"folder": str(folder), "run": record_to_json(run)})
         return
     reason = f" ({run.end_reason})" if run.end_reason else ""
-    print(f"best epoch {run.best_epoch} of {len(run.history)}{reason}: val mIoU {100 * (run.best_miou or 0):.2f} %")
+    score = f"val mIoU {100 * (run.best_miou or 0):.2f} %"
+    if run.best_epoch == INITIAL:
+        print(f"no epoch of {len(run.history)}{reason} is better than the initial weights, which are kept: {score}")
+    else:
+        before = f" ({100 * run.initial_miou:.2f} % before)" if run.initial_miou is not None else ""
+        print(f"best epoch {run.best_epoch} of {len(run.history)}{reason}: {score}{before}")
     print(f"weights: {folder / BEST_WEIGHTS}")
     print(f"next: python export/build_engine.py --model {run.model} --int8 --weights {folder}")
 

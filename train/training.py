@@ -39,6 +39,7 @@ from train.runs import (
     EMA_WEIGHTS,
     FAILED,
     FINISHED,
+    INITIAL,
     INTERRUPTED,
     LAST_WEIGHTS,
     RUN_STATE,
@@ -65,12 +66,14 @@ class Course:
         processor_hours: time in hours that the processor may spend on the training in all, all threads together; None
             for no limit. On a machine with other work it is a budget that other trainings can be given too.
         enough: function that is asked after each epoch whether the training may end; None for no.
+        validate_first: whether the initial weights are validated too, and kept as the best if no epoch is better.
     """
 
     checkpoint_s: float = 600.0
     hours: float | None = None
     processor_hours: float | None = None
     enough: Callable[[EpochEntry], bool] | None = None
+    validate_first: bool = False
 
 
 @dataclass
@@ -193,6 +196,8 @@ class Training:
 
     def _train(self, interruption: DeferredInterruption) -> str:
         """Make all steps; return why there were fewer than the recipe has, "" where there were not."""
+        if self._course.validate_first and self._position.step == 0 and self._record.initial_miou is None:
+            self._validate_initial(interruption)
         written_s = time.monotonic()
         batches = self._prepared.strategy.batches(self._prepared.batches, self._position.step)
         while True:
@@ -283,6 +288,14 @@ class Training:
             return f"no better score in {position.since_best} validations"
         is_enough = self._course.enough is not None and self._course.enough(entry)
         return "it was enough" if is_enough and position.step < self._steps else ""
+
+    def _validate_initial(self, interruption: DeferredInterruption) -> None:
+        """Validate the weights that the training starts from, and keep them as the best until now."""
+        miou = self._validate(INITIAL, interruption)[0].miou
+        self._record = dataclasses.replace(self._record, initial_miou=miou, best_miou=miou, best_epoch=INITIAL)
+        self._position.epoch_began_s = self._clock.elapsed_s
+        self._checkpoint({BEST_WEIGHTS: self._prepared.evaluator.save_weights})
+        self._progress.initial(miou)
 
     def _validate(self, epoch: int, interruption: DeferredInterruption) -> tuple[Accuracy, float]:
         """Return the accuracy on the whole validation split, and the time that it took, in s."""

@@ -11,7 +11,7 @@ from benchmarks.hostile.kinds import KINDS
 from benchmarks.hostile.network_builder import IMAGE, LEAST_RMS, NetworkBuilder
 from edge.artifacts import write_bytes, write_json
 from edge.imaging import write_image
-from edge.labels import CITYSCAPES_RAW_IDS, IGNORE_ID
+from edge.labels import CITYSCAPES, IGNORE_ID
 from edge.metrics import ConfusionMatrix
 from edge.opencv import cv2
 from edge.runtime.onnxruntime import import_onnxruntime
@@ -25,16 +25,8 @@ FIT_STEPS, FIT_EVERY = 60, 3
 RIDGE = 1e-2
 """Share of the mean feature's power that is added to every feature's, so that no weight is far larger than it needs."""
 
-CATEGORIES = {
-    "flat": ("ground", "road", "sidewalk", "parking", "rail track"),
-    "construction": ("building", "wall", "fence", "guard rail", "bridge", "tunnel"),
-    "object": ("pole", "polegroup", "traffic light", "traffic sign"),
-    "nature": ("vegetation", "terrain"),
-    "sky": ("sky",),
-    "human": ("person", "rider"),
-    "vehicle": ("car", "truck", "bus", "caravan", "trailer", "train", "motorcycle", "bicycle"),
-}
-"""Categories of Cityscapes: names of the classes in each."""
+CATEGORIES = tuple(dict.fromkeys(one.category for one in CITYSCAPES.file_classes if one.category != "void"))
+"""Categories of Cityscapes, in the order of their classes' ids."""
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -43,8 +35,9 @@ def draw(seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a drawn scene, (HEIGHT, WIDTH, 3) uint8 RGB, and its categories, (HEIGHT, WIDTH) uint8."""
     scene = draw_scene(seed, index, HEIGHT, WIDTH)
     lookup = np.full(256, IGNORE_ID, np.uint8)
-    for category, names in enumerate(CATEGORIES.values()):
-        lookup[[CITYSCAPES_RAW_IDS[name] for name in names]] = category
+    for one in CITYSCAPES.file_classes:
+        if one.category in CATEGORIES:
+            lookup[list(one.ids)] = CATEGORIES.index(one.category)
     return scene.frame_rgb, lookup[scene.label_ids]
 
 

@@ -27,11 +27,13 @@ from edge.console import (
     print_json,
     print_note,
     print_status,
+    print_warning,
     run_command,
     seconds_argument,
     stand_out,
 )
 from edge.datasets import open_dataset
+from edge.datasets.reference import change_sentence, dataset_reference, recorded_dataset
 from edge.doctor.cli import DESCRIPTION as DOCTOR
 from edge.doctor.cli import add_arguments as add_doctor_arguments
 from edge.errors import BackendError
@@ -113,12 +115,18 @@ def _run(arguments: argparse.Namespace) -> int:
     runner, card = open_engine(arguments.engine, arguments.threads or 0)
     contract = card.contract
     # Accuracy or a folder of a dataset, without its name, means the one that the engine was made for.
-    dataset = arguments.dataset or (contract.dataset if arguments.accuracy or arguments.data_dir else None)
+    own = recorded_dataset(contract.dataset, contract.described)
+    dataset = arguments.dataset or (own.option if arguments.accuracy or arguments.data_dir else None)
+    if dataset == own.option:
+        own.require_here()
     labelled = None
     if arguments.accuracy:
         refuse_accuracy_of_random_weights(card)
         opened = open_dataset(dataset, arguments.data_dir, "val")
         labelled = checked_dataset(opened, needs_labels=True, skip_bad=arguments.skip_bad)
+        change = change_sentence(dataset_reference(dataset), contract.described, "the export of this network")
+        if change:
+            print_warning(f"dataset description {change}")
     frames = chosen_frames(arguments, dataset, (contract.height, contract.width))
     settings = BenchSettings(
         arguments.warmup, arguments.frames, arguments.seconds, arguments.in_flight, arguments.frame_format
@@ -204,6 +212,8 @@ def _print_record(record: BenchRecord) -> None:
             f"mIoU {100 * record.accuracy.miou:.2f} %, pixel accuracy {100 * record.accuracy.pixel_accuracy:.2f} % "
             f"on {record.accuracy.frame_count} frames of {record.accuracy.dataset} {record.accuracy.split}"
         )
+        if record.accuracy.group_sentence():
+            print(record.accuracy.group_sentence())
     if record.skipped_pictures:
         names = ", ".join(record.skipped_pictures[:4])
         print(f"left out, since they cannot be read: {len(record.skipped_pictures)} of the pictures, such as {names}")

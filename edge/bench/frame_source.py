@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.bench.measure import MAX_DISTINCT_FRAMES
 from edge.console import size_argument
-from edge.datasets import LAYOUTS, open_dataset
+from edge.datasets import add_dataset_option, open_dataset
 from edge.errors import InputError
 from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
 from edge.picture_check import SKIP_BAD_HELP, checked_dataset
@@ -57,7 +57,7 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --images, --dataset, --data-dir and --frame-size to a command."""
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--images", type=Path, help="a picture, or a folder of pictures")
-    source.add_argument("--dataset", choices=sorted(LAYOUTS), help="frames of its validation split")
+    add_dataset_option(source, "frames of its validation split")
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     parser.add_argument("--skip-bad", action="store_true", help=SKIP_BAD_HELP)
     parser.add_argument(
@@ -100,7 +100,7 @@ def chosen_frames(arguments: argparse.Namespace, dataset: str | None, size: tupl
 
     Args:
         arguments: Parsed options of `add_frame_arguments`.
-        dataset: Name of the dataset whose validation split is used; None for none.
+        dataset: Name of the dataset, or path of the description, whose validation split is used; None for none.
         size: Height and width of drawn frames where --frame-size is not given, in pixels.
 
     Raises:

@@ -20,6 +20,7 @@ from edge.frames import FrameSet
 from edge.interruption import settle_interruption
 from edge.machine import this_machine
 from edge.machine_load import LoadWatch, MachineLoad
+from edge.network_class import class_difference
 from edge.opencv import cv2
 from edge.postprocess import backend as postprocess_backend
 from edge.preprocess import to_nv12
@@ -268,8 +269,7 @@ def refuse_accuracy_of_random_weights(card: EngineCard) -> None:
 
 def _check_classes(card: EngineCard, labelled: Dataset) -> None:
     refuse_accuracy_of_random_weights(card)
-    if labelled.table.class_names != card.contract.class_names:
-        raise DatasetError(
-            f"{labelled.name} has {labelled.table.class_count} classes, the engine has "
-            f"{len(card.contract.class_names)} of {card.contract.dataset}, expected the same"
-        )
+    contract, names = card.contract, labelled.table.class_names
+    difference = class_difference(names, labelled.name, contract.class_names, "the engine", contract.dataset)
+    if difference:
+        raise DatasetError(difference)

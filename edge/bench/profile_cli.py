@@ -14,6 +14,7 @@ from edge.bench.profile_page import PROFILE_PAGE, write_profile_page
 from edge.bench.profile_record import PROFILE_FILE, ProfileRecord
 from edge.bench.profile_text import profile_lines
 from edge.console import non_negative_int, positive_int, print_json
+from edge.datasets.reference import recorded_dataset
 from edge.machine import threads_argument
 from edge.output_check import check_output
 from edge.records import record_to_json, write_record
@@ -55,7 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
     runner, card = open_engine(arguments.engine, arguments.threads or 0, "edge-bench profile")
     contract = card.contract
     # A folder of a dataset, without its name, means the one that the engine was made for.
-    dataset = arguments.dataset or (contract.dataset if arguments.data_dir else None)
+    own = recorded_dataset(contract.dataset, contract.described)
+    dataset = arguments.dataset or (own.option if arguments.data_dir else None)
+    if dataset == own.option:
+        own.require_here()
     frames = chosen_frames(arguments, dataset, (contract.height, contract.width))
     record = run_profile(runner, card, frames, arguments.runs)
     # Shown before it is written: what was measured is not lost with a full disk, nor with a reader that leaves.

@@ -14,7 +14,6 @@ from edge.bench.random_banner import random_banner
 from edge.bench.verdict import CAMERA_FPS, FRAME_PERIOD_MS, doubts, keeps_up, verdict_sentences, verdict_title
 from edge.frames import FrameSet
 from edge.imaging import read_rgb, write_image
-from edge.labels import palette_for
 from edge.page.charts import bar_chart
 from edge.page.document import document
 from edge.page.elements import DOUBT, GOOD, NEUTRAL, Headline, banner, headlines, paragraph, remarks, section
@@ -54,7 +53,7 @@ def write_report(folder: Path, record: BenchRecord, runner: Runner | None, frame
 def _write_overlays(folder: Path, record: BenchRecord, runner: Runner, frames: FrameSet) -> list[Path]:
     contract = record.engine.contract
     segmenter = Segmenter(runner, "rgb")
-    palette = palette_for(contract.class_names)
+    palette = contract.painted_palette()
     shown = np.unique(np.linspace(0, len(frames) - 1, OVERLAY_COUNT).astype(int))
     paths = []
     for index in shown:
@@ -166,8 +165,10 @@ def _class_chart(record: BenchRecord) -> Html:
     where = f"{record.accuracy.frame_count} frames of {record.accuracy.dataset} {record.accuracy.split}"
     absent = [name for name, value in record.accuracy.class_iou.items() if value is None]
     missing = f"Neither in the labels nor predicted: {', '.join(absent)}." if absent else ""
-    chart = bar_chart(shown, "%", f"IoU per class, {where}")
-    return joined(chart, paragraph(missing, is_faint=True)) if missing else chart
+    groups = {name: 100 * value for name, value in record.accuracy.groups.items() if value is not None}
+    charts = [bar_chart(groups, "%", f"mIoU of groups of classes, {where}")] if groups else []
+    charts.append(bar_chart(shown, "%", f"IoU per class, {where}"))
+    return joined(*charts, paragraph(missing, is_faint=True)) if missing else joined(*charts)
 
 
 def _figure(path: Path) -> Html:

@@ -77,6 +77,8 @@ def shown_lines(record: BenchRecord, path: Path) -> list[str]:
             f"mIoU {100 * record.accuracy.miou:.2f} % ({record.accuracy.frame_count} frames of "
             f"{record.accuracy.dataset} {record.accuracy.split}), measured by this run"
         )
+        if record.accuracy.group_sentence():
+            lines.append(record.accuracy.group_sentence())
     if record.skipped_pictures:
         lines.append(f"left out, since they cannot be read: {len(record.skipped_pictures)} pictures")
     if card.budget_sentence():
@@ -114,6 +116,7 @@ def shown_facts(record: BenchRecord, path: Path) -> dict[str, Any]:
         "miou_float": check.miou_float if check is not None else None,
         "miou_engine": check.miou_engine if check is not None else None,
         "miou_measured": record.accuracy.miou if record.accuracy is not None else None,
+        "groups_miou_measured": dict(record.accuracy.groups) if record.accuracy is not None else None,
         "skipped_picture_count": len(record.skipped_pictures),
         "latency_p50_ms": record.end_to_end.p50_ms,
         "latency_p99_ms": record.end_to_end.p99_ms,

@@ -5,8 +5,10 @@
     licence        what the definitions, and pictures of the dataset, may be used for
     classes        classes that some label set evaluates, in the order of their ids:
                        name, ids, colors (of label maps), palette (where it is not the first of colors), painted (over
-                       pictures), category, groups, instances (whether label maps tell objects apart), other_names
-    ignored        classes that no label set evaluates: name, ids, colors, instances, other_names
+                       pictures), category, groups, instances (whether label maps tell objects apart),
+                       mean_instance_pixels (size of an object, over the training split), other_names
+    ignored        classes that no label set evaluates: name, ids, colors, category, instances, mean_instance_pixels,
+                       other_names
     label_sets     name of a set -> names of the classes that are evaluated, in the order of their train ids; the first
                        set is the dataset's own; without it all classes are evaluated
 

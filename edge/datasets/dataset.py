@@ -15,7 +15,6 @@ from edge.datasets.sample import Sample
 from edge.errors import DatasetError
 from edge.imaging import few_names, is_junk, read_rgb
 from edge.labels import ClassTable
-from edge.opencv import cv2
 from edge.sample_depth import SampleDepth
 
 
@@ -63,8 +62,7 @@ class Dataset:
         Raises:
             DatasetError: There is no label map, or it holds ids that the dataset does not have.
         """
-        stored = self._read_file_labels(index)
-        return cv2.LUT(stored.values, stored.to_train.astype(np.uint8))
+        return self.read_file_labels(index).train_ids()
 
     def count_labels(self, index: int) -> np.ndarray:
         """Return the number of pixels of each train id in frame `index`; this is faster than reading the label map.
@@ -87,13 +85,18 @@ class Dataset:
         Raises:
             DatasetError: There is no label map, or it holds ids that the dataset does not have.
         """
-        stored = self._read_file_labels(index)
+        stored = self.read_file_labels(index)
         counts = np.zeros(256, np.int64)
         known = stored.to_train >= 0
         np.add.at(counts, stored.to_train[known], stored.counts[known])
         return stored.counts, counts
 
-    def _read_file_labels(self, index: int) -> FileLabels:
+    def read_file_labels(self, index: int) -> FileLabels:
+        """Return the label map of frame `index` as its file stores it, and what its values mean.
+
+        Raises:
+            DatasetError: There is no label map, or it holds ids that the dataset does not have.
+        """
         sample = self.samples[index]
         if sample.label_path is None:
             raise DatasetError(

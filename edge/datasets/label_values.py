@@ -21,10 +21,12 @@ from edge.labels import (
     CITYSCAPES,
     CITYSCAPES_INSTANCE_NAMES,
     CITYSCAPES_RAW_IDS,
+    CLASS_TABLES,
     IGNORE_ID,
     ClassTable,
     has_cityscapes_ids,
 )
+from edge.opencv import cv2
 from edge.pixel_counts import count_values
 
 _MANY_COLORS = 64
@@ -48,6 +50,10 @@ class FileLabels:
     to_train: np.ndarray
     counts: np.ndarray
 
+    def train_ids(self) -> np.ndarray:
+        """Return the label map as train ids, (height, width) uint8; IGNORE_ID where a pixel is not counted."""
+        return cv2.LUT(self.values, self.to_train.astype(np.uint8))
+
 
 def read_file_labels(sample: Sample, table: ClassTable) -> FileLabels:
     """Read the label map of a frame, of which every value is known.
@@ -65,7 +71,7 @@ def read_file_labels(sample: Sample, table: ClassTable) -> FileLabels:
     if stored.colors_rgb is not None:
         return _from_colors(stored.colors_rgb, coding, sample, table)
     values = _as_bytes(stored.ids, sample, table)
-    counts = count_values(values) if stored.counts is None else stored.counts
+    counts = count_values(values)
     used = np.flatnonzero(counts)
     readings = _readings(stored, coding, used)
     known = [to_train for to_train in readings if (to_train[used] >= 0).all()]
@@ -165,9 +171,9 @@ def _from_colors(colors_rgb: np.ndarray, coding: LabelCoding, sample: Sample, ta
     if is_unknown.any():
         raise DatasetError(_unknown_colors(packed[is_unknown], packed.size, sample, table))
     how = ""
-    if has_cityscapes_ids(table):
+    if has_cityscapes_ids(table) and not _is_described(table):
         how = "; pole and polegroup, car and license plate share one, and count as pole and car"
-    elif len(table.file_colors) > table.class_count + 1:
+    elif len(table.file_colors) > table.class_count + 1 and not _is_described(table):
         classes = f"each of the {len(table.file_colors)} classes of {table.name}"
         how = f"; {classes} counts as one of {table.class_count} or for nothing (edge/labels.py)"
     print_note_once(f"label maps in {sample.label_path.parent.parent} are read by their colours{how}")
@@ -182,6 +188,8 @@ def _unknown_colors(unknown: np.ndarray, pixel_count: int, sample: Sample, table
     own = f"the {len(table.file_colors)} colours of {table.name}"
     if len(found) > _MANY_COLORS:
         likely = "it was resized with interpolation, or saved with loss. Next: make it again from the original"
+    elif _is_described(table):
+        likely = f"no class has this colour. Next: add it to a class or to ignore in the description of {table.name}"
     elif sample.coding is not None and not has_cityscapes_ids(table):
         names = sample.label_path.parent.parent / "class_dict.csv"
         likely = f"it is painted in other colours. Next: name the class of each in {names} (name,r,g,b)"
@@ -215,6 +223,8 @@ def _likely_cause(used: list[int], unknown: list[int], coding: LabelCoding, samp
     highest = table.class_count - 1
     raw_only = set(table.raw_to_train) - set(range(table.class_count))
     other_dataset = "another dataset's ids. Next: check that --dataset fits the folder"
+    if _is_described(table) and len(used) <= _MANY_COLORS and not coding.source:
+        return f"no class has this id. Next: add it to a class or to ignore in the description of {table.name}"
     if unknown == [IGNORE_ID] and has_cityscapes_ids(table) and max(set(used) - {IGNORE_ID}, default=0) <= highest:
         return "it looks like labelTrainIds under the name of labelIds. Next: rename it to *_gtFine_labelTrainIds.png"
     if sample.labels_are_train_ids and set(unknown) <= raw_only and IGNORE_ID not in used:
@@ -226,6 +236,11 @@ def _likely_cause(used: list[int], unknown: list[int], coding: LabelCoding, samp
     if table.name == "camvid" and not coding.source:
         return f"{other_dataset}, or name the class of each id in codes.txt beside the folders"
     return other_dataset
+
+
+def _is_described(table: ClassTable) -> bool:
+    """Say whether classes are those of a dataset description, which a person can change."""
+    return table.name not in CLASS_TABLES
 
 
 def _two_readings(stored: StoredLabels, sample: Sample) -> str:

@@ -10,6 +10,7 @@ from typing import Callable
 
 from edge.datasets.dataset import Dataset, where_looked
 from edge.datasets.description.file import is_description, read_description
+from edge.datasets.description.joint_listing import joint_split_source
 from edge.datasets.description.listing import list_description
 from edge.datasets.registry import LAYOUTS, SPLITS, registered_folder
 from edge.datasets.sample import Sample
@@ -55,6 +56,7 @@ def _find_source(dataset: str, data_dir: str | os.PathLike | None) -> _Source:
             "leave it out if the data lie beside the description",
             described.digest,
             described.path,
+            joint_split_source(described, base),
         )
     _require_known(dataset)
     layout = LAYOUTS[dataset]

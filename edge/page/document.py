@@ -111,7 +111,7 @@ summary { cursor: pointer; } .note ul, .remarks ul { margin: .3rem 0; padding-le
 svg { display: block; } svg text { fill: var(--ink); }
 svg text.faint { fill: var(--faint); } svg text.limit { fill: var(--bad); } svg line.limit { stroke: var(--bad); }
 svg .grid { stroke: var(--line); } svg .shade { fill: var(--shade); } svg .halo { stroke: var(--paper); }
-svg text.on { fill: #fff; }
+svg text.on { fill: #fff; } svg text.in-cell { fill: #1c2430; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 td, th { padding: .3rem .75rem; text-align: right; vertical-align: top; white-space: nowrap; }
 th { color: var(--faint); font-weight: 600; } thead th { vertical-align: bottom; white-space: normal; }

@@ -128,9 +128,13 @@ def _judge_kind(dataset: Dataset, counts: np.ndarray) -> None:
         counts: (256,) int64, number of pixels of each file value, over the label maps that were read.
 
     Raises:
-        DatasetError: Maps named labelIds hold train ids, as far as can be told.
+        DatasetError: Maps named labelIds hold train ids, or maps that a description says to have Cityscapes' ids, as
+            far as can be told.
     """
     values = set(np.flatnonzero(counts).tolist())
+    is_described = dataset.description is not None
+    if is_described:
+        values.discard(IGNORE_ID)  # it is no unknown id there
     if not has_cityscapes_ids(dataset.table) or not values or any(sample.coding for sample in dataset.samples):
         return
     classes = dataset.table.class_count
@@ -142,6 +146,12 @@ def _judge_kind(dataset: Dataset, counts: np.ndarray) -> None:
                 f"label maps of {dataset.name} {dataset.split} are named labelTrainIds, but hold ids {min(values)} to "
                 f"{max(values)} alone, none of road, building or pole, as labelIds would: check what wrote them"
             )
+    elif max(values) < classes and in_void > 0.5 and is_described:
+        raise DatasetError(
+            f"label maps of {dataset.name} {dataset.split} under {dataset.root} have classes of Cityscapes, and by its "
+            f"ids {100 * in_void:.0f} % of their pixels count for nothing; no id is above {max(values)}, so they look "
+            f"like train ids. Next: list the classes in {dataset.description} in the order of their train ids"
+        )
     elif max(values) < classes and in_void > 0.5:
         raise DatasetError(
             f"label maps of {dataset.name} {dataset.split} under {dataset.root} are named labelIds, and by that name "

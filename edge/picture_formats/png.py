@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import Iterator
 
 from edge.picture_formats.description import TRUNCATED, PictureHeader, exif_orientation
 
@@ -55,21 +56,32 @@ def parse_png(data: bytes) -> PictureHeader:
     )
 
 
-def png_checksum_problem(data: bytes) -> str:
-    """Return what is wrong with a PNG by the checksums of its chunks, as part of a sentence; "" where nothing is."""
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, bool]]:
+    """Yield the chunks of a PNG up to its end: the kind, the content, and whether that is what its checksum says.
+
+    A chunk that a decoder may pass over, such as a comment, spoils no pixel and is always sound.
+    """
     place, whole = len(PNG_SIGNATURE), memoryview(data)
     while place + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, place)
         end = place + 8 + length
         if end + 4 > len(data):
-            break
-        # A chunk that a decoder may pass over, such as a comment, spoils no pixel.
-        if not kind[0] & 0x20 and zlib.crc32(whole[place + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
-            return f"it is damaged: the checksum of its chunk {kind.decode('ascii', 'replace')} is wrong"
+            return
+        is_optional = bool(kind[0] & 0x20)
+        is_sound = is_optional or zlib.crc32(whole[place + 4 : end]) == struct.unpack_from(">I", data, end)[0]
+        yield kind, whole[place + 8 : end], is_sound
         if kind == b"IEND":
-            return ""
+            return
         place = end + 4
-    return TRUNCATED
+
+
+def png_checksum_problem(data: bytes) -> str:
+    """Return what is wrong with a PNG by the checksums of its chunks, as part of a sentence; "" where nothing is."""
+    kind = b""
+    for kind, _, is_sound in png_chunks(data):
+        if not is_sound:
+            return f"it is damaged: the checksum of its chunk {kind.decode('ascii', 'replace')} is wrong"
+    return "" if kind == b"IEND" else TRUNCATED
 
 
 def indexed_as_grey(data: bytes) -> bytes:

@@ -26,7 +26,6 @@ from edge.console import (
 from edge.contract import Contract
 from edge.errors import InputError, SegEdgeError
 from edge.interruption import interrupted_exit_code, interruption_name
-from edge.labels import palette_for
 from edge.machine import threads_argument
 from edge.picture_check import SKIP_BAD_HELP
 from edge.records import record_to_json
@@ -135,7 +134,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _painter(arguments: argparse.Namespace, contract: Contract) -> Painter:
     look = (arguments.alpha, not arguments.no_legend)
-    names, palette_rgb = contract.class_names, palette_for(contract.class_names)
+    names, palette_rgb = contract.class_names, contract.painted_palette()
     if arguments.show in (LABELS, SIDE_BY_SIDE):
         labels = OverlayPainter(names, palette_rgb, *look)
         return labels if arguments.show == LABELS else SideBySidePainter(labels)

@@ -39,7 +39,7 @@ class OverlayPainter(Painter):
         InputError: A number or shape is out of range.
 
     Example:
-        >>> painter = OverlayPainter(contract.class_names, palette_for(contract.class_names))
+        >>> painter = OverlayPainter(contract.class_names, contract.painted_palette())
         >>> picture_bgr = painter.paint(frame_bgr, labels, ["24.0 fps   38 ms"])
     """
 

@@ -1,4 +1,4 @@
-"""The command `python -m edge.synthetic`, which draws a labelled set of street scenes."""
+"""The command `python -m edge.synthetic`, which draws a labelled set of streets or railway lines."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from pathlib import Path
 from edge.console import CommandParser, Progress, positive_int, print_json, run_command, seed_argument, size_argument
 from edge.interruption import kept_when_interrupted
 from edge.opencv import require_opencv
-from edge.synthetic.dataset import read_manifest, write_dataset
+from edge.synthetic.dataset import WORLDS, read_manifest, write_dataset
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
     parser = CommandParser(
         prog="python -m edge.synthetic",
-        description="Draw synthetic street scenes in the exact layout of Cityscapes (leftImg8bit, gtFine).",
+        description="Draw synthetic scenes with exact labels: streets in the layout of Cityscapes (leftImg8bit, "
+        "gtFine), or railway lines in the layout of RailSem19 (jpgs, uint8).",
     )
     parser.add_argument("out", metavar="OUT", help="folder to write; empty, new, or an earlier synthetic set")
+    parser.add_argument("--world", choices=tuple(WORLDS), default="streets", help="what is drawn (default streets)")
     parser.add_argument("--train", type=positive_int, default=96, metavar="N", help="training pictures")
     parser.add_argument("--val", type=positive_int, default=24, metavar="N", help="validation pictures")
     parser.add_argument(
@@ -54,8 +56,8 @@ def _draw(options: argparse.Namespace) -> int:
             return None
         return f"{drawn} of {total} pictures are kept in {options.out}; the same command draws the whole set anew"
 
-    with kept_when_interrupted(kept), Progress("draw streets", total, "picture") as progress:
-        write_dataset(options.out, options.train, options.val, height, width, options.seed, count)
+    with kept_when_interrupted(kept), Progress(f"draw {WORLDS[options.world].pictures}", total, "picture") as progress:
+        write_dataset(options.out, options.train, options.val, height, width, options.seed, count, options.world)
     if options.json:
         print_json({"folder": options.out, **read_manifest(options.out)})
         return 0

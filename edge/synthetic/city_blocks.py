@@ -19,7 +19,8 @@ _GUARD_RAIL, _BRIDGE = CITYSCAPES_RAW_IDS["guard rail"], CITYSCAPES_RAW_IDS["bri
 _DEEP_M = 14.0
 
 
-def _wall_color(rng: SeededRandom) -> tuple[float, float, float]:
+def wall_color(rng: SeededRandom) -> tuple[float, float, float]:
+    """Draw the colour of a wall: brick, glass and panels, sandstone, olive, or grey."""
     kind = rng.integer(0, 5)
     if kind == 0:  # brick
         return rng.uniform(110, 165), rng.uniform(60, 90), rng.uniform(48, 75)
@@ -40,7 +41,7 @@ class _Facade:
     def __init__(self, key: tuple, light: Light, high: float, shop: bool) -> None:
         rng = SeededRandom(*key)
         self._floor_m, self._bay_m = rng.uniform(2.7, 3.6), rng.uniform(1.8, 3.8)
-        self._tiles = facade_tiles(rng, _wall_color(rng), light.is_dark)
+        self._tiles = facade_tiles(rng, wall_color(rng), light.is_dark)
         self._choice = (rng.octets(256).reshape(16, 16) % 4).astype(np.int32)
         if rng.chance(0.2):
             self._choice[:] = 5
@@ -81,11 +82,19 @@ class _Facade:
 
 
 @functools.lru_cache(maxsize=256)
-def _facade(key: tuple, light: Light, high: float, shop: bool) -> _Facade:
+def facade(key: tuple, light: Light, high: float, shop: bool) -> _Facade:
+    """Return the facade of a house.
+
+    Args:
+        key: Key of the random numbers that decide its looks.
+        light: Light of the scene.
+        high: Height of the house, in metres.
+        shop: Whether there is a shop on the ground floor.
+    """
     return _Facade(key, light, high, shop)
 
 
-def _plain(color: tuple, light: Light, normal: tuple, pattern: str, period_m: float) -> object:
+def plain_surface(color: tuple, light: Light, normal: tuple, pattern: str, period_m: float) -> object:
     """Return the surface function of a wall or fence: `wall` has courses, `bars` are seen through."""
     shaded = np.array(light.shade(color, *normal), np.float32)
 
@@ -126,7 +135,7 @@ def draw_backdrop(canvas: Canvas, world: World) -> None:
         wide = rng.uniform(9.0, 26.0)
         if rng.chance(0.45):
             key = (*world.key, 31, int(right))
-            surface = _facade(key, world.light, 40.0, False).surface((0.0, 0.0, -1.0))
+            surface = facade(key, world.light, 40.0, False).surface((0.0, 0.0, -1.0))
             canvas.upright((right, ahead), (right + wide, ahead), 0.0, rng.uniform(7, 22), surface, _BUILDING)
         else:
             leaf = (rng.uniform(50, 90), rng.uniform(75, 105), rng.uniform(35, 60))
@@ -172,16 +181,18 @@ def _draw_barrier(
     normal = (-float(side), 0.0, 0.0)
     if kind == "wall":
         high, tag = rng.uniform(1.3, 3.8), _WALL
-        surface = _plain(_wall_color(rng), world.light, normal, "wall", rng.choice((0.8, 2.5, 5.0)))
+        surface = plain_surface(wall_color(rng), world.light, normal, "wall", rng.choice((0.8, 2.5, 5.0)))
     elif kind == "rail":
         high, tag = 0.85, _GUARD_RAIL
-        surface = _plain((150.0, 152.0, 155.0), world.light, normal, "rail", 1.0)
+        surface = plain_surface((150.0, 152.0, 155.0), world.light, normal, "rail", 1.0)
     else:
         high, tag = rng.uniform(1.0, 2.4), _FENCE
         color = rng.choice(
             ((60.0, 65.0, 62.0), (120.0, 88.0, 60.0), (205.0, 205.0, 200.0), (50.0, 90.0, 60.0), (140.0, 140.0, 140.0))
         )
-        surface = _plain(color, world.light, normal, rng.choice(("bars", "bars", "boards")), rng.uniform(0.12, 0.3))
+        surface = plain_surface(
+            color, world.light, normal, rng.choice(("bars", "bars", "boards")), rng.uniform(0.12, 0.3)
+        )
     along = end
     while along > start:
         near = max(start, along - 8.0)
@@ -205,7 +216,7 @@ def _draw_houses(
         key = (*world.key, 11, side, int(near * 8) & 0xFFFFFF)
         if not canvas.camera.may_show([view(near, line), view(far, line), view(near, line + side * _DEEP_M)]):
             continue
-        facade = _facade(key, world.light, high, shop)
+        house = facade(key, world.light, high, shop)
         roof = SeededRandom(*key, 1)
         foot, ridge_m = view(near, line), roof.uniform(2.0, 5.0) if roof.chance(0.5) else 0.0
         deep = view(near, line + side * _DEEP_M)
@@ -218,9 +229,9 @@ def _draw_houses(
             slope += [(far_middle[0], high + ridge_m, far_middle[1]), (middle[0], high + ridge_m, middle[1])]
             canvas.fill(slope, color, _BUILDING, (-side * 0.5, 0.86, 0.0))
             gable = [(foot[0], high, foot[1]), (middle[0], high + ridge_m, middle[1]), (deep[0], high, deep[1])]
-            canvas.fill(gable, _wall_color(SeededRandom(*key)), _BUILDING, (0.0, 0.0, -1.0))
-        canvas.upright(foot, deep, 0.0, high, facade.surface((0.0, 0.0, -1.0)), _BUILDING)
-        canvas.upright(foot, far_foot, 0.0, high, facade.surface((-float(side), 0.0, 0.0)), _BUILDING)
+            canvas.fill(gable, wall_color(SeededRandom(*key)), _BUILDING, (0.0, 0.0, -1.0))
+        canvas.upright(foot, deep, 0.0, high, house.surface((0.0, 0.0, -1.0)), _BUILDING)
+        canvas.upright(foot, far_foot, 0.0, high, house.surface((-float(side), 0.0, 0.0)), _BUILDING)
         if roof.chance(0.4):
             top = [view(near + 2.0, line + side * 4.0), view(near + 3.2, line + side * 4.0)]
             up = high + ridge_m * 0.8
@@ -238,7 +249,7 @@ def draw_bridge(canvas: Canvas, world: World) -> None:
     along = (camera.along_m // 300.0 + 1.0) * 300.0 - 60.0
     if not 8.0 < along - camera.along_m < SIGHT_M:
         return
-    surface = _plain((135.0, 130.0, 122.0), world.light, (0.0, 0.0, -1.0), "wall", 3.0)
+    surface = plain_surface((135.0, 130.0, 122.0), world.light, (0.0, 0.0, -1.0), "wall", 3.0)
     left, right = world.street.front_left - 30.0, world.street.front_right + 30.0
     canvas.upright(camera.view(along, left), camera.view(along, right), 5.2, 7.4, surface, _BRIDGE)
     low = [

@@ -1,4 +1,4 @@
-"""Writing of a set of street scenes in the layout of Cityscapes."""
+"""Writing of a set of drawn scenes: streets in the layout of Cityscapes, railway lines in the layout of RailSem19."""
 
 from __future__ import annotations
 
@@ -6,32 +6,21 @@ import os
 from pathlib import Path
 from typing import Callable, Mapping
 
-import numpy as np
-
 from edge.artifacts import read_json, write_json
 from edge.console import print_note, storage_error
 from edge.datasets.layouts.unfinished import UNFINISHED_FILE
 from edge.errors import ContractError, InputError
-from edge.imaging import write_image
-from edge.labels import CITYSCAPES_RAW_COLORS_RGB
-from edge.synthetic.scene import Scene, check_size, draw_scene
+from edge.synthetic.railway.files import RailFiles
+from edge.synthetic.scene import check_size
+from edge.synthetic.street_files import StreetFiles
 
 MANIFEST_NAME = "synthetic.json"
-MANIFEST_KIND = "segedge synthetic streets"
 SCHEMA = 1
-_CITIES = {"train": ("synthburg", "synthaven", "synthfurt"), "val": ("synthstadt", "synthmouth")}
+WORLDS = {"streets": StreetFiles, "rail": RailFiles}
+"""Name of a world that can be drawn -> what writes its pictures."""
+_KINDS = tuple(files.kind for files in WORLDS.values())
 _VAL_FIRST_INDEX = 1_000_000
 """Number of the first validation picture, so that neither split depends on the size of the other."""
-
-
-def scene_paths(out: str | os.PathLike, part: str, index: int) -> dict[str, Path]:
-    """Return the paths of the files of one picture, with the keys frame, labelIds, instanceIds and color."""
-    city = _CITIES[part][index % len(_CITIES[part])]
-    stem = f"{city}_{index // 1000:06d}_{index % 1000:06d}"
-    paths = {"frame": Path(out) / "leftImg8bit" / part / city / f"{stem}_leftImg8bit.png"}
-    for kind in ("labelIds", "instanceIds", "color"):
-        paths[kind] = Path(out) / "gtFine" / part / city / f"{stem}_gtFine_{kind}.png"
-    return paths
 
 
 def write_dataset(
@@ -42,8 +31,9 @@ def write_dataset(
     width: int,
     seed: int,
     progress: Callable[[], None] | None = None,
+    world: str = "streets",
 ) -> None:
-    """Write a set of street scenes in the layout of Cityscapes.
+    """Write a set of drawn scenes.
 
     Every file is whole or absent. `synthetic.json` comes last, so a folder that has it is complete.
 
@@ -55,17 +45,24 @@ def write_dataset(
         width: Columns of a picture in pixels, 128 to 2048.
         seed: Seed of the set, 0 or more.
         progress: Function that is called after each picture.
+        world: What is drawn, a key of WORLDS.
 
     Raises:
-        InputError: The folder holds something that is no synthetic set.
+        InputError: The folder holds something that is no synthetic set, or there are not so many names.
         SizeError: A side is out of range.
         StorageError: A file cannot be written.
     """
     check_size(height, width)
-    root = Path(out)
+    root, files = Path(out), WORLDS[world]()
+    for part, count in (("train", train_count), ("val", val_count)):
+        if count > files.most[part]:
+            raise InputError(
+                f"{count} {files.pictures} of {part} cannot be named, expected at most {files.most[part]}. "
+                "Next: draw several sets, each with a seed of its own"
+            )
     manifest = {
         "schema": SCHEMA,
-        "kind": MANIFEST_KIND,
+        "kind": files.kind,
         "seed": seed,
         "height": height,
         "width": width,
@@ -79,15 +76,15 @@ def write_dataset(
     except OSError as error:
         raise storage_error(error, root) from error
     try:
-        palette = _raw_palette()
         for part, count, first in (("train", train_count, 0), ("val", val_count, _VAL_FIRST_INDEX)):
             for index in range(count):
-                _write_scene(scene_paths(root, part, index), draw_scene(seed, first + index, height, width), palette)
+                files.write_scene(root, part, index, seed, first + index, height, width)
                 if progress is not None:
                     progress()
     except BaseException:
         _remove_if_nothing_is_drawn(root)
         raise
+    files.write_classes(root)
     write_json(root / MANIFEST_NAME, manifest)
     (root / UNFINISHED_FILE).unlink()
 
@@ -108,33 +105,18 @@ def read_manifest(root: str | os.PathLike) -> dict:
     """
     path = Path(root) / MANIFEST_NAME
     manifest = read_json(path, "manifest of the synthetic set", "python -m edge.synthetic")
-    if manifest.get("kind") != MANIFEST_KIND or manifest.get("schema") != SCHEMA:
+    if manifest.get("kind") not in _KINDS or manifest.get("schema") != SCHEMA:
         raise ContractError(
-            f"{path} is '{manifest.get('kind')}' schema {manifest.get('schema')}, expected '{MANIFEST_KIND}' schema "
+            f"{path} is '{manifest.get('kind')}' schema {manifest.get('schema')}, expected one of {_KINDS} and schema "
             f"{SCHEMA}. Next: draw the set again with python -m edge.synthetic"
         )
     return manifest
 
 
-def _write_scene(paths: dict[str, Path], scene: Scene, palette: np.ndarray) -> None:
-    write_image(paths["labelIds"], scene.label_ids)
-    write_image(paths["instanceIds"], scene.instance_ids)
-    write_image(paths["color"], palette[scene.label_ids])
-    # The frame comes last: a reader that lists frames finds labels for every one.
-    write_image(paths["frame"], scene.frame_rgb)
-
-
-def _raw_palette() -> np.ndarray:
-    """Return the official colour of every file id, (256, 3) uint8 RGB."""
-    palette = np.zeros((256, 3), np.uint8)
-    for raw_id, color_rgb in CITYSCAPES_RAW_COLORS_RGB.items():
-        palette[raw_id] = color_rgb
-    return palette
-
-
 def _manifest_words(manifest: Mapping[str, object]) -> str:
     counts = f"{manifest.get('train_count')} training and {manifest.get('val_count')} validation pictures"
-    return f"{counts} of {manifest.get('height')}x{manifest.get('width')}, seed {manifest.get('seed')}"
+    world = f", {manifest.get('kind')}" if manifest.get("kind") != StreetFiles.kind else ""
+    return f"{counts} of {manifest.get('height')}x{manifest.get('width')}, seed {manifest.get('seed')}{world}"
 
 
 def _clear_previous(root: Path, manifest: Mapping[str, object]) -> None:
@@ -159,10 +141,7 @@ def _clear_previous(root: Path, manifest: Mapping[str, object]) -> None:
     try:
         (root / UNFINISHED_FILE).touch()
         (root / MANIFEST_NAME).unlink(missing_ok=True)
-        for part, cities in _CITIES.items():
-            for kind in ("leftImg8bit", "gtFine"):
-                for city in cities:
-                    for path in sorted((root / kind / part / city).glob(f"{city}_*.png")):
-                        path.unlink()
+        for files in WORLDS.values():  # the earlier set may be of another world
+            files().clear(root)
     except OSError as error:
         raise storage_error(error, root) from error

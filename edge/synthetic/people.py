@@ -11,6 +11,7 @@ from edge.synthetic.world import SceneObject, World
 
 _SKIN = ((222.0, 178.0, 150.0), (190.0, 140.0, 108.0), (125.0, 85.0, 62.0), (78.0, 54.0, 42.0))
 _HAIR = ((40.0, 32.0, 28.0), (90.0, 62.0, 40.0), (170.0, 140.0, 90.0), (150.0, 148.0, 145.0))
+_WARNING = (250.0, 112.0, 24.0)
 
 
 def _clothes(rng: SeededRandom) -> tuple:
@@ -18,11 +19,13 @@ def _clothes(rng: SeededRandom) -> tuple:
 
 
 def draw_person(canvas: Canvas, pose: Pose, scene_object: SceneObject, world: World) -> None:
-    """Draw somebody who walks or stands."""
+    """Draw somebody who walks or stands; a worker beside a track wears the orange of warning clothes."""
     rng = SeededRandom(*scene_object.random_key, 1)
     tag = CITYSCAPES_RAW_IDS["person"] * 1000 + scene_object.number
     tall = rng.uniform(1.55, 1.95) if rng.chance(0.88) else rng.uniform(1.0, 1.4)
     coat, trousers = _clothes(rng), _clothes(rng)
+    if scene_object.kind == "worker":
+        coat = trousers = _WARNING
     skin, hair = rng.choice(_SKIN), rng.choice(_HAIR)
     stout = rng.uniform(0.85, 1.25) * tall / 1.75
     swing = wave(scene_object.phase) if scene_object.phase else rng.uniform(-0.25, 0.25)

@@ -33,7 +33,7 @@ class Scene:
 
 
 def check_size(height: int, width: int) -> None:
-    """Refuse a size at which streets cannot be drawn.
+    """Refuse a size at which scenes cannot be drawn.
 
     Raises:
         SizeError: A side is out of range.
@@ -41,7 +41,7 @@ def check_size(height: int, width: int) -> None:
     if MIN_HEIGHT <= height <= MAX_HEIGHT and MIN_WIDTH <= width <= MAX_WIDTH:
         return
     raise SizeError(
-        f"street scenes cannot be drawn at {height}x{width}, expected {MIN_HEIGHT}x{MIN_WIDTH} to "
+        f"scenes cannot be drawn at {height}x{width}, expected {MIN_HEIGHT}x{MIN_WIDTH} to "
         f"{MAX_HEIGHT}x{MAX_WIDTH}. Next: choose a size in between, for example 512x1024"
     )
 

@@ -17,6 +17,7 @@ _SIZES_M = {
     "bus": (10.5, 2.5, 3.0),
     "train": (45.0, 2.7, 3.6),
     "person": (0.3, 0.5, 1.7),
+    "worker": (0.3, 0.5, 1.7),
     "cyclist": (1.6, 0.5, 1.7),
     "motorcyclist": (1.9, 0.6, 1.6),
     "bicycle": (1.6, 0.3, 1.0),
@@ -40,13 +41,7 @@ def cast_shadows(canvas: Canvas, world: World, scene_objects: list[SceneObject])
     shift = (-light.sun_right / light.sun_up, -light.sun_ahead / light.sun_up)
     mask = np.zeros((camera.height, camera.width), np.uint8)
     for scene_object in scene_objects:
-        pose = Pose(camera, scene_object.along_m, scene_object.side_m, scene_object.turn)
-        if scene_object.kind == "tree":
-            _crown(mask, camera, pose, shift)
-        elif scene_object.kind in _SIZES_M:
-            long, wide, high = _SIZES_M[scene_object.kind]
-            base = [pose.point(f * long / 2, s * wide / 2, 0.0) for f, s in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
-            _cast(mask, camera, base, high, shift)
+        cast_object(mask, camera, scene_object, shift)
     for block in world.blocks_in_sight(camera.along_m):
         for side in (-1, 1):
             if world.block_kind(side, block) != "buildings" or side * shift[0] > 0:
@@ -55,7 +50,13 @@ def cast_shadows(canvas: Canvas, world: World, scene_objects: list[SceneObject])
             front = world.street.front_right if side > 0 else world.street.front_left
             high = SeededRandom(*world.key, 13, side, block).uniform(6.0, 15.0)
             feet = [camera.view(start, front), camera.view((block + 1) * BLOCK_M, front)]
-            _cast(mask, camera, [(right, 0.0, ahead) for right, ahead in feet], high, shift)
+            cast_box(mask, camera, [(right, 0.0, ahead) for right, ahead in feet], high, shift)
+    darken(canvas, mask)
+
+
+def darken(canvas: Canvas, mask: np.ndarray) -> None:
+    """Take the sun's light from the ground where a mask, (H, W) uint8, is not 0."""
+    light, camera = canvas.light, canvas.camera
     left = 1.0 - light.sun_rgb[1] / (light.sun_rgb[1] + light.ambient_rgb[1]) * 0.9
     first = max(0, int(camera.horizon_px))
     ground = canvas.paint[first:]
@@ -63,7 +64,26 @@ def cast_shadows(canvas: Canvas, world: World, scene_objects: list[SceneObject])
     np.copyto(ground, cv2.LUT(ground, table), where=mask[first:, :, None] > 0)
 
 
-def _cast(mask: np.ndarray, camera: Camera, base: list, high: float, shift: tuple) -> None:
+def cast_object(mask: np.ndarray, camera: Camera, scene_object: SceneObject, shift: tuple) -> None:
+    """Fill the shadow of an object, if one of its kind casts any.
+
+    Args:
+        mask: (H, W) uint8 that is filled with 255.
+        camera: Camera that sees the ground.
+        scene_object: Object that stands on the ground.
+        shift: Metres to the right and ahead by which a metre of height shifts a shadow.
+    """
+    pose = Pose(camera, scene_object.along_m, scene_object.side_m, scene_object.turn)
+    if scene_object.kind == "tree":
+        _crown(mask, camera, pose, shift)
+    elif scene_object.kind in _SIZES_M:
+        long, wide, high = _SIZES_M[scene_object.kind]
+        base = [pose.point(f * long / 2, s * wide / 2, 0.0) for f, s in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
+        cast_box(mask, camera, base, high, shift)
+
+
+def cast_box(mask: np.ndarray, camera: Camera, base: list, high: float, shift: tuple) -> None:
+    """Fill the shadow of an upright box over corners in view, (right, 0, ahead); the rest is as in cast_object."""
     top = [(right + shift[0] * high, 0.0, ahead + shift[1] * high) for right, _, ahead in base]
     outline = camera.outline(_hull(base + top))
     if outline is not None:
@@ -77,7 +97,7 @@ def _crown(mask: np.ndarray, camera: Camera, pose: Pose, shift: tuple) -> None:
         outline = camera.outline(ring)
         if outline is not None:
             cv2.fillConvexPoly(mask, outline, 255)
-    _cast(mask, camera, [pose.point(0.0, -0.15, 0.0), pose.point(0.0, 0.15, 0.0)], 4.0, shift)
+    cast_box(mask, camera, [pose.point(0.0, -0.15, 0.0), pose.point(0.0, 0.15, 0.0)], 4.0, shift)
 
 
 _RING = ((1, 0), (0.8, 0.6), (0.5, 0.95), (0, 0.9), (-0.6, 0.8), (-1, 0.3), (-0.9, -0.4), (-0.3, -1), (0.4, -0.85))

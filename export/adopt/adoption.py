@@ -27,6 +27,7 @@ from edge.artifacts import ARTIFACTS_ROOT, artifact_folder, sha256_json, write_b
 from edge.code_digest import code_digest, other_code
 from edge.console import Say, print_note
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, OWN_CLASSES, Contract, read_contract
+from edge.datasets.reference import recorded_dataset
 from edge.decision import Decision
 from edge.errors import ContractError, GraphError, InputError, ParityError
 from edge.frames import FrameSet, SyntheticFrames
@@ -183,6 +184,8 @@ def adopt(
         versions={module.__name__: module.__version__ for module in (import_onnx(), import_onnxruntime())},
         adopted_from=adopted_from,
         decision=decision,
+        classes=given.classes,
+        described=given.described,
     )
     if decision is not None:
         say(f"decision: {contract.decision_sentence()}")
@@ -247,7 +250,8 @@ def _frames(given: ForeignContract, data_dir: Path | None, height: int, width: i
     if given.dataset == OWN_CLASSES:
         return SyntheticFrames(PARITY_IMAGES, drawn_height, drawn_width, SYNTHETIC_HELD_OUT_SEED)
     # Two forms of a graph are compared on any frames; a build refuses bad ones, or counts them, once it is planned.
-    return held_out_frames(given.dataset, data_dir, drawn_height, drawn_width, PARITY_IMAGES, skip_bad=True)
+    dataset = recorded_dataset(given.dataset, given.described).option
+    return held_out_frames(dataset, data_dir, drawn_height, drawn_width, PARITY_IMAGES, skip_bad=True)
 
 
 def _adopted_graph(

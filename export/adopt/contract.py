@@ -27,6 +27,7 @@ import difflib
 import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Mapping
 
 import numpy as np
@@ -35,9 +36,13 @@ from edge.artifacts import read_json
 from edge.console import parse_size
 from edge.contract import OWN_CLASSES
 from edge.coordinate_rules import COORDINATE_RULES
-from edge.datasets import LAYOUTS, class_table
+from edge.datasets import LAYOUTS
+from edge.datasets.description.file import is_description
+from edge.datasets.reference import DatasetReference, dataset_reference
 from edge.errors import ContractError, SizeError
+from edge.network_class import NetworkClass
 from edge.preprocess import COLOR_ORDERS
+from edge.provenance import DescribedData
 from export.adopt import decision_fields
 from export.adopt.decision_fields import AskedDecision, is_finite, read_decision, spell
 from train.options import MODEL_NAMES
@@ -73,7 +78,8 @@ class ForeignContract:
 
     Attributes:
         name: model name of the artefact: letters, digits, ".", "_" and "-".
-        dataset: key in edge.datasets.LAYOUTS whose classes the output has; OWN_CLASSES for others.
+        dataset: name of the dataset whose classes the output has, a key in edge.datasets.LAYOUTS or the name in a
+            dataset description; OWN_CLASSES for others.
         class_names: name of each label, in their order: those of the output's channels without a void one, behind the
             background of a decision by thresholds.
         mean: mean of each channel, in `channel_order`, in units of pixel / scale.
@@ -88,6 +94,8 @@ class ForeignContract:
         weights: text that says where the weights come from; None for the name of the file.
         trained: False if nobody trained the weights, so that only the speed of an engine means anything.
         decision: rule by which the output becomes labels.
+        classes: painted colours, categories and groups of the classes of a dataset; empty for others.
+        described: description of the dataset; None where there is none.
     """
 
     name: str
@@ -104,6 +112,8 @@ class ForeignContract:
     weights: str | None = None
     trained: bool = True
     decision: AskedDecision = field(default_factory=AskedDecision)
+    classes: tuple[NetworkClass, ...] = ()
+    described: DescribedData | None = None
 
     def normalise(self, tensor: np.ndarray) -> np.ndarray:
         """Return a prepared frame as the graph takes it, by definition: (pixel / scale - mean) / std.
@@ -155,8 +165,9 @@ class _Reader:
 
     def read(self) -> ForeignContract:
         self._check_names()
-        dataset, names = self._classes()
-        decision, class_names = read_decision(self._fields, names, dataset != OWN_CLASSES, self._refuse)
+        reference, names = self._classes()
+        dataset = reference.name if reference is not None else OWN_CLASSES
+        decision, class_names = read_decision(self._fields, names, reference is not None, self._refuse)
         scale = self._one_of("scale", SCALES)
         mean, std = self._three_numbers("mean"), self._three_numbers("std")
         self._check_units(mean, std, scale)
@@ -175,6 +186,8 @@ class _Reader:
             weights=self._text("weights"),
             trained=self._one_of("trained", (True, False)) if self._has("trained") else True,
             decision=decision,
+            classes=reference.classes() if reference is not None and class_names == names else (),
+            described=reference.described() if reference is not None else None,
         )
 
     def _has(self, field: str) -> bool:
@@ -224,13 +237,13 @@ class _Reader:
             raise self._refuse(f"name is '{name}', which is an architecture of this project, expected another one")
         return name
 
-    def _classes(self) -> tuple[str, tuple[str, ...]]:
+    def _classes(self) -> tuple[DatasetReference | None, tuple[str, ...]]:
         if self._has("dataset") == self._has("class_names"):
             found = "both dataset and class_names" if self._has("dataset") else "neither dataset nor class_names"
             raise self._refuse(f"has {found}, expected one of them: it says what the channels of the output mean")
         if self._has("dataset"):
-            dataset = self._one_of("dataset", tuple(LAYOUTS))
-            return dataset, class_table(dataset).class_names
+            reference = self._dataset()
+            return reference, tuple(each.name for each in reference.classes())
         names = self._fields["class_names"]
         if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
             raise self._refuse(f"class_names is {spell(names)}, expected a list of names")
@@ -239,7 +252,14 @@ class _Reader:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise self._refuse(f"class_names has '{twice[0]}' twice, expected a name for each class")
-        return OWN_CLASSES, tuple(names)
+        return None, tuple(names)
+
+    def _dataset(self) -> DatasetReference:
+        """Return the dataset that the file names; a description lies relative to the file."""
+        given = self._fields["dataset"]
+        if isinstance(given, str) and is_description(given):
+            return dataset_reference(os.fspath(Path(self._where).parent / given))
+        return DatasetReference(self._one_of("dataset", tuple(LAYOUTS)))
 
     def _three_numbers(self, field: str) -> tuple[float, ...]:
         value = self._fields[field]

@@ -8,6 +8,7 @@ the Keras model on images (export/graph/parity.py) and held against TensorRT's r
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from edge.artifacts import sha256_json, write_bytes
 from edge.code_digest import code_digest, other_code
 from edge.console import Say, print_status
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, Contract, read_contract
-from edge.datasets import LAYOUTS, class_table
+from edge.datasets import class_table
+from edge.datasets.reference import recorded_dataset
 from edge.errors import InputError, WeightsError
 from edge.frames import FrameSet
-from edge.provenance import RANDOM, TRAINED, WeightsProvenance
+from edge.network_class import NetworkClass, network_classes
+from edge.provenance import RANDOM, SHIPPED, TRAINED, DescribedData, WeightsProvenance
 from edge.records import read_record, write_record
 from export.build_inputs import choose_inputs, held_out_frames
+from export.found_weights import CHECKOUT, WEIGHTS_ROOT
 from export.from_keras.comparison import ComparisonProcess, compare_graph, has_own_process
 from export.from_keras.network import OPSET, RANDOM_SEED, KerasNetwork, converter_versions, give_memory_back
 from export.graph.parity import PARITY_FILE, ParityReport
@@ -38,12 +42,14 @@ class ExportRequest:
 
     Attributes:
         model: key in train.models.MODELS.
-        dataset: key in edge.datasets.LAYOUTS; the classifier has the classes of this dataset.
+        dataset: name of the dataset, as the artefact's folder has it; the classifier has the classes of this dataset.
         height: rows of the network's input.
         width: columns of the network's input.
         weights_path: path of a weights file; None for random weights.
         options: options of the architecture that the user set, as values or text.
         batch: number of frames in one call.
+        classes: classes of the dataset; empty for those of a dataset that the project knows by its name.
+        described: description of the dataset; None for a dataset that the project knows by its name.
     """
 
     model: str
@@ -53,6 +59,21 @@ class ExportRequest:
     weights_path: Path | None = None
     options: dict[str, Any] = field(default_factory=dict)
     batch: int = 1
+    classes: tuple[NetworkClass, ...] = ()
+    described: DescribedData | None = None
+
+    def known_classes(self) -> tuple[NetworkClass, ...]:
+        """Return the classes of the dataset, in the order of the logits' channels.
+
+        Raises:
+            DatasetError: the project does not know the dataset by its name, and no classes were given.
+        """
+        return self.classes or network_classes(class_table(self.dataset))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the logits' channels."""
+        return tuple(each.name for each in self.known_classes())
 
     def provenance(self) -> tuple[WeightsProvenance, dict[str, Any]]:
         """Return the origin of the weights, and every option of the architecture.
@@ -61,7 +82,7 @@ class ExportRequest:
             WeightsError: the weights belong to another model, other classes or other options, or are damaged.
             InputError: an option is unknown.
         """
-        class_count = class_table(self.dataset).class_count
+        class_count = len(self.known_classes())
         if self.weights_path is None:
             options = resolve_options(self.model, self.options)
             digest = sha256_json([self.model, class_count, RANDOM_SEED, changed_options(self.model, options)])
@@ -73,13 +94,24 @@ class ExportRequest:
                 f"{self.weights_path} holds a backbone alone, without a classifier. "
                 f"Next: {train} --init-weights {self.weights_path}"
             )
+        own = recorded_dataset(weights.dataset or "", weights.described)
+        way_out = f"--dataset {shlex.quote(own.option)}" if own.is_here else "train with --init-weights"
         if weights.class_count != class_count:
-            way_out = f"--dataset {weights.dataset}" if weights.dataset in LAYOUTS else "train with --init-weights"
             raise WeightsError(
                 f"{self.weights_path} has {weights.class_count} classes of {weights.dataset or 'an unknown dataset'}, "
                 f"{self.dataset} has {class_count}. Next: {way_out}"
             )
+        other = next((pair for pair in zip(_names(weights.classes), self.class_names) if pair[0] != pair[1]), None)
+        if other is not None:
+            raise WeightsError(
+                f"{self.weights_path} has the classes of {weights.dataset}, with '{other[0]}' where {self.dataset} has "
+                f"'{other[1]}': the same number of others. Next: {way_out}"
+            )
         return weights.provenance, agreed_options(weights, self.options)
+
+
+def _names(classes: tuple[NetworkClass, ...]) -> tuple[str, ...]:
+    return tuple(each.name for each in classes)
 
 
 def source_digest(model: str) -> str:
@@ -104,6 +136,10 @@ def export_of_any_code(
         (contract.model, contract.dataset, contract.height, contract.width, contract.batch) == wanted
         and contract.options == changed_options(request.model, options)
         and contract.weights.sha256 == provenance.sha256
+        and contract.class_names == request.class_names
+        and contract.classes in ((), request.known_classes())
+        and (contract.described is None) == (request.described is None)
+        and (contract.described is None or contract.described.sha256 == request.described.sha256)
         and report.graph_sha256 == contract.graph_sha256
     )
     return contract if same else None
@@ -149,7 +185,7 @@ def export_model(request: ExportRequest, folder: Path, frames: FrameSet, say: Sa
     contract = Contract(
         model=request.model,
         dataset=request.dataset,
-        class_names=class_table(request.dataset).class_names,
+        class_names=request.class_names,
         height=request.height,
         width=request.width,
         stride=network.spec.stride,
@@ -164,6 +200,8 @@ def export_model(request: ExportRequest, folder: Path, frames: FrameSet, say: Sa
         options=changed_options(request.model, options),
         batch=request.batch,
         extra_outputs=network.extra_outputs,
+        classes=request.known_classes(),
+        described=request.described,
     )
     del network
     give_memory_back()
@@ -194,13 +232,13 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
     Args:
         folder: the artefact folder.
         weights_path: path of the weights that the graph was made from, or of their run folder; None for those of the
-            run that its contract names.
+            run that its contract names, or those of the product.
         data_dir: folder of the dataset; None for the default one, or the run's.
         image_count: number of images of the validation split.
 
     Raises:
         WeightsError: the weights are not those in the graph.
-        InputError: the weights were imported, and their file was not given.
+        InputError: the weights were imported, and their file was not given; or the run or the shipped file is not here.
     """
     contract = read_contract(folder)
     if contract.adopted_from is not None:
@@ -217,27 +255,37 @@ def compare_artifact(folder: Path, weights_path: Path | None, data_dir: Path | N
                 f"{folder} was made from the run {contract.weights.source}, and there is no {weights_path}. "
                 "Next: --weights FOLDER, the folder of that run"
             )
+    elif weights_path is None and contract.weights.kind == SHIPPED:
+        weights_path = CHECKOUT / WEIGHTS_ROOT / contract.weights.source
     elif weights_path is None and contract.weights.kind != RANDOM:
         raise InputError(
             f"{folder} has weights imported from {contract.weights.source}. Next: name them with --weights"
         )
     size = (contract.height, contract.width)
     request = ExportRequest(
-        contract.model, contract.dataset, *size, weights_path, dict(contract.options), contract.batch
+        contract.model,
+        contract.dataset,
+        *size,
+        weights_path,
+        dict(contract.options),
+        contract.batch,
+        contract.classes,
+        contract.described,
     )
     provenance, options = request.provenance()
     if provenance.sha256 != contract.weights.sha256:
         raise WeightsError(f"{weights_path or 'random weights'} are not what {folder / GRAPH_FILE} was made from")
+    reference = recorded_dataset(contract.dataset, contract.described)
     sources = choose_inputs(
         contract.model,
-        contract.dataset,
+        reference.option if reference.is_here else None,
         data_dir,
         weights_path,
         size,
         contract.options,
         random_weights=weights_path is None,
     )
-    frames = held_out_frames(contract.dataset, sources.data_dir, *size, image_count)
+    frames = held_out_frames(sources.reference.option, sources.data_dir, *size, image_count)
     return compare_graph(_keras_network(request, options), (folder / GRAPH_FILE).read_bytes(), frames)
 
 
@@ -259,7 +307,7 @@ def _converted_and_compared(
 
 
 def _network_arguments(request: ExportRequest, options: dict[str, Any]) -> tuple[Any, ...]:
-    class_count = class_table(request.dataset).class_count
+    class_count = len(request.known_classes())
     return (request.model, options, class_count, request.height, request.width, request.batch, request.weights_path)
 
 

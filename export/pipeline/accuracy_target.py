@@ -15,6 +15,7 @@ from edge.contract import Contract
 from edge.datasets import Dataset
 from edge.errors import DatasetError, InputError
 from edge.frames import DatasetFrames, FrameSet, SyntheticFrames
+from edge.network_class import class_difference
 from edge.provenance import RANDOM
 from export.pipeline.calibrate import CalibratedGraph
 from export.pipeline.float_graph import FloatGraph
@@ -158,9 +159,8 @@ def _labelled(frames: FrameSet, contract: Contract) -> Dataset | None:
     chosen = frames.chosen()
     if any(sample.label_path is None for sample in chosen.samples):
         return None
-    if chosen.table.class_names != contract.class_names:
-        raise DatasetError(
-            f"{chosen.name} has {chosen.table.class_count} classes, the network has "
-            f"{len(contract.class_names)} of {contract.dataset}, expected the same"
-        )
+    names = chosen.table.class_names
+    difference = class_difference(names, chosen.name, contract.class_names, "the network", contract.dataset)
+    if difference:
+        raise DatasetError(difference)
     return chosen

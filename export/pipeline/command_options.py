@@ -19,7 +19,7 @@ from calibration.ranges.thresholds import CALIBRATION_METHODS
 from calibration.trt.calibrator import TENSORRT_ENTROPY
 from edge.card import SCALE_SOURCES
 from edge.console import RealNumber, positive_int, size_argument
-from edge.datasets import LAYOUTS
+from edge.datasets import add_dataset_option
 from edge.picture_check import SKIP_BAD_HELP
 from export.backends.choice import AUTO, backend_choices
 from export.backends.options import OPTIMIZATION_LEVELS, EngineOptions, batch_argument
@@ -53,7 +53,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"input pixels (default: the weights' or the graph's own, else {DEFAULT_SIZE_TEXT})",
     )
     images = parser.add_argument_group("images")
-    images.add_argument("--dataset", choices=sorted(LAYOUTS), help="whose classes and images (default: the weights')")
+    add_dataset_option(images, "whose classes and images (default: the weights')")
     images.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
     images.add_argument(
         "--images",

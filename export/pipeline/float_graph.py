@@ -120,7 +120,14 @@ def _current_contract(plan: BuildPlan, say: Say) -> Contract:
     from export.from_keras.exporter import ExportRequest, export_model, export_of_any_code, export_of_other_code
 
     export_request = ExportRequest(
-        request.model, sources.dataset, request.height, request.width, sources.weights_path, sources.options
+        request.model,
+        sources.dataset,
+        request.height,
+        request.width,
+        sources.weights_path,
+        sources.options,
+        classes=sources.classes(),
+        described=sources.described(),
     )
     if not can_export():
         came = export_of_any_code(plan.artifact, export_request, *export_request.provenance())

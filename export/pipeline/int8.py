@@ -338,7 +338,8 @@ def _first_config(
 
 def _results_sha256(contract: Contract, ranges_sha256: str, accuracy: AccuracySet) -> str:
     """Return the digest of all inputs of an evaluation, except form and quantisation config."""
-    described = record_to_json(dataclasses.replace(contract, adopted_from=None))
+    # Neither where a graph was given, nor how classes are painted, changes what is measured.
+    described = record_to_json(dataclasses.replace(contract, adopted_from=None, classes=(), described=None))
     onnxruntime = import_onnxruntime().__version__
     return sha256_json([described, ranges_sha256, accuracy.digests(), code_digest(*_SEARCH), onnxruntime])
 

@@ -19,7 +19,6 @@ from calibration.search.accuracy import graph_runner, worst_images
 from edge.console import Say
 from edge.errors import AccuracyBudgetError
 from edge.frames import DatasetFrames, SyntheticFrames
-from edge.labels import palette_for
 from edge.records import write_record
 from export.pipeline.accuracy_target import AccuracyTarget
 from export.pipeline.int8 import Int8Graph
@@ -206,7 +205,7 @@ def _pictures(int8: Int8Graph, target: AccuracyTarget, worst: list[int]) -> tupl
                     int8_labels=labels,
                     truth=images.truth_of(index),
                     class_names=contract.class_names,
-                    palette_rgb=palette_for(contract.class_names),
+                    palette_rgb=contract.painted_palette(),
                 )
             )
     return tuple(pictures)

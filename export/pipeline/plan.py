@@ -11,7 +11,9 @@ from calibration.qdq.quantization_config import INT8
 from edge.artifacts import ARTIFACTS_ROOT, artifact_folder
 from edge.card import engine_folder
 from edge.console import Say
-from edge.datasets import LAYOUTS, class_table, default_data_dir, open_dataset
+from edge.contract import OWN_CLASSES
+from edge.datasets import default_data_dir, open_dataset
+from edge.datasets.reference import dataset_reference, recorded_dataset
 from edge.errors import GraphError, InputError
 from edge.picture_check import checked_dataset
 from edge.records import read_record
@@ -51,7 +53,7 @@ class BuildPlan:
     def images(self) -> ImageSources:
         """Return the sources of the images of the build."""
         return ImageSources(
-            dataset=self.sources.dataset,
+            dataset=self.sources.reference.option,
             data_dir=self.sources.data_dir,
             pictures_path=self.request.images_path,
             height=self.request.height,
@@ -95,8 +97,9 @@ def plan_build(request: BuildRequest, say: Say = lambda line: None) -> BuildPlan
         random_weights=request.random_weights,
     )
     request = dataclasses.replace(request, height=sources.size[0], width=sources.size[1])
-    if sources.dataset in LAYOUTS:
-        request.int8.require_classes(class_table(sources.dataset).class_names)
+    classes = sources.classes()
+    if classes:
+        request.int8.require_classes(tuple(each.name for each in classes))
     artifact = artifact_folder(request.model, sources.dataset, *sources.size, ARTIFACTS_ROOT, sources.options)
     return _checked(BuildPlan(request, backend, reason, sources, artifact, _output(request, artifact, backend)))
 
@@ -112,7 +115,7 @@ def _checked(plan: BuildPlan) -> BuildPlan:
         return plan
     plan.images().held_out()
     if request.precision == INT8 and request.int8.manifest_path is None:
-        training = open_dataset(sources.dataset, sources.data_dir, TRAIN, labelled=False)
+        training = open_dataset(sources.reference.option, sources.data_dir, TRAIN, labelled=False)
         checked_dataset(training, needs_labels=False, skip_bad=request.skip_bad)
     return plan
 
@@ -127,12 +130,22 @@ def _plan_adoption(request: BuildRequest, backend: str, reason: str, say: Say) -
         raise GraphError(f"TensorRT 8.5 does not run {request.onnx_path}: {'; '.join(findings[:3])}")
     for finding in findings:
         say(f"note: TensorRT would not run this graph: {finding}")
-    dataset = request.dataset or contract.dataset
+    reference = recorded_dataset(contract.dataset, contract.described)
+    if request.dataset is not None:
+        reference = dataset_reference(request.dataset)
     data_dir = request.data_dir
-    if data_dir is None and dataset in LAYOUTS and default_data_dir(dataset).is_dir():
-        data_dir = default_data_dir(dataset)
-    size = (contract.height, contract.width)
-    sources = BuildInputs(dataset, data_dir if dataset in LAYOUTS else None, None, {}, size)
+    if data_dir is None and reference.is_here and default_data_dir(reference.option).is_dir():
+        data_dir = default_data_dir(reference.option)
+    sources = BuildInputs(
+        reference.name,
+        data_dir if reference.is_here else None,
+        None,
+        {},
+        (contract.height, contract.width),
+        description_path=reference.path,
+        recorded_classes=contract.classes,
+        recorded_description=contract.described,
+    )
     output = _output(request, adoption.folder, backend)
     request = dataclasses.replace(request, height=contract.height, width=contract.width)
     return _checked(BuildPlan(request, backend, reason, sources, adoption.folder, output))
@@ -147,7 +160,7 @@ def _check_data_dir(request: BuildRequest) -> None:
     """
     if request.data_dir is None or request.dataset is not None:
         return
-    if read_foreign_contract(request.contract_path).dataset not in LAYOUTS:
+    if read_foreign_contract(request.contract_path).dataset == OWN_CLASSES:
         raise InputError(
             f"--data-dir {request.data_dir}: {request.contract_path} has classes of its own, so nothing says which "
             f"dataset lies there. Next: --images FOLDER for pictures, or --dataset beside --data-dir"

@@ -11,7 +11,7 @@ from calibration.results import PAGE_FILE
 from edge.artifacts import spell_option
 from edge.card import EngineCard
 from edge.console import format_seconds, stand_out
-from edge.datasets import LAYOUTS
+from edge.datasets.reference import DatasetReference
 from edge.provenance import RANDOM, RANDOM_SENTENCE
 from edge.records import record_to_json
 from export.backends.trt_layer_info import LAYERS_FILE
@@ -107,14 +107,16 @@ def _plan_facts(plan: BuildPlan) -> dict:
         "weights_choice": list(sources.told),
         "size": f"{request.height}x{request.width}",
         "dataset": sources.dataset,
-        "images": str(request.images_path or sources.data_dir or f"synthetic scenes ({_why_drawn(sources.dataset)})"),
+        "images": str(request.images_path or sources.data_dir or f"synthetic scenes ({_why_drawn(sources.reference)})"),
         "artifact": str(plan.artifact),
         "output": str(plan.output),
     }
 
 
-def _why_drawn(dataset: str) -> str:
-    return "no dataset folder found" if dataset in LAYOUTS else "classes of your own: --images FOLDER takes pictures"
+def _why_drawn(reference: DatasetReference) -> str:
+    if reference.path is not None:
+        return f"the dataset description {reference.path} is not here"
+    return "no dataset folder found" if reference.is_here else "classes of your own: --images FOLDER takes pictures"
 
 
 def _weights_words(plan: BuildPlan) -> str:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,6 +17,8 @@ from edge.labels import (
     RAILSEM19,
     palette_for,
 )
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 # Typed in from the table of the Cityscapes class definitions: id, name, train id, colour.
 OFFICIAL = """
@@ -141,3 +147,36 @@ def test_palette_of_unknown_classes_has_as_many_colours(count):
     assert len(colours) == count
     assert (0, 0, 0) not in colours
     assert not palette[count:].any()
+
+
+def lists_of_classes(path: Path) -> list[int]:
+    """Return the lines of a module where a tuple, list, set or dict has five or more classes of one table."""
+    text = path.read_text(encoding="utf-8")
+    quoted = set(re.findall(r'"([^"\n]+)"', text))
+    known = [names for names in ({*table.class_names} for table in CLASS_TABLES.values()) if len(names & quoted) >= 5]
+    lines = []
+    for node in ast.walk(ast.parse(text)) if known else ():
+        if isinstance(node, (ast.Tuple, ast.List, ast.Set, ast.Dict)):
+            texts = {
+                one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)
+            }
+            if any(len(names & texts) >= 5 for names in known):
+                lines.append(node.lineno)
+    return lines
+
+
+@pytest.mark.any_python
+def test_no_module_lists_the_classes_of_a_table_again():
+    # What is drawn has kinds of its own, and says by the table which class each is.
+    rooms = ("edge", "calibration", "export", "train", "benchmarks")
+    paths = [path for room in rooms for path in (REPOSITORY / room).rglob("*.py") if "synthetic" not in path.parts]
+    assert len(paths) > 300
+    assert {path.name: lines for path in paths if (lines := lists_of_classes(path))} == {}
+
+
+def test_list_of_classes_is_found(tmp_path):
+    module = tmp_path / "street.py"
+    module.write_text('ONE = 1\nUSERS = ("person", "rider", "car", "truck", "bus")\n')
+    assert lists_of_classes(module) == [2]
+    module.write_text('USERS = ("person", "rider", "car", "truck")\n')
+    assert lists_of_classes(module) == []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from edge.datasets import open_dataset
 from edge.errors import DatasetError, InputError
 from edge.imaging import write_image
 from edge.labels import IGNORE_ID
-from edge.metrics import ConfusionMatrix, label_agreement
+from edge.metrics import ConfusionMatrix, group_iou, label_agreement
 
 
 def naive_iou(truths, predictions, classes):
@@ -140,3 +142,15 @@ def test_progress_is_shown_on_request_alone(make_camvid, capsys):
     for shown in (False, True):
         measure_accuracy(lambda frame, h, w: np.zeros((h, w), np.uint8), dataset, show_progress=shown)
         assert ("measure mIoU: 3/3 frame" in capsys.readouterr().err) == shown
+
+
+def test_group_scores_are_means_over_their_own_classes():
+    table = SimpleNamespace(
+        name="rail", class_count=4, groups={"infrastructure": (0, 1), "people": (2,), "alarm": (2, 3)}
+    )
+    assert group_iou(table, [0.5, 1.0, None, 0.25]) == {"infrastructure": 0.75, "people": None, "alarm": 0.25}
+
+
+def test_group_scores_need_one_iou_a_class():
+    with pytest.raises(InputError, match="3 IoUs for table rail, which has 4 classes"):
+        group_iou(SimpleNamespace(name="rail", class_count=4, groups={}), [0.5, 1.0, None])

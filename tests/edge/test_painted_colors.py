@@ -3,13 +3,32 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.labels import CAMVID, CITYSCAPES, distinct_palette, palette_for
+from edge.labels import (
+    CAMVID,
+    CITYSCAPES,
+    CITYSCAPES_INFRASTRUCTURE,
+    CLASS_TABLES,
+    RAILSEM19,
+    distinct_palette,
+    palette_for,
+)
 
 ALPHA = 0.55  # the default of edge-demo
 FRAMES = (0.0, 110.0, 220.0)
 
-ROAD_USERS = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
-SURROUNDINGS = ("road", "sidewalk", "building", "vegetation", "terrain", "sky")
+SURROUNDINGS = ("road", "sidewalk", "building", "construction", "trackbed", "vegetation", "terrain", "sky")
+
+RAILS = ("rail track", "rail-track", "rail-raised")
+"""Classes that have to be told from people and vehicles as well as these from one another."""
+
+LARGE_TABLES = (CITYSCAPES, CITYSCAPES_INFRASTRUCTURE, RAILSEM19)
+
+
+def _watched(table):
+    """Return the classes that have to be told apart by everybody: people, vehicles, and the rails they are on."""
+    groups = {*table.groups["people"], *table.groups["vehicles"]}
+    return [name for index, name in enumerate(table.class_names) if index in groups or name in RAILS]
+
 
 # Machado, Oliveira and Fernandes (2009), severity 1.0, on linear RGB.
 VIEWERS = {
@@ -59,12 +78,13 @@ def _distance(first, second):
     return np.sqrt(lightness**2 + chroma**2 + hues**2 + rotation * chroma * hues)
 
 
-def _least(palette_rgb, names, others, viewer):
+def _least(table, palette_rgb, names, others, viewer):
     """Return the least distance of a class of `names` from another of `others`, painted over all frames."""
-    rows, columns = ([CITYSCAPES.class_names.index(name) for name in group] for group in (names, others))
+    rows, columns = ([table.class_names.index(name) for name in group] for group in (names, others))
     least = np.inf
     for frame in FRAMES:
-        lab = _lab(ALPHA * palette_rgb[:19].astype(float) + (1 - ALPHA) * frame, viewer)
+        painted = palette_rgb[: table.class_count].astype(float)
+        lab = _lab(ALPHA * painted + (1 - ALPHA) * frame, viewer)
         distances = _distance(lab[rows][:, None], lab[columns][None])
         distances[np.equal.outer(rows, columns)] = np.inf
         least = min(least, float(distances.min()))
@@ -83,38 +103,53 @@ def test_distance_is_that_of_the_published_pairs(first, second, distance):
     assert float(_distance(np.array(first), np.array(second))) == pytest.approx(distance, abs=1e-4)
 
 
+@pytest.mark.parametrize("table", LARGE_TABLES, ids=lambda table: table.name)
 @pytest.mark.parametrize(
     ("viewer", "users", "around"),
     [(name, 14 if name == "all cones" else 6, 9 if name == "all cones" else 5) for name in VIEWERS],
 )
-def test_road_users_are_told_apart_over_any_frame_by_any_viewer(viewer, users, around):
-    palette = palette_for(CITYSCAPES.class_names)
-    assert _least(palette, ROAD_USERS, ROAD_USERS, viewer) >= users
-    assert _least(palette, ROAD_USERS, SURROUNDINGS, viewer) >= around
+def test_people_vehicles_and_rails_are_told_apart_over_any_frame_by_any_viewer(table, viewer, users, around):
+    palette, watched = palette_for(table.class_names), _watched(table)
+    assert _least(table, palette, watched, watched, viewer) >= users
+    assert _least(table, palette, watched, set(SURROUNDINGS) & set(table.class_names), viewer) >= around
 
 
-def test_official_colours_would_not_do():
-    official = CITYSCAPES.palette_rgb()
-    assert _least(official, ROAD_USERS, ROAD_USERS, "all cones") < 8
-    assert min(_least(official, ROAD_USERS, ROAD_USERS, viewer) for viewer in VIEWERS) < 4
+def test_people_vehicles_and_rails_are_those_of_the_tables():
+    street = ["person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"]
+    assert _watched(CITYSCAPES) == street
+    assert _watched(CITYSCAPES_INFRASTRUCTURE) == [*street, "rail track"]
+    assert _watched(RAILSEM19) == ["human", "rail-track", "car", "truck", "on-rails", "rail-raised"]
 
 
-@pytest.mark.parametrize("names", [CITYSCAPES.class_names, CAMVID.class_names, tuple("abcdefghijklmnopqrstuvwxyz")])
+@pytest.mark.parametrize(("table", "least"), [(CITYSCAPES, 4), (RAILSEM19, 9)], ids=["cityscapes", "railsem19"])
+def test_official_colours_would_not_do(table, least):
+    official, watched = table.palette_rgb(), _watched(table)
+    assert _least(table, official, watched, watched, "all cones") < 9
+    assert min(_least(table, official, watched, watched, viewer) for viewer in VIEWERS) < least
+
+
+@pytest.mark.parametrize(
+    "names",
+    [*(table.class_names for table in CLASS_TABLES.values()), tuple("abcdefghijklmnopqrstuvwxyz")],
+    ids=[*CLASS_TABLES, "unknown"],
+)
 def test_every_colour_is_seen_over_a_black_frame(names):
     painted = ALPHA * palette_for(names)[: len(names)].astype(float)
     assert _lab(painted)[:, 0].min() > 17, "a quarter of that is what the official black of a truck has"
 
 
-def test_camvid_has_the_colours_of_the_same_things():
-    palette, other = palette_for(CAMVID.class_names), palette_for(CITYSCAPES.class_names)
-    for camvid, cityscapes in (
-        ("pedestrian", "person"),
-        ("tree", "vegetation"),
-        ("car", "car"),
-        ("pavement", "sidewalk"),
-    ):
-        index, same = CAMVID.class_names.index(camvid), CITYSCAPES.class_names.index(cityscapes)
-        assert np.array_equal(palette[index], other[same])
+@pytest.mark.parametrize("table", [CITYSCAPES_INFRASTRUCTURE, CAMVID, RAILSEM19], ids=lambda table: table.name)
+def test_classes_of_the_same_things_have_the_same_colour_in_every_table(table):
+    painted = dict(zip(CITYSCAPES_INFRASTRUCTURE.class_names, CITYSCAPES_INFRASTRUCTURE.painted_rgb))
+    same = {"pedestrian": "person", "human": "person", "tree": "vegetation", "pavement": "sidewalk"}
+    same.update({"construction": "building", "on-rails": "train", "bicyclist": "rider", "sign": "traffic sign"})
+    shared = 0
+    for name, color in zip(table.class_names, table.painted_rgb):
+        name = same.get(name, name.replace("-", " "))
+        if name in painted:
+            assert color == painted[name], name
+            shared += 1
+    assert shared >= 11
 
 
 def test_label_maps_keep_the_colours_of_their_dataset():

@@ -11,12 +11,14 @@ import export.found_weights as found_weights
 from edge.artifacts import artifact_folder, sha256_file
 from edge.contract import CONTRACT_FILE, Contract
 from edge.datasets import DATA_ROOT_VARIABLE, class_table
+from edge.datasets.reference import dataset_reference
 from edge.errors import DatasetError, InputError, WeightsError
 from edge.frames import DatasetFrames, SyntheticFrames
 from edge.imaging import write_image
 from edge.provenance import WeightsProvenance
-from edge.records import write_record
+from edge.records import read_record, write_record
 from export.build_inputs import SYNTHETIC_HELD_OUT_SEED, choose_inputs, held_out_frames
+from tests.own_data import write_yard
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_STATE, RunRecord
 from train.weights_file import ImportRecord
 
@@ -28,6 +30,7 @@ def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Of the machine that the tests run on, and of no concern here.
     monkeypatch.setattr(found_weights, "_other_run_roots", lambda checkout: [])
+    monkeypatch.setattr(found_weights, "_find_shipped", lambda model, checkout: [])  # test_shipped_weights.py has them
     monkeypatch.delenv(DATA_ROOT_VARIABLE, raising=False)
 
 
@@ -504,3 +507,48 @@ def test_without_a_dataset_held_out_scenes_are_others_than_those_of_calibration(
 
 def test_sources_are_plain_data(tmp_path):
     assert dataclasses.asdict(choose(tmp_path, random_weights=True))["dataset"] == "cityscapes"
+
+
+# A dataset description
+
+
+def write_described_run(tmp_path):
+    """Write a run that was trained on a description elsewhere, and give the description's path."""
+    path = write_yard(tmp_path / "elsewhere", height=8, width=16)
+    reference = dataset_reference(str(path))
+    weights = write_run(tmp_path / "runs" / "yard-run", dataset="yard", data_dir=path.parent)
+    record = read_record(RunRecord, weights.parent / RUN_RECORD)
+    classes, described = reference.classes(), reference.described()
+    record = dataclasses.replace(record, class_count=3, classes=classes, described=described)
+    write_record(weights.parent / RUN_RECORD, record)
+    return path
+
+
+@pytest.mark.parametrize("is_named", [False, True], ids=["left open", "named"])
+def test_run_on_a_description_brings_its_data_and_classes(tmp_path, is_named):
+    path = write_described_run(tmp_path)
+    sources = choose(tmp_path, dataset=str(path) if is_named else None, size=None)
+    assert (sources.dataset, sources.reference.option, sources.data_dir) == ("yard", str(path), path.parent)
+    assert [each.name for each in sources.classes()] == ["ground", "rail", "worker"]
+    assert sources.described().path == str(path)
+    frames = held_out_frames(sources.reference.option, sources.data_dir, *SIZE, 2)
+    assert frames.description == "yard val"
+
+
+def test_description_that_changed_since_the_training_is_warned_of(tmp_path):
+    path = write_described_run(tmp_path)
+    path.write_text(path.read_text().replace("[250, 10, 20]", "[1, 2, 3]"))
+    sources = choose(tmp_path, size=None)
+    assert sources.told[-1].startswith(f"warning: dataset description {path} says something else than at the training:")
+    assert sources.classes()[1].painted_rgb == (1, 2, 3)
+
+
+def test_without_the_description_its_classes_are_those_of_the_run_and_scenes_are_drawn(tmp_path):
+    path = write_described_run(tmp_path)
+    path.unlink()
+    sources = choose(tmp_path, size=None)
+    assert (sources.dataset, sources.data_dir) == ("yard", None)
+    assert f"warning: the dataset description {path} is not here" in sources.told[-1]
+    assert [each.name for each in sources.classes()] == ["ground", "rail", "worker"]
+    assert sources.described().path == str(path)
+    assert isinstance(held_out_frames(sources.reference.option, None, *SIZE, 1), SyntheticFrames)

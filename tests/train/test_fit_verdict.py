@@ -72,7 +72,9 @@ def images(tmp_path):
 
 
 def test_recipe_has_nothing_that_holds_back(images):
-    own = find_recipe("fast_scnn", "cityscapes").changed(auxiliary_weights={"auxiliary": 0.3}, clip_norm=1.0, ema=0.99)
+    own = find_recipe("fast_scnn", "cityscapes").recipe.changed(
+        auxiliary_weights={"auxiliary": 0.3}, clip_norm=1.0, ema=0.99
+    )
     recipe = overfitting_recipe(own, images(8), None, 400, 1e-3)
     assert (recipe.height, recipe.width) == recipe.crop_size == own.crop_size
     assert (recipe.scale_min, recipe.scale_max, recipe.flip, recipe.blur) == (1.0, 1.0, 0.0, 0.0)
@@ -90,7 +92,7 @@ def test_recipe_that_is_checked_keeps_no_setting_of_chance(images):
 
 @pytest.mark.parametrize(("count", "batch_size", "frames"), [(8, 8, 160), (3, 3, 60), (9, 8, 162)])
 def test_images_are_repeated_until_an_epoch_has_twenty_steps(images, count, batch_size, frames):
-    own = find_recipe("fast_scnn", "camvid")
+    own = find_recipe("fast_scnn", "camvid").recipe
     few = images(count)
     recipe = overfitting_recipe(own, few, (64, 96), 400, 1e-3)
     assert (recipe.batch_size, len(repeated(few)), recipe.epochs) == (batch_size, frames, 20)

@@ -19,8 +19,9 @@ import keras
 import tensorflow as tf
 
 from edge.artifacts import sha256_file
-from edge.datasets import DATA_ROOT_VARIABLE
+from edge.datasets import DATA_ROOT_VARIABLE, class_table
 from edge.errors import InputError, WeightsError
+from edge.network_class import NetworkClass
 from edge.records import read_record, write_record
 from tests.train import street_set
 from tests.train.checkpoint_import.checkpoint_files import (
@@ -31,6 +32,7 @@ from tests.train.checkpoint_import.checkpoint_files import (
     write_safetensors,
 )
 from tests.train.checkpoint_import.published_networks import PUBLISHED
+from train.class_transfer import match_classes
 from train.import_weights import import_weights
 from train.initial_weights import InitialWeights, application_name, find_initial_weights, transfer
 from train.models import model_spec
@@ -214,6 +216,63 @@ def test_classifier_alone_is_made_anew_for_other_classes(model, options, remade)
     assert have_equal_weights(ours, weights_of(theirs), result.taken)
     line = f"made anew for other classes: {', '.join(result.classifiers)}"
     assert result.lines("a run")[1:] == [line]
+
+
+# Other classes, known by name
+
+
+def classes_of(*names: str, **other_names: tuple[str, ...]) -> tuple[NetworkClass, ...]:
+    return tuple(NetworkClass(name, (0, 0, 0), "other", (), other_names.get(name, ())) for name in names)
+
+
+def test_classes_are_matched_by_names_however_these_are_written():
+    ours = classes_of("traffic-light", "human", "rail-track", human=("pedestrian", "person"))
+    theirs = classes_of("person", "Traffic Light", "pedestrian", "road")
+    assert [match.words() for match in match_classes(ours, theirs)] == ["traffic-light", "human (from pedestrian)"]
+    back = match_classes(theirs, ours)
+    assert [(match.ours, match.theirs) for match in back] == [(0, 1), (1, 0), (2, 1)]
+
+
+def test_class_of_the_same_name_comes_before_one_that_is_merged_into_it():
+    ours = classes_of("car", car=("train", "truck"))
+    assert match_classes(ours, classes_of("train", "car"))[0].their_name == "car"
+    assert match_classes(ours, classes_of("truck", "train"))[0].their_name == "train"
+
+
+@pytest.mark.parametrize("count", [2, 3], ids=["another number", "the same number"])
+def test_classifier_keeps_the_channels_of_the_classes_that_both_know(count):
+    options = training_options("fast_scnn", {})
+    theirs, ours = build("fast_scnn", count), build("fast_scnn", 3)
+    given, before = weights_of(theirs), weights_of(ours)
+    known = classes_of("rail", "person", "road")[:count]
+    initial = InitialWeights("a run", options, count, given, known)
+    result = transfer(initial, ours, 3, classes_of("sky", "person", "rail"))
+    after = weights_of(ours)
+    for name in ("logits", "auxiliary_high", "auxiliary_low"):
+        for now, anew, taken in zip(after[name], before[name], given[name]):
+            np.testing.assert_array_equal(now[..., 1:], taken[..., [1, 0]])
+            np.testing.assert_array_equal(now[..., 0], anew[..., 0])
+    assert have_equal_weights(ours, given, result.taken) and not set(result.taken) & set(result.classifiers)
+    assert result.lines("a run")[1:] == [
+        f"classes taken by name in {', '.join(result.classifiers)}: person, rail",
+        "classes made anew there: sky",
+    ]
+
+
+def test_classes_that_nobody_names_are_taken_in_their_order_and_a_line_says_so():
+    network = tiny()
+    initial = InitialWeights("a.weights.h5", {}, 19, weights_of(tiny()))
+    result = transfer(initial, network, 19, classes_of(*map(str, range(19))))
+    assert result.classifiers == () and have_equal_weights(network, initial.layers, ["logits"])
+    assert result.lines("it")[1:] == [
+        "nothing says whose the 19 classes of a.weights.h5 are: they were taken in their order"
+    ]
+
+
+def test_run_of_before_has_the_classes_of_its_dataset(tmp_path):
+    path, _ = write_run(tmp_path / "run", "unet", "camvid", 11, SMALL_UNET)
+    initial = find_initial_weights("unet", None, path, {})
+    assert [each.name for each in initial.classes] == list(class_table("camvid").class_names)
 
 
 # Shapes that differ for another reason

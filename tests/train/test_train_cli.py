@@ -23,6 +23,7 @@ from edge.synthetic import write_dataset
 from export.from_keras.exporter import ExportRequest, export_model
 from export.graph.parity import PARITY_FILE, ParityReport
 from tests.edge.picture_files import damaged_inside
+from tests.own_data import write_yard
 from tests.train import street_set
 from train.models import MODELS
 from train.options import OPTIONS
@@ -242,7 +243,7 @@ def test_initial_weights_have_to_fit(camvid, clean_folder, capsys):
     assert "damaged or was replaced" in error_line(capsys)
 
 
-def test_classifier_alone_is_made_anew_for_other_classes(camvid, clean_folder, capsys):
+def test_classifier_alone_is_made_anew_for_classes_that_the_weights_do_not_know(camvid, clean_folder, capsys):
     assert main([*COMMAND, "--output", "here"]) == 0
     weights = clean_folder / "here" / BEST_WEIGHTS
     write_dataset(clean_folder / "data" / "synthetic", 2, 1, 64, 128, seed=3)
@@ -250,8 +251,50 @@ def test_classifier_alone_is_made_anew_for_other_classes(camvid, clean_folder, c
     # The folder of the run stands for its weights.
     assert main([*command, "--init-weights", str(weights.parent), "--output", "there"]) == 0
     told = capsys.readouterr().err
-    assert f"taken from {weights}: " in told and "made anew for other classes: logits" in told and "fresh" not in told
+    assert f"taken from {weights}: " in told and "fresh" not in told
+    assert "classes taken by name in logits: road, sidewalk (from pavement), building, " in told
+    assert "classes made anew there: terrain, truck, bus, motorcycle, bicycle" in told
     assert read_record(RunRecord, clean_folder / "there" / RUN_RECORD).init == str(weights)
+
+
+@pytest.fixture
+def yard(clean_folder, monkeypatch):
+    """Write frames of three classes with a description of them, and give its path."""
+    fast(monkeypatch)
+    return write_yard(clean_folder / "elsewhere", height=32, width=64)
+
+
+YARD_COMMAND = ["--model", "fast_scnn", "--size", "32x64", "--epochs", "2", "--batch-size", "3", "--output", "here"]
+
+
+def test_resume_of_own_data_names_a_description_that_changed_or_moved(yard, clean_folder, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        interrupt_validation(patch, signal.SIGINT, which=1)
+        assert main([*YARD_COMMAND, "--dataset", str(yard)]) == 130
+    assert "(recipe: derived from fast_scnn's on camvid for 6 frames of 32x64)" in capsys.readouterr().err
+    content = yard.read_text()
+    yard.write_text(content.replace("worker", "visitor"))
+    assert main(["--resume", "here"]) == 2
+    told = error_line(capsys)
+    assert "classes without worker, classes with visitor, another dataset description: " + str(yard) in told
+    yard.write_text(content)
+    yard.parent.rename(clean_folder / "moved")
+    assert main(["--resume", "here"]) == 2
+    assert "Next: --dataset FILE, where it is now" in error_line(capsys)
+    assert main(["--resume", "here", "--dataset", "moved/yard.json", "--data-dir", "moved"]) == 0
+    run = read_record(RunRecord, clean_folder / "here" / RUN_RECORD)
+    assert (run.status, run.dataset, run.class_count, run.described.path) == ("finished", "yard", 3, str(yard))
+    assert [(each.name, each.painted_rgb, each.groups) for each in run.classes] == [
+        ("ground", (120, 120, 120), ()),
+        ("rail", (250, 10, 20), ("infrastructure",)),
+        ("worker", (20, 240, 30), ("people", "alarm")),
+    ]
+
+
+def test_batch_of_own_data_that_does_not_fit_names_the_largest_that_does(yard, monkeypatch, capsys):
+    monkeypatch.setattr("train.engine.memory.available_bytes", lambda: 200_000)
+    assert main([*YARD_COMMAND, "--dataset", str(yard), "--batch-size", "6"]) == 2
+    assert re.search(r"a step over a batch of 6 crops takes .*Next: --batch-size 3, the largest", error_line(capsys))
 
 
 def test_defaults_leave_the_recipe_alone():

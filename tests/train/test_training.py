@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import train.preparation as preparation
 import train.training as training_module
-from edge.accuracy import measure_accuracy
+from edge.accuracy import Accuracy, measure_accuracy
 from edge.artifacts import sha256_file
 from edge.datasets import open_dataset
 from edge.errors import DatasetError, InputError, SegEdgeError, SizeError, StorageError
@@ -81,6 +81,21 @@ def assert_equal_runs(first, second):
     told = ("epoch", "loss", "head_losses", "learning_rate", "miou", "class_iou", "step")
     histories = [[{key: entry[key] for key in told} for entry in record_in(each).history] for each in (first, second)]
     assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize(("scores", "best_epoch"), [((0.6, 0.5), 0), ((0.5, 0.6), 1)])
+def test_initial_weights_are_measured_and_kept_where_no_epoch_is_better(
+    camvid, tmp_path, capsys, monkeypatch, scores, best_epoch
+):
+    told = [Accuracy("camvid", "val", 2, score, 1.0, {}) for score in scores]
+    monkeypatch.setattr(training_module, "accuracy_of", lambda matrix, dataset: told.pop(0))
+    folder = tmp_path / "run"
+    run = train(camvid, folder, RECIPE.changed(epochs=1), Course(validate_first=True))
+    assert (run.initial_miou, run.best_miou, run.best_epoch) == (scores[0], max(scores), best_epoch)
+    assert run.weights_sha256 == sha256_file(folder / BEST_WEIGHTS)
+    best, last = (find_initial_weights("tiny", None, folder / name, {}).layers for name in (BEST_WEIGHTS, LAST_WEIGHTS))
+    assert np.array_equal(best["stem"][0], last["stem"][0]) == (best_epoch == 1)
+    assert f"initial weights: val mIoU {100 * scores[0]:.2f} %" in capsys.readouterr().err
 
 
 def test_training_learns_and_leaves_record_weights_and_state(camvid, tmp_path, capsys):

@@ -162,7 +162,7 @@ def test_file_without_a_record_is_refused_with_the_names_that_it_could_have(tmp_
     path = tmp_path / "segnet.weights.h5"
     path.write_bytes(b"weights")
     message = refusal(InputError, read_weights, path, "bayesian_segnet")
-    assert f"{path} has no run.json or segnet.weights.json beside it" in message
+    assert f"{path} has no run.json, segnet.weights.json or segnet.card.json beside it" in message
 
 
 @pytest.mark.parametrize("write", WRITERS)

@@ -131,6 +131,12 @@ class TrainingProgress:
             words.append(f"{format_seconds(left_s)} left{self._reserve()}")
         self._line.say(f"epoch {entry.epoch}/{self._epochs}: {', '.join(words)}")
 
+    def initial(self, miou: float) -> None:
+        """Print the mIoU (0 to 1) of the weights before the first step, which is the best until an epoch is better."""
+        self._validating_since_s = None
+        self._best = EpochEntry(epoch=0, loss=math.nan, learning_rate=0.0, seconds=0.0, miou=miou)
+        self._line.say(f"initial weights: val mIoU {100 * miou:.2f} %")
+
     def say(self, text: str) -> None:
         """Print a line of text that stays, above the progress line."""
         self._line.say(text)

@@ -10,6 +10,7 @@ beside a GPU, under XLA, without a compiler, and with SEGEDGE_NATIVE=0. No resul
 
     library.py         compiles and loads them
     operations.py      the layers' operations as functions, with their gradients
+    dilated_conv.py    dilated convolutions, by TensorFlow's products of matrices
     training_call.py   calls a network with them
     operation.h        TensorFlow's C interface: inputs, outputs, registration
     worker_pool.h      threads that share the tasks of an operation

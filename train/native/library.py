@@ -12,7 +12,7 @@ from typing import Iterator
 
 import tensorflow as tf
 
-from edge.compiled_library import NativeUnavailable, find_or_compile
+from edge.compiled_library import NativeUnavailable, find_or_compile, is_turned_off
 
 SOURCES = tuple(sorted(Path(__file__).parent.glob("*.cpp")))
 """Paths of the sources that are compiled; their headers lie in the same folder."""
@@ -60,7 +60,7 @@ def thread_count() -> int:
 
 @lru_cache(maxsize=None)
 def _load() -> tuple[ModuleType | None, str]:
-    if os.environ.get("SEGEDGE_NATIVE", "1") == "0":
+    if is_turned_off():
         return None, "they are turned off by SEGEDGE_NATIVE=0"
     # The version is no macro that the sources read: it makes another library of another TensorFlow.
     flags = (*_FLAGS, *tf.sysconfig.get_compile_flags(), f'-DSEGEDGE_TENSORFLOW="{tf.__version__}"')

@@ -5,6 +5,7 @@ training step holds kernels. They take the place of
 
     BatchNormalization, and a ReLU behind it     batch_norm.cpp
     DepthwiseConv2D                              depthwise.cpp
+    Conv2D with a dilation                       dilated_conv.py, products of matrices
     AdaptiveAveragePooling                       two products of matrices, whose gradients are two more: the layer's
                                                  slices have a gradient of the size of the whole map each
 
@@ -20,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from train.models.layers import AdaptiveAveragePooling
+from train.native.dilated_conv import dilated_conv
 from train.native.library import kernels
 from train.native.operations import KERNEL_SIZES, LANES, batch_norm, depthwise_conv
 
@@ -80,6 +82,9 @@ class _Call:
                 operation.dilation_rate[0],
                 operation.padding,
             )
+        elif isinstance(operation, keras.layers.Conv2D) and _is_dilated(operation, arguments[0]):
+            value = dilated_conv(arguments[0], operation.kernel.value, operation.dilation_rate[0])
+            value = value if operation.bias is None else value + operation.bias.value
         elif isinstance(operation, AdaptiveAveragePooling) and _is_known_float32(arguments[0]):
             value = _pooled(arguments[0], operation.bins)
         elif isinstance(operation, keras.Function) and not isinstance(operation, keras.Sequential):
@@ -171,4 +176,20 @@ def _has_depthwise_kernel(layer: keras.layers.DepthwiseConv2D, features: tf.Tens
         and layer.kernel_size[0] in KERNEL_SIZES
         and layer.strides[0] == layer.strides[1]
         and layer.dilation_rate[0] == layer.dilation_rate[1]
+    )
+
+
+def _is_dilated(layer: keras.layers.Conv2D, features: tf.Tensor) -> bool:
+    """Return whether a convolution is one that `dilated_conv` computes; depthwise ones are of another class."""
+    return (
+        _is_known_float32(features)
+        and layer.compute_dtype == "float32"
+        and layer.data_format == "channels_last"
+        and layer.padding == "same"
+        and layer.groups == 1
+        and layer.activation is keras.activations.linear
+        and layer.kernel_size[0] == layer.kernel_size[1]
+        and layer.kernel_size[0] % 2 == 1
+        and layer.strides == (1, 1)
+        and layer.dilation_rate[0] == layer.dilation_rate[1] > 1
     )

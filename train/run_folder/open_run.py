@@ -28,7 +28,7 @@ from edge.records import record_to_json, write_record
 from train.run_folder.lock import RunLock
 from train.run_folder.resume import RECORD_FACT, RunToResume, can_go_on, resume_command
 from train.run_folder.state_file import write_state
-from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_STATE, RUNNING, Resumption, RunRecord, score_words
+from train.runs import BEST_WEIGHTS, INITIAL, RUN_RECORD, RUN_STATE, RUNNING, Resumption, RunRecord, score_words
 from train.weights_pair import described_path, put_in_place, remove_unnamed, stage_weights
 
 
@@ -196,9 +196,10 @@ def _without_lost_weights(record: RunRecord, folder: Path) -> RunRecord:
             others = {key: value for key, value in record.other_weights_sha256.items() if key != name}
             record = dataclasses.replace(record, other_weights_sha256=others)
             continue
+        best = "initial weights" if record.best_epoch == INITIAL else f"weights of epoch {record.best_epoch}"
         print_warning(
-            f"{path} is {'not as the run left it' if path.is_file() else 'gone'}: the weights of epoch "
-            f"{record.best_epoch}, with {score_words(record)}, are lost, and the best from now on are kept"
+            f"{path} is {'not as the run left it' if path.is_file() else 'gone'}: the {best}, "
+            f"with {score_words(record)}, are lost, and the best from now on are kept"
         )
         record = dataclasses.replace(record, best_epoch=None, best_miou=None, weights_sha256=None)
     return record

@@ -6,7 +6,8 @@ all steps; so are `precision`, `xla`, `accumulation` and `batch_norm`, which cha
 statistic is over. What may change:
 
 - `patience` and `validate_every`, which decide when to look and when to stop, and no step;
-- the folder of the dataset, which may have moved: its frames are known by their names;
+- the folder of the dataset and the place of its description, which may have moved: frames are known by their names,
+  a description by what it says;
 - the devices, the strategy, threads, the time limit and the logs, which are no part of a configuration. On other
   devices a step is the same up to rounding, and up to which crops local BatchNorm sees together.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from edge.errors import ContractError, InputError, WeightsError
 from edge.records import read_record, record_from_json, record_to_json
@@ -94,11 +95,21 @@ def read_run_to_resume(folder: Path, wanted: Mapping[str, Any] | None = None) ->
         record = dataclasses.replace(record, resumptions=written.resumptions)
     differences = configuration_differences(record, wanted or {})
     if differences:
-        raise InputError(
-            f"{folder} is a run of another configuration: {', '.join(differences)}. "
-            f"Next: leave that out, or train anew with --init-weights {folder}"
-        )
+        raise other_configuration(folder, differences)
     return RunToResume(folder, _with_changes(record, wanted or {}), state)
+
+
+def other_configuration(folder: Path, differences: Sequence[str]) -> InputError:
+    """Return the error about a run that has another configuration than was asked for.
+
+    Args:
+        folder: run folder.
+        differences: what differs, as `configuration_differences` tells it.
+    """
+    return InputError(
+        f"{folder} is a run of another configuration: {', '.join(differences)}. "
+        f"Next: leave that out, or train anew with --init-weights {folder}"
+    )
 
 
 def configuration_differences(record: RunRecord, wanted: Mapping[str, Any]) -> list[str]:
@@ -110,6 +121,7 @@ def configuration_differences(record: RunRecord, wanted: Mapping[str, Any]) -> l
     """
     run = record_to_json(record)
     defaults = _recipe_defaults()
+    own_dataset = record.dataset
     told = []
     for name, value in record_to_json(dict(wanted)).items():
         if name == "recipe":
@@ -124,14 +136,41 @@ def configuration_differences(record: RunRecord, wanted: Mapping[str, Any]) -> l
                 if run["options"].get(part) != part_value
             ]
         elif name == "frames_sha256":
-            told += [
-                f"other frames in {split} than the run's"
-                for split, digest in value.items()
-                if run["frames_sha256"].get(split) != digest
-            ]
+            others = [split for split, digest in value.items() if run[name].get(split) != digest]
+            told += [f"other frames in {split} than the run's" for split in others]
+            if others and wanted.get("data_dir", record.data_dir) != record.data_dir:
+                told.append(_difference("data folder", record.data_dir, wanted["data_dir"]))
+        elif name == "data_dir":
+            continue  # frames are known by their names, wherever they lie
+        elif name == "classes":
+            # Another dataset has other classes, and it is named already.
+            told += (
+                _class_differences(run["classes"], value) if wanted.get("dataset", own_dataset) == own_dataset else []
+            )
+        elif name == "described":
+            told += _description_differences(run["described"], value)
         elif run[name] != value:
             told.append(_difference(name.replace("_", " "), run[name], value))
     return told
+
+
+def _class_differences(own: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[str]:
+    """Return what differs between the classes of a run and those that the dataset has now, by their names alone."""
+    own_names, names = [each["name"] for each in own], [each["name"] for each in wanted]
+    if not own or own_names == names:  # a record of before has none
+        return []
+    gone, new = ([name for name in one if name not in other] for one, other in ((own_names, names), (names, own_names)))
+    if not gone and not new:
+        return ["the classes are in another order"]
+    return [f"{what} {', '.join(those)}" for what, those in (("classes without", gone), ("classes with", new)) if those]
+
+
+def _description_differences(own: dict[str, Any] | None, wanted: dict[str, Any] | None) -> list[str]:
+    """Return that a dataset description says something else than it did when the run began."""
+    if own is None or wanted is None or own["sha256"] == wanted["sha256"]:
+        return []
+    place = own["path"] if own["path"] == wanted["path"] else f"{own['path']} (run) / {wanted['path']} (wanted)"
+    return [f"another dataset description: {place}, {own['sha256'][:12]} (run) / {wanted['sha256'][:12]} (wanted)"]
 
 
 def _recipe_defaults() -> dict[str, Any]:

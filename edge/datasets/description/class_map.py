@@ -98,12 +98,17 @@ class ClassMap:
         )
 
     def _by_ids(self) -> dict[int, int]:
-        return {file_id: self.targets[one.name] for one in self.source.file_classes for file_id in one.ids}
+        ignored = {
+            file_id: IGNORE_ID for file_id, train_id in self.source.raw_to_train.items() if train_id == IGNORE_ID
+        }
+        named = {file_id: self.targets[one.name] for one in self.source.file_classes for file_id in one.ids}
+        return {**ignored, **named}
 
     def _by_colors(self) -> dict[tuple[int, int, int], int]:
         # What the source evaluates comes last, so that a colour that two classes share means the one that counts.
         ordered = sorted(self.source.file_classes, key=lambda one: one.name in self.source.class_names)
-        return {color: self.targets[one.name] for one in ordered for color in one.colors}
+        ignored = {color: IGNORE_ID for color, train_id in self.source.file_colors.items() if train_id == IGNORE_ID}
+        return {**ignored, **{color: self.targets[one.name] for one in ordered for color in one.colors}}
 
 
 def _through(first: dict, second: dict[int, int]) -> dict:

@@ -126,6 +126,8 @@ def _refuse_twice(description: Fields, entries: list[dict[str, Any]]) -> None:
 def _with_ignored(table: ClassTable, ignore: Fields) -> ClassTable:
     """Return a table that ignores further ids and colours, and 255 where it is no class."""
     ids, colors = ignore.ids("ids"), ignore.colors("colors")
+    if ids and not table.raw_to_train:
+        raise ignore.refuse("ids", f"is {spell(ids)}, and classes say their colours alone, expected colors")
     for field, values, known in (("ids", ids, table.raw_to_train), ("colors", colors, table.file_colors)):
         taken = [value for value in values if known.get(value, IGNORE_ID) != IGNORE_ID]
         if taken:

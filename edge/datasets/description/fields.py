@@ -63,8 +63,8 @@ class Fields:
         if default is not None and not self.has(field):
             return default
         value = self.value(field)
-        if not isinstance(value, str) or not value.strip():
-            raise self.refuse(field, f"is {spell(value)}, expected a text")
+        if not _is_line(value):
+            raise self.refuse(field, f"is {spell(value)}, expected a text on one line")
         return value
 
     def texts(self, field: str) -> list[str]:
@@ -74,7 +74,7 @@ class Fields:
             DatasetError: The field is no list of texts.
         """
         value = self._fields.get(field) or []
-        if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
+        if not isinstance(value, list) or not all(map(_is_line, value)):
             raise self.refuse(field, f"is {spell(value)}, expected a list of texts")
         return value
 
@@ -133,13 +133,17 @@ class Fields:
         return (value[0], value[1], value[2])
 
 
+def _is_line(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
 def _is_byte(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
 
 
 def spell(value: Any) -> str:
     """Return a value as it stands in the file, cut to fit a line."""
-    text = f"'{value}'" if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = f"'{value}'" if isinstance(value, str) and value.isprintable() else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
 
 

@@ -6,18 +6,16 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.artifacts import read_json
 from edge.datasets.description.class_map import ClassMap
 from edge.datasets.description.classes import read_classes
 from edge.datasets.description.fields import Fields, spell
-from edge.datasets.description.sources import JointSource, Source, read_splits
+from edge.datasets.description.sources import SUFFIX, JointSource, Source, read_splits
 from edge.datasets.registry import LAYOUTS
 from edge.labels import ClassTable
-
-SUFFIX = ".json"
 
 _FIELDS = ("name", "classes", "ignore", "splits")
 _NOTES = ("$schema", "comment")
@@ -37,7 +35,8 @@ class Description:
         name: Name of the dataset, as folders and records spell it.
         table: Classes of the dataset.
         splits: Name of a split -> where its frames lie.
-        digest: SHA-256 of what the file says, the same however it is indented.
+        digest: SHA-256 of what the file says, and the descriptions that it joins; the same however they are indented.
+        joined: File of a description that is joined in, as the description spells it -> that description.
     """
 
     path: Path
@@ -45,6 +44,7 @@ class Description:
     table: ClassTable
     splits: dict[str, tuple[Source, ...]]
     digest: str
+    joined: dict[str, Description] = field(default_factory=dict)
 
     def class_map(self, source: JointSource) -> ClassMap:
         """Return how the classes of a dataset that is joined in become those of the description.
@@ -52,8 +52,9 @@ class Description:
         Raises:
             DatasetError: The map names a class that one of the two lacks.
         """
-        place = f"dataset description {self.path}: {source.place}"
-        return ClassMap(LAYOUTS[source.dataset].table, self.table, source.class_map, place)
+        inner = self.joined.get(source.dataset)
+        table = inner.table if inner is not None else LAYOUTS[source.dataset].table
+        return ClassMap(table, self.table, source.class_map, f"dataset description {self.path}: {source.place}")
 
 
 def is_description(dataset: str) -> bool:
@@ -72,6 +73,11 @@ def read_description(path: str | os.PathLike) -> Description:
         ContractError: The file is no JSON object.
         DatasetError: A field is missing, unknown, damaged, or contradicts another.
     """
+    return _read(Path(path), ())
+
+
+def _read(path: Path, outer: tuple[Path, ...]) -> Description:
+    """Read a description that others, from the outermost on, join in."""
     content = read_json(path, "dataset description")
     fields = Fields(content, "", os.fspath(path), (*_FIELDS, *_NOTES))
     name = fields.text("name")
@@ -82,12 +88,19 @@ def read_description(path: str | os.PathLike) -> Description:
         )
     if name in LAYOUTS or name in _TAKEN_NAMES:
         raise fields.refuse("name", f"is '{name}', which the project uses for something else, expected another name")
-    table = read_classes(fields, name)
-    said = {field: content.get(field) for field in _FIELDS}
+    table, splits = read_classes(fields, name), read_splits(fields)
+    joints = [source for sources in splits.values() for source in sources if isinstance(source, JointSource)]
+    above = (*outer, path.resolve())
+    joined: dict[str, Description] = {}
+    for source in joints:
+        if source.dataset not in LAYOUTS and source.dataset not in joined:
+            inner = path.parent / source.dataset
+            if inner.resolve() in above:
+                raise fields.refuse(source.place, f"joins {inner}, which joins {path}, expected no circle")
+            joined[source.dataset] = _read(inner, above)
+    said = [{field: content.get(field) for field in _FIELDS}, *(inner.digest for inner in joined.values())]
     digest = hashlib.sha256(json.dumps(said, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
-    description = Description(Path(path), name, table, read_splits(fields), digest)
-    for sources in description.splits.values():
-        for source in sources:
-            if isinstance(source, JointSource):
-                description.class_map(source)
+    description = Description(path, name, table, splits, digest, joined)
+    for source in joints:
+        description.class_map(source)
     return description

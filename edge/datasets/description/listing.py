@@ -53,7 +53,7 @@ def list_description(description: Description, split: str, base: Path) -> list[S
 
 def _frames(description: Description, split: str, base: Path) -> list[Frame]:
     """Return the frames of all sources of a split, none of them twice."""
-    listers = {FolderSource: folder_frames, ListSource: listed_frames, JointSource: joint_frames}
+    listers = {FolderSource: folder_frames, ListSource: listed_frames, JointSource: _joint_frames}
     frames: list[Frame] = []
     holders: dict[str, Source] = {}
     for source in description.splits[split]:
@@ -90,4 +90,8 @@ def _real_paths(description: Description, source: Source, base: Path) -> set[str
         return folder_real_paths(description, source, base)
     if isinstance(source, ListSource):
         return listed_real_paths(description, source, base)
-    return {frame.real_path for frame in joint_frames(description, source, base)}
+    return {frame.real_path for frame in _joint_frames(description, source, base)}
+
+
+def _joint_frames(description: Description, source: JointSource, base: Path) -> list[Frame]:
+    return joint_frames(description, source, base, list_description)

@@ -47,7 +47,7 @@ class JointSource:
 
     Attributes:
         place: Place in the description, for messages.
-        dataset: Name of a dataset of the project.
+        dataset: Name of a dataset of the project, or file of another description.
         folder: Folder of that dataset; None for its default folder.
         split: Split of that dataset.
         class_map: Class of that dataset -> class of the description, or None for a class that counts for nothing.
@@ -59,6 +59,9 @@ class JointSource:
     split: str
     class_map: dict[str, str | None] = field(default_factory=dict)
 
+
+SUFFIX = ".json"
+"""Ending of the name of a description's file, by which it is told from the name of a dataset."""
 
 Source = Union[FolderSource, ListSource, JointSource]
 
@@ -124,8 +127,9 @@ def _read_source(value: Any, place: str, file: str) -> Source:
 
 def _read_joint(fields: Fields) -> JointSource:
     dataset, split = fields.text("dataset"), fields.text("split", "train")
-    if dataset not in LAYOUTS:
-        raise fields.refuse("dataset", f"is '{dataset}', which is not known, {similar(dataset, list(LAYOUTS))}")
+    if dataset not in LAYOUTS and not dataset.endswith(SUFFIX):
+        wanted = f"{similar(dataset, list(LAYOUTS))}, or the file of a description"
+        raise fields.refuse("dataset", f"is '{dataset}', which is not known, {wanted}")
     if split not in SPLITS:
         raise fields.refuse("split", f"is '{split}', expected one of {', '.join(SPLITS)}")
     class_map = fields.value("map") if fields.has("map") else {}

@@ -14,9 +14,10 @@ def if_unfinished(root: Path) -> str:
     """Return what to know about a drawn set that is not whole, as the end of a sentence; "" of any other folder."""
     if not (root / UNFINISHED_FILE).exists():
         return ""
+    world = " --world rail" if (root / "jpgs").is_dir() else ""
     return (
         ", and its drawing did not come to the end: it was interrupted, or still goes on. "
-        f"Next: python -m edge.synthetic {root}, which draws it anew"
+        f"Next: python -m edge.synthetic {root}{world}, which draws it anew"
     )
 
 

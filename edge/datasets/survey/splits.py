@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.datasets import SPLITS, Dataset, open_dataset
+from edge.datasets import SPLITS, Dataset, is_description, open_dataset, read_description
 from edge.errors import DatasetError
 from edge.labels import IGNORE_ID
 from edge.picture_check import PairFinding, dataset_findings
@@ -104,19 +104,22 @@ def survey_dataset(name: str, data_dir: Path | None, split: str | None = None) -
     Args:
         name: Name of the dataset, or path of a description.
         data_dir: Folder of the dataset; None for the default folder.
-        split: Name of the only split that is read; None for all that are there.
+        split: Name of the only split that is read; None for all that are there, or that the description names.
 
     Raises:
         InputError: The name is unknown, or the description is damaged.
-        DatasetError: The folder is missing or has another layout, or not one split is there.
+        DatasetError: The folder is missing or has another layout, or not one split is there, or not all of those
+            that the description names.
     """
     opened: dict[str, Dataset] = {}
     absent: dict[str, str] = {}
-    for one in (split,) if split else SPLITS:
+    # What a description names has to be there; of a known dataset many have a part alone.
+    described = tuple(read_description(name).splits) if is_description(name) else ()
+    for one in (split,) if split else described or SPLITS:
         try:
             opened[one] = open_dataset(name, data_dir, one, labelled=False)
         except DatasetError as error:
-            if split or (one == SPLITS[-1] and not opened):
+            if split or described or (one == SPLITS[-1] and not opened):
                 raise
             absent[one] = str(error)
     surveys = {one: _survey_split(dataset) for one, dataset in opened.items()}

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
 from functools import lru_cache
 from pathlib import Path
 
-from edge.compiled_library import NativeUnavailable, find_or_compile
+from edge.compiled_library import NativeUnavailable, find_or_compile, is_turned_off
 
 SOURCE = Path(__file__).with_name("upsample_argmax.cpp")
 """Path of the source that is compiled; its headers lie in the same folder."""
@@ -40,7 +39,7 @@ def unavailable_reason() -> str:
 
 @lru_cache(maxsize=None)
 def _load() -> tuple[ctypes.CDLL | None, str]:
-    if os.environ.get("SEGEDGE_NATIVE", "1") == "0":
+    if is_turned_off():
         return None, "it is turned off by SEGEDGE_NATIVE=0"
     try:
         return find_or_compile([SOURCE], _FLAGS), ""

@@ -8,6 +8,7 @@ from edge.errors import DatasetError, ImageError
 from edge.frames import FolderFrames
 from edge.imaging import write_image
 from edge.picture_check import checked_dataset
+from tests.edge.datasets.description import described
 from tests.edge.picture_files import encoded, exif, jpeg_with_exif, png_with_chunk
 
 
@@ -176,3 +177,10 @@ def test_frame_and_label_map_with_the_same_tag_are_turned_alike(tmp_path, capsys
     shown, labels = dataset.read_pair(0)
     assert (labels[-4:] == 5).all() and (shown[-4:] > 150).all() and (shown[:16] < 60).all()
     assert capsys.readouterr().err == ""
+
+
+def test_train_ids_under_classes_of_cityscapes_in_a_description_are_named(tmp_path):
+    described.write_frames(tmp_path / "train", labels=np.array([[0, 1, 2, 8, 10, 255]] * 4, np.uint8))
+    dataset = open_dataset(described.write_description(tmp_path, classes="cityscapes"), None, "train")
+    with pytest.raises(DatasetError, match=r"look like train ids. Next: list the classes in .*yard.json in the order"):
+        checked_dataset(dataset, needs_labels=True)

@@ -109,7 +109,7 @@ def test_interrupt_leaves_whole_files_and_no_manifest_and_can_be_resumed(tmp_pat
         return draw_scene(seed, index, height, width)
 
     arguments = [str(tmp_path / "out"), "--train", "4", "--val", "1", "--size", "64x128"]
-    monkeypatch.setattr("edge.synthetic.dataset.draw_scene", draw_then_interrupt)
+    monkeypatch.setattr("edge.synthetic.street_files.draw_scene", draw_then_interrupt)
     assert main(arguments) == 130
     pictures = list((tmp_path / "out").rglob("*.png"))
     assert len(pictures) == 8
@@ -168,7 +168,7 @@ def test_bad_option_is_named(tmp_path, capsys, options, message):
 def test_size_out_of_range_is_one_line_and_nothing_is_made(tmp_path, capsys):
     assert main([str(tmp_path / "out"), "--size", "32x64"]) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("error: street scenes cannot be drawn at 32x64") and captured.err.count("\n") == 1
+    assert captured.err.startswith("error: scenes cannot be drawn at 32x64") and captured.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
@@ -184,7 +184,7 @@ def test_drawing_that_is_interrupted_before_its_first_picture_leaves_nothing(tmp
     def interrupted(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edge.synthetic.dataset.draw_scene", interrupted)
+    monkeypatch.setattr("edge.synthetic.street_files.draw_scene", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_dataset(tmp_path / "set", 1, 1, 64, 128, 0)
     assert list(tmp_path.iterdir()) == []

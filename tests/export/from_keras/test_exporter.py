@@ -342,9 +342,9 @@ def test_command_prints_contract_and_parity(artifact, no_export, capsys, tmp_pat
 
 def test_command_without_weights_stops_unless_random_ones_are_asked_for(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["--model", "fast_scnn"]) == 2
+    assert main(["--model", "fastfcn"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: no finished run and no artefact of fast_scnn is here; found ")
+    assert error.startswith("error: no finished run and no artefact of fastfcn is here; found ")
     assert "or --random-weights" in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
@@ -381,3 +381,12 @@ def test_adopted_artefact_has_no_keras_model_to_compare_with(tmp_path, artifact)
     write_record(tmp_path / "adopted" / CONTRACT_FILE, contract)
     with pytest.raises(InputError, match=r"was adopted from net\.onnx, .* Next: python export/build_engine\.py --onnx"):
         exporter.compare_artifact(tmp_path / "adopted", None, None, 1)
+
+
+def test_artefact_of_shipped_weights_is_compared_with_those_of_the_checkout(tmp_path, artifact, monkeypatch):
+    monkeypatch.setattr(exporter, "CHECKOUT", tmp_path)
+    weights = WeightsProvenance("shipped", "net.weights.h5", "0" * 64)
+    shutil.copytree(artifact, tmp_path / "artifact")
+    write_record(tmp_path / "artifact" / CONTRACT_FILE, dataclasses.replace(read_contract(artifact), weights=weights))
+    with pytest.raises(InputError, match=r"weights not found: \S+/weights/net\.weights\.h5"):
+        exporter.compare_artifact(tmp_path / "artifact", None, None, 1)

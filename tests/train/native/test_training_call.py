@@ -30,6 +30,7 @@ def patterns() -> keras.Model:
     six = layer("ReLU", max_value=6.0)(layer("BatchNormalization")(layer("Add")([x, y])))
     z = layer("DepthwiseConv2D", 3, dilation_rate=2, padding="same", use_bias=False)(layer("ZeroPadding2D", 1)(six))
     z = layer("DepthwiseConv2D", 3, depth_multiplier=2)(z)
+    z = layer("Conv2D", 6, 3, dilation_rate=5, padding="same")(z)
     odd = layer("BatchNormalization")(layer("Conv2D", 5, 1)(z))
     inner_input = keras.Input(odd.shape[1:])
     inner = keras.Model(inner_input, layer("BatchNormalization")(layer("Conv2D", 8, 1)(inner_input)))

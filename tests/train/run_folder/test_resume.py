@@ -7,6 +7,8 @@ import dataclasses
 import pytest
 
 from edge.errors import InputError, WeightsError
+from edge.network_class import NetworkClass
+from edge.provenance import DescribedData
 from edge.records import record_to_json, write_record
 from tests.train.run_folder.toy_training import RECORD, start
 from train.recipe import Recipe
@@ -73,6 +75,51 @@ def test_whatever_decides_the_weights_may_not_change(folder, wanted, difference)
         f"{folder} is a run of another configuration: {difference}. "
         f"Next: leave that out, or train anew with --init-weights {folder}"
     )
+
+
+CLASSES = tuple(NetworkClass(name, (1, 2, 3), "other") for name in ("ground", "rail", "person"))
+DESCRIBED_RUN = dataclasses.replace(RUN, classes=CLASSES, described=DescribedData("/data/yard.json", "a" * 64))
+
+
+@pytest.fixture
+def described(tmp_path):
+    with OpenRun(tmp_path / "described") as run:
+        run.begin(DESCRIBED_RUN, start(), {"step": 7})
+    return tmp_path / "described"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "difference"),
+    [
+        ({"classes": CLASSES[:2]}, "classes without person"),
+        ({"classes": (CLASSES[1], CLASSES[0], CLASSES[2])}, "the classes are in another order"),
+        (
+            {"classes": (*CLASSES[:2], NetworkClass("worker", (1, 2, 3), "other"))},
+            "classes without person, classes with worker",
+        ),
+        (
+            {"described": DescribedData("/data/yard.json", "b" * 64)},
+            "another dataset description: /data/yard.json, aaaaaaaaaaaa (run) / bbbbbbbbbbbb (wanted)",
+        ),
+        (
+            {"frames_sha256": {"val": frames_digest(["d"])}, "data_dir": "/moved"},
+            f"other frames in val than the run's, data folder {RUN.data_dir} (run) / /moved (wanted)",
+        ),
+    ],
+)
+def test_other_description_classes_or_frames_are_named(described, wanted, difference):
+    assert f"of another configuration: {difference}. Next" in refusal(described, **wanted)
+
+
+def test_description_and_data_may_have_moved_and_colours_may_be_others(described):
+    painted = tuple(dataclasses.replace(each, painted_rgb=(9, 9, 9)) for each in CLASSES)
+    moved = DescribedData("/elsewhere/yard.json", "a" * 64)
+    wanted = {"classes": painted, "described": moved, "data_dir": "/moved", "frames_sha256": RUN.frames_sha256}
+    assert read_run_to_resume(described, wanted).record == DESCRIBED_RUN
+
+
+def test_run_of_before_has_no_classes_to_compare(folder):
+    assert read_run_to_resume(folder, {"classes": CLASSES, "described": None}).record == RUN
 
 
 def test_every_difference_is_named(folder):

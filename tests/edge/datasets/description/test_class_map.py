@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from edge.datasets import open_dataset
 from edge.errors import DatasetError
 from edge.imaging import write_image
 from edge.labels import CITYSCAPES_RAW_COLORS_RGB, IGNORE_ID
-from tests.edge.datasets.description.described import FRAME, write_description
+from tests.edge.datasets.description.described import FRAME, IDS, source, write_description, write_frames
 
 CITY_IDS = np.tile(np.arange(34, dtype=np.uint8), (2, 1))
 
@@ -86,3 +88,33 @@ def test_default_folder_is_the_one_of_the_joined_dataset(tmp_path, monkeypatch):
     splits = {"train": {"dataset": "cityscapes-infrastructure"}}
     path = write_description(tmp_path, classes="cityscapes-infrastructure", splits=splits)
     assert read_first(path)[[7, 10, 14, 15, 16, 18]].tolist() == [0, 19, 20, 21, 22, IGNORE_ID]
+
+
+def write_two_yards(tmp_path, **fields):
+    """Write a yard whose label maps have other ids, in a folder and description of its own, and one that joins it."""
+    write_frames(tmp_path / "north" / "train", labels=IDS * 10 + 100)
+    classes = [{"name": "Other", "ids": [100]}, {"name": "track", "ids": [110]}, {"name": "ballast", "ids": [120]}]
+    north = {"name": "north", "classes": classes[:2], "ignore": {"ids": [120]}, **fields}
+    Path(write_description(tmp_path / "north", **north)).rename(tmp_path / "north" / "north.json")
+    write_frames(tmp_path / "train", ("c",))
+    joint = {"dataset": "north/north.json", "split": "train", "map": {"track": "rail"}}
+    return write_description(tmp_path, splits={"train": [source("train"), joint]})
+
+
+def test_another_description_is_joined_with_ids_of_its_own(tmp_path):
+    path = write_two_yards(tmp_path)
+    dataset = open_dataset(path, None, "train")
+    assert [sample.name for sample in dataset.samples] == ["c", "a", "b"]
+    np.testing.assert_array_equal(dataset.read_labels(0), IDS)
+    np.testing.assert_array_equal(dataset.read_labels(1), np.array([0, 1, IGNORE_ID])[IDS])
+    first = dataset.digest
+    write_two_yards(tmp_path, ignore={"ids": [120, 121]})
+    assert open_dataset(path, None, "train").digest != first
+
+
+def test_descriptions_that_join_one_another_are_refused(tmp_path):
+    path = write_two_yards(tmp_path, splits={"train": {"dataset": "../yard.json", "map": {"rail": "track"}}})
+    with pytest.raises(
+        DatasetError, match=r"splits.train joins .*yard.json, which joins .*north.json, expected no circ"
+    ):
+        open_dataset(path, None, "train")

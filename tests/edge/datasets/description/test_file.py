@@ -111,6 +111,7 @@ def test_missing_and_damaged_files_are_one_line(tmp_path):
         ({"classes": ["rail"]}, "classes has 1 classes, expected 2 to 254"),
         ({"classes": [f"c{i}" for i in range(255)]}, "classes has 255 classes, expected 2 to 254"),
         ({"classes": ["rail", {"ids": [1]}]}, "classes[1] lacks name"),
+        ({"classes": ["rail", "a\nb"]}, 'classes[1].name is "a\\nb", expected a text on one line'),
         ({"classes": ["rail", {"name": "x", "id": 1}]}, "classes[1] has the unknown field 'id', did you mean 'ids'"),
         (
             {"classes": ["rail", "Rail "]},
@@ -150,6 +151,10 @@ def test_missing_and_damaged_files_are_one_line(tmp_path):
         ),
         ({"ignore": {"ids": [300]}}, "ignore.ids has 300, expected whole numbers from 0 to 255"),
         ({"ignore": {"ids": [1]}}, "ignore.ids has 1, which is the class 'rail', expected it in one place"),
+        (
+            {"classes": [{"name": c, "colors": [[i, 0, 0]]} for i, c in enumerate("ab")], "ignore": {"ids": [9]}},
+            "ignore.ids is [9], and classes say their colours alone, expected colors",
+        ),
         ({"ignore": [0]}, "ignore is [0], expected an object with ids, colors"),
         ({"splits": {}}, "splits has no split, expected at least one of train, val, test"),
         ({"splits": {"training": {}}}, "splits has the unknown field 'training', did you mean 'train'"),
@@ -168,7 +173,7 @@ def test_missing_and_damaged_files_are_one_line(tmp_path):
             {"splits": {"val": {"images": "x", "labels": "y", "label_end": 3}}},
             "splits.val.label_end is 3, expected a tex",
         ),
-        ({"splits": {"val": {"list": ""}}}, "splits.val.list is '', expected a text"),
+        ({"splits": {"val": {"list": ""}}}, "splits.val.list is '', expected a text on one line"),
         (
             {"splits": {"val": {"dataset": "cityscape"}}},
             "splits.val.dataset is 'cityscape', which is not known, did you mean 'cityscapes'",

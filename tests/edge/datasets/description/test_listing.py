@@ -208,11 +208,15 @@ def test_label_maps_of_colours_are_read_by_the_description(tmp_path):
     path = write_description(tmp_path, classes=classes, ignore={"colors": [[0, 0, 0]]})
     np.testing.assert_array_equal(open_dataset(path, None, "train").read_labels(0), np.array([0, 1, IGNORE_ID])[IDS])
     path = write_description(tmp_path, classes=classes)
-    with pytest.raises(DatasetError, match=r"is in colours, of which 1 is unknown, such as \(0, 0, 0\)"):
+    with pytest.raises(
+        DatasetError, match=r"1 is unknown, such as \(0, 0, 0\) .*: no class has this colour. Next: add it"
+    ):
         open_dataset(path, None, "train").read_labels(0)
 
 
 def test_ids_that_no_class_has_are_refused(tmp_path):
     write_frames(tmp_path / "train", labels=IDS + 1)
-    with pytest.raises(DatasetError, match=r"unknown ids \[3\], yard has 0 to 2 and 255"):
+    with pytest.raises(
+        DatasetError, match=r"unknown ids \[3\], yard has 0 to 2 and 255 .*: no class has this id. Next: ad"
+    ):
         open_dataset(write_description(tmp_path), None, "train").read_labels(0)

@@ -10,6 +10,7 @@ from edge.datasets.survey.picture import choose_frames, survey_picture
 from edge.datasets.survey.splits import survey_dataset
 from edge.imaging import read_rgb, write_image
 from edge.labels import CAMVID
+from tests.edge.datasets.description import described
 from tests.edge.picture_files import damaged_inside
 
 SKY, ROAD, CAR, VOID = 0, 3, 8, 11
@@ -136,3 +137,10 @@ def test_second_look_reads_no_picture(camvid, capsys, monkeypatch):
 def test_picture_that_cannot_be_written_is_refused_before_anything_is_read(camvid, capsys, name, told):
     code, out, err = run(capsys, "camvid", "--data-dir", camvid, "--picture", camvid.parent / name)
     assert code == 2 and told in err and out == ""
+
+
+def test_split_that_a_description_names_has_to_be_there(tmp_path, capsys):
+    described.write_frames(tmp_path / "train")
+    splits = {"train": described.source("train"), "val": described.source("val")}
+    code, _, err = run(capsys, described.write_description(tmp_path, splits=splits))
+    assert code == 2 and "splits.val.images is" in err

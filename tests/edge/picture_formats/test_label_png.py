@@ -1,4 +1,4 @@
-"""Own decoding of label maps: the pixels of OpenCV, and nothing that OpenCV would not take."""
+"""Label maps decoded by zlib and a kernel: the pixels of OpenCV, and nothing that OpenCV would not take."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edge.imaging import read_stored_labels
-from edge.picture_formats import png_ids
+from edge.label_kernels import load_kernels
+from edge.picture_formats import label_png
 from edge.picture_formats.header import read_header
 from tests.edge.picture_files import encoded, exif, png_chunk, png_with_chunk, small_png
 
@@ -21,8 +22,8 @@ MAPS["narrow"] = NOISE[:, :3]
 
 @pytest.fixture(autouse=True)
 def small_maps_are_decoded(monkeypatch):
-    monkeypatch.setattr(png_ids, "_LEAST_PIXELS", 1)
-    if png_ids._kernel() is None:
+    monkeypatch.setattr(label_png, "_LEAST_PIXELS", 1)
+    if load_kernels() is None:
         pytest.skip("no C++ compiler")
 
 
@@ -48,21 +49,19 @@ def png(values, filters, level=6, strategy=zlib.Z_DEFAULT_STRATEGY, pieces=1):
     size = -(-len(stream) // pieces)
     chunks = [png_chunk(b"IDAT", stream[at : at + size]) for at in range(0, len(stream), size)]
     header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 8, 0, 0, 0, 0)
-    return b"".join([png_ids.PNG_SIGNATURE, png_chunk(b"IHDR", header), *chunks, png_chunk(b"IEND", b"")])
+    return b"".join([label_png.PNG_SIGNATURE, png_chunk(b"IHDR", header), *chunks, png_chunk(b"IEND", b"")])
 
 
 def decoded(data):
-    return png_ids.decode_ids(data, read_header(data))
+    return label_png.decode_label_png(data, read_header(data))
 
 
 @pytest.mark.parametrize("name", MAPS)
 @pytest.mark.parametrize("kind", [0, 1, 2, 3, 4, "mixed"])
-def test_every_filter_gives_the_pixels_and_their_counts(name, kind):
+def test_every_filter_gives_the_pixels(name, kind):
     values = MAPS[name]
     filters = [(3 * y + 1) % 5 if kind == "mixed" else kind for y in range(len(values))]
-    pixels, counts = decoded(png(values, filters))
-    np.testing.assert_array_equal(pixels, values)
-    np.testing.assert_array_equal(counts, np.bincount(values.ravel(), minlength=256))
+    np.testing.assert_array_equal(decoded(png(values, filters)), values)
 
 
 @pytest.mark.parametrize("level", [0, 1, 9])
@@ -70,20 +69,27 @@ def test_every_filter_gives_the_pixels_and_their_counts(name, kind):
 def test_every_kind_of_compressed_block_is_read(level, strategy):
     for values in MAPS.values():
         data = png(values, [y % 5 for y in range(len(values))], level, strategy, pieces=3)
-        np.testing.assert_array_equal(decoded(data)[0], values)
+        np.testing.assert_array_equal(decoded(data), values)
 
 
 def test_label_map_that_opencv_wrote_and_one_with_a_palette_are_read_alike(tmp_path):
     palette = [[index, 255 - index, 9] for index in range(256)]
     for data in (encoded(".png", BLOCKS), small_png(BLOCKS, palette=palette)):
         (tmp_path / "a.png").write_bytes(data)
+        assert decoded(data) is not None
         stored = read_stored_labels(tmp_path / "a.png")
-        assert stored.counts is not None
         np.testing.assert_array_equal(stored.ids, BLOCKS)
     assert stored.palette_rgb[3] == (3, 252, 9)
 
 
-def test_orientation_turns_the_pixels_that_were_decoded(tmp_path):
+def test_map_of_16_bits_keeps_its_values():
+    values = NOISE.astype(np.uint16) * 257 + 3
+    found = decoded(encoded(".png", values))
+    assert found.dtype == np.uint16 and found.dtype.isnative
+    np.testing.assert_array_equal(found, values)
+
+
+def test_orientation_turns_the_pixels(tmp_path):
     (tmp_path / "a.png").write_bytes(png_with_chunk(encoded(".png", BLOCKS), b"eXIf", exif(6)))
     np.testing.assert_array_equal(read_stored_labels(tmp_path / "a.png").ids, np.rot90(BLOCKS, -1))
 
@@ -94,11 +100,10 @@ def test_orientation_turns_the_pixels_that_were_decoded(tmp_path):
         small_png(BLOCKS % 2, bits=1),
         small_png(BLOCKS, interlaced=True),
         small_png(BLOCKS, transparent=True),
-        encoded(".png", BLOCKS.astype(np.uint16)),
         encoded(".png", np.dstack([BLOCKS] * 3)),
         encoded(".bmp", BLOCKS),
     ],
-    ids=["one bit", "interlaced", "transparent", "16 bits", "three channels", "BMP"],
+    ids=["one bit", "interlaced", "transparent", "three channels", "BMP"],
 )
 def test_other_forms_are_left_to_opencv(data):
     assert decoded(data) is None
@@ -130,7 +135,7 @@ def test_stream_that_is_damaged_below_a_right_checksum_is_no_label_map():
             except zlib.error:
                 is_sound = False
             chunks = [(b"IHDR", header), (b"IDAT", bytes(damaged)), (b"IEND", b"")]
-            found = decoded(png_ids.PNG_SIGNATURE + b"".join(png_chunk(kind, body) for kind, body in chunks))
+            found = decoded(label_png.PNG_SIGNATURE + b"".join(png_chunk(kind, body) for kind, body in chunks))
             assert is_sound or found is None
 
 
@@ -138,12 +143,10 @@ def test_stream_that_is_damaged_below_a_right_checksum_is_no_label_map():
 def test_pixels_of_another_number_or_an_unknown_filter_are_left_to_opencv(rows):
     header = struct.pack(">IIBBBBB", 4, 1, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    assert decoded(png_ids.PNG_SIGNATURE + b"".join(png_chunk(kind, body) for kind, body in chunks)) is None
+    assert decoded(label_png.PNG_SIGNATURE + b"".join(png_chunk(kind, body) for kind, body in chunks)) is None
 
 
 def test_without_native_code_opencv_reads_the_same(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(encoded(".png", BLOCKS))
-    monkeypatch.setattr(png_ids, "_kernel", lambda: None)
-    stored = read_stored_labels(tmp_path / "a.png")
-    assert stored.counts is None
-    np.testing.assert_array_equal(stored.ids, BLOCKS)
+    monkeypatch.setattr(label_png, "load_kernels", lambda: None)
+    np.testing.assert_array_equal(read_stored_labels(tmp_path / "a.png").ids, BLOCKS)

@@ -1,0 +1,252 @@
+"""Train all six models within one budget, and put training, accuracy and inference of all of them beside each other.
+
+    python benchmarks/six_models.py --data-dir DIR --processor-hours 0.75 --output out/six-models
+
+Every model is trained on CamVid from random weights, and one from those of drawn scenes too, by its recipe `adapted`,
+at the size and with the options of PLANS, until the processor has worked on it for the same number of hours, all
+threads together; the schedule ends with them. Each training takes one core, `--jobs` run at a time. The best weights
+become a float32 and an INT8 engine of ONNX Runtime at that size, and a float32 one at 384x512, where the models'
+latencies can be compared; each is measured over at least 200 frames of CamVid's validation split, one after the other,
+from a frame in host memory to its label map.
+
+The command goes on where an earlier one with the same --output ended: trainings are resumed, and what is done stays.
+Beside the table there is six-models.json with every figure, and curves.svg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Sequence
+
+if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from edge.artifacts import read_json, write_json
+from edge.console import CommandParser, RealNumber, format_seconds, positive_int, print_json, print_status, run_command
+from edge.errors import SegEdgeError
+from edge.machine import this_machine
+from edge.records import record_to_json
+from train.runs import FINISHED, RUN_RECORD
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+COMMON_SIZE = "384x512"
+LEAST_FRAMES = 200
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one model is trained here.
+
+    Attributes:
+        model: architecture.
+        size: height x width of the input, in pixels. A few hours of a core are some hundred steps of a large network at
+            CamVid's own size, so the size follows from the multiply-adds.
+        options: options of the architecture that differ from its defaults, as NAME=VALUE.
+        start: file of the weights that it starts from, in the repository; "" for random ones.
+    """
+
+    model: str
+    size: str
+    options: tuple[str, ...] = ()
+    start: str = ""
+
+
+PLANS: dict[str, Plan] = {
+    "fast_scnn": Plan("fast_scnn", "384x512"),
+    "fast_scnn-transfer": Plan("fast_scnn", "384x512", start="weights/fast_scnn-synthetic.weights.h5"),
+    "panoptic_deeplab": Plan("panoptic_deeplab", "192x256"),
+    "deeplabv3plus": Plan("deeplabv3plus", "144x192", ("depth=50", "decoder_convs=1")),
+    "fastfcn": Plan("fastfcn", "144x192"),
+    "bayesian_segnet": Plan("bayesian_segnet", "96x128"),
+    "unet": Plan("unet", "96x128"),
+}
+"""Name of a training -> how it is made."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = CommandParser(prog="benchmarks/six_models.py", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--data-dir", type=Path, required=True, help="folder of CamVid, in the SegNet tutorial's layout"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder of the runs, the engines and the results")
+    parser.add_argument(
+        "--processor-hours",
+        type=RealNumber(0.0, 1000.0, "h", above=True),
+        default=0.75,
+        metavar="H",
+        help="budget of each training, all threads together",
+    )
+    parser.add_argument(
+        "--trainings", nargs="+", choices=list(PLANS), default=list(PLANS), metavar="NAME", help="which of PLANS"
+    )
+    parser.add_argument("--jobs", type=positive_int, default=1, metavar="N", help="trainings at a time")
+    parser.add_argument("--only-train", action="store_true", help="build and measure nothing yet")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    return run_command(lambda: _compare(arguments), arguments.json)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    output, data_dir = arguments.output.resolve(), arguments.data_dir.resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        train = [pool.submit(_train, name, output, data_dir, arguments.processor_hours) for name in arguments.trainings]
+        for training in concurrent.futures.as_completed(train):
+            training.result()
+    if arguments.only_train:
+        return 0
+    rows = [_row(name, output, data_dir) for name in arguments.trainings]
+    runs = [str(_run_folder(output, name)) for name in arguments.trainings]
+    _call([str(REPOSITORY / "train" / "compare.py"), *runs, "--output", str(output / "curves.svg")], output, "compare")
+    result = {"machine": record_to_json(this_machine()), "processor_hours": arguments.processor_hours, "rows": rows}
+    write_json(output / "six-models.json", result)
+    if arguments.json:
+        print_json(result)
+    else:
+        print("\n".join(_table(rows)))
+    return 0
+
+
+def _run_folder(output: Path, name: str) -> Path:
+    return output / "runs" / name
+
+
+def _train(name: str, output: Path, data_dir: Path, processor_hours: float) -> None:
+    """Train one model to the end of its budget, or go on with it."""
+    folder, plan = _run_folder(output, name), PLANS[name]
+    if (folder / RUN_RECORD).exists():
+        if read_json(folder / RUN_RECORD, "run record", "train/train.py")["status"] == FINISHED:
+            print_status(f"{name}: trained already")
+            return
+        chosen = ["--resume", str(folder)]
+    else:
+        chosen = ["--model", plan.model, "--dataset", "camvid", "--data-dir", str(data_dir), "--recipe", "adapted"]
+        chosen += ["--size", plan.size, "--epochs", "1000", "--output", str(folder)]
+        chosen += [part for option in plan.options for part in ("--option", option)]
+        chosen += ["--init-weights", str(REPOSITORY / plan.start)] if plan.start else []
+    chosen += ["--processor-hours", str(processor_hours), "--checkpoint-minutes", "5"]
+    print_status(f"{name}: train")
+    one_thread = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    _call([str(REPOSITORY / "train" / "train.py"), *chosen], output, f"{name}-train", one_thread)
+
+
+def _row(name: str, output: Path, data_dir: Path) -> dict[str, Any]:
+    """Return what is known of one training: its training, and its engines' accuracy and latency."""
+    run = read_json(_run_folder(output, name) / RUN_RECORD, "run record", "train/train.py")
+    plan, measured = PLANS[name], run["measurements"]
+    row: dict[str, Any] = {
+        "name": name,
+        "model": plan.model,
+        "options": list(plan.options),
+        "size": plan.size,
+        "steps": run["steps_done"],
+        "epochs": run["steps_done"] * run["recipe"]["batch_size"] / run["training_frames"],
+        "processor_s": measured["processor_s"],
+        "step_p50_s": measured["step_p50_s"],
+        "best_miou": run["best_miou"],
+        "class_iou": run["history"][run["best_epoch"] - 1]["class_iou"],
+        "engines": {},
+    }
+    for form, size, flags in (("float32", plan.size, []), ("int8", plan.size, ["--int8"]), ("common", COMMON_SIZE, [])):
+        row["engines"][form] = _engine(name, form, size, flags, output, data_dir)
+    return row
+
+
+def _engine(
+    name: str, form: str, size: str, flags: Sequence[str], output: Path, data_dir: Path
+) -> dict[str, Any] | None:
+    """Build and measure one engine, unless it was; None where no INT8 engine holds the accuracy budget."""
+    kept = output / "engines" / f"{name}-{form}.json"
+    if kept.exists():
+        return read_json(kept, "measured engine", "benchmarks/six_models.py")
+    print_status(f"{name}: {form} engine at {size}")
+    plan, weights = PLANS[name], ["--weights", str(_run_folder(output, name))]
+    command = [str(REPOSITORY / "export" / "build_engine.py"), "--model", plan.model, *weights, "--size", size, *flags]
+    options = [part for option in plan.options for part in ("--option", option)]
+    command += [*options, "--backend", "onnxruntime", "--data-dir", str(data_dir), "--search-minutes", "5", "--json"]
+    built = _call(command, output, f"{name}-{form}-build", accepted=(0, 3))
+    if built.returncode == 3:  # INT8 costs more than its budget
+        return None
+    folder = json.loads(built.stdout)["output"]
+    bench = ["-m", "edge.bench", "run", folder, "--dataset", "camvid", "--data-dir", str(data_dir), "--accuracy"]
+    found = _call([*bench, "--frames", str(LEAST_FRAMES), "--json"], output, f"{name}-{form}-bench")
+    record = json.loads(found.stdout)
+    engine = {
+        "size": size,
+        "miou": record["accuracy"]["miou"],
+        "class_iou": record["accuracy"]["class_iou"],
+        "p50_ms": record["end_to_end"]["p50_ms"],
+        "p99_ms": record["end_to_end"]["p99_ms"],
+        "fps": record["fps"],
+        "int8_share": record["engine"]["int8_mac_share"],
+    }
+    write_json(kept, engine)
+    return engine
+
+
+def _call(
+    command: Sequence[str],
+    output: Path,
+    name: str,
+    environment: dict[str, str] | None = None,
+    accepted: Sequence[int] = (0,),
+) -> subprocess.CompletedProcess:
+    """Run a command of the project in the output folder; what it prints on the way goes to a log there.
+
+    Raises:
+        SegEdgeError: It failed.
+    """
+    (output / "logs").mkdir(exist_ok=True)
+    log = output / "logs" / f"{name}.log"
+    with log.open("a", encoding="utf-8") as stderr:
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=output,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})},
+        )
+    if done.returncode not in accepted:
+        last = log.read_text(encoding="utf-8").strip().splitlines()[-1:]
+        raise SegEdgeError(f"{name} ended with {done.returncode}: {' '.join(last)}")
+    return done
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the rows as a table in Markdown."""
+    head = ("model", "size", "epochs", "processor time", "val mIoU", "INT8", "float32 p50, fps", "INT8 p50, fps")
+    lines = [f"| {' | '.join((*head, f'p50 at {COMMON_SIZE}'))} |", "|---|---|" + "---:|" * 7]
+    for row in rows:
+        engines = row["engines"]
+        name = " ".join([f"`{row['name']}`", *row["options"]])
+        cells = [name, row["size"], f"{row['epochs']:.1f}", format_seconds(row["processor_s"])]
+        cells += [_percent(row["best_miou"]), _percent(engines["int8"] and engines["int8"]["miou"])]
+        cells += [_speed(engines["float32"]), _speed(engines["int8"]), f"{engines['common']['p50_ms']:.1f} ms"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def _speed(engine: dict[str, Any] | None) -> str:
+    return "-" if engine is None else f"{engine['p50_ms']:.1f} ms, {engine['fps']:.1f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
