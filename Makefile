@@ -30,8 +30,6 @@ ARTIFACT := artifacts/fast_scnn-synthetic-512x1024
 PHOTO ?=
 
 SHIPPED := weights/fast_scnn-synthetic.weights.h5
-WEIGHTS_DATA := data/weights-synthetic
-WEIGHTS_RUN := runs/weights-fast_scnn-synthetic
 
 .PHONY: help demo weights test test-fast lint python38 slow faults tensorrt-binding clean
 .PHONY: environments jtop-environments python38-environment host-cuda-environment old-onnxruntime-environment
@@ -63,18 +61,10 @@ demo: $(VENV)/ready
 	@echo
 	@./.ci/label-photo $(VENV) $(DEMO) "$(PHOTO)"
 
-# make weights   draws 1,000 scenes and trains the weights of drawn scenes in weights/ on them (hours on 2 cores); after a
-#                stop the same command goes on
+# make weights   draws 1,000 scenes and trains the weights of drawn scenes in weights/ on them (some 3 hours on 2 cores);
+#                after a stop the same command goes on
 weights: $(VENV)/ready
-	[ -e $(WEIGHTS_DATA)/synthetic.json ] || \
-		$(PYTHON) -m edge.synthetic $(WEIGHTS_DATA) --train 1000 --val 16 --size 512x1024 --seed 1
-	if grep -qs '"status": "finished"' $(WEIGHTS_RUN)/run.json; then :; \
-	elif [ -e $(WEIGHTS_RUN)/state.npz ]; then $(PYTHON) train/train.py --resume $(WEIGHTS_RUN); \
-	else $(PYTHON) train/train.py --model fast_scnn --dataset synthetic --data-dir $(WEIGHTS_DATA) --epochs 30 \
-		--set ema=0.998 --output $(WEIGHTS_RUN); fi
-	$(PYTHON) train/pack_weights.py $(WEIGHTS_RUN) --output $(SHIPPED) --use any --made-by "make weights" \
-		--data "1,000 street scenes that python -m edge.synthetic draws, of 512x1024, seed 1" \
-		--licence "none: whoever runs the command draws the same scenes"
+	./.ci/train-weights $(PYTHON) $(SHIPPED)
 
 test: environments
 	$(PYTHON) -m pytest -q --durations=10 $(PARALLEL)

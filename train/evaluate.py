@@ -22,7 +22,7 @@ from edge.console import (
     print_warning,
     run_command,
 )
-from edge.datasets import Dataset, class_table, default_data_dir, open_dataset
+from edge.datasets import Dataset, class_table, default_data_dir, is_description, open_dataset
 from edge.errors import InputError
 from edge.evaluation.folders import open_folder
 from edge.evaluation.labelling import Labeller
@@ -59,6 +59,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"{arguments.subject} has {given.weights.class_count} classes, {name} has {table.class_count}. "
             "Next: name the dataset that it was trained on with --dataset"
+        )
+    if given is not None and given.weights is not None and given.weights.classes:
+        check_classes(
+            tuple(each.name for each in given.weights.classes), table.class_names, str(arguments.subject), name
         )
     dataset = _checked(_opened_dataset(arguments, name, given), arguments)
     folder = (
@@ -102,7 +106,9 @@ def _opened_dataset(arguments: argparse.Namespace, name: str, given: GivenSubjec
     if arguments.images is not None:
         return open_folder(arguments.images, arguments.labels, name, class_table(name), arguments.limit)
     folder, split = arguments.data_dir, arguments.split or "val"
-    if folder is None and not default_data_dir(name).is_dir() and given is not None and given.dataset == name:
+    is_own = given is not None and given.dataset == name and given.data_dir is not None and given.data_dir.is_dir()
+    # A description lies anywhere, and its data may lie elsewhere: what the training read comes first.
+    if folder is None and is_own and (is_description(name) or not default_data_dir(name).is_dir()):
         folder = given.data_dir
     dataset = open_dataset(name, folder, split, labelled=False, limit=arguments.limit)
     if any(sample.label_path is not None for sample in dataset.samples):

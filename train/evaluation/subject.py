@@ -10,6 +10,7 @@ from typing import Iterator
 from edge.artifacts import sha256_file
 from edge.card import ENGINES_FOLDER, EngineCard, read_card
 from edge.contract import CONTRACT_FILE, GRAPH_FILE, OWN_CLASSES, Contract, read_contract
+from edge.datasets.reference import recorded_dataset
 from edge.engine_choice import find_engine
 from edge.errors import InputError
 from edge.evaluation.networks import Network, RunnerNetwork
@@ -96,7 +97,7 @@ def given_subject(path: Path, size: tuple[int, int] | None = None) -> GivenSubje
 
 
 def _dataset_of(contract: Contract) -> str | None:
-    return None if contract.dataset == OWN_CLASSES else contract.dataset
+    return None if contract.dataset == OWN_CLASSES else contract.dataset_option
 
 
 def _no_size(given: GivenSubject, size: tuple[int, int] | None, path: Path) -> GivenSubject:
@@ -139,7 +140,8 @@ def _weights(path: Path, size: tuple[int, int] | None) -> GivenSubject:
     taken = size or weights.provenance.trained_size or _DEFAULT_SIZE
     digest = weights.provenance.sha256
     subject = Subject(KERAS, str(path), digest, weights.model, "keras", "float32", tuple(taken))
-    return GivenSubject(subject, weights.dataset, weights.data_dir, weights=weights)
+    dataset = weights.dataset and recorded_dataset(weights.dataset, weights.described).option
+    return GivenSubject(subject, dataset, weights.data_dir, weights=weights)
 
 
 def _model_of(file: Path) -> str:
