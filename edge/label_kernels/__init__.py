@@ -20,7 +20,8 @@ _SOURCES = (_FOLDER / "label_png.cpp", _FOLDER / "pixel_counts.cpp")
 _FLAGS = ("-std=c++14", "-O3", "-fPIC", "-shared")
 _SIZE, _POINTER = ctypes.c_int64, ctypes.c_void_p
 _ARGUMENTS = {
-    "segedge_unfilter_rows": (ctypes.c_char_p, _SIZE, _SIZE, _SIZE, _POINTER),
+    "segedge_inflate": (ctypes.c_char_p, _SIZE, _POINTER, _SIZE),
+    "segedge_unfilter_rows": (_POINTER, _SIZE, _SIZE, _SIZE, _POINTER),
     "segedge_count_values": (_POINTER, _SIZE, _POINTER),
     "segedge_count_pairs": (_POINTER, _POINTER, _SIZE, _POINTER),
     "segedge_count_objects": (_POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _SIZE),

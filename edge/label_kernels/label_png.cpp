@@ -1,4 +1,4 @@
-// Undoes the filters of the rows of a PNG of one channel.
+// Decompresses the rows of a PNG of one channel, and undoes their filters.
 //
 // A label map is constant over most of its area. There every filter predicts the pixel before, so eight pixels at a time
 // are recognised and filled; only what lies on a boundary is computed pixel by pixel.
@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+
+#include "inflate.h"
 
 namespace {
 
@@ -86,6 +88,11 @@ bool restore_rows(const uint8_t* rows, int64_t height, int64_t size, const uint8
 }
 
 }  // namespace
+
+// Decompresses a zlib stream; returns 0, or 1 where it is damaged or has not exactly `out_size` bytes.
+extern "C" int64_t segedge_inflate(const uint8_t* data, int64_t size, uint8_t* out, int64_t out_size) {
+    return segedge::inflate_zlib(data, size, out, out_size) ? 0 : 1;
+}
 
 // Writes the (height, row_bytes) bytes of the values, of one or two bytes each, that filtered rows stand for.
 //
