@@ -15,6 +15,7 @@ import pytest
 
 import benchmarks.gpu_check.__main__ as gpu_check
 import edge.runtime.cuda_driver as cuda_driver
+import export.found_weights as found_weights
 from benchmarks.gpu_check import engines, environment
 from benchmarks.gpu_check.bare import parse_trtexec
 from benchmarks.gpu_check.engines import (
@@ -511,6 +512,7 @@ def test_networks_are_checked_with_trained_weights_of_another_size_or_random_one
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(found_weights, "_find_shipped", lambda model, checkout: [])
     request = BuildRequest("fast_scnn", 64, 128, "float32", "onnxruntime", None, None, None, 4)
     assert engines.with_weights(request).random_weights
     assert capsys.readouterr().err.rstrip().endswith("this check takes random weights")

@@ -14,6 +14,7 @@ import edge.runtime.cuda_driver as cuda_driver
 import edge.runtime.tensorrt as runtime_module
 import edge.synthetic
 import export.backends.trt_builder as tensorrt_builder
+import export.found_weights as found_weights
 import export.pipeline.float_graph as float_graph
 from calibration.ranges.record import RANGES_FILE, Ranges
 from calibration.search.accuracy import graph_runner
@@ -75,6 +76,7 @@ def prepare(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setenv(DATA_ROOT_VARIABLE, str(folder / "data"))
     monkeypatch.setattr(float_graph, "can_export", lambda: False)
+    monkeypatch.setattr(found_weights, "_find_shipped", lambda model, checkout: [])
     monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", lambda: "no GPU")
     monkeypatch.setattr(edge.synthetic, "draw_scene", draw_scene)
     return folder

@@ -13,6 +13,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import export.backends.trt_builder as tensorrt_builder
+import export.found_weights as found_weights
 import export.pipeline.build as build_step
 import export.pipeline.calibrate as calibrate
 import export.pipeline.float_graph as float_graph
@@ -86,6 +87,7 @@ def device(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(DATA_ROOT_VARIABLE, str(tmp_path / "data"))
     monkeypatch.setattr(float_graph, "can_export", lambda: False)
+    monkeypatch.setattr(found_weights, "_find_shipped", lambda model, checkout: [])
     monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", lambda: "no GPU")
     # The search for it takes most of a build's time here, and has its own tests.
     monkeypatch.setitem(CALIBRATION_METHODS, "entropy", lambda histogram: 0.7 * min_max(histogram))

@@ -120,7 +120,7 @@ class Observed:
     def _find_initial_weights(self, model: str, init: str | None, path: Path | None, given: dict) -> None:
         self._begun["start"] = init
 
-    def _begin_training(self, task, recipe, seed, options, initial) -> None:
+    def _begin_training(self, task, recipe, seed, options, initial, origin) -> None:
         self._begun.update(task=task, recipe=recipe, options=options)
         raise _BegunError
 
