@@ -22,7 +22,7 @@ EVALUATION_PAGE = "evaluation.html"
 
 _MOST_CONFUSIONS = 12
 
-FramePictures = Sequence[tuple[str, dict[str, np.ndarray]]]
+FramePictures = Sequence["tuple[str, dict[str, np.ndarray]]"]
 """Caption and pictures of each frame that is shown."""
 
 
