@@ -35,22 +35,29 @@ void restore_few(const uint8_t* stored, const uint8_t* above, uint8_t* row, int6
     }
 }
 
+// Eight bytes of the value of kBytes at a place.
+template <int kBytes>
+inline uint64_t repeated(const uint8_t* place) {
+    if (kBytes == 1) return *place * 0x0101010101010101u;
+    uint16_t value;
+    std::memcpy(&value, place, 2);
+    return value * 0x0001000100010001u;
+}
+
 template <Filter filter, int kBytes>
 void restore(const uint8_t* stored, const uint8_t* above, uint8_t* row, int64_t size) {
-    int64_t x = 0;
-    if (kBytes == 1 && size > 0) {
-        restore_few<filter, kBytes>(stored, above, row, 0, 1);
-        for (x = 1; x + 8 <= size; x += 8) {
-            const uint64_t left = row[x - 1] * 0x0101010101010101u;
-            // Left and above alike, or above and corner alike, make the average and Paeth's predictor the value before.
-            const bool is_flat = filter == kSub       ? true
-                                 : filter == kAverage ? eight(above + x) == left
-                                                      : eight(above + x) == eight(above + x - 1);
-            if (is_flat && eight(stored + x) == 0) {
-                std::memcpy(row + x, &left, 8);
-            } else {
-                restore_few<filter, kBytes>(stored, above, row, x, x + 8);
-            }
+    int64_t x = size < kBytes ? size : kBytes;
+    restore_few<filter, kBytes>(stored, above, row, 0, x);
+    for (; x + 8 <= size; x += 8) {
+        const uint64_t left = repeated<kBytes>(row + x - kBytes);
+        // Left and above alike, or above and corner alike, make the average and Paeth's predictor the value before.
+        const bool is_flat = filter == kSub       ? true
+                             : filter == kAverage ? eight(above + x) == left
+                                                  : eight(above + x) == eight(above + x - kBytes);
+        if (is_flat && eight(stored + x) == 0) {
+            std::memcpy(row + x, &left, 8);
+        } else {
+            restore_few<filter, kBytes>(stored, above, row, x, x + 8);
         }
     }
     restore_few<filter, kBytes>(stored, above, row, x, size);

@@ -18,6 +18,9 @@ BLOCKS = np.kron(np.random.default_rng(0).integers(0, 5, (7, 9)), np.ones((5, 9)
 NOISE = np.random.default_rng(1).integers(0, 256, (21, 19), np.uint8)
 MAPS = {"blocks": BLOCKS, "noise": NOISE, "flat": np.full((9, 40), 7, np.uint8), "one": np.full((1, 1), 3, np.uint8)}
 MAPS["narrow"] = NOISE[:, :3]
+MAPS["objects"] = BLOCKS.astype(np.uint16) * 1000 + 24
+MAPS["noise of 16 bits"] = NOISE.astype(np.uint16) * 257 + 3
+MAPS["one of 16 bits"] = np.full((2, 1), 26001, np.uint16)
 
 
 @pytest.fixture(autouse=True)
@@ -29,10 +32,12 @@ def small_maps_are_decoded(monkeypatch):
 
 def filtered(values, filters):
     """Return the rows of a map as PNG stores them, row y with filter filters[y], by the formulas of section 9.2."""
+    size = values.dtype.itemsize
+    stored = np.ascontiguousarray(values.astype(values.dtype.newbyteorder(">"))).view(np.uint8).astype(int)
     rows = []
-    for y, row in enumerate(values.astype(int)):
-        above = values[y - 1].astype(int) if y else np.zeros_like(row)
-        left, corner = np.r_[0, row[:-1]], np.r_[0, above[:-1]]
+    for y, row in enumerate(stored):
+        above = stored[y - 1] if y else np.zeros_like(row)
+        left, corner = np.r_[[0] * size, row[:-size]], np.r_[[0] * size, above[:-size]]
         guess = left + above - corner
         to_left, to_above, to_corner = abs(guess - left), abs(guess - above), abs(guess - corner)
         paeth = np.where(
@@ -48,7 +53,7 @@ def png(values, filters, level=6, strategy=zlib.Z_DEFAULT_STRATEGY, pieces=1):
     stream = packer.compress(filtered(values, filters)) + packer.flush()
     size = -(-len(stream) // pieces)
     chunks = [png_chunk(b"IDAT", stream[at : at + size]) for at in range(0, len(stream), size)]
-    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 8, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 8 * values.dtype.itemsize, 0, 0, 0, 0)
     return b"".join([label_png.PNG_SIGNATURE, png_chunk(b"IHDR", header), *chunks, png_chunk(b"IEND", b"")])
 
 
@@ -82,11 +87,10 @@ def test_label_map_that_opencv_wrote_and_one_with_a_palette_are_read_alike(tmp_p
     assert stored.palette_rgb[3] == (3, 252, 9)
 
 
-def test_map_of_16_bits_keeps_its_values():
-    values = NOISE.astype(np.uint16) * 257 + 3
-    found = decoded(encoded(".png", values))
+def test_map_of_16_bits_has_the_byte_order_of_the_machine():
+    found = decoded(encoded(".png", MAPS["objects"]))
     assert found.dtype == np.uint16 and found.dtype.isnative
-    np.testing.assert_array_equal(found, values)
+    np.testing.assert_array_equal(found, MAPS["objects"])
 
 
 def test_orientation_turns_the_pixels(tmp_path):
