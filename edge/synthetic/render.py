@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.labels import CITYSCAPES_RAW_IDS
 from edge.synthetic import people, street_furniture, vegetation, vehicles
 from edge.synthetic.camera import Camera
 from edge.synthetic.canvas import Canvas
 from edge.synthetic.city_blocks import draw_backdrop, draw_blocks, draw_bridge
+from edge.synthetic.grain import roughen_object
 from edge.synthetic.ground import paint_ground, paint_sky
 from edge.synthetic.optics import draw_optics, expose, paint_frame
 from edge.synthetic.pose import Pose
@@ -36,16 +36,6 @@ _DRAWINGS = {
     "bin": street_furniture.draw_bin,
     "tree": vegetation.draw_street_tree,
 }
-
-_GRAINS = {
-    "car": ("car", 3.0, 16),
-    "truck": ("truck", 4.5, 18),
-    "bus": ("bus", 5.5, 14),
-    "person": ("person", 1.1, 34),
-    "cyclist": ("rider", 1.2, 34),
-    "motorcyclist": ("rider", 1.2, 30),
-}
-"""Kind -> (class, reach in metres, percent): surfaces that would be bare without a grain."""
 
 
 def camera_of(world: World, height: int, width: int, time_s: float) -> Camera:
@@ -94,10 +84,7 @@ def render(world: World, height: int, width: int, time_s: float, frame_number: i
         if not _may_be_seen(camera, scene_object.kind, pose):
             continue
         _DRAWINGS[scene_object.kind](canvas, pose, scene_object, world)
-        if scene_object.kind in _GRAINS:
-            name, reach_m, strength = _GRAINS[scene_object.kind]
-            tag = CITYSCAPES_RAW_IDS[name] * 1000 + scene_object.number
-            canvas.roughen(tag, (pose.right, 1.0, pose.ahead), reach_m, strength, scene_object.number)
+        roughen_object(canvas, scene_object.kind, scene_object.number, (pose.right, 1.0, pose.ahead))
     optics = draw_optics(world)
     paint_frame(canvas, world, optics)
     return expose(canvas.paint, optics, world, frame_number), canvas.tags

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.labels import CITYSCAPES_RAW_IDS
 from edge.synthetic.canvas import Canvas
+from edge.synthetic.grain import roughen_object
 from edge.synthetic.people import draw_person, draw_rider
 from edge.synthetic.railway.ground import road_edges
 from edge.synthetic.railway.line import Line
@@ -100,10 +100,7 @@ class Traffic:
 
             def draw(mover: Mover = mover, pose: RaisedPose = pose, phase: float = phase) -> None:
                 _DRAWINGS[mover.kind](canvas, pose, _seen(mover, phase), line)
-                if mover.kind in _GRAINS:
-                    name, reach_m, strength = _GRAINS[mover.kind]
-                    tag = CITYSCAPES_RAW_IDS[name] * 1000 + mover.number
-                    canvas.roughen(tag, (pose.right, mover.up_m + 1.0, pose.ahead), reach_m, strength, mover.number)
+                roughen_object(canvas, mover.kind, mover.number, (pose.right, mover.up_m + 1.0, pose.ahead))
 
             drawings.append((pose.ahead, draw))
 
@@ -305,12 +302,3 @@ _DRAWINGS = {
     "boxes": draw_boxes,
     "rocks": draw_rocks,
 }
-_GRAINS = {
-    "car": ("car", 3.0, 16),
-    "truck": ("truck", 4.5, 18),
-    "bus": ("bus", 5.5, 14),
-    "person": ("person", 1.1, 34),
-    "worker": ("person", 1.1, 26),
-    "cyclist": ("rider", 1.2, 34),
-}
-"""Kind -> (class, reach in metres, percent): surfaces that would be bare without a grain."""
