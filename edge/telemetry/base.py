@@ -31,6 +31,12 @@ class PowerSample:
         temperatures_c: Sensor -> temperature in degrees Celsius; an offline sensor is None.
         gpu_load_percent: Share of the time that the GPU was busy, 0 to 100.
         gpu_clock_mhz: Present clock of the GPU in MHz.
+        gpu_clock_limit_mhz: Clock that the GPU may reach at present, in MHz: its set point, which throttling lowers.
+        cpu_load_percent: Share of the time that the cores were busy, 0 to 100.
+        cpu_clock_mhz: Mean of the present clocks of the cores that are on, in MHz.
+        cpu_clock_limit_mhz: Mean of the clocks that these cores may reach at present, in MHz.
+        event_counts: Cause of throttling, such as "over-current VDD_GPU" or "thermal cpu" -> how often it happened
+            since the start of the machine, or 1 while it is in force for what is not counted.
         fan_percent: Duty of the first fan, 0 to 100.
         power_mode: Name of the power mode, such as "MAXN".
     """
@@ -41,6 +47,11 @@ class PowerSample:
     temperatures_c: dict[str, float | None] = field(default_factory=dict)
     gpu_load_percent: float | None = None
     gpu_clock_mhz: float | None = None
+    gpu_clock_limit_mhz: float | None = None
+    cpu_load_percent: float | None = None
+    cpu_clock_mhz: float | None = None
+    cpu_clock_limit_mhz: float | None = None
+    event_counts: dict[str, int] = field(default_factory=dict)
     fan_percent: float | None = None
     power_mode: str | None = None
 
