@@ -11,7 +11,6 @@ import numpy as np
 
 from edge.accuracy import measure_accuracy
 from edge.bench.bench_record import BenchRecord
-from edge.bench.percentiles import summarise
 from edge.card import EngineCard
 from edge.console import Progress
 from edge.datasets import Dataset
@@ -27,6 +26,7 @@ from edge.preprocess import to_nv12
 from edge.provenance import RANDOM
 from edge.runtime.base import Runner
 from edge.segmenter import NV12, Segmenter
+from edge.statistics.percentiles import summarise
 from edge.telemetry.base import PowerSource
 from edge.telemetry.power_record import PowerRecord, power_record
 from edge.telemetry.sampler import PowerSampler

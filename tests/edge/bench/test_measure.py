@@ -10,7 +10,6 @@ import edge.bench.measure as measure
 from edge.accuracy import measure_accuracy
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.measure import MAX_DISTINCT_FRAMES, BenchSettings, run_benchmark
-from edge.bench.percentiles import summarise
 from edge.datasets import open_dataset
 from edge.errors import DatasetError, InputError
 from edge.frames import FrameSet
@@ -20,6 +19,7 @@ from edge.runtime import open_engine
 from edge.runtime.base import Runner
 from edge.runtime.lane import Lane, LaneResult
 from edge.segmenter import STAGES, Segmenter
+from edge.statistics.percentiles import summarise
 
 QUICK = BenchSettings(warmup_frames=2, frames=5, seconds=0.0)
 
