@@ -1,0 +1,192 @@
+"""The record of a comparison, and the whole way from two runs to it."""
+
+from __future__ import annotations
+
+from typing import Collection
+
+import numpy as np
+
+from edge.bench.bench_record import BenchRecord
+from edge.bench.comparison.comparability import Mismatch, mismatches
+from edge.errors import InputError
+from edge.records import record
+from edge.statistics.block_bootstrap import CONFIDENCE
+from edge.statistics.comparison import Comparison, compare_figures, compare_latencies
+from edge.statistics.energy_interval import energy_interval
+from edge.telemetry.power_record import inside_window
+
+P50, P99, ENERGY, MIOU = "p50_ms", "p99_ms", "energy_per_frame_mj", "miou"
+
+ENERGY_WORDS = ("less energy", "more energy")
+MIOU_WORDS = ("less accurate", "more accurate")
+
+
+@record(schema=1, what="run of a comparison")
+class ComparedRun:
+    """One of the two runs of a comparison, as far as a reader needs it to know which it is.
+
+    Attributes:
+        name: Reference that the run was asked for by: a run id, a path, or the folder of an engine.
+        run_id: Name of the run in its database; "" where it is in none.
+        model: Name of the network.
+        precision: Precision of the engine, such as "int8".
+        backend: Backend of the engine, such as "onnxruntime".
+        height: Rows of the network's input, in pixels.
+        width: Columns of the network's input, in pixels.
+        frame_count: Number of measured frames.
+        started_utc: Start of the run in UTC, ISO 8601.
+    """
+
+    name: str
+    run_id: str
+    model: str
+    precision: str
+    backend: str
+    height: int
+    width: int
+    frame_count: int
+    started_utc: str
+
+    def title(self) -> str:
+        """Return the engine in a few words, such as "fast_scnn int8 512x1024"."""
+        return f"{self.model} {self.precision} {self.height}x{self.width}"
+
+
+@record(schema=1, what="comparison of two runs", made_by="edge-bench compare --json")
+class RunComparison:
+    """Differences of the figures of two runs, the second against the first.
+
+    Attributes:
+        first: Run that is compared against.
+        second: Run whose differences are given.
+        is_interleaved: Whether both engines took turns in one measurement, so that what changes meanwhile is in both.
+        figures: Figure, "p50_ms", "p99_ms", "energy_per_frame_mj" or "miou" -> its comparison in the unit of its name;
+            that of mIoU is a share, 0 to 1.
+        unknown: Figure that is not compared -> the reason.
+        notes: Sentences on what a reader has to know, such as a condition that was allowed to differ.
+    """
+
+    first: ComparedRun
+    second: ComparedRun
+    is_interleaved: bool
+    figures: dict[str, Comparison]
+    unknown: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def compared_run(name: str, record: BenchRecord) -> ComparedRun:
+    """Return what a comparison keeps of a run."""
+    contract = record.engine.contract
+    return ComparedRun(
+        name=name,
+        run_id=record.run_id,
+        model=contract.model,
+        precision=record.engine.precision,
+        backend=record.engine.backend,
+        height=contract.height,
+        width=contract.width,
+        frame_count=record.end_to_end.sample_count,
+        started_utc=record.started_utc,
+    )
+
+
+def compare_runs(
+    names: tuple[str, str],
+    records: tuple[BenchRecord, BenchRecord],
+    latencies_ns: tuple[np.ndarray, np.ndarray],
+    allowed: Collection[str] = (),
+    confidence: float = CONFIDENCE,
+) -> RunComparison:
+    """Compare two runs that were measured one after the other.
+
+    Args:
+        names: References that the runs were asked for by.
+        records: Records of the runs.
+        latencies_ns: Latency of each frame of either run in the order of time, of shape (frames,), in ns.
+        allowed: Conditions that may differ, names of edge.bench.comparison.comparability.condition_names.
+        confidence: Share of the intervals that hold the true difference, over 0 and below 1.
+
+    Raises:
+        InputError: The runs do not share a condition that was not allowed to differ.
+    """
+    found = mismatches(*records)
+    refused = [each for each in found if each.condition not in allowed]
+    if refused:
+        raise InputError(refusal(refused))
+    figures: dict[str, Comparison] = {}
+    unknown: dict[str, str] = {}
+    for key, percent in ((P50, 50), (P99, 99)):
+        try:
+            figures[key] = compare_latencies(*latencies_ns, percent, confidence)
+        except InputError as error:
+            unknown[key] = str(error).split(". Next: ")[0]
+    _add_energy(figures, unknown, records, latencies_ns, confidence)
+    _add_accuracy(figures, unknown, records, confidence)
+    notes = [f"allowed to differ: {each.sentence}" for each in found]
+    notes.append(
+        "what changes from one start to the next is not in these intervals, since each engine was started once; "
+        "edge-bench ab lets both take turns"
+    )
+    return RunComparison(
+        first=compared_run(names[0], records[0]),
+        second=compared_run(names[1], records[1]),
+        is_interleaved=False,
+        figures=figures,
+        unknown=unknown,
+        notes=tuple(notes),
+    )
+
+
+def refusal(refused: list[Mismatch]) -> str:
+    """Return the message that names why two runs cannot be compared."""
+    names = " ".join(dict.fromkeys(f"--allow {each.condition}" for each in refused))
+    reasons = "; ".join(each.sentence for each in refused)
+    return f"these runs cannot be compared: {reasons}. Next: measure both alike, or {names}"
+
+
+def _add_energy(
+    figures: dict[str, Comparison],
+    unknown: dict[str, str],
+    records: tuple[BenchRecord, BenchRecord],
+    latencies_ns: tuple[np.ndarray, np.ndarray],
+    confidence: float,
+) -> None:
+    energies = []
+    for which, record, latency_ns in zip(("first", "second"), records, latencies_ns):
+        power = record.power
+        if power is None or power.energy_per_frame_mj is None:
+            why = "power was not measured" if power is None else power.refusal
+            unknown[ENERGY] = f"the {which} run has no energy: {why}"
+            return
+        samples_mw = np.array(inside_window(power, power.total_mw))
+        ends = energy_interval(power.energy_per_frame_mj, samples_mw, latency_ns, confidence)
+        if ends is None:
+            unknown[ENERGY] = f"the {which} run has {len(samples_mw)} samples of power, too few for an interval"
+            return
+        energies += [power.energy_per_frame_mj, ends]
+    first, second = (record.power for record in records)
+    if (first.source, first.covers) != (second.source, second.covers):
+        unknown[ENERGY] = (
+            f"power is that of {first.covers} ({first.source}) in the first run, and of {second.covers} "
+            f"({second.source}) in the second"
+        )
+        return
+    figures[ENERGY] = compare_figures(*energies, confidence, ENERGY_WORDS)
+
+
+def _add_accuracy(
+    figures: dict[str, Comparison],
+    unknown: dict[str, str],
+    records: tuple[BenchRecord, BenchRecord],
+    confidence: float,
+) -> None:
+    first, second = (record.accuracy for record in records)
+    for which, accuracy in (("first", first), ("second", second)):
+        if accuracy is None:
+            unknown[MIOU] = f"the {which} run measured no mIoU"
+            return
+    splits = [f"{each.frame_count} frames of {each.dataset} {each.split}" for each in (first, second)]
+    if splits[0] != splits[1]:
+        unknown[MIOU] = f"mIoU is that of {splits[0]} in the first run, and of {splits[1]} in the second"
+        return
+    unknown[MIOU] = f"mIoU is {100 * first.miou:.2f} % and {100 * second.miou:.2f} %, without counts of each frame"
