@@ -151,7 +151,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "interrupt-throws-away-what-was-measured",
         "edge/bench/measure.py",
-        "            if not len(log):\n                raise\n            settle_interruption()\n            interruption = error",
+        "            settle_interruption()\n            interruption = error",
         "            raise",
         "Ctrl-C throws away what was measured",
         ("tests/edge/bench/test_cli.py",),
