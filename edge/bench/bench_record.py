@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from edge.accuracy import Accuracy
-from edge.bench.percentiles import LatencyStatistics
 from edge.bench.scenarios.scenario_record import ScenarioRecord
 from edge.card import EngineCard
 from edge.machine import Machine
 from edge.machine_load import MachineLoad
 from edge.records import record
+from edge.statistics.percentiles import LatencyStatistics
 from edge.telemetry.power_record import PowerRecord
 
 RECORD_FILE = "record.json"

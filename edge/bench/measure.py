@@ -15,7 +15,6 @@ from edge.bench.clock_watch import ClockWatch
 from edge.bench.frame_feed import FrameFeed, frame_feed
 from edge.bench.frame_samples import FrameLog, FrameSamples, frame_samples
 from edge.bench.live_figures import LiveFigures
-from edge.bench.percentiles import summarise
 from edge.bench.scenarios.base import Scenario
 from edge.bench.scenarios.choice import open_scenario
 from edge.bench.scenarios.scenario_record import ClockJump, ScenarioRecord
@@ -33,6 +32,7 @@ from edge.postprocess import backend as postprocess_backend
 from edge.provenance import RANDOM
 from edge.runtime.base import Runner
 from edge.segmenter import Segmenter
+from edge.statistics.percentiles import summarise
 from edge.telemetry.base import PowerSample, PowerSource
 from edge.telemetry.power_record import PowerRecord, power_record
 from edge.telemetry.sampler import PowerSampler

@@ -12,7 +12,6 @@ from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.frame_feed import MAX_DISTINCT_FRAMES
 from edge.bench.frame_samples import FrameLog, FrameTimes
 from edge.bench.measure import BenchSettings, run_benchmark
-from edge.bench.percentiles import summarise
 from edge.bench.scenarios import base
 from edge.bench.settings import SINGLE_STREAM
 from edge.datasets import open_dataset
@@ -24,6 +23,7 @@ from edge.runtime import open_engine
 from edge.runtime.base import Runner
 from edge.runtime.lane import Lane, LaneResult
 from edge.segmenter import STAGES, Segmenter
+from edge.statistics.percentiles import summarise
 
 QUICK = BenchSettings(warmup_frames=2, frames=5, seconds=0.0)
 
