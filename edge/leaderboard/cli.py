@@ -32,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--need",
         type=need_argument,
-        default=(),
         metavar="LIMITS",
         help=f"what a site needs, such as '{EXAMPLE}': accuracy in percent, latency in ms, power in W, energy in mJ",
     )
@@ -66,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     runs = read_runs(arguments.runs)
     if not runs:
         raise InputError("there are no runs to compare, expected at least one. Next: edge-bench run ENGINE")
-    board = make_leaderboard(runs, arguments.need, arguments.include_invalid)
+    board = make_leaderboard(runs, arguments.need or (), arguments.include_invalid)
     try:
         if arguments.json:
             print_json(record_to_json(board))
