@@ -225,11 +225,11 @@ def load_run(reference: str | Path, store: RunStore | None = None) -> StoredRun:
         ContractError: The record is damaged.
         StorageError: The database cannot be read.
     """
-    path = Path(reference)
+    path, is_given = Path(reference), bool(str(reference))
     try:
-        if path.is_file():
+        if is_given and path.is_file():
             return RecordFileRun(path)
-        if path.is_dir():
+        if is_given and path.is_dir():
             folder, _ = latest_folder(path, RECORD_FILE)
             if (folder / RECORD_FILE).is_file():
                 return RecordFileRun(folder / RECORD_FILE)
