@@ -151,8 +151,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "interrupt-throws-away-what-was-measured",
         "edge/bench/measure.py",
-        "        if not done:\n            raise\n        settle_interruption()\n        interruption = error",
-        "        raise",
+        "            settle_interruption()\n            interruption = error",
+        "            raise",
         "Ctrl-C throws away what was measured",
         ("tests/edge/bench/test_cli.py",),
     ),
