@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple
 
 from edge.bench.bench_record import BenchRecord
+from edge.run_store.stored_run import StoredRun
 
 
 class Mismatch(NamedTuple):
@@ -23,31 +24,35 @@ VALIDITY = "validity"
 """Condition that both runs are valid, whole and undisturbed."""
 
 
-def _machine(record: BenchRecord) -> str:
-    machine = record.machine
+def _machine(run: StoredRun) -> str:
+    machine = run.summary.machine
     return ", ".join(filter(None, (machine.board, machine.gpu, machine.cpu, f"{machine.cpu_count} cores")))
 
 
-def _scenario(record: BenchRecord) -> str:
-    scenario = record.scenario
+def _scenario(run: StoredRun) -> str:
+    scenario = run.summary.scenario
     if scenario is None:
-        return "one frame after the other" if record.frames_in_flight == 1 else "pipelined"
+        return ""
     decode = " with decoding" if scenario.includes_decode else ""
-    return f"{scenario.name}{decode}" if scenario.camera is None else f"{scenario.name} of {scenario.camera.fps:g} fps"
+    camera = f" of {scenario.camera.fps:g} fps" if scenario.camera is not None else ""
+    return f"{scenario.name}{camera}{decode}"
 
 
-def _power_mode(record: BenchRecord) -> str:
-    modes = dict.fromkeys(mode for mode in record.power.power_mode if mode) if record.power is not None else {}
-    return " then ".join(modes)
+def _frame_size(run: StoredRun) -> str:
+    return f"{run.summary.frame_height}x{run.summary.frame_width}"
 
 
-CONDITIONS: dict[str, tuple[str, Callable[[BenchRecord], Any]]] = {
+def _power_mode(run: StoredRun) -> str:
+    return " then ".join(dict.fromkeys(sample.power_mode for sample in run.samples if sample.power_mode))
+
+
+CONDITIONS: dict[str, tuple[str, Callable[[StoredRun], Any]]] = {
     "machine": ("they ran on different machines", _machine),
     "scenario": ("they are of different scenarios", _scenario),
-    "frame-size": ("their frames differ in size", lambda record: f"{record.frame_height}x{record.frame_width}"),
-    "frame-format": ("their frames differ in format", lambda record: record.frame_format),
-    "in-flight": ("they have different numbers of frames in flight", lambda record: record.frames_in_flight),
-    "threads": ("they used different numbers of threads", lambda record: record.runner.get("threads", "")),
+    "frame-size": ("their frames differ in size", _frame_size),
+    "frame-format": ("their frames differ in format", lambda run: run.summary.frame_format),
+    "in-flight": ("they have different numbers of frames in flight", lambda run: run.summary.frames_in_flight),
+    "threads": ("they used different numbers of threads", lambda run: run.summary.runner.get("threads", "")),
     "power-mode": ("they ran in different power modes", _power_mode),
 }
 """Condition -> what is wrong where it is not shared, and the value of a run: "" where a run does not know it."""
@@ -58,15 +63,15 @@ def condition_names() -> tuple[str, ...]:
     return (*CONDITIONS, VALIDITY)
 
 
-def mismatches(first: BenchRecord, second: BenchRecord) -> list[Mismatch]:
+def mismatches(first: StoredRun, second: StoredRun) -> list[Mismatch]:
     """Return the conditions that two runs do not share, and what speaks against either run."""
     found = []
     for name, (wrong, value_of) in CONDITIONS.items():
         values = (value_of(first), value_of(second))
         if values[0] != values[1] and "" not in values:
             found.append(Mismatch(name, f"{wrong}: {values[0]} and {values[1]}"))
-    for which, record in (("first", first), ("second", second)):
-        found += [Mismatch(VALIDITY, f"the {which} run {sentence}") for sentence in _faults(record)]
+    for which, run in (("first", first), ("second", second)):
+        found += [Mismatch(VALIDITY, f"the {which} run {sentence}") for sentence in _faults(run.summary)]
     return found
 
 

@@ -10,10 +10,10 @@ from edge.bench.bench_record import BenchRecord
 from edge.bench.comparison.comparability import Mismatch, mismatches
 from edge.errors import InputError
 from edge.records import record
+from edge.run_store.stored_run import StoredRun
 from edge.statistics.block_bootstrap import CONFIDENCE
 from edge.statistics.comparison import Comparison, compare_figures, compare_latencies
 from edge.statistics.energy_interval import energy_interval
-from edge.telemetry.power_record import inside_window
 
 P50, P99, ENERGY, MIOU = "p50_ms", "p99_ms", "energy_per_frame_mj", "miou"
 
@@ -92,8 +92,7 @@ def compared_run(name: str, record: BenchRecord) -> ComparedRun:
 
 def compare_runs(
     names: tuple[str, str],
-    records: tuple[BenchRecord, BenchRecord],
-    latencies_ns: tuple[np.ndarray, np.ndarray],
+    runs: tuple[StoredRun, StoredRun],
     allowed: Collection[str] = (),
     confidence: float = CONFIDENCE,
 ) -> RunComparison:
@@ -101,35 +100,34 @@ def compare_runs(
 
     Args:
         names: References that the runs were asked for by.
-        records: Records of the runs.
-        latencies_ns: Latency of each frame of either run in the order of time, of shape (frames,), in ns.
+        runs: Run that is compared against, and the one whose differences are given.
         allowed: Conditions that may differ, names of edge.bench.comparison.comparability.condition_names.
         confidence: Share of the intervals that hold the true difference, over 0 and below 1.
 
     Raises:
         InputError: The runs do not share a condition that was not allowed to differ.
     """
-    found = mismatches(*records)
+    found = mismatches(*runs)
     refused = [each for each in found if each.condition not in allowed]
     if refused:
-        raise InputError(refusal(refused))
+        raise InputError(_refusal(refused))
     figures: dict[str, Comparison] = {}
     unknown: dict[str, str] = {}
     for key, percent in ((P50, 50), (P99, 99)):
         try:
-            figures[key] = compare_latencies(*latencies_ns, percent, confidence)
+            figures[key] = compare_latencies(runs[0].latency_ns, runs[1].latency_ns, percent, confidence)
         except InputError as error:
             unknown[key] = str(error).split(". Next: ")[0]
-    _add_energy(figures, unknown, records, latencies_ns, confidence)
-    _add_accuracy(figures, unknown, records, confidence)
+    _add_energy(figures, unknown, runs, confidence)
+    _add_accuracy(figures, unknown, runs, confidence)
     notes = [f"allowed to differ: {each.sentence}" for each in found]
     notes.append(
         "what changes from one start to the next is not in these intervals, since each engine was started once; "
         "edge-bench ab lets both take turns"
     )
     return RunComparison(
-        first=compared_run(names[0], records[0]),
-        second=compared_run(names[1], records[1]),
+        first=compared_run(names[0], runs[0].summary),
+        second=compared_run(names[1], runs[1].summary),
         is_interleaved=False,
         figures=figures,
         unknown=unknown,
@@ -137,56 +135,54 @@ def compare_runs(
     )
 
 
-def refusal(refused: list[Mismatch]) -> str:
-    """Return the message that names why two runs cannot be compared."""
+def _refusal(refused: list[Mismatch]) -> str:
     names = " ".join(dict.fromkeys(f"--allow {each.condition}" for each in refused))
     reasons = "; ".join(each.sentence for each in refused)
     return f"these runs cannot be compared: {reasons}. Next: measure both alike, or {names}"
 
 
 def _add_energy(
-    figures: dict[str, Comparison],
-    unknown: dict[str, str],
-    records: tuple[BenchRecord, BenchRecord],
-    latencies_ns: tuple[np.ndarray, np.ndarray],
-    confidence: float,
+    figures: dict[str, Comparison], unknown: dict[str, str], runs: tuple[StoredRun, StoredRun], confidence: float
 ) -> None:
-    energies = []
-    for which, record, latency_ns in zip(("first", "second"), records, latencies_ns):
-        power = record.power
+    powers = [run.summary.power for run in runs]
+    energies: list[float | tuple[float, float]] = []
+    for which, run, power in zip(("first", "second"), runs, powers):
         if power is None or power.energy_per_frame_mj is None:
             why = "power was not measured" if power is None else power.refusal
             unknown[ENERGY] = f"the {which} run has no energy: {why}"
             return
-        samples_mw = np.array(inside_window(power, power.total_mw))
-        ends = energy_interval(power.energy_per_frame_mj, samples_mw, latency_ns, confidence)
+        window_ns = power.window_s * 1e9
+        inside_mw = [
+            sample.total_mw
+            for sample in run.samples
+            if 0 <= sample.time_ns <= window_ns and sample.total_mw is not None
+        ]
+        uncertainty_mj = power.energy_per_frame_uncertainty_mj or 0.0
+        ends = energy_interval(
+            power.energy_per_frame_mj, np.array(inside_mw), run.latency_ns, uncertainty_mj, confidence
+        )
         if ends is None:
-            unknown[ENERGY] = f"the {which} run has {len(samples_mw)} samples of power, too few for an interval"
+            unknown[ENERGY] = f"the {which} run has {len(inside_mw)} samples of power, too few for an interval"
             return
         energies += [power.energy_per_frame_mj, ends]
-    first, second = (record.power for record in records)
-    if (first.source, first.covers) != (second.source, second.covers):
-        unknown[ENERGY] = (
-            f"power is that of {first.covers} ({first.source}) in the first run, and of {second.covers} "
-            f"({second.source}) in the second"
-        )
+    sources = [f"{power.covers} ({power.source})" for power in powers]
+    if sources[0] != sources[1]:
+        unknown[ENERGY] = f"power is that of {sources[0]} in the first run, and of {sources[1]} in the second"
         return
     figures[ENERGY] = compare_figures(*energies, confidence, ENERGY_WORDS)
 
 
 def _add_accuracy(
-    figures: dict[str, Comparison],
-    unknown: dict[str, str],
-    records: tuple[BenchRecord, BenchRecord],
-    confidence: float,
+    figures: dict[str, Comparison], unknown: dict[str, str], runs: tuple[StoredRun, StoredRun], confidence: float
 ) -> None:
-    first, second = (record.accuracy for record in records)
-    for which, accuracy in (("first", first), ("second", second)):
+    accuracies = [run.summary.accuracy for run in runs]
+    for which, accuracy in zip(("first", "second"), accuracies):
         if accuracy is None:
             unknown[MIOU] = f"the {which} run measured no mIoU"
             return
-    splits = [f"{each.frame_count} frames of {each.dataset} {each.split}" for each in (first, second)]
+    splits = [f"{each.frame_count} frames of {each.dataset} {each.split}" for each in accuracies]
     if splits[0] != splits[1]:
         unknown[MIOU] = f"mIoU is that of {splits[0]} in the first run, and of {splits[1]} in the second"
         return
-    unknown[MIOU] = f"mIoU is {100 * first.miou:.2f} % and {100 * second.miou:.2f} %, without counts of each frame"
+    first, second = (100 * each.miou for each in accuracies)
+    unknown[MIOU] = f"mIoU is {first:.2f} % and {second:.2f} %, and there are no counts of each frame for an interval"
