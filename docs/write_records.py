@@ -130,6 +130,13 @@ FILES = (
         "Leaderboard",
         "`edge-bench leaderboard`",
     ),
+    RecordFile(
+        "comparison",
+        "on stdout",
+        "edge.bench.comparison.run_comparison",
+        "RunComparison",
+        "`edge-bench compare --json`, `edge-bench ab --json`",
+    ),
     RecordFile("doctor", "on stdout", "edge.doctor.finding", "DoctorReport", "`edge-bench doctor --json`"),
     RecordFile(
         "evaluation",

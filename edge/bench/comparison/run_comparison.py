@@ -14,11 +14,11 @@ from edge.run_store.stored_run import StoredRun
 from edge.statistics.block_bootstrap import CONFIDENCE
 from edge.statistics.comparison import Comparison, compare_figures, compare_latencies
 from edge.statistics.energy_interval import energy_interval
+from edge.statistics.miou_interval import compare_miou
 
 P50, P99, ENERGY, MIOU = "p50_ms", "p99_ms", "energy_per_frame_mj", "miou"
 
 ENERGY_WORDS = ("less energy", "more energy")
-MIOU_WORDS = ("less accurate", "more accurate")
 
 
 @record(schema=1, what="run of a comparison")
@@ -184,5 +184,12 @@ def _add_accuracy(
     if splits[0] != splits[1]:
         unknown[MIOU] = f"mIoU is that of {splits[0]} in the first run, and of {splits[1]} in the second"
         return
-    first, second = (100 * each.miou for each in accuracies)
-    unknown[MIOU] = f"mIoU is {first:.2f} % and {second:.2f} %, and there are no counts of each frame for an interval"
+    counts = [(np.array(each.frame_hits), np.array(each.frame_unions)) for each in accuracies]
+    if not all(len(hits) for hits, _ in counts):
+        first, second = (100 * each.miou for each in accuracies)
+        unknown[MIOU] = f"mIoU is {first:.2f} % and {second:.2f} %, and a record has no counts of each frame"
+        return
+    try:
+        figures[MIOU] = compare_miou(counts[0], counts[1], confidence)
+    except InputError as error:
+        unknown[MIOU] = str(error).split(". Next: ")[0]
