@@ -1,4 +1,4 @@
-"""The command edge-bench with its sub-commands run, show, profile and doctor."""
+"""The command edge-bench with its sub-commands run, show, profile, leaderboard and doctor."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ from edge.doctor.cli import add_arguments as add_doctor_arguments
 from edge.errors import BackendError
 from edge.frames import FrameSet
 from edge.interruption import interrupted_exit_code, interruption_name, kept_when_interrupted
+from edge.leaderboard.cli import DESCRIPTION as LEADERBOARD
+from edge.leaderboard.cli import add_arguments as add_leaderboard_arguments
 from edge.machine import threads_argument
 from edge.output_check import check_output
 from edge.picture_check import checked_dataset
@@ -97,6 +99,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_show_arguments(show)
     profile = commands.add_parser("profile", help="show where the time of an engine goes", description=PROFILE)
     add_profile_arguments(profile)
+    leaderboard = commands.add_parser(
+        "leaderboard", help="put engines side by side, and say which of them meet a need", description=LEADERBOARD
+    )
+    add_leaderboard_arguments(leaderboard)
     doctor = commands.add_parser("doctor", help="say what this machine lacks, and what mends it", description=DOCTOR)
     add_doctor_arguments(doctor)
     return parser
