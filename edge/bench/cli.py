@@ -11,7 +11,6 @@ from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.frame_source import add_frame_arguments, check_one_set, chosen_frames
 from edge.bench.measure import BenchSettings, refuse_accuracy_of_random_weights, run_benchmark
 from edge.bench.output_folder import free_folder, latest_folder
-from edge.bench.percentiles import NO_FIGURE, few_frames_sentence
 from edge.bench.power_section import power_lines
 from edge.bench.profile_cli import DESCRIPTION as PROFILE
 from edge.bench.profile_cli import add_arguments as add_profile_arguments
@@ -47,6 +46,7 @@ from edge.picture_check import checked_dataset
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime import Runner, open_engine
 from edge.segmenter import NV12
+from edge.statistics.percentiles import NO_FIGURE, few_frames_sentence
 from edge.telemetry import AUTO, open_power_source, power_choices
 
 
