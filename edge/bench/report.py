@@ -8,7 +8,6 @@ import numpy as np
 
 from edge.artifacts import write_text
 from edge.bench.bench_record import BenchRecord
-from edge.bench.percentiles import NO_FIGURE, few_frames_sentence
 from edge.bench.power_section import FRAME_PERIOD, power_facts, power_section
 from edge.bench.random_banner import random_banner
 from edge.bench.verdict import CAMERA_FPS, FRAME_PERIOD_MS, doubts, keeps_up, verdict_sentences, verdict_title
@@ -24,6 +23,7 @@ from edge.page.tables import Column, facts, table
 from edge.percentile_rule import percentile_text
 from edge.runtime.base import Runner
 from edge.segmenter import Segmenter
+from edge.statistics.percentiles import NO_FIGURE, few_frames_sentence
 from edge.stream.overlay import overlay_rgb
 
 REPORT_FILE = "report.html"
