@@ -8,7 +8,6 @@ import json
 import pytest
 
 from edge.bench.cli import main
-from edge.bench.percentiles import summarise
 from edge.card import BuildCheck, LayerPrecision
 from edge.errors import InputError
 from edge.leaderboard.board import make_leaderboard
@@ -19,6 +18,7 @@ from edge.machine import Machine
 from edge.machine_load import MachineLoad
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, record_from_json, record_to_json, write_record
+from edge.statistics.percentiles import summarise
 from tests.edge.leaderboard.made_runs import RunMaker, accuracy, power
 
 BUSY = MachineLoad(2.0, 0.9, True)
