@@ -123,6 +123,13 @@ FILES = (
     RecordFile(
         "profile", "<output>/profile.json", "edge.bench.profile_record", "ProfileRecord", "`edge-bench profile`"
     ),
+    RecordFile(
+        "leaderboard",
+        "<output>/leaderboard.json",
+        "edge.leaderboard.leaderboard_record",
+        "Leaderboard",
+        "`edge-bench leaderboard`",
+    ),
     RecordFile("doctor", "on stdout", "edge.doctor.finding", "DoctorReport", "`edge-bench doctor --json`"),
     RecordFile(
         "evaluation",

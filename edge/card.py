@@ -132,6 +132,9 @@ class EngineCard:
             SCALE_SOURCES; None for all other engines.
         cpu_features: Features that x86 processors need to give the labels of this engine: VNNI for an INT8 engine of
             ONNX Runtime whose weights have 127 steps on either side of zero; empty for others, and in cards of before.
+        parameter_count: Number of weights and biases of the float graph's convolutions and matrix products, batch
+            normalisations folded in; None in cards of before.
+        multiply_adds: Number of multiply-adds of the float graph for one frame; None in cards of before.
     """
 
     contract: Contract
@@ -160,6 +163,8 @@ class EngineCard:
     allows_tf32: bool = False
     scale_source: str | None = None
     cpu_features: tuple[str, ...] = ()
+    parameter_count: int | None = None
+    multiply_adds: int | None = None
 
     def __post_init__(self) -> None:
         scale_source = self.scale_source or SCALE_SOURCES[0]

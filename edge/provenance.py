@@ -41,6 +41,8 @@ class WeightsProvenance:
             name, and for other weights.
         terms: Words on what the use of the weights is limited to; "" where nothing is known to limit it, and in records
             of before.
+        training_s: Time in s that training and validation took; None where nobody says it, and in records of before.
+        trained_on: Words on the machine that trained them; "" where nobody says it, and in records of before.
     """
 
     kind: str
@@ -51,6 +53,8 @@ class WeightsProvenance:
     random_layers: tuple[str, ...] = ()
     described: DescribedData | None = None
     terms: str = ""
+    training_s: float | None = None
+    trained_on: str = ""
 
     @property
     def is_random(self) -> bool:

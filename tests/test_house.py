@@ -24,6 +24,7 @@ COMMANDS = {
     "edge-bench run": "edge.bench.cli run",
     "edge-bench show": "edge.bench.cli show",
     "edge-bench profile": "edge.bench.cli profile",
+    "edge-bench leaderboard": "edge.bench.cli leaderboard",
     "edge-bench doctor": "edge.bench.cli doctor",
     "edge.doctor": "edge.doctor",
     "edge-demo": "edge.stream.cli",

@@ -172,9 +172,7 @@ def _check(miou: float, size_bytes: int, run: RunRecord, path: Path) -> None:
 
 def _hours(run: RunRecord) -> float | None:
     measured = run.measurements
-    if measured is None or measured.training_s is None:
-        return None
-    return round((measured.training_s + (measured.validation_s or 0.0)) / 3600.0, 3)
+    return None if measured is None or measured.whole_s is None else round(measured.whole_s / 3600.0, 3)
 
 
 def _commit_of_checkout() -> str:

@@ -66,6 +66,11 @@ class TrainingMeasurements:
     peak_device_bytes: int | None = None
     energy_j: float | None = None
 
+    @property
+    def whole_s(self) -> float | None:
+        """Time in s of training and validation together; None where the steps were not timed."""
+        return None if self.training_s is None else self.training_s + (self.validation_s or 0.0)
+
 
 @record(schema=1, what="resumption of a training")
 class Resumption:
@@ -247,6 +252,8 @@ def read_run(weights_path: Path, model: str) -> tuple[RunRecord, WeightsProvenan
         miou=_miou_of(run, names[0]),
         trained_size=(run.height, run.width),
         described=run.described,
+        training_s=run.measurements.whole_s if run.measurements is not None else None,
+        trained_on="; ".join(run.devices),
     )
     return run, provenance
 

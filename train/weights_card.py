@@ -104,6 +104,8 @@ class WeightsCard:
             miou=self.miou,
             trained_size=(self.height, self.width),
             terms=self.terms,
+            training_s=3600 * self.hours if self.hours is not None else None,
+            trained_on=self.machine,
         )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from edge.accuracy import Accuracy
-from edge.bench.percentiles import LatencyStatistics
+from edge.bench.scenarios.scenario_record import ScenarioRecord
 from edge.card import EngineCard
 from edge.machine import Machine
 from edge.machine_load import MachineLoad
 from edge.records import record
+from edge.statistics.percentiles import LatencyStatistics
 from edge.telemetry.power_record import PowerRecord
 
 RECORD_FILE = "record.json"
@@ -19,11 +20,11 @@ RECORD_FILE = "record.json"
 class BenchRecord:
     """Result of one run of edge-bench.
 
-    The clock is time.perf_counter_ns, from a frame in host memory to its label map in host memory; reading and decoding
-    of images are not included. With one frame in flight `fps` is one over the mean end-to-end latency; with several it
-    is frames over time, and the latency includes the wait for the frames before. Stages of a GPU are measured by its
-    own clock. Those of a frame add up to less than its end-to-end latency, which also includes the launch and the
-    wake-up.
+    The clock is time.perf_counter_ns, from a frame in host memory to its label map in host memory; `scenario` says
+    where reading and decoding is included. With one frame in flight `fps` is one over the mean end-to-end latency; with
+    several, and of a camera, it is frames over time. With several, the latency includes the wait for the frames before.
+    Stages of a GPU are measured by its own clock. Those of a frame add up to less than its end-to-end latency, which
+    also includes the launch and the wake-up.
 
     Attributes:
         engine: Card of the measured engine.
@@ -55,6 +56,8 @@ class BenchRecord:
         frames_asked: Number of frames that were asked for; 0 in older records.
         is_partial: Whether an interrupt ended the benchmark early, so that the figures are those of the frames until
             then.
+        run_id: Name of the run, which no other run of any machine has; "" for one that is in no database.
+        scenario: Rules of the measurement; None in older records.
     """
 
     engine: EngineCard
@@ -82,6 +85,8 @@ class BenchRecord:
     load: MachineLoad | None = None
     frames_asked: int = 0
     is_partial: bool = False
+    run_id: str = ""
+    scenario: ScenarioRecord | None = None
 
     def latencies_ms(self) -> list[float]:
         """Return the end-to-end latency of each measured frame in ms."""

@@ -1,4 +1,4 @@
-"""The command edge-bench with its sub-commands run, show, profile and doctor."""
+"""The command edge-bench with its sub-commands run, show, profile, leaderboard and doctor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.frame_source import add_frame_arguments, check_one_set, chosen_frames
 from edge.bench.measure import BenchSettings, refuse_accuracy_of_random_weights, run_benchmark
 from edge.bench.output_folder import free_folder, latest_folder
-from edge.bench.percentiles import NO_FIGURE, few_frames_sentence
 from edge.bench.power_section import power_lines
 from edge.bench.profile_cli import DESCRIPTION as PROFILE
 from edge.bench.profile_cli import add_arguments as add_profile_arguments
@@ -39,12 +38,15 @@ from edge.doctor.cli import add_arguments as add_doctor_arguments
 from edge.errors import BackendError
 from edge.frames import FrameSet
 from edge.interruption import interrupted_exit_code, interruption_name, kept_when_interrupted
+from edge.leaderboard.cli import DESCRIPTION as LEADERBOARD
+from edge.leaderboard.cli import add_arguments as add_leaderboard_arguments
 from edge.machine import threads_argument
 from edge.output_check import check_output
 from edge.picture_check import checked_dataset
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime import Runner, open_engine
 from edge.segmenter import NV12
+from edge.statistics.percentiles import NO_FIGURE, few_frames_sentence
 from edge.telemetry import AUTO, open_power_source, power_choices
 
 
@@ -97,6 +99,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_show_arguments(show)
     profile = commands.add_parser("profile", help="show where the time of an engine goes", description=PROFILE)
     add_profile_arguments(profile)
+    leaderboard = commands.add_parser(
+        "leaderboard", help="put engines side by side, and say which of them meet a need", description=LEADERBOARD
+    )
+    add_leaderboard_arguments(leaderboard)
     doctor = commands.add_parser("doctor", help="say what this machine lacks, and what mends it", description=DOCTOR)
     add_doctor_arguments(doctor)
     return parser

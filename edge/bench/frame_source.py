@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.bench.measure import MAX_DISTINCT_FRAMES
+from edge.bench.frame_feed import MAX_DISTINCT_FRAMES
 from edge.console import size_argument
 from edge.datasets import add_dataset_option, open_dataset
 from edge.errors import InputError

@@ -8,7 +8,6 @@ from typing import Sequence
 
 import numpy as np
 
-from edge.bench.percentiles import summarise
 from edge.bench.profile_record import LayerProfile, ProfileRecord
 from edge.card import EngineCard
 from edge.console import Progress
@@ -19,6 +18,7 @@ from edge.machine_load import LoadWatch
 from edge.preprocess import FramePreparer
 from edge.runtime.base import Runner
 from edge.runtime.layer_time import OTHER, WARMUP_RUNS, LayerTime
+from edge.statistics.percentiles import summarise
 
 CLOCKS = {
     "onnxruntime": "ONNX Runtime's profiler: host time of each kernel, with all its threads, in whole microseconds",

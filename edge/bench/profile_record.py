@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edge.bench.percentiles import LatencyStatistics
 from edge.card import EngineCard
 from edge.machine import Machine
 from edge.machine_load import MachineLoad
 from edge.records import record
+from edge.statistics.percentiles import LatencyStatistics
 
 PROFILE_FILE = "profile.json"
 

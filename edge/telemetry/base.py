@@ -35,10 +35,12 @@ class PowerSample:
         cpu_load_percent: Share of the time that the cores were busy, 0 to 100.
         cpu_clock_mhz: Mean of the present clocks of the cores that are on, in MHz.
         cpu_clock_limit_mhz: Mean of the clocks that these cores may reach at present, in MHz.
-        event_counts: Cause of throttling, such as "over-current VDD_GPU" or "thermal cpu" -> how often it happened
-            since the start of the machine, or 1 while it is in force for what is not counted.
+        event_counts: Cause of throttling that the machine counts, such as "average over-current" -> how often it
+            happened since the start of the machine.
         fan_percent: Duty of the first fan, 0 to 100.
         power_mode: Name of the power mode, such as "MAXN".
+        active_alerts: Cause of throttling that the machine does not count, such as "gpu-throttle-alert" -> 1 while it
+            is in force, else 0.
     """
 
     time_ns: int
@@ -54,6 +56,7 @@ class PowerSample:
     event_counts: dict[str, int] = field(default_factory=dict)
     fan_percent: float | None = None
     power_mode: str | None = None
+    active_alerts: dict[str, int] = field(default_factory=dict)
 
 
 class PowerSource(abc.ABC):

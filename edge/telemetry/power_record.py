@@ -7,6 +7,7 @@ from typing import Iterable, Sequence
 from edge.records import record
 from edge.telemetry.energy import Energy, integrate_power
 from edge.telemetry.sampler import PowerSampler
+from edge.telemetry.throttling import ThrottledWindow, throttled_windows
 
 
 @record(schema=1, what="power of a rail")
@@ -55,6 +56,21 @@ class PowerRecord:
         fan_percent: Duty of the first fan, 0 to 100, for each sample.
         power_mode: Name of the board's power mode, for each sample.
         frame_start_s: Start of each measured frame in s, on the clock of `times_s`.
+        energy_uncertainty_mj: Half width in mJ of the interval that holds the energy of the total with a confidence of
+            95 %, from sampling and resolution; None where there is no energy, and in older records.
+        energy_per_frame_uncertainty_mj: The same for one frame, in mJ.
+        resolution_mw: Smallest step in mW in which the total can change; None where it is not known.
+        idle_s: Length in s of the time before the warm-up in which nothing was done; None where there was none.
+        idle_mean_mw: Mean total power of that time in mW; None where it was not measured.
+        idle_gpu_load_percent: Mean load of the GPU in that time, 0 to 100; None where it was not measured.
+        net_energy_per_frame_mj: Energy of the total for one frame without what the idle machine would have drawn, in
+            mJ; None where either was not measured.
+        net_energy_per_frame_uncertainty_mj: Half width of its interval of 95 %, in mJ.
+        gpu_clock_limit_mhz: Clock that the GPU might reach, in MHz, for each sample; empty in older records.
+        cpu_load_percent: Share of the time that the cores were busy, 0 to 100, for each sample.
+        cpu_clock_mhz: Mean clock of the cores in MHz, for each sample.
+        cpu_clock_limit_mhz: Mean clock that the cores might reach, in MHz, for each sample.
+        throttled: Spans of time in which the machine held its work back, and why.
     """
 
     source: str
@@ -78,6 +94,19 @@ class PowerRecord:
     fan_percent: tuple[float | None, ...]
     power_mode: tuple[str | None, ...]
     frame_start_s: tuple[float, ...]
+    energy_uncertainty_mj: float | None = None
+    energy_per_frame_uncertainty_mj: float | None = None
+    resolution_mw: float | None = None
+    idle_s: float | None = None
+    idle_mean_mw: float | None = None
+    idle_gpu_load_percent: float | None = None
+    net_energy_per_frame_mj: float | None = None
+    net_energy_per_frame_uncertainty_mj: float | None = None
+    gpu_clock_limit_mhz: tuple[float | None, ...] = ()
+    cpu_load_percent: tuple[float | None, ...] = ()
+    cpu_clock_mhz: tuple[float | None, ...] = ()
+    cpu_clock_limit_mhz: tuple[float | None, ...] = ()
+    throttled: tuple[ThrottledWindow, ...] = ()
 
 
 def power_record(sampler: PowerSampler, marks_ns: Sequence[int]) -> PowerRecord:
@@ -128,6 +157,11 @@ def power_record(sampler: PowerSampler, marks_ns: Sequence[int]) -> PowerRecord:
         fan_percent=tuple(sample.fan_percent for sample in samples),
         power_mode=tuple(sample.power_mode for sample in samples),
         frame_start_s=_seconds(marks_ns[:-1], window_ns[0]),
+        gpu_clock_limit_mhz=tuple(sample.gpu_clock_limit_mhz for sample in samples),
+        cpu_load_percent=tuple(sample.cpu_load_percent for sample in samples),
+        cpu_clock_mhz=tuple(sample.cpu_clock_mhz for sample in samples),
+        cpu_clock_limit_mhz=tuple(sample.cpu_clock_limit_mhz for sample in samples),
+        throttled=tuple(throttled_windows(samples, window_ns[0])),
     )
 
 

@@ -41,6 +41,12 @@ class PowerSampler:
         with self._sample_arrived:
             return list(self._samples)
 
+    @property
+    def latest(self) -> PowerSample | None:
+        """Latest sample; None before the first one."""
+        with self._sample_arrived:
+            return self._samples[-1] if self._samples else None
+
     def __enter__(self) -> PowerSampler:
         """Start the thread, and wait for the first sample.
 

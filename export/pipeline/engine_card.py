@@ -6,12 +6,16 @@ import dataclasses
 import datetime
 import hashlib
 
+from calibration.onnx_graph.file import load_graph
+from calibration.onnx_graph.graph_size import GraphSize, graph_size
 from calibration.qdq_ort.cpu_saturation import relied_cpu_features
 from edge.card import EngineCard
+from edge.errors import MissingDependencyError
 from edge.machine import this_machine
 from export.backends.engine import BuiltEngine
 from export.backends.options import EngineOptions
 from export.pipeline.engine_graph import EngineGraph
+from export.pipeline.float_graph import FloatGraph
 
 
 def engine_card(
@@ -33,6 +37,7 @@ def engine_card(
         warnings: sentences about the float network that come first among the notes.
     """
     digest = hashlib.sha256(engine.data).hexdigest()
+    size = _size_of(source.graph)
     return EngineCard(
         contract=dataclasses.replace(source.graph.contract, batch=options.batch),
         backend=backend,
@@ -59,4 +64,14 @@ def engine_card(
         allows_tf32=options.allows_tf32,
         scale_source=source.scale_source,
         cpu_features=relied_cpu_features(engine.data) if (backend, precision) == ("onnxruntime", "int8") else (),
+        parameter_count=size.parameter_count if size is not None else None,
+        multiply_adds=size.multiply_adds if size is not None else None,
     )
+
+
+def _size_of(graph: FloatGraph) -> GraphSize | None:
+    """Return the size of the float graph; None on a device without onnx, where TensorRT alone reads it."""
+    try:
+        return graph_size(load_graph(graph.path))
+    except MissingDependencyError:
+        return None

@@ -118,11 +118,11 @@ FAULTS: tuple[Fault, ...] = (
     # Benchmark and power.
     Fault(
         "percentile-rank-one-off",
-        "edge/bench/percentiles.py",
-        "math.ceil(percent / 100.0 * len(ordered)) - 1)",
-        "math.ceil(percent / 100.0 * len(ordered)) - 2)",
+        "edge/statistics/block_bootstrap.py",
+        "return max(1, math.ceil(percent / 100.0 * frames))",
+        "return max(1, math.ceil(percent / 100.0 * frames) - 1)",
         "a percentile is the sample below the nearest rank",
-        ("tests/edge/bench",),
+        ("tests/edge/statistics/test_percentiles.py",),
     ),
     Fault(
         "p99-of-any-number-of-frames",
@@ -130,7 +130,7 @@ FAULTS: tuple[Fault, ...] = (
         "return sample_count >= least_samples(percent)",
         "return sample_count >= 1",
         "the slowest of three frames is called the 99th percentile",
-        ("tests/edge/bench/test_percentiles.py",),
+        ("tests/edge/statistics/test_percentiles.py",),
     ),
     Fault(
         "output-overwrites-the-earlier-run",
@@ -151,8 +151,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "interrupt-throws-away-what-was-measured",
         "edge/bench/measure.py",
-        "        if not done:\n            raise\n        settle_interruption()\n        interruption = error",
-        "        raise",
+        "            settle_interruption()\n            interruption = error",
+        "            raise",
         "Ctrl-C throws away what was measured",
         ("tests/edge/bench/test_cli.py",),
     ),

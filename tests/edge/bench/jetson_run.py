@@ -8,11 +8,11 @@ import numpy as np
 
 from edge.accuracy import Accuracy
 from edge.bench.bench_record import BenchRecord
-from edge.bench.percentiles import summarise
 from edge.card import EngineCard
 from edge.labels import CAMVID
 from edge.machine import Machine
 from edge.machine_load import MachineLoad
+from edge.statistics.percentiles import summarise
 from edge.telemetry.power_record import PowerRecord, RailPower
 
 RAILS_MW = {"VDD_GPU_SOC": 14_000, "VDD_CPU_CV": 4_200, "VIN_SYS_5V0": 5_100, "VDDQ_VDD2_1V8AO": 1_900}

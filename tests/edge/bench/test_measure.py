@@ -9,8 +9,11 @@ import pytest
 import edge.bench.measure as measure
 from edge.accuracy import measure_accuracy
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
-from edge.bench.measure import MAX_DISTINCT_FRAMES, BenchSettings, run_benchmark
-from edge.bench.percentiles import summarise
+from edge.bench.frame_feed import MAX_DISTINCT_FRAMES
+from edge.bench.frame_samples import FrameLog, FrameTimes
+from edge.bench.measure import BenchSettings, run_benchmark
+from edge.bench.scenarios import base
+from edge.bench.settings import SINGLE_STREAM
 from edge.datasets import open_dataset
 from edge.errors import DatasetError, InputError
 from edge.frames import FrameSet
@@ -20,6 +23,7 @@ from edge.runtime import open_engine
 from edge.runtime.base import Runner
 from edge.runtime.lane import Lane, LaneResult
 from edge.segmenter import STAGES, Segmenter
+from edge.statistics.percentiles import summarise
 
 QUICK = BenchSettings(warmup_frames=2, frames=5, seconds=0.0)
 
@@ -76,16 +80,20 @@ def test_warm_up_is_not_counted(contract, card):
 
 def test_statistics_are_those_of_the_samples(contract, card, monkeypatch):
     times = {stage: [int(x) for x in np.random.default_rng(i).integers(1e6, 9e6, 5)] for i, stage in enumerate(STAGES)}
-    marks_ns = [10**15, 10**15 + 1_000_000_000, 10**15 + 1_250_000_000]
     totals = [sum(parts) for parts in zip(*times.values())]
-    samples = measure._Samples(times, totals, marks_ns)
-    monkeypatch.setattr(measure, "_measure", lambda *_arguments: samples)
+    log = FrameLog()
+    for index, total in enumerate(totals):
+        start_ns = 10**15 + 250_000_000 * index
+        stages = {stage: values[index] for stage, values in times.items()}
+        log.add(FrameTimes(start_ns, start_ns, start_ns + 250_000_000, total, stages))
+    monkeypatch.setattr(measure, "_measure", lambda *_arguments: measure._Measured(log, 10**15))
     record = run_benchmark(CountingRunner(contract), card, MadeFrames(1), QUICK)
     assert record.stages == {stage: summarise(values) for stage, values in times.items()}
     assert record.end_to_end == summarise(totals)
     assert record.end_to_end.mean_ms == pytest.approx(sum(stage.mean_ms for stage in record.stages.values()))
     assert record.fps == pytest.approx(1000 / record.end_to_end.mean_ms)
     assert record.duration_s == 1.25
+    assert record.scenario.name == SINGLE_STREAM
     for stage in STAGES:
         assert record.samples_ms[stage] == pytest.approx([value / 1e6 for value in times[stage]], abs=1e-4)
 
@@ -160,10 +168,13 @@ def test_measuring_goes_on_until_the_time_is_reached_too(contract, card, monkeyp
             self.now_ns += 100_000_000
             return self.now_ns
 
-    monkeypatch.setattr(measure, "time", Clock())
+    clock = Clock()
+    for module in (measure, base):
+        monkeypatch.setattr(module, "time", clock)
     record = run_benchmark(CountingRunner(contract), card, MadeFrames(1), BenchSettings(0, 2, 1.0))
-    assert record.end_to_end.sample_count == 10
-    assert record.duration_s == pytest.approx(1.0)
+    # The clock goes on by 0.1 s at each look: at the start and at the end of a frame, and the first starts the window.
+    assert record.end_to_end.sample_count == 6
+    assert record.duration_s == pytest.approx(1.1)
 
 
 def test_frames_reach_the_network_as_they_were_in_rgb(contract, card):

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.bench.percentiles import LatencyStatistics, few_frames_sentence, summarise
 from edge.errors import InputError
 from edge.percentile_rule import least_samples, percentile_text
 from edge.records import record_from_json
+from edge.statistics.percentiles import LatencyStatistics, few_frames_sentence, summarise
 
 
 def naive_rank(samples, percent):

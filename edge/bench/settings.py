@@ -1,0 +1,71 @@
+"""The rules of a measurement, which are fixed before its first frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SINGLE_STREAM = "single-stream"
+PIPELINED = "pipelined"
+OFFLINE = "offline"
+CAMERA = "camera"
+SCENARIO_NAMES = (SINGLE_STREAM, PIPELINED, OFFLINE, CAMERA)
+
+QUICK_FRAMES, QUICK_S = 200, 5.0
+"""Frames and seconds of a quick look, which no verdict rests on."""
+
+STANDARD_FRAMES, STANDARD_S = 1024, 600.0
+"""Frames and seconds of a measurement that names its scenario.
+
+Source: MLPerf Inference rules (mlcommons/inference_policies, inference_rules.adoc), "Scenarios": 1,024 queries at least
+in single stream, and a minimum duration of 600 s.
+"""
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """A pretended camera, which gives frames at its own rate whether or not the engine is ready.
+
+    Attributes:
+        fps: Frames per second that the camera gives.
+        deadline_ms: Longest time in ms from a frame's arrival to its labels.
+        miss_share: Share of the deadlines that may be missed, 0 to 1.
+        confidence: Confidence of the verdict on them, 0 to 1.
+        stops_early: Whether the measurement ends as soon as the verdict is certain.
+    """
+
+    fps: float = 30.0
+    deadline_ms: float = 1000 / 30
+    miss_share: float = 0.01
+    confidence: float = 0.95
+    stops_early: bool = True
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """Settings of a benchmark, which ends when both the number of frames and the time are reached.
+
+    Attributes:
+        warmup_frames: Number of frames before the measurement.
+        frames: Smallest number of measured frames.
+        seconds: Shortest time of the measurement in s.
+        in_flight: Number of frames that are under way at once, where the device can have several.
+        frame_format: Format of the frames: "bgr", as OpenCV gives them, or "nv12", as cameras and decoders do.
+        scenario: Order in which frames come, one of SCENARIO_NAMES; None for single-stream with one frame in flight and
+            pipelined with several.
+        includes_decode: Whether the time to read and decode a frame is part of its latency.
+        camera: Camera of the scenario of that name; None for one of 30 fps.
+    """
+
+    warmup_frames: int = 10
+    frames: int = QUICK_FRAMES
+    seconds: float = QUICK_S
+    in_flight: int = 1
+    frame_format: str = "bgr"
+    scenario: str | None = None
+    includes_decode: bool = False
+    camera: CameraSettings | None = None
+
+    @property
+    def scenario_name(self) -> str:
+        """Name of the scenario, one of SCENARIO_NAMES."""
+        return self.scenario or (SINGLE_STREAM if self.in_flight == 1 else PIPELINED)

@@ -1,0 +1,1 @@
+"""What measured times carry: percentiles with intervals, bounds on misses, comparisons and steadiness."""

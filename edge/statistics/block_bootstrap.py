@@ -1,0 +1,110 @@
+"""Intervals of percentiles and means of latencies that depend on one another.
+
+A percentile is where the share of frames that take longer crosses a limit, so its interval is that of a share, read off
+the ordered latencies: the ranks that a binomial distribution allows. The number of frames of that distribution is the
+effective one, from the block bootstrap of the frames that lie beyond the percentile (edge.statistics.autocorrelation).
+The bootstrap's variance of a share has a closed form, so that nothing is drawn, and a million frames take milliseconds.
+For the 99th percentile of a thousand frames, ten of which lie beyond it, a drawn bootstrap covers less than it says: it
+never gives a value above the largest sample, and knows a handful of outcomes (benchmarks/comparison_statistics.py).
+
+Sources: Woodruff, "Confidence Intervals for Medians and Other Position Measures" (1952); Korn and Graubard (1998) for
+the exact binomial with an effective count; Sitter and Wu, "A Note on Woodruff Confidence Intervals for Quantiles"
+(2001), for how well it covers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Sequence
+
+import numpy as np
+
+from edge.percentile_rule import is_carried
+from edge.statistics.autocorrelation import LEAST_FRAMES, dependence
+from edge.statistics.distributions import binomial_tail, normal_quantile, root_of_rising, student_quantile
+
+CONFIDENCE = 0.95
+
+TAIL_FRAMES = 32
+"""Number of frames beyond a level from which the dependence of the frames beyond it is known. With fewer beyond the
+percentile itself, it is taken from the level beyond which so many lie, where that says more."""
+
+_EXACT_FRAMES = 300
+"""Expected number of frames beyond a percentile from which the binomial is taken by its Cornish-Fisher expansion."""
+
+
+def percentile_intervals(
+    latency_ns: np.ndarray, percents: Sequence[float], confidence: float = CONFIDENCE
+) -> dict[float, tuple[float, float]]:
+    """Return the intervals of percentiles by nearest rank.
+
+    Args:
+        latency_ns: Latencies in the order of time, of shape (frames,), in ns.
+        percents: Percentiles, each over 0 and below 100.
+        confidence: Share of such intervals that hold the true percentile, over 0 and below 1.
+
+    Returns:
+        Percentile -> (low, high) in ns, two latencies that were measured. A percentile is absent where the frames do
+        not carry it, or its interval would end beyond the fastest or the slowest of them.
+    """
+    latency_ns = np.asarray(latency_ns)
+    if len(latency_ns) < LEAST_FRAMES:
+        return {}
+    ordered = np.sort(latency_ns)
+    found = {}
+    for percent in percents:
+        ranks = _ranks(latency_ns, ordered, percent, confidence)
+        if ranks is not None:
+            found[percent] = (float(ordered[ranks[0] - 1]), float(ordered[ranks[1] - 1]))
+    return found
+
+
+def mean_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+    """Return the interval of the mean of a series, by Student's t over blocks; None where the values are too few.
+
+    Args:
+        values: Series in the order of time, of shape (frames,).
+        confidence: Share of such intervals that hold the true mean, over 0 and below 1.
+    """
+    if len(values) < LEAST_FRAMES:
+        return None
+    seen = dependence(values)
+    factor = student_quantile((1.0 + confidence) / 2.0, seen.freedom)
+    half = factor * math.sqrt(seen.long_run_variance / seen.frames)
+    mean = float(np.mean(values))
+    return mean - half, mean + half
+
+
+def nearest_rank(percent: float, frames: int) -> int:
+    """Return the rank of a percentile among ordered frames, from 1 on."""
+    return max(1, math.ceil(percent / 100.0 * frames))
+
+
+def _ranks(latency_ns: np.ndarray, ordered: np.ndarray, percent: float, confidence: float) -> tuple[int, int] | None:
+    """Return the ranks between which a percentile lies; None where there are none."""
+    frames, share, tail = len(ordered), percent / 100.0, (1.0 - confidence) / 2.0
+    if not is_carried(percent, frames):
+        return None
+    count = _effective_frames(latency_ns, ordered, percent, tail)
+    low = math.floor(_highest_low_rank(count, share, tail) / count * frames)
+    # By symmetry: the frames beyond the percentile, counted from the slowest one.
+    high = frames + 1 - math.floor(_highest_low_rank(count, 1.0 - share, tail) / count * frames)
+    return (low, high) if low >= 1 and high <= frames else None
+
+
+def _effective_frames(latency_ns: np.ndarray, ordered: np.ndarray, percent: float, tail: float) -> float:
+    frames = len(ordered)
+    rank = nearest_rank(percent, frames)
+    steady_rank = min(max(rank, min(TAIL_FRAMES, frames // 2)), frames - min(TAIL_FRAMES, frames // 2))
+    return min(dependence(latency_ns > ordered[each - 1]).effective_frames(tail) for each in {rank, steady_rank})
+
+
+def _highest_low_rank(count: float, share: float, tail: float) -> float:
+    """Return the highest rank that lies above a quantile with at most a chance of `tail`, in effective frames.
+
+    The rank lies above it where fewer frames than the rank lie below it, and their number is binomial.
+    """
+    if min(count * share, count * (1.0 - share)) < _EXACT_FRAMES:
+        return root_of_rising(lambda rank: 1.0 - binomial_tail(rank, count, share) - tail, 0.0, count + 1.0)
+    z, deviation = normal_quantile(tail), math.sqrt(count * share * (1.0 - share))
+    return count * share + z * deviation + (z * z - 1.0) * (1.0 - 2.0 * share) / 6.0 + 0.5
