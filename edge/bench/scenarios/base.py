@@ -31,6 +31,9 @@ class Scenario(abc.ABC):
     counts_latency: bool = True
     """Whether frames per second follow from the latencies, and not from the time of the whole window."""
 
+    stopped_early: bool = False
+    """Whether the measurement ended before its least frames and time, since nothing more could change its verdict."""
+
     def __init__(self, settings: BenchSettings) -> None:
         self.settings = settings
 
