@@ -1,4 +1,4 @@
-"""The command edge-bench with its sub-commands run, show, profile, leaderboard and doctor."""
+"""The command edge-bench with its sub-commands run, show, profile, compare, leaderboard and doctor."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
+from edge.bench.compare_cli import DESCRIPTION as COMPARE
+from edge.bench.compare_cli import add_arguments as add_compare_arguments
 from edge.bench.frame_source import add_frame_arguments, check_one_set, chosen_frames
 from edge.bench.measure import BenchSettings, refuse_accuracy_of_random_weights, run_benchmark
 from edge.bench.output_folder import free_folder, latest_folder
@@ -103,6 +105,8 @@ def build_parser() -> argparse.ArgumentParser:
         "leaderboard", help="put engines side by side, and say which of them meet a need", description=LEADERBOARD
     )
     add_leaderboard_arguments(leaderboard)
+    compare = commands.add_parser("compare", help="say whether one run is faster than another", description=COMPARE)
+    add_compare_arguments(compare)
     doctor = commands.add_parser("doctor", help="say what this machine lacks, and what mends it", description=DOCTOR)
     add_doctor_arguments(doctor)
     return parser

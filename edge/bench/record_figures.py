@@ -7,7 +7,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from edge.bench.frame_samples import FrameSamples
-from edge.bench.percentiles import summarise
+from edge.statistics.percentiles import summarise
 
 
 def frame_figures(frames: FrameSamples, frames_in_flight: int) -> dict[str, Any]:

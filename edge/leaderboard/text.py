@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from edge.bench.percentiles import NO_FIGURE
 from edge.leaderboard.leaderboard_record import (
     MET,
     NOT_MET,
@@ -14,6 +13,7 @@ from edge.leaderboard.leaderboard_record import (
     DemandAnswer,
     Leaderboard,
 )
+from edge.statistics.percentiles import NO_FIGURE
 
 SHOWN = (
     *("miou", "miou(infrastructure)", "parameters", "multiply-adds", "training"),

@@ -13,6 +13,7 @@ from edge.contract import Contract
 from edge.leaderboard.runs import MeasuredRun
 from edge.machine import Machine
 from edge.provenance import WeightsProvenance
+from edge.statistics.percentiles import summarise
 from edge.telemetry.power_record import PowerRecord, RailPower
 
 CLASSES = ("road", "traffic light", "person")

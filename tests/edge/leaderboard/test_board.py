@@ -19,6 +19,7 @@ from edge.machine import Machine
 from edge.machine_load import MachineLoad
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, record_from_json, record_to_json, write_record
+from edge.statistics.percentiles import summarise
 from tests.edge.leaderboard.made_runs import RunMaker, accuracy, power
 
 BUSY = MachineLoad(2.0, 0.9, True)
