@@ -7,7 +7,6 @@ import json
 
 import numpy as np
 import pytest
-from edge.bench.percentiles import summarise
 
 from edge.bench.cli import main
 from edge.bench.frame_samples import FrameLog
