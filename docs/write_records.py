@@ -135,7 +135,7 @@ FILES = (
         "on stdout",
         "edge.bench.comparison.run_comparison",
         "RunComparison",
-        "`edge-bench compare --json`, `edge-bench ab --json`",
+        "`edge-bench compare --json`",
     ),
     RecordFile("doctor", "on stdout", "edge.doctor.finding", "DoctorReport", "`edge-bench doctor --json`"),
     RecordFile(

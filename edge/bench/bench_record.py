@@ -6,11 +6,13 @@ from typing import Any
 
 from edge.accuracy import Accuracy
 from edge.bench.scenarios.scenario_record import ScenarioRecord
+from edge.bench.validity import RunConditions, Validity
 from edge.card import EngineCard
 from edge.machine import Machine
 from edge.machine_load import MachineLoad
 from edge.records import record
 from edge.statistics.percentiles import LatencyStatistics
+from edge.statistics.steady_state import Steadiness
 from edge.telemetry.power_record import PowerRecord
 
 RECORD_FILE = "record.json"
@@ -58,6 +60,9 @@ class BenchRecord:
             then.
         run_id: Name of the run, which no other run of any machine has; "" for one that is in no database.
         scenario: Rules of the measurement; None in older records.
+        validity: Judgement of the run by all rules; None in older records.
+        steadiness: Steadiness of latency and temperature; None in older records.
+        conditions: What was asked of the run, and seen around it; None in older records.
     """
 
     engine: EngineCard
@@ -87,6 +92,9 @@ class BenchRecord:
     is_partial: bool = False
     run_id: str = ""
     scenario: ScenarioRecord | None = None
+    validity: Validity | None = None
+    steadiness: Steadiness | None = None
+    conditions: RunConditions | None = None
 
     def latencies_ms(self) -> list[float]:
         """Return the end-to-end latency of each measured frame in ms."""

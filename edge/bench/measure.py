@@ -4,37 +4,32 @@ from __future__ import annotations
 
 import datetime
 import time
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable, Sequence, TypeVar
-
-import numpy as np
 
 from edge.accuracy import measure_accuracy
 from edge.bench.bench_record import BenchRecord
 from edge.bench.clock_watch import ClockWatch
 from edge.bench.frame_feed import FrameFeed, frame_feed
-from edge.bench.frame_samples import FrameLog, FrameSamples, frame_samples
+from edge.bench.frame_samples import FrameLog
 from edge.bench.live_figures import LiveFigures
+from edge.bench.measured_record import Measured, Subject, conditions_of, measured_record
 from edge.bench.scenarios.base import Scenario
 from edge.bench.scenarios.choice import open_scenario
-from edge.bench.scenarios.scenario_record import ClockJump, ScenarioRecord
 from edge.bench.settings import BenchSettings
+from edge.bench.validity import RunConditions
 from edge.card import EngineCard
 from edge.datasets import Dataset
 from edge.errors import DatasetError, InputError
 from edge.frames import FrameSet
 from edge.interruption import settle_interruption
-from edge.machine import this_machine
-from edge.machine_load import LoadWatch, MachineLoad
+from edge.machine_load import LoadWatch
 from edge.network_class import class_difference
-from edge.opencv import cv2
-from edge.postprocess import backend as postprocess_backend
 from edge.provenance import RANDOM
 from edge.runtime.base import Runner
 from edge.segmenter import Segmenter
-from edge.statistics.percentiles import summarise
 from edge.telemetry.base import PowerSample, PowerSource
-from edge.telemetry.power_record import PowerRecord, power_record
+from edge.telemetry.power_record import power_record
 from edge.telemetry.sampler import PowerSampler
 
 Result = TypeVar("Result")
@@ -42,36 +37,6 @@ Result = TypeVar("Result")
 Recording = Callable[[FrameLog, Callable[[], Sequence[PowerSample]]], None]
 """Function that is given the log of a measurement and its samples until now, before the first frame is measured, and
 writes down what comes."""
-
-
-@dataclass
-class _Measured:
-    """What a measurement gave.
-
-    Attributes:
-        log: Measured frames.
-        start_ns: Start of the measured window, on time.perf_counter_ns.
-        load: Load of the machine meanwhile; None where the system does not count it.
-        clock_jumps: Moments at which the wall clock jumped.
-        interruption: Interrupt that ended the measurement early; None where it is whole.
-    """
-
-    log: FrameLog
-    start_ns: int
-    load: MachineLoad | None = None
-    clock_jumps: tuple[ClockJump, ...] = ()
-    interruption: KeyboardInterrupt | None = None
-
-    @property
-    def samples(self) -> FrameSamples:
-        """Times of the frames as columns, in ns since the start of the window."""
-        return frame_samples(self.log, self.start_ns)
-
-    @property
-    def marks_ns(self) -> list[int]:
-        """Start of the window and of each later frame, then the end of the last one, on time.perf_counter_ns."""
-        frames = self.log.since(0)
-        return [self.start_ns, *(frame.start_ns for frame in frames[1:]), max(frame.end_ns for frame in frames)]
 
 
 def run_benchmark(
@@ -83,6 +48,8 @@ def run_benchmark(
     power: PowerSource | None = None,
     interruptions: list[KeyboardInterrupt] | None = None,
     recording: Recording | None = None,
+    asked: RunConditions | None = None,
+    engine_file: Path | None = None,
 ) -> BenchRecord:
     """Measure the speed of one engine and, on request, its accuracy and its power.
 
@@ -98,6 +65,8 @@ def run_benchmark(
         power: Open power source that is read while frames are measured; None to leave power out.
         interruptions: List that an interrupt which ended the measurement is added to; None to let go of it.
         recording: Function that writes the measurement down while it runs; None to leave that out.
+        asked: Power mode and clocks that the run is to have; None for any.
+        engine_file: Path of the engine, whose hash is taken again after the run; None to leave that out.
 
     Raises:
         InputError: There are no frames, the settings contradict each other, or accuracy was asked for with random
@@ -113,7 +82,7 @@ def run_benchmark(
     started_utc = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     with runner:
         segmenter = Segmenter(runner, feed.color_order, scenario.in_flight)
-        measured, power_seen = _measure_with_power(scenario, segmenter, feed, power, recording)
+        measured = _measure_with_power(scenario, segmenter, feed, power, recording)
         described = _repeated_if_interrupted(runner.describe, measured)
         in_flight, is_on_device = segmenter.depth, segmenter.is_on_device
         accuracy = None
@@ -126,45 +95,19 @@ def run_benchmark(
                 measured.interruption = error
 
     def record() -> BenchRecord:
-        samples, marks_ns = measured.samples, measured.marks_ns
-        duration_s = (marks_ns[-1] - marks_ns[0]) / 1e9
-        is_of_latencies = in_flight == 1 and scenario.counts_latency
-        return BenchRecord(
-            engine=card,
-            machine=this_machine(),
+        subject = Subject(
+            card=card,
             runner=described,
-            postprocess="cuda" if is_on_device else postprocess_backend(),
-            opencv_threads=cv2.getNumThreads(),
-            input=frames.description,
-            frame_height=feed.height,
-            frame_width=feed.width,
-            distinct_frames=feed.distinct_frames,
-            warmup_frames=settings.warmup_frames,
-            stages={stage: summarise(values.tolist()) for stage, values in samples.stages_ns.items()},
-            end_to_end=summarise(samples.latency_ns.tolist()),
-            fps=len(samples) / (int(samples.latency_ns.sum()) / 1e9 if is_of_latencies else duration_s),
-            duration_s=duration_s,
-            accuracy=accuracy,
+            scenario=scenario,
+            feed=feed,
+            description=frames.description,
             started_utc=started_utc,
-            samples_ms={stage: _milliseconds(values) for stage, values in samples.stages_ns.items()},
-            power=power_seen,
-            frames_in_flight=in_flight,
-            frame_format=settings.frame_format,
-            samples_end_to_end_ms=tuple(_milliseconds(samples.latency_ns)),
-            skipped_pictures=tuple(sorted({*frames.skipped, *(labelled.skipped if labelled is not None else ())})),
-            load=measured.load,
-            frames_asked=settings.frames,
-            is_partial=measured.interruption is not None,
-            scenario=ScenarioRecord(
-                name=scenario.name,
-                clock=scenario.clock_sentence(),
-                least_frames=settings.frames,
-                least_s=settings.seconds,
-                includes_decode=settings.includes_decode,
-                clock_jumps=measured.clock_jumps,
-                camera=scenario.camera_record(samples),
-            ),
+            in_flight=in_flight,
+            is_on_device=is_on_device,
+            skipped=tuple(sorted({*frames.skipped, *(labelled.skipped if labelled is not None else ())})),
+            conditions=conditions_of(card, measured, scenario, asked or RunConditions(), engine_file),
         )
+        return measured_record(subject, measured, accuracy)
 
     made = _repeated_if_interrupted(record, measured)
     if measured.interruption is not None and interruptions is not None:
@@ -172,7 +115,7 @@ def run_benchmark(
     return made
 
 
-def _repeated_if_interrupted(work: Callable[[], Result], measured: _Measured) -> Result:
+def _repeated_if_interrupted(work: Callable[[], Result], measured: Measured) -> Result:
     """Do short work on what was measured again if it is interrupted, so that the measurement is not lost."""
     try:
         return work()
@@ -182,27 +125,24 @@ def _repeated_if_interrupted(work: Callable[[], Result], measured: _Measured) ->
         return work()
 
 
-def _milliseconds(values_ns: np.ndarray) -> list[float]:
-    return np.round(values_ns / 1e6, 4).tolist()
-
-
 def _measure_with_power(
     scenario: Scenario,
     segmenter: Segmenter,
     feed: FrameFeed,
     power: PowerSource | None,
     recording: Recording | None,
-) -> tuple[_Measured, PowerRecord | None]:
+) -> Measured:
     """Warm up and measure; power is read from before the warm-up until a sample after the last frame."""
     if power is None:
         _warm_up(scenario, segmenter, feed)
-        return _measure(scenario, segmenter, feed, None, recording), None
+        return _measure(scenario, segmenter, feed, None, recording)
     with PowerSampler(power) as sampler:
         _warm_up(scenario, segmenter, feed)
         # The label map is in host memory when a frame ends, so the device has done its work when the window closes.
         measured = _measure(scenario, segmenter, feed, sampler, recording)
         sampler.wait_past(measured.marks_ns[-1])
-    return measured, power_record(sampler, measured.marks_ns)
+    measured.power = power_record(sampler, measured.marks_ns)
+    return measured
 
 
 def _warm_up(scenario: Scenario, segmenter: Segmenter, feed: FrameFeed) -> None:
@@ -217,7 +157,7 @@ def _measure(
     feed: FrameFeed,
     sampler: PowerSampler | None,
     recording: Recording | None,
-) -> _Measured:
+) -> Measured:
     """Measure until enough frames are done, or an interrupt ends it after the first."""
     log, interruption = FrameLog(), None
     if recording is not None:
@@ -239,7 +179,7 @@ def _measure(
                 raise
             settle_interruption()
             interruption = error
-    return _Measured(log, start_ns, load.load(), clocks.jumps(), interruption)
+    return Measured(log, start_ns, load.load(), clocks.jumps(), interruption)
 
 
 def refuse_accuracy_of_random_weights(card: EngineCard) -> None:

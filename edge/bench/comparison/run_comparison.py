@@ -26,7 +26,7 @@ class ComparedRun:
     """One of the two runs of a comparison, as far as a reader needs it to know which it is.
 
     Attributes:
-        name: Reference that the run was asked for by: a run id, a path, or the folder of an engine.
+        name: Reference that the run was asked for by: a run id or a path.
         run_id: Name of the run in its database; "" where it is in none.
         model: Name of the network.
         precision: Precision of the engine, such as "int8".
@@ -59,7 +59,6 @@ class RunComparison:
     Attributes:
         first: Run that is compared against.
         second: Run whose differences are given.
-        is_interleaved: Whether both engines took turns in one measurement, so that what changes meanwhile is in both.
         figures: Figure, "p50_ms", "p99_ms", "energy_per_frame_mj" or "miou" -> its comparison in the unit of its name;
             that of mIoU is a share, 0 to 1.
         unknown: Figure that is not compared -> the reason.
@@ -68,7 +67,6 @@ class RunComparison:
 
     first: ComparedRun
     second: ComparedRun
-    is_interleaved: bool
     figures: dict[str, Comparison]
     unknown: dict[str, str]
     notes: tuple[str, ...]
@@ -128,7 +126,6 @@ def compare_runs(
     return RunComparison(
         first=compared_run(names[0], runs[0].summary),
         second=compared_run(names[1], runs[1].summary),
-        is_interleaved=False,
         figures=figures,
         unknown=unknown,
         notes=tuple(notes),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 
 from edge.bench.frame_feed import FrameFeed
-from edge.bench.frame_samples import FrameLog, FrameSamples
+from edge.bench.frame_samples import FrameLog
 from edge.bench.scenarios.base import Scenario, Watch, finished_frame
-from edge.bench.scenarios.deadlines import arrived_frames, due_ns, missed_deadlines
-from edge.bench.scenarios.scenario_record import CameraRecord
-from edge.bench.settings import CAMERA, BenchSettings, CameraSettings
+from edge.bench.scenarios.deadlines import arrived_frames, due_ns
+from edge.bench.scenarios.early_stop import EarlyStop
+from edge.bench.scenarios.scenario_record import CameraRules
+from edge.bench.settings import CAMERA, BenchSettings
 from edge.errors import InputError
 from edge.segmenter import Segmenter
 
@@ -20,36 +21,41 @@ class CameraScenario(Scenario):
     A frame that is dropped, and one whose labels come after its deadline, missed that deadline. Frames that arrive
     after the last one that was taken are neither met nor missed.
 
+    Attributes:
+        camera: Rules of the camera.
+
     Raises:
         InputError: Several frames are to be in flight: whether the oldest of them is done cannot be seen without a wait
             for it, so that its age would not be known.
     """
 
     name = CAMERA
-    counts_latency = False
 
     def __init__(self, settings: BenchSettings) -> None:
         super().__init__(settings)
-        self.camera = settings.camera or CameraSettings()
+        self.camera = settings.camera or CameraRules()
         if settings.in_flight > 1:
             raise InputError(f"{self.name} has one frame in flight, got {settings.in_flight}. Next: leave it out")
 
     def run(self, segmenter: Segmenter, feed: FrameFeed, log: FrameLog, start_ns: int, watch: Watch) -> None:
-        """Take the newest frame that is there, or wait for the next one, until enough are done."""
-        taken, now_ns = -1, start_ns
+        """Take the newest frame that is there, or wait for the next one, until enough are done or all is certain."""
+        fps, taken, now_ns = self.camera.fps, -1, start_ns
+        early = EarlyStop(self.camera, log, start_ns) if self.camera.stops_early else None
         while not self._is_over(len(log), now_ns - start_ns):
             began_ns = time.perf_counter_ns() if len(log) else start_ns
-            newest = arrived_frames(began_ns - start_ns, self.camera.fps) - 1
+            newest = arrived_frames(began_ns - start_ns, fps) - 1
             if newest == taken:
-                _sleep_until(start_ns + due_ns(taken + 1, self.camera.fps))
+                _sleep_until(start_ns + due_ns(taken + 1, fps))
                 continue
             taken = newest
             frame, decode_ns = feed.take()
             segmentation = segmenter(frame)
             now_ns = time.perf_counter_ns()
-            frame_due_ns = start_ns + due_ns(taken, self.camera.fps)
-            log.add(finished_frame(segmentation, frame_due_ns, began_ns, now_ns, decode_ns))
+            log.add(finished_frame(segmentation, start_ns + due_ns(taken, fps), began_ns, now_ns, decode_ns))
             watch(now_ns)
+            if early is not None and early.is_certain(taken + 1):
+                self.stopped_early = True
+                return
 
     def clock_sentence(self) -> str:
         """Return what age and latency of a frame cover."""
@@ -57,20 +63,6 @@ class CameraScenario(Scenario):
         return (
             f"age: from {begin} to its label map in host memory, with the wait for the engine; latency: the engine's "
             "part of it"
-        )
-
-    def camera_record(self, samples: FrameSamples) -> CameraRecord:
-        """Return what became of the deadlines."""
-        camera = self.camera
-        missed = missed_deadlines(samples.due_ns, samples.end_ns, camera.fps, camera.deadline_ms)
-        return CameraRecord(
-            fps=camera.fps,
-            deadline_ms=camera.deadline_ms,
-            allowed_miss_share=camera.miss_share,
-            confidence=camera.confidence,
-            arrived_frames=len(missed),
-            dropped_frames=len(missed) - len(samples),
-            missed_frames=int(missed.sum()),
         )
 
 

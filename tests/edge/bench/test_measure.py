@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import edge.bench.measure as measure
+import edge.bench.measured_record as measured_record
 from edge.accuracy import measure_accuracy
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.frame_feed import MAX_DISTINCT_FRAMES
@@ -86,7 +87,7 @@ def test_statistics_are_those_of_the_samples(contract, card, monkeypatch):
         start_ns = 10**15 + 250_000_000 * index
         stages = {stage: values[index] for stage, values in times.items()}
         log.add(FrameTimes(start_ns, start_ns, start_ns + 250_000_000, total, stages))
-    monkeypatch.setattr(measure, "_measure", lambda *_arguments: measure._Measured(log, 10**15))
+    monkeypatch.setattr(measure, "_measure", lambda *_arguments: measured_record.Measured(log, 10**15))
     record = run_benchmark(CountingRunner(contract), card, MadeFrames(1), QUICK)
     assert record.stages == {stage: summarise(values) for stage, values in times.items()}
     assert record.end_to_end == summarise(totals)
