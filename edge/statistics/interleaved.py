@@ -20,8 +20,9 @@ from edge.statistics.comparison import Comparison, verdict_of
 LEAST_ROUNDS = 8
 """Number of rounds below which nothing is compared: a bootstrap of fewer knows a handful of outcomes."""
 
-_MOST_LEVELS = 512
-"""Number of latencies around a percentile among which that of a draw is looked for."""
+_MOST_LEVELS = 256
+"""Number of latencies around a percentile, and as many over the whole range, among which that of a draw is looked
+for."""
 
 
 def compare_interleaved(
