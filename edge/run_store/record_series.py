@@ -21,6 +21,10 @@ POWER_SERIES = (
     "fan_percent",
     "power_mode",
     "frame_start_s",
+    "gpu_clock_limit_mhz",
+    "cpu_load_percent",
+    "cpu_clock_mhz",
+    "cpu_clock_limit_mhz",
 )
 """Fields of a power record that have one value for each sample, or for each frame."""
 
