@@ -7,7 +7,7 @@ from typing import Any, Mapping, Sequence
 
 from edge.bench.bench_record import BenchRecord
 from edge.bench.frame_samples import FrameSamples
-from edge.bench.record_figures import frame_figures
+from edge.bench.record_figures import frame_figures, judged_record
 from edge.errors import InputError
 from edge.records import record_from_json, record_to_json
 from edge.run_store.replayed_power import power_of
@@ -32,10 +32,10 @@ def recomputed_record(record: BenchRecord, frames: FrameSamples, samples: Sequen
     Raises:
         InputError: There are no frames.
     """
-    changed = frame_figures(frames, record.frames_in_flight)
+    changed = frame_figures(frames, record.frames_in_flight, record.scenario)
     if record.power is not None:
         changed["power"] = power_of(record.power, frames, samples)
-    return dataclasses.replace(record, **changed)
+    return judged_record(dataclasses.replace(record, **changed), frames)
 
 
 def interrupted_record(
@@ -69,13 +69,14 @@ def interrupted_record(
         "warmup_frames": 0,
         "accuracy": None,
         "started_utc": "",
+        "run_id": run_id,
     }
     facts = {"schema": BenchRecord.record_schema, **assumed, **known, **figures, "is_partial": True}  # type: ignore[attr-defined]
     record = record_from_json(BenchRecord, facts, f"of run {run_id}")
     source = description.get(POWER_SOURCE)
     if source and samples:
-        record = dataclasses.replace(record, power=power_of(_power_before(source), frames, samples))
-    return record
+        record = dataclasses.replace(record, power=_power_before(source))
+    return recomputed_record(record, frames, samples)
 
 
 def _power_before(source: Mapping[str, Any]) -> PowerRecord:
