@@ -376,7 +376,11 @@ def test_stream_that_nobody_asked_for_ends_with_a_note(bench):
 
 def test_source_is_closed_when_the_benchmark_fails(bench, monkeypatch):
     source = ScriptedSource()
-    monkeypatch.setattr(run_cli, "run_benchmark", lambda *_arguments, **_named: (_ for _ in ()).throw(BackendError("broken")))
+
+    def broken(*_arguments, **_named):
+        raise BackendError("broken")
+
+    monkeypatch.setattr(run_cli, "run_benchmark", broken)
     assert bench("--power", "sysfs", source=source)[0] == 2
     assert source.closed == 1
 
