@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from dataclasses import replace
 from pathlib import Path
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
+from edge.bench.engine_run import PowerChoice, measure_engine
 from edge.bench.frame_source import check_one_set, chosen_frames, settle_input
-from edge.bench.measure import refuse_accuracy_of_random_weights, run_benchmark
+from edge.bench.measure import refuse_accuracy_of_random_weights
 from edge.bench.output_folder import free_folder, latest_folder
 from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE, write_report
 from edge.bench.run_options import add_arguments as add_run_arguments
 from edge.bench.run_options import asked_conditions, bench_settings
-from edge.bench.run_recording import begun_recording, finish_recording, opened_store, run_description
+from edge.bench.run_recording import opened_store
 from edge.bench.run_text import record_lines
 from edge.bench.scenarios.choice import open_scenario
 from edge.card import EngineCard
@@ -29,7 +29,7 @@ from edge.output_check import check_output
 from edge.picture_check import checked_dataset
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime import Runner, open_engine
-from edge.telemetry import AUTO, open_power_source
+from edge.telemetry import AUTO
 
 DESCRIPTION = (
     "Measure how fast and how accurate an engine is on this machine. Without --scenario it is a quick look; with one, "
@@ -59,31 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
     runner, card = open_engine(folder, arguments.threads or 0)
     frames, labelled = _frames(arguments, card)
     interruptions: list[KeyboardInterrupt] = []
-    with contextlib.ExitStack() as opened:
-        store = opened.enter_context(opened_store(arguments.runs, not arguments.no_runs))
-        power, passed_over = open_power_source(arguments.power, is_on_gpu=card.backend == "tensorrt")
-        for reason in passed_over:
-            print_note(f"power: {reason}")
-        if power is not None:
-            opened.callback(power.close)
-        recording = begun_recording(store, run_description(card, frames, settings, power, asked))
-        if recording is not None:
-            opened.enter_context(recording)
-        record = run_benchmark(
-            runner,
-            card,
-            frames,
-            settings,
-            labelled,
-            power,
-            interruptions,
-            recording=recording.start if recording is not None else None,
-            asked=asked,
-            engine_file=folder / card.engine_file,
-        )
-        if recording is not None:
-            record = replace(record, run_id=recording.run_id)
-        finish_recording(recording, record)
+    with opened_store(arguments.runs, not arguments.no_runs) as store:
+        power = PowerChoice(arguments.power)
+        record = measure_engine(folder, runner, card, frames, settings, labelled, power, asked, store, interruptions)
     if (arguments.in_flight or 1) > record.frames_in_flight:
         print_note("in flight: 1, since the host does one frame at a time here")
     with kept_when_interrupted(lambda: _kept(arguments.output, record)):
