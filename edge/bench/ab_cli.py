@@ -137,7 +137,7 @@ def comparison_words(comparison: Comparison) -> str:
     low, high = 100 * comparison.relative_low, 100 * comparison.relative_high
     sure = f"{100 * comparison.confidence:g} % confidence"
     if comparison.verdict == NO_DIFFERENCE:
-        return f"{NO_DIFFERENCE}: B takes {low:+.1f} to {high:+.1f} % more time, {sure}"
+        return f"{NO_DIFFERENCE}: the time of B differs by {low:+.1f} to {high:+.1f} % ({sure})"
     ends = sorted((abs(low), abs(high)))
     share = 100 * abs(comparison.relative)
     return f"B is {comparison.verdict}, its time differs by {share:.1f} % ({ends[0]:.1f} to {ends[1]:.1f} %, {sure})"

@@ -7,6 +7,8 @@ import sys
 
 from edge.bench.ab_cli import DESCRIPTION as AB
 from edge.bench.ab_cli import add_arguments as add_ab_arguments
+from edge.bench.compare_cli import DESCRIPTION as COMPARE
+from edge.bench.compare_cli import add_arguments as add_compare_arguments
 from edge.bench.profile_cli import DESCRIPTION as PROFILE
 from edge.bench.profile_cli import add_arguments as add_profile_arguments
 from edge.bench.run_cli import DESCRIPTION as RUN
@@ -45,6 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
         "leaderboard", help="put engines side by side, and say which of them meet a need", description=LEADERBOARD
     )
     add_leaderboard_arguments(leaderboard)
+    compare = commands.add_parser("compare", help="say whether one run is faster than another", description=COMPARE)
+    add_compare_arguments(compare)
     doctor = commands.add_parser("doctor", help="say what this machine lacks, and what mends it", description=DOCTOR)
     add_doctor_arguments(doctor)
     return parser

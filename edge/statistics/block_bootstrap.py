@@ -29,7 +29,7 @@ TAIL_FRAMES = 32
 """Number of frames beyond a level from which the dependence of the frames beyond it is known. With fewer beyond the
 percentile itself, it is taken from the level beyond which so many lie, where that says more."""
 
-_EXACT_FRAMES = 300
+_EXACT_FRAMES = 100
 """Expected number of frames beyond a percentile from which the binomial is taken by its Cornish-Fisher expansion."""
 
 
@@ -104,7 +104,9 @@ def _highest_low_rank(count: float, share: float, tail: float) -> float:
 
     The rank lies above it where fewer frames than the rank lie below it, and their number is binomial.
     """
-    if min(count * share, count * (1.0 - share)) < _EXACT_FRAMES:
-        return root_of_rising(lambda rank: 1.0 - binomial_tail(rank, count, share) - tail, 0.0, count + 1.0)
     z, deviation = normal_quantile(tail), math.sqrt(count * share * (1.0 - share))
+    if min(count * share, count * (1.0 - share)) < _EXACT_FRAMES:
+        # Eight deviations below the expected rank, and three more, lies nothing that is asked for.
+        lowest = max(count * share - 8.0 * deviation - 3.0, 0.0)
+        return root_of_rising(lambda rank: 1.0 - binomial_tail(rank, count, share) - tail, lowest, count * share + 1.0)
     return count * share + z * deviation + (z * z - 1.0) * (1.0 - 2.0 * share) / 6.0 + 0.5
