@@ -8,7 +8,8 @@ from typing import Iterator
 
 from edge.bench.ab import ROUND_FRAMES, Side, measure_in_turns, refuse_few_frames
 from edge.bench.ab_record import AB_FILE, AbRecord
-from edge.bench.frame_source import add_frame_arguments, check_one_set, chosen_frames, settle_input
+from edge.bench.frame_source import add_frame_arguments
+from edge.bench.measured_frames import measured_frames
 from edge.bench.output_folder import free_folder
 from edge.bench.run_options import (
     add_condition_arguments,
@@ -20,7 +21,6 @@ from edge.bench.run_recording import opened_store
 from edge.bench.run_text import validity_lines
 from edge.bench.settings import STANDARD_FRAMES, BenchSettings
 from edge.console import non_negative_int, positive_int, print_json, print_status, seconds_argument
-from edge.datasets.reference import recorded_dataset
 from edge.engine_choice import find_engine
 from edge.errors import InputError
 from edge.interruption import interrupted_exit_code, interruption_name
@@ -75,18 +75,13 @@ def run(arguments: argparse.Namespace) -> int:
         StorageError: The output cannot be written; the result has been printed by then.
     """
     refuse_few_frames(arguments.min_frames)
-    settle_input(arguments)
-    check_one_set(arguments)
     if arguments.output:
         check_output(arguments.output)
     folders = [find_engine(path, "edge-bench ab") for path in (arguments.first, arguments.second)]
     if folders[0].resolve() == folders[1].resolve():
         raise InputError(f"both engines are {folders[0]}, expected two. Next: name the folders of two engines")
     first, second = (Side(folder, *open_engine(folder, arguments.threads or 0)) for folder in folders)
-    contract = first.card.contract
-    own = recorded_dataset(contract.dataset, contract.described)
-    dataset = arguments.dataset or (own.option if arguments.data_dir else None)
-    frames = chosen_frames(arguments, dataset, (contract.height, contract.width))
+    frames, _ = measured_frames(arguments, first.card)
     settings = BenchSettings(arguments.warmup, arguments.min_frames, arguments.duration)
     interruptions: list[KeyboardInterrupt] = []
     with opened_store(arguments.runs, not arguments.no_runs) as store:

@@ -15,6 +15,8 @@ from edge.bench.run_cli import DESCRIPTION as RUN
 from edge.bench.run_cli import add_arguments as add_run_arguments
 from edge.bench.show import DESCRIPTION as SHOW
 from edge.bench.show import add_arguments as add_show_arguments
+from edge.bench.suite_cli import DESCRIPTION as SUITE
+from edge.bench.suite_cli import add_arguments as add_suite_arguments
 from edge.console import (
     CommandParser,
     add_version_argument,
@@ -39,6 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_run_arguments(run)
     ab = commands.add_parser("ab", help="measure two engines in turns, and compare them", description=AB)
     add_ab_arguments(ab)
+    suite = commands.add_parser("suite", help="measure all engines of folders, and rank them", description=SUITE)
+    add_suite_arguments(suite)
     show = commands.add_parser("show", help="say in a few lines what a record holds", description=SHOW)
     add_show_arguments(show)
     profile = commands.add_parser("profile", help="show where the time of an engine goes", description=PROFILE)

@@ -35,6 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("engine", type=Path, help="engine folder, or artefact folder")
     add_frame_arguments(parser, with_input=True)
     add_rule_arguments(parser)
+    add_frame_order_arguments(parser)
+    parser.add_argument("--accuracy", action="store_true", help="also measure mIoU on the validation split")
+    add_machine_arguments(parser)
+    add_result_arguments(parser)
+
+
+def add_frame_order_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options about how frames are handed over."""
     parser.add_argument(
         "--in-flight",
         type=positive_int,
@@ -53,9 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="read and decode each frame within its time, instead of before the clock starts",
     )
-    parser.add_argument("--accuracy", action="store_true", help="also measure mIoU on the validation split")
-    add_machine_arguments(parser)
-    add_result_arguments(parser)
 
 
 def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
