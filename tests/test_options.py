@@ -18,6 +18,9 @@ NO_NUMBERS = ("nan", "inf", "-inf", "1e400", "-1", "-0.5", "9" * 400, "", "x", "
 """Texts that no option takes for a number: there is no negative frame, seed, second or share."""
 
 UNIT_WORDS = {
+    "fps": r"\bframes per second\b",
+    "ms": r"\bms\b",
+    "MHz": r"\bMHz\b",
     "s": r"\bseconds?\b|\d s\b|\bs\)",
     "h": r"\bhours?\b|\bh\b",
     "min": r"\bminutes?\b|\bmin\b|\btime\b",
