@@ -8,27 +8,28 @@ import numpy as np
 
 from edge.artifacts import write_text
 from edge.bench.bench_record import BenchRecord
-from edge.bench.power_section import FRAME_PERIOD, power_facts, power_section
+from edge.bench.latency_section import latency_parts, stage_parts
+from edge.bench.parameters_section import parameter_parts
+from edge.bench.power_section import power_facts, power_section
 from edge.bench.random_banner import random_banner
-from edge.bench.verdict import CAMERA_FPS, FRAME_PERIOD_MS, doubts, keeps_up, verdict_sentences, verdict_title
+from edge.bench.verdict import doubts, keeps_up, verdict_sentences, verdict_title
 from edge.frames import FrameSet
 from edge.imaging import read_rgb, write_image
 from edge.page.charts import bar_chart
 from edge.page.document import document
-from edge.page.elements import DOUBT, GOOD, NEUTRAL, Headline, banner, headlines, paragraph, remarks, section
+from edge.page.elements import BAD, DOUBT, GOOD, NEUTRAL, Headline, banner, headlines, paragraph, remarks, section
 from edge.page.markup import Html, joined
 from edge.page.pictures import picture_figure, picture_grid, shrunk
-from edge.page.plots import line_chart
-from edge.page.tables import Column, facts, table
+from edge.page.tables import facts
 from edge.percentile_rule import percentile_text
 from edge.runtime.base import Runner
 from edge.segmenter import Segmenter
-from edge.statistics.percentiles import NO_FIGURE, few_frames_sentence
 from edge.stream.overlay import overlay_rgb
 
 REPORT_FILE = "report.html"
 OVERLAYS_FOLDER = "overlays"
 OVERLAY_COUNT = 4
+OVER_TIME = "Latency, power and temperature over time"
 _SHOWN_WIDTH = 960
 
 
@@ -75,22 +76,30 @@ def _page(record: BenchRecord, pictures: list[Path]) -> str:
         _subtitle(record),
         [
             random_banner(contract.weights),
+            *_validity_banner(record),
             banner(_verdict_kind(record), verdict_title(record), verdict_sentences(record)),
             headlines(_headlines(record)),
-            section(
-                "Latency",
-                _latency_table(record),
-                bar_chart(_stage_means(record), "ms", "Mean per stage"),
-                line_chart(totals_ms, "ms", "End to end, frame by frame", (FRAME_PERIOD,)),
-                _latency_words(record),
-            ),
-            section("Power and temperature", *(power_section(record.power, totals_ms) if record.power else [])),
+            section("Latency", *latency_parts(record)),
+            section(OVER_TIME, *(power_section(record.power, totals_ms) if record.power else [])),
+            section("Stages", *stage_parts(record)),
             section("Accuracy", _class_chart(record)),
             section("Frames", picture_grid([_figure(path) for path in pictures], 2)),
             section("How it was measured", facts(_conditions(record))),
+            section("Environment and every parameter", *parameter_parts(record)),
             section("Notes of the build", remarks(_notes(record), "note")),
         ],
     )
+
+
+def _validity_banner(record: BenchRecord) -> list[Html]:
+    """Return the banner that says whether the run may be believed; none for a record of before runs were judged."""
+    judged = getattr(record, "validity", None)
+    if judged is None:
+        return []
+    if judged.is_valid:
+        return [banner(GOOD, "VALID", ["Every rule of a valid run holds."])]
+    reasons = [f"{reason.what}. Next: {reason.remedy}" for reason in judged.reasons]
+    return [banner(BAD, "INVALID", reasons)]
 
 
 def _notes(record: BenchRecord) -> list[str]:
@@ -131,31 +140,6 @@ def _verdict_kind(record: BenchRecord) -> str:
     if doubts(record) or keeps_up(record) is None:
         return DOUBT
     return GOOD if keeps_up(record) else NEUTRAL
-
-
-def _latency_words(record: BenchRecord) -> Html:
-    """Return the charts' figures as text, for who cannot see them."""
-    latencies_ms = record.latencies_ms()
-    text = (
-        f"Frame by frame: {min(latencies_ms):.2f} to {max(latencies_ms):.2f} ms. A camera of {CAMERA_FPS} fps gives a "
-        f"frame every {FRAME_PERIOD_MS:.1f} ms."
-    )
-    return paragraph(text, is_faint=True)
-
-
-def _stage_means(record: BenchRecord) -> dict[str, float]:
-    return {name: stage.mean_ms for name, stage in record.stages.items()}
-
-
-def _latency_table(record: BenchRecord) -> Html:
-    columns = [*map(Column, ("ms", "mean", "p50", "p90", "p99", "max"))]
-    rows = []
-    for name, stage in [*record.stages.items(), ("end to end", record.end_to_end)]:
-        values = (stage.mean_ms, stage.p50_ms, stage.p90_ms, stage.p99_ms, stage.max_ms)
-        rows.append([name, *(NO_FIGURE if value is None else f"{value:.3f}" for value in values)])
-    few = few_frames_sentence(record.end_to_end)
-    shown = table(columns, rows, last_is_sum=True)
-    return joined(shown, paragraph(f"{NO_FIGURE}: {few}.", is_faint=True)) if few else shown
 
 
 def _class_chart(record: BenchRecord) -> Html:
