@@ -6,7 +6,6 @@ import dataclasses
 import json
 
 import pytest
-from edge.bench.percentiles import summarise
 
 from edge.bench.cli import main
 from edge.card import BuildCheck, LayerPrecision
