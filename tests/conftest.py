@@ -176,6 +176,16 @@ def card(contract):
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def runs_database(tmp_path_factory):
+    """Let runs go to a database of the tests, and to none in the folder that they are started in."""
+    before = os.environ.get("SEGEDGE_RUNS")
+    path = tmp_path_factory.mktemp("runs") / "runs.db"
+    os.environ["SEGEDGE_RUNS"] = str(path)
+    yield path
+    os.environ.pop("SEGEDGE_RUNS") if before is None else os.environ.update(SEGEDGE_RUNS=before)
+
+
 @pytest.fixture
 def make_engine(tmp_path, contract, card):
     """Return a function that writes an artefact folder with graph, contract and an engine, and gives the engine's.

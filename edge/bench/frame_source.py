@@ -9,14 +9,26 @@ from pathlib import Path
 import numpy as np
 
 from edge.bench.frame_feed import MAX_DISTINCT_FRAMES
+from edge.bench.video_frames import VideoFrames
 from edge.console import size_argument
 from edge.datasets import add_dataset_option, open_dataset
+from edge.datasets.description.file import is_description
+from edge.datasets.registry import LAYOUTS
 from edge.errors import InputError
 from edge.frames import DatasetFrames, FolderFrames, FrameSet, SyntheticFrames
+from edge.imaging import IMAGE_SUFFIXES
 from edge.picture_check import SKIP_BAD_HELP, checked_dataset
 
 SYNTHETIC_SEED = 9_000_000
 """Seed of the scenes that are drawn for a measurement without images."""
+
+DRAWN = "synthetic"
+"""Text of --input that stands for drawn scenes, and not for the dataset of that name."""
+
+INPUT_FORMS = (
+    "synthetic (drawn scenes), a picture, a folder of pictures, a video file, or a dataset by its name or by the file "
+    "of its description"
+)
 
 _DRAWN_FRAMES = 16
 _MOST_BYTES = 512 * 1024**2
@@ -53,9 +65,16 @@ class CameraFrames(FrameSet):
         return hashlib.sha256(f"{self._drawn.digest(index)} {self._size}".encode()).hexdigest()
 
 
-def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --images, --dataset, --data-dir and --frame-size to a command."""
+def add_frame_arguments(parser: argparse.ArgumentParser, with_input: bool = False) -> None:
+    """Add --images, --dataset, --data-dir and --frame-size to a command.
+
+    Args:
+        parser: Parser of the command.
+        with_input: Whether --input stands beside them, which understands all of them and videos.
+    """
     source = parser.add_mutually_exclusive_group()
+    if with_input:
+        source.add_argument("--input", metavar="INPUT", help=f"frames: {INPUT_FORMS}")
     source.add_argument("--images", type=Path, help="a picture, or a folder of pictures")
     add_dataset_option(source, "frames of its validation split")
     parser.add_argument("--data-dir", type=Path, help="the dataset's folder (default: $SEGEDGE_DATA/NAME, data/NAME)")
@@ -68,6 +87,29 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def settle_input(arguments: argparse.Namespace) -> None:
+    """Understand --input: what it names takes the place of --images or --dataset, or is `arguments.video`.
+
+    Args:
+        arguments: Parsed options of `add_frame_arguments`, which are changed.
+
+    Raises:
+        InputError: It names nothing that is there.
+    """
+    text, arguments.video = getattr(arguments, "input", None), None
+    if text is None or text == DRAWN:
+        return
+    path = Path(text)
+    if text in LAYOUTS or is_description(text):
+        arguments.dataset = text
+    elif path.is_dir() or (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES):
+        arguments.images = path
+    elif path.is_file():
+        arguments.video = path
+    else:
+        raise InputError(f"input '{text}' not found: no such file or folder, and not {INPUT_FORMS}")
+
+
 def check_one_set(arguments: argparse.Namespace, with_accuracy: bool = False) -> None:
     """Refuse options of `add_frame_arguments` that name two sets of frames: a record is about one.
 
@@ -78,20 +120,21 @@ def check_one_set(arguments: argparse.Namespace, with_accuracy: bool = False) ->
     Raises:
         InputError: Two sets are named, or a size is given for frames that have one.
     """
-    if arguments.images and with_accuracy:
+    files = "--images" if arguments.images else "--input" if getattr(arguments, "video", None) else None
+    named = arguments.images or getattr(arguments, "video", None)
+    if files and with_accuracy:
         raise InputError(
-            f"--accuracy needs labels and --images {arguments.images} has none: latency would be of one set and mIoU "
-            "of another. Next: --dataset NAME --accuracy for both, or --images without --accuracy"
+            f"--accuracy needs labels and {files} {named} has none: latency would be of one set and mIoU "
+            f"of another. Next: --dataset NAME --accuracy for both, or {files} without --accuracy"
         )
-    if arguments.images and arguments.data_dir:
+    if files and arguments.data_dir:
         raise InputError(
-            f"--images {arguments.images} and --data-dir {arguments.data_dir} name two sets of frames. Next: leave one "
-            "out"
+            f"{files} {named} and --data-dir {arguments.data_dir} name two sets of frames. Next: leave one out"
         )
-    if arguments.frame_size and (arguments.images or arguments.dataset or arguments.data_dir or with_accuracy):
-        named = "--images" if arguments.images else "--accuracy" if with_accuracy else "a dataset"
+    if arguments.frame_size and (files or arguments.dataset or arguments.data_dir or with_accuracy):
+        owner = files or ("--accuracy" if with_accuracy else "a dataset")
         raise InputError(
-            f"--frame-size is the size of drawn frames, and {named} has frames of their own. Next: leave one out"
+            f"--frame-size is the size of drawn frames, and {owner} has frames of their own. Next: leave one out"
         )
 
 
@@ -108,11 +151,19 @@ def chosen_frames(arguments: argparse.Namespace, dataset: str | None, size: tupl
         DatasetError: The dataset cannot be opened.
         SizeError: A scene cannot be drawn at the size of --frame-size.
     """
+    includes_decode = getattr(arguments, "include_decode", False)
+    video = getattr(arguments, "video", None)
+    if video is not None:
+        return VideoFrames(video, None if includes_decode else MAX_DISTINCT_FRAMES)
     if arguments.images:
         return FolderFrames(arguments.images, arguments.skip_bad)
     if dataset:
-        split = open_dataset(dataset, arguments.data_dir, "val", labelled=False, limit=MAX_DISTINCT_FRAMES)
+        split = open_dataset(
+            dataset, arguments.data_dir, "val", labelled=False, limit=None if includes_decode else MAX_DISTINCT_FRAMES
+        )
         return DatasetFrames(checked_dataset(split, needs_labels=False, skip_bad=arguments.skip_bad))
+    if includes_decode:
+        raise InputError("--include-decode needs frames in files, and these are drawn. Next: --input FOLDER or VIDEO")
     if arguments.frame_size:  # what was asked for is measured, or refused; the network's size may be any
         return CameraFrames(*arguments.frame_size, SYNTHETIC_SEED)
     height, width = size

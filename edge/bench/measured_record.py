@@ -6,23 +6,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edge.accuracy import Accuracy
 from edge.artifacts import sha256_file
 from edge.bench.bench_record import BenchRecord
 from edge.bench.frame_feed import FrameFeed
 from edge.bench.frame_samples import FrameLog, FrameSamples, frame_samples
+from edge.bench.record_figures import frame_figures, judged_record
 from edge.bench.scenarios.base import Scenario
-from edge.bench.scenarios.scenario_record import ClockJump, ScenarioRecord
-from edge.bench.validity import RunConditions, validity
+from edge.bench.scenarios.scenario_record import ClockJump
+from edge.bench.validity import RunConditions
 from edge.card import EngineCard
 from edge.machine import this_machine
 from edge.machine_load import MachineLoad
 from edge.opencv import cv2
 from edge.postprocess import backend as postprocess_backend
-from edge.statistics.percentiles import summarise
-from edge.statistics.steady_state import Steadiness, steadiness
 from edge.telemetry.power_record import PowerRecord
 
 
@@ -95,10 +92,8 @@ def measured_record(subject: Subject, measured: Measured, accuracy: Accuracy | N
         measured: What that gave.
         accuracy: Accuracy on a labelled split; None where it was not measured.
     """
-    scenario, settings, samples = subject.scenario, subject.scenario.settings, measured.samples
-    duration_s = int(samples.end_ns[-1]) / 1e9
-    is_of_latencies = subject.in_flight == 1 and scenario.counts_latency
-    steady = run_steadiness(samples, measured.power)
+    settings, frames = subject.scenario.settings, measured.samples
+    scenario = replace(subject.scenario.record(), clock_jumps=measured.clock_jumps)
     unjudged = BenchRecord(
         engine=subject.card,
         machine=this_machine(),
@@ -110,34 +105,19 @@ def measured_record(subject: Subject, measured: Measured, accuracy: Accuracy | N
         frame_width=subject.feed.width,
         distinct_frames=subject.feed.distinct_frames,
         warmup_frames=settings.warmup_frames,
-        stages={stage: summarise(values) for stage, values in samples.stages_ns.items()},
-        end_to_end=summarise(samples.latency_ns),
-        fps=len(samples) / (int(samples.latency_ns.sum()) / 1e9 if is_of_latencies else duration_s),
-        duration_s=duration_s,
         accuracy=accuracy,
         started_utc=subject.started_utc,
-        samples_ms={stage: _milliseconds(values) for stage, values in samples.stages_ns.items()},
         power=measured.power,
         frames_in_flight=subject.in_flight,
         frame_format=settings.frame_format,
-        samples_end_to_end_ms=tuple(_milliseconds(samples.latency_ns)),
         skipped_pictures=subject.skipped,
         load=measured.load,
         frames_asked=settings.frames,
         is_partial=measured.interruption is not None,
-        scenario=ScenarioRecord(
-            name=scenario.name,
-            clock=scenario.clock_sentence(),
-            least_frames=settings.frames,
-            least_s=settings.seconds,
-            includes_decode=settings.includes_decode,
-            clock_jumps=measured.clock_jumps,
-            camera=scenario.camera_record(samples),
-        ),
-        steadiness=steady,
         conditions=subject.conditions,
+        **{"scenario": scenario, **frame_figures(frames, subject.in_flight, scenario)},
     )
-    return replace(unjudged, validity=validity(unjudged, subject.conditions, "; ".join(steady.reasons)))
+    return judged_record(unjudged, frames)
 
 
 def conditions_of(
@@ -162,21 +142,3 @@ def conditions_of(
         engine_sha256_after=sha256_file(engine_file) if engine_file is not None and engine_file.is_file() else None,
         clock_jump_s=max(jumps_s, key=abs) if jumps_s else 0.0,
     )
-
-
-def run_steadiness(samples: FrameSamples, power: PowerRecord | None) -> Steadiness:
-    """Return the steadiness of a run by its latencies, and by the temperature of the warmest sensor of each sample."""
-    times_ns: list[float] = []
-    warmest_c: list[float] = []
-    for index, time_s in enumerate(power.times_s if power is not None else ()):
-        seen = [values[index] for values in power.temperatures_c.values() if values[index] is not None]  # type: ignore
-        if seen and time_s >= 0:
-            times_ns.append(time_s * 1e9)
-            warmest_c.append(max(seen))  # type: ignore[type-var]
-    if not times_ns:
-        return steadiness(samples.end_ns, samples.latency_ns)
-    return steadiness(samples.end_ns, samples.latency_ns, np.array(times_ns), np.array(warmest_c))
-
-
-def _milliseconds(values_ns: np.ndarray) -> list[float]:
-    return np.round(values_ns / 1e6, 4).tolist()

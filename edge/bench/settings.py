@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge.bench.scenarios.scenario_record import CameraRules
+
 SINGLE_STREAM = "single-stream"
 PIPELINED = "pipelined"
 OFFLINE = "offline"
@@ -19,25 +21,6 @@ STANDARD_FRAMES, STANDARD_S = 1024, 600.0
 Source: MLPerf Inference rules (mlcommons/inference_policies, inference_rules.adoc), "Scenarios": 1,024 queries at least
 in single stream, and a minimum duration of 600 s.
 """
-
-
-@dataclass(frozen=True)
-class CameraSettings:
-    """A pretended camera, which gives frames at its own rate whether or not the engine is ready.
-
-    Attributes:
-        fps: Frames per second that the camera gives.
-        deadline_ms: Longest time in ms from a frame's arrival to its labels.
-        miss_share: Share of the deadlines that may be missed, 0 to 1.
-        confidence: Confidence of the verdict on them, 0 to 1.
-        stops_early: Whether the measurement ends as soon as the verdict is certain.
-    """
-
-    fps: float = 30.0
-    deadline_ms: float = 1000 / 30
-    miss_share: float = 0.01
-    confidence: float = 0.95
-    stops_early: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,7 +46,7 @@ class BenchSettings:
     frame_format: str = "bgr"
     scenario: str | None = None
     includes_decode: bool = False
-    camera: CameraSettings | None = None
+    camera: CameraRules | None = None
 
     @property
     def scenario_name(self) -> str:

@@ -67,5 +67,7 @@ def database_error(error: sqlite3.Error, path: Path, what: str = "write") -> Seg
         reason = "it may not be written to here" if "readonly" in text else "it cannot be opened"
         return StorageError(f"cannot {what} runs database {path}: {reason}. Next: --runs FILE in a folder of yours")
     if is_damage(error):
-        return StorageError(f"runs database {path} is damaged: {text}. Next: edge-bench list, which rebuilds it")
+        return StorageError(
+            f"runs database {path} is damaged: {text}. Next: edge-bench list --check, which rebuilds it"
+        )
     return StorageError(f"cannot {what} runs database {path}: {text}. Next: --runs FILE on another disk")

@@ -46,6 +46,8 @@ def without_series(record: BenchRecord, frames: FrameSamples, samples: Sequence[
 def with_series(record: BenchRecord, frames: FrameSamples, samples: Sequence[PowerSample]) -> BenchRecord:
     """Return a record with its empty lists filled from frames and samples."""
     changed: dict[str, Any] = {}
+    if len(frames) != record.end_to_end.sample_count:
+        return record  # of a damaged database some frames are lost
     if not record.samples_ms:
         changed["samples_ms"] = {stage: milliseconds(values) for stage, values in frames.stages_ns.items()}
     if not record.samples_end_to_end_ms:

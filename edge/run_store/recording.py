@@ -12,7 +12,8 @@ from typing import Callable, Sequence
 from edge.bench.bench_record import BenchRecord
 from edge.bench.frame_samples import FrameLog, frame_samples
 from edge.console import print_warning
-from edge.run_store.connection import connect, database_error
+from edge.errors import SegEdgeError
+from edge.run_store.connection import connect, database_error, is_damage
 from edge.run_store.rows import frames_sha256, insert_frames, insert_samples, samples_sha256, shifted_samples
 from edge.run_store.run_columns import record_columns, update_run
 from edge.run_store.tables import add_stage_columns
@@ -42,16 +43,19 @@ class RunRecording:
         path: Path of the database.
         run: Number of the run in the database.
         run_id: Name of the run, which no other run of any machine has.
+        begin_again: Function that gives the run a new row, without frames, in a database that was damaged or taken
+            away, and returns its number there.
 
     Attributes:
         run_id: Name of the run, which no other run of any machine has.
         failure: Line that says why the last commit failed; "" where it did not.
     """
 
-    def __init__(self, path: Path, run: int, run_id: str) -> None:
+    def __init__(self, path: Path, run: int, run_id: str, begin_again: Callable[[], int]) -> None:
         self.run_id = run_id
         self.failure = ""
-        self._path, self._run = path, run
+        self._path, self._run, self._begin_again = path, run, begin_again
+        self._needs_new_row = False
         self._log: FrameLog = FrameLog()
         self._samples: Samples = tuple
         self._events: list[tuple[int, str, str]] = []
@@ -117,7 +121,7 @@ class RunRecording:
             columns["telemetry_sha256"] = samples_sha256(samples)
             update_run(connection, self._run, {**columns, "status": status, "window_start_ns": self._start_ns()})
 
-        is_whole = self._commit(last)
+        is_whole = self._commit(last) or (self._needs_new_row and self._write_anew(last))
         self._disconnect()
         if not is_whole:
             print_warning(f"run {self.run_id} is not whole in its database: {self.failure}")
@@ -139,6 +143,16 @@ class RunRecording:
         self._commit(last)
         self._disconnect()
 
+    def _write_anew(self, last: Callable[[sqlite3.Connection], None]) -> bool:
+        """Write the whole run from memory into a database that lost it; return whether that worked."""
+        try:
+            self._run = self._begin_again()
+        except SegEdgeError as error:
+            self.failure = str(error)
+            return False
+        self._written_frames = self._written_samples = self._written_events = 0
+        return self._commit(last)
+
     def _start_ns(self) -> int:
         """Return the start of the measured window in ns: what was said, or the start of the first frame."""
         if self._window_start_ns is None:
@@ -152,8 +166,10 @@ class RunRecording:
             self._thread.join()
 
     def _write_until_stopped(self) -> None:
-        while not self._stop.wait(COMMIT_EVERY_S):
-            self._commit()
+        wait_s = COMMIT_EVERY_S
+        while not self._stop.wait(wait_s):
+            # What cannot be written grows, and so do the pauses between attempts.
+            wait_s = COMMIT_EVERY_S if self._commit() else min(2 * wait_s, HEARTBEAT_S)
 
     def _commit(self, last: Callable[[sqlite3.Connection], None] | None = None) -> bool:
         """Write what is new in one transaction, and the last words of a run behind it; return whether that worked."""
@@ -177,6 +193,9 @@ class RunRecording:
         except sqlite3.Error as error:
             self._disconnect()
             self.failure = str(database_error(error, self._path))
+            self._needs_new_row = (
+                is_damage(error) or isinstance(error, sqlite3.IntegrityError) or not self._path.exists()
+            )
             return False
         self.failure = ""
         self._written_frames += len(frames)

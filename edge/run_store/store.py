@@ -9,16 +9,19 @@ import platform
 import secrets
 import sqlite3
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping, TypeVar
 
-from edge.console import print_warning
+from edge.console import print_warning, storage_error
 from edge.errors import InputError, StorageError
 from edge.process_identity import boot_id, is_alive, start_time, where_processes_live
-from edge.run_store.connection import connect, database_error
+from edge.run_store.connection import connect, database_error, is_damage
 from edge.run_store.recording import INTERRUPTED, RUNNING, RunRecording, utc_now
+from edge.run_store.repair import rebuild
 from edge.run_store.run_columns import description_columns, update_run
 from edge.run_store.stored_run import LATEST, DatabaseRun
 from edge.run_store.tables import migrate
+
+Result = TypeVar("Result")
 
 RUNS_FILE = "runs.db"
 RUNS_VARIABLE = "SEGEDGE_RUNS"
@@ -94,12 +97,27 @@ class RunStore:
             "process_start": start_time(os.getpid()) or 0,
             **description_columns(description),
         }
+
+        def begin_again() -> int:
+            with RunStore(self.path) as again:
+                return again.insert_run(columns)
+
+        return RunRecording(self.path, self.insert_run(columns), run_id, begin_again)
+
+    def insert_run(self, columns: Mapping[str, Any]) -> int:
+        """Add a row to `runs`, in the place of one of the same run_id; return its number.
+
+        Args:
+            columns: Column -> value.
+
+        Raises:
+            StorageError: The database cannot be written.
+        """
+        names, places = ", ".join(columns), ", ".join("?" * len(columns))
         with self.transaction() as connection:
-            places = ", ".join("?" * len(columns))
-            cursor = connection.execute(
-                f"INSERT INTO runs ({', '.join(columns)}) VALUES ({places})", list(columns.values())
-            )
-        return RunRecording(self.path, int(cursor.lastrowid or 0), run_id)
+            connection.execute("DELETE FROM runs WHERE run_id = ?", (columns["run_id"],))
+            cursor = connection.execute(f"INSERT INTO runs ({names}) VALUES ({places})", list(columns.values()))
+        return int(cursor.lastrowid or 0)
 
     def runs(self) -> list[DatabaseRun]:
         """Return all runs, the oldest first.
@@ -161,38 +179,96 @@ class RunStore:
         except sqlite3.Error as error:
             raise database_error(error, self.path) from error
 
+    def check(self) -> None:
+        """Look at every page of the file, and rebuild it where one is damaged; a gigabyte takes some seconds.
+
+        Raises:
+            StorageError: The file cannot be read or rebuilt.
+        """
+        try:
+            found = self.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise database_error(error, self.path, "read") from error
+            found = str(error)
+        if found != "ok":
+            self.rebuild()
+
+    def rebuild(self) -> None:
+        """Put the damaged file aside, go on with what can be read of it, and say so in a line.
+
+        Raises:
+            StorageError: The new file cannot be written.
+        """
+        self.connection.close()
+        self.connection = _rebuilt(self.path)
+
     def _open(self) -> sqlite3.Connection:
         if self.path.is_dir() or not self.path.parent.is_dir():
             what = "is a folder, expected a file" if self.path.is_dir() else "lies in a folder that does not exist"
             raise StorageError(f"runs database {self.path} {what}. Next: --runs FILE")
-        connection = None
         try:
-            connection = connect(self.path)
-            connection.row_factory = sqlite3.Row
-            migrate(connection, self.path)
-            self._mark_interrupted(connection)
-        except BaseException as error:
-            if connection is not None:
-                connection.close()
-            if isinstance(error, sqlite3.Error):
+            return _opened(self.path)
+        except sqlite3.Error as error:
+            if not is_damage(error):
                 raise database_error(error, self.path) from error
-            raise
-        return connection
-
-    def _mark_interrupted(self, connection: sqlite3.Connection) -> None:
-        """Mark the runs whose process died."""
-        dead = [
-            row for row in connection.execute("SELECT * FROM runs WHERE status = ?", (RUNNING,)) if not _is_running(row)
-        ]
-        for row in dead:
-            update_run(connection, row["run"], {"status": INTERRUPTED})
-            print_warning(f"run {row['run_id']} was interrupted: its process ended without a word; its frames are kept")
+        return _rebuilt(self.path)
 
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+        return self.read(lambda connection: connection.execute(query, values).fetchall())
+
+    def read(self, read: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Return what a function reads; a file that turns out to be damaged is rebuilt first.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
         try:
-            return self.connection.execute(query, values).fetchall()
+            try:
+                return read(self.connection)
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise
+                self.rebuild()
+                return read(self.connection)
         except sqlite3.Error as error:
             raise database_error(error, self.path, "read") from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """Return a connection to a database with the present tables, in which dead runs are marked.
+
+    Raises:
+        ContractError: The file is a database of something else, or of a later version.
+        sqlite3.Error: The file cannot be opened, read or written.
+    """
+    connection = connect(path)
+    try:
+        connection.row_factory = sqlite3.Row
+        migrate(connection, path)
+        query = "SELECT * FROM runs WHERE status = ?"
+        for row in [row for row in connection.execute(query, (RUNNING,)) if not _is_running(row)]:
+            update_run(connection, row["run"], {"status": INTERRUPTED})
+            print_warning(f"run {row['run_id']} was interrupted: its process ended without a word; its frames are kept")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _rebuilt(path: Path) -> sqlite3.Connection:
+    """Return a connection to a database that was damaged and is rebuilt.
+
+    Raises:
+        StorageError: The new file cannot be written.
+    """
+    try:
+        print_warning(rebuild(path).sentence(path))
+        return _opened(path)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    except sqlite3.Error as error:
+        raise database_error(error, path) from error
 
 
 def _is_running(row: sqlite3.Row) -> bool:

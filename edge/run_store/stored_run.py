@@ -6,25 +6,27 @@ import functools
 import json
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Sequence, TypeVar
 
 import numpy as np
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.frame_samples import FrameSamples
 from edge.bench.output_folder import latest_folder
+from edge.console import print_warning_once
 from edge.errors import InputError
 from edge.json_text import JsonTextError, parse_json
 from edge.records import read_record, record_from_json
-from edge.run_store.connection import database_error
 from edge.run_store.recomputation import interrupted_record
 from edge.run_store.record_series import with_series
 from edge.run_store.recording import COMPLETE, INTERRUPTED, PARTIAL
-from edge.run_store.rows import read_columns, read_frames, read_samples, shifted_samples
+from edge.run_store.rows import frames_sha256, read_columns, read_frames, read_samples, shifted_samples
 from edge.telemetry.base import PowerSample
 
 if TYPE_CHECKING:
     from edge.run_store.store import RunStore
+
+Result = TypeVar("Result")
 
 LATEST = "latest"
 """Reference of the run that was started last."""
@@ -109,6 +111,8 @@ class DatabaseRun(StoredRun):
     def summary(self) -> BenchRecord:
         """The record without the lists that have a value for each frame or sample: quick, also for a million frames."""
         if self.row["record"] is None:
+            if "engine" not in self.description:
+                raise InputError(f"record of run {self.run_id} was lost with a damaged file. Next: edge-bench delete")
             return interrupted_record(self.description, self.run_id, self.frames, self.samples)
         try:
             value = parse_json(self.row["record"].encode())
@@ -127,7 +131,11 @@ class DatabaseRun(StoredRun):
     def frames(self) -> FrameSamples:
         """Times of the frames, in ns since the start of the measured window."""
         stages = tuple(json.loads(self.row["stages"]))
-        return self._read(lambda connection, run: read_frames(connection, run, self.window_start_ns, stages))
+        frames = self._read(lambda connection, run: read_frames(connection, run, self.window_start_ns, stages))
+        digest = self.row["frames_sha256"]
+        if digest is not None and digest != frames_sha256(frames, self.window_start_ns):
+            print_warning_once(f"frames of run {self.run_id} are not those that were measured: their hash has changed")
+        return frames
 
     @functools.cached_property
     def latency_ns(self) -> np.ndarray:
@@ -141,11 +149,12 @@ class DatabaseRun(StoredRun):
         """Samples of the machine, in ns since the start of the measured window; none where power was not measured."""
         return shifted_samples(self._read(read_samples), -self.window_start_ns)
 
-    def _read(self, read: Any) -> Any:
-        try:
-            return read(self._store.connection, self.row["run"])
-        except sqlite3.Error as error:
-            raise database_error(error, self._store.path, "read") from error
+    def _read(self, read: Callable[[sqlite3.Connection, int], Result]) -> Result:
+        def again(connection: sqlite3.Connection) -> Result:
+            # A database that was rebuilt meanwhile keeps the numbers of its runs.
+            return read(connection, self.row["run"])
+
+        return self._store.read(again)
 
 
 class RecordFileRun(StoredRun):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Iterable
 
 from edge.errors import ContractError
 
@@ -34,10 +35,10 @@ CREATE TABLE runs (
     power_mw REAL, energy_per_frame_mj REAL, miou REAL,
     window_start_ns INTEGER,
     stages TEXT NOT NULL DEFAULT '[]',
-    description TEXT NOT NULL,
-    record TEXT,
     frames_sha256 TEXT, telemetry_sha256 TEXT,
-    boot_id TEXT NOT NULL, process_place TEXT NOT NULL, process_id INTEGER NOT NULL, process_start INTEGER NOT NULL
+    boot_id TEXT NOT NULL, process_place TEXT NOT NULL, process_id INTEGER NOT NULL, process_start INTEGER NOT NULL,
+    description TEXT NOT NULL,
+    record TEXT
 );
 CREATE TABLE frames (
     run INTEGER NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
@@ -103,6 +104,22 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def copied_columns(target: sqlite3.Connection, table: str, names: Iterable[str]) -> list[str]:
+    """Return the columns of a row of another database that a table is given; stages that are new to it get a column.
+
+    Args:
+        target: Database that rows are copied to.
+        table: Name of the table.
+        names: Columns of the row.
+    """
+    there = [row[1] for row in target.execute(f"PRAGMA table_info ({table})")]
+    given = list(dict.fromkeys(names))
+    if table == "frames":
+        add_stage_columns(target, tuple(name[:-3] for name in given if name.endswith("_ns") and name not in there))
+        return [name for name in given if name in there or name.endswith("_ns")]
+    return [name for name in given if name in there]
 
 
 def stage_column(stage: str) -> str:

@@ -33,7 +33,7 @@ class PowerSampler:
     @property
     def gap_limit_s(self) -> float:
         """Longest time in s between two samples over which energy is counted."""
-        return GAP_INTERVALS * self.source.interval_s
+        return gap_limit_s(self.source)
 
     @property
     def samples(self) -> list[PowerSample]:
@@ -102,3 +102,8 @@ class PowerSampler:
         with self._sample_arrived:
             self.failure = reason
             self._sample_arrived.notify_all()
+
+
+def gap_limit_s(source: PowerSource) -> float:
+    """Return the longest time in s between two samples of a source over which energy is counted."""
+    return GAP_INTERVALS * source.interval_s

@@ -8,8 +8,8 @@ import time
 from typing import Callable
 
 from edge.bench.frame_feed import FrameFeed
-from edge.bench.frame_samples import FrameLog, FrameSamples, FrameTimes
-from edge.bench.scenarios.scenario_record import CameraRecord
+from edge.bench.frame_samples import FrameLog, FrameTimes
+from edge.bench.scenarios.scenario_record import CameraRules, ScenarioRecord
 from edge.bench.settings import BenchSettings
 from edge.segmenter import Segmentation, Segmenter
 
@@ -28,8 +28,8 @@ class Scenario(abc.ABC):
     """
 
     name: str = ""
-    counts_latency: bool = True
-    """Whether frames per second follow from the latencies, and not from the time of the whole window."""
+    camera: CameraRules | None = None
+    """Rules of the camera that the frames come from; None in a scenario without one."""
 
     stopped_early: bool = False
     """Whether the measurement ended before its least frames and time, since nothing more could change its verdict."""
@@ -58,13 +58,17 @@ class Scenario(abc.ABC):
     def clock_sentence(self) -> str:
         """Return a sentence on what the latency of a frame covers."""
 
-    def camera_record(self, samples: FrameSamples) -> CameraRecord | None:
-        """Return what became of a camera's deadlines; None in a scenario without a camera.
-
-        Args:
-            samples: Measured frames.
-        """
-        return None
+    def record(self) -> ScenarioRecord:
+        """Return the rules of the measurement, and whether it ended early; without what its frames say."""
+        return ScenarioRecord(
+            name=self.name,
+            clock=self.clock_sentence(),
+            least_frames=self.settings.frames,
+            least_s=self.settings.seconds,
+            includes_decode=self.settings.includes_decode,
+            camera=self.camera,
+            stopped_early=self.stopped_early,
+        )
 
     def _begin_words(self) -> str:
         return "the file of a frame" if self.settings.includes_decode else "a frame in host memory"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from edge.bench.frame_feed import FrameFeed
-from edge.bench.frame_samples import FrameLog, FrameSamples
+from edge.bench.frame_samples import FrameLog
 from edge.bench.scenarios.base import Scenario, Watch, finished_frame
-from edge.bench.scenarios.deadlines import arrived_frames, camera_record, due_ns
+from edge.bench.scenarios.deadlines import arrived_frames, due_ns
 from edge.bench.scenarios.early_stop import EarlyStop
-from edge.bench.scenarios.scenario_record import CameraRecord
-from edge.bench.settings import CAMERA, BenchSettings, CameraSettings
+from edge.bench.scenarios.scenario_record import CameraRules
+from edge.bench.settings import CAMERA, BenchSettings
 from edge.errors import InputError
 from edge.segmenter import Segmenter
 
@@ -30,11 +30,10 @@ class CameraScenario(Scenario):
     """
 
     name = CAMERA
-    counts_latency = False
 
     def __init__(self, settings: BenchSettings) -> None:
         super().__init__(settings)
-        self.camera = settings.camera or CameraSettings()
+        self.camera = settings.camera or CameraRules()
         if settings.in_flight > 1:
             raise InputError(f"{self.name} has one frame in flight, got {settings.in_flight}. Next: leave it out")
 
@@ -65,10 +64,6 @@ class CameraScenario(Scenario):
             f"age: from {begin} to its label map in host memory, with the wait for the engine; latency: the engine's "
             "part of it"
         )
-
-    def camera_record(self, samples: FrameSamples) -> CameraRecord:
-        """Return what became of the deadlines."""
-        return camera_record(samples, self.camera, self.stopped_early)
 
 
 def _sleep_until(moment_ns: int) -> None:

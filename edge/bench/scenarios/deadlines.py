@@ -8,9 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from edge.bench.frame_samples import FrameSamples
-from edge.bench.scenarios.scenario_record import CameraRecord
-from edge.bench.settings import CameraSettings
-from edge.statistics.binomial_bound import certain_verdict, miss_bound
+from edge.bench.scenarios.scenario_record import CameraRules, DeadlineRecord
+from edge.statistics.binomial_bound import MissBound, certain_verdict, miss_bound
 from edge.statistics.percentiles import summarise
 
 
@@ -55,7 +54,7 @@ def lateness_ns(samples: FrameSamples, fps: float, deadline_ms: float) -> np.nda
     return np.where(was_dropped, np.maximum(late_ns, 1.0), late_ns)
 
 
-def early_verdict(samples: FrameSamples, camera: CameraSettings) -> bool | None:
+def early_verdict(samples: FrameSamples, camera: CameraRules) -> bool | None:
     """Return whether the misses of a measurement that may end early are certain to be few enough.
 
     Looks until then spend half of the error that the confidence leaves, and the look at the end the other half.
@@ -68,10 +67,10 @@ def early_verdict(samples: FrameSamples, camera: CameraSettings) -> bool | None:
         True or False where it is certain, None where it is not yet.
     """
     late_ns = lateness_ns(samples, camera.fps, camera.deadline_ms)
-    return certain_verdict(late_ns > 0, camera.miss_share, _half_error(camera.confidence), late_ns)
+    return certain_verdict(late_ns > 0, camera.allowed_miss_share, _half_error(camera.confidence), late_ns)
 
 
-def camera_record(samples: FrameSamples, camera: CameraSettings, stopped_early: bool) -> CameraRecord:
+def deadline_record(samples: FrameSamples, camera: CameraRules, stopped_early: bool) -> DeadlineRecord:
     """Return what became of a camera's deadlines.
 
     Args:
@@ -81,25 +80,22 @@ def camera_record(samples: FrameSamples, camera: CameraSettings, stopped_early: 
     """
     late_ns = lateness_ns(samples, camera.fps, camera.deadline_ms)
     missed = late_ns > 0
-    bound = miss_bound(missed, _half_error(camera.confidence) if camera.stops_early else camera.confidence, late_ns)
-    if stopped_early:
-        is_held = early_verdict(samples, camera)
-    else:
-        is_held = True if bound.upper <= camera.miss_share else False if bound.lower > camera.miss_share else None
-    return CameraRecord(
-        fps=camera.fps,
-        deadline_ms=camera.deadline_ms,
-        allowed_miss_share=camera.miss_share,
-        confidence=camera.confidence,
-        stops_early=camera.stops_early,
+    confidence = _half_error(camera.confidence) if camera.stops_early else camera.confidence
+    bound = miss_bound(missed, confidence, late_ns)
+    return DeadlineRecord(
         arrived_frames=len(missed),
         dropped_frames=len(missed) - len(samples),
         missed_frames=int(missed.sum()),
         age=summarise(samples.age_ns),
         bound=bound,
-        is_held=is_held,
-        stopped_early=stopped_early,
+        is_held=early_verdict(samples, camera) if stopped_early else _verdict(bound, camera.allowed_miss_share),
     )
+
+
+def _verdict(bound: MissBound, allowed_share: float) -> bool | None:
+    if bound.upper <= allowed_share:
+        return True
+    return False if bound.lower > allowed_share else None
 
 
 def _half_error(confidence: float) -> float:

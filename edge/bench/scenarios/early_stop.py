@@ -6,7 +6,7 @@ import threading
 
 from edge.bench.frame_samples import FrameLog, frame_samples
 from edge.bench.scenarios.deadlines import early_verdict
-from edge.bench.settings import CameraSettings
+from edge.bench.scenarios.scenario_record import CameraRules
 from edge.percentile_rule import least_samples
 from edge.statistics.binomial_bound import next_look
 
@@ -25,7 +25,7 @@ class EarlyStop:
         start_ns: Arrival of the camera's first frame, on time.perf_counter_ns.
     """
 
-    def __init__(self, camera: CameraSettings, log: FrameLog, start_ns: int) -> None:
+    def __init__(self, camera: CameraRules, log: FrameLog, start_ns: int) -> None:
         self._camera, self._log, self._start_ns = camera, log, start_ns
         self._next_look = next_look(0)
         self._thread: threading.Thread | None = None

@@ -15,7 +15,6 @@ class OfflineScenario(BackToBackScenario):
     """
 
     name = OFFLINE
-    counts_latency = False
     has_all_at_start = True
 
     @property

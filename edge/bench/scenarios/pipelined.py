@@ -12,7 +12,6 @@ class PipelinedScenario(BackToBackScenario):
     """Keeps a fixed number of frames under way, each of which waits for those before it."""
 
     name = PIPELINED
-    counts_latency = False
 
     @property
     def in_flight(self) -> int:

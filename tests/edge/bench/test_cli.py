@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bench import cli, measure, profile_cli
+from edge.bench import measured_record, profile_cli, run_cli
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.cli import main
 from edge.card import CARD_FILE, BuildCheck, CalibrationNote
@@ -504,7 +504,7 @@ def test_interrupt_before_the_first_frame_is_130_and_nothing_is_written(bench, e
 
 
 def test_interrupt_after_the_last_frame_does_not_lose_the_measurement(bench, engine, images, tmp_path, monkeypatch):
-    real, calls = measure.this_machine, []
+    real, calls = measured_record.this_machine, []
 
     def interrupted_once():
         calls.append(1)
@@ -512,7 +512,7 @@ def test_interrupt_after_the_last_frame_does_not_lose_the_measurement(bench, eng
             raise KeyboardInterrupt
         return real()
 
-    monkeypatch.setattr(measure, "this_machine", interrupted_once)
+    monkeypatch.setattr(measured_record, "this_machine", interrupted_once)
     output = tmp_path / "out"
     assert bench("run", engine, "--images", images, *QUICK, "--output", output)[0] == 130
     record = read_record(BenchRecord, output / RECORD_FILE)
@@ -523,7 +523,7 @@ def test_interrupt_of_the_report_names_the_record_that_is_whole(bench, engine, i
     def interrupted(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "write_report", interrupted)
+    monkeypatch.setattr(run_cli, "write_report", interrupted)
     output = tmp_path / "out"
     code, _, err = bench("run", engine, "--images", images, *QUICK, "--output", output)
     assert (code, err.splitlines()[-1]) == (130, f"interrupted: the record is whole: {output / RECORD_FILE}")
@@ -537,7 +537,7 @@ def test_reader_of_stdout_that_leaves_loses_no_record(bench, engine, images, tmp
     def left(*_arguments):
         raise BrokenPipeError
 
-    for module in (cli, profile_cli):
+    for module in (run_cli, profile_cli):
         monkeypatch.setattr(module, "print_json", left)
     output = tmp_path / "out"
     bench(words[0], engine, "--images", images, *words[1:], "--json", "--output", output)
