@@ -144,14 +144,16 @@ def choose_inputs(
     artifacts_root: Path = ARTIFACTS_ROOT,
     random_weights: bool = False,
     checkout: Path = CHECKOUT,
+    can_export: bool = True,
 ) -> BuildInputs:
     """Choose the inputs of a build that the user left open, and say what was chosen.
 
     What the user gave is used. Else the choice is:
 
     - weights: the best finished run of the model with the given options, dataset and size (train/run_choice.py); else
-      an artefact's own; else, where the user has none of the kind, those that come with the product. Random ones are
-      for those who ask for them, and for a bare command in an empty checkout with nothing of the model;
+      an artefact's own; else, where the user has none of the kind, those that come with the product, which go before
+      an artefact of random weights where they can be exported. Random ones are for those who ask for them, and for a
+      bare command in an empty checkout with nothing of the model;
     - options: those of the weights;
     - dataset: that of the weights, else Cityscapes;
     - size: that which the weights were validated at, else 512x1024;
@@ -168,6 +170,7 @@ def choose_inputs(
         artifacts_root: folder of the artefacts.
         random_weights: True if the user asked for random weights.
         checkout: folder of the checkout.
+        can_export: False where TensorFlow is missing, so that an artefact is all that a build can start from.
 
     Raises:
         DatasetError: the given folder does not exist, or the description says something that it cannot mean.
@@ -190,7 +193,8 @@ def choose_inputs(
         wanted = {name: resolved[name] for name in given}
         found = find_weights(model, runs_root, artifacts_root, checkout)
         is_empty_checkout = is_bare and not found.has_trained_here and Path.cwd().resolve() == checkout
-        choice = _found_weights(found, dataset, size, wanted, changed_options(model, resolved), is_empty_checkout)
+        changed = changed_options(model, resolved)
+        choice = _found_weights(found, dataset, size, wanted, changed, is_empty_checkout, can_export)
     run_data_dir = None
     if choice.weights is not None:
         resolved = agreed_options(choice.weights, given)
@@ -255,6 +259,7 @@ def _found_weights(
     wanted: Mapping[str, Any],
     changed: Mapping[str, Any],
     is_empty_checkout: bool,
+    can_export: bool,
 ) -> _Choice:
     """Return the weights of the best run, else those of the artefact, else random ones where nothing else is meant.
 
@@ -271,7 +276,7 @@ def _found_weights(
     if len(fitting) > 1:
         raise found.refusal(f"several artefacts of {found.model}{asked} are here, and none is named", dataset, size)
     shipped = found.fitting_shipped(dataset, wanted)
-    if len(shipped) == 1 and not (fitting and fitting[0].has_own_weights):
+    if len(shipped) == 1 and not (fitting and (fitting[0].has_own_weights or not can_export)):
         return _shipped_weights(*shipped[0], found)
     if fitting and (not fitting[0].is_random or not found.has_trained_here):
         return _artifact_weights(fitting[0], found, dataset, size)

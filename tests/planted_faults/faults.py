@@ -1029,6 +1029,22 @@ FAULTS: tuple[Fault, ...] = (
         ("tests/edge/synthetic",),
     ),
     Fault(
+        "gauge-is-not-standard",
+        "edge/synthetic/railway/rails.py",
+        "sign * (GAUGE_M + HEAD_M) / 2",
+        "sign * GAUGE_M / 2",
+        "the gauge of drawn tracks is measured from the middle of the heads, so that it is narrower than it should be",
+        ("tests/edge/synthetic/railway/test_rails.py",),
+    ),
+    Fault(
+        "person-is-terrain",
+        "edge/synthetic/railway/classes.py",
+        '"person": "human"',
+        '"person": "terrain"',
+        "people beside and on drawn tracks are labelled as the ground",
+        ("tests/edge/synthetic/railway/test_traffic.py",),
+    ),
+    Fault(
         "zero-scale-passes-the-linter",
         "calibration/lint_rules/qdq_nodes.py",
         "np.isfinite(scales) & (scales >= _SMALLEST_SCALE)",
