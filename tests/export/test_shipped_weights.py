@@ -161,7 +161,8 @@ def test_artefact_goes_before_shipped_weights_where_nothing_can_be_exported(chec
     write_artifact(checkout, kind)
     sources = choose(checkout, can_export=False)
     assert (sources.weights_path, sources.dataset, sources.size) == (None, "synthetic", (64, 128))
-    assert sources.told[0].startswith("weights: those of the artefact") and sources.has_random_weights == (kind == "random")
+    assert sources.told[0].startswith("weights: those of the artefact")
+    assert sources.has_random_weights == (kind == "random")
 
 
 def test_artefact_of_shipped_weights_is_used_where_their_file_is_not(checkout):
