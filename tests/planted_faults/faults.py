@@ -693,7 +693,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "random-weights-unasked",
-        "export/build_inputs.py",
+        "export/weights_choice.py",
         "    if is_empty_checkout:\n",
         "    if True:\n",
         "where no weights fit a build takes random ones, although nobody asked for them",
