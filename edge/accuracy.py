@@ -8,12 +8,14 @@ from typing import Callable, Sequence
 
 import numpy as np
 
+from edge.accuracy_interval import iou_intervals
 from edge.console import Progress
 from edge.datasets import Dataset
 from edge.errors import DatasetError
 from edge.metrics import ConfusionMatrix, group_iou
 from edge.read_ahead import read_ahead
 from edge.records import record
+from edge.statistics.percentiles import Interval
 
 LabelFrame = Callable[[np.ndarray, int, int], np.ndarray]
 """Function that labels a frame: (frame_rgb (h, w, 3) uint8, height, width) -> (height, width) uint8 labels."""
@@ -35,6 +37,8 @@ class Accuracy:
         frame_hits: Pixels of each frame that are of a class and labelled so: a tuple a frame, a number a class. Empty
             where they were not kept; an interval of the mIoU needs them.
         frame_unions: Pixels of each frame that are of a class or labelled so, in the same form.
+        intervals: Figure, "miou", "miou(GROUP)" or "iou(CLASS)" -> interval that other frames like these would leave,
+            0 to 1. Empty for few frames, and in records of before.
     """
 
     dataset: str
@@ -46,6 +50,7 @@ class Accuracy:
     groups: dict[str, float | None] = field(default_factory=dict)
     frame_hits: tuple[tuple[int, ...], ...] = ()
     frame_unions: tuple[tuple[int, ...], ...] = ()
+    intervals: dict[str, Interval] = field(default_factory=dict)
 
     def group_sentence(self) -> str:
         """Return the scores of the groups that occur as a phrase, which stands beside the mean; "" where none does."""
@@ -72,14 +77,17 @@ def measure_accuracy(
     Raises:
         DatasetError: A frame or label map cannot be read, or every pixel of the split is ignored.
     """
-    frames: list[np.ndarray] | None = [] if keeps_frames else None
-    accuracy = accuracy_of(count_labels(label_frame, dataset, None, show_progress, threads, frames), dataset)
-    if frames is None:
-        return accuracy
+    frames: list[np.ndarray] = []
+    accuracy = accuracy_of(count_labels(label_frame, dataset, None, show_progress, threads, frames.append), dataset)
+    table = dataset.table
+    intervals = iou_intervals(np.array(frames), table.class_names, table.groups)
+    if not keeps_frames:
+        return dataclasses.replace(accuracy, intervals=intervals)
     hits = [counts.diagonal() for counts in frames]
     unions = [counts.sum(0) + counts.sum(1) - counts.diagonal() for counts in frames]
     return dataclasses.replace(
         accuracy,
+        intervals=intervals,
         frame_hits=tuple(tuple(each.tolist()) for each in hits),
         frame_unions=tuple(tuple(each.tolist()) for each in unions),
     )
@@ -91,7 +99,7 @@ def count_labels(
     indices: Sequence[int] | None = None,
     show_progress: bool = False,
     threads: int | None = None,
-    frame_counts: list[np.ndarray] | None = None,
+    see_counts: Callable[[np.ndarray], None] = lambda counts: None,
 ) -> ConfusionMatrix:
     """Label frames of a split at the size of their label maps, and count how they are labelled.
 
@@ -104,7 +112,7 @@ def count_labels(
         indices: Positions of the frames in the split; None for all.
         show_progress: Whether progress and the time left are printed on stderr.
         threads: Threads that read frames ahead; None for the number of cores, up to eight.
-        frame_counts: List that the counts of each frame are added to, (classes, classes) int64; None to leave them.
+        see_counts: Function that is called with the counts of each frame, (classes, classes) int64.
 
     Raises:
         DatasetError: A frame or label map cannot be read.
@@ -113,10 +121,10 @@ def count_labels(
     matrix = ConfusionMatrix(dataset.table.class_count)
     with Progress("measure mIoU", len(wanted), "frame") as progress:
         for frame_rgb, truth in read_ahead(dataset.read_pair, wanted, threads):
-            before = matrix.counts.copy()
-            matrix.update(truth, label_frame(frame_rgb, *truth.shape))
-            if frame_counts is not None:
-                frame_counts.append(matrix.counts - before)
+            frame = ConfusionMatrix(dataset.table.class_count)
+            frame.update(truth, label_frame(frame_rgb, *truth.shape))
+            matrix.counts += frame.counts
+            see_counts(frame.counts)
             if show_progress:
                 progress.step()
     return matrix
