@@ -25,6 +25,7 @@ COMMANDS = {
     "edge-bench ab": "edge.bench.cli ab",
     "edge-bench suite": "edge.bench.cli suite",
     "edge-bench show": "edge.bench.cli show",
+    "edge-bench compare": "edge.bench.cli compare",
     "edge-bench profile": "edge.bench.cli profile",
     "edge-bench leaderboard": "edge.bench.cli leaderboard",
     "edge-bench doctor": "edge.bench.cli doctor",

@@ -91,9 +91,9 @@ def _effective_frames(missed: np.ndarray, misses: int, confidence: float, latene
     found = [float(frames)]
     if 0 < misses < frames:
         seen, fewer = dependence(missed), min(misses, frames - misses)
-        found.append(
-            seen.effective_frames(1.0 - confidence, fewer) if fewer >= TAIL_FRAMES else seen.independent_frames
-        )
+        # A handful of misses far apart shows no dependence; a burst or two show it, and little is known of it then.
+        is_estimated = fewer >= TAIL_FRAMES or seen.independent_frames < _CLUSTERED_SHARE * frames
+        found.append(seen.effective_frames(1.0 - confidence, fewer) if is_estimated else seen.independent_frames)
     if lateness_ns is not None and misses < TAIL_FRAMES < frames:
         level = np.partition(lateness_ns, frames - TAIL_FRAMES - 1)[frames - TAIL_FRAMES - 1]
         latest = np.asarray(lateness_ns) > level
