@@ -86,12 +86,12 @@ def test_no_early_verdict_rests_on_bursts_that_were_not_met_yet():
 
 
 def test_many_looks_do_not_make_a_wrong_verdict_likely():
-    # Just more is missed than is allowed; whoever looks at a bound of 95 % each time errs in six of ten.
-    missed, _ = misses(0.101, 6.0, 60, 1095, 5)
+    # Just more is missed than is allowed; whoever looks at a bound of 95 % each time errs in most of them.
+    missed, _ = misses(0.101, 6.0, 40, 1095, 5)
     wrong = 0
     for one in missed:
         looks, frames = [], 0
         while (frames := next_look(frames)) <= len(one):
             looks.append(certain_verdict(one[:frames], 0.1))
         wrong += next((verdict for verdict in looks if verdict is not None), None) is True
-    assert wrong <= 6
+    assert wrong <= 4

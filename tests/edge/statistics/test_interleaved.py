@@ -18,13 +18,13 @@ def in_rounds(latency_ns, rounds=ROUNDS):
 @pytest.fixture(scope="module")
 def heated():
     """Pairs of engines alike that took turns while both slowed down by a fifth."""
-    drawn = traces(TraceKind("", 0.5, noise=0.02), 60, 1024, 31) * (1.0 + 0.2 * np.arange(1024) / 1024)
+    drawn = traces(TraceKind("", 0.5, noise=0.02), 48, 1024, 31) * (1.0 + 0.2 * np.arange(1024) / 1024)
     return [(in_rounds(first), in_rounds(second)) for first, second in zip(drawn[::2], drawn[1::2])]
 
 
 def test_heat_that_hits_both_is_no_difference(heated):
     alarms = sum(compare_interleaved(first, second, 50).is_shown for first, second in heated)
-    assert alarms <= 4
+    assert alarms <= 3
 
 
 def test_slowdown_of_three_percent_is_found_in_spite_of_heat(heated):
