@@ -9,37 +9,9 @@ from calibration.budget.intervals import (
     LEAST_IMAGES,
     image_draws,
     interval,
-    normal_share,
     share_high,
     share_low,
-    student_t,
 )
-
-
-@pytest.mark.parametrize(
-    ("share", "freedom", "quantile"),
-    [
-        # Of the tables of Student's t distribution, as any textbook prints them.
-        (0.95, 1, 6.3138),
-        (0.975, 1, 12.7062),
-        (0.975, 2, 4.3027),
-        (0.975, 4, 2.7764),
-        (0.975, 7, 2.3646),
-        (0.995, 7, 3.4995),
-        (0.975, 30, 2.0423),
-        (0.975, 49, 2.0096),
-        (0.975, 120, 1.9799),
-        (0.975, 10**9, 1.9600),
-        (0.5, 9, 0.0),
-    ],
-)
-def test_quantile_of_student_t_is_that_of_the_tables(share, freedom, quantile):
-    assert student_t(share, freedom) == pytest.approx(quantile, abs=6e-5 * max(quantile, 1))
-
-
-def test_share_of_a_normal_distribution():
-    assert normal_share(0.0) == 0.5
-    assert normal_share(-1.959964) == pytest.approx(0.025, abs=1e-7)
 
 
 @pytest.mark.parametrize(

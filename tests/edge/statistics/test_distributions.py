@@ -39,12 +39,30 @@ def test_beta_of_whole_numbers_has_a_closed_form():
     assert (beta_share(0.0, 2.0, 3.0), beta_share(1.0, 2.0, 3.0)) == (0.0, 1.0)
 
 
-def test_student_is_that_of_the_tables():
-    # Abramowitz and Stegun, table 26.10.
-    assert student_quantile(0.975, 1.0) == pytest.approx(12.706, abs=5e-4)
-    assert student_quantile(0.975, 10.0) == pytest.approx(2.228, abs=5e-4)
-    assert student_quantile(0.95, 30.0) == pytest.approx(1.697, abs=5e-4)
-    assert student_quantile(0.975, 1e8) == normal_quantile(0.975)
+@pytest.mark.parametrize(
+    ("share", "freedom", "quantile"),
+    [
+        # Of the tables of Student's t distribution, as any textbook prints them.
+        (0.95, 1, 6.3138),
+        (0.975, 1, 12.7062),
+        (0.975, 2, 4.3027),
+        (0.975, 4, 2.7764),
+        (0.975, 7, 2.3646),
+        (0.995, 7, 3.4995),
+        (0.975, 30, 2.0423),
+        (0.975, 49, 2.0096),
+        (0.975, 120, 1.9799),
+        (0.975, 10**9, 1.9600),
+        (0.5, 9, 0.0),
+    ],
+)
+def test_quantile_of_student_t_is_that_of_the_tables(share, freedom, quantile):
+    assert student_quantile(share, freedom) == pytest.approx(quantile, abs=6e-5 * max(quantile, 1))
+
+
+def test_share_of_a_normal_distribution():
+    assert normal_share(0.0) == 0.5
+    assert normal_share(-1.959964) == pytest.approx(0.025, abs=1e-7)
 
 
 def test_normal_share_undoes_its_quantile():
