@@ -212,6 +212,7 @@ class EngineCard:
             ("--version-compatible", self.is_version_compatible),
             ("--hardware-compatible", self.is_hardware_compatible),
             ("--verbose-layers", self.has_layer_details),
+            ("--labels-in-graph", self.contract.gives_labels),
         )
         return build_command(self.contract, *precision, *(text for text, is_needed in options if is_needed))
 

@@ -100,6 +100,8 @@ class Contract:
         classes: Painted colour, category and groups of each class, in the order of `class_names`; empty in records of
             before, and for a graph of a user's own whose classes nobody described.
         described: Dataset description that the classes are from; None for a dataset that the project knows by name.
+        gives_labels: Whether upsampling and argmax are in the graph: its output is then the labels of a frame, (batch,
+            height, width) uint8, and nothing is left to post-processing.
     """
 
     model: str
@@ -123,6 +125,7 @@ class Contract:
     decision: Decision | None = None
     classes: tuple[NetworkClass, ...] = ()
     described: DescribedData | None = None
+    gives_labels: bool = False
 
     def __post_init__(self) -> None:
         if self.coordinates not in COORDINATE_RULES:
@@ -147,6 +150,10 @@ class Contract:
             self.decision.check_classes(self.class_names)
         if self.batch < 1:
             raise ContractError(f"contract of {self.model} has a batch of {self.batch}, expected at least 1")
+        if self.gives_labels and self.extra_outputs:
+            raise ContractError(
+                f"contract of {self.model} gives labels and {self.extra_outputs[0].name}, expected labels alone"
+            )
         names = [self.output_name, *(output.name for output in self.extra_outputs)]
         if len(set(names)) < len(names):
             raise ContractError(f"contract of {self.model} names an output twice: {', '.join(names)}")
@@ -200,13 +207,17 @@ class Contract:
         return (self.batch, self.height, self.width, 3)
 
     @property
-    def output_shape(self) -> tuple[int, int, int, int]:
-        """Shape of the logits: (batch, classes, height / stride, width / stride)."""
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the logits, (batch, classes, height / stride, width / stride), or of labels in their place."""
+        if self.gives_labels:
+            return (self.batch, self.height, self.width)
         return (self.batch, len(self.class_names), self.height // self.stride, self.width // self.stride)
 
     @property
-    def output_shapes(self) -> dict[str, tuple[int, int, int, int]]:
-        """Shapes of all outputs by name, each (batch, channels, height, width); the logits come first."""
+    def output_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of all outputs by name, each (batch, channels, height, width); the logits, or labels, come first."""
+        if self.gives_labels:
+            return {self.output_name: self.output_shape}
         batch, _, height, width = self.output_shape
         extra = {output.name: (batch, output.channels, height, width) for output in self.extra_outputs}
         return {self.output_name: self.output_shape, **extra}

@@ -1,7 +1,8 @@
 """The way from a camera's frame to its label map: preprocess, network and post-process, each of them timed.
 
 On a GPU all of it is done there, in a lane (edge/runtime/lane.py). Elsewhere the runner executes the network, and this
-file does what comes before and after it. The labels are the same.
+file does what comes before and after it. The labels are the same. A graph that gives labels itself leaves nothing to do
+after it, but a label map of another size, which takes the nearest label.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import collections
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import Iterator
+from typing import Callable, Iterator
 
 import numpy as np
 
@@ -102,7 +103,7 @@ class Segmenter:
         self._prepare = FramePreparer(contract.height, contract.width, "rgb" if color_order == NV12 else color_order)
         self._upsamplers: dict[tuple[int, int], tuple[LabelUpsampler, np.ndarray]] = {}
         self._lanes: dict[tuple[int, ...], Lane] = {}
-        self._has_lanes = True
+        self._has_lanes = not contract.gives_labels
         self._under_way: collections.deque[tuple[Lane | None, int, Segmentation | None]] = collections.deque()
 
     @property
@@ -211,7 +212,7 @@ class Segmenter:
         return self(frame, height, width).labels
 
     def _on_host(self, frame: np.ndarray, size: tuple[int, int]) -> Segmentation:
-        upsample, labels = self._upsampler(*size)
+        finish = self._finisher(*size)
         start_ns = time.perf_counter_ns()
         if self._color_order == NV12:
             _check_nv12(frame)
@@ -220,7 +221,7 @@ class Segmenter:
         prepared_ns = time.perf_counter_ns()
         outputs = self._runner.infer_all(tensor)
         inferred_ns = time.perf_counter_ns()
-        upsample(outputs[self._runner.contract.output_name], labels)
+        labels = finish(outputs[self._runner.contract.output_name])
         done_ns = time.perf_counter_ns()
         durations = (prepared_ns - start_ns, inferred_ns - prepared_ns, done_ns - inferred_ns)
         uncertainty = outputs[self._uncertainty_name][0] if self._uncertainty_name is not None else None
@@ -248,6 +249,16 @@ class Segmenter:
         else:
             self._lanes[key] = lane
         return lane
+
+    def _finisher(self, height: int, width: int) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function that makes the label map of a size from what the network gives."""
+        contract = self._runner.contract
+        if not contract.gives_labels:
+            upsample, labels = self._upsampler(height, width)
+            return lambda logits: upsample(logits, labels)
+        if (height, width) == (contract.height, contract.width):
+            return lambda labels: labels
+        return lambda labels: cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
 
     def _upsampler(self, height: int, width: int) -> tuple[LabelUpsampler, np.ndarray]:
         if (height, width) not in self._upsamplers:

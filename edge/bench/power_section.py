@@ -8,8 +8,9 @@ from edge.bench.verdict import CAMERA_FPS, FRAME_PERIOD_MS
 from edge.page.axes import Level
 from edge.page.curves import Curve, time_chart
 from edge.page.elements import paragraph, warnings_box
-from edge.page.markup import Html
-from edge.page.tables import Column, table
+from edge.page.marked_windows import MarkedWindow
+from edge.page.markup import Html, joined
+from edge.page.tables import TEXT, Column, table
 from edge.telemetry.power_record import PowerRecord, RailPower, inside_window
 
 FRAME_PERIOD = Level(FRAME_PERIOD_MS, f"{FRAME_PERIOD_MS:.1f} ms of {CAMERA_FPS} fps")
@@ -51,14 +52,15 @@ def power_section(power: PowerRecord, latency_ms: Sequence[float]) -> list[Html]
     parts = [warnings_box([reason for reason in reasons if reason])]
     moments = [*power.times_s, *power.frame_start_s, 0.0, power.window_s]
     span_s = (min(moments), max(moments))
+    windows = _marked_windows(power)
     for curves, unit, caption in _charts(power, latency_ms):
         shown = [curve for curve in curves if any(value is not None for value in curve.values)]
         if shown:
             levels = (FRAME_PERIOD,) if unit == "ms" else ()
-            parts.append(time_chart(shown, span_s, power.window_s, unit, caption, unit != "°C", levels))
+            parts.append(time_chart(shown, span_s, power.window_s, unit, caption, unit != "°C", levels, windows))
             parts.append(paragraph("; ".join(_range_words(curve, unit) for curve in shown), is_faint=True))
     shading = "Grey is outside of what was measured: the warm-up, and the samples that close the window."
-    return [*parts, paragraph(shading, is_faint=True), _rail_table(power)]
+    return [*parts, paragraph(shading, is_faint=True), _window_table(power, windows), _rail_table(power)]
 
 
 def power_facts(power: PowerRecord | None) -> dict[str, str]:
@@ -86,12 +88,52 @@ def _charts(power: PowerRecord, latency_ms: Sequence[float]) -> list[tuple[list[
         (rails if len(rails) > 1 else [], "mW", "power of each rail"),
         ([Curve(name, times_s, values) for name, values in power.temperatures_c.items()], "°C", "temperatures"),
         (
-            [Curve("GPU load", times_s, power.gpu_load_percent), Curve("fan", times_s, power.fan_percent)],
+            [
+                Curve("GPU load", times_s, power.gpu_load_percent),
+                Curve("CPU load", times_s, power.cpu_load_percent),
+                Curve("fan", times_s, power.fan_percent),
+            ],
             "%",
-            "load of the GPU, and fan",
+            "load, and fan",
         ),
-        ([Curve("GPU clock", times_s, power.gpu_clock_mhz)], "MHz", "clock of the GPU"),
+        (
+            [
+                Curve("GPU", times_s, power.gpu_clock_mhz),
+                Curve("GPU limit", times_s, power.gpu_clock_limit_mhz),
+                Curve("CPU", times_s, power.cpu_clock_mhz),
+                Curve("CPU limit", times_s, power.cpu_clock_limit_mhz),
+            ],
+            "MHz",
+            "clocks, and what they may reach",
+        ),
     ]
+
+
+def _marked_windows(power: PowerRecord) -> list[MarkedWindow]:
+    """Return the throttled windows of a record as charts mark them: T1, T2 and so on."""
+    return [
+        MarkedWindow(
+            window.start_s,
+            window.end_s,
+            f"T{number}",
+            f"T{number}, throttled {window.start_s:.1f} to {window.end_s:.1f} s: {'; '.join(window.causes)}",
+        )
+        for number, window in enumerate(power.throttled, 1)
+    ]
+
+
+def _window_table(power: PowerRecord, windows: Sequence[MarkedWindow]) -> Html:
+    """Return a table of the throttled windows, with their marks and causes; "" where there is none."""
+    if not windows:
+        return Html()
+    rows = [
+        [shown.mark, f"{window.start_s:.1f}", f"{window.end_s:.1f}", "; ".join(window.causes)]
+        for shown, window in zip(windows, power.throttled)
+    ]
+    columns = [Column("throttled"), Column("from s"), Column("to s"), Column("because of", TEXT)]
+    return joined(
+        paragraph("Red in the charts, between two dashed lines: the machine held its work back."), table(columns, rows)
+    )
 
 
 def _range_words(curve: Curve, unit: str) -> str:

@@ -8,27 +8,29 @@ import numpy as np
 
 from edge.artifacts import write_text
 from edge.bench.bench_record import BenchRecord
-from edge.bench.power_section import FRAME_PERIOD, power_facts, power_section
+from edge.bench.latency_section import latency_parts, stage_parts
+from edge.bench.parameters_section import parameter_parts
+from edge.bench.power_section import power_facts, power_section
 from edge.bench.random_banner import random_banner
-from edge.bench.verdict import CAMERA_FPS, FRAME_PERIOD_MS, doubts, keeps_up, verdict_sentences, verdict_title
+from edge.bench.run_verdict import deadline_parts, head_parts, steadiness_parts
 from edge.frames import FrameSet
 from edge.imaging import read_rgb, write_image
 from edge.page.charts import bar_chart
 from edge.page.document import document
-from edge.page.elements import DOUBT, GOOD, NEUTRAL, Headline, banner, headlines, paragraph, remarks, section
+from edge.page.elements import Headline, headlines, paragraph, remarks, section
 from edge.page.markup import Html, joined
 from edge.page.pictures import picture_figure, picture_grid, shrunk
-from edge.page.plots import line_chart
-from edge.page.tables import Column, facts, table
+from edge.page.tables import facts
 from edge.percentile_rule import percentile_text
 from edge.runtime.base import Runner
 from edge.segmenter import Segmenter
-from edge.statistics.percentiles import NO_FIGURE, few_frames_sentence
 from edge.stream.overlay import overlay_rgb
+from edge.telemetry.power_record import PowerRecord
 
 REPORT_FILE = "report.html"
 OVERLAYS_FOLDER = "overlays"
 OVERLAY_COUNT = 4
+OVER_TIME = "Latency, power and temperature over time"
 _SHOWN_WIDTH = 960
 
 
@@ -75,19 +77,17 @@ def _page(record: BenchRecord, pictures: list[Path]) -> str:
         _subtitle(record),
         [
             random_banner(contract.weights),
-            banner(_verdict_kind(record), verdict_title(record), verdict_sentences(record)),
+            *head_parts(record),
             headlines(_headlines(record)),
-            section(
-                "Latency",
-                _latency_table(record),
-                bar_chart(_stage_means(record), "ms", "Mean per stage"),
-                line_chart(totals_ms, "ms", "End to end, frame by frame", (FRAME_PERIOD,)),
-                _latency_words(record),
-            ),
-            section("Power and temperature", *(power_section(record.power, totals_ms) if record.power else [])),
+            section("Deadlines", *deadline_parts(record)),
+            section("Latency", *latency_parts(record)),
+            section(OVER_TIME, *(power_section(record.power, totals_ms) if record.power else [])),
+            section("Steady state", *steadiness_parts(record)),
+            section("Stages", *stage_parts(record)),
             section("Accuracy", _class_chart(record)),
             section("Frames", picture_grid([_figure(path) for path in pictures], 2)),
             section("How it was measured", facts(_conditions(record))),
+            section("Environment and every parameter", *parameter_parts(record)),
             section("Notes of the build", remarks(_notes(record), "note")),
         ],
     )
@@ -108,7 +108,7 @@ def _headlines(record: BenchRecord) -> list[Headline]:
     figures.append(Headline(f"{record.end_to_end.p50_ms:.1f} ms", "median, end to end"))
     figures.append(_p99_headline(record))
     if record.power is not None and record.power.energy_per_frame_mj is not None:
-        figures.append(Headline(f"{record.power.energy_per_frame_mj:.1f} mJ", "energy per frame"))
+        figures.append(_energy_headline(record.power))
     if record.accuracy is not None:
         where = f"{record.accuracy.frame_count} frames of {record.accuracy.dataset} {record.accuracy.split}"
         figures.append(Headline(f"{100 * record.accuracy.miou:.2f} %", "mIoU", where))
@@ -120,42 +120,20 @@ def _headlines(record: BenchRecord) -> list[Headline]:
     return figures
 
 
+def _energy_headline(power: PowerRecord) -> Headline:
+    parts = []
+    if power.energy_per_frame_uncertainty_mj is not None:
+        parts.append(f"\u00b1 {power.energy_per_frame_uncertainty_mj:.2g} mJ")
+    if power.net_energy_per_frame_mj is not None:
+        parts.append(f"{power.net_energy_per_frame_mj:.1f} mJ above the idle machine")
+    return Headline(f"{power.energy_per_frame_mj:.1f} mJ", "energy per frame", "; ".join(parts))
+
+
 def _p99_headline(record: BenchRecord) -> Headline:
     p99_ms, max_ms = record.end_to_end.p99_ms, record.end_to_end.max_ms
     if p99_ms is None:
         return Headline(f"{max_ms:.1f} ms", "slowest frame", f"99th percentile {percentile_text(None, 99)}")
     return Headline(f"{p99_ms:.1f} ms", "99th percentile", f"slowest frame {max_ms:.1f} ms")
-
-
-def _verdict_kind(record: BenchRecord) -> str:
-    if doubts(record) or keeps_up(record) is None:
-        return DOUBT
-    return GOOD if keeps_up(record) else NEUTRAL
-
-
-def _latency_words(record: BenchRecord) -> Html:
-    """Return the charts' figures as text, for who cannot see them."""
-    latencies_ms = record.latencies_ms()
-    text = (
-        f"Frame by frame: {min(latencies_ms):.2f} to {max(latencies_ms):.2f} ms. A camera of {CAMERA_FPS} fps gives a "
-        f"frame every {FRAME_PERIOD_MS:.1f} ms."
-    )
-    return paragraph(text, is_faint=True)
-
-
-def _stage_means(record: BenchRecord) -> dict[str, float]:
-    return {name: stage.mean_ms for name, stage in record.stages.items()}
-
-
-def _latency_table(record: BenchRecord) -> Html:
-    columns = [*map(Column, ("ms", "mean", "p50", "p90", "p99", "max"))]
-    rows = []
-    for name, stage in [*record.stages.items(), ("end to end", record.end_to_end)]:
-        values = (stage.mean_ms, stage.p50_ms, stage.p90_ms, stage.p99_ms, stage.max_ms)
-        rows.append([name, *(NO_FIGURE if value is None else f"{value:.3f}" for value in values)])
-    few = few_frames_sentence(record.end_to_end)
-    shown = table(columns, rows, last_is_sum=True)
-    return joined(shown, paragraph(f"{NO_FIGURE}: {few}.", is_faint=True)) if few else shown
 
 
 def _class_chart(record: BenchRecord) -> Html:
@@ -180,8 +158,15 @@ def _conditions(record: BenchRecord) -> dict[str, str]:
     engine = record.engine
     values = {
         "weights": engine.contract.weights.sentence(),
-        "clock": "from a frame in host memory to its label map in host memory, "
-        + ("one frame at a time" if record.frames_in_flight == 1 else f"{record.frames_in_flight} frames in flight"),
+        "scenario": record.scenario.name if record.scenario is not None else "frame after frame",
+        "clock": (
+            record.scenario.clock
+            if record.scenario is not None
+            else "from a frame in host memory to its label map there"
+        )
+        + (
+            "; one frame at a time" if record.frames_in_flight == 1 else f"; {record.frames_in_flight} frames in flight"
+        ),
         "frames": f"{record.end_to_end.sample_count} measured in {record.duration_s:.1f} s after "
         f"{record.warmup_frames} to warm up; {record.distinct_frames} different ones of {record.input}, "
         f"{record.frame_height}x{record.frame_width}",

@@ -118,6 +118,11 @@ def check_way(network: Network, what: str, looks: Looks, contract: Contract | No
         InputError: The network has a fixed size, and other sizes would be needed; or it decides by thresholds.
     """
     window = looks.window
+    if contract is not None and contract.gives_labels and not looks.is_one:
+        raise InputError(
+            f"{what} gives labels, and means over several looks are of class probabilities. Next: leave --scales, "
+            "--flip and --sliding-window out"
+        )
     if contract is not None and contract.decision is not None and not looks.is_one:
         raise InputError(
             f"{what} decides by {contract.decision_sentence()}, and means over several looks are of class "

@@ -16,6 +16,7 @@ from edge.leaderboard.runs import read_runs
 from edge.leaderboard.text import board_lines, board_markdown
 from edge.output_check import check_output
 from edge.records import record_to_json, write_record
+from edge.run_store.store import RUNS_FILE, RUNS_VARIABLE, runs_path
 
 DESCRIPTION = (
     "Put measured engines side by side, accuracy against speed and energy, and say which of them meet a need, by what "
@@ -28,7 +29,16 @@ EXIT_NOT_MET = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command to its parser."""
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="record.json, or a folder with records in it")
+    parser.add_argument(
+        "references",
+        nargs="*",
+        metavar="RUN",
+        help="run id or the beginning of one, record.json, or a folder with records in it (default: all runs of the "
+        "database)",
+    )
+    parser.add_argument(
+        "--runs", type=Path, metavar="FILE", help=f"database of runs (default: ${RUNS_VARIABLE}, else {RUNS_FILE})"
+    )
     parser.add_argument(
         "--need",
         type=need_argument,
@@ -62,9 +72,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.output:
         check_output(arguments.output)
-    runs = read_runs(arguments.runs)
+    runs = read_runs(arguments.references, arguments.runs)
     if not runs:
-        raise InputError("there are no runs to compare, expected at least one. Next: edge-bench run ENGINE")
+        raise InputError(
+            f"{runs_path(arguments.runs)} has no finished run, expected one or more. Next: edge-bench run ENGINE"
+        )
     board = make_leaderboard(runs, arguments.need or (), arguments.include_invalid)
     try:
         if arguments.json:
@@ -75,11 +87,16 @@ def run(arguments: argparse.Namespace) -> int:
             print("\n".join(board_lines(board)), flush=True)
     finally:
         if arguments.output:
-            _write(arguments.output, board)
+            write_board(arguments.output, board)
     return EXIT_NOT_MET if board.need and not any(row.verdict == MET for row in board.rows) else 0
 
 
-def _write(folder: Path, board: Leaderboard) -> None:
+def write_board(folder: Path, board: Leaderboard) -> None:
+    """Write a leaderboard to files in a folder, beside earlier ones.
+
+    Raises:
+        StorageError: The folder cannot be written to.
+    """
     with free_folder(folder, (LEADERBOARD_FILE, LEADERBOARD_MARKDOWN)) as output:
         write_record(output / LEADERBOARD_FILE, board)
         write_text(output / LEADERBOARD_MARKDOWN, board_markdown(board))

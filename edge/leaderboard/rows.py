@@ -8,7 +8,8 @@ from typing import Sequence
 
 from edge.artifacts import spell_option
 from edge.bench.bench_record import BenchRecord
-from edge.bench.verdict import doubts
+from edge.bench.settings import PIPELINED, SINGLE_STREAM
+from edge.bench.validity import validity
 from edge.leaderboard.figures import kind_of, read_figure
 from edge.leaderboard.leaderboard_record import BoardFigure, BoardRow, RunLeftOut
 from edge.leaderboard.need import Demand, answer, joint_confidence, verdict_of
@@ -40,11 +41,8 @@ class _Sources:
 
 def objections(record: BenchRecord) -> tuple[str, ...]:
     """Return the reasons why a run is not valid, each with its remedy; empty for a valid one."""
-    validity = getattr(record, "validity", None)
-    if validity is None:  # of before validity was judged
-        return tuple(doubts(record))
-    said = [record.partial_sentence()] if record.is_partial else []
-    return (*said, *(f"{reason.what}: {reason.remedy}" for reason in validity.reasons))
+    judged = record.validity or validity(record)  # records of before are judged by what they have
+    return tuple(judged.sentences())
 
 
 def board_rows(
@@ -161,7 +159,7 @@ def _model(record: BenchRecord) -> str:
 
 
 def _labels(record: BenchRecord) -> str:
-    return IN_THE_NETWORK if getattr(record.engine.contract, "gives_labels", False) else AFTER_THE_NETWORK
+    return IN_THE_NETWORK if record.engine.contract.gives_labels else AFTER_THE_NETWORK
 
 
 def _machine(record: BenchRecord) -> str:
@@ -173,5 +171,13 @@ def _machine(record: BenchRecord) -> str:
 
 
 def _scenario(record: BenchRecord) -> str:
-    under_way = f"{record.frames_in_flight} in flight" if record.frames_in_flight > 1 else "one frame at a time"
-    return f"{under_way}, frames of {record.frame_height}x{record.frame_width}"
+    rules = record.scenario
+    name = rules.name if rules is not None else PIPELINED if record.frames_in_flight > 1 else SINGLE_STREAM
+    parts = [name, f"frames of {record.frame_height}x{record.frame_width}"]
+    if record.frames_in_flight > 1:
+        parts.append(f"{record.frames_in_flight} in flight")
+    if rules is not None and rules.camera is not None:
+        parts.append(f"{rules.camera.fps:g} fps, deadline {rules.camera.deadline_ms:g} ms")
+    if rules is not None and rules.includes_decode:
+        parts.append("decoding included")
+    return ", ".join(parts)

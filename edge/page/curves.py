@@ -6,24 +6,13 @@ from dataclasses import dataclass
 from typing import Callable, Sequence
 
 from edge.page.axes import Level, Plot, most_steps, reach_of, round_ticks
+from edge.page.curve_style import curve_style, marked_positions
+from edge.page.interactive import MOST_COLUMNS, figure, rounded, shown_text
+from edge.page.live_axes import add_levels, live_layout
+from edge.page.marked_windows import MarkedWindow, draw_windows, live_windows
 from edge.page.markup import Html
-from edge.page.svg import (
-    BLUE,
-    GLYPH,
-    GREEN,
-    ORANGE,
-    RED,
-    SHADE,
-    disc,
-    in_both_widths,
-    line,
-    polyline,
-    rectangle,
-    svg,
-    text,
-)
-
-_CURVE_COLORS, _CURVE_DASHES = (BLUE, ORANGE, GREEN, RED), ("none", "5 3", "1 3")
+from edge.page.svg import FAINT, GLYPH, SHADE, in_both_widths, line, polyline, rectangle, svg, text
+from edge.page.thinning import thinned
 
 _HEIGHT, _LEGEND_ROW = 240, 16
 """Pixels of a chart without a legend, and of a line of one."""
@@ -63,6 +52,11 @@ class Axes:
     from_zero: bool = True
     is_whole: bool = False
 
+    @property
+    def shown_span(self) -> tuple[float, float] | None:
+        """First and last value of the axis where it ends with its values; None where it ends at a tick."""
+        return None if self.is_whole or self.x_span[0] == self.x_span[1] else self.x_span
+
     def x_ticks(self, width: int) -> tuple[float, ...]:
         """Return the ticks of the horizontal axis of a chart of some width in pixels."""
         low, high = self.x_span
@@ -78,6 +72,7 @@ def time_chart(
     caption: str,
     from_zero: bool,
     levels: Sequence[Level] = (),
+    windows: Sequence[MarkedWindow] = (),
 ) -> Html:
     """Draw curves over time; the time axes of charts with the same span are aligned when they stand in a column.
 
@@ -90,13 +85,17 @@ def time_chart(
         from_zero: True to have 0 on the axis whatever the values are; False where 0 has no meaning, as for
             temperatures in degrees Celsius.
         levels: Levels that are drawn where they lie near the values.
+        windows: Windows of time that are marked; where there is one, all charts in the column mark it.
     """
     axes = Axes("s", span_s, unit, from_zero)
 
-    def draw(width: int) -> Html:
-        return draw_curves(curves, axes, caption, width, levels, lambda plot: _outside_window(plot, window_s))
+    def ground(plot: Plot) -> list[str]:
+        return [*_outside_window(plot, window_s), *draw_windows(plot, windows)]
 
-    return in_both_widths(caption, draw)
+    def draw(width: int) -> Html:
+        return draw_curves(curves, axes, caption, width, levels, ground)
+
+    return in_both_widths(caption, draw, _live(curves, axes, levels, windows, (0.0, window_s), "time"))
 
 
 def curve_chart(curves: Sequence[Curve], axes: Axes, caption: str) -> Html:
@@ -107,7 +106,9 @@ def curve_chart(curves: Sequence[Curve], axes: Axes, caption: str) -> Html:
         axes: Names and span of the axes.
         caption: Text above the chart.
     """
-    return in_both_widths(caption, lambda width: draw_curves(curves, axes, caption, width))
+    return in_both_widths(
+        caption, lambda width: draw_curves(curves, axes, caption, width), _live(curves, axes, (), (), None, "")
+    )
 
 
 def draw_curves(
@@ -135,14 +136,20 @@ def draw_curves(
     high, above = reach_of(high, levels)
     rows = _legend_rows(curves, width)
     height = chart_height(curves, width)
-    plot = Plot(axes.x_ticks(width), round_ticks(low, high), width, height, _LEGEND_ROW * len(rows))
+    plot = Plot(axes.x_ticks(width), round_ticks(low, high), width, height, _LEGEND_ROW * len(rows), axes.shown_span)
     parts = [*(ground(plot) if ground else []), *plot.axes(axes.x_name, axes.unit), *_key_of_curves(rows)]
     for index, curve in enumerate(curves):
-        color, dashes = _curve_style(index)
-        for run in _unbroken(curve):
-            places = [(plot.across(place), plot.down(value)) for place, value in run]
-            # A line through one point has no length.
-            parts.append(polyline(places, color, dashes) if len(places) > 1 else disc(*places[0], 2.2, color))
+        style = curve_style(index)
+        places, kept = thinned(curve.places, curve.values, round(plot.frame[2] - plot.frame[0]))
+        points = [(plot.across(place), plot.down(value)) for place, value in zip(places, kept) if value is not None]
+        for run in _unbroken(places, kept):
+            # A line through one point has no length, and has a mark instead.
+            if len(run) > 1:
+                parts.append(polyline([(plot.across(place), plot.down(value)) for place, value in run], style.color))
+            elif len(curves) < 2:
+                parts.append(style.mark(plot.across(run[0][0]), plot.down(run[0][1])))
+        if len(curves) > 1:
+            parts += [style.mark(*points[place]) for place in marked_positions(len(points), index, len(curves))]
     for level in levels:
         if level not in above:
             parts += plot.level(level.value, level.name, [])
@@ -156,13 +163,8 @@ def chart_height(curves: Sequence[Curve], width: int) -> int:
 
 def _outside_window(plot: Plot, window_s: float) -> list[str]:
     left, top, right, bottom = plot.frame
-    begin, end = plot.across(max(0.0, plot.x_ticks[0])), plot.across(min(window_s, plot.x_ticks[-1]))
+    begin, end = (min(max(plot.across(time_s), left), right) for time_s in (0.0, window_s))
     return [rectangle(a, top, max(0.0, b - a), bottom - top, SHADE) for a, b in ((left, begin), (end, right))]
-
-
-def _curve_style(index: int) -> tuple[str, str]:
-    color = _CURVE_COLORS[index % len(_CURVE_COLORS)]
-    return color, _CURVE_DASHES[index // len(_CURVE_COLORS) % len(_CURVE_DASHES)]
 
 
 def _legend_rows(curves: Sequence[Curve], width: int) -> list[list[tuple[float, int, str]]]:
@@ -186,17 +188,57 @@ def _key_of_curves(rows: list[list[tuple[float, int, str]]]) -> list[str]:
     for row, entries in enumerate(rows):
         y = 28 + _LEGEND_ROW * row
         for x, index, name in entries:
-            color, dashes = _curve_style(index)
-            parts += [line(x, y - 4, x + 18, y - 4, color, dashes, 1.3), text(x + 22, y, name)]
+            style = curve_style(index)
+            parts += [line(x, y - 4, x + 18, y - 4, style.color, width=1.3), style.mark(x + 9, y - 4)]
+            parts.append(text(x + 22, y, name))
     return parts
 
 
-def _unbroken(curve: Curve) -> list[list[tuple[float, float]]]:
+def _unbroken(places: Sequence[float], values: Sequence[float | None]) -> list[list[tuple[float, float]]]:
     """Return the (place, value) pairs of a curve, divided where a value is missing, so that no line covers a gap."""
     runs: list[list[tuple[float, float]]] = [[]]
-    for place, value in zip(curve.places, curve.values):
+    for place, value in zip(places, values):
         if value is None:
             runs.append([])
         else:
             runs[-1].append((place, value))
     return [run for run in runs if run]
+
+
+def _live(
+    curves: Sequence[Curve],
+    axes: Axes,
+    levels: Sequence[Level],
+    windows: Sequence[MarkedWindow],
+    measured: tuple[float, float] | None,
+    shared_axis: str,
+) -> Html:
+    """Return the data of the live chart of the same curves."""
+    has_legend = len(curves) > 1
+    height = _HEIGHT + 24 + (_LEGEND_ROW * (1 + len(curves) // 4) if has_legend else 0)
+    layout = live_layout(axes.x_name, axes.unit, height, axes.x_span, None, has_legend)
+    layout["yaxis"]["rangemode"] = "tozero" if axes.from_zero else "normal"
+    layout.update(live_windows(windows))
+    for begin, end in ((axes.x_span[0], measured[0]), (measured[1], axes.x_span[1])) if measured else ():
+        across = {"x0": begin, "x1": end, "y0": 0, "y1": 1, "yref": "paper"}
+        layout["shapes"].append(
+            {"type": "rect", **across, "fillcolor": FAINT, "opacity": 0.12, "line": {"width": 0}, "layer": "below"}
+        )
+    highest = max((value for curve in curves for value in curve.values if value is not None), default=0.0)
+    add_levels(layout, [level for level in levels if level not in reach_of(highest, levels)[1]])
+    traces = []
+    for index, curve in enumerate(curves):
+        style = curve_style(index)
+        places, kept = thinned(curve.places, curve.values, MOST_COLUMNS)
+        trace = {
+            "type": "scatter",
+            "name": shown_text(curve.name),
+            "x": rounded(places),
+            "y": rounded(kept),
+            "line": {"color": style.color, "width": 1.3},
+            "hovertemplate": f"%{{y}} {shown_text(axes.unit)}",
+        }
+        marks = {"color": style.color, "symbol": style.shape, "size": 8, "maxdisplayed": 8 if len(kept) > 8 else 0}
+        is_marked = has_legend or sum(value is not None for value in kept) < 2
+        traces.append({**trace, "mode": "lines+markers", "marker": marks} if is_marked else {**trace, "mode": "lines"})
+    return figure(traces, layout, shared_axis)

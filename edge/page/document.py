@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Iterable, Mapping
 
+from edge.page.interactive import script_elements
 from edge.page.markup import Html, as_html, element, joined
 
 LIGHT = {
@@ -98,7 +99,8 @@ p { margin: .4rem 0; } .faint, figcaption { color: var(--faint); } code { font-s
 .note, .remarks { border-radius: .3rem; padding: .5rem .9rem; margin: .6rem 0; overflow-wrap: anywhere; }
 .note { background: var(--note); border-left: .25rem solid var(--note-edge); }
 .remarks { background: var(--panel); border-left: .25rem solid var(--line); }
-summary { cursor: pointer; } .note ul, .remarks ul { margin: .3rem 0; padding-left: 1.2rem; }
+summary { cursor: pointer; } .folded { border-top: 1px solid var(--line); padding: .45rem 0; }
+.note ul, .remarks ul { margin: .3rem 0; padding-left: 1.2rem; }
 .wide { overflow-x: auto; margin: .6rem 0; background-repeat: no-repeat;
   background-attachment: local, local, scroll, scroll; background-position: left, right, left, right;
   background-size: 2.5rem 100%, 2.5rem 100%, .7rem 100%, .7rem 100%;
@@ -107,7 +109,8 @@ summary { cursor: pointer; } .note ul, .remarks ul { margin: .3rem 0; padding-le
     linear-gradient(270deg, #8885, transparent); }
 .chart { margin: .8rem 0 1rem; } .caption { font-weight: 600; font-size: .92em; margin: 0 0 .3rem; }
 .chart > svg { width: 100%; height: auto; } .for-wide { max-width: 760px; }
-.for-narrow { display: none; max-width: 28rem; }
+.for-narrow { display: none; max-width: 28rem; } .live { width: 100%; }
+@media screen { .is-live > svg { display: none !important; } }
 svg { display: block; } svg text { fill: var(--ink); }
 svg text.faint { fill: var(--faint); } svg text.limit { fill: var(--bad); } svg line.limit { stroke: var(--bad); }
 svg .grid { stroke: var(--line); } svg .shade { fill: var(--shade); } svg .halo { stroke: var(--paper); }
@@ -144,7 +147,7 @@ figcaption { font-size: .92em; margin-top: .25rem; overflow-wrap: anywhere; }
   .facts th { padding-bottom: 0; } .facts td { border-top: 0; padding-top: 0; }
 CARDS }
 @media screen and (max-width: 72rem) { BROAD }
-@media print {
+@media print { .live { display: none; }
   @page { margin: 12mm; }
   body { max-width: none; padding: 0; font-size: 10pt; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   .wide { overflow: visible; background: none; } h2, h3, .caption, .legend, summary { break-after: avoid; }
@@ -192,5 +195,5 @@ def document(title: str, subtitle: str, parts: Iterable[str]) -> str:
         Html('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'),
         Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
         element("title", title),
-        Html(f"<style>{_SHEET}</style></head>\n<body>\n{body}\n</body></html>\n"),
+        Html(f"<style>{_SHEET}</style></head>\n<body>\n{body}\n{script_elements(body)}</body></html>\n"),
     )

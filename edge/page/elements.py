@@ -82,6 +82,12 @@ def _box(sentences: Sequence[str], name: str, class_name: str) -> Html:
     return element("details", element("summary", element("b", title)), listed, class_=class_name)
 
 
+def folded(title: str, *parts: str) -> Html:
+    """Return parts behind a title that opens them, without a script; paper shows them open."""
+    content = joined(*parts)
+    return element("details", element("summary", element("b", title)), content, class_="folded") if content else Html()
+
+
 def headlines(figures: Iterable[Headline]) -> Html:
     """Return large figures side by side; on a narrow screen they wrap."""
     cells = (

@@ -45,5 +45,5 @@ def picture_figure(picture_rgb: np.ndarray, alt: str, caption: str) -> Html:
 
 
 def picture_grid(figures: Sequence[Html], columns: int) -> Html:
-    """Return figures side by side in two or three columns; on a narrow screen they stand below each other."""
-    return element("div", *figures, class_=f"pictures of-{columns}")
+    """Return figures side by side in two or three columns, one below the other on a narrow screen; "" for none."""
+    return element("div", *figures, class_=f"pictures of-{columns}") if figures else Html()

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Sequence
 
 from edge.page.axes import Box, Level, Plot, most_steps, overlaps, reach_of, round_ticks, tick_text, with_halo
+from edge.page.interactive import MOST_COLUMNS, figure, rounded, shown_text
+from edge.page.live_axes import add_levels, live_layout
 from edge.page.markup import Html
 from edge.page.svg import BLUE, FAINT, GLYPH, GREEN, RED, disc, in_both_widths, polyline, rectangle, svg, text, title_of
+from edge.page.thinning import thinned
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,48 @@ def scatter_chart(points: Sequence[Point], x_name: str, y_name: str, caption: st
         caption: Text above the chart.
         limit: Largest y that is allowed; None to draw no limit.
     """
-    return in_both_widths(caption, lambda width: _scatter(points, x_name, y_name, caption, limit, width))
+    return in_both_widths(
+        caption,
+        lambda width: _scatter(points, x_name, y_name, caption, limit, width),
+        _live_scatter(points, x_name, y_name, limit),
+    )
+
+
+def _live_scatter(points: Sequence[Point], x_name: str, y_name: str, limit: float | None) -> Html:
+    highest = _highest_shown(points, limit)
+    layout = live_layout(x_name, y_name, 320, None, (min(0.0, min(point.y for point in points)), 1.06 * highest))
+    layout["hovermode"] = "closest"
+    if limit is not None:
+        add_levels(layout, [Level(limit, f"budget {limit:g}")])
+    colors = [FAINT if point.is_good is None else GREEN if point.is_good else RED for point in points]
+    marks = {
+        "color": colors,
+        "symbol": ["square" if point.is_good is False else "circle" for point in points],
+        "size": 9,
+    }
+    best = _best_steps(points)
+    steps = {"x": [point.x for point in best], "y": [point.y for point in best], "line": {"color": BLUE, "shape": "vh"}}
+    shown = {
+        "x": rounded([point.x for point in points]),
+        "y": rounded([point.y for point in points]),
+        "text": [shown_text(point.mark) for point in points],
+        "textposition": "top center",
+        "hovertext": [shown_text(point.text) for point in points],
+        "hoverinfo": "text",
+    }
+    return figure(
+        [
+            {"type": "scatter", "mode": "lines", "opacity": 0.6, "hoverinfo": "skip", **steps},
+            {"type": "scatter", "mode": "markers+text", "marker": marks, **shown},
+        ],
+        layout,
+    )
 
 
 def _scatter(points: Sequence[Point], x_name: str, y_name: str, caption: str, limit: float | None, width: int) -> Html:
-    # A hopeless attempt must not press the limit and everything near it onto the axis.
-    least = min(point.y for point in points)
-    reach = 8 * max(abs(limit or 0.0), abs(least), 1e-6)
-    highest = max(min(max(point.y for point in points), reach), 1.3 * (limit or 0.0), 1e-3)
     plot = Plot(
         round_ticks(min(point.x for point in points), max(point.x for point in points), most_steps(width)),
-        round_ticks(min(0.0, least), highest),
+        round_ticks(min(0.0, min(point.y for point in points)), _highest_shown(points, limit)),
         width,
     )
     is_cut = any(point.y > plot.y_ticks[-1] for point in points)
@@ -84,7 +118,18 @@ def line_chart(values: Sequence[float], unit: str, caption: str, levels: Sequenc
         caption: Text above the chart.
         levels: Levels that are drawn where they lie near the values, and named below the chart where they lie above it.
     """
-    return in_both_widths(caption, lambda width: _line(values, unit, caption, levels, width))
+    return in_both_widths(
+        caption, lambda width: _line(values, unit, caption, levels, width), _live_line(values, unit, levels)
+    )
+
+
+def _live_line(values: Sequence[float], unit: str, levels: Sequence[Level]) -> Html:
+    places, kept = thinned(range(1, len(values) + 1), values, MOST_COLUMNS)
+    layout = live_layout("frame", unit, 260)
+    layout["yaxis"]["rangemode"] = "tozero"
+    add_levels(layout, [level for level in levels if level not in reach_of(max(values) or 1.0, levels)[1]])
+    shown = {"x": places, "y": rounded(kept), "line": {"color": BLUE, "width": 1.3}, "hovertemplate": f"%{{y}} {unit}"}
+    return figure([{"type": "scatter", "mode": "lines", "name": "", **shown}], layout)
 
 
 def _line(values: Sequence[float], unit: str, caption: str, levels: Sequence[Level], width: int) -> Html:
@@ -92,7 +137,8 @@ def _line(values: Sequence[float], unit: str, caption: str, levels: Sequence[Lev
     plot = Plot((0.0, float(max(len(values) - 1, 1))), round_ticks(0.0, highest), width, height=210)
     left, _, right, bottom = plot.frame
     parts = [text(0, 12, unit, color=FAINT), *plot.rows()]
-    parts.append(polyline([(plot.across(x), plot.down(y)) for x, y in _thinned(values, round(right - left))], BLUE))
+    places, kept = thinned(range(len(values)), values, round(right - left))
+    parts.append(polyline([(plot.across(x), plot.down(y)) for x, y in zip(places, kept)], BLUE))
     for level in levels:
         if level not in above:
             parts += plot.level(level.value, level.name, [])
@@ -103,16 +149,10 @@ def _line(values: Sequence[float], unit: str, caption: str, levels: Sequence[Lev
     return svg(width, bottom + 24, parts, caption)
 
 
-def _thinned(values: Sequence[float], columns: int) -> list[tuple[float, float]]:
-    """Return (position, value) of so many values that a line of so many pixels is the same: extremes all stay."""
-    if len(values) <= 2 * columns:
-        return [(float(index), value) for index, value in enumerate(values)]
-    kept: list[int] = []
-    for column in range(columns):
-        first, last = column * len(values) // columns, (column + 1) * len(values) // columns
-        part = range(first, last)
-        kept += sorted({min(part, key=values.__getitem__), max(part, key=values.__getitem__)})
-    return [(float(index), values[index]) for index in kept]
+def _highest_shown(points: Sequence[Point], limit: float | None) -> float:
+    """Return the end of the vertical axis: a hopeless attempt must not press the others onto the axis."""
+    reach = 8 * max(abs(limit or 0.0), abs(min(point.y for point in points)), 1e-6)
+    return max(min(max(point.y for point in points), reach), 1.3 * (limit or 0.0), 1e-3)
 
 
 def _best_steps(points: Sequence[Point]) -> list[Point]:

@@ -25,15 +25,16 @@ GLYPH = 6.9
 """Pixels that a character takes at most on average, at the size of the charts' text."""
 
 
-def in_both_widths(caption: str, draw: Callable[[int], Html]) -> Html:
+def in_both_widths(caption: str, draw: Callable[[int], Html], live: str = "") -> Html:
     """Return a chart with its caption, drawn for wide and for narrow screens.
 
     Args:
         caption: Text above the chart; "" shows none.
         draw: Function that draws the chart for a width in pixels.
+        live: Data of the interactive chart that covers the drawn one (edge/page/interactive.py); "" for none.
     """
     above = element("p", caption, class_="caption") if caption else Html()
-    return element("div", above, draw(WIDE), draw(NARROW), class_="chart")
+    return element("div", above, draw(WIDE), draw(NARROW), live, class_="chart")
 
 
 def svg(width: float, height: float, parts: Sequence[str], label: str) -> Html:
@@ -83,6 +84,11 @@ def polyline(points: Sequence[tuple[float, float]], color: str, dashes: str = "n
 def disc(x: float, y: float, radius: float, color: str) -> str:
     """Return a filled disc around a place."""
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}" fill="{color}"/>'
+
+
+def polygon(points: Sequence[tuple[float, float]], color: str) -> str:
+    """Return a filled polygon."""
+    return f'<polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}" fill="{color}"/>'
 
 
 def title_of(content: str) -> str:

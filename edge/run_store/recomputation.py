@@ -8,6 +8,7 @@ from typing import Any, Mapping, Sequence
 from edge.bench.bench_record import BenchRecord
 from edge.bench.frame_samples import FrameSamples
 from edge.bench.record_figures import frame_figures, judged_record
+from edge.bench.scenarios.scenario_record import ScenarioRecord
 from edge.errors import InputError
 from edge.records import record_from_json, record_to_json
 from edge.run_store.replayed_power import power_of
@@ -35,7 +36,8 @@ def recomputed_record(record: BenchRecord, frames: FrameSamples, samples: Sequen
     changed = frame_figures(frames, record.frames_in_flight, record.scenario)
     if record.power is not None:
         changed["power"] = power_of(record.power, frames, samples)
-    return judged_record(dataclasses.replace(record, **changed), frames)
+    made = dataclasses.replace(record, **changed)
+    return made if record.validity is None else judged_record(made, frames)
 
 
 def interrupted_record(
@@ -57,7 +59,9 @@ def interrupted_record(
         raise InputError(f"run {run_id} has no frames: its process ended before the first. Next: edge-bench delete")
     names = {field.name for field in dataclasses.fields(BenchRecord)}
     known = {name: value for name, value in description.items() if name in names}
-    figures = record_to_json(frame_figures(frames, int(known.get("frames_in_flight", 1))))
+    rules = known.get("scenario")
+    scenario = record_from_json(ScenarioRecord, rules, f"of run {run_id}") if rules is not None else None
+    figures = record_to_json(frame_figures(frames, int(known.get("frames_in_flight", 1)), scenario))
     assumed = {
         "runner": {"device": _UNKNOWN, "version": _UNKNOWN},
         "postprocess": _UNKNOWN,
@@ -69,14 +73,13 @@ def interrupted_record(
         "warmup_frames": 0,
         "accuracy": None,
         "started_utc": "",
-        "run_id": run_id,
     }
     facts = {"schema": BenchRecord.record_schema, **assumed, **known, **figures, "is_partial": True}  # type: ignore[attr-defined]
     record = record_from_json(BenchRecord, facts, f"of run {run_id}")
     source = description.get(POWER_SOURCE)
     if source and samples:
-        record = dataclasses.replace(record, power=_power_before(source))
-    return recomputed_record(record, frames, samples)
+        record = dataclasses.replace(record, power=power_of(_power_before(source), frames, samples))
+    return judged_record(record, frames)
 
 
 def _power_before(source: Mapping[str, Any]) -> PowerRecord:

@@ -65,7 +65,8 @@ class Runner(abc.ABC):
 
         Returns:
             Float32 logits, (classes, height / stride, width / stride) for a single frame, (batch, classes, height /
-            stride, width / stride) for more; valid until the next call.
+            stride, width / stride) for more; uint8 labels, (height, width), where the graph gives those. Valid until
+            the next call.
 
         Raises:
             BackendError: The runner is not active, or the backend failed.

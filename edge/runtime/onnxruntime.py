@@ -159,7 +159,8 @@ class OnnxRuntimeRunner(Runner):
         inputs = [(value.name, tuple(value.shape), value.type) for value in session.get_inputs()]
         outputs = [(value.name, tuple(value.shape), value.type) for value in session.get_outputs()]
         wanted_inputs = [(contract.input_name, contract.input_shape, "tensor(uint8)")]
-        wanted_outputs = [(name, shape, "tensor(float)") for name, shape in contract.output_shapes.items()]
+        kind = "tensor(uint8)" if contract.gives_labels else "tensor(float)"
+        wanted_outputs = [(name, shape, kind) for name, shape in contract.output_shapes.items()]
         # Outputs are asked for by name, so their order in the graph is its own affair. A symbolic dimension is
         # a str, which does not sort beside a number.
         if inputs != wanted_inputs or sorted(outputs, key=str) != sorted(wanted_outputs, key=str):

@@ -82,8 +82,8 @@ def dependence(values: np.ndarray) -> Dependence:
         return Dependence(frames, variance, variance, width)
     covariances = _autocovariances(cells)
     block, spectral = _block_and_spectral_variance(covariances)
-    # The length that is best for the variance leaves part of the dependence out; twice as long ones hold their level.
-    block = min(2 * block + 1, max(len(cells) // 8, 1))
+    # The length that is best for the variance leaves some dependence out; with four times the length intervals hold.
+    block = min(4 * block + 1, max(len(cells) // 8, 1))
     long_run = width * max(_block_variance(cells, block), spectral)
     return Dependence(frames, variance, max(long_run, variance), block * width)
 

@@ -7,9 +7,12 @@ The bootstrap's variance of a share has a closed form, so that nothing is drawn,
 For the 99th percentile of a thousand frames, ten of which lie beyond it, a drawn bootstrap covers less than it says: it
 never gives a value above the largest sample, and knows a handful of outcomes (benchmarks/comparison_statistics.py).
 
+A figure that is no share, such as mIoU, is drawn (`block_draws`).
+
 Sources: Woodruff, "Confidence Intervals for Medians and Other Position Measures" (1952); Korn and Graubard (1998) for
 the exact binomial with an effective count; Sitter and Wu, "A Note on Woodruff Confidence Intervals for Quantiles"
-(2001), for how well it covers.
+(2001), for how well it covers; Politis and Romano (1992) for blocks of a circle; Hesterberg, "What Teachers Should Know
+About the Bootstrap" (2015), section 4.4, the expanded percentile interval for few blocks.
 """
 
 from __future__ import annotations
@@ -21,15 +24,23 @@ import numpy as np
 
 from edge.percentile_rule import is_carried
 from edge.statistics.autocorrelation import LEAST_FRAMES, dependence
-from edge.statistics.distributions import binomial_tail, normal_quantile, root_of_rising, student_quantile
+from edge.statistics.distributions import (
+    binomial_tail,
+    normal_quantile,
+    normal_share,
+    root_of_rising,
+    student_quantile,
+)
 
 CONFIDENCE = 0.95
+
+DRAWS = 2000
 
 TAIL_FRAMES = 32
 """Number of frames beyond a level from which the dependence of the frames beyond it is known. With fewer beyond the
 percentile itself, it is taken from the level beyond which so many lie, where that says more."""
 
-_EXACT_FRAMES = 300
+_EXACT_FRAMES = 100
 """Expected number of frames beyond a percentile from which the binomial is taken by its Cornish-Fisher expansion."""
 
 
@@ -80,6 +91,30 @@ def nearest_rank(percent: float, frames: int) -> int:
     return max(1, math.ceil(percent / 100.0 * frames))
 
 
+def block_draws(count: int, block: int, seed: int) -> np.ndarray:
+    """Return how often each of the parts of a series is in each draw of blocks, of shape (DRAWS, count) and float64.
+
+    Args:
+        count: Number of parts in the order of time, such as rounds or pictures.
+        block: Number of parts that are drawn as a whole.
+        seed: Seed of the draws; equal seeds give equal draws.
+    """
+    starts = np.random.default_rng(seed).integers(0, count, (DRAWS, -(-count // block)))
+    places = ((starts[:, :, None] + np.arange(block)) % count).reshape(DRAWS, -1)[:, :count]
+    flat = (places + np.arange(DRAWS)[:, None] * count).ravel()
+    return np.bincount(flat, minlength=DRAWS * count).reshape(DRAWS, count).astype(np.float64)
+
+
+def expanded_tail(freedom: float, confidence: float) -> float:
+    """Return the share of draws that an interval leaves out at one side, where few blocks were drawn.
+
+    Args:
+        freedom: Number of blocks less one.
+        confidence: Share of such intervals that hold the true figure, over 0 and below 1.
+    """
+    return normal_share(-math.sqrt((freedom + 1.0) / freedom) * student_quantile((1.0 + confidence) / 2.0, freedom))
+
+
 def _ranks(latency_ns: np.ndarray, ordered: np.ndarray, percent: float, confidence: float) -> tuple[int, int] | None:
     """Return the ranks between which a percentile lies; None where there are none."""
     frames, share, tail = len(ordered), percent / 100.0, (1.0 - confidence) / 2.0
@@ -104,7 +139,9 @@ def _highest_low_rank(count: float, share: float, tail: float) -> float:
 
     The rank lies above it where fewer frames than the rank lie below it, and their number is binomial.
     """
-    if min(count * share, count * (1.0 - share)) < _EXACT_FRAMES:
-        return root_of_rising(lambda rank: 1.0 - binomial_tail(rank, count, share) - tail, 0.0, count + 1.0)
     z, deviation = normal_quantile(tail), math.sqrt(count * share * (1.0 - share))
+    if min(count * share, count * (1.0 - share)) < _EXACT_FRAMES:
+        # Eight deviations below the expected rank, and three more, lies nothing that is asked for.
+        lowest = max(count * share - 8.0 * deviation - 3.0, 0.0)
+        return root_of_rising(lambda rank: 1.0 - binomial_tail(rank, count, share) - tail, lowest, count * share + 1.0)
     return count * share + z * deviation + (z * z - 1.0) * (1.0 - 2.0 * share) / 6.0 + 0.5

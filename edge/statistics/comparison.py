@@ -24,6 +24,9 @@ FASTER = "faster"
 SLOWER = "slower"
 NO_DIFFERENCE = "no difference shown"
 
+TIME_WORDS = (FASTER, SLOWER)
+"""Verdicts on a second figure that is smaller, and on one that is larger, where the figures are times."""
+
 
 @record(schema=1, what="comparison of a figure")
 class Comparison:
@@ -39,7 +42,7 @@ class Comparison:
         relative_low: Lower end of the interval of that share.
         relative_high: Upper end of the interval of that share.
         confidence: Share of such intervals that hold the true difference, 0 to 1.
-        verdict: Verdict on the second run: "faster", "slower" or "no difference shown" for times.
+        verdict: Verdict on the second run, such as "faster", "slower" or "no difference shown".
     """
 
     first: float
@@ -52,6 +55,11 @@ class Comparison:
     relative_high: float
     confidence: float
     verdict: str
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a difference, with the confidence."""
+        return self.verdict != NO_DIFFERENCE
 
 
 def compare_latencies(
@@ -95,6 +103,7 @@ def compare_figures(
     second: float,
     second_interval: tuple[float, float],
     confidence: float = CONFIDENCE,
+    words: tuple[str, str] = TIME_WORDS,
 ) -> Comparison:
     """Compare two figures over 0 that do not depend on one another, by their intervals.
 
@@ -104,6 +113,7 @@ def compare_figures(
         second: Figure of the second run, in the same unit.
         second_interval: Ends of its interval.
         confidence: Confidence of both intervals, which is that of the result.
+        words: Verdicts on a second figure that is smaller, and on one that is larger.
     """
     (first_low, first_high), (second_low, second_high) = first_interval, second_interval
     difference = second - first
@@ -127,15 +137,15 @@ def compare_figures(
         relative_low=ratio_low - 1.0,
         relative_high=ratio_high - 1.0,
         confidence=confidence,
-        verdict=verdict_of(low, high),
+        verdict=verdict_of(low, high, words),
     )
 
 
-def verdict_of(low: float, high: float) -> str:
-    """Return the verdict on the interval of a difference of times."""
+def verdict_of(low: float, high: float, words: tuple[str, str] = TIME_WORDS) -> str:
+    """Return the verdict on the interval of a difference, one of two words or NO_DIFFERENCE."""
     if low > 0.0:
-        return SLOWER
-    return FASTER if high < 0.0 else NO_DIFFERENCE
+        return words[1]
+    return words[0] if high < 0.0 else NO_DIFFERENCE
 
 
 def _frames_of_interval(percent: float, confidence: float) -> int:

@@ -100,8 +100,8 @@ def student_quantile(share: float, freedom: float) -> float:
 
 
 def root_of_rising(function: Callable[[float], float], low: float, high: float) -> float:
-    """Return where a function that never falls goes through 0, by bisection; an end where it does not."""
-    for _ in range(60):
+    """Return where a function that never falls goes through 0, by bisection to 1e-13; an end where it does not."""
+    while high - low > 1e-13 * max(1.0, high):
         middle = (low + high) / 2.0
         if function(middle) < 0.0:
             low = middle

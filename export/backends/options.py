@@ -34,6 +34,7 @@ class EngineOptions:
         dla_core: number of the DLA core that computes what it can, 0 or 1; None for the GPU alone.
         has_layer_details: True to keep the text of the engine inspector about every layer.
         allows_tf32: True if layers in float32 may multiply with 10 bits of mantissa, on GPUs from Ampere on.
+        gives_labels: True to put upsampling and argmax into the graph, as `export.graph.label_ending` does.
     """
 
     batch: int = 1
@@ -45,6 +46,7 @@ class EngineOptions:
     dla_core: int | None = None
     has_layer_details: bool = False
     allows_tf32: bool = False
+    gives_labels: bool = False
 
     def of_tensorrt_alone(self) -> list[str]:
         """Return the flags that the user gave and that TensorRT alone supports."""
@@ -65,6 +67,8 @@ class EngineOptions:
         A DLA's part of an engine is compiled for the DLA of one Jetson and for one version of its compiler, and for one
         batch (TensorRT developer guide, "Working with DLA": no dynamic dimensions).
         """
+        if self.gives_labels and (self.batch != 1 or self.batch_profile is not None):
+            return "--labels-in-graph is for single frames, --batch asks for several, expected one of them"
         if self.dla_core is None:
             return None
         for flag, is_given in (
@@ -78,6 +82,8 @@ class EngineOptions:
 
     def folder_suffix(self) -> str:
         """Return the suffix of this engine's folder; it differs from the folder of the engine for single frames."""
+        if self.gives_labels:
+            return "-labels"
         if self.batch_profile is not None:
             return f"-batch{'-'.join(map(str, self.batch_profile))}"
         return f"-batch{self.batch}" if self.batch != 1 else ""

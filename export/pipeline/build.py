@@ -24,6 +24,7 @@ from edge.console import Say, print_status
 from edge.interruption import kept_when_interrupted
 from edge.output_check import check_output
 from export.backends.choice import BUILDERS, build_engine
+from export.graph.label_ending import with_labels
 from export.graph.parity import ParityReport
 from export.pipeline.accuracy_target import open_accuracy_target
 from export.pipeline.calibrate import calibrate
@@ -101,7 +102,8 @@ def _run_steps(plan: BuildPlan, say: Say) -> BuildResult:
 
     say(f"build {precision} engine with {plan.backend}")
     source = engine_graph(graph, calibrated, int8, target.budget, plan.scale_source())
-    engine = build_engine(plan.backend, source.data, precision, options, source.calibration, source.float_layers)
+    data = with_labels(source.data, graph.contract) if options.gives_labels else source.data
+    engine = build_engine(plan.backend, data, precision, options, source.calibration, source.float_layers)
     card = engine_card(source, engine, plan.backend, precision, options, target.warnings)
     with staging_folder(plan.artifact) as folder:
         measured = measure_engine(engine, card, source, target, folder)

@@ -23,7 +23,7 @@ from edge.datasets import add_dataset_option
 from edge.picture_check import SKIP_BAD_HELP
 from export.backends.choice import AUTO, backend_choices
 from export.backends.options import OPTIMIZATION_LEVELS, EngineOptions, batch_argument
-from export.build_inputs import DEFAULT_SIZE, DEFAULT_SIZE_TEXT, add_weights_arguments
+from export.build_inputs import add_weights_arguments
 from export.pipeline.request import (
     DEFAULT_DROP_POINTS,
     DEFAULT_LABEL_CHANGE_PERCENT,
@@ -31,6 +31,7 @@ from export.pipeline.request import (
     BuildRequest,
     Int8Request,
 )
+from export.weights_choice import DEFAULT_SIZE, DEFAULT_SIZE_TEXT
 from train.options import add_option_argument, parse_assignments
 
 percent_argument = RealNumber(0.0, 100.0, "%")
@@ -73,7 +74,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="0|1",
         help="DLA core of a Jetson, the GPU for what it cannot compute (TensorRT up to 10; default: the GPU)",
     )
-    _add_engine_arguments(parser.add_argument_group("engine", "how TensorRT builds it, and what it takes"))
+    _add_engine_arguments(parser.add_argument_group("engine", "how it is built, and what it takes"))
     _add_calibration_arguments(parser.add_argument_group("calibration", "how ranges of INT8 are found"))
     _add_accuracy_arguments(
         parser.add_argument_group("accuracy", "what INT8 may cost; beyond it: exit code 3, no engine")
@@ -116,6 +117,12 @@ def _add_engine_arguments(group: argparse._ArgumentGroup) -> None:
         "--hardware-compatible",
         action="store_true",
         help="an engine that other GPUs from Ampere on load too, and that may be slower (8.6 on, not with --dla)",
+    )
+    group.add_argument(
+        "--labels-in-graph",
+        action="store_true",
+        help="upsampling and argmax inside the graph, as many networks are passed on: an engine of its own, to be "
+        "timed beside the one whose logits are labelled here (ONNX Runtime alone)",
     )
     group.add_argument(
         "--verbose-layers",
@@ -339,4 +346,5 @@ def _engine_options(arguments: argparse.Namespace) -> EngineOptions:
         is_hardware_compatible=arguments.hardware_compatible,
         has_layer_details=arguments.verbose_layers,
         allows_tf32=arguments.tf32,
+        gives_labels=arguments.labels_in_graph,
     )

@@ -14,6 +14,7 @@ from edge.errors import MissingDependencyError
 from edge.machine import this_machine
 from export.backends.engine import BuiltEngine
 from export.backends.options import EngineOptions
+from export.graph.label_ending import label_contract
 from export.pipeline.engine_graph import EngineGraph
 from export.pipeline.float_graph import FloatGraph
 
@@ -38,8 +39,11 @@ def engine_card(
     """
     digest = hashlib.sha256(engine.data).hexdigest()
     size = _size_of(source.graph)
+    contract = source.graph.contract
     return EngineCard(
-        contract=dataclasses.replace(source.graph.contract, batch=options.batch),
+        contract=dataclasses.replace(
+            label_contract(contract) if options.gives_labels else contract, batch=options.batch
+        ),
         backend=backend,
         backend_version=engine.version,
         precision=precision,

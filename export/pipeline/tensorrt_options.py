@@ -38,6 +38,11 @@ def check_tensorrt_options(request: BuildRequest, backend: str) -> None:
     ):
         if is_wanted and backend != "tensorrt":
             raise InputError(f"{what}, and {backend} builds here. Next: {instead}")
+    if options.gives_labels and (backend == "tensorrt" or request.precision == "float16"):
+        raise InputError(
+            f"--labels-in-graph: {request.precision} with {backend}, expected float32 or int8 with ONNX Runtime, since "
+            "on a GPU the kernels behind the network label. Next: --backend onnxruntime"
+        )
     if wants_calibrator and options.batch_profile is not None:
         raise InputError(
             f"--calibrator {TENSORRT_ENTROPY} is shown batches of one size, --batch asks for several. "

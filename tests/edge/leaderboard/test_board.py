@@ -5,20 +5,26 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from edge.bench.cli import main
+from edge.bench.frame_samples import FrameLog
+from edge.bench.scenarios.scenario_record import CameraRecord, ScenarioRecord
+from edge.bench.validity import InvalidReason, Validity
 from edge.card import BuildCheck, LayerPrecision
 from edge.errors import InputError
 from edge.leaderboard.board import make_leaderboard
-from edge.leaderboard.leaderboard_record import MET, NOT_MET, UNKNOWN, UNMEASURED, Leaderboard
+from edge.leaderboard.leaderboard_record import MET, NOT_MET, NOT_SHOWN, UNKNOWN, UNMEASURED, Leaderboard
 from edge.leaderboard.need import parse_need
 from edge.leaderboard.text import board_lines, board_markdown
 from edge.machine import Machine
 from edge.machine_load import MachineLoad
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, record_from_json, record_to_json, write_record
-from edge.statistics.percentiles import summarise
+from edge.run_store.store import RunStore
+from edge.statistics.binomial_bound import miss_bound
+from edge.statistics.percentiles import Interval, summarise
 from tests.edge.leaderboard.made_runs import RunMaker, accuracy, power
 
 BUSY = MachineLoad(2.0, 0.9, True)
@@ -44,12 +50,13 @@ def test_row_has_every_figure_of_a_run_in_its_unit(make_run):
 
 
 def test_what_was_not_measured_has_a_reason_and_meets_no_need(make_run):
-    need = "miou>=1, power<=1000, energy<=100000, temperature<=100, p99<=1000, iou(person)>=1"
-    bare = make_run(frames=3, accuracy=None, power=None)
+    need = "miou>=1, power<=1000, energy<=100000, temperature<=100, p99.9<=1000, misses<=99, iou(person)>=1"
+    bare = make_run(accuracy=None, power=None)
     (row,) = board_of(bare, need=need).rows
     assert row.verdict == UNKNOWN and {each.verdict for each in row.answers} == {UNMEASURED}
     assert all(each.reason for each in row.answers)
-    assert "needs 100 frames, 3 were measured" in row.figures["p99"].unknown
+    assert "needs 1000 frames, 200 were measured" in row.figures["p99.9"].unknown
+    assert "--scenario camera" in row.figures["misses"].unknown
     assert "--accuracy" in row.figures["miou"].unknown and "--power" in row.figures["power"].unknown
     dark = make_run(power=power(None, None, (None,) * 3), accuracy=accuracy(person=None))
     (row,) = board_of(dark, need=need).rows
@@ -165,10 +172,60 @@ def test_class_that_no_engine_has_is_a_misspelling(make_run):
     assert board_of(make_run(accuracy=None), need="iou(person)>=60").rows[0].verdict == UNKNOWN
 
 
-def test_percentile_that_few_frames_do_not_carry_is_unknown(make_run):
-    few = dataclasses.replace(summarise([20_000_000] * 50))
-    (row,) = board_of(make_run(end_to_end=few), need="p99<=50").rows
-    assert row.answers[0].verdict == UNMEASURED and row.verdict == UNKNOWN
+def test_interval_of_a_run_decides_and_frames_per_second_have_that_of_the_mean(make_run):
+    statistics = summarise([20_000_000] * 200)
+    intervals = {"p99": Interval(18.0, 55.0, 0.95), "mean": Interval(16.0, 25.0, 0.95)}
+    run = make_run(end_to_end=dataclasses.replace(statistics, intervals=intervals))
+    (row,) = board_of(run, need="p99<=50, p50<=50, fps>=40").rows
+    assert [each.verdict for each in row.answers] == [NOT_SHOWN, MET, MET]
+    assert (row.figures["fps"].low, row.figures["fps"].high) == (40.0, 62.5)
+    assert row.verdict == UNKNOWN
+    (row,) = board_of(run, need="p99<=55, fps>=40").rows
+    assert row.verdict == MET and row.confidence == pytest.approx(0.95)
+
+
+def test_energy_that_is_uncertain_is_not_said_to_hold(make_run):
+    unsure = dataclasses.replace(
+        power(energy_mj=400.0), energy_per_frame_uncertainty_mj=30.0, energy_uncertainty_mj=1500.0
+    )
+    (row,) = board_of(make_run(power=unsure), need="energy<=420, power<=10.8").rows
+    assert [each.verdict for each in row.answers] == [NOT_SHOWN, MET]
+    assert (row.figures["energy"].low, row.figures["energy"].high) == (370.0, 430.0)
+    assert row.figures["power"].high == pytest.approx(10.75)
+
+
+def camera_run(make_run, misses, **changes):
+    missed = np.arange(1000) < misses
+    camera = CameraRecord(
+        fps=30.0,
+        deadline_ms=33.3,
+        allowed_miss_share=0.02,
+        confidence=0.95,
+        stops_early=True,
+        arrived_frames=1000,
+        dropped_frames=0,
+        missed_frames=misses,
+        age=summarise([20_000_000] * 200),
+        bound=miss_bound(missed),
+        is_held=None,
+        stopped_early=False,
+    )
+    return make_run(scenario=ScenarioRecord("camera", "", 1, 1.0, False, camera=dataclasses.replace(camera, **changes)))
+
+
+def test_misses_of_a_camera_are_decided_by_their_bounds_and_a_camera_says_nothing_of_the_rate(make_run):
+    (row,) = board_of(camera_run(make_run, 0), need="misses<=1, fps>=20").rows
+    assert [each.verdict for each in row.answers] == [MET, UNMEASURED]
+    assert row.answers[0].confidence == pytest.approx(0.95) and row.scenario.endswith("30 fps, deadline 33.3 ms")
+    stopped = camera_run(make_run, 0, stopped_early=True, is_held=True)
+    assert board_of(stopped, need="misses<=1").rows[0].verdict == UNKNOWN
+    assert board_of(stopped, need="misses<=2").rows[0].verdict == MET
+
+
+def test_run_that_was_judged_keeps_its_reasons(make_run):
+    judged = Validity(False, (InvalidReason("the fan stood still", "free the fan"),))
+    (left,) = board_of(make_run(validity=judged)).left_out
+    assert left.reasons == ("the fan stood still. Next: free the fan",)
 
 
 def test_record_comes_back_equal_from_json(make_run):
@@ -199,6 +256,27 @@ def test_command_writes_record_and_markdown_and_prints_json_alone(folder, capsys
     assert json.loads(capsys.readouterr().out) == record_to_json(board)
     assert (out / "leaderboard.md").read_text() == board_markdown(board)
     assert "| quick int8 16x32 | 66.00 |" in board_markdown(board)
+
+
+def test_command_reads_all_finished_runs_of_the_database_and_ids(make_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SEGEDGE_RUNS", str(tmp_path / "runs.db"))
+    with RunStore(tmp_path / "runs.db") as store:
+        ids = []
+        for run in (make_run("slow", latency_ms=80.0), make_run("quick")):
+            whole = record_to_json(run.record)
+            recording = store.begin({"engine": whole["engine"], "machine": whole["machine"]})
+            recording.start(FrameLog())
+            record = dataclasses.replace(run.record, run_id=recording.run_id)
+            assert recording.finish(record)
+            ids.append(recording.run_id)
+        being_measured = store.begin({"engine": whole["engine"], "machine": whole["machine"]})
+        assert main(["leaderboard", "--json"]) == 0
+        said = capsys.readouterr()
+        assert {row["run"] for row in json.loads(said.out)["rows"]} == set(ids)
+        assert f"run {being_measured.run_id} is being measured" in said.err
+        being_measured.close()
+    assert main(["leaderboard", ids[1], "--need", "fps>=30"]) == 0
+    assert "met by 1 of 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [["nowhere"], [".", "--need", "fps<=30"], [".", "--need", "iou(persn)>=3"]])
