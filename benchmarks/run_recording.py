@@ -2,7 +2,7 @@
 
     python benchmarks/run_recording.py --rounds 20 --seconds 5
 
-A pretended engine works 0.5 ms on each of 1,000 frames a second, outside of Python's lock as real ones do. In every
+The database lies in the folder for temporary files, which has to be on a disk (TMPDIR). A pretended engine works 0.5 ms on each of 1,000 frames a second, outside of Python's lock as real ones do. In every
 round it runs once with a recording to a database on disk and once without, in turns that alternate, so that what else
 the machine does hits both. The peer is the same loop without recording, which is what edge-bench did before. Then a run
 of a million frames is written, and read as `edge-bench compare` reads it, in a process of its own.
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> int:
-    with tempfile.TemporaryDirectory(prefix="run-recording-", dir=".") as name:  # on the disk, not in memory
+    with tempfile.TemporaryDirectory(prefix="run-recording-") as name:
         database = Path(name) / "runs.db"
         ratios, p50_us = [], {True: [], False: []}
         count = int(arguments.seconds * 1000)
