@@ -132,6 +132,13 @@ FILES = (
         "Leaderboard",
         "`edge-bench leaderboard`",
     ),
+    RecordFile(
+        "comparison",
+        "on stdout",
+        "edge.bench.comparison.run_comparison",
+        "RunComparison",
+        "`edge-bench compare --json`",
+    ),
     RecordFile("doctor", "on stdout", "edge.doctor.finding", "DoctorReport", "`edge-bench doctor --json`"),
     RecordFile(
         "evaluation",
