@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import field
 from typing import Callable, Sequence
 
 import numpy as np
 
+from edge.accuracy_interval import iou_intervals
 from edge.console import Progress
 from edge.datasets import Dataset
 from edge.errors import DatasetError
 from edge.metrics import ConfusionMatrix, group_iou
 from edge.read_ahead import read_ahead
 from edge.records import record
+from edge.statistics.percentiles import Interval
 
 LabelFrame = Callable[[np.ndarray, int, int], np.ndarray]
 """Function that labels a frame: (frame_rgb (h, w, 3) uint8, height, width) -> (height, width) uint8 labels."""
@@ -31,6 +34,11 @@ class Accuracy:
         class_iou: Class name -> IoU, 0 to 1; None where the class is neither in the labels nor predicted.
         groups: Group of classes, such as "infrastructure" or "people" -> mean IoU of its classes, 0 to 1; None where
             none of them occurs. Empty in records of before.
+        frame_hits: Pixels of each frame that are of a class and labelled so: a tuple a frame, a number a class. Empty
+            where they were not kept; an interval of the mIoU needs them.
+        frame_unions: Pixels of each frame that are of a class or labelled so, in the same form.
+        intervals: Figure, "miou", "miou(GROUP)" or "iou(CLASS)" -> interval that other frames like these would leave,
+            0 to 1. Empty for few frames, and in records of before.
     """
 
     dataset: str
@@ -40,6 +48,9 @@ class Accuracy:
     pixel_accuracy: float
     class_iou: dict[str, float | None]
     groups: dict[str, float | None] = field(default_factory=dict)
+    frame_hits: tuple[tuple[int, ...], ...] = ()
+    frame_unions: tuple[tuple[int, ...], ...] = ()
+    intervals: dict[str, Interval] = field(default_factory=dict)
 
     def group_sentence(self) -> str:
         """Return the scores of the groups that occur as a phrase, which stands beside the mean; "" where none does."""
@@ -48,7 +59,11 @@ class Accuracy:
 
 
 def measure_accuracy(
-    label_frame: LabelFrame, dataset: Dataset, show_progress: bool = False, threads: int | None = None
+    label_frame: LabelFrame,
+    dataset: Dataset,
+    show_progress: bool = False,
+    threads: int | None = None,
+    keeps_frames: bool = False,
 ) -> Accuracy:
     """Label every frame of a split at the size of its label map, and return the accuracy.
 
@@ -57,11 +72,25 @@ def measure_accuracy(
         dataset: Labelled split whose frames are labelled and compared.
         show_progress: Whether progress and the time left are printed on stderr.
         threads: Threads that read frames ahead; None for the number of cores, up to eight.
+        keeps_frames: Whether the counts of each frame are kept, for intervals and comparisons.
 
     Raises:
         DatasetError: A frame or label map cannot be read, or every pixel of the split is ignored.
     """
-    return accuracy_of(count_labels(label_frame, dataset, None, show_progress, threads), dataset)
+    frames: list[np.ndarray] = []
+    accuracy = accuracy_of(count_labels(label_frame, dataset, None, show_progress, threads, frames.append), dataset)
+    table = dataset.table
+    intervals = iou_intervals(np.array(frames), table.class_names, table.groups)
+    if not keeps_frames:
+        return dataclasses.replace(accuracy, intervals=intervals)
+    hits = [counts.diagonal() for counts in frames]
+    unions = [counts.sum(0) + counts.sum(1) - counts.diagonal() for counts in frames]
+    return dataclasses.replace(
+        accuracy,
+        intervals=intervals,
+        frame_hits=tuple(tuple(each.tolist()) for each in hits),
+        frame_unions=tuple(tuple(each.tolist()) for each in unions),
+    )
 
 
 def count_labels(
@@ -70,6 +99,7 @@ def count_labels(
     indices: Sequence[int] | None = None,
     show_progress: bool = False,
     threads: int | None = None,
+    see_counts: Callable[[np.ndarray], None] = lambda counts: None,
 ) -> ConfusionMatrix:
     """Label frames of a split at the size of their label maps, and count how they are labelled.
 
@@ -82,6 +112,7 @@ def count_labels(
         indices: Positions of the frames in the split; None for all.
         show_progress: Whether progress and the time left are printed on stderr.
         threads: Threads that read frames ahead; None for the number of cores, up to eight.
+        see_counts: Function that is called with the counts of each frame, (classes, classes) int64.
 
     Raises:
         DatasetError: A frame or label map cannot be read.
@@ -90,7 +121,10 @@ def count_labels(
     matrix = ConfusionMatrix(dataset.table.class_count)
     with Progress("measure mIoU", len(wanted), "frame") as progress:
         for frame_rgb, truth in read_ahead(dataset.read_pair, wanted, threads):
-            matrix.update(truth, label_frame(frame_rgb, *truth.shape))
+            frame = ConfusionMatrix(dataset.table.class_count)
+            frame.update(truth, label_frame(frame_rgb, *truth.shape))
+            matrix.counts += frame.counts
+            see_counts(frame.counts)
             if show_progress:
                 progress.step()
     return matrix

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Callable
 
 from edge.accuracy import Accuracy
+from edge.accuracy_interval import MIOU
 from edge.bench.bench_record import BenchRecord
 from edge.bench.settings import SINGLE_STREAM
 from edge.labels import plain_class_name
@@ -100,7 +101,7 @@ def of_accuracy(read: Callable[[Accuracy, str], BoardFigure]) -> Read:
 def mean_iou(accuracy: Accuracy, name: str) -> BoardFigure:
     """Return the mIoU of all classes, or of a group, in percent."""
     if not name:
-        return _known(100 * accuracy.miou)
+        return _known(100 * accuracy.miou, _interval_percent(accuracy, MIOU))
     groups = {plain_class_name(group): value for group, value in accuracy.groups.items()}
     if name not in groups:
         return _unknown(
@@ -108,7 +109,9 @@ def mean_iou(accuracy: Accuracy, name: str) -> BoardFigure:
         )
     value = groups[name]
     where = f"{accuracy.dataset} {accuracy.split}"
-    return _unknown(f"no class of '{name}' is in {where}") if value is None else _known(100 * value)
+    if value is None:
+        return _unknown(f"no class of '{name}' is in {where}")
+    return _known(100 * value, _interval_percent(accuracy, f"{MIOU}({name})"))
 
 
 def class_iou(accuracy: Accuracy, name: str) -> BoardFigure:
@@ -118,7 +121,15 @@ def class_iou(accuracy: Accuracy, name: str) -> BoardFigure:
     if name not in classes:
         return _unknown(f"the engine has no class '{name}'")
     value = classes[name]
-    return _unknown(f"no '{name}' is in {where}") if value is None else _known(100 * value)
+    if value is None:
+        return _unknown(f"no '{name}' is in {where}")
+    return _known(100 * value, _interval_percent(accuracy, f"iou({name})"))
+
+
+def _interval_percent(accuracy: Accuracy, figure: str) -> tuple[float, float, float] | None:
+    intervals = {plain_class_name(name): interval for name, interval in accuracy.intervals.items()}
+    interval = intervals.get(plain_class_name(figure))
+    return None if interval is None else (100 * interval.low, 100 * interval.high, interval.confidence)
 
 
 def of_power(read: Callable[[PowerRecord], BoardFigure]) -> Read:
