@@ -50,21 +50,24 @@ class Plan:
             CamVid's own size, so the size follows from the multiply-adds.
         options: options of the architecture that differ from its defaults, as NAME=VALUE.
         start: file of the weights that it starts from, in the repository; "" for random ones.
+        batch_size: crops of a step; None for the recipe's. A large network has time for a thousand crops in all, and
+            learns more of them in steps of four.
     """
 
     model: str
     size: str
     options: tuple[str, ...] = ()
     start: str = ""
+    batch_size: int | None = None
 
 
 PLANS: dict[str, Plan] = {
     "fast_scnn": Plan("fast_scnn", "384x512"),
     "fast_scnn-transfer": Plan("fast_scnn", "384x512", start="weights/fast_scnn-synthetic.weights.h5"),
-    "panoptic_deeplab": Plan("panoptic_deeplab", "192x256"),
-    "deeplabv3plus": Plan("deeplabv3plus", "144x192", ("depth=50", "decoder_convs=1")),
-    "fastfcn": Plan("fastfcn", "144x192"),
-    "bayesian_segnet": Plan("bayesian_segnet", "96x128"),
+    "panoptic_deeplab": Plan("panoptic_deeplab", "192x256", batch_size=4),
+    "deeplabv3plus": Plan("deeplabv3plus", "144x192", ("depth=50", "decoder_convs=1"), batch_size=4),
+    "fastfcn": Plan("fastfcn", "144x192", batch_size=4),
+    "bayesian_segnet": Plan("bayesian_segnet", "96x128", batch_size=4),
     "unet": Plan("unet", "96x128"),
 }
 """Name of a training -> how it is made."""
@@ -88,7 +91,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--trainings", nargs="+", choices=list(PLANS), default=list(PLANS), metavar="NAME", help="which of PLANS"
     )
     parser.add_argument("--jobs", type=positive_int, default=1, metavar="N", help="trainings at a time")
-    parser.add_argument("--only-train", action="store_true", help="build and measure nothing yet")
+    parser.add_argument(
+        "--stop-after", choices=("training", "building"), help="leave the rest to a later run, on a machine that idles"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
 
@@ -106,9 +111,12 @@ def _compare(arguments: argparse.Namespace) -> int:
         train = [pool.submit(_train, name, output, data_dir, arguments.processor_hours) for name in arguments.trainings]
         for training in concurrent.futures.as_completed(train):
             training.result()
-    if arguments.only_train:
+    if arguments.stop_after == "training":
         return 0
-    rows = [_row(name, output, data_dir) for name in arguments.trainings]
+    engines = {name: _engines(name, output, data_dir) for name in arguments.trainings}
+    if arguments.stop_after == "building":
+        return 0
+    rows = [_row(name, engines[name], output, data_dir) for name in arguments.trainings]
     runs = [str(_run_folder(output, name)) for name in arguments.trainings]
     _call([str(REPOSITORY / "train" / "compare.py"), *runs, "--output", str(output / "curves.svg")], output, "compare")
     result = {"machine": record_to_json(this_machine()), "processor_hours": arguments.processor_hours, "rows": rows}
@@ -136,6 +144,7 @@ def _train(name: str, output: Path, data_dir: Path, processor_hours: float) -> N
         chosen = ["--model", plan.model, "--dataset", "camvid", "--data-dir", str(data_dir), "--recipe", "adapted"]
         chosen += ["--size", plan.size, "--epochs", "1000", "--output", str(folder)]
         chosen += [part for option in plan.options for part in ("--option", option)]
+        chosen += ["--batch-size", str(plan.batch_size)] if plan.batch_size else []
         chosen += ["--init-weights", str(REPOSITORY / plan.start)] if plan.start else []
     chosen += ["--processor-hours", str(processor_hours), "--checkpoint-minutes", "5"]
     print_status(f"{name}: train")
@@ -143,11 +152,37 @@ def _train(name: str, output: Path, data_dir: Path, processor_hours: float) -> N
     _call([str(REPOSITORY / "train" / "train.py"), *chosen], output, f"{name}-train", one_thread)
 
 
-def _row(name: str, output: Path, data_dir: Path) -> dict[str, Any]:
+def _engines(name: str, output: Path, data_dir: Path) -> dict[str, str | None]:
+    """Build the engines of one training, as far as they are not there, and return their folders by form."""
+    forms = (("float32", PLANS[name].size, []), ("int8", PLANS[name].size, ["--int8"]), ("common", COMMON_SIZE, []))
+    return {form: _engine(name, form, size, flags, output, data_dir) for form, size, flags in forms}
+
+
+def _engine(name: str, form: str, size: str, flags: Sequence[str], output: Path, data_dir: Path) -> str | None:
+    """Build one engine and return its folder; None where no INT8 engine holds the accuracy budget."""
+    work = output / "builds" / name  # each its own: two trainings of one model would share an artefact folder
+    work.mkdir(parents=True, exist_ok=True)
+    kept = work / f"{form}.json"
+    if kept.exists():
+        return read_json(kept, "built engine", "benchmarks/six_models.py")["folder"]
+    print_status(f"{name}: {form} engine at {size}")
+    plan, weights = PLANS[name], ["--weights", str(_run_folder(output, name))]
+    command = [str(REPOSITORY / "export" / "build_engine.py"), "--model", plan.model, *weights, "--size", size, *flags]
+    options = [part for option in plan.options for part in ("--option", option)]
+    command += [*options, "--backend", "onnxruntime", "--data-dir", str(data_dir), "--search-minutes", "5", "--json"]
+    command += ["--output", str(work / form)]
+    built = _call(command, output, f"{name}-{form}-build", accepted=(0, 3), folder=work)
+    # 3: INT8 costs more than its budget
+    folder = None if built.returncode == 3 else json.loads(built.stdout)["output"]
+    write_json(kept, {"folder": folder})
+    return folder
+
+
+def _row(name: str, engines: dict[str, str | None], output: Path, data_dir: Path) -> dict[str, Any]:
     """Return what is known of one training: its training, and its engines' accuracy and latency."""
     run = read_json(_run_folder(output, name) / RUN_RECORD, "run record", "train/train.py")
     plan, measured = PLANS[name], run["measurements"]
-    row: dict[str, Any] = {
+    return {
         "name": name,
         "model": plan.model,
         "options": list(plan.options),
@@ -158,42 +193,34 @@ def _row(name: str, output: Path, data_dir: Path) -> dict[str, Any]:
         "step_p50_s": measured["step_p50_s"],
         "best_miou": run["best_miou"],
         "class_iou": run["history"][run["best_epoch"] - 1]["class_iou"],
-        "engines": {},
+        "engines": {
+            form: folder and _measured(f"{name}-{form}", folder, form != "common", output, data_dir)
+            for form, folder in engines.items()
+        },
     }
-    for form, size, flags in (("float32", plan.size, []), ("int8", plan.size, ["--int8"]), ("common", COMMON_SIZE, [])):
-        row["engines"][form] = _engine(name, form, size, flags, output, data_dir)
-    return row
 
 
-def _engine(
-    name: str, form: str, size: str, flags: Sequence[str], output: Path, data_dir: Path
-) -> dict[str, Any] | None:
-    """Build and measure one engine, unless it was; None where no INT8 engine holds the accuracy budget."""
-    kept = output / "engines" / f"{name}-{form}.json"
+def _measured(name: str, folder: str, with_accuracy: bool, output: Path, data_dir: Path) -> dict[str, Any]:
+    """Measure one engine, unless it was; a measurement that other programs disturbed is made anew by the next run."""
+    kept = output / "measured" / f"{name}.json"
     if kept.exists():
         return read_json(kept, "measured engine", "benchmarks/six_models.py")
-    print_status(f"{name}: {form} engine at {size}")
-    plan, weights = PLANS[name], ["--weights", str(_run_folder(output, name))]
-    command = [str(REPOSITORY / "export" / "build_engine.py"), "--model", plan.model, *weights, "--size", size, *flags]
-    options = [part for option in plan.options for part in ("--option", option)]
-    command += [*options, "--backend", "onnxruntime", "--data-dir", str(data_dir), "--search-minutes", "5", "--json"]
-    built = _call(command, output, f"{name}-{form}-build", accepted=(0, 3))
-    if built.returncode == 3:  # INT8 costs more than its budget
-        return None
-    folder = json.loads(built.stdout)["output"]
-    bench = ["-m", "edge.bench", "run", folder, "--dataset", "camvid", "--data-dir", str(data_dir), "--accuracy"]
-    found = _call([*bench, "--frames", str(LEAST_FRAMES), "--json"], output, f"{name}-{form}-bench")
-    record = json.loads(found.stdout)
+    print_status(f"{name}: measure")
+    command = ["-m", "edge.bench", "run", folder, "--dataset", "camvid", "--data-dir", str(data_dir)]
+    command += ["--frames", str(LEAST_FRAMES), *(["--accuracy"] if with_accuracy else []), "--json"]
+    record = json.loads(_call(command, output, f"{name}-bench").stdout)
+    load = record["load"] or {"is_disturbed": None, "other_cpu_share": None}
     engine = {
-        "size": size,
-        "miou": record["accuracy"]["miou"],
-        "class_iou": record["accuracy"]["class_iou"],
+        "miou": record["accuracy"]["miou"] if with_accuracy else None,
+        "class_iou": record["accuracy"]["class_iou"] if with_accuracy else None,
         "p50_ms": record["end_to_end"]["p50_ms"],
         "p99_ms": record["end_to_end"]["p99_ms"],
         "fps": record["fps"],
         "int8_share": record["engine"]["int8_mac_share"],
+        "other_cpu_share": load["other_cpu_share"],
     }
-    write_json(kept, engine)
+    if not load["is_disturbed"]:
+        write_json(kept, engine)
     return engine
 
 
@@ -203,8 +230,9 @@ def _call(
     name: str,
     environment: dict[str, str] | None = None,
     accepted: Sequence[int] = (0,),
+    folder: Path | None = None,
 ) -> subprocess.CompletedProcess:
-    """Run a command of the project in the output folder; what it prints on the way goes to a log there.
+    """Run a command of the project in the output folder, or in another; what it prints on the way goes to a log there.
 
     Raises:
         SegEdgeError: It failed.
@@ -214,7 +242,7 @@ def _call(
     with log.open("a", encoding="utf-8") as stderr:
         done = subprocess.run(
             [sys.executable, *command],
-            cwd=output,
+            cwd=folder or output,
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,

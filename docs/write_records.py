@@ -120,6 +120,8 @@ FILES = (
         "`export/build_engine.py --int8`",
     ),
     RecordFile("benchmark", "<output>/record.json", "edge.bench.bench_record", "BenchRecord", "`edge-bench run`"),
+    RecordFile("ab", "<output>/ab.json", "edge.bench.ab_record", "AbRecord", "`edge-bench ab`"),
+    RecordFile("suite", "<output>/suite.json", "edge.bench.suite_record", "SuiteRecord", "`edge-bench suite`"),
     RecordFile(
         "profile", "<output>/profile.json", "edge.bench.profile_record", "ProfileRecord", "`edge-bench profile`"
     ),
@@ -129,6 +131,13 @@ FILES = (
         "edge.leaderboard.leaderboard_record",
         "Leaderboard",
         "`edge-bench leaderboard`",
+    ),
+    RecordFile(
+        "comparison",
+        "on stdout",
+        "edge.bench.comparison.run_comparison",
+        "RunComparison",
+        "`edge-bench compare --json`",
     ),
     RecordFile("doctor", "on stdout", "edge.doctor.finding", "DoctorReport", "`edge-bench doctor --json`"),
     RecordFile(

@@ -34,6 +34,9 @@ class Accuracy:
         class_iou: Class name -> IoU, 0 to 1; None where the class is neither in the labels nor predicted.
         groups: Group of classes, such as "infrastructure" or "people" -> mean IoU of its classes, 0 to 1; None where
             none of them occurs. Empty in records of before.
+        frame_hits: Pixels of each frame that are of a class and labelled so: a tuple a frame, a number a class. Empty
+            where they were not kept; an interval of the mIoU needs them.
+        frame_unions: Pixels of each frame that are of a class or labelled so, in the same form.
         intervals: Figure, "miou", "miou(GROUP)" or "iou(CLASS)" -> interval that other frames like these would leave,
             0 to 1. Empty for few frames, and in records of before.
     """
@@ -45,6 +48,8 @@ class Accuracy:
     pixel_accuracy: float
     class_iou: dict[str, float | None]
     groups: dict[str, float | None] = field(default_factory=dict)
+    frame_hits: tuple[tuple[int, ...], ...] = ()
+    frame_unions: tuple[tuple[int, ...], ...] = ()
     intervals: dict[str, Interval] = field(default_factory=dict)
 
     def group_sentence(self) -> str:
@@ -54,7 +59,11 @@ class Accuracy:
 
 
 def measure_accuracy(
-    label_frame: LabelFrame, dataset: Dataset, show_progress: bool = False, threads: int | None = None
+    label_frame: LabelFrame,
+    dataset: Dataset,
+    show_progress: bool = False,
+    threads: int | None = None,
+    keeps_frames: bool = False,
 ) -> Accuracy:
     """Label every frame of a split at the size of its label map, and return the accuracy.
 
@@ -63,15 +72,25 @@ def measure_accuracy(
         dataset: Labelled split whose frames are labelled and compared.
         show_progress: Whether progress and the time left are printed on stderr.
         threads: Threads that read frames ahead; None for the number of cores, up to eight.
+        keeps_frames: Whether the counts of each frame are kept, for intervals and comparisons.
 
     Raises:
         DatasetError: A frame or label map cannot be read, or every pixel of the split is ignored.
     """
-    counts: list[np.ndarray] = []
-    matrix = count_labels(label_frame, dataset, None, show_progress, threads, counts.append)
+    frames: list[np.ndarray] = []
+    accuracy = accuracy_of(count_labels(label_frame, dataset, None, show_progress, threads, frames.append), dataset)
     table = dataset.table
-    intervals = iou_intervals(np.array(counts), table.class_names, table.groups)
-    return dataclasses.replace(accuracy_of(matrix, dataset), intervals=intervals)
+    intervals = iou_intervals(np.array(frames), table.class_names, table.groups)
+    if not keeps_frames:
+        return dataclasses.replace(accuracy, intervals=intervals)
+    hits = [counts.diagonal() for counts in frames]
+    unions = [counts.sum(0) + counts.sum(1) - counts.diagonal() for counts in frames]
+    return dataclasses.replace(
+        accuracy,
+        intervals=intervals,
+        frame_hits=tuple(tuple(each.tolist()) for each in hits),
+        frame_unions=tuple(tuple(each.tolist()) for each in unions),
+    )
 
 
 def count_labels(

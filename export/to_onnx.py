@@ -23,15 +23,11 @@ from edge.errors import InputError, WeightsError
 from edge.output_check import check_output
 from edge.records import read_record, record_to_json
 from export.backends.options import LARGEST_BATCH
-from export.build_inputs import (
-    DEFAULT_SIZE_TEXT,
-    PARITY_IMAGES,
-    add_weights_arguments,
-    choose_inputs,
-    held_out_frames,
-)
+from export.build_inputs import add_weights_arguments, choose_inputs
 from export.from_keras.exporter import ExportRequest, export_model, refuse_to_lose_weights
 from export.graph.parity import PARITY_FILE, ParityReport
+from export.held_out import PARITY_IMAGES, held_out_frames
+from export.weights_choice import DEFAULT_SIZE_TEXT
 from train.options import add_option_argument, parse_assignments
 
 

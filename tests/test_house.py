@@ -22,6 +22,8 @@ TRAINING = {"tensorflow", "keras", "tf2onnx"}
 COMMANDS = {
     "edge-bench": "edge.bench.cli",
     "edge-bench run": "edge.bench.cli run",
+    "edge-bench ab": "edge.bench.cli ab",
+    "edge-bench suite": "edge.bench.cli suite",
     "edge-bench show": "edge.bench.cli show",
     "edge-bench profile": "edge.bench.cli profile",
     "edge-bench leaderboard": "edge.bench.cli leaderboard",

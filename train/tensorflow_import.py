@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -13,6 +14,11 @@ from edge.errors import MissingDependencyError
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 """Environment variable that turns oneDNN's kernels on, "1", or off; TensorFlow reads it when it is imported."""
+
+
+def has_tensorflow() -> bool:
+    """Return whether TensorFlow is installed, so that a model of Keras can be exported here."""
+    return importlib.util.find_spec("tensorflow") is not None
 
 
 def import_tensorflow(

@@ -315,7 +315,7 @@ def _print_result(run: RunRecord, folder: Path, as_json: bool) -> None:
         print_json({"folder": str(folder), "run": record_to_json(run)})
         return
     reason = f" ({run.end_reason})" if run.end_reason else ""
-    score = f"val mIoU {100 * (run.best_miou or 0):.2f} %"
+    score = f"val mIoU {100 * run.best_miou:.2f} %"
     if run.best_epoch == INITIAL:
         print(f"no epoch of {len(run.history)}{reason} is better than the initial weights, which are kept: {score}")
     else:

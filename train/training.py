@@ -263,7 +263,9 @@ class Training:
         position, recipe = self._position, self._prepared.recipe
         epoch = len(self._record.history) + 1
         accuracy, validation_s = None, None
-        if position.step >= self._steps or epoch % recipe.validate_every == 0:
+        self._plan()  # the time may be over with this epoch, which is the last one then, and is validated
+        is_last = position.step >= self._steps
+        if is_last or epoch % recipe.validate_every == 0:
             # A validation may take minutes: what a kill in it costs is the validation alone.
             self._checkpoint()
             accuracy, validation_s = self._validate(epoch, interruption)
@@ -279,7 +281,8 @@ class Training:
             position.since_best = 0 if is_best else position.since_best + 1
         position.loss_sums, position.counted, position.epoch_began_s = {}, 0, self._clock.elapsed_s
         position.steps_before_s = self._clock.training_s
-        self._plan()
+        if accuracy is not None and not is_last:
+            self._plan()  # by the time that a validation takes
         self._checkpoint(self._weights(is_best))
         self._journal.on_epoch(entry)
         self._progress.epoch(entry, is_best)

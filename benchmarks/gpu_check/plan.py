@@ -11,7 +11,7 @@ from benchmarks.gpu_check.verdicts import WANTED_OPENS
 from edge.card import ENGINES_FOLDER
 from edge.contract import CONTRACT_FILE, Contract, read_contract
 from edge.errors import InputError
-from export.pipeline.float_graph import can_export
+from train.tensorflow_import import has_tensorflow
 
 TARGET_MODEL = "fast_scnn"
 PRECISIONS = ("float16", "int8", "float32")
@@ -129,7 +129,7 @@ def find_networks(
             if missing in covered or (covered and missing != target_size):
                 continue
             problem = None
-            if not can_export():
+            if not has_tensorflow():
                 problem = (
                     f"no artefact of {model} at {missing[0]}x{missing[1]} is here, and no TensorFlow to export one"
                 )

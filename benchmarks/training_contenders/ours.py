@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Callable
+from typing import Any, Callable, Mapping
 
 import keras
 import numpy as np
@@ -22,7 +22,13 @@ from train.recipe import ADAMW, DECOUPLED, Recipe
 
 
 def prepare(
-    frames: np.ndarray, labels: np.ndarray, model_name: str, precision: str, xla: bool, use_kernels: bool
+    frames: np.ndarray,
+    labels: np.ndarray,
+    model_name: str,
+    precision: str,
+    xla: bool,
+    use_kernels: bool,
+    options: Mapping[str, Any] | None = None,
 ) -> Callable[[], float]:
     """Return a function that takes one step and gives its loss.
 
@@ -33,8 +39,9 @@ def prepare(
         precision: precision of the recipe.
         xla: whether XLA compiles forward and backward pass.
         use_kernels: False for TensorFlow's own operations alone.
+        options: options of the architecture that differ from their defaults; None for none.
     """
-    spec, options = model_spec(model_name), training_options(model_name, {})
+    spec, options = model_spec(model_name), training_options(model_name, options or {})
     crops, height, width = labels.shape
     recipe = Recipe(
         epochs=1,

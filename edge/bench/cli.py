@@ -1,10 +1,12 @@
-"""The command edge-bench with its sub-commands run, show, profile, compare, leaderboard and doctor."""
+"""The command edge-bench and its list of sub-commands."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
+from edge.bench.ab_cli import DESCRIPTION as AB
+from edge.bench.ab_cli import add_arguments as add_ab_arguments
 from edge.bench.compare_cli import DESCRIPTION as COMPARE
 from edge.bench.compare_cli import add_arguments as add_compare_arguments
 from edge.bench.profile_cli import DESCRIPTION as PROFILE
@@ -13,6 +15,8 @@ from edge.bench.run_cli import DESCRIPTION as RUN
 from edge.bench.run_cli import add_arguments as add_run_arguments
 from edge.bench.show import DESCRIPTION as SHOW
 from edge.bench.show import add_arguments as add_show_arguments
+from edge.bench.suite_cli import DESCRIPTION as SUITE
+from edge.bench.suite_cli import add_arguments as add_suite_arguments
 from edge.console import (
     CommandParser,
     add_version_argument,
@@ -35,6 +39,10 @@ def build_parser() -> argparse.ArgumentParser:
         "run", help="measure latency of each stage, frames per second and, on request, mIoU", description=RUN
     )
     add_run_arguments(run)
+    ab = commands.add_parser("ab", help="measure two engines in turns, and compare them", description=AB)
+    add_ab_arguments(ab)
+    suite = commands.add_parser("suite", help="measure all engines of folders, and rank them", description=SUITE)
+    add_suite_arguments(suite)
     show = commands.add_parser("show", help="say in a few lines what a record holds", description=SHOW)
     add_show_arguments(show)
     profile = commands.add_parser("profile", help="show where the time of an engine goes", description=PROFILE)

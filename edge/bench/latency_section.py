@@ -42,12 +42,12 @@ def stage_parts(record: BenchRecord) -> list[Html]:
 
 def _values(statistics: LatencyStatistics) -> dict[str, float]:
     """Return the percentiles that the frames carry: name -> ms."""
-    found = {name: getattr(statistics, f"{name.replace('.', '_')}_ms", None) for name, _ in _PERCENTILES}
+    found = {name: getattr(statistics, f"{name.replace('.', '_')}_ms") for name, _ in _PERCENTILES}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def _percentile_table(statistics: LatencyStatistics) -> Html:
-    values, intervals = _values(statistics), getattr(statistics, "intervals", None) or {}
+    values, intervals = _values(statistics), statistics.intervals
     shares = {interval.confidence for interval in intervals.values()}
     confidence = f"{100 * max(shares):.4g} % interval" if shares else "interval"
     rows = []
@@ -60,8 +60,7 @@ def _percentile_table(statistics: LatencyStatistics) -> Html:
         words = percentile_text(None, needed) if value is None else ""
         if interval is not None:
             words = f"{interval.low:.3f} to {interval.high:.3f}"
-        if hasattr(statistics, "p95_ms") or name not in ("p95", "p99.9"):
-            rows.append([name, NO_FIGURE if value is None else f"{value:.3f}", words or NO_FIGURE])
+        rows.append([name, NO_FIGURE if value is None else f"{value:.3f}", words or NO_FIGURE])
     return table([Column("end to end", TEXT), Column("ms"), Column(confidence)], rows)
 
 

@@ -88,7 +88,8 @@ def run_benchmark(
         accuracy = None
         if labelled is not None and measured.interruption is None:
             try:
-                accuracy = measure_accuracy(Segmenter(runner, "rgb").label_frame, labelled, show_progress=True)
+                label_frame = Segmenter(runner, "rgb").label_frame
+                accuracy = measure_accuracy(label_frame, labelled, show_progress=True, keeps_frames=True)
             except KeyboardInterrupt as error:  # the speed was measured, and is kept
                 settle_interruption()
                 measured.interruption = error

@@ -90,7 +90,7 @@ def _charts(power: PowerRecord, latency_ms: Sequence[float]) -> list[tuple[list[
         (
             [
                 Curve("GPU load", times_s, power.gpu_load_percent),
-                Curve("CPU load", times_s, getattr(power, "cpu_load_percent", ())),
+                Curve("CPU load", times_s, power.cpu_load_percent),
                 Curve("fan", times_s, power.fan_percent),
             ],
             "%",
@@ -99,9 +99,9 @@ def _charts(power: PowerRecord, latency_ms: Sequence[float]) -> list[tuple[list[
         (
             [
                 Curve("GPU", times_s, power.gpu_clock_mhz),
-                Curve("GPU limit", times_s, getattr(power, "gpu_clock_limit_mhz", ())),
-                Curve("CPU", times_s, getattr(power, "cpu_clock_mhz", ())),
-                Curve("CPU limit", times_s, getattr(power, "cpu_clock_limit_mhz", ())),
+                Curve("GPU limit", times_s, power.gpu_clock_limit_mhz),
+                Curve("CPU", times_s, power.cpu_clock_mhz),
+                Curve("CPU limit", times_s, power.cpu_clock_limit_mhz),
             ],
             "MHz",
             "clocks, and what they may reach",
@@ -118,7 +118,7 @@ def _marked_windows(power: PowerRecord) -> list[MarkedWindow]:
             f"T{number}",
             f"T{number}, throttled {window.start_s:.1f} to {window.end_s:.1f} s: {'; '.join(window.causes)}",
         )
-        for number, window in enumerate(getattr(power, "throttled", ()), 1)
+        for number, window in enumerate(power.throttled, 1)
     ]
 
 

@@ -12,12 +12,12 @@ from edge.bench.latency_section import latency_parts, stage_parts
 from edge.bench.parameters_section import parameter_parts
 from edge.bench.power_section import power_facts, power_section
 from edge.bench.random_banner import random_banner
-from edge.bench.verdict import doubts, keeps_up, verdict_sentences, verdict_title
+from edge.bench.run_verdict import deadline_parts, head_parts, steadiness_parts
 from edge.frames import FrameSet
 from edge.imaging import read_rgb, write_image
 from edge.page.charts import bar_chart
 from edge.page.document import document
-from edge.page.elements import BAD, DOUBT, GOOD, NEUTRAL, Headline, banner, headlines, paragraph, remarks, section
+from edge.page.elements import Headline, headlines, paragraph, remarks, section
 from edge.page.markup import Html, joined
 from edge.page.pictures import picture_figure, picture_grid, shrunk
 from edge.page.tables import facts
@@ -25,6 +25,7 @@ from edge.percentile_rule import percentile_text
 from edge.runtime.base import Runner
 from edge.segmenter import Segmenter
 from edge.stream.overlay import overlay_rgb
+from edge.telemetry.power_record import PowerRecord
 
 REPORT_FILE = "report.html"
 OVERLAYS_FOLDER = "overlays"
@@ -76,11 +77,12 @@ def _page(record: BenchRecord, pictures: list[Path]) -> str:
         _subtitle(record),
         [
             random_banner(contract.weights),
-            *_validity_banner(record),
-            banner(_verdict_kind(record), verdict_title(record), verdict_sentences(record)),
+            *head_parts(record),
             headlines(_headlines(record)),
+            section("Deadlines", *deadline_parts(record)),
             section("Latency", *latency_parts(record)),
             section(OVER_TIME, *(power_section(record.power, totals_ms) if record.power else [])),
+            section("Steady state", *steadiness_parts(record)),
             section("Stages", *stage_parts(record)),
             section("Accuracy", _class_chart(record)),
             section("Frames", picture_grid([_figure(path) for path in pictures], 2)),
@@ -89,17 +91,6 @@ def _page(record: BenchRecord, pictures: list[Path]) -> str:
             section("Notes of the build", remarks(_notes(record), "note")),
         ],
     )
-
-
-def _validity_banner(record: BenchRecord) -> list[Html]:
-    """Return the banner that says whether the run may be believed; none for a record of before runs were judged."""
-    judged = getattr(record, "validity", None)
-    if judged is None:
-        return []
-    if judged.is_valid:
-        return [banner(GOOD, "VALID", ["Every rule of a valid run holds."])]
-    reasons = [f"{reason.what}. Next: {reason.remedy}" for reason in judged.reasons]
-    return [banner(BAD, "INVALID", reasons)]
 
 
 def _notes(record: BenchRecord) -> list[str]:
@@ -117,7 +108,7 @@ def _headlines(record: BenchRecord) -> list[Headline]:
     figures.append(Headline(f"{record.end_to_end.p50_ms:.1f} ms", "median, end to end"))
     figures.append(_p99_headline(record))
     if record.power is not None and record.power.energy_per_frame_mj is not None:
-        figures.append(Headline(f"{record.power.energy_per_frame_mj:.1f} mJ", "energy per frame"))
+        figures.append(_energy_headline(record.power))
     if record.accuracy is not None:
         where = f"{record.accuracy.frame_count} frames of {record.accuracy.dataset} {record.accuracy.split}"
         figures.append(Headline(f"{100 * record.accuracy.miou:.2f} %", "mIoU", where))
@@ -129,17 +120,20 @@ def _headlines(record: BenchRecord) -> list[Headline]:
     return figures
 
 
+def _energy_headline(power: PowerRecord) -> Headline:
+    parts = []
+    if power.energy_per_frame_uncertainty_mj is not None:
+        parts.append(f"\u00b1 {power.energy_per_frame_uncertainty_mj:.2g} mJ")
+    if power.net_energy_per_frame_mj is not None:
+        parts.append(f"{power.net_energy_per_frame_mj:.1f} mJ above the idle machine")
+    return Headline(f"{power.energy_per_frame_mj:.1f} mJ", "energy per frame", "; ".join(parts))
+
+
 def _p99_headline(record: BenchRecord) -> Headline:
     p99_ms, max_ms = record.end_to_end.p99_ms, record.end_to_end.max_ms
     if p99_ms is None:
         return Headline(f"{max_ms:.1f} ms", "slowest frame", f"99th percentile {percentile_text(None, 99)}")
     return Headline(f"{p99_ms:.1f} ms", "99th percentile", f"slowest frame {max_ms:.1f} ms")
-
-
-def _verdict_kind(record: BenchRecord) -> str:
-    if doubts(record) or keeps_up(record) is None:
-        return DOUBT
-    return GOOD if keeps_up(record) else NEUTRAL
 
 
 def _class_chart(record: BenchRecord) -> Html:
@@ -164,8 +158,15 @@ def _conditions(record: BenchRecord) -> dict[str, str]:
     engine = record.engine
     values = {
         "weights": engine.contract.weights.sentence(),
-        "clock": "from a frame in host memory to its label map in host memory, "
-        + ("one frame at a time" if record.frames_in_flight == 1 else f"{record.frames_in_flight} frames in flight"),
+        "scenario": record.scenario.name if record.scenario is not None else "frame after frame",
+        "clock": (
+            record.scenario.clock
+            if record.scenario is not None
+            else "from a frame in host memory to its label map there"
+        )
+        + (
+            "; one frame at a time" if record.frames_in_flight == 1 else f"; {record.frames_in_flight} frames in flight"
+        ),
         "frames": f"{record.end_to_end.sample_count} measured in {record.duration_s:.1f} s after "
         f"{record.warmup_frames} to warm up; {record.distinct_frames} different ones of {record.input}, "
         f"{record.frame_height}x{record.frame_width}",

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from dataclasses import replace
 from pathlib import Path
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
-from edge.bench.frame_source import check_one_set, chosen_frames, settle_input
-from edge.bench.measure import refuse_accuracy_of_random_weights, run_benchmark
+from edge.bench.engine_run import PowerChoice, measure_engine
+from edge.bench.measured_frames import measured_frames
 from edge.bench.output_folder import free_folder, latest_folder
 from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE, write_report
 from edge.bench.run_options import add_arguments as add_run_arguments
 from edge.bench.run_options import asked_conditions, bench_settings
-from edge.bench.run_recording import begun_recording, finish_recording, opened_store, run_description
+from edge.bench.run_recording import opened_store
 from edge.bench.run_text import record_lines
 from edge.bench.scenarios.choice import open_scenario
-from edge.card import EngineCard
-from edge.console import print_json, print_note, print_status, print_warning
-from edge.datasets import Dataset, open_dataset
-from edge.datasets.reference import change_sentence, dataset_reference, recorded_dataset
+from edge.console import print_json, print_note, print_status
 from edge.engine_choice import find_engine
 from edge.errors import BackendError
 from edge.frames import FrameSet
 from edge.interruption import interrupted_exit_code, interruption_name, kept_when_interrupted
 from edge.output_check import check_output
-from edge.picture_check import checked_dataset
 from edge.records import read_record, record_to_json, write_record
 from edge.runtime import Runner, open_engine
-from edge.telemetry import AUTO, open_power_source
+from edge.telemetry import AUTO
 
 DESCRIPTION = (
     "Measure how fast and how accurate an engine is on this machine. Without --scenario it is a quick look; with one, "
@@ -57,33 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
         check_output(arguments.output)
     folder = find_engine(arguments.engine)
     runner, card = open_engine(folder, arguments.threads or 0)
-    frames, labelled = _frames(arguments, card)
+    frames, labelled = measured_frames(arguments, card, arguments.accuracy)
     interruptions: list[KeyboardInterrupt] = []
-    with contextlib.ExitStack() as opened:
-        store = opened.enter_context(opened_store(arguments.runs, not arguments.no_runs))
-        power, passed_over = open_power_source(arguments.power, is_on_gpu=card.backend == "tensorrt")
-        for reason in passed_over:
-            print_note(f"power: {reason}")
-        if power is not None:
-            opened.callback(power.close)
-        recording = begun_recording(store, run_description(card, frames, settings, power, asked))
-        if recording is not None:
-            opened.enter_context(recording)
-        record = run_benchmark(
-            runner,
-            card,
-            frames,
-            settings,
-            labelled,
-            power,
-            interruptions,
-            recording=recording.start if recording is not None else None,
-            asked=asked,
-            engine_file=folder / card.engine_file,
-        )
-        if recording is not None:
-            record = replace(record, run_id=recording.run_id)
-        finish_recording(recording, record)
+    with opened_store(arguments.runs, not arguments.no_runs) as store:
+        power = PowerChoice(arguments.power)
+        record = measure_engine(folder, runner, card, frames, settings, labelled, power, asked, store, interruptions)
     if (arguments.in_flight or 1) > record.frames_in_flight:
         print_note("in flight: 1, since the host does one frame at a time here")
     with kept_when_interrupted(lambda: _kept(arguments.output, record)):
@@ -104,27 +77,6 @@ def run(arguments: argparse.Namespace) -> int:
     if record.power is not None and record.power.failure and arguments.power != AUTO:
         raise BackendError(f"{record.power.failure} (latency was measured and is kept, energy was not)")
     return 0
-
-
-def _frames(arguments: argparse.Namespace, card: EngineCard) -> tuple[FrameSet, Dataset | None]:
-    """Return the frames that are measured, and the labelled split of --accuracy; None without."""
-    contract = card.contract
-    settle_input(arguments)
-    check_one_set(arguments, arguments.accuracy)
-    # Accuracy or a folder of a dataset, without its name, means the one that the engine was made for.
-    own = recorded_dataset(contract.dataset, contract.described)
-    dataset = arguments.dataset or (own.option if arguments.accuracy or arguments.data_dir else None)
-    if dataset == own.option:
-        own.require_here()
-    labelled = None
-    if arguments.accuracy:
-        refuse_accuracy_of_random_weights(card)
-        opened = open_dataset(dataset, arguments.data_dir, "val")
-        labelled = checked_dataset(opened, needs_labels=True, skip_bad=arguments.skip_bad)
-        change = change_sentence(dataset_reference(dataset), contract.described, "the export of this network")
-        if change:
-            print_warning(f"dataset description {change}")
-    return chosen_frames(arguments, dataset, (contract.height, contract.width)), labelled
 
 
 def _kept(output: Path | None, record: BenchRecord) -> str | None:

@@ -35,6 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("engine", type=Path, help="engine folder, or artefact folder")
     add_frame_arguments(parser, with_input=True)
     add_rule_arguments(parser)
+    add_frame_order_arguments(parser)
+    parser.add_argument("--accuracy", action="store_true", help="also measure mIoU on the validation split")
+    add_machine_arguments(parser)
+    add_result_arguments(parser)
+
+
+def add_frame_order_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options about how frames are handed over."""
     parser.add_argument(
         "--in-flight",
         type=positive_int,
@@ -53,9 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="read and decode each frame within its time, instead of before the clock starts",
     )
-    parser.add_argument("--accuracy", action="store_true", help="also measure mIoU on the validation split")
-    add_machine_arguments(parser)
-    add_result_arguments(parser)
 
 
 def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +113,7 @@ def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options about the machine: threads, power, and what a run has to find there."""
-    parser.add_argument("--threads", type=threads_argument, metavar="N", help="cores for ONNX Runtime (default: all)")
+    add_thread_argument(parser)
     parser.add_argument(
         "--power",
         choices=power_choices(),
@@ -116,6 +121,16 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
         help="where power (mW), temperatures and energy per frame (mJ) come from: jtop's service or the kernel's "
         "files on a Jetson, nvml for a graphics card; auto takes what is there",
     )
+    add_condition_arguments(parser)
+
+
+def add_thread_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --threads to a command."""
+    parser.add_argument("--threads", type=threads_argument, metavar="N", help="cores for ONNX Runtime (default: all)")
+
+
+def add_condition_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options about what a run has to find on the machine, without which it is invalid."""
     parser.add_argument("--power-mode", metavar="NAME", help="power mode without which a run is invalid, such as MAXN")
     parser.add_argument(
         "--gpu-clock",
@@ -132,7 +147,18 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_result_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options about where results go."""
+    """Add the options about where the results of one run go."""
+    add_database_arguments(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="folder for record.json, report.html and overlays; a second run goes to run-2 in it, a third to run-3",
+    )
+    parser.add_argument("--json", action="store_true", help="print the record as JSON")
+
+
+def add_database_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --runs and --no-runs to a command that measures."""
     parser.add_argument(
         "--runs",
         type=Path,
@@ -140,12 +166,6 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"database that the run is written to as it goes (default: ${RUNS_VARIABLE}, else {RUNS_FILE} here)",
     )
     parser.add_argument("--no-runs", action="store_true", help="write the run to no database")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help="folder for record.json, report.html and overlays; a second run goes to run-2 in it, a third to run-3",
-    )
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
 
 
 def bench_settings(arguments: argparse.Namespace) -> BenchSettings:

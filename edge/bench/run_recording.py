@@ -69,10 +69,8 @@ def begun_recording(store: RunStore | None, description: dict[str, Any]) -> RunR
         return None
 
 
-def finish_recording(recording: RunRecording | None, record: BenchRecord) -> None:
-    """Write the record of a run into the database, as complete or partial; does nothing without a recording."""
-    if recording is None:
-        return
+def finish_recording(recording: RunRecording, record: BenchRecord) -> None:
+    """Write the record of a run into the database, as complete or partial."""
     for jump in record.scenario.clock_jumps if record.scenario is not None else ():
         recording.note("clock jump", f"the wall clock went on by {jump.by_s:+.3f} s at {jump.at_s:.1f} s of the run")
     recording.finish(record, PARTIAL if record.is_partial else COMPLETE)

@@ -10,6 +10,9 @@ SINGLE_STREAM = "single-stream"
 PIPELINED = "pipelined"
 OFFLINE = "offline"
 CAMERA = "camera"
+TURNS = "turns"
+"""Name of the scenario of `edge-bench ab`, which no single engine can have."""
+
 SCENARIO_NAMES = (SINGLE_STREAM, PIPELINED, OFFLINE, CAMERA)
 
 QUICK_FRAMES, QUICK_S = 200, 5.0
@@ -33,8 +36,8 @@ class BenchSettings:
         seconds: Shortest time of the measurement in s.
         in_flight: Number of frames that are under way at once, where the device can have several.
         frame_format: Format of the frames: "bgr", as OpenCV gives them, or "nv12", as cameras and decoders do.
-        scenario: Order in which frames come, one of SCENARIO_NAMES; None for single-stream with one frame in flight and
-            pipelined with several.
+        scenario: Order in which frames come, one of SCENARIO_NAMES or TURNS; None for single-stream with one frame
+            in flight and pipelined with several.
         includes_decode: Whether the time to read and decode a frame is part of its latency.
         camera: Camera of the scenario of that name; None for one of 30 fps.
     """

@@ -87,11 +87,16 @@ def run(arguments: argparse.Namespace) -> int:
             print("\n".join(board_lines(board)), flush=True)
     finally:
         if arguments.output:
-            _write(arguments.output, board)
+            write_board(arguments.output, board)
     return EXIT_NOT_MET if board.need and not any(row.verdict == MET for row in board.rows) else 0
 
 
-def _write(folder: Path, board: Leaderboard) -> None:
+def write_board(folder: Path, board: Leaderboard) -> None:
+    """Write a leaderboard to files in a folder, beside earlier ones.
+
+    Raises:
+        StorageError: The folder cannot be written to.
+    """
     with free_folder(folder, (LEADERBOARD_FILE, LEADERBOARD_MARKDOWN)) as output:
         write_record(output / LEADERBOARD_FILE, board)
         write_text(output / LEADERBOARD_MARKDOWN, board_markdown(board))

@@ -33,11 +33,12 @@ class Plot:
     """The area of a chart with two axes, and where its values lie in it.
 
     Attributes:
-        x_ticks: Values with a tick on the horizontal axis, which it begins and ends with; two or more.
+        x_ticks: Values with a tick on the horizontal axis, two or more.
         y_ticks: Values with a tick on the vertical axis, likewise.
         width: Width of the chart in pixels.
         height: Height of the chart in pixels.
         legend_height: Height of the legend above the area, in pixels.
+        x_span: First and last value of the horizontal axis; None for the first and the last tick.
     """
 
     x_ticks: tuple[float, ...]
@@ -45,6 +46,7 @@ class Plot:
     width: int = WIDE
     height: int = 300
     legend_height: int = 0
+    x_span: tuple[float, float] | None = None
 
     @property
     def frame(self) -> Box:
@@ -54,7 +56,8 @@ class Plot:
     def across(self, x: float) -> float:
         """Return the place of a value on the horizontal axis, in pixels from the left."""
         left, _, right, _ = self.frame
-        return left + (right - left) * (x - self.x_ticks[0]) / (self.x_ticks[-1] - self.x_ticks[0])
+        first, last = self.x_span or (self.x_ticks[0], self.x_ticks[-1])
+        return left + (right - left) * (x - first) / (last - first)
 
     def down(self, y: float) -> float:
         """Return the place of a value on the vertical axis, in pixels from the top; a higher one is at its end."""
@@ -76,7 +79,8 @@ class Plot:
         """Draw both axes with their names."""
         _, _, right, bottom = self.frame
         parts = [text(0, 12, y_name, color=FAINT), *self.rows()]
-        for tick in self.x_ticks:
+        first, last = self.x_span or (self.x_ticks[0], self.x_ticks[-1])
+        for tick in (tick for tick in self.x_ticks if first <= tick <= last):
             parts.append(text(self.across(tick), bottom + 18, tick_text(tick, self.x_ticks), anchor="middle"))
         parts.append(text(right, self.height - 6, x_name, anchor="end", color=FAINT))
         return parts

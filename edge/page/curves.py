@@ -52,6 +52,11 @@ class Axes:
     from_zero: bool = True
     is_whole: bool = False
 
+    @property
+    def shown_span(self) -> tuple[float, float] | None:
+        """First and last value of the axis where it ends with its values; None where it ends at a tick."""
+        return None if self.is_whole or self.x_span[0] == self.x_span[1] else self.x_span
+
     def x_ticks(self, width: int) -> tuple[float, ...]:
         """Return the ticks of the horizontal axis of a chart of some width in pixels."""
         low, high = self.x_span
@@ -131,7 +136,7 @@ def draw_curves(
     high, above = reach_of(high, levels)
     rows = _legend_rows(curves, width)
     height = chart_height(curves, width)
-    plot = Plot(axes.x_ticks(width), round_ticks(low, high), width, height, _LEGEND_ROW * len(rows))
+    plot = Plot(axes.x_ticks(width), round_ticks(low, high), width, height, _LEGEND_ROW * len(rows), axes.shown_span)
     parts = [*(ground(plot) if ground else []), *plot.axes(axes.x_name, axes.unit), *_key_of_curves(rows)]
     for index, curve in enumerate(curves):
         style = curve_style(index)
@@ -158,7 +163,7 @@ def chart_height(curves: Sequence[Curve], width: int) -> int:
 
 def _outside_window(plot: Plot, window_s: float) -> list[str]:
     left, top, right, bottom = plot.frame
-    begin, end = plot.across(max(0.0, plot.x_ticks[0])), plot.across(min(window_s, plot.x_ticks[-1]))
+    begin, end = (min(max(plot.across(time_s), left), right) for time_s in (0.0, window_s))
     return [rectangle(a, top, max(0.0, b - a), bottom - top, SHADE) for a, b in ((left, begin), (end, right))]
 
 

@@ -50,6 +50,10 @@ def _reach(values: np.ndarray) -> float:
     return max(float(median + _FAR * (high - median)), float(high))
 
 
+def _span(edges: np.ndarray) -> tuple[float, float]:
+    return float(edges[0]), float(edges[-1])
+
+
 def _bin_count(values: np.ndarray) -> int:
     """Return the number of bins by the rule of Freedman and Diaconis (1981), within what a chart has room for."""
     low, high = np.percentile(values, (25, 75))

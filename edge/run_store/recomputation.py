@@ -7,7 +7,8 @@ from typing import Any, Mapping, Sequence
 
 from edge.bench.bench_record import BenchRecord
 from edge.bench.frame_samples import FrameSamples
-from edge.bench.record_figures import frame_figures
+from edge.bench.record_figures import frame_figures, judged_record
+from edge.bench.scenarios.scenario_record import ScenarioRecord
 from edge.errors import InputError
 from edge.records import record_from_json, record_to_json
 from edge.run_store.replayed_power import power_of
@@ -32,10 +33,11 @@ def recomputed_record(record: BenchRecord, frames: FrameSamples, samples: Sequen
     Raises:
         InputError: There are no frames.
     """
-    changed = frame_figures(frames, record.frames_in_flight)
+    changed = frame_figures(frames, record.frames_in_flight, record.scenario)
     if record.power is not None:
         changed["power"] = power_of(record.power, frames, samples)
-    return dataclasses.replace(record, **changed)
+    made = dataclasses.replace(record, **changed)
+    return made if record.validity is None else judged_record(made, frames)
 
 
 def interrupted_record(
@@ -57,7 +59,9 @@ def interrupted_record(
         raise InputError(f"run {run_id} has no frames: its process ended before the first. Next: edge-bench delete")
     names = {field.name for field in dataclasses.fields(BenchRecord)}
     known = {name: value for name, value in description.items() if name in names}
-    figures = record_to_json(frame_figures(frames, int(known.get("frames_in_flight", 1))))
+    rules = known.get("scenario")
+    scenario = record_from_json(ScenarioRecord, rules, f"of run {run_id}") if rules is not None else None
+    figures = record_to_json(frame_figures(frames, int(known.get("frames_in_flight", 1)), scenario))
     assumed = {
         "runner": {"device": _UNKNOWN, "version": _UNKNOWN},
         "postprocess": _UNKNOWN,
@@ -75,7 +79,7 @@ def interrupted_record(
     source = description.get(POWER_SOURCE)
     if source and samples:
         record = dataclasses.replace(record, power=power_of(_power_before(source), frames, samples))
-    return record
+    return judged_record(record, frames)
 
 
 def _power_before(source: Mapping[str, Any]) -> PowerRecord:

@@ -21,13 +21,20 @@ POWER_SERIES = (
     "fan_percent",
     "power_mode",
     "frame_start_s",
+    "gpu_clock_limit_mhz",
+    "cpu_load_percent",
+    "cpu_clock_mhz",
+    "cpu_clock_limit_mhz",
 )
 """Fields of a power record that have one value for each sample, or for each frame."""
 
 
+_LISTS = ("samples_ms", "samples_end_to_end_ms")
+
+
 def without_series(record: BenchRecord, frames: FrameSamples, samples: Sequence[PowerSample]) -> BenchRecord:
     """Return a record with those lists empty that `with_series` gives back exactly; others stay."""
-    restored = with_series(_emptied(record), frames, samples)
+    restored = with_series(_without_all(record), frames, samples)
     changed: dict[str, Any] = {}
     if _is_same(restored.samples_ms, record.samples_ms):
         changed["samples_ms"] = {}
@@ -59,7 +66,16 @@ def with_series(record: BenchRecord, frames: FrameSamples, samples: Sequence[Pow
     return dataclasses.replace(record, **changed)
 
 
-def _emptied(record: BenchRecord) -> BenchRecord:
+def emptied(record: BenchRecord, other: BenchRecord) -> BenchRecord:
+    """Return a record with those lists empty that are empty in another one, so that both can be compared."""
+    changed = {name: type(getattr(record, name))() for name in _LISTS if not getattr(other, name)}
+    if record.power is not None and other.power is not None:
+        empty = {n: type(getattr(record.power, n))() for n in POWER_SERIES if not getattr(other.power, n)}
+        changed["power"] = dataclasses.replace(record.power, **empty)
+    return dataclasses.replace(record, **changed)
+
+
+def _without_all(record: BenchRecord) -> BenchRecord:
     power = record.power
     if power is not None:
         power = dataclasses.replace(power, **{name: type(getattr(power, name))() for name in POWER_SERIES})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Sequence
 
@@ -10,6 +11,15 @@ import numpy as np
 from edge.bench.frame_samples import FrameSamples
 from edge.telemetry.base import PowerSample
 from edge.telemetry.power_record import PowerRecord, power_record
+
+OF_IDLE_TIME = (
+    "idle_s",
+    "idle_mean_mw",
+    "idle_gpu_load_percent",
+    "net_energy_per_frame_mj",
+    "net_energy_per_frame_uncertainty_mj",
+)
+"""Fields of a power record that rest on a time before the measured window whose bounds the record does not keep."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +30,7 @@ class _ReplayedSource:
     version: str | None
     covers: str
     interval_s: float
+    resolution_mw: float | None
 
 
 @dataclass(frozen=True)
@@ -40,8 +51,8 @@ def power_of(power: PowerRecord, frames: FrameSamples, samples: Sequence[PowerSa
         frames: Frames of the run, in ns since the start of the measured window.
         samples: Samples, also in ns since the start of the measured window.
     """
-    source = _ReplayedSource(power.source, power.version, power.covers, power.interval_s)
+    source = _ReplayedSource(power.source, power.version, power.covers, power.interval_s, power.resolution_mw)
     sampler = _ReplayedSampler(source, samples, power.gap_limit_s, power.failure)
-    # Frames begin where the ones before ended, as the measurement marks them.
-    marks_ns = [0, *np.asarray(frames.end_ns).tolist()]
-    return power_record(sampler, marks_ns)  # type: ignore[arg-type]
+    marks_ns = [0, *np.asarray(frames.start_ns[1:]).tolist(), int(frames.end_ns[-1])]
+    again = power_record(sampler, marks_ns)  # type: ignore[arg-type]
+    return dataclasses.replace(again, **{name: getattr(power, name) for name in OF_IDLE_TIME})

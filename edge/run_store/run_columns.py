@@ -63,7 +63,18 @@ def record_columns(record: BenchRecord, frames: FrameSamples | None, samples: Se
     }
 
 
+def insert_run(connection: sqlite3.Connection, columns: Mapping[str, Any]) -> int:
+    """Add a row to `runs` and return its number; lists and tuples are written as JSON."""
+    places = ", ".join("?" * len(columns))
+    cursor = connection.execute(f"INSERT INTO runs ({', '.join(columns)}) VALUES ({places})", _values(columns))
+    return int(cursor.lastrowid or 0)
+
+
 def update_run(connection: sqlite3.Connection, run: int, columns: Mapping[str, Any]) -> None:
     """Write columns of a run; lists and tuples are written as JSON."""
-    values = [json.dumps(value) if isinstance(value, (list, tuple)) else value for value in columns.values()]
-    connection.execute(f"UPDATE runs SET {', '.join(f'{name} = ?' for name in columns)} WHERE run = ?", [*values, run])
+    names = ", ".join(f"{name} = ?" for name in columns)
+    connection.execute(f"UPDATE runs SET {names} WHERE run = ?", [*_values(columns), run])
+
+
+def _values(columns: Mapping[str, Any]) -> list[Any]:
+    return [json.dumps(value) if isinstance(value, (list, tuple)) else value for value in columns.values()]

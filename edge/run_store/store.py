@@ -17,7 +17,7 @@ from edge.process_identity import boot_id, is_alive, start_time, where_processes
 from edge.run_store.connection import connect, database_error, is_damage
 from edge.run_store.recording import INTERRUPTED, RUNNING, RunRecording, utc_now
 from edge.run_store.repair import rebuild
-from edge.run_store.run_columns import description_columns, update_run
+from edge.run_store.run_columns import description_columns, insert_run, update_run
 from edge.run_store.stored_run import LATEST, DatabaseRun
 from edge.run_store.tables import migrate
 
@@ -113,11 +113,17 @@ class RunStore:
         Raises:
             StorageError: The database cannot be written.
         """
-        names, places = ", ".join(columns), ", ".join("?" * len(columns))
         with self.transaction() as connection:
             connection.execute("DELETE FROM runs WHERE run_id = ?", (columns["run_id"],))
-            cursor = connection.execute(f"INSERT INTO runs ({names}) VALUES ({places})", list(columns.values()))
-        return int(cursor.lastrowid or 0)
+            return insert_run(connection, columns)
+
+    def has(self, run_id: str) -> bool:
+        """Return whether there is a run of this id.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        return bool(self._rows("SELECT run FROM runs WHERE run_id = ?", run_id))
 
     def runs(self) -> list[DatabaseRun]:
         """Return all runs, the oldest first.

@@ -80,6 +80,11 @@ class StoredRun:
         raise NotImplementedError
 
     @property
+    def events(self) -> list[tuple[int, str, str]]:
+        """Events of the run, each with its time on the clock of the machine in ns, its kind and its text."""
+        return []
+
+    @property
     def window_start_ns(self) -> int:
         """Start of the measured window on the clock of the machine that measured, in ns; 0 where it is not known."""
         return 0
@@ -148,6 +153,12 @@ class DatabaseRun(StoredRun):
     def samples(self) -> list[PowerSample]:
         """Samples of the machine, in ns since the start of the measured window; none where power was not measured."""
         return shifted_samples(self._read(read_samples), -self.window_start_ns)
+
+    @functools.cached_property
+    def events(self) -> list[tuple[int, str, str]]:
+        """Events of the run, each with its time on the clock of the machine in ns, its kind and its text."""
+        query = "SELECT time_ns, kind, text FROM events WHERE run = ? ORDER BY rowid"
+        return self._read(lambda connection, run: [tuple(row) for row in connection.execute(query, (run,))])
 
     def _read(self, read: Callable[[sqlite3.Connection, int], Result]) -> Result:
         def again(connection: sqlite3.Connection) -> Result:

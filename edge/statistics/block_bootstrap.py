@@ -7,9 +7,12 @@ The bootstrap's variance of a share has a closed form, so that nothing is drawn,
 For the 99th percentile of a thousand frames, ten of which lie beyond it, a drawn bootstrap covers less than it says: it
 never gives a value above the largest sample, and knows a handful of outcomes (benchmarks/comparison_statistics.py).
 
+A figure that is no share, such as mIoU, is drawn (`block_draws`).
+
 Sources: Woodruff, "Confidence Intervals for Medians and Other Position Measures" (1952); Korn and Graubard (1998) for
 the exact binomial with an effective count; Sitter and Wu, "A Note on Woodruff Confidence Intervals for Quantiles"
-(2001), for how well it covers.
+(2001), for how well it covers; Politis and Romano (1992) for blocks of a circle; Hesterberg, "What Teachers Should Know
+About the Bootstrap" (2015), section 4.4, the expanded percentile interval for few blocks.
 """
 
 from __future__ import annotations
@@ -21,9 +24,17 @@ import numpy as np
 
 from edge.percentile_rule import is_carried
 from edge.statistics.autocorrelation import LEAST_FRAMES, dependence
-from edge.statistics.distributions import binomial_tail, normal_quantile, root_of_rising, student_quantile
+from edge.statistics.distributions import (
+    binomial_tail,
+    normal_quantile,
+    normal_share,
+    root_of_rising,
+    student_quantile,
+)
 
 CONFIDENCE = 0.95
+
+DRAWS = 2000
 
 TAIL_FRAMES = 32
 """Number of frames beyond a level from which the dependence of the frames beyond it is known. With fewer beyond the
@@ -78,6 +89,30 @@ def mean_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[f
 def nearest_rank(percent: float, frames: int) -> int:
     """Return the rank of a percentile among ordered frames, from 1 on."""
     return max(1, math.ceil(percent / 100.0 * frames))
+
+
+def block_draws(count: int, block: int, seed: int) -> np.ndarray:
+    """Return how often each of the parts of a series is in each draw of blocks, of shape (DRAWS, count) and float64.
+
+    Args:
+        count: Number of parts in the order of time, such as rounds or pictures.
+        block: Number of parts that are drawn as a whole.
+        seed: Seed of the draws; equal seeds give equal draws.
+    """
+    starts = np.random.default_rng(seed).integers(0, count, (DRAWS, -(-count // block)))
+    places = ((starts[:, :, None] + np.arange(block)) % count).reshape(DRAWS, -1)[:, :count]
+    flat = (places + np.arange(DRAWS)[:, None] * count).ravel()
+    return np.bincount(flat, minlength=DRAWS * count).reshape(DRAWS, count).astype(np.float64)
+
+
+def expanded_tail(freedom: float, confidence: float) -> float:
+    """Return the share of draws that an interval leaves out at one side, where few blocks were drawn.
+
+    Args:
+        freedom: Number of blocks less one.
+        confidence: Share of such intervals that hold the true figure, over 0 and below 1.
+    """
+    return normal_share(-math.sqrt((freedom + 1.0) / freedom) * student_quantile((1.0 + confidence) / 2.0, freedom))
 
 
 def _ranks(latency_ns: np.ndarray, ordered: np.ndarray, percent: float, confidence: float) -> tuple[int, int] | None:

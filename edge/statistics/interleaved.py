@@ -3,25 +3,19 @@
 A round is some frames of the first engine and then some of the second. Rounds are drawn as pairs, in blocks of rounds
 that follow one another, so that heat or another program that slows both down for a while is in both figures of a draw.
 
-Sources: Politis and Romano (1992) for the circular block bootstrap; Hesterberg, "What Teachers Should Know About the
-Bootstrap" (2015), section 4.4, the expanded percentile interval for few rounds; Kalibera and Jones, "Rigorous
-Benchmarking in Reasonable Time" (2013), for rounds as the unit that is repeated.
+Source: Kalibera and Jones, "Rigorous Benchmarking in Reasonable Time" (2013), for rounds as the unit that is repeated.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Sequence
 
 import numpy as np
 
 from edge.errors import InputError
 from edge.statistics.autocorrelation import LEAST_FRAMES, dependence
-from edge.statistics.block_bootstrap import CONFIDENCE, nearest_rank
+from edge.statistics.block_bootstrap import CONFIDENCE, block_draws, expanded_tail, nearest_rank
 from edge.statistics.comparison import Comparison, verdict_of
-from edge.statistics.distributions import normal_share, student_quantile
-
-DRAWS = 2000
 
 LEAST_ROUNDS = 8
 """Number of rounds below which nothing is compared: a bootstrap of fewer knows a handful of outcomes."""
@@ -59,10 +53,10 @@ def compare_interleaved(
             f"least {LEAST_ROUNDS}. Next: measure more rounds"
         )
     block, freedom = _block_rounds(first_rounds_ns, second_rounds_ns)
-    weights = _round_weights(rounds, block, seed)
+    weights = block_draws(rounds, block, seed)
     first, first_draws = _percentile_draws(first_rounds_ns, weights, percent)
     second, second_draws = _percentile_draws(second_rounds_ns, weights, percent)
-    tail = normal_share(-math.sqrt((freedom + 1.0) / freedom) * student_quantile((1.0 + confidence) / 2.0, freedom))
+    tail = expanded_tail(freedom, confidence)
     low, high = np.quantile(second_draws - first_draws, [tail, 1.0 - tail])
     relative_low, relative_high = np.quantile(second_draws / first_draws - 1.0, [tail, 1.0 - tail])
     return Comparison(
@@ -87,15 +81,6 @@ def _block_rounds(first_ns: Sequence[np.ndarray], second_ns: Sequence[np.ndarray
         return 1, rounds - 1.0
     seen = dependence(differences)
     return (seen.block_frames, seen.freedom) if seen.independent_frames < rounds else (1, rounds - 1.0)
-
-
-def _round_weights(rounds: int, block: int, seed: int) -> np.ndarray:
-    """Return how often each round is in each draw, of shape (DRAWS, rounds) and float64."""
-    blocks = -(-rounds // block)
-    starts = np.random.default_rng(seed).integers(0, rounds, (DRAWS, blocks))
-    places = ((starts[:, :, None] + np.arange(block)) % rounds).reshape(DRAWS, -1)[:, :rounds]
-    flat = (places + np.arange(DRAWS)[:, None] * rounds).ravel()
-    return np.bincount(flat, minlength=DRAWS * rounds).reshape(DRAWS, rounds).astype(np.float64)
 
 
 def _percentile_draws(rounds_ns: Sequence[np.ndarray], weights: np.ndarray, percent: float) -> tuple[float, np.ndarray]:

@@ -37,8 +37,8 @@ from edge.provenance import GIVEN, RANDOM, WeightsProvenance
 from edge.records import read_record, record, write_record
 from edge.runtime.onnxruntime import import_onnxruntime, open_session
 from export.adopt.contract import ForeignContract, read_foreign_contract
-from export.build_inputs import PARITY_IMAGES, SYNTHETIC_HELD_OUT_SEED, held_out_frames
 from export.graph.parity import LABEL_TOLERANCE, LOGIT_TOLERANCE
+from export.held_out import PARITY_IMAGES, SYNTHETIC_HELD_OUT_SEED, held_out_frames
 
 if TYPE_CHECKING:
     from export.adopt.checks import Interface

@@ -24,13 +24,14 @@ from edge.frames import FrameSet
 from edge.network_class import NetworkClass, network_classes
 from edge.provenance import RANDOM, SHIPPED, TRAINED, DescribedData, WeightsProvenance
 from edge.records import read_record, write_record
-from export.build_inputs import choose_inputs, held_out_frames
+from export.build_inputs import choose_inputs
 from export.found_weights import CHECKOUT, WEIGHTS_ROOT
 from export.from_keras.comparison import ComparisonProcess, compare_graph, has_own_process
 from export.from_keras.network import OPSET, RANDOM_SEED, KerasNetwork, converter_versions, give_memory_back
 from export.graph.parity import PARITY_FILE, ParityReport
 from export.graph.random_inputs import draw_noise
 from export.graph.trt_rules import require
+from export.held_out import held_out_frames
 from train.options import changed_options, resolve_options
 from train.runs import RUNS_ROOT, weights_in_run
 from train.weights_file import agreed_options, read_weights, weights_path_of

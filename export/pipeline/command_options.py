@@ -23,7 +23,7 @@ from edge.datasets import add_dataset_option
 from edge.picture_check import SKIP_BAD_HELP
 from export.backends.choice import AUTO, backend_choices
 from export.backends.options import OPTIMIZATION_LEVELS, EngineOptions, batch_argument
-from export.build_inputs import DEFAULT_SIZE, DEFAULT_SIZE_TEXT, add_weights_arguments
+from export.build_inputs import add_weights_arguments
 from export.pipeline.request import (
     DEFAULT_DROP_POINTS,
     DEFAULT_LABEL_CHANGE_PERCENT,
@@ -31,6 +31,7 @@ from export.pipeline.request import (
     BuildRequest,
     Int8Request,
 )
+from export.weights_choice import DEFAULT_SIZE, DEFAULT_SIZE_TEXT
 from train.options import add_option_argument, parse_assignments
 
 percent_argument = RealNumber(0.0, 100.0, "%")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from export.pipeline.plan import BuildPlan
 from export.pipeline.request import BuildRequest
 from train.options import MODEL_NAMES
 from train.runs import RUNS_ROOT
+from train.tensorflow_import import has_tensorflow
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,9 @@ def _is_of_other_code(plan: BuildPlan, contract: Contract) -> bool:
     """
     from export.from_keras.exporter import export_of_other_code
 
-    if contract.adopted_from is not None or not (can_export() or plan.sources.weights_path is not None):
+    if contract.adopted_from is not None or not (has_tensorflow() or plan.sources.weights_path is not None):
         return False
     return contract.model not in MODEL_NAMES or export_of_other_code(contract) is not None
-
-
-def can_export() -> bool:
-    """Return whether TensorFlow is installed."""
-    return importlib.util.find_spec("tensorflow") is not None
 
 
 def _current_contract(plan: BuildPlan, say: Say) -> Contract:
@@ -108,13 +103,13 @@ def _current_contract(plan: BuildPlan, say: Say) -> Contract:
         try:
             contract = read_contract(plan.artifact)
         except InputError:
-            is_dear = not (can_export() and _is_worthless(plan.artifact))
+            is_dear = not (has_tensorflow() and _is_worthless(plan.artifact))
             if not sources.has_random_weights or ((plan.artifact / GRAPH_FILE).exists() and is_dear):
                 raise
-            if not can_export():
+            if not has_tensorflow():
                 _name_others(request)
         else:
-            if contract.weights.kind != RANDOM or not can_export():
+            if contract.weights.kind != RANDOM or not has_tensorflow():
                 _check_artifact(contract, plan)
                 return contract
     from export.from_keras.exporter import ExportRequest, export_model, export_of_any_code, export_of_other_code
@@ -129,7 +124,7 @@ def _current_contract(plan: BuildPlan, say: Say) -> Contract:
         classes=sources.classes(),
         described=sources.described(),
     )
-    if not can_export():
+    if not has_tensorflow():
         came = export_of_any_code(plan.artifact, export_request, *export_request.provenance())
         if came is not None:
             other = export_of_other_code(came)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.frames import FrameSet
-from export.build_inputs import PARITY_IMAGES, held_out_frames
+from export.held_out import PARITY_IMAGES, held_out_frames
 from export.pipeline.user_images import split_pictures
 
 

@@ -26,6 +26,7 @@ from export.pipeline.request import BuildRequest
 from export.pipeline.tensorrt_options import check_tensorrt_options
 from export.pipeline.user_images import split_pictures
 from train.options import resolve_options
+from train.tensorflow_import import has_tensorflow
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def plan_build(request: BuildRequest, say: Say = lambda line: None) -> BuildPlan
         (request.height, request.width) if request.is_size_given else None,
         request.options,
         random_weights=request.random_weights,
+        can_export=has_tensorflow(),
     )
     request = dataclasses.replace(request, height=sources.size[0], width=sources.size[1])
     classes = sources.classes()

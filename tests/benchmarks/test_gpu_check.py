@@ -273,7 +273,7 @@ class TestPlan:
 
     @pytest.fixture(autouse=True)
     def without_tensorflow(self, monkeypatch):
-        monkeypatch.setattr("benchmarks.gpu_check.plan.can_export", lambda: False)
+        monkeypatch.setattr("benchmarks.gpu_check.plan.has_tensorflow", lambda: False)
 
     def networks(self, artifacts, camvid="/nowhere", models=MODEL_NAMES):
         return find_networks(list(models), (512, 1024), (1024, 2048), artifacts, Path(camvid))
@@ -291,7 +291,7 @@ class TestPlan:
         assert {network.model for network in networks.values()} == set(MODEL_NAMES)
 
     def test_every_model_is_exported_where_tensorflow_is(self, monkeypatch):
-        monkeypatch.setattr("benchmarks.gpu_check.plan.can_export", lambda: True)
+        monkeypatch.setattr("benchmarks.gpu_check.plan.has_tensorflow", lambda: True)
         networks = self.networks(None)
         assert networks[0].name == TARGET
         assert all(network.problem is None for network in networks)

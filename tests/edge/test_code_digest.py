@@ -136,7 +136,7 @@ def test_what_is_set_apart_is_not_entered_but_has_a_closure_of_its_own():
     for roots in RESULTS:
         if roots is not DRAWN:
             assert not drawn & set(import_closure(*roots))
-            assert Path("edge/console.py") not in import_closure(*roots)
+            assert not any(path.parts[:2] == ("edge", "console") for path in import_closure(*roots))
 
 
 def test_root_that_is_no_module_is_refused(tmp_path):

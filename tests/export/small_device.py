@@ -14,8 +14,8 @@ import edge.runtime.cuda_driver as cuda_driver
 import edge.runtime.tensorrt as runtime_module
 import edge.synthetic
 import export.backends.trt_builder as tensorrt_builder
-import export.found_weights as found_weights
 import export.pipeline.float_graph as float_graph
+import export.pipeline.plan as plan
 from calibration.ranges.record import RANGES_FILE, Ranges
 from calibration.search.accuracy import graph_runner
 from edge.artifacts import sha256_file as sha256_file
@@ -75,11 +75,16 @@ def prepare(folder, monkeypatch):
     """Make a folder the working directory of a device; nothing is in it yet."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv(DATA_ROOT_VARIABLE, str(folder / "data"))
-    monkeypatch.setattr(float_graph, "can_export", lambda: False)
-    monkeypatch.setattr(found_weights, "_find_shipped", lambda model, checkout: [])
+    set_tensorflow(monkeypatch, False)
     monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", lambda: "no GPU")
     monkeypatch.setattr(edge.synthetic, "draw_scene", draw_scene)
     return folder
+
+
+def set_tensorflow(monkeypatch, is_installed):
+    """Let a build believe that TensorFlow is installed, or that it is not."""
+    for module in (plan, float_graph):
+        monkeypatch.setattr(module, "has_tensorflow", lambda: is_installed)
 
 
 def install_tensorrt(monkeypatch, version):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import pytest
 
 import export.found_weights as found_weights
@@ -13,11 +12,11 @@ from edge.contract import CONTRACT_FILE, Contract
 from edge.datasets import DATA_ROOT_VARIABLE, class_table
 from edge.datasets.reference import dataset_reference
 from edge.errors import DatasetError, InputError, WeightsError
-from edge.frames import DatasetFrames, SyntheticFrames
-from edge.imaging import write_image
+from edge.frames import SyntheticFrames
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, write_record
-from export.build_inputs import SYNTHETIC_HELD_OUT_SEED, choose_inputs, held_out_frames
+from export.build_inputs import choose_inputs
+from export.held_out import held_out_frames
 from tests.own_data import write_yard
 from train.runs import BEST_WEIGHTS, RUN_RECORD, RUN_STATE, RunRecord
 from train.weights_file import ImportRecord
@@ -476,33 +475,6 @@ def test_folder_of_the_run_that_is_gone_is_no_folder(tmp_path):
 def test_given_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(DatasetError, match="cityscapes folder not found"):
         choose(tmp_path, data_dir=tmp_path / "none", random_weights=True)
-
-
-# Held-out frames
-
-
-@pytest.fixture
-def camvid(tmp_path):
-    for split, count in (("train", 2), ("val", 6)):
-        for index in range(count):
-            write_image(tmp_path / "camvid" / split / f"{split}_{index}.png", np.full((8, 8, 3), index, np.uint8))
-        (tmp_path / "camvid" / f"{split}annot").mkdir()
-    return tmp_path / "camvid"
-
-
-def test_held_out_frames_are_of_the_validation_split_spread_over_it(camvid):
-    frames = held_out_frames("camvid", camvid, 64, 128, 3)
-    assert isinstance(frames, DatasetFrames)
-    assert frames.names == ["val_0", "val_2", "val_4"]
-
-
-def test_without_a_dataset_held_out_scenes_are_others_than_those_of_calibration():
-    frames = held_out_frames("cityscapes", None, 64, 128, 2)
-    assert isinstance(frames, SyntheticFrames)
-    assert all(str(SYNTHETIC_HELD_OUT_SEED) in name for name in frames.names)
-    from calibration.images.selection import SYNTHETIC_SEED
-
-    assert SYNTHETIC_SEED != SYNTHETIC_HELD_OUT_SEED
 
 
 def test_sources_are_plain_data(tmp_path):

@@ -69,9 +69,9 @@ def ship(checkout, **changes):
     return path
 
 
-def choose(checkout, dataset=None, model="fast_scnn", size=None, options=None, weights=None):
+def choose(checkout, dataset=None, model="fast_scnn", size=None, options=None, weights=None, **more):
     roots = (checkout.parent / "here" / "runs", checkout.parent / "here" / "artifacts")
-    return choose_inputs(model, dataset, None, weights, size, options, *roots, checkout=checkout)
+    return choose_inputs(model, dataset, None, weights, size, options, *roots, checkout=checkout, **more)
 
 
 def write_run(checkout, dataset, status="finished"):
@@ -154,6 +154,15 @@ def test_imported_weights_of_the_dataset_leave_the_choice_to_the_user(checkout):
 def test_artefact_goes_before_shipped_weights_unless_it_has_none_of_its_own(checkout, kind, is_shipped):
     write_artifact(checkout, kind)
     assert (choose(checkout, "synthetic").weights_path is not None) == is_shipped
+
+
+@pytest.mark.parametrize("kind", ["trained", "random", SHIPPED])
+def test_artefact_goes_before_shipped_weights_where_nothing_can_be_exported(checkout, kind):
+    write_artifact(checkout, kind)
+    sources = choose(checkout, can_export=False)
+    assert (sources.weights_path, sources.dataset, sources.size) == (None, "synthetic", (64, 128))
+    assert sources.told[0].startswith("weights: those of the artefact")
+    assert sources.has_random_weights == (kind == "random")
 
 
 def test_artefact_of_shipped_weights_is_used_where_their_file_is_not(checkout):

@@ -693,7 +693,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "random-weights-unasked",
-        "export/build_inputs.py",
+        "export/weights_choice.py",
         "    if is_empty_checkout:\n",
         "    if True:\n",
         "where no weights fit a build takes random ones, although nobody asked for them",
@@ -1027,6 +1027,22 @@ FAULTS: tuple[Fault, ...] = (
         "return low + self._word() % max(high - low, 1)",
         "drawn scenes are not the ones that were drawn before",
         ("tests/edge/synthetic",),
+    ),
+    Fault(
+        "gauge-is-not-standard",
+        "edge/synthetic/railway/rails.py",
+        "sign * (GAUGE_M + HEAD_M) / 2",
+        "sign * GAUGE_M / 2",
+        "the gauge of drawn tracks is measured from the middle of the heads, so that it is narrower than it should be",
+        ("tests/edge/synthetic/railway/test_rails.py",),
+    ),
+    Fault(
+        "person-is-terrain",
+        "edge/synthetic/railway/classes.py",
+        '"person": "human"',
+        '"person": "terrain"',
+        "people beside and on drawn tracks are labelled as the ground",
+        ("tests/edge/synthetic/railway/test_traffic.py",),
     ),
     Fault(
         "zero-scale-passes-the-linter",

@@ -335,6 +335,16 @@ def test_training_that_is_given_processor_hours_ends_by_the_time_of_the_processo
     assert 0.0 < run.measurements.processor_s < 0.1
 
 
+def test_epoch_with_which_the_time_is_found_to_be_over_is_validated(camvid, tmp_path, monkeypatch):
+    # Two steps an epoch; the second epoch took so long that there is no third.
+    monkeypatch.setattr(
+        training_module, "steps_within", lambda steps_done, most, **_: steps_done if steps_done >= 4 else most
+    )
+    run = train(camvid, tmp_path / "run", RECIPE.changed(epochs=9, validate_every=1000), Course(hours=1.0))
+    assert (run.end_reason, run.steps_done, run.best_epoch) == ("1 hours were over", 4, 2)
+    assert (tmp_path / "run" / BEST_WEIGHTS).is_file()
+
+
 # What goes wrong
 
 

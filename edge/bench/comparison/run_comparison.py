@@ -14,11 +14,11 @@ from edge.run_store.stored_run import StoredRun
 from edge.statistics.block_bootstrap import CONFIDENCE
 from edge.statistics.comparison import Comparison, compare_figures, compare_latencies
 from edge.statistics.energy_interval import energy_interval
+from edge.statistics.miou_interval import compare_miou
 
 P50, P99, ENERGY, MIOU = "p50_ms", "p99_ms", "energy_per_frame_mj", "miou"
 
 ENERGY_WORDS = ("less energy", "more energy")
-MIOU_WORDS = ("less accurate", "more accurate")
 
 
 @record(schema=1, what="run of a comparison")
@@ -26,7 +26,7 @@ class ComparedRun:
     """One of the two runs of a comparison, as far as a reader needs it to know which it is.
 
     Attributes:
-        name: Reference that the run was asked for by: a run id, a path, or the folder of an engine.
+        name: Reference that the run was asked for by: a run id or a path.
         run_id: Name of the run in its database; "" where it is in none.
         model: Name of the network.
         precision: Precision of the engine, such as "int8".
@@ -59,7 +59,6 @@ class RunComparison:
     Attributes:
         first: Run that is compared against.
         second: Run whose differences are given.
-        is_interleaved: Whether both engines took turns in one measurement, so that what changes meanwhile is in both.
         figures: Figure, "p50_ms", "p99_ms", "energy_per_frame_mj" or "miou" -> its comparison in the unit of its name;
             that of mIoU is a share, 0 to 1.
         unknown: Figure that is not compared -> the reason.
@@ -68,7 +67,6 @@ class RunComparison:
 
     first: ComparedRun
     second: ComparedRun
-    is_interleaved: bool
     figures: dict[str, Comparison]
     unknown: dict[str, str]
     notes: tuple[str, ...]
@@ -128,7 +126,6 @@ def compare_runs(
     return RunComparison(
         first=compared_run(names[0], runs[0].summary),
         second=compared_run(names[1], runs[1].summary),
-        is_interleaved=False,
         figures=figures,
         unknown=unknown,
         notes=tuple(notes),
@@ -184,5 +181,12 @@ def _add_accuracy(
     if splits[0] != splits[1]:
         unknown[MIOU] = f"mIoU is that of {splits[0]} in the first run, and of {splits[1]} in the second"
         return
-    first, second = (100 * each.miou for each in accuracies)
-    unknown[MIOU] = f"mIoU is {first:.2f} % and {second:.2f} %, and there are no counts of each frame for an interval"
+    counts = [(np.array(each.frame_hits), np.array(each.frame_unions)) for each in accuracies]
+    if not all(len(hits) for hits, _ in counts):
+        first, second = (100 * each.miou for each in accuracies)
+        unknown[MIOU] = f"mIoU is {first:.2f} % and {second:.2f} %, and a record has no counts of each frame"
+        return
+    try:
+        figures[MIOU] = compare_miou(counts[0], counts[1], confidence)
+    except InputError as error:
+        unknown[MIOU] = str(error).split(". Next: ")[0]

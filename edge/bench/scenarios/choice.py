@@ -7,10 +7,14 @@ from edge.bench.scenarios.camera import CameraScenario
 from edge.bench.scenarios.offline import OfflineScenario
 from edge.bench.scenarios.pipelined import PipelinedScenario
 from edge.bench.scenarios.single_stream import SingleStreamScenario
+from edge.bench.scenarios.turns import TurnsScenario
 from edge.bench.settings import BenchSettings
 from edge.errors import InputError
 
-SCENARIOS = {each.name: each for each in (SingleStreamScenario, PipelinedScenario, OfflineScenario, CameraScenario)}
+SCENARIOS = {
+    each.name: each
+    for each in (SingleStreamScenario, PipelinedScenario, OfflineScenario, CameraScenario, TurnsScenario)
+}
 
 
 def open_scenario(settings: BenchSettings) -> Scenario:

@@ -68,7 +68,8 @@ class ScenarioRecord:
     """Rules of a measurement, which were fixed before it, and what belongs to its scenario alone.
 
     Attributes:
-        name: Name of the scenario: "single-stream", "pipelined", "offline" or "camera".
+        name: Name of the scenario: "single-stream", "pipelined", "offline" or "camera"; "turns" of two engines
+            that took turns.
         clock: Sentence on what the figures cover.
         least_frames: Smallest number of frames that were to be measured.
         least_s: Shortest time in s that was to be measured.

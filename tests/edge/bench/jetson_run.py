@@ -8,15 +8,21 @@ import numpy as np
 
 from edge.accuracy import Accuracy
 from edge.bench.bench_record import BenchRecord
+from edge.bench.scenarios.scenario_record import CameraRecord, ScenarioRecord
+from edge.bench.validity import validity
 from edge.card import EngineCard
 from edge.labels import CAMVID
 from edge.machine import Machine
 from edge.machine_load import MachineLoad
+from edge.statistics.binomial_bound import miss_bound
 from edge.statistics.percentiles import summarise
+from edge.statistics.steady_state import steadiness
 from edge.telemetry.power_record import PowerRecord, RailPower
+from edge.telemetry.throttling import ThrottledWindow
 
 RAILS_MW = {"VDD_GPU_SOC": 14_000, "VDD_CPU_CV": 4_200, "VIN_SYS_5V0": 5_100, "VDDQ_VDD2_1V8AO": 1_900}
 WARMEST_C = {"cpu": 58.0, "gpu": 66.0, "soc0": 61.0, "tj": 67.0}
+CLOCK, DEADLINE_MS = "from a frame in host memory to its label map in host memory", 50.0
 SAMPLE_S, BEFORE_S = 0.1, 2.0
 """Time in s from one sample to the next, and from the first one to the first measured frame."""
 
@@ -48,7 +54,7 @@ def jetson_record(card: EngineCard, duration_s: float = 600.0, fps: float = 30.0
     machine = dataclasses.replace(
         machine, board="NVIDIA Jetson AGX Orin Developer Kit", l4t="35.4.1", gpu="Orin", compute_capability="8.7"
     )
-    return BenchRecord(
+    record = BenchRecord(
         engine=dataclasses.replace(
             card, backend="tensorrt", backend_version="8.5.2", precision="int8", machine=machine
         ),
@@ -61,8 +67,8 @@ def jetson_record(card: EngineCard, duration_s: float = 600.0, fps: float = 30.0
         frame_width=2048,
         distinct_frames=64,
         warmup_frames=60,
-        stages={name: summarise(values.tolist()) for name, values in ns.items()},
-        end_to_end=summarise(sum(ns.values()).tolist()),
+        stages={name: summarise(values) for name, values in ns.items()},
+        end_to_end=summarise(sum(ns.values())),
         fps=fps,
         duration_s=duration_s,
         accuracy=_accuracy(),
@@ -72,6 +78,28 @@ def jetson_record(card: EngineCard, duration_s: float = 600.0, fps: float = 30.0
         power=_power(rng, duration_s, starts_s, throttled_s),
         load=MachineLoad(0.4, 0.03, False),
         frames_asked=1024,
+        run_id="20261130T091244Z-orin-4f1c",
+        scenario=ScenarioRecord("camera", CLOCK, 1024, duration_s, False, camera=_camera(total_ms, fps)),
+        steadiness=steadiness(((starts_s + total_ms / 1e3) * 1e9).astype(np.int64), sum(ns.values())),
+    )
+    return dataclasses.replace(record, validity=validity(record))
+
+
+def _camera(total_ms: np.ndarray, fps: float) -> CameraRecord:
+    missed = total_ms > DEADLINE_MS
+    return CameraRecord(
+        fps=fps,
+        deadline_ms=DEADLINE_MS,
+        allowed_miss_share=0.01,
+        confidence=0.95,
+        stops_early=False,
+        arrived_frames=len(missed),
+        dropped_frames=0,
+        missed_frames=int(missed.sum()),
+        age=summarise(np.round(1e6 * total_ms).astype(np.int64)),
+        bound=miss_bound(missed),
+        is_held=True,
+        stopped_early=False,
     )
 
 
@@ -125,6 +153,22 @@ def _power(
         fan_percent=_column(np.clip(30 + 70 * warmth, 0, 100)),
         power_mode=("MAXN",) * count,
         frame_start_s=_column(starts_s),
+        energy_uncertainty_mj=41_000.0,
+        energy_per_frame_uncertainty_mj=41_000.0 / len(starts_s),
+        resolution_mw=1.0,
+        idle_s=10.0,
+        idle_mean_mw=9_800.0,
+        idle_gpu_load_percent=0.0,
+        net_energy_per_frame_mj=float((total_mw[inside].mean() - 9_800.0) * duration_s / len(starts_s)),
+        net_energy_per_frame_uncertainty_mj=3.1,
+        gpu_clock_limit_mhz=_column(np.where(is_slow, 828.0, 1300.5)),
+        cpu_load_percent=_column(np.clip(rng.normal(31.0, 5.0, count), 0, 100)),
+        cpu_clock_mhz=(2201.6,) * count,
+        cpu_clock_limit_mhz=(2201.6,) * count,
+        throttled=(
+            ThrottledWindow(*throttled_s, ("GPU clock limit down to 828 of 1301 MHz", "over-current VDD_GPU_SOC")),
+            ThrottledWindow(0.75 * duration_s, 0.75 * duration_s + 0.2, ("fan at its limit",)),
+        ),
     )
 
 

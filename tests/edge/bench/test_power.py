@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import edge.bench.cli as cli
-import edge.bench.run_cli as run_cli
+import edge.bench.engine_run as engine_run
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.measure import BenchSettings, run_benchmark
 from edge.bench.power_section import power_facts, power_lines, power_section
@@ -319,7 +319,7 @@ def bench(capsys, monkeypatch, engine, images, frames_wait_for):
                 raise source
             return source, passed_over
 
-        monkeypatch.setattr(run_cli, "open_power_source", open_source)
+        monkeypatch.setattr(engine_run, "open_power_source", open_source)
         frames_wait_for(source if isinstance(source, ScriptedSource) else None)
         code = cli.main([str(part) for part in ("run", engine, "--images", images, *QUICK, *arguments)])
         captured = capsys.readouterr()
@@ -376,9 +376,11 @@ def test_stream_that_nobody_asked_for_ends_with_a_note(bench):
 
 def test_source_is_closed_when_the_benchmark_fails(bench, monkeypatch):
     source = ScriptedSource()
-    monkeypatch.setattr(
-        run_cli, "run_benchmark", lambda *_arguments, **_named: (_ for _ in ()).throw(BackendError("broken"))
-    )
+
+    def broken(*_arguments, **_named):
+        raise BackendError("broken")
+
+    monkeypatch.setattr(engine_run, "run_benchmark", broken)
     assert bench("--power", "sysfs", source=source)[0] == 2
     assert source.closed == 1
 

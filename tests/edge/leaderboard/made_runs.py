@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from edge.bench.percentiles import summarise
-
 from edge.accuracy import Accuracy
 from edge.bench.bench_record import BenchRecord
 from edge.card import EngineCard

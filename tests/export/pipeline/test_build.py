@@ -16,7 +16,6 @@ import export.backends.trt_builder as tensorrt_builder
 import export.found_weights as found_weights
 import export.pipeline.build as build_step
 import export.pipeline.calibrate as calibrate
-import export.pipeline.float_graph as float_graph
 from calibration.images.selection import MANIFEST_FILE
 from calibration.qdq.insert import QDQ_GRAPH_FILE
 from calibration.ranges.record import RANGES_FILE, Ranges
@@ -39,6 +38,7 @@ from export.pipeline.int8 import RECIPE_FILE
 from export.pipeline.plan import plan_build
 from export.pipeline.request import BuildRequest, Int8Request
 from tests.calibration import graph_drawing as drawing
+from tests.export.small_device import set_tensorflow
 from tests.train.test_runs import write_run
 
 SIZE = 16
@@ -86,8 +86,7 @@ def device(tmp_path, monkeypatch):
     """A device: a dataset, an artefact from elsewhere, no TensorFlow, no TensorRT."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(DATA_ROOT_VARIABLE, str(tmp_path / "data"))
-    monkeypatch.setattr(float_graph, "can_export", lambda: False)
-    monkeypatch.setattr(found_weights, "_find_shipped", lambda model, checkout: [])
+    set_tensorflow(monkeypatch, False)
     monkeypatch.setattr(tensorrt_builder, "tensorrt_problem", lambda: "no GPU")
     # The search for it takes most of a build's time here, and has its own tests.
     monkeypatch.setitem(CALIBRATION_METHODS, "entropy", lambda histogram: 0.7 * min_max(histogram))
@@ -316,7 +315,7 @@ def test_output_that_is_a_file_is_refused_before_any_work(device, monkeypatch):
 
 def test_artefact_from_elsewhere_is_used_as_it_is(device, monkeypatch):
     # Also where TensorFlow is: trained weights that are in no run here must not make way for random ones.
-    monkeypatch.setattr(float_graph, "can_export", lambda: True)
+    set_tensorflow(monkeypatch, True)
     before = sha256_file(device / "artifacts" / f"fast_scnn-camvid-{SIZE}x{SIZE}" / GRAPH_FILE)
     result, _ = built(precision="float32")
     assert sha256_file(device / result.plan.artifact / GRAPH_FILE) == before
@@ -354,7 +353,8 @@ def test_random_artefact_is_exported_again_where_that_is_possible_and_it_is_stal
     monkeypatch.setattr(exporter, "export_model", export_model)
     built(precision="float32")
     assert asked == []
-    monkeypatch.setattr(float_graph, "can_export", lambda: True)
+    set_tensorflow(monkeypatch, True)
+    monkeypatch.setattr(found_weights, "_find_shipped", lambda model, checkout: [])  # they would go before random ones
     built(precision="float32")
     assert [(request.model, request.height, request.weights_path) for request in asked] == [("fast_scnn", SIZE, None)]
 
@@ -390,7 +390,7 @@ def test_artefact_of_other_weights_is_refused_by_name_where_nothing_can_be_expor
 @pytest.mark.parametrize(("name", "error"), [(GRAPH_FILE, GraphError), (CONTRACT_FILE, ContractError)])
 @pytest.mark.parametrize("can_export", [False, True])
 def test_damaged_artefact_of_trained_weights_is_an_error_and_is_kept(device, monkeypatch, name, error, can_export):
-    monkeypatch.setattr(float_graph, "can_export", lambda: can_export)
+    set_tensorflow(monkeypatch, can_export)
     artifact = device / "artifacts" / f"fast_scnn-camvid-{SIZE}x{SIZE}"
     (artifact / name).write_bytes((artifact / name).read_bytes()[:-30])
     before = files_below(device)

@@ -13,7 +13,7 @@ from edge.synthetic.railway.classes import label_ids_of
 from edge.synthetic.railway.ground import paint_ground
 from edge.synthetic.railway.line import Line, View
 from edge.synthetic.railway.rails import draw_rails
-from edge.synthetic.railway.track import GAUGE_M, Track
+from edge.synthetic.railway.track import GAUGE_M, HEAD_M, RAIL_HIGH_M, Track
 
 ID = {name: train_id for train_id, name in enumerate(RAILSEM19.class_names)}
 HEIGHT, WIDTH = 512, 1024
@@ -85,3 +85,14 @@ def test_switch_leads_from_one_track_to_the_other():
     starts = np.flatnonzero((middle[1:] == ID["rail-raised"]) & (middle[:-1] != ID["rail-raised"]))
     assert len(starts) == 6
     assert math.isclose(line.tracks[2].middle_m(20.5), 2.25)
+
+
+@pytest.mark.parametrize("ahead_m", [9.0, 12.0])
+@pytest.mark.any_python
+def test_inner_faces_of_the_heads_are_the_standard_gauge_apart(ahead_m):
+    # EN 13848-1: 1,435 mm between the heads. In the row of a rail's top its outer face lies outermost.
+    labels, camera = ground_labels(bare_line([Track(0.0, 0.0)]))
+    row = int(camera.horizon_px + (camera.above_m - RAIL_HIGH_M) * camera.focal_px / ahead_m)
+    seen = np.flatnonzero(labels[row] == ID["rail-raised"])
+    outer_m = (seen[-1] - seen[0]) * ahead_m / camera.focal_px
+    assert outer_m - 2 * HEAD_M == pytest.approx(1.435, abs=2 * ahead_m / camera.focal_px)
