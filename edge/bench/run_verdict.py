@@ -20,13 +20,18 @@ def head_parts(record: BenchRecord) -> list[Html]:
         sentences = record.validity.sentences() or ["Every rule of a valid run holds."]
         parts.append(banner(kind, record.validity.title(), [f"{text[:1].upper()}{text[1:]}" for text in sentences]))
     camera = record.scenario.camera if record.scenario is not None else None
+    # What a run that is not valid seems to show is no good news.
+    is_invalid = record.validity is not None and not record.validity.is_valid
     if camera is not None:
         kind = DOUBT if camera.is_held is None else GOOD if camera.is_held else BAD
         title = {True: "Holds", False: "Does not hold", None: "Not shown to hold"}[camera.is_held]
         sentence = f"{camera.certificate()}."
-        parts.append(banner(kind, f"{title} its deadlines", [f"{sentence[:1].upper()}{sentence[1:]}"]))
+        title, sentences = f"{title} its deadlines", [f"{sentence[:1].upper()}{sentence[1:]}"]
     else:
-        parts.append(banner(_speed_kind(record), verdict_title(record), verdict_sentences(record)))
+        kind, title, sentences = _speed_kind(record), verdict_title(record), verdict_sentences(record)
+    if is_invalid:
+        kind, sentences = NEUTRAL, [*sentences, "The run is not valid, so this does not count."]
+    parts.append(banner(kind, title, sentences))
     return parts
 
 
@@ -40,8 +45,9 @@ def deadline_parts(record: BenchRecord) -> list[Html]:
         facts(
             {
                 "camera": f"{camera.fps:g} frames a second; a frame is due {camera.deadline_ms:g} ms after it came",
-                "frames": f"{camera.arrived_frames} came, {camera.dropped_frames} were replaced by a newer one before "
-                f"the engine was ready, {camera.missed_frames} missed their deadline, those among them",
+                "frames": f"{camera.arrived_frames} came, {camera.dropped_frames} of them were replaced by a newer one "
+                "before the engine was ready",
+                "missed deadlines": f"{camera.missed_frames}, with the replaced frames",
                 "share of misses": f"{100 * bound.share:.3g} %, {100 * bound.lower:.3g} to {100 * bound.upper:.3g} % "
                 f"by bounds that each hold with {100 * bound.confidence:g} % confidence; {bound.frames} frames say as "
                 f"much as {bound.effective_frames:.0f} independent ones",
@@ -86,7 +92,8 @@ def _age_table(camera: CameraRecord) -> Html:
     cells = [percentile_text(value, percent) for percent, value in values]
     heads = [f"p{percent:g}" for percent, _ in values]
     shown = table(
-        [Column("age of a frame"), *map(Column, heads), Column("oldest")], [["", *cells, f"{age.max_ms:.1f} ms"]]
+        [Column("age of a frame"), *map(Column, heads), Column("oldest")],
+        [["all frames taken", *cells, f"{age.max_ms:.1f} ms"]],
     )
     return joined(shown, paragraph("Age: from a frame's arrival to its labels in host memory.", is_faint=True))
 

@@ -50,10 +50,6 @@ def _reach(values: np.ndarray) -> float:
     return max(float(median + _FAR * (high - median)), float(high))
 
 
-def _span(edges: np.ndarray) -> tuple[float, float]:
-    return float(edges[0]), float(edges[-1])
-
-
 def _bin_count(values: np.ndarray) -> int:
     """Return the number of bins by the rule of Freedman and Diaconis (1981), within what a chart has room for."""
     low, high = np.percentile(values, (25, 75))
@@ -72,9 +68,9 @@ def _draw(
 ) -> Html:
     rows = _mark_rows(marks, edges, width)
     x_ticks = round_ticks(float(edges[0]), float(edges[-1]), most_steps(width))
-    plot = Plot(
-        x_ticks, round_ticks(0.0, float(counts.max()), 4), width, 240 + _ROW * len(set(rows)), _ROW * len(set(rows))
-    )
+    above = _ROW * len(set(rows))
+    span = float(edges[0]), float(edges[-1])
+    plot = Plot(x_ticks, round_ticks(0.0, float(counts.max()), 4), width, 240 + above, above, span)
     _, top, _, bottom = plot.frame
     parts = plot.axes(name, "frames")
     for count, begin, end in zip(counts, edges, edges[1:]):

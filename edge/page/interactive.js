@@ -81,7 +81,9 @@
     try {
       await Plotly.newPlot(place, traces, layout, {
         responsive: true, displaylogo: false, displayModeBar: isTouched ? true : "hover",
-        modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+        // Named one by one: what else the library offers, such as sending the chart to its maker's servers, stays out.
+        modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+        showSendToCloud: false, plotlyServerURL: "",
       });
     } catch (error) {
       place.remove();
