@@ -255,6 +255,7 @@ def test_command_writes_record_and_markdown_and_prints_json_alone(folder, capsys
     board = read_record(Leaderboard, out / "leaderboard.json")
     assert json.loads(capsys.readouterr().out) == record_to_json(board)
     assert (out / "leaderboard.md").read_text() == board_markdown(board)
+    assert "quick int8 16x32" in (out / "leaderboard.html").read_text()
     assert "| quick int8 16x32 | 66.00 |" in board_markdown(board)
 
 
