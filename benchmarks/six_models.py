@@ -50,24 +50,28 @@ class Plan:
             CamVid's own size, so the size follows from the multiply-adds.
         options: options of the architecture that differ from its defaults, as NAME=VALUE.
         start: file of the weights that it starts from, in the repository; "" for random ones.
-        batch_size: crops of a step; None for the recipe's. A large network has time for a thousand crops in all, and
-            learns more of them in steps of four.
+        settings: what the training changes of its recipe, as options of train/train.py. A large network has time for a
+            thousand crops in all: it learns more of them in steps of four, and by Adam than by the plain gradient.
     """
 
     model: str
     size: str
     options: tuple[str, ...] = ()
     start: str = ""
-    batch_size: int | None = None
+    settings: tuple[str, ...] = ()
 
+
+_SMALL_STEPS = ("--batch-size", "4")
+_ADAM = ("--optimizer", "adamw", "--learning-rate", "1e-3", "--weight-decay", "1e-2", "--class-weighting", "enet")
+_ADAM += ("--set", "weight_decay_kind=decoupled")
 
 PLANS: dict[str, Plan] = {
     "fast_scnn": Plan("fast_scnn", "384x512"),
     "fast_scnn-transfer": Plan("fast_scnn", "384x512", start="weights/fast_scnn-synthetic.weights.h5"),
-    "panoptic_deeplab": Plan("panoptic_deeplab", "192x256", batch_size=4),
-    "deeplabv3plus": Plan("deeplabv3plus", "144x192", ("depth=50", "decoder_convs=1"), batch_size=4),
-    "fastfcn": Plan("fastfcn", "144x192", batch_size=4),
-    "bayesian_segnet": Plan("bayesian_segnet", "96x128", batch_size=4),
+    "panoptic_deeplab": Plan("panoptic_deeplab", "192x256", settings=_SMALL_STEPS),
+    "deeplabv3plus": Plan("deeplabv3plus", "144x192", ("depth=50", "decoder_convs=1"), settings=_SMALL_STEPS),
+    "fastfcn": Plan("fastfcn", "144x192", settings=_SMALL_STEPS),
+    "bayesian_segnet": Plan("bayesian_segnet", "96x128", settings=_SMALL_STEPS + _ADAM),
     "unet": Plan("unet", "96x128"),
 }
 """Name of a training -> how it is made."""
@@ -144,7 +148,7 @@ def _train(name: str, output: Path, data_dir: Path, processor_hours: float) -> N
         chosen = ["--model", plan.model, "--dataset", "camvid", "--data-dir", str(data_dir), "--recipe", "adapted"]
         chosen += ["--size", plan.size, "--epochs", "1000", "--output", str(folder)]
         chosen += [part for option in plan.options for part in ("--option", option)]
-        chosen += ["--batch-size", str(plan.batch_size)] if plan.batch_size else []
+        chosen += plan.settings
         chosen += ["--init-weights", str(REPOSITORY / plan.start)] if plan.start else []
     chosen += ["--processor-hours", str(processor_hours), "--checkpoint-minutes", "5"]
     print_status(f"{name}: train")
