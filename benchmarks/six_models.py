@@ -37,6 +37,7 @@ from train.runs import FINISHED, RUN_RECORD
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 COMMON_SIZE = "384x512"
+_INT8 = ("--int8", "--search-minutes", "5")
 LEAST_FRAMES = 200
 
 
@@ -158,7 +159,7 @@ def _train(name: str, output: Path, data_dir: Path, processor_hours: float) -> N
 
 def _engines(name: str, output: Path, data_dir: Path) -> dict[str, str | None]:
     """Build the engines of one training, as far as they are not there, and return their folders by form."""
-    forms = (("float32", PLANS[name].size, []), ("int8", PLANS[name].size, ["--int8"]), ("common", COMMON_SIZE, []))
+    forms = (("float32", PLANS[name].size, ()), ("int8", PLANS[name].size, _INT8), ("common", COMMON_SIZE, ()))
     return {form: _engine(name, form, size, flags, output, data_dir) for form, size, flags in forms}
 
 
@@ -173,7 +174,7 @@ def _engine(name: str, form: str, size: str, flags: Sequence[str], output: Path,
     plan, weights = PLANS[name], ["--weights", str(_run_folder(output, name))]
     command = [str(REPOSITORY / "export" / "build_engine.py"), "--model", plan.model, *weights, "--size", size, *flags]
     options = [part for option in plan.options for part in ("--option", option)]
-    command += [*options, "--backend", "onnxruntime", "--data-dir", str(data_dir), "--search-minutes", "5", "--json"]
+    command += [*options, "--backend", "onnxruntime", "--data-dir", str(data_dir), "--json"]
     command += ["--output", str(work / form)]
     built = _call(command, output, f"{name}-{form}-build", accepted=(0, 3), folder=work)
     # 3: INT8 costs more than its budget
