@@ -13,7 +13,7 @@ from edge.bench.bench_record import BenchRecord
 from edge.bench.frame_samples import FrameLog, frame_samples
 from edge.console import print_warning
 from edge.errors import SegEdgeError
-from edge.run_store.connection import connect, database_error, is_damage
+from edge.run_store.connection import connect, database_error, is_damage, roll_back
 from edge.run_store.rows import frames_sha256, insert_frames, insert_samples, samples_sha256, shifted_samples
 from edge.run_store.run_columns import record_columns, update_run
 from edge.run_store.tables import add_stage_columns
@@ -188,7 +188,7 @@ class RunRecording:
                     last(connection)
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                roll_back(connection)
                 raise
         except sqlite3.Error as error:
             self._disconnect()

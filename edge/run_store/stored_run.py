@@ -118,7 +118,8 @@ class DatabaseRun(StoredRun):
         if self.row["record"] is None:
             if "engine" not in self.description:
                 raise InputError(f"record of run {self.run_id} was lost with a damaged file. Next: edge-bench delete")
-            return interrupted_record(self.description, self.run_id, self.frames, self.samples)
+            known = {"started_utc": self.row["started_utc"], **self.description}
+            return interrupted_record(known, self.run_id, self.frames, self.samples)
         try:
             value = parse_json(self.row["record"].encode())
         except JsonTextError as error:
@@ -128,7 +129,7 @@ class DatabaseRun(StoredRun):
     @functools.cached_property
     def record(self) -> BenchRecord:
         """The whole record, with those lists."""
-        if self.row["record"] is None or not len(self.frames):
+        if self.row["record"] is None:
             return self.summary
         return with_series(self.summary, self.frames, self.samples)
 
