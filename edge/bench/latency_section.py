@@ -11,7 +11,7 @@ from edge.page.elements import paragraph
 from edge.page.histograms import histogram_chart
 from edge.page.markup import Html, joined
 from edge.page.plots import line_chart
-from edge.page.tables import TEXT, Column, table
+from edge.page.tables import Column, table
 from edge.percentile_rule import percentile_text
 from edge.statistics.percentiles import NO_FIGURE, LatencyStatistics, few_frames_sentence
 
@@ -61,7 +61,7 @@ def _percentile_table(statistics: LatencyStatistics) -> Html:
         if interval is not None:
             words = f"{interval.low:.3f} to {interval.high:.3f}"
         rows.append([name, NO_FIGURE if value is None else f"{value:.3f}", words or NO_FIGURE])
-    return table([Column("end to end", TEXT), Column("ms"), Column(confidence)], rows)
+    return table([Column("end to end"), Column("ms"), Column(confidence)], rows)
 
 
 def _range_words(latencies_ms: list[float]) -> Html:

@@ -10,6 +10,7 @@ from edge.bench.output_folder import free_folder
 from edge.console import print_json, print_status
 from edge.errors import InputError
 from edge.leaderboard.board import make_leaderboard
+from edge.leaderboard.leaderboard_page import LEADERBOARD_PAGE, write_page
 from edge.leaderboard.leaderboard_record import LEADERBOARD_FILE, MET, Leaderboard
 from edge.leaderboard.need import EXAMPLE, need_argument
 from edge.leaderboard.runs import read_runs
@@ -51,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output",
         type=Path,
-        help=f"folder for {LEADERBOARD_FILE} and {LEADERBOARD_MARKDOWN}; a second one goes to run-2 in it",
+        help=f"folder for {LEADERBOARD_FILE}, {LEADERBOARD_PAGE} and {LEADERBOARD_MARKDOWN}; a second one goes to "
+        "run-2 in it",
     )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--markdown", action="store_true", help="print the table in Markdown")
@@ -97,7 +99,8 @@ def write_board(folder: Path, board: Leaderboard) -> None:
     Raises:
         StorageError: The folder cannot be written to.
     """
-    with free_folder(folder, (LEADERBOARD_FILE, LEADERBOARD_MARKDOWN)) as output:
+    with free_folder(folder, (LEADERBOARD_FILE, LEADERBOARD_PAGE, LEADERBOARD_MARKDOWN)) as output:
         write_record(output / LEADERBOARD_FILE, board)
+        write_page(output / LEADERBOARD_PAGE, board)
         write_text(output / LEADERBOARD_MARKDOWN, board_markdown(board))
-    print_status(f"record: {output / LEADERBOARD_FILE}")
+    print_status(f"record: {output / LEADERBOARD_FILE}\npage: {output / LEADERBOARD_PAGE}")

@@ -27,9 +27,8 @@ class CurveStyle:
     color: str
     shape: str
 
-    def mark(self, x: float, y: float) -> str:
-        """Draw one mark around a place."""
-        size = _RADIUS
+    def mark(self, x: float, y: float, size: float = _RADIUS) -> str:
+        """Draw one mark around a place; `size` is half of its width in pixels."""
         if self.shape == "circle":
             return disc(x, y, size, self.color)
         if self.shape == "square":

@@ -10,7 +10,7 @@ from edge.page.axes import Box, Level, Plot, most_steps, overlaps, round_ticks, 
 from edge.page.interactive import figure, rounded, shown_text
 from edge.page.live_axes import live_layout
 from edge.page.markup import Html
-from edge.page.svg import BLUE, GLYPH, RED, in_both_widths, line, rectangle, svg, text, title_of
+from edge.page.svg import BLUE, GLYPH, NARROW, RED, in_both_widths, line, rectangle, svg, text, title_of
 
 _MOST_BINS, _LEAST_BAR = 60, 1.5
 """Most bins, and pixels of the shortest bar, so that one frame in a hundred thousand is seen."""
@@ -50,10 +50,6 @@ def _reach(values: np.ndarray) -> float:
     return max(float(median + _FAR * (high - median)), float(high))
 
 
-def _span(edges: np.ndarray) -> tuple[float, float]:
-    return float(edges[0]), float(edges[-1])
-
-
 def _bin_count(values: np.ndarray) -> int:
     """Return the number of bins by the rule of Freedman and Diaconis (1981), within what a chart has room for."""
     low, high = np.percentile(values, (25, 75))
@@ -72,9 +68,9 @@ def _draw(
 ) -> Html:
     rows = _mark_rows(marks, edges, width)
     x_ticks = round_ticks(float(edges[0]), float(edges[-1]), most_steps(width))
-    plot = Plot(
-        x_ticks, round_ticks(0.0, float(counts.max()), 4), width, 240 + _ROW * len(set(rows)), _ROW * len(set(rows))
-    )
+    above = _ROW * len(set(rows))
+    span = float(edges[0]), float(edges[-1])
+    plot = Plot(x_ticks, round_ticks(0.0, float(counts.max()), 4), width, 240 + above, above, span)
     _, top, _, bottom = plot.frame
     parts = plot.axes(name, "frames")
     for count, begin, end in zip(counts, edges, edges[1:]):
@@ -106,9 +102,9 @@ def _mark_rows(marks: Sequence[Level], edges: np.ndarray, width: int) -> list[in
 
 
 def _live(counts: np.ndarray, edges: np.ndarray, name: str, unit: str, marks: Sequence[Level]) -> Html:
-    rows = _mark_rows(marks, edges, 640)
+    rows = _mark_rows(marks, edges, NARROW)
     layout = live_layout(name, "frames", 280 + _ROW * len(set(rows)))
-    layout["margin"]["t"] = 22 + _ROW * len(set(rows))
+    layout["margin"]["t"] = 36 + _ROW * len(set(rows))
     layout["bargap"] = 0.04
     layout["hovermode"] = "closest"
     for mark, row in zip(marks, rows):

@@ -29,9 +29,10 @@
       for (const [key, value] of Object.entries(axis)) changes[`${name}.${key}`] = value;
     return changes;
   };
+  // On a phone the buttons need the room above a chart, and its legend stands below it.
   const widths = () => (isPhone()
-    ? { "margin.l": 44, "margin.r": 10, "xaxis.nticks": 5 }
-    : { "margin.l": 60, "margin.r": 24, "xaxis.nticks": 9 });
+    ? { "margin.l": 56, "margin.r": 10, "xaxis.nticks": 5, "legend.y": -0.32, "legend.yanchor": "top" }
+    : { "margin.l": 64, "margin.r": 24, "xaxis.nticks": 9, "legend.y": 1.1, "legend.yanchor": "bottom" });
 
   const merge = (layout, changes) => {
     for (const [path, value] of Object.entries(changes)) {
@@ -81,7 +82,9 @@
     try {
       await Plotly.newPlot(place, traces, layout, {
         responsive: true, displaylogo: false, displayModeBar: isTouched ? true : "hover",
-        modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+        // Named one by one: what else the library offers, such as sending the chart to its maker's servers, stays out.
+        modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+        showSendToCloud: false, plotlyServerURL: "",
       });
     } catch (error) {
       place.remove();

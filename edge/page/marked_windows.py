@@ -57,7 +57,7 @@ def live_windows(windows: Sequence[MarkedWindow]) -> dict[str, Any]:
                 "y1": 1,
                 "fillcolor": RED,
                 "opacity": 0.16,
-                "line": {"width": 0},
+                "line": {"color": RED, "width": 1, "dash": "dot"},
                 "layer": "below",
             }
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Sequence
 
-from edge.page.axes import Box, Level, Plot, most_steps, overlaps, reach_of, round_ticks, tick_text, with_halo
+from edge.page.axes import Level, Plot, most_steps, reach_of, round_ticks, tick_text, with_halo
 from edge.page.interactive import MOST_COLUMNS, figure, rounded, shown_text
+from edge.page.labels import free_place
 from edge.page.live_axes import add_levels, live_layout
 from edge.page.markup import Html
 from edge.page.svg import BLUE, FAINT, GLYPH, GREEN, RED, disc, in_both_widths, polyline, rectangle, svg, text, title_of
@@ -103,7 +104,7 @@ def _scatter(points: Sequence[Point], x_name: str, y_name: str, caption: str, li
     for point, (x, y) in zip(points, places):
         parts.append(f"<g>{title_of(point.text)}{_symbol(x, y, point, point.y > plot.y_ticks[-1])}</g>")
     for point, (x, y) in zip(points, places):
-        place = _free_place(x, y, GLYPH * len(point.mark), taken, plot.frame)
+        place = free_place(x, y, GLYPH * len(point.mark), taken, plot.frame)
         if place is not None:
             parts.append(with_halo(text(*place, point.mark)))
     return svg(plot.width, plot.height, parts, caption)
@@ -171,20 +172,3 @@ def _symbol(x: float, y: float, point: Point, is_beyond: bool) -> str:
     if point.is_good is not False:
         return disc(x, y, 4.5, color)
     return rectangle(x - 4, y - 4, 8, 8, color)
-
-
-def _free_place(x: float, y: float, text_width: float, taken: list[Box], frame: Box) -> tuple[float, float] | None:
-    """Return where to write a mark beside a point, as (x, y) of the text's baseline; None if there is no free place.
-
-    The box of the mark is added to `taken`.
-    """
-    middle = -text_width / 2
-    # First where the line of the best, which comes from the right and leaves downwards, does not run.
-    for dx, dy in ((middle, -8), (-8 - text_width, 4), (8, 16), (8, -8), (8, 4), (middle, 18)):
-        box = (x + dx, y + dy - 10, x + dx + text_width, y + dy + 2)
-        # Above and to the right of the frame are margins that a mark may stand in.
-        inside = box[0] >= frame[0] and box[1] >= frame[1] - 20 and box[2] <= frame[2] + 20 and box[3] <= frame[3]
-        if inside and not any(overlaps(box, other) for other in taken):
-            taken.append(box)
-            return box[0], box[3] - 2
-    return None
