@@ -2,11 +2,11 @@
 
     python benchmarks/run_recording.py --rounds 20 --seconds 5
 
-The database lies in the folder for temporary files, which has to be on a disk (TMPDIR). A pretended engine works 0.5 ms
-on each of 1,000 frames a second, outside of Python's lock as real ones do. In every round it runs once with a recording
-to a database on disk and once without, in turns that alternate, so that what else the machine does hits both. The peer
-is the same loop without recording, which is what edge-bench did before. Then a run of a million frames is written, and
-read as `edge-bench compare` reads it, in a process of its own.
+A pretended engine works 0.5 ms on each of 1,000 frames a second, outside of Python's lock as real ones do. In every
+round it runs once with a recording and once without, in turns that alternate, so that what else the machine does hits
+both. The peer is the same loop without recording, which is what edge-bench did before. Then a run of a million frames
+is written, and read as `edge-bench compare` reads it, in a process of its own. The database lies in the folder for
+temporary files, which has to be on a disk (TMPDIR names another).
 """
 
 from __future__ import annotations

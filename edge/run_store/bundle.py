@@ -108,11 +108,17 @@ def write_bundle(path: Path, run: StoredRun) -> str:
     """Write the bundle of a run and return its digest.
 
     Raises:
-        InputError: The run is being measured, or has no frames.
+        InputError: The run is being measured, has no frames, or was changed since it ended.
         StorageError: The file cannot be written.
     """
     if run.status == RUNNING:
         raise InputError(f"run {run.run_id} is being measured. Next: end it, or wait for its end")
+    changed = run.changed_parts()
+    if changed:
+        raise InputError(
+            f"run {run.run_id} is no proof: its {' and '.join(changed)} are not those that were measured, by their "
+            "hash. Next: --format csv writes what is there"
+        )
     record_alone = without_series(run.record, run.frames, run.samples)
     contents = {
         RECORD_FILE: _json_bytes(record_to_json(record_alone)),

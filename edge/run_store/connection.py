@@ -42,6 +42,12 @@ def connect(path: Path, must_exist: bool = False, wait_s: float = WAIT_S) -> sql
     return connection
 
 
+def roll_back(connection: sqlite3.Connection) -> None:
+    """Undo what a transaction has done; SQLite has done so by itself where the disk was full."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
 def is_database(path: Path) -> bool:
     """Return whether a file begins as every SQLite database does."""
     try:

@@ -13,7 +13,7 @@ from edge.bench.bench_record import BenchRecord
 from edge.bench.frame_samples import FrameLog, frame_samples
 from edge.console import print_warning
 from edge.errors import SegEdgeError
-from edge.run_store.connection import connect, database_error, is_damage
+from edge.run_store.connection import connect, database_error, is_damage, roll_back
 from edge.run_store.rows import frames_sha256, insert_frames, insert_samples, samples_sha256, shifted_samples
 from edge.run_store.run_columns import record_columns, update_run
 from edge.run_store.tables import add_stage_columns
@@ -64,6 +64,8 @@ class RunRecording:
         self._written_frames = self._written_samples = self._written_events = 0
         self._committed_s = time.monotonic()
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._committing = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_finished = False
@@ -151,6 +153,7 @@ class RunRecording:
             self.failure = str(error)
             return False
         self._written_frames = self._written_samples = self._written_events = 0
+        self._file = None
         return self._commit(last)
 
     def _start_ns(self) -> int:
@@ -173,6 +176,10 @@ class RunRecording:
 
     def _commit(self, last: Callable[[sqlite3.Connection], None] | None = None) -> bool:
         """Write what is new in one transaction, and the last words of a run behind it; return whether that worked."""
+        with self._committing:
+            return self._commit_alone(last)
+
+    def _commit_alone(self, last: Callable[[sqlite3.Connection], None] | None) -> bool:
         frames = self._log.since(self._written_frames)
         samples = list(self._samples())[self._written_samples :]
         events = self._events[self._written_events :]
@@ -188,7 +195,7 @@ class RunRecording:
                     last(connection)
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                roll_back(connection)
                 raise
         except sqlite3.Error as error:
             self._disconnect()
@@ -222,9 +229,17 @@ class RunRecording:
         update_run(connection, self._run, changed)
 
     def _connected(self) -> sqlite3.Connection:
+        try:
+            place = self._path.stat()
+        except OSError:
+            raise sqlite3.OperationalError("unable to open: it was taken away") from None
         if self._connection is None:
             # Not made anew: a database that somebody took away does not come back as one with half a run.
             self._connection = connect(self._path, must_exist=True)
+            self._file = self._file or (place.st_dev, place.st_ino)
+        if self._file != (place.st_dev, place.st_ino):
+            # What is committed now would go into a file that was put aside.
+            raise sqlite3.IntegrityError("another file has taken its place")
         return self._connection
 
     def _disconnect(self) -> None:

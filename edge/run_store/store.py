@@ -14,10 +14,11 @@ from typing import Any, Callable, Iterator, Mapping, TypeVar
 from edge.console import print_warning, storage_error
 from edge.errors import InputError, StorageError
 from edge.process_identity import boot_id, is_alive, start_time, where_processes_live
-from edge.run_store.connection import connect, database_error, is_damage
+from edge.run_store.connection import connect, database_error, is_damage, roll_back
 from edge.run_store.recording import INTERRUPTED, RUNNING, RunRecording, utc_now
 from edge.run_store.repair import rebuild
-from edge.run_store.run_columns import description_columns, insert_run, update_run
+from edge.run_store.rows import frames_sha256
+from edge.run_store.run_columns import description_columns, insert_run, record_columns, update_run
 from edge.run_store.stored_run import LATEST, DatabaseRun
 from edge.run_store.tables import migrate
 
@@ -61,6 +62,7 @@ class RunStore:
                 f"runs database not found: {self.path}. Next: edge-bench run ENGINE, which makes it, or --runs FILE"
             )
         self.connection = self._open()
+        self._judge_interrupted()
 
     def __enter__(self) -> RunStore:
         return self
@@ -188,7 +190,7 @@ class RunStore:
                 yield self.connection
                 self.connection.execute("COMMIT")
             except BaseException:
-                self.connection.execute("ROLLBACK")
+                roll_back(self.connection)
                 raise
         except sqlite3.Error as error:
             raise database_error(error, self.path) from error
@@ -216,6 +218,17 @@ class RunStore:
         """
         self.connection.close()
         self.connection = _rebuilt(self.path)
+
+    def _judge_interrupted(self) -> None:
+        """Give the runs whose process died the record that their frames make, once."""
+        rows = self._rows("SELECT * FROM runs WHERE status = ? AND frame_count IS NULL", INTERRUPTED)
+        for run in [DatabaseRun(self, row) for row in rows]:
+            columns: dict[str, Any] = {"frame_count": 0}
+            with contextlib.suppress(InputError):  # it has no frames, or its description was lost
+                columns = record_columns(run.record, run.frames, run.samples)
+                columns.update(frames_sha256=frames_sha256(run.frames, run.window_start_ns))
+            with contextlib.suppress(StorageError), self.transaction() as connection:
+                update_run(connection, run.row["run"], columns)
 
     def _open(self) -> sqlite3.Connection:
         if self.path.is_dir() or not self.path.parent.is_dir():

@@ -20,7 +20,7 @@ from edge.records import read_record, record_from_json
 from edge.run_store.recomputation import interrupted_record
 from edge.run_store.record_series import with_series
 from edge.run_store.recording import COMPLETE, INTERRUPTED, PARTIAL
-from edge.run_store.rows import frames_sha256, read_columns, read_frames, read_samples, shifted_samples
+from edge.run_store.rows import frames_sha256, read_columns, read_frames, read_samples, samples_sha256, shifted_samples
 from edge.telemetry.base import PowerSample
 
 if TYPE_CHECKING:
@@ -84,6 +84,10 @@ class StoredRun:
         """Events of the run, each with its time on the clock of the machine in ns, its kind and its text."""
         return []
 
+    def changed_parts(self) -> list[str]:
+        """Return which of "frames" and "telemetry" are not as they were when the run ended, by their hashes."""
+        return []
+
     @property
     def window_start_ns(self) -> int:
         """Start of the measured window on the clock of the machine that measured, in ns; 0 where it is not known."""
@@ -118,7 +122,8 @@ class DatabaseRun(StoredRun):
         if self.row["record"] is None:
             if "engine" not in self.description:
                 raise InputError(f"record of run {self.run_id} was lost with a damaged file. Next: edge-bench delete")
-            return interrupted_record(self.description, self.run_id, self.frames, self.samples)
+            known = {"started_utc": self.row["started_utc"], **self.description}
+            return interrupted_record(known, self.run_id, self.frames, self.samples)
         try:
             value = parse_json(self.row["record"].encode())
         except JsonTextError as error:
@@ -128,7 +133,7 @@ class DatabaseRun(StoredRun):
     @functools.cached_property
     def record(self) -> BenchRecord:
         """The whole record, with those lists."""
-        if self.row["record"] is None or not len(self.frames):
+        if self.row["record"] is None:
             return self.summary
         return with_series(self.summary, self.frames, self.samples)
 
@@ -159,6 +164,15 @@ class DatabaseRun(StoredRun):
         """Events of the run, each with its time on the clock of the machine in ns, its kind and its text."""
         query = "SELECT time_ns, kind, text FROM events WHERE run = ? ORDER BY rowid"
         return self._read(lambda connection, run: [tuple(row) for row in connection.execute(query, (run,))])
+
+    def changed_parts(self) -> list[str]:
+        """Return which of "frames" and "telemetry" are not as they were when the run ended, by their hashes."""
+        samples = shifted_samples(self.samples, self.window_start_ns)
+        hashes = {
+            "frames": (self.row["frames_sha256"], frames_sha256(self.frames, self.window_start_ns)),
+            "telemetry": (self.row["telemetry_sha256"], samples_sha256(samples)),
+        }
+        return [part for part, (kept, found) in hashes.items() if kept is not None and kept != found]
 
     def _read(self, read: Callable[[sqlite3.Connection, int], Result]) -> Result:
         def again(connection: sqlite3.Connection) -> Result:

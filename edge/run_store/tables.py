@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Iterable
 
 from edge.errors import ContractError
+from edge.run_store.connection import roll_back
 
 APPLICATION_ID = 0x53456467
 """Number in the head of the file that tells a runs database from other SQLite files: "SEdg" as ASCII."""
@@ -102,7 +103,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        roll_back(connection)
         raise
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import glob
+import shutil
+import tempfile
 from pathlib import Path
 
 from edge.bench.bench_record import RECORD_FILE
 from edge.bench.output_folder import latest_folder
 from edge.console import print_json
-from edge.errors import InputError
+from edge.errors import InputError, StorageError
 from edge.run_store.bundle import is_bundle, read_bundle
 from edge.run_store.commands.arguments import add_runs_argument, open_runs
 from edge.run_store.connection import is_database
@@ -60,10 +64,9 @@ def _add(store: RunStore, path: Path) -> list[tuple[str, bool]]:
     if path.is_dir():
         path = latest_folder(path, RECORD_FILE)[0] / RECORD_FILE
     if is_database(path):
-        if path.exists() and store.path.exists() and path.samefile(store.path):
+        if path.samefile(store.path):
             raise InputError(f"{path} is the runs database itself. Next: --runs FILE, or name another file")
-        with RunStore(path, must_exist=True) as source:
-            return insert_database(store, source)
+        return _add_database(store, path)
     if is_bundle(path):
         bundle = read_bundle(path)
         broken = [f"{check.name}: {check.problems[0]}" for check in verify(bundle) if not check.holds]
@@ -71,3 +74,17 @@ def _add(store: RunStore, path: Path) -> list[tuple[str, bool]]:
             raise InputError(f"bundle {path} does not hold: {broken[0]}. Next: edge-bench verify {path}")
         return [insert_bundle(store, bundle)]
     return [insert_record_file(store, path)]
+
+
+def _add_database(store: RunStore, path: Path) -> list[tuple[str, bool]]:
+    with contextlib.ExitStack() as opened:
+        try:
+            source = opened.enter_context(RunStore(path, must_exist=True))
+        except StorageError:
+            # SQLite reads a log of commits only where it may write; a card of a device may be read-only.
+            folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+            for each in path.parent.glob(f"{glob.escape(path.name)}*"):
+                if each.name in (path.name, f"{path.name}-wal"):
+                    shutil.copyfile(each, folder / each.name)
+            source = opened.enter_context(RunStore(folder / path.name, must_exist=True))
+        return insert_database(store, source)

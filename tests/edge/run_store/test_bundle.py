@@ -175,6 +175,20 @@ def test_file_that_is_no_bundle_is_one_line(bundle, tmp_path):
         read_bundle(tmp_path / "cats.zip")
 
 
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("frames", "UPDATE frames SET latency_ns = latency_ns - 1 WHERE frame = 7"),
+        ("telemetry", "UPDATE telemetry SET value = 1.0 WHERE rowid = 3"),
+    ],
+)
+def test_run_that_was_changed_in_its_database_gives_no_bundle(bundle, store, tmp_path, part, change):
+    _, _, run = bundle
+    store.connection.execute(change)
+    with pytest.raises(InputError, match=f"its {part} are not those that were measured"):
+        write_bundle(tmp_path / "changed.zip", store.find(run.run_id))
+
+
 def test_bundle_enters_another_database_once_and_gives_the_same_bundle_again(bundle, tmp_path):
     path, _, run = bundle
     with RunStore(tmp_path / "other.db") as other:

@@ -13,7 +13,9 @@ import pytest
 
 from edge.bench.bench_record import BenchRecord
 from edge.bench.cli import main
+from edge.errors import StorageError
 from edge.records import read_record, record_from_json, write_record
+from edge.run_store.commands import importing
 from edge.run_store.store import RunStore
 from edge.run_store.stored_run import load_run
 
@@ -148,6 +150,20 @@ def test_runs_of_several_devices_merge_by_id(bench, two, make_run, keep, tmp_pat
         found = load_run(third, store)
         assert found.record == other.record
         assert np.array_equal(found.frames.latency_ns, [frame.latency_ns for frame in other.log.since(0)])
+
+
+def test_database_on_a_read_only_disk_is_imported(bench, make_run, keep, tmp_path, monkeypatch):
+    with RunStore(tmp_path / "device.db") as store:
+        run_id = keep(store, make_run(20))
+
+    class ReadOnly(RunStore):
+        def __init__(self, path, must_exist=False):
+            if str(path) == "device.db":
+                raise StorageError("cannot write runs database device.db: it may not be written to here")
+            super().__init__(path, must_exist)
+
+    monkeypatch.setattr(importing, "RunStore", ReadOnly)
+    assert bench("import", "device.db")[1] == f"imported: {run_id}\n"
 
 
 def test_record_file_enters_once_and_gives_the_same_record(bench, make_run, tmp_path):

@@ -89,16 +89,29 @@ def test_database_that_is_damaged_while_a_run_is_measured_loses_nothing_of_it(cl
     assert len(damaged_files(path)) >= 1 and "was damaged" in capsys.readouterr().err
 
 
-def test_database_that_is_taken_away_while_a_run_is_measured_is_made_anew(store, make_run, tmp_path):
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_database_that_is_taken_away_while_a_run_is_measured_is_made_anew(store, make_run, tmp_path, has_begun):
     made = make_run(20)
     recording = store.begin(made.description)
+    recording.start(made.log, lambda: made.samples)
+    assert not has_begun or recording._commit()
     store.close()
     for path in tmp_path.glob("runs.db*"):
         path.unlink()
-    recording.start(made.log, lambda: made.samples)
     assert recording.finish(made.record)
     with RunStore(store.path) as again:
         assert again.find(recording.run_id).record == made.record
+
+
+def test_database_that_is_rebuilt_by_another_command_meanwhile_gets_the_whole_run(store, make_run):
+    made = make_run(20)
+    recording = store.begin(made.description)
+    recording.start(made.log, lambda: made.samples)
+    assert recording._commit()
+    store.rebuild()
+    assert recording.finish(made.record)
+    (run,) = store.runs()
+    assert (run.run_id, run.record) == (recording.run_id, made.record)
 
 
 def test_full_disk_is_one_warning_and_what_was_written_stays(store, make_run, monkeypatch, capsys):

@@ -77,8 +77,10 @@ def test_run_that_was_left_is_marked_interrupted_and_one_without_frames_goes(sto
         left.start(made.log, lambda: made.samples)
     with store.begin(made.description):
         pass
+    with RunStore(store.path):
+        pass
     (run,) = store.runs()
-    assert (run.run_id, run.status) == (left.run_id, INTERRUPTED)
+    assert (run.run_id, run.status, run.row["frame_count"]) == (left.run_id, INTERRUPTED, 20)
     assert isinstance(run.record, BenchRecord) and run.record.is_partial
     assert run.record.end_to_end == made.record.end_to_end
     assert run.record.power.total == made.record.power.total
