@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.bench.bench_record import BenchRecord
-from edge.bench.scenarios.scenario_record import CameraRecord
+from edge.bench.scenarios.scenario_record import DeadlineRecord
 from edge.bench.verdict import doubts, keeps_up, verdict_sentences, verdict_title
 from edge.page.elements import BAD, DOUBT, GOOD, NEUTRAL, banner, paragraph
 from edge.page.markup import Html, joined
@@ -19,13 +19,14 @@ def head_parts(record: BenchRecord) -> list[Html]:
         kind = GOOD if record.validity.is_valid else BAD
         sentences = record.validity.sentences() or ["Every rule of a valid run holds."]
         parts.append(banner(kind, record.validity.title(), [f"{text[:1].upper()}{text[1:]}" for text in sentences]))
-    camera = record.scenario.camera if record.scenario is not None else None
+    rules = record.scenario
     # What a run that is not valid seems to show is no good news.
     is_invalid = record.validity is not None and not record.validity.is_valid
-    if camera is not None:
-        kind = DOUBT if camera.is_held is None else GOOD if camera.is_held else BAD
-        title = {True: "Holds", False: "Does not hold", None: "Not shown to hold"}[camera.is_held]
-        sentence = f"{camera.certificate()}."
+    if rules is not None and rules.deadlines is not None:
+        is_held = rules.deadlines.is_held
+        kind = DOUBT if is_held is None else GOOD if is_held else BAD
+        title = {True: "Holds", False: "Does not hold", None: "Not shown to hold"}[is_held]
+        sentence = f"{rules.certificate()}."
         title, sentences = f"{title} its deadlines", [f"{sentence[:1].upper()}{sentence[1:]}"]
     else:
         kind, title, sentences = _speed_kind(record), verdict_title(record), verdict_sentences(record)
@@ -37,25 +38,26 @@ def head_parts(record: BenchRecord) -> list[Html]:
 
 def deadline_parts(record: BenchRecord) -> list[Html]:
     """Return the parts of the section on a camera's deadlines; none in another scenario."""
-    camera = record.scenario.camera if record.scenario is not None else None
-    if camera is None:
+    rules = record.scenario
+    if rules is None or rules.camera is None or rules.deadlines is None:
         return []
-    bound = camera.bound
+    camera, deadlines = rules.camera, rules.deadlines
+    bound = deadlines.bound
     return [
         facts(
             {
                 "camera": f"{camera.fps:g} frames a second; a frame is due {camera.deadline_ms:g} ms after it came",
-                "frames": f"{camera.arrived_frames} came, {camera.dropped_frames} of them were replaced by a newer one "
-                "before the engine was ready",
-                "missed deadlines": f"{camera.missed_frames}, with the replaced frames",
+                "frames": f"{deadlines.arrived_frames} came, {deadlines.dropped_frames} of them were replaced by a "
+                "newer one before the engine was ready",
+                "missed deadlines": f"{deadlines.missed_frames}, with the replaced frames",
                 "share of misses": f"{100 * bound.share:.3g} %, {100 * bound.lower:.3g} to {100 * bound.upper:.3g} % "
                 f"by bounds that each hold with {100 * bound.confidence:g} % confidence; {bound.frames} frames say as "
                 f"much as {bound.effective_frames:.0f} independent ones",
                 "allowed": f"{100 * camera.allowed_miss_share:g} %",
-                "end": "the verdict was certain before the time was over" if camera.stopped_early else "as planned",
+                "end": "the verdict was certain before the time was over" if rules.stopped_early else "as planned",
             }
         ),
-        _age_table(camera),
+        _age_table(deadlines),
     ]
 
 
@@ -86,8 +88,8 @@ def _steady_figures(steady: Steadiness) -> dict[str, str]:
     return found
 
 
-def _age_table(camera: CameraRecord) -> Html:
-    age = camera.age
+def _age_table(deadlines: DeadlineRecord) -> Html:
+    age = deadlines.age
     values = ((50, age.p50_ms), (90, age.p90_ms), (99, age.p99_ms), (99.9, age.p99_9_ms))
     cells = [percentile_text(value, percent) for percent, value in values]
     heads = [f"p{percent:g}" for percent, _ in values]

@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output",
         type=Path,
-        help=f"folder for {LEADERBOARD_FILE}, {LEADERBOARD_MARKDOWN} and {LEADERBOARD_PAGE}; a second one goes to "
+        help=f"folder for {LEADERBOARD_FILE}, {LEADERBOARD_PAGE} and {LEADERBOARD_MARKDOWN}; a second one goes to "
         "run-2 in it",
     )
     shown = parser.add_mutually_exclusive_group()
@@ -99,8 +99,8 @@ def write_board(folder: Path, board: Leaderboard) -> None:
     Raises:
         StorageError: The folder cannot be written to.
     """
-    with free_folder(folder, (LEADERBOARD_FILE, LEADERBOARD_MARKDOWN, LEADERBOARD_PAGE)) as output:
+    with free_folder(folder, (LEADERBOARD_FILE, LEADERBOARD_PAGE, LEADERBOARD_MARKDOWN)) as output:
         write_record(output / LEADERBOARD_FILE, board)
-        write_text(output / LEADERBOARD_MARKDOWN, board_markdown(board))
         write_page(output / LEADERBOARD_PAGE, board)
-    print_status(f"record: {output / LEADERBOARD_FILE}")
+        write_text(output / LEADERBOARD_MARKDOWN, board_markdown(board))
+    print_status(f"record: {output / LEADERBOARD_FILE}\npage: {output / LEADERBOARD_PAGE}")

@@ -71,14 +71,15 @@ def frames_per_second(record: BenchRecord, _: str) -> BoardFigure:
 
 def missed_deadlines(record: BenchRecord, _: str) -> BoardFigure:
     """Return the share of deadlines that were missed, in percent, with its bounds."""
-    camera = record.scenario.camera if record.scenario is not None else None
-    if camera is None:
+    rules = record.scenario
+    if rules is None or rules.camera is None or rules.deadlines is None:
         return _unknown("not measured: edge-bench run ENGINE --scenario camera measures it")
-    low, high = camera.bound.lower, camera.bound.upper
-    if camera.stopped_early and camera.is_held is not None:  # the bound of that moment is a little too good
-        low, high = (0.0, camera.allowed_miss_share) if camera.is_held else (camera.allowed_miss_share, 1.0)
+    camera, bound, is_held = rules.camera, rules.deadlines.bound, rules.deadlines.is_held
+    low, high = bound.lower, bound.upper
+    if rules.stopped_early and is_held is not None:  # the bound of that moment is a little too good
+        low, high = (0.0, camera.allowed_miss_share) if is_held else (camera.allowed_miss_share, 1.0)
     # Each bound holds by itself with the confidence; both together with twice the error.
-    return _known(100 * camera.bound.share, (100 * low, 100 * high, 2 * camera.confidence - 1))
+    return _known(100 * bound.share, (100 * low, 100 * high, 2 * camera.confidence - 1))
 
 
 def of_accuracy(read: Callable[[Accuracy, str], BoardFigure]) -> Read:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from types import MappingProxyType
+from typing import Mapping, Sequence
 
 from edge.leaderboard.leaderboard_record import (
     MET,
@@ -21,6 +22,20 @@ SHOWN = (
 )
 """Columns of a table that fits a page; the record has all of them."""
 
+_SHORT = {
+    "miou": "mIoU %",
+    "miou(infrastructure)": "infra. %",
+    "parameters": "param. M",
+    "multiply-adds": "MAC G",
+    "training": "train h",
+    "p50": "p50 ms",
+    "p99": "p99 ms",
+    "power": "W",
+    "energy": "mJ/frame",
+    "temperature": "max °C",
+}
+"""Headings that are short enough for a terminal."""
+
 
 def shown_columns(board: Leaderboard) -> list[BoardColumn]:
     """Return the columns that tables show: those of SHOWN, and whatever the need limits beside them."""
@@ -31,8 +46,11 @@ def shown_columns(board: Leaderboard) -> list[BoardColumn]:
 def board_lines(board: Leaderboard) -> list[str]:
     """Return the lines that a terminal shows of a leaderboard."""
     lines = [*_answer_lines(board), *([""] if board.need else [])]
-    lines += _aligned(_table(board, shown_columns(board)))
-    lines += [f"{NO_FIGURE}: not measured"] if _has_gaps(board) else []
+    measured = [column for column in shown_columns(board) if any(_is_known(row, column) for row in board.rows)]
+    lines += _aligned(_table(board, measured, _SHORT)) if board.rows else ["no valid run to show"]
+    absent = [heading(column) for column in shown_columns(board) if column not in measured]
+    lines += [f"measured of none: {', '.join(absent)}"] if absent and board.rows else []
+    lines += [f"{NO_FIGURE}: not measured"] if _has_gaps(board, measured) else []
     lines += ["", *(f"note: {note}" for note in board.notes)] if board.notes else []
     for run in board.left_out:
         lines.append(f"left out: {run.name} ({run.run}): {'; '.join(run.reasons)}")
@@ -46,7 +64,7 @@ def board_markdown(board: Leaderboard) -> str:
     lines = [f"| {' | '.join(_escaped(cells))} |" for cells in (head, numbers, *body)]
     answers = [f"- {line}" for line in _answer_lines(board)]
     notes = [f"- {note}" for note in board.notes]
-    notes += [f"- {NO_FIGURE}: not measured"] if _has_gaps(board) else []
+    notes += [f"- {NO_FIGURE}: not measured"] if _has_gaps(board, shown_columns(board)) else []
     notes += [f"- left out: {run.name} ({run.run}): {'; '.join(run.reasons)}" for run in board.left_out]
     parts = [answers, lines, notes]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
@@ -76,11 +94,11 @@ def demand_words(answer: DemandAnswer) -> str:
         return f"{answer.demand} {answer.verdict} ({answer.reason})"
     by = "by" if answer.verdict in (MET, NOT_MET) else "with a margin of"
     margin = abs(answer.margin) if answer.verdict == NOT_MET else answer.margin
-    text = f"{answer.demand} {answer.verdict} {by} {margin:.3g}"
+    text = f"{answer.demand} {answer.verdict} {by} {_short(margin)}"
     if answer.margin_percent is not None:
-        text += f" ({abs(answer.margin_percent):.3g} %)"
+        text += f" ({_short(abs(answer.margin_percent))} %)"
     if answer.verdict == MET and answer.least_margin is not None:
-        text += f", at least {answer.least_margin:.3g}"
+        text += f", at least {_short(answer.least_margin)}"
     return text + (f" ({answer.reason})" if answer.reason else "")
 
 
@@ -98,14 +116,21 @@ def _answer_lines(board: Leaderboard) -> list[str]:
     if not board.need:
         return []
     met = [row for row in board.rows if row.verdict == MET]
-    count = f"{len(met)} of {len(board.rows)}" if met else "none" if board.rows else "nothing to ask: none"
+    count = f"{len(met)} of {len(board.rows)}" if met else "none"
     return [f"need {board.need}: met by {count}", *(answer_sentence(row) for row in board.rows)]
 
 
-def _table(board: Leaderboard, columns: Sequence[BoardColumn]) -> list[list[str]]:
-    """Return the cells of a table, its headings first."""
+def _short(value: float) -> str:
+    """Return a number with three digits that count, and all of them before the point."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _table(
+    board: Leaderboard, columns: Sequence[BoardColumn], heads: Mapping[str, str] = MappingProxyType({})
+) -> list[list[str]]:
+    """Return the cells of a table, its headings first: those of `heads`, else title and unit."""
     answers = ["need"] if board.need else []
-    rows = [["engine", *answers, *(heading(column) for column in columns)]]
+    rows = [["engine", *answers, *(heads.get(column.name) or heading(column) for column in columns)]]
     for row in board.rows:
         mark = " (not valid)" if row.invalid else " (random weights)" if row.has_random_weights else ""
         verdict = [row.verdict] if board.need else []
@@ -126,8 +151,12 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _has_gaps(board: Leaderboard) -> bool:
-    return any(row.figures[column.name].value is None for row in board.rows for column in shown_columns(board))
+def _is_known(row: BoardRow, column: BoardColumn) -> bool:
+    return row.figures[column.name].value is not None
+
+
+def _has_gaps(board: Leaderboard, columns: Sequence[BoardColumn]) -> bool:
+    return any(not _is_known(row, column) for row in board.rows for column in columns)
 
 
 def _escaped(cells: Sequence[str]) -> list[str]:

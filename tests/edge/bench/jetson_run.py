@@ -8,7 +8,7 @@ import numpy as np
 
 from edge.accuracy import Accuracy
 from edge.bench.bench_record import BenchRecord
-from edge.bench.scenarios.scenario_record import CameraRecord, ScenarioRecord
+from edge.bench.scenarios.scenario_record import CameraRules, DeadlineRecord, ScenarioRecord
 from edge.bench.validity import validity
 from edge.card import EngineCard
 from edge.labels import CAMVID
@@ -79,27 +79,29 @@ def jetson_record(card: EngineCard, duration_s: float = 600.0, fps: float = 30.0
         load=MachineLoad(0.4, 0.03, False),
         frames_asked=1024,
         run_id="20261130T091244Z-orin-4f1c",
-        scenario=ScenarioRecord("camera", CLOCK, 1024, duration_s, False, camera=_camera(total_ms, fps)),
+        scenario=ScenarioRecord(
+            "camera",
+            CLOCK,
+            1024,
+            duration_s,
+            False,
+            CameraRules(fps, DEADLINE_MS, 0.01, 0.95, stops_early=False),
+            _deadlines(total_ms),
+        ),
         steadiness=steadiness(((starts_s + total_ms / 1e3) * 1e9).astype(np.int64), sum(ns.values())),
     )
     return dataclasses.replace(record, validity=validity(record))
 
 
-def _camera(total_ms: np.ndarray, fps: float) -> CameraRecord:
+def _deadlines(total_ms: np.ndarray) -> DeadlineRecord:
     missed = total_ms > DEADLINE_MS
-    return CameraRecord(
-        fps=fps,
-        deadline_ms=DEADLINE_MS,
-        allowed_miss_share=0.01,
-        confidence=0.95,
-        stops_early=False,
+    return DeadlineRecord(
         arrived_frames=len(missed),
         dropped_frames=0,
         missed_frames=int(missed.sum()),
         age=summarise(np.round(1e6 * total_ms).astype(np.int64)),
         bound=miss_bound(missed),
         is_held=True,
-        stopped_early=False,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from edge.bench.cli import main
 from edge.bench.frame_samples import FrameLog
-from edge.bench.scenarios.scenario_record import CameraRecord, ScenarioRecord
+from edge.bench.scenarios.scenario_record import CameraRules, DeadlineRecord, ScenarioRecord
 from edge.bench.validity import InvalidReason, Validity
 from edge.card import BuildCheck, LayerPrecision
 from edge.errors import InputError
@@ -194,23 +194,17 @@ def test_energy_that_is_uncertain_is_not_said_to_hold(make_run):
     assert row.figures["power"].high == pytest.approx(10.75)
 
 
-def camera_run(make_run, misses, **changes):
-    missed = np.arange(1000) < misses
-    camera = CameraRecord(
-        fps=30.0,
-        deadline_ms=33.3,
-        allowed_miss_share=0.02,
-        confidence=0.95,
-        stops_early=True,
+def camera_run(make_run, misses, is_held=None, stopped_early=False):
+    deadlines = DeadlineRecord(
         arrived_frames=1000,
         dropped_frames=0,
         missed_frames=misses,
         age=summarise([20_000_000] * 200),
-        bound=miss_bound(missed),
-        is_held=None,
-        stopped_early=False,
+        bound=miss_bound(np.arange(1000) < misses),
+        is_held=is_held,
     )
-    return make_run(scenario=ScenarioRecord("camera", "", 1, 1.0, False, camera=dataclasses.replace(camera, **changes)))
+    camera = CameraRules(deadline_ms=33.3, allowed_miss_share=0.02)
+    return make_run(scenario=ScenarioRecord("camera", "", 1, 1.0, False, camera, deadlines, stopped_early))
 
 
 def test_misses_of_a_camera_are_decided_by_their_bounds_and_a_camera_says_nothing_of_the_rate(make_run):
@@ -255,6 +249,7 @@ def test_command_writes_record_and_markdown_and_prints_json_alone(folder, capsys
     board = read_record(Leaderboard, out / "leaderboard.json")
     assert json.loads(capsys.readouterr().out) == record_to_json(board)
     assert (out / "leaderboard.md").read_text() == board_markdown(board)
+    assert "quick int8 16x32" in (out / "leaderboard.html").read_text()
     assert "| quick int8 16x32 | 66.00 |" in board_markdown(board)
 
 

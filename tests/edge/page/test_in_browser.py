@@ -25,7 +25,8 @@ const look = (name, frame) => {
   seen[name] = {
     overflow: root.scrollWidth - root.clientWidth, charts: charts.length,
     live: page.querySelectorAll(".is-live .js-plotly-plot").length, data: page.querySelectorAll(".figure-data").length,
-    hidden: charts.filter((each) => [...each.children].every((part) => part.clientHeight < 40)).length,
+    hidden: charts.filter(
+      (chart) => ![...chart.children].some((each) => each.getBoundingClientRect().height > 40)).length,
     buttons: [...page.querySelectorAll(".modebar-btn")].map((each) => each.getAttribute("data-title") || ""),
     asked: frame.contentWindow.performance.getEntriesByType("resource").map((each) => each.name),
   };
