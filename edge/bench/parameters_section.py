@@ -41,6 +41,8 @@ def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in values.items():
         path = f"{before}{name}"
+        if name == "schema":
+            continue
         if isinstance(value, Mapping):
             found.update(_flat(value, f"{path}."))
         elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping) and len(value) <= _FEW:
@@ -56,6 +58,8 @@ def _text(value: Any) -> str:
         return "not known"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value == "" or value == []:
+        return "none"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) if len(value) <= _FEW else f"{len(value)} values"
-    return str(value) if value != "" else '""'
+    return str(value)

@@ -157,6 +157,7 @@ CARDS }
   figure, tr, .banner, .figures, .chart { break-inside: avoid; } section { margin-top: 1rem; }
   .cards { width: 100%; font-size: 7.5pt; } .cards td, .cards th { padding: .1rem .25rem; white-space: normal; }
   .cards td.text, .cards td.text:first-child { min-width: 5rem; } .cards svg { max-width: 70px; height: auto; }
+  .folded .facts { font-size: 7pt; } .folded .facts td, .folded .facts th { padding: .05rem .25rem; }
   details::details-content { content-visibility: visible; block-size: auto; }
   .of-2 { grid-template-columns: repeat(2, 1fr); } .of-3 { grid-template-columns: repeat(3, 1fr); }
 }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Sequence
 
 from edge.page.axes import Box, Plot, overlaps, with_halo
+from edge.page.interactive import shown_text
 from edge.page.svg import GLYPH, RED, line, rectangle, text, title_of
 
 
@@ -69,8 +70,8 @@ def live_windows(windows: Sequence[MarkedWindow]) -> dict[str, Any]:
                 "xref": "x",
                 "yref": "paper",
                 "yanchor": "bottom",
-                "text": window.mark,
-                "hovertext": window.text,
+                "text": shown_text(window.mark),
+                "hovertext": shown_text(window.text),
                 "showarrow": False,
                 "font": {"color": RED},
             }
