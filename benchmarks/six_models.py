@@ -37,6 +37,7 @@ from train.runs import FINISHED, RUN_RECORD
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 COMMON_SIZE = "384x512"
+_INT8 = ("--int8", "--search-minutes", "5")
 LEAST_FRAMES = 200
 
 
@@ -50,24 +51,28 @@ class Plan:
             CamVid's own size, so the size follows from the multiply-adds.
         options: options of the architecture that differ from its defaults, as NAME=VALUE.
         start: file of the weights that it starts from, in the repository; "" for random ones.
-        batch_size: crops of a step; None for the recipe's. A large network has time for a thousand crops in all, and
-            learns more of them in steps of four.
+        settings: what the training changes of its recipe, as options of train/train.py. A large network has time for a
+            thousand crops in all: it learns more of them in steps of four, and by Adam than by the plain gradient.
     """
 
     model: str
     size: str
     options: tuple[str, ...] = ()
     start: str = ""
-    batch_size: int | None = None
+    settings: tuple[str, ...] = ()
 
+
+_SMALL_STEPS = ("--batch-size", "4")
+_ADAM = ("--optimizer", "adamw", "--learning-rate", "1e-3", "--weight-decay", "1e-2", "--class-weighting", "enet")
+_ADAM += ("--set", "weight_decay_kind=decoupled")
 
 PLANS: dict[str, Plan] = {
     "fast_scnn": Plan("fast_scnn", "384x512"),
     "fast_scnn-transfer": Plan("fast_scnn", "384x512", start="weights/fast_scnn-synthetic.weights.h5"),
-    "panoptic_deeplab": Plan("panoptic_deeplab", "192x256", batch_size=4),
-    "deeplabv3plus": Plan("deeplabv3plus", "144x192", ("depth=50", "decoder_convs=1"), batch_size=4),
-    "fastfcn": Plan("fastfcn", "144x192", batch_size=4),
-    "bayesian_segnet": Plan("bayesian_segnet", "96x128", batch_size=4),
+    "panoptic_deeplab": Plan("panoptic_deeplab", "192x256", settings=_SMALL_STEPS),
+    "deeplabv3plus": Plan("deeplabv3plus", "144x192", ("depth=50", "decoder_convs=1"), settings=_SMALL_STEPS),
+    "fastfcn": Plan("fastfcn", "144x192", settings=_SMALL_STEPS),
+    "bayesian_segnet": Plan("bayesian_segnet", "96x128", settings=_SMALL_STEPS + _ADAM),
     "unet": Plan("unet", "96x128"),
 }
 """Name of a training -> how it is made."""
@@ -144,7 +149,7 @@ def _train(name: str, output: Path, data_dir: Path, processor_hours: float) -> N
         chosen = ["--model", plan.model, "--dataset", "camvid", "--data-dir", str(data_dir), "--recipe", "adapted"]
         chosen += ["--size", plan.size, "--epochs", "1000", "--output", str(folder)]
         chosen += [part for option in plan.options for part in ("--option", option)]
-        chosen += ["--batch-size", str(plan.batch_size)] if plan.batch_size else []
+        chosen += plan.settings
         chosen += ["--init-weights", str(REPOSITORY / plan.start)] if plan.start else []
     chosen += ["--processor-hours", str(processor_hours), "--checkpoint-minutes", "5"]
     print_status(f"{name}: train")
@@ -154,7 +159,7 @@ def _train(name: str, output: Path, data_dir: Path, processor_hours: float) -> N
 
 def _engines(name: str, output: Path, data_dir: Path) -> dict[str, str | None]:
     """Build the engines of one training, as far as they are not there, and return their folders by form."""
-    forms = (("float32", PLANS[name].size, []), ("int8", PLANS[name].size, ["--int8"]), ("common", COMMON_SIZE, []))
+    forms = (("float32", PLANS[name].size, ()), ("int8", PLANS[name].size, _INT8), ("common", COMMON_SIZE, ()))
     return {form: _engine(name, form, size, flags, output, data_dir) for form, size, flags in forms}
 
 
@@ -169,7 +174,7 @@ def _engine(name: str, form: str, size: str, flags: Sequence[str], output: Path,
     plan, weights = PLANS[name], ["--weights", str(_run_folder(output, name))]
     command = [str(REPOSITORY / "export" / "build_engine.py"), "--model", plan.model, *weights, "--size", size, *flags]
     options = [part for option in plan.options for part in ("--option", option)]
-    command += [*options, "--backend", "onnxruntime", "--data-dir", str(data_dir), "--search-minutes", "5", "--json"]
+    command += [*options, "--backend", "onnxruntime", "--data-dir", str(data_dir), "--json"]
     command += ["--output", str(work / form)]
     built = _call(command, output, f"{name}-{form}-build", accepted=(0, 3), folder=work)
     # 3: INT8 costs more than its budget

@@ -8,10 +8,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout need not be installed
 
-from edge.artifacts import write_text  # noqa: E402
-from edge.leaderboard.leaderboard_pictures import leaderboard_svg  # noqa: E402
-from edge.leaderboard.leaderboard_record import Leaderboard  # noqa: E402
-from edge.records import read_record  # noqa: E402
+from edge.artifacts import write_text
+from edge.leaderboard.leaderboard_pictures import leaderboard_svg
+from edge.leaderboard.leaderboard_record import Leaderboard
+from edge.records import read_record
 
 
 def main(argv: list[str] | None = None) -> int:

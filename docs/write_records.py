@@ -139,6 +139,13 @@ FILES = (
         "RunComparison",
         "`edge-bench compare --json`",
     ),
+    RecordFile(
+        "bundle",
+        "<bundle>.zip: bundle.json",
+        "edge.run_store.bundle",
+        "BundleManifest",
+        "`edge-bench export RUN --bundle FILE`",
+    ),
     RecordFile("doctor", "on stdout", "edge.doctor.finding", "DoctorReport", "`edge-bench doctor --json`"),
     RecordFile(
         "evaluation",

@@ -26,6 +26,7 @@ from edge.doctor.cli import DESCRIPTION as DOCTOR
 from edge.doctor.cli import add_arguments as add_doctor_arguments
 from edge.leaderboard.cli import DESCRIPTION as LEADERBOARD
 from edge.leaderboard.cli import add_arguments as add_leaderboard_arguments
+from edge.run_store.commands import deleting, exporting, importing, listing, verifying
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,6 +54,14 @@ def build_parser() -> argparse.ArgumentParser:
     add_leaderboard_arguments(leaderboard)
     compare = commands.add_parser("compare", help="say whether one run is faster than another", description=COMPARE)
     add_compare_arguments(compare)
+    for name, command, words in (
+        ("list", listing, "list the runs that are kept"),
+        ("export", exporting, "write runs as json, csv, parquet or md, or as a bundle that can be verified"),
+        ("import", importing, "add the runs of other devices, of bundles and of records"),
+        ("delete", deleting, "take runs out of the runs database"),
+        ("verify", verifying, "compute the figures of a bundle anew from its raw samples"),
+    ):
+        command.add_arguments(commands.add_parser(name, help=words, description=command.DESCRIPTION))
     doctor = commands.add_parser("doctor", help="say what this machine lacks, and what mends it", description=DOCTOR)
     add_doctor_arguments(doctor)
     return parser

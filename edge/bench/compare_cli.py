@@ -7,6 +7,7 @@ import contextlib
 from pathlib import Path
 
 from edge.bench.comparison.comparability import condition_names
+from edge.bench.comparison.comparison_page import write_page
 from edge.bench.comparison.fail_rule import fail_rule
 from edge.bench.comparison.run_comparison import RunComparison, compare_runs
 from edge.bench.comparison.text import comparison_lines, verdict_sentence
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"end with code {EXIT_WORSE} where B is shown to be worse by at least a limit: slower:2%% of the median, "
         "p99-slower:5%%, more-energy:5%%, less-accurate:1 (points of mIoU); may be given several times",
     )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="HTML page to write the comparison to")
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
     parser.set_defaults(function=run_compare)
 
@@ -66,6 +68,7 @@ def run_compare(arguments: argparse.Namespace) -> int:
 
     Raises:
         InputError: A run does not exist, or they cannot be compared.
+        StorageError: The page cannot be written; the comparison has been printed by then.
     """
     names = (arguments.first, arguments.second)
     with contextlib.ExitStack() as opened:
@@ -74,10 +77,14 @@ def run_compare(arguments: argparse.Namespace) -> int:
         store = opened.enter_context(RunStore(path)) if arguments.runs or path.is_file() else None
         runs = (load_run(names[0], store), load_run(names[1], store))
         comparison = compare_runs(names, runs, arguments.allow, arguments.confidence)
+        latencies_ns = (runs[0].latency_ns, runs[1].latency_ns) if arguments.output else None
     if arguments.json:
         print_json(record_to_json(comparison))
     else:
         print("\n".join([*comparison_lines(comparison), verdict_sentence(comparison)]))
+    if latencies_ns is not None:
+        write_page(arguments.output, comparison, latencies_ns)
+        print_status(f"page: {arguments.output}")
     return _judged(comparison, arguments)
 
 

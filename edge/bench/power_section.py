@@ -143,13 +143,13 @@ def _range_words(curve: Curve, unit: str) -> str:
 
 
 def _rail_table(power: PowerRecord) -> Html:
-    columns = [*map(Column, ("rail", "mean mW", "min mW", "max mW", "energy mJ"))]
+    columns = [*map(Column, ("rail", "mean mW", "min mW", "max mW", "energy J"))]
     rails = [*power.rails.items(), ("total", power.total)]
     return table(columns, [[name, *map(_cell, _columns(rail))] for name, rail in rails], last_is_sum=True)
 
 
 def _columns(rail: RailPower) -> tuple[float | None, ...]:
-    return rail.mean_mw, rail.min_mw, rail.max_mw, rail.energy_mj
+    return rail.mean_mw, rail.min_mw, rail.max_mw, None if rail.energy_mj is None else rail.energy_mj / 1000
 
 
 def _cell(value: float | None) -> str:

@@ -17,6 +17,8 @@ from edge.console import print_json, stand_out
 from edge.errors import InputError
 from edge.percentile_rule import percentile_text
 from edge.records import read_record, record_to_json
+from edge.run_store.commands.arguments import add_runs_argument, open_runs
+from edge.run_store.store import runs_path
 
 DESCRIPTION = "Say what a benchmark record holds: the network, its weights, the engine, its accuracy and its speed."
 
@@ -24,8 +26,12 @@ DESCRIPTION = "Say what a benchmark record holds: the network, its weights, the 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command to its parser."""
     parser.add_argument(
-        "record", type=Path, help="record.json, or the folder that was given as --output: its latest run is shown"
+        "record",
+        type=Path,
+        help="run id, the beginning of one, or latest; record.json; or the folder that was given as --output: its "
+        "latest run is shown",
     )
+    add_runs_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the same as JSON")
     parser.set_defaults(function=run)
 
@@ -34,28 +40,36 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what a record holds.
 
     Raises:
-        InputError: There is no record, or it is damaged.
+        InputError: There is no record or run, or it is damaged.
+        StorageError: The runs database cannot be read.
     """
-    path, runs = arguments.record, 1
+    named = arguments.record
+    if not named.exists() and named.name == str(named) and runs_path(arguments.runs).is_file():
+        with open_runs(arguments) as store:
+            found = store.find(str(named))
+            return _show(arguments, found.record, None, [f"run {found.run_id} of {store.path}, {found.status}"])
+    path, runs = named, 1
     if path.is_dir():
         folder, runs = latest_folder(path, RECORD_FILE)
         path = folder / RECORD_FILE
-    if arguments.record.is_dir() and not path.is_file():
+    if named.is_dir() and not path.is_file():
         raise InputError(
-            f"{arguments.record} holds no benchmark record ({RECORD_FILE}), which edge-bench run --output leaves. "
+            f"{named} holds no benchmark record ({RECORD_FILE}), which edge-bench run --output leaves. "
             "Next: edge-bench run ENGINE --output FOLDER"
         )
-    record = read_record(BenchRecord, path)
+    head = [f"record: {path}, the latest of {runs} runs in {named}"] if runs > 1 else []
+    return _show(arguments, read_record(BenchRecord, path), path, head)
+
+
+def _show(arguments: argparse.Namespace, record: BenchRecord, path: Path | None, head: list[str]) -> int:
     if arguments.json:
         print_json(shown_facts(record, path))
     else:
-        if runs > 1:
-            print(f"record: {path}, the latest of {runs} runs in {arguments.record}")
-        print("\n".join(shown_lines(record, path)))
+        print("\n".join([*head, *shown_lines(record, path)]))
     return 0
 
 
-def shown_lines(record: BenchRecord, path: Path) -> list[str]:
+def shown_lines(record: BenchRecord, path: Path | None) -> list[str]:
     """Return the lines that say what a record holds; with random weights the first one says so."""
     card, contract = record.engine, record.engine.contract
     weights = contract.weights
@@ -95,12 +109,13 @@ def shown_lines(record: BenchRecord, path: Path) -> list[str]:
     return lines
 
 
-def shown_facts(record: BenchRecord, path: Path) -> dict[str, Any]:
+def shown_facts(record: BenchRecord, path: Path | None) -> dict[str, Any]:
     """Return what a record holds in short, as a value for JSON; what was not measured is None."""
     card, contract = record.engine, record.engine.contract
     check = card.check
     return {
-        "record": str(path),
+        "record": str(path) if path is not None else None,
+        "run_id": record.run_id or None,
         "model": contract.model,
         "dataset": contract.dataset,
         "class_count": len(contract.class_names),
@@ -145,6 +160,8 @@ def _machine_words(record: BenchRecord) -> str:
     return f"{place}, {machine.cpu}" if place else f"{machine.cpu}, {machine.cpu_count} cores"
 
 
-def _files_beside(path: Path) -> dict[str, str]:
+def _files_beside(path: Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
     places = {name.split(".")[0]: path.parent / name for name in (OVERLAYS_FOLDER, REPORT_FILE)}
     return {name: str(place) for name, place in places.items() if place.exists()}

@@ -23,7 +23,7 @@ class KeptStdout(io.TextIOBase):
         return sys.stderr.write(text)
 
     def flush(self) -> None:
-        """Flush stderr."""
+        """Flush what stderr still holds."""
         sys.stderr.flush()
 
 

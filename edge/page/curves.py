@@ -215,7 +215,7 @@ def _live(
 ) -> Html:
     """Return the data of the live chart of the same curves."""
     has_legend = len(curves) > 1
-    height = _HEIGHT + 24 + (_LEGEND_ROW * (1 + len(curves) // 4) if has_legend else 0)
+    height = _HEIGHT + 40 + (_LEGEND_ROW * (1 + len(curves) // 4) if has_legend else 0)
     layout = live_layout(axes.x_name, axes.unit, height, axes.x_span, None, has_legend)
     layout["yaxis"]["rangemode"] = "tozero" if axes.from_zero else "normal"
     layout.update(live_windows(windows))

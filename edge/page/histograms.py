@@ -10,7 +10,7 @@ from edge.page.axes import Box, Level, Plot, most_steps, overlaps, round_ticks, 
 from edge.page.interactive import figure, rounded, shown_text
 from edge.page.live_axes import live_layout
 from edge.page.markup import Html
-from edge.page.svg import BLUE, GLYPH, RED, in_both_widths, line, rectangle, svg, text, title_of
+from edge.page.svg import BLUE, GLYPH, NARROW, RED, in_both_widths, line, rectangle, svg, text, title_of
 
 _MOST_BINS, _LEAST_BAR = 60, 1.5
 """Most bins, and pixels of the shortest bar, so that one frame in a hundred thousand is seen."""
@@ -102,9 +102,9 @@ def _mark_rows(marks: Sequence[Level], edges: np.ndarray, width: int) -> list[in
 
 
 def _live(counts: np.ndarray, edges: np.ndarray, name: str, unit: str, marks: Sequence[Level]) -> Html:
-    rows = _mark_rows(marks, edges, 640)
+    rows = _mark_rows(marks, edges, NARROW)
     layout = live_layout(name, "frames", 280 + _ROW * len(set(rows)))
-    layout["margin"]["t"] = 22 + _ROW * len(set(rows))
+    layout["margin"]["t"] = 36 + _ROW * len(set(rows))
     layout["bargap"] = 0.04
     layout["hovermode"] = "closest"
     for mark, row in zip(marks, rows):

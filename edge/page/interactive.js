@@ -29,9 +29,10 @@
       for (const [key, value] of Object.entries(axis)) changes[`${name}.${key}`] = value;
     return changes;
   };
+  // On a phone the buttons need the room above a chart, and its legend stands below it.
   const widths = () => (isPhone()
-    ? { "margin.l": 44, "margin.r": 10, "xaxis.nticks": 5 }
-    : { "margin.l": 60, "margin.r": 24, "xaxis.nticks": 9 });
+    ? { "margin.l": 56, "margin.r": 10, "xaxis.nticks": 5, "legend.y": -0.32, "legend.yanchor": "top" }
+    : { "margin.l": 64, "margin.r": 24, "xaxis.nticks": 9, "legend.y": 1.1, "legend.yanchor": "bottom" });
 
   const merge = (layout, changes) => {
     for (const [path, value] of Object.entries(changes)) {

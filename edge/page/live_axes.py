@@ -34,11 +34,12 @@ def live_layout(
             axis["range"] = list(span)
     return {
         "height": height,
-        "margin": {"t": 30, "b": 42},
+        # Above the area stand marks of windows, then the legend and the buttons.
+        "margin": {"t": 62 if has_legend else 46, "b": 42},
         "xaxis": x_axis,
         "yaxis": y_axis,
         "showlegend": has_legend,
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "legend": {"orientation": "h", "x": 0},
         "hovermode": "x unified",
         "shapes": [],
         "annotations": [],

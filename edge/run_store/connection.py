@@ -42,6 +42,15 @@ def connect(path: Path, must_exist: bool = False, wait_s: float = WAIT_S) -> sql
     return connection
 
 
+def is_database(path: Path) -> bool:
+    """Return whether a file begins as every SQLite database does."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False
+
+
 def is_damage(error: sqlite3.Error) -> bool:
     """Return whether an error says that the file is no database, or a damaged one."""
     text = str(error)

@@ -43,7 +43,7 @@ def read_frames_csv(text: str, window_start_ns: int, where: str) -> FrameSamples
     names, rows = _rows(text, where)
     if tuple(names[:5]) != ("frame", *FRAME_TIMES) or not all(name.endswith("_ns") for name in names[1:]):
         raise ContractError(
-            f"{where} has the columns {', '.join(names)}, expected frame, {', '.join(FRAME_TIMES)}, ..."
+            f"{where} has the columns {', '.join(names)}, expected frame, {', '.join(FRAME_TIMES)} and stages in ns"
         )
     try:
         table = np.array([[int(value) for value in row] for row in rows], np.int64).reshape(-1, len(names))

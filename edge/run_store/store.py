@@ -160,12 +160,20 @@ class RunStore:
             InputError: The run is being measured.
             StorageError: The database cannot be written.
         """
-        if run.status == RUNNING:
-            raise InputError(f"run {run.run_id} is being measured. Next: end it, or wait for its end")
+        self.require_ended(run)
         with self.transaction() as connection:
             connection.execute("DELETE FROM runs WHERE run = ?", (run.row["run"],))
         with contextlib.suppress(sqlite3.Error):  # the space is used again in any case
             self.connection.execute("PRAGMA incremental_vacuum").fetchall()
+
+    def require_ended(self, run: DatabaseRun) -> None:
+        """Refuse a run that is being measured.
+
+        Raises:
+            InputError: The run is being measured.
+        """
+        if run.status == RUNNING:
+            raise InputError(f"run {run.run_id} is being measured. Next: end it, or wait for its end")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

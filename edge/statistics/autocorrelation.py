@@ -54,15 +54,20 @@ class Dependence:
         """The degrees of freedom of the long-run variance: the number of blocks less one."""
         return max(round(self.frames / self.block_frames - 1.0, 1), 1.0)
 
-    def effective_frames(self, tail: float) -> float:
+    def effective_frames(self, tail: float, events: int | None = None) -> float:
         """Return the number of independent values that are as good for an interval.
 
         It is less than `independent_frames`, since the long-run variance is estimated: with few blocks by much.
 
         Args:
             tail: Share that an interval leaves out at one side, over 0 and below 0.5.
+            events: Number of values that differ from most others in a series of rare events: what is known of their
+                dependence rests on them, and on no more of them than are independent. None for a series of numbers.
         """
-        ratio = normal_quantile(1.0 - tail) / student_quantile(1.0 - tail, self.freedom)
+        freedom = self.freedom
+        if events is not None:
+            freedom = max(min(freedom, round(events * self.independent_frames / self.frames - 1.0, 1)), 1.0)
+        ratio = normal_quantile(1.0 - tail) / student_quantile(1.0 - tail, freedom)
         return max(self.independent_frames * ratio * ratio, 1.0)
 
 

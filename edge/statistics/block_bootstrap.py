@@ -88,7 +88,8 @@ def mean_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[f
 
 def nearest_rank(percent: float, frames: int) -> int:
     """Return the rank of a percentile among ordered frames, from 1 on."""
-    return max(1, math.ceil(percent / 100.0 * frames))
+    # The rounding of 99.9 / 100 must not add a rank.
+    return max(1, math.ceil(percent * frames / 100.0 - 1e-6))
 
 
 def block_draws(count: int, block: int, seed: int) -> np.ndarray:
@@ -124,14 +125,16 @@ def _ranks(latency_ns: np.ndarray, ordered: np.ndarray, percent: float, confiden
     low = math.floor(_highest_low_rank(count, share, tail) / count * frames)
     # By symmetry: the frames beyond the percentile, counted from the slowest one.
     high = frames + 1 - math.floor(_highest_low_rank(count, 1.0 - share, tail) / count * frames)
-    return (low, high) if low >= 1 and high <= frames else None
+    return (low, high) if 1 <= low <= high <= frames else None
 
 
 def _effective_frames(latency_ns: np.ndarray, ordered: np.ndarray, percent: float, tail: float) -> float:
     frames = len(ordered)
-    rank = nearest_rank(percent, frames)
-    steady_rank = min(max(rank, min(TAIL_FRAMES, frames // 2)), frames - min(TAIL_FRAMES, frames // 2))
-    return min(dependence(latency_ns > ordered[each - 1]).effective_frames(tail) for each in {rank, steady_rank})
+    rank, fewest = nearest_rank(percent, frames), min(TAIL_FRAMES, frames // 2)
+    known_rank = min(max(rank, fewest), frames - fewest)
+    known = dependence(latency_ns > ordered[known_rank - 1])
+    count = known.effective_frames(tail, min(known_rank, frames - known_rank))
+    return count if known_rank == rank else min(count, dependence(latency_ns > ordered[rank - 1]).independent_frames)
 
 
 def _highest_low_rank(count: float, share: float, tail: float) -> float:

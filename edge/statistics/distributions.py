@@ -51,7 +51,7 @@ def _beta_fraction(x: float, a: float, b: float) -> float:
 
 
 def beta_quantile(share: float, a: float, b: float) -> float:
-    """Return the point of a Beta distribution below which a share of it lies, to 1e-13.
+    """Return the point of a Beta distribution below which a share of it lies, to 1e-12.
 
     Args:
         share: Share of the distribution, 0 to 1.
@@ -100,11 +100,23 @@ def student_quantile(share: float, freedom: float) -> float:
 
 
 def root_of_rising(function: Callable[[float], float], low: float, high: float) -> float:
-    """Return where a function that never falls goes through 0, by bisection to 1e-13; an end where it does not."""
-    while high - low > 1e-13 * max(1.0, high):
-        middle = (low + high) / 2.0
-        if function(middle) < 0.0:
-            low = middle
+    """Return where a function that never falls goes through 0, to 1e-12; an end where it does not.
+
+    Every second step halves what is left, and the others go where a straight line would cross 0.
+    """
+    below, above = function(low), function(high)
+    if below >= 0.0 or above <= 0.0:
+        return low if below >= 0.0 else high
+    is_halving = False
+    while high - low > 1e-12 * max(1.0, high):
+        line = low + (high - low) * below / (below - above)
+        point = (low + high) / 2.0 if is_halving or not low < line < high else line
+        value = function(point)
+        if value < 0.0:
+            low, below = point, value
+        elif value > 0.0:
+            high, above = point, value
         else:
-            high = middle
+            return point
+        is_halving = not is_halving
     return (low + high) / 2.0

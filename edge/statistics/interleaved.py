@@ -8,6 +8,7 @@ Source: Kalibera and Jones, "Rigorous Benchmarking in Reasonable Time" (2013), f
 
 from __future__ import annotations
 
+import math
 from typing import Sequence
 
 import numpy as np
@@ -20,8 +21,9 @@ from edge.statistics.comparison import Comparison, verdict_of
 LEAST_ROUNDS = 8
 """Number of rounds below which nothing is compared: a bootstrap of fewer knows a handful of outcomes."""
 
-_MOST_LEVELS = 512
-"""Number of latencies around a percentile among which that of a draw is looked for."""
+_NEAR_LEVELS, _FAR_LEVELS = 448, 64
+"""Number of latencies among which the percentile of a draw is looked for: around that of all frames, as far as 40
+standard errors of independent frames, and over the whole range."""
 
 
 def compare_interleaved(
@@ -91,11 +93,11 @@ def _percentile_draws(rounds_ns: Sequence[np.ndarray], weights: np.ndarray, perc
     frames = len(order)
     sizes = np.array([len(each) for each in rounds_ns], np.float64)
     drawn_frames = weights @ sizes
-    # Levels are ranks; around the percentile all of them, as far as _MOST_LEVELS go.
     rank = nearest_rank(percent, frames)
-    ranks = np.unique(np.linspace(1, frames, min(frames, _MOST_LEVELS)).round().astype(int))
-    near = np.arange(max(rank - _MOST_LEVELS // 2, 1), min(rank + _MOST_LEVELS // 2, frames) + 1)
-    ranks = np.union1d(ranks, near)
+    span = 40.0 * math.sqrt(frames * percent / 100.0 * (1.0 - percent / 100.0)) + _NEAR_LEVELS / 2
+    near = np.linspace(max(rank - span, 1.0), min(rank + span, float(frames)), _NEAR_LEVELS)
+    far = np.linspace(1.0, float(frames), _FAR_LEVELS)
+    ranks = np.unique(np.concatenate([near, far, [rank]]).round().astype(int))
     level_of = np.searchsorted(ranks, np.arange(1, frames + 1))
     counts = np.zeros((len(rounds_ns), len(ranks)))
     np.add.at(counts, (round_of[order], level_of), 1.0)

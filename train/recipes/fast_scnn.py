@@ -54,8 +54,8 @@ _CAMVID = Recipe(
 )
 
 # Command: python train/train.py --model fast_scnn --dataset synthetic --recipe adapted
-# Source: our own, for a few hundred steps on a CPU; the weights in weights/ come of two such trainings on 1,000 scenes of
-#     512x1024 (`make weights`), the second on crops of 320x640.
+# Source: our own, for a few hundred steps on a CPU; the weights in weights/ come of two such trainings on 1,000 scenes
+#     of 512x1024 (`make weights`), the second on crops of 320x640.
 # Time: 480 steps take about 10 minutes on 2 cores without AVX-512, by the training loop of before (docs/results.md).
 # Score: val mIoU 26.71 % on 16 drawn scenes after these 480, most of whose 19 classes are small; that of `make weights`
 #     is in weights/fast_scnn-synthetic.card.json.

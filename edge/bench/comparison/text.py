@@ -8,7 +8,8 @@ from edge.statistics.comparison import Comparison
 LABELS = {P50: "p50", P99: "p99", ENERGY: "energy", MIOU: "mIoU"}
 """Figure -> its name in a table."""
 
-_UNITS = {P50: "ms", P99: "ms", ENERGY: "mJ", MIOU: "%"}
+UNITS = {P50: "ms", P99: "ms", ENERGY: "mJ", MIOU: "%"}
+"""Figure -> the unit that a table shows it in."""
 
 
 def comparison_lines(comparison: RunComparison) -> list[str]:
@@ -51,6 +52,6 @@ def _row(key: str, found: Comparison) -> str:
         else (100.0 * found.relative_low, 100.0 * found.relative_high)
     )
     return (
-        f"{LABELS[key]:8} {scale * found.first:>10.3f} {scale * found.second:>10.3f} {_UNITS[key]:2} "
+        f"{LABELS[key]:8} {scale * found.first:>10.3f} {scale * found.second:>10.3f} {UNITS[key]:2} "
         f"{change:>+7.2f} {unit}  {ends[0]:+.2f} to {ends[1]:+.2f} {unit}  {found.verdict}"
     )

@@ -393,7 +393,7 @@ def test_number_out_of_range_is_one_line(bench, one_line, engine, arguments, cap
     with pytest.raises(SystemExit) as end:
         bench("run", engine, *QUICK, *arguments)
     assert end.value.code == 2
-    assert f"argument {arguments[0]}: got '{arguments[1]}', expected " in one_line(capsys.readouterr().err)
+    assert f"{arguments[0]}: got '{arguments[1]}', expected " in one_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 
 from edge.bench.bench_record import BenchRecord
 from edge.bench.frame_samples import FrameLog, FrameTimes, frame_samples
+from edge.bench.record_figures import judged_record
 from edge.records import record_to_json
-from edge.run_store.recomputation import POWER_SOURCE, interrupted_record, recomputed_record
+from edge.run_store.recomputation import POWER_SOURCE, interrupted_record
 from edge.run_store.rows import shifted_samples
 from edge.run_store.store import RunStore
 from edge.telemetry.base import PowerSample
@@ -71,7 +72,7 @@ def make_run(card):
         relative = shifted_samples(samples, -WINDOW_START_NS)
         record = interrupted_record(description, "", columns, relative)
         record = dataclasses.replace(record, **{"is_partial": False, **changes})
-        return MadeRun(description, log, samples, recomputed_record(record, columns, relative))
+        return MadeRun(description, log, samples, judged_record(record, columns))
 
     return make
 

@@ -5,7 +5,7 @@ import pytest
 
 from edge.errors import InputError
 from edge.percentile_rule import least_samples, percentile_text
-from edge.records import record_from_json
+from edge.records import record_from_json, record_to_json
 from edge.statistics.percentiles import LatencyStatistics, few_frames_sentence, summarise
 
 
@@ -21,7 +21,9 @@ def test_percentiles_are_those_of_the_definition(count):
     assert statistics.sample_count == count
     assert statistics.p50_ms == naive_rank(samples, 50) / 1e6
     assert statistics.p90_ms == (naive_rank(samples, 90) / 1e6 if count >= 10 else None)
+    assert statistics.p95_ms == (naive_rank(samples, 95) / 1e6 if count >= 20 else None)
     assert statistics.p99_ms == (naive_rank(samples, 99) / 1e6 if count >= 100 else None)
+    assert statistics.p99_9_ms is None
     assert statistics.max_ms == max(samples) / 1e6
     assert statistics.mean_ms == pytest.approx(sum(samples) / count / 1e6)
 
@@ -55,10 +57,26 @@ def test_three_frames_say_what_they_lack():
     assert (percentile_text(None, 99), percentile_text(5.25, 99)) == ("needs 100 frames", "5.2 ms")
 
 
+def test_tail_of_a_thousand_frames_has_its_percentile():
+    statistics = summarise([value * 1_000_000 for value in range(1, 1001)])
+    assert (statistics.p99_9_ms, statistics.percentile_ms(99.9), statistics.percentile_ms(50)) == (999, 999, 500)
+
+
+def test_intervals_are_given_in_ms_as_far_as_the_frames_carry_them():
+    statistics = summarise(np.random.default_rng(0).integers(19_000_000, 21_000_000, 600))
+    assert set(statistics.intervals) == {"mean", "p50", "p90", "p95", "p99"}
+    median = statistics.intervals["p50"]
+    assert 19.5 < median.low < statistics.p50_ms < median.high < 20.5
+    assert (median.confidence, summarise([1, 2, 3]).intervals) == (0.95, {})
+    read = record_from_json(LatencyStatistics, record_to_json(statistics), "a record")
+    assert read == statistics
+
+
 def test_older_record_that_called_the_slowest_of_three_frames_p99_is_read_without_it():
     value = {"schema": 1, "sample_count": 3, "mean_ms": 2.0, "p50_ms": 2.0, "p90_ms": 3.0, "p99_ms": 3.0, "max_ms": 3.0}
     read = record_from_json(LatencyStatistics, value, "older record")
     assert (read.p90_ms, read.p99_ms, read.max_ms) == (None, None, 3.0)
+    assert (read.p95_ms, read.p99_9_ms, read.intervals) == (None, None, {})
 
 
 def test_samples_are_left_in_their_order():
