@@ -91,6 +91,7 @@ def test_options_are_those_that_are_documented():
         "optimization_level": None,
         "version_compatible": False,
         "hardware_compatible": False,
+        "labels_in_graph": False,
         "verbose_layers": False,
         "tf32": False,
         "output": None,

@@ -107,6 +107,16 @@ def test_record_beside_the_weights_says_where_they_come_from(tmp_path):
     assert (provenance.miou, provenance.trained_size) == (0.25, (384, 512))
 
 
+def test_provenance_has_the_time_and_the_machine_of_the_training(tmp_path):
+    weights = write_run(tmp_path / "run")
+    assert read_run(weights, "fast_scnn")[1].training_s is None
+    run = read_record(RunRecord, tmp_path / "run" / RUN_RECORD)
+    measured = TrainingMeasurements(training_s=90.5, validation_s=9.5)
+    write_record(tmp_path / "run" / RUN_RECORD, dataclasses.replace(run, measurements=measured, devices=("a GPU",)))
+    provenance = read_run(weights, "fast_scnn")[1]
+    assert (provenance.training_s, provenance.trained_on) == (100.0, "a GPU")
+
+
 def test_weights_of_another_model_are_refused(tmp_path):
     with pytest.raises(WeightsError, match="weights of fast_scnn, expected fastfcn"):
         read_run(write_run(tmp_path / "run"), "fastfcn")

@@ -119,6 +119,33 @@ def test_engine_gives_the_labels_of_the_given_graph():
     assert (card.calibration.images_from, card.check.images_from) == ("mine", "mine")
 
 
+WITH_LABELS = [*COMMAND[:4], "--accuracy-images", "3", "--labels-in-graph"]
+
+
+def test_engine_with_labels_in_its_graph_lies_beside_the_other_and_gives_the_labels_of_the_given_graph():
+    assert main([*WITH_LABELS, *write_pictures()]) == 0
+    runner, card = open_engine(ARTIFACT / "engines" / "onnxruntime-float32-labels")
+    assert card.contract.gives_labels and "--labels-in-graph" in card.rebuild_command()
+    assert card.check.label_agreement > 0.9999 and card.parameter_count > 0 and card.multiply_adds > 0
+    assert not read_contract(ARTIFACT).gives_labels
+    frame = read_rgb(Path("mine") / "picture_1.png")
+    mean, std = (np.array(CONTRACT[name], np.float32) for name in ("mean", "std"))
+    tensor = ((frame / np.float32(255) - mean) / std).transpose(2, 0, 1)[None].astype(np.float32)
+    wanted = open_session("my net.onnx").run(None, {"x": tensor})[0][0]  # at full size
+    with runner:
+        assert np.mean(runner.infer(frame[None]) == wanted.argmax(0)) > 0.9999
+
+
+@pytest.mark.parametrize("further", [["--batch", "4"], ["--fp16"]])
+def test_labels_in_the_graph_are_for_single_frames_in_float_or_int8(capsys, further):
+    try:
+        code = main([*WITH_LABELS, *further])
+    except SystemExit as ended:
+        code = ended.code
+    said = capsys.readouterr().err.splitlines()
+    assert code == 2 and len(said) == 1 and said[0].startswith("error: ") and "--labels-in-graph" in said[0]
+
+
 def test_command_says_what_it_did_and_how_to_run_it(capsys):
     assert main([*COMMAND, *write_pictures(), "--max-label-change", "20"]) == 0
     output = capsys.readouterr()
