@@ -14,7 +14,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROOMS = ("edge", "calibration", "export", "train", "benchmarks")
 
-HEAVY = {"tensorflow", "keras", "tf2onnx", "tensorrt", "pycuda", "jtop", "onnxruntime", "onnx"}
+HEAVY = {"tensorflow", "keras", "tf2onnx", "tensorrt", "pycuda", "jtop", "pynvml", "onnxruntime", "onnx"}
 """What a device may lack, and what takes seconds to import: never imported at module level there."""
 
 TRAINING = {"tensorflow", "keras", "tf2onnx"}

@@ -19,6 +19,7 @@ from edge.bench.scenarios.choice import open_scenario
 from edge.bench.settings import BenchSettings
 from edge.bench.validity import RunConditions
 from edge.card import EngineCard
+from edge.console import print_status
 from edge.datasets import Dataset
 from edge.errors import DatasetError, InputError
 from edge.frames import FrameSet
@@ -137,12 +138,24 @@ def _measure_with_power(
         _warm_up(scenario, segmenter, feed)
         return _measure(scenario, segmenter, feed, None, recording)
     with PowerSampler(power) as sampler:
+        idle_window_ns = _idle(scenario.settings.idle_seconds)
         _warm_up(scenario, segmenter, feed)
         # The label map is in host memory when a frame ends, so the device has done its work when the window closes.
         measured = _measure(scenario, segmenter, feed, sampler, recording)
         sampler.wait_past(measured.marks_ns[-1])
-    measured.power = power_record(sampler, measured.marks_ns)
+    measured.power = power_record(sampler, measured.marks_ns, idle_window_ns)
+    measured.other_gpu_processes = power.other_processes()
     return measured
+
+
+def _idle(seconds: float) -> tuple[int, int] | None:
+    """Let the machine be, with the engine loaded, and return start and end of that time in ns; None for no time."""
+    if not seconds:
+        return None
+    start_ns = time.perf_counter_ns()
+    print_status(f"idle for {seconds:g} s, to measure what the machine draws without work")
+    time.sleep(seconds)
+    return start_ns, time.perf_counter_ns()
 
 
 def _warm_up(scenario: Scenario, segmenter: Segmenter, feed: FrameFeed) -> None:

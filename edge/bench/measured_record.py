@@ -34,6 +34,7 @@ class Measured:
         clock_jumps: Moments at which the wall clock jumped.
         interruption: Interrupt that ended the measurement early; None where it is whole.
         power: Power and temperatures meanwhile; None where they were not measured.
+        other_gpu_processes: Other programs that were on the GPU at the end; None where nothing tells.
     """
 
     log: FrameLog
@@ -42,6 +43,7 @@ class Measured:
     clock_jumps: tuple[ClockJump, ...] = ()
     interruption: KeyboardInterrupt | None = None
     power: PowerRecord | None = None
+    other_gpu_processes: tuple[str, ...] | None = None
 
     @property
     def samples(self) -> FrameSamples:
@@ -141,4 +143,5 @@ def conditions_of(
         engine_sha256_before=card.engine_sha256 if engine_file is not None else None,
         engine_sha256_after=sha256_file(engine_file) if engine_file is not None and engine_file.is_file() else None,
         clock_jump_s=max(jumps_s, key=abs) if jumps_s else 0.0,
+        other_gpu_processes=measured.other_gpu_processes,
     )

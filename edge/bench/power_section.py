@@ -26,12 +26,20 @@ def power_lines(power: PowerRecord | None) -> list[str]:
     if power is None:
         return ["power: not measured"]
     lines = [f"power: {_mw(power.total.mean_mw)} mean, {power.covers} ({power.source})"]
-    if power.energy_per_frame_mj is None:
+    if not power.rails_mw:
+        lines = [f"power: not measured, {power.covers.split(': ')[-1]} ({power.source})"]
+    elif power.energy_per_frame_mj is None:
         lines.append(f"energy: none, {power.refusal}")
     else:
         lines.append(
-            f"energy: {power.energy_per_frame_mj:.3f} mJ a frame, {power.total.energy_mj:.1f} mJ for "
-            f"{power.frame_count} frames in {power.window_s:.2f} s"
+            f"energy: {power.energy_per_frame_mj:.3f}{_plus_minus(power.energy_per_frame_uncertainty_mj)} mJ a frame, "
+            f"{power.total.energy_mj:.1f} mJ for {power.frame_count} frames in {power.window_s:.2f} s"
+        )
+    if power.net_energy_per_frame_mj is not None:
+        lines.append(
+            f"energy net of idle: {power.net_energy_per_frame_mj:.3f}"
+            f"{_plus_minus(power.net_energy_per_frame_uncertainty_mj)} mJ a frame; the idle machine drew "
+            f"{_mw(power.idle_mean_mw)} for {power.idle_s:.1f} s"
         )
     warmest = _warmest(power)
     if warmest:
@@ -171,3 +179,8 @@ def _warmest(power: PowerRecord) -> str | None:
         return None
     name = max(highest, key=highest.__getitem__)
     return f"{name} was warmest, {highest[name]:.1f} °C"
+
+
+def _plus_minus(uncertainty_mj: float | None) -> str:
+    """Return the half width of an interval of 95 % behind its figure; "" where it is not known."""
+    return "" if uncertainty_mj is None else f" ±{uncertainty_mj:.3f}"

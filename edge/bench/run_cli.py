@@ -10,6 +10,7 @@ from edge.bench.bench_record import RECORD_FILE, BenchRecord
 from edge.bench.engine_run import PowerChoice, measure_engine
 from edge.bench.measured_frames import measured_frames
 from edge.bench.output_folder import free_folder, latest_folder
+from edge.bench.prometheus import write_prometheus
 from edge.bench.report import OVERLAYS_FOLDER, REPORT_FILE, write_report
 from edge.bench.run_options import add_arguments as add_run_arguments
 from edge.bench.run_options import asked_conditions, bench_settings
@@ -70,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         finally:
             if arguments.output:
                 _write(arguments, record, runner, frames)
+            if arguments.prometheus:
+                write_prometheus(arguments.prometheus, record)
     if interruptions:
         what = "the figures are those of the frames until then, and are marked as partial"
         print_status(f"{interruption_name(interruptions[0])}: {what}")

@@ -118,8 +118,16 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
         "--power",
         choices=power_choices(),
         default=AUTO,
-        help="where power (mW), temperatures and energy per frame (mJ) come from: jtop's service or the kernel's "
-        "files on a Jetson, nvml for a graphics card; auto takes what is there",
+        help="where power (mW), temperatures and energy per frame (mJ) come from: sysfs, the kernel's files, or jtop's "
+        "service on a Jetson, nvml for a graphics card, rapl for a processor, host for load and temperatures without "
+        "power; auto takes what is there",
+    )
+    parser.add_argument(
+        "--idle-seconds",
+        type=seconds_argument,
+        default=0.0,
+        metavar="SECONDS",
+        help="measure the idle machine for so many seconds first, for the energy net of it (default: 0 s)",
     )
     add_condition_arguments(parser)
 
@@ -153,6 +161,12 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         help="folder for record.json, report.html and overlays; a second run goes to run-2 in it, a third to run-3",
+    )
+    parser.add_argument(
+        "--prometheus",
+        type=Path,
+        metavar="FILE",
+        help="write the figures as the text file that node_exporter reads (FILE.prom in its textfile folder)",
     )
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
 
@@ -188,6 +202,7 @@ def bench_settings(arguments: argparse.Namespace) -> BenchSettings:
         scenario=arguments.scenario,
         includes_decode=arguments.include_decode,
         camera=_camera_rules(arguments),
+        idle_seconds=arguments.idle_seconds,
     )
 
 

@@ -108,5 +108,6 @@ def run_description(
             "covers": power.covers,
             "interval_s": power.interval_s,
             "gap_limit_s": gap_limit_s(power),
+            "resolution_mw": power.resolution_mw,
         }
     return {name: record_to_json(value) for name, value in known.items()}

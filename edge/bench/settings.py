@@ -40,6 +40,7 @@ class BenchSettings:
             in flight and pipelined with several.
         includes_decode: Whether the time to read and decode a frame is part of its latency.
         camera: Camera of the scenario of that name; None for one of 30 fps.
+        idle_seconds: Time in s before the warm-up in which the power of the idle machine is measured; 0 for none.
     """
 
     warmup_frames: int = 10
@@ -50,6 +51,7 @@ class BenchSettings:
     scenario: str | None = None
     includes_decode: bool = False
     camera: CameraRules | None = None
+    idle_seconds: float = 0.0
 
     @property
     def scenario_name(self) -> str:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Iterator
 
 from edge.percentile_rule import least_samples
 from edge.records import record
+from edge.telemetry.power_record import PowerRecord, throttled_s
 
 if TYPE_CHECKING:
     from edge.bench.bench_record import BenchRecord
-    from edge.telemetry.power_record import PowerRecord
 
 LEAST_FRAMES = least_samples(99)
 """Number of frames below which a run says nothing, whatever was asked for: its 99th percentile cannot be said."""
@@ -174,10 +174,9 @@ def _power_reasons(power: PowerRecord, asked: RunConditions) -> Iterator[Invalid
 def _throttled(power: PowerRecord) -> Iterator[InvalidReason]:
     inside = [window for window in power.throttled if window.end_s > 0 and window.start_s < power.window_s]
     if inside:
-        throttled_s = sum(min(window.end_s, power.window_s) - max(window.start_s, 0.0) for window in inside)
         causes = list(dict.fromkeys(cause for window in inside for cause in window.causes))
         yield InvalidReason(
-            f"throttled for {throttled_s:.1f} of {power.window_s:.1f} s: {', '.join(causes[:4])}",
+            f"throttled for {throttled_s(power):.1f} of {power.window_s:.1f} s: {', '.join(causes[:4])}",
             "cool the machine, give it a stronger supply, or choose a lower power mode",
         )
 
@@ -185,6 +184,9 @@ def _throttled(power: PowerRecord) -> Iterator[InvalidReason]:
 def _gaps(power: PowerRecord) -> Iterator[InvalidReason]:
     if power.failure:
         yield InvalidReason(f"the samples of power ended early: {power.failure}", "--power none leaves power out")
+        return
+    if not power.rails_mw:
+        # Without energy nothing rests on a sample at each moment: heat and counters wait for the next one.
         return
     inside = [0.0, *(time_s for time_s in power.times_s if 0 < time_s < power.window_s), power.window_s]
     longest_s = max(after - before for before, after in zip(inside, inside[1:]))

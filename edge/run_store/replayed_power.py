@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Sequence
 
@@ -11,15 +10,6 @@ import numpy as np
 from edge.bench.frame_samples import FrameSamples
 from edge.telemetry.base import PowerSample
 from edge.telemetry.power_record import PowerRecord, power_record
-
-OF_IDLE_TIME = (
-    "idle_s",
-    "idle_mean_mw",
-    "idle_gpu_load_percent",
-    "net_energy_per_frame_mj",
-    "net_energy_per_frame_uncertainty_mj",
-)
-"""Fields of a power record that rest on a time before the measured window whose bounds the record does not keep."""
 
 
 @dataclass(frozen=True)
@@ -54,5 +44,8 @@ def power_of(power: PowerRecord, frames: FrameSamples, samples: Sequence[PowerSa
     source = _ReplayedSource(power.source, power.version, power.covers, power.interval_s, power.resolution_mw)
     sampler = _ReplayedSampler(source, samples, power.gap_limit_s, power.failure)
     marks_ns = [0, *np.asarray(frames.start_ns[1:]).tolist(), int(frames.end_ns[-1])]
-    again = power_record(sampler, marks_ns)  # type: ignore[arg-type]
-    return dataclasses.replace(again, **{name: getattr(power, name) for name in OF_IDLE_TIME})
+    idle_window_ns = None
+    if power.idle_start_s is not None and power.idle_s is not None:
+        start_ns = round(1e9 * power.idle_start_s)
+        idle_window_ns = (start_ns, start_ns + round(1e9 * power.idle_s))
+    return power_record(sampler, marks_ns, idle_window_ns)  # type: ignore[arg-type]

@@ -4,20 +4,6 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, field
-from typing import Container
-
-INPUT_RAILS = ("VIN", "POM_5V_IN", "VDD_IN")
-"""Rails that feed a whole Jetson module. Where one is there it is the total, and the others are parts of it.
-
-Source: jtop/core/power.py of jetson-stats 7.2.2, which takes these three and gives the reasons' addresses.
-"""
-
-PARTS_OF_RAILS = {"VDDQ_VDD2_1V8AO": "VIN_SYS_5V0"}
-"""Rail -> the rail that feeds it: what the first draws is in the second already, so a sum takes the second alone.
-
-The memory of an AGX Orin. Source: Jetson Linux Developer Guide r36.4.3, Jetson AGX Orin, "Software-Based Power
-Consumption Modeling". The rails of an AGX Xavier (GPU, CPU, SOC, CV, VDDRQ, SYS5V) lie beside each other.
-"""
 
 
 @dataclass(frozen=True)
@@ -25,7 +11,8 @@ class PowerSample:
     """Power and temperatures at one moment; whatever is not there, or could not be read, is None and never 0.
 
     Attributes:
-        time_ns: Time of the sample in ns, on the clock of time.perf_counter_ns, which latencies are measured on too.
+        time_ns: Time of the sample in ns, on the clock of time.perf_counter_ns, which latencies are measured on too. Of
+            a mean over some time it is the middle of that time.
         rails_mw: Rail -> power in mW; a rail that did not answer is None.
         total_mw: Power of everything that the source covers, in mW.
         temperatures_c: Sensor -> temperature in degrees Celsius; an offline sensor is None.
@@ -70,7 +57,10 @@ class PowerSource(abc.ABC):
         is_paced: Whether `read` itself waits for the next sample, so that the caller must not wait.
         package: Python package that the source needs; None where it needs none.
         is_of_graphics_card: Whether the source measures a graphics card, and not the whole board.
+        measures_power: Whether the source is there for power; without it, it has load, clocks and temperatures alone.
+        is_present: Whether `open` found the source on this machine, also where it then refused.
         covers: Text that says what `total_mw` is the power of.
+        resolution_mw: Smallest step in mW in which `total_mw` can change; None where it is not known.
         version: Version of the service or driver behind the source; None where it has none.
     """
 
@@ -78,10 +68,13 @@ class PowerSource(abc.ABC):
     is_paced: bool = False
     package: str | None = None
     is_of_graphics_card: bool = False
+    measures_power: bool = True
 
     def __init__(self, interval_s: float) -> None:
         self.interval_s = interval_s
+        self.is_present = False
         self.covers = ""
+        self.resolution_mw: float | None = None
         self.version: str | None = None
 
     def __enter__(self) -> PowerSource:
@@ -112,38 +105,6 @@ class PowerSource(abc.ABC):
     def close(self) -> None:
         """Close the source; a call on a closed source does nothing."""
 
-
-def total_of_rails_mw(rails_mw: dict[str, float | None]) -> float | None:
-    """Return the total power of a Jetson's rails in mW.
-
-    The total is that of the input rail, or the sum of the rails that are no part of another. The total that jtop shows
-    counts the memory of an AGX Orin twice, and jetson-stats before 7 adds what its USB-C ports negotiated; so this
-    function serves every source of a Jetson's power.
-
-    Args:
-        rails_mw: Rail -> power in mW; None where a rail did not answer.
-
-    Returns:
-        The total in mW; None where there are no rails, or where one that it needs is None: a sum that leaves a rail out
-        is no total.
-    """
-    for name in INPUT_RAILS:
-        if name in rails_mw:
-            return rails_mw[name]
-    summed = [value for name, value in rails_mw.items() if PARTS_OF_RAILS.get(name) not in rails_mw]
-    return sum(summed) if summed and None not in summed else None
-
-
-def coverage_of_rails(names: Container[str]) -> str:
-    """Return a text that says what the total of some rails is the power of.
-
-    Args:
-        names: Names of the rails.
-    """
-    for name in INPUT_RAILS:
-        if name in names:
-            return f"the board's input rail {name}"
-    parts = [
-        f"{part}, which is in {whole}" for part, whole in PARTS_OF_RAILS.items() if part in names and whole in names
-    ]
-    return "the sum of the module's rails" + (f" without {'; '.join(parts)}" if parts else "")
+    def other_processes(self) -> tuple[str, ...] | None:
+        """Return the names of other programs that compute on the measured GPU; None where the source cannot tell."""
+        return None

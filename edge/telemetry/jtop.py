@@ -9,16 +9,26 @@ from __future__ import annotations
 import re
 import threading
 import time
+from pathlib import Path
 from typing import Any, Callable
 
 from edge.errors import BackendError, MissingDependencyError
-from edge.telemetry.base import PowerSample, PowerSource, coverage_of_rails, total_of_rails_mw
+from edge.telemetry.base import PowerSample, PowerSource
+from edge.telemetry.boards import board_of_rails, coverage_of_rails, total_of_rails_mw
+from edge.telemetry.power_monitors import find_rails, total_resolution_mw
+from edge.telemetry.throttle_files import ThrottleFiles, find_zones
 
-INTERVAL_S = 0.5
-"""Requested seconds between samples: the service reads far more than power, and takes CPU from what is measured."""
+INTERVAL_S = 0.1
+"""Requested seconds between samples, the shortest that the service keeps: what happens between two is lost to it."""
 
 MIN_INTERVAL_S = 0.1
 """Shortest interval in s: the service cannot keep a faster one, and repeats the same values."""
+
+_POLL_S = 0.005
+"""Seconds between two looks for a new sample: what its time is uncertain by."""
+
+_SILENCE_S = 1.0
+"""Shortest silence in s that ends the stream. Energy is refused over a much shorter gap."""
 
 _ANSWER_S = 15.0
 """Longest wait in s for an answer; the client itself waits without end for a service that accepts and is silent."""
@@ -27,6 +37,8 @@ _OFFLINE_C = -256.0
 
 _USB_PORT = re.compile(r"(ucsi-source-psy-)?\d+-[0-9a-f]{4,}")
 """Pattern of a USB-C port, which jetson-stats 4 lists as a rail; its value is negotiated, not consumed power."""
+
+_ROOT = Path("/")
 
 _NEXT = "or choose --power sysfs or none"
 
@@ -54,6 +66,8 @@ class JtopSource(PowerSource):
         self._client: Any = None
         self._last_uptime: Any = None
         self._names: tuple[str, ...] = ()
+        self._throttle: ThrottleFiles | None = None
+        self._zones: dict[str, Path] = {}
 
     def open(self) -> None:
         """Connect to the jtop service.
@@ -76,6 +90,10 @@ class JtopSource(PowerSource):
             self.close()
             raise BackendError(f"jtop finds no power rail on this machine, expected those of a Jetson. Next: {_NEXT}")
         self.covers = coverage_of_rails(self._names)
+        board = board_of_rails(self._names)
+        # What the service does not tell, the kernel does where its files are seen: shunts and throttling.
+        self.resolution_mw = total_resolution_mw(find_rails(_ROOT), board.summed) if board is not None else None
+        self._throttle, self._zones = ThrottleFiles(_ROOT), find_zones(_ROOT)
 
     def _rails_mw(self) -> dict[str, float | None]:
         """Return rail -> power in mW as the service has it now; a rail that fell out of its list is None."""
@@ -110,23 +128,26 @@ class JtopSource(PowerSource):
         Raises:
             BackendError: The stream of samples ended, or repeats the same sample.
         """
-        deadline = time.perf_counter_ns() + int(3e9 * max(self.interval_s, MIN_INTERVAL_S))
+        began_ns = time.perf_counter_ns()
+        longest_s = max(3 * self.interval_s, _SILENCE_S)
         while True:
             try:
-                is_alive = self._client.ok()
+                # Its blocking form takes three intervals of silence for the end, and a busy machine makes them soon.
+                is_alive = self._client.ok(spin=True)
             except Exception as error:
                 # What the client's own thread met is raised here as it is: EOFError, ConnectionResetError, ...
                 raise _stream_ended(str(error) or type(error).__name__) from error
             time_ns = time.perf_counter_ns()
             if not is_alive:
-                raise _stream_ended("no sample came within three intervals")
-            # A client that wakes without news gives the last sample again; the board's uptime tells them apart.
+                raise _stream_ended("the client has stopped")
+            # The client gives the last sample until there is another; the board's uptime tells them apart.
             uptime = self._client.uptime
             if uptime != self._last_uptime:
                 self._last_uptime = uptime
                 return self._sample(time_ns)
-            if time_ns > deadline:
-                raise _stream_ended(f"the same sample came again for {3 * self.interval_s:.1f} s")
+            if time_ns - began_ns > 1e9 * longest_s:
+                raise _stream_ended(f"no new sample came for {longest_s:.1f} s")
+            time.sleep(_POLL_S)
 
     def close(self) -> None:
         """Disconnect from the service; a call without a connection does nothing."""
@@ -137,18 +158,31 @@ class JtopSource(PowerSource):
     def _sample(self, time_ns: int) -> PowerSample:
         rails_mw = self._rails_mw()
         gpu = next(iter(self._client.gpu.values()), {})
-        clock_khz = _float(gpu.get("freq", {}).get("cur"))
+        clock_khz, limit_khz = (_float(gpu.get("freq", {}).get(name)) for name in ("cur", "max"))
         fan = next(iter(self._client.fan.values()), {})
         mode = self._client.nvpmodel
+        temperatures_c = {name: _temperature_c(value) for name, value in self._client.temperature.items()}
+        throttle, zones = self._throttle, self._zones
+        processor = self._client.cpu
         return PowerSample(
             time_ns=time_ns,
             rails_mw=rails_mw,
             total_mw=total_of_rails_mw(rails_mw),
-            temperatures_c={name: _temperature_c(value) for name, value in self._client.temperature.items()},
+            temperatures_c=temperatures_c,
             gpu_load_percent=_float(gpu.get("status", {}).get("load")),
             gpu_clock_mhz=None if clock_khz is None else clock_khz / 1000,
+            gpu_clock_limit_mhz=None if limit_khz is None else limit_khz / 1000,
+            cpu_load_percent=_load_percent(processor.get("total", {})),
+            cpu_clock_mhz=_mean_clock_mhz(processor, "cur"),
+            cpu_clock_limit_mhz=_mean_clock_mhz(processor, "max"),
+            event_counts=throttle.event_counts() if throttle else {},
             fan_percent=_float(next(iter(fan.get("speed", [])), None)),
             power_mode=None if mode is None else str(mode),
+            active_alerts=throttle.active_alerts(
+                {zones[name]: value for name, value in temperatures_c.items() if name in zones}
+            )
+            if throttle
+            else {},
         )
 
 
@@ -158,12 +192,17 @@ def _connect(make_client: Callable[[float], Any], interval_s: float) -> Any:
     failed: list[Exception] = []
 
     def start() -> None:
-        try:
-            client = make_client(interval_s)
-            client.start()
-            made.append(client)
-        except Exception as error:  # the caller turns it into words; a thread has nobody to raise to
-            failed.append(error)
+        end_ns = time.perf_counter_ns() + int(1e9 * _ANSWER_S)
+        while not made and not failed:
+            try:
+                client = make_client(interval_s)
+                client.start()
+                made.append(client)
+            except Exception as error:  # the caller turns it into words; a thread has nobody to raise to
+                # The client waits for three intervals; a service that has just begun may take longer once.
+                if "Error connection" not in str(error) or time.perf_counter_ns() > end_ns:
+                    failed.append(error)
+                time.sleep(_POLL_S)
 
     thread = threading.Thread(target=start, name="jtop-connect", daemon=True)
     thread.start()
@@ -220,3 +259,15 @@ def _float(value: Any) -> float | None:
 def _temperature_c(value: dict[str, Any]) -> float | None:
     temperature_c = _float(value.get("temp"))
     return None if not value.get("online", True) or temperature_c == _OFFLINE_C else temperature_c
+
+
+def _load_percent(total: dict[str, Any]) -> float | None:
+    # The service gives shares of a core's time in percent; idle includes what waits for a disk.
+    idle = _float(total.get("idle"))
+    return None if idle is None else min(max(100.0 - idle, 0.0), 100.0)
+
+
+def _mean_clock_mhz(processor: dict[str, Any], name: str) -> float | None:
+    cores = [_float(core.get("freq", {}).get(name)) for core in processor.get("cpu", []) if core.get("online")]
+    known = [value for value in cores if value is not None]
+    return sum(known) / len(known) / 1000 if known else None

@@ -1,27 +1,39 @@
-"""Power and temperature of an NVIDIA graphics card, from the driver's own library.
+"""Power, temperature, clocks and throttling of an NVIDIA graphics card, from the driver by nvidia-ml-py.
 
-Source: NVML API reference guide, "Device Queries": power in mW, temperature in degrees Celsius, clocks in MHz.
+nvidia-ml-py is NVIDIA's own binding of NVML, BSD-3-Clause, pure Python from 3.8 on, and optional: it is imported here
+alone, when it is asked for.
+
+Source: NVML API reference guide, "Device Queries": power in mW, temperature in degrees Celsius, clocks in MHz; "Clocks
+Event Reasons" for what lowers a clock.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
 import time
-from typing import Any
+from typing import Any, Callable
 
-from edge.errors import BackendError
+from edge.errors import BackendError, MissingDependencyError
 from edge.telemetry.base import PowerSample, PowerSource
+from edge.telemetry.kernel_file import read_text
+from edge.telemetry.processor_files import ProcessorFiles
 
 INTERVAL_S = 0.1
 """Seconds between samples: the driver itself renews its value about ten times a second."""
 
-_SUCCESS = 0
+_REASONS = {
+    0x04: "power cap of the graphics card",
+    0x08: "slowdown of the graphics card by its hardware",
+    0x20: "heat of the graphics card, by its driver",
+    0x40: "heat of the graphics card, by its hardware",
+    0x80: "power brake of the graphics card",
+}
+"""Bit of a clocks event reason -> cause. The others are no throttling: idle, clocks that were set, a joint clock."""
+
 _GRAPHICS_CLOCK, _TEMPERATURE_OF_GPU = 0, 0
-_PCI_ID_BYTES, _TEXT_BYTES = 32, 96
-
-
-class _Utilization(ctypes.Structure):
-    _fields_ = (("gpu", ctypes.c_uint), ("memory", ctypes.c_uint))
+_PCI_ID_BYTES = 32
 
 
 class NvmlSource(PowerSource):
@@ -31,56 +43,65 @@ class NvmlSource(PowerSource):
 
     Args:
         interval_s: Seconds between samples.
-        library: Library that takes the place of libnvidia-ml in tests.
+        binding: Module that takes the place of pynvml in tests.
         pci_id: PCI address of the card, such as "0000:65:00.0"; None for that of CUDA's device 0.
     """
 
     name = "nvml"
+    package = "pynvml"
     is_of_graphics_card = True
 
-    def __init__(self, interval_s: float = INTERVAL_S, library: Any = None, pci_id: str | None = None) -> None:
+    def __init__(self, interval_s: float = INTERVAL_S, binding: Any = None, pci_id: str | None = None) -> None:
         super().__init__(interval_s)
-        self._library, self._pci_id = library, pci_id
-        self._device = ctypes.c_void_p()
+        self._nvml, self._pci_id = binding, pci_id
+        self._device: Any = None
         self._is_open = False
+        self._processor: ProcessorFiles | None = None
 
     def open(self) -> None:
         """Start NVML and find the card.
 
         Raises:
+            MissingDependencyError: Nvidia-ml-py is not installed.
             BackendError: There is no NVIDIA driver or no card, or the card does not tell its power.
         """
-        if self._library is None:
-            try:
-                self._library = ctypes.CDLL("libnvidia-ml.so.1")
-            except OSError:
-                raise BackendError(
-                    "no NVIDIA driver here (libnvidia-ml.so.1 is not found), expected one for --power nvml. "
-                    "Next: install the driver, or --power none"
-                ) from None
-        self._check(self._library.nvmlInit_v2(), "start")
+        if self._nvml is None:
+            self._nvml = _imported()
+        try:
+            self._nvml.nvmlInit()
+        except self._nvml.NVMLError as error:
+            raise BackendError(
+                f"NVML cannot start: {error}, expected an NVIDIA driver. Next: nvidia-smi shows what the driver sees, "
+                "or --power none"
+            ) from error
         self._is_open = True
         try:
             self._find_device()
-            if self._number("nvmlDeviceGetPowerUsage") is None:
+            if self._number(self._nvml.nvmlDeviceGetPowerUsage) is None:
                 raise BackendError(f"{self.covers} does not tell its power through NVML. Next: --power none")
         except BackendError:
             self.close()
             raise
+        self._processor = ProcessorFiles()
 
     def _find_device(self) -> None:
         pci_id = self._pci_id or _first_cuda_device()
-        device = ctypes.byref(self._device)
-        if pci_id:
+        try:
             # CUDA and NVML count cards in different orders; the slot is what both agree on.
-            self._check(self._library.nvmlDeviceGetHandleByPciBusId_v2(pci_id.encode(), device), f"find card {pci_id}")
-        else:
-            self._check(self._library.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(0), device), "find a card")
-        text = ctypes.create_string_buffer(_TEXT_BYTES)
-        known = self._library.nvmlDeviceGetName(self._device, text, _TEXT_BYTES) == _SUCCESS
-        self.covers = f"the graphics card {text.value.decode(errors='replace') if known else ''}".strip()
-        if self._library.nvmlSystemGetDriverVersion(text, _TEXT_BYTES) == _SUCCESS:
-            self.version = text.value.decode(errors="replace")
+            if pci_id:
+                self._device = self._nvml.nvmlDeviceGetHandleByPciBusId(pci_id.encode())
+            else:
+                self._device = self._nvml.nvmlDeviceGetHandleByIndex(0)
+        except self._nvml.NVMLError as error:
+            raise BackendError(
+                f"NVML cannot find {f'card {pci_id}' if pci_id else 'a card'}: {error}. "
+                "Next: nvidia-smi shows what the driver sees"
+            ) from error
+        name, version = (self._asked(self._nvml.nvmlDeviceGetName), None)
+        with contextlib.suppress(self._nvml.NVMLError):
+            version = self._nvml.nvmlSystemGetDriverVersion()
+        self.covers = f"the graphics card {_text(name)}".strip()
+        self.version = _text(version) or None
 
     def read(self) -> PowerSample:
         """Return the present values of the driver.
@@ -88,38 +109,77 @@ class NvmlSource(PowerSource):
         Raises:
             BackendError: The card does not answer any more.
         """
-        power_mw = self._number("nvmlDeviceGetPowerUsage")
+        nvml, processor = self._nvml, self._processor
+        power_mw = self._number(nvml.nvmlDeviceGetPowerUsage)
         time_ns = time.perf_counter_ns()
         if power_mw is None:
             raise BackendError(f"{self.covers} gives no power any more. Next: nvidia-smi says whether the card is lost")
-        use = _Utilization()
-        has_use = self._library.nvmlDeviceGetUtilizationRates(self._device, ctypes.byref(use)) == _SUCCESS
-        temperature_c = self._number("nvmlDeviceGetTemperature", ctypes.c_uint(_TEMPERATURE_OF_GPU))
+        use = self._asked(nvml.nvmlDeviceGetUtilizationRates)
+        temperature_c = self._number(nvml.nvmlDeviceGetTemperature, _TEMPERATURE_OF_GPU)
         return PowerSample(
             time_ns=time_ns,
             rails_mw={"GPU": power_mw},
             total_mw=power_mw,
             temperatures_c={} if temperature_c is None else {"GPU": temperature_c},
-            gpu_load_percent=float(use.gpu) if has_use else None,
-            gpu_clock_mhz=self._number("nvmlDeviceGetClockInfo", ctypes.c_uint(_GRAPHICS_CLOCK)),
+            gpu_load_percent=None if use is None else float(use.gpu),
+            gpu_clock_mhz=self._number(nvml.nvmlDeviceGetClockInfo, _GRAPHICS_CLOCK),
+            cpu_load_percent=processor.load_percent() if processor else None,
+            cpu_clock_mhz=processor.clock_mhz() if processor else None,
+            cpu_clock_limit_mhz=processor.clock_limit_mhz() if processor else None,
             # A card in a server has no fan of its own.
-            fan_percent=self._number("nvmlDeviceGetFanSpeed"),
+            fan_percent=self._number(nvml.nvmlDeviceGetFanSpeed),
+            active_alerts=self._alerts(),
         )
 
     def close(self) -> None:
         """Close NVML; a call on a closed source does nothing."""
         if self._is_open:
             self._is_open = False
-            self._library.nvmlShutdown()
+            self._nvml.nvmlShutdown()
 
-    def _number(self, function: str, *arguments: Any) -> float | None:
-        value = ctypes.c_uint()
-        code = getattr(self._library, function)(self._device, *arguments, ctypes.byref(value))
-        return float(value.value) if code == _SUCCESS else None
+    def other_processes(self) -> tuple[str, ...] | None:
+        """Return the names of other programs that compute on the card; None where the driver does not tell."""
+        running = self._asked(self._nvml.nvmlDeviceGetComputeRunningProcesses)
+        if running is None:
+            return None
+        # A process of another container has no name here.
+        others = sorted(process.pid for process in running if process.pid != os.getpid())
+        return tuple(f"{read_text(f'/proc/{pid}/comm') or 'process'} {pid}" for pid in others)
 
-    def _check(self, code: int, doing: str) -> None:
-        if code != _SUCCESS:
-            raise BackendError(f"NVML cannot {doing}: error {code}. Next: nvidia-smi shows what the driver sees")
+    def _alerts(self) -> dict[str, int]:
+        # Drivers before 535 know the reasons by the older name alone.
+        for name in ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"):
+            asked = getattr(self._nvml, name, None)
+            reasons = self._asked(asked) if asked is not None else None
+            if reasons is not None:
+                return {cause: int(bool(int(reasons) & bit)) for bit, cause in _REASONS.items()}
+        return {}
+
+    def _asked(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what the driver answers about the card; None where it does not know."""
+        try:
+            return function(self._device, *arguments)
+        except self._nvml.NVMLError:
+            return None
+
+    def _number(self, function: Callable[..., Any], *arguments: Any) -> float | None:
+        value = self._asked(function, *arguments)
+        return None if value is None else float(value)
+
+
+def _imported() -> Any:
+    try:
+        import pynvml
+    except ModuleNotFoundError as error:
+        if error.name != "pynvml":
+            raise
+        raise MissingDependencyError("nvidia-ml-py", "--power nvml", "pip install nvidia-ml-py") from None
+    return pynvml
+
+
+def _text(value: Any) -> str:
+    # Bindings before 11.515 give bytes.
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
 
 
 def _first_cuda_device() -> str | None:

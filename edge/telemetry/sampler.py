@@ -11,6 +11,13 @@ from edge.telemetry.base import PowerSample, PowerSource
 GAP_INTERVALS = 3
 """Number of intervals without a sample that make a gap: one late sample makes none, two missing ones do."""
 
+LEAST_GAP_S = 0.5
+"""Shortest time in s that makes a gap: a machine whose cores are all at work lets a sampler wait that long. What was
+lost meanwhile is in the uncertainty, which grows with the step."""
+
+_LAST_READ_S = 2.0
+"""Longest wait in s for a read that is under way when the block ends; it is over at once where the source answers."""
+
 
 class PowerSampler:
     """Reads an open power source in a thread of its own, as long as a `with` block lasts.
@@ -65,8 +72,8 @@ class PowerSampler:
 
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
-        # A read that waits for its source ends by itself after three intervals.
-        self._thread.join(2 * self.gap_limit_s)
+        # A read that waits for its source ends by itself after a second, or three intervals.
+        self._thread.join(max(2 * self.gap_limit_s, _LAST_READ_S))
 
     def wait_past(self, time_ns: int) -> None:
         """Wait for a sample at `time_ns` or later, so that the end of a window can be interpolated.
@@ -106,4 +113,4 @@ class PowerSampler:
 
 def gap_limit_s(source: PowerSource) -> float:
     """Return the longest time in s between two samples of a source over which energy is counted."""
-    return GAP_INTERVALS * source.interval_s
+    return max(GAP_INTERVALS * source.interval_s, LEAST_GAP_S)

@@ -1,46 +1,81 @@
 """Power and temperatures of a Jetson from the kernel's own files, without any package.
 
-Source: the kernel's Documentation/hwmon/ina3221.rst and sysfs-interface.rst (in*_input is mV, curr*_input mA,
-power*_input uW), Documentation/ABI/testing/sysfs-class-thermal (temp is in thousandths of a degree) and
-sysfs-class-devfreq (Hz).
+Source: edge.telemetry.power_monitors for the rails; the kernel's Documentation/ABI/testing/sysfs-class-thermal (temp is
+in thousandths of a degree) and sysfs-class-devfreq (Hz), Documentation/hwmon/sysfs-interface.rst (pwm1 is 0 to 255).
 """
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 from edge.errors import BackendError
-from edge.telemetry.base import PowerSample, PowerSource, coverage_of_rails, total_of_rails_mw
+from edge.telemetry.base import PowerSample, PowerSource
+from edge.telemetry.boards import board_of_rails, coverage_of_rails, total_of_rails_mw
+from edge.telemetry.kernel_file import read_number, read_text
+from edge.telemetry.power_monitors import Rail, find_rails, total_resolution_mw
+from edge.telemetry.processor_files import ProcessorFiles
+from edge.telemetry.throttle_files import ThrottleFiles, find_zones
 
 INTERVAL_S = 0.1
-"""Seconds between samples. An INA3221 converts in a few ms, and reading a dozen files takes about one."""
+"""Seconds between samples."""
+
+SLOW_INTERVAL_S = 0.5
+"""Seconds between two readings of what changes slowly: temperatures, counters, limits, fan and power mode."""
+
+READINGS = 5
+"""Readings of the rails in one sample, whose mean it is. An INA3221 as the kernel leaves it converts in some
+milliseconds and does not average, so a single reading is the power of a moment, and a spike between two is lost."""
 
 _GPU_NAMES = (".gpu", ".gv11b", ".ga10b", ".gp10b", "gpu-gpc-0")
 """Ends of the kernel's names of the GPU's clock domain in JetPack 5 (by chip), in JetPack 6, and on Thor."""
+
+_GOLDEN = (5**0.5 - 1) / 2
+"""Step of the moments of readings within their part of an interval: multiples of it, without their whole parts, lie
+more evenly than those of any other number. Source: Knuth, The Art of Computer Programming, volume 3, section 6.4."""
 
 _OFFLINE_C = -200.0
 """Limit in degrees below which a value means "switched off", which the kernel writes as -256 degrees."""
 
 
 class SysfsSource(PowerSource):
-    """Reads INA3221 and INA238 monitors, thermal zones, the GPU's clock and load, fan and power mode.
+    """Reads INA3221 and INA238 monitors, thermal zones, clocks and loads, fan, power mode and what throttles.
+
+    The power of a sample is the mean of several readings, each at another moment of its part of the interval, so that
+    no rhythm of the work can fall in step with them: the moments go on by the golden ratio, which spreads them evenly.
 
     Args:
         root: Folder that takes the place of "/"; tests give another one.
         interval_s: Seconds between samples.
+        readings: Number of readings of the rails in a sample.
+        slow_interval_s: Seconds for which temperatures, what throttles, the processor, fan and power mode are kept.
     """
 
     name = "sysfs"
+    is_paced = True
 
-    def __init__(self, root: str | Path = "/", interval_s: float = INTERVAL_S) -> None:
+    def __init__(
+        self,
+        root: str | Path = "/",
+        interval_s: float = INTERVAL_S,
+        readings: int = READINGS,
+        slow_interval_s: float = SLOW_INTERVAL_S,
+    ) -> None:
         super().__init__(interval_s)
-        self._root = Path(root)
-        self._rails: dict[str, tuple[Path, ...]] = {}
+        self._root, self._readings, self._slow_interval_s = Path(root), readings, slow_interval_s
+        self._slow: dict[str, Any] = {}
+        self._slow_due_ns = 0
+        self._phase = random.random()
+        self._rails: dict[str, Rail] = {}
         self._zones: dict[str, Path] = {}
         self._gpu: Path | None = None
         self._fan: Path | None = None
+        self._throttle: ThrottleFiles | None = None
+        self._processor: ProcessorFiles | None = None
+        self._mode_names: dict[str, str] = {}
 
     def open(self) -> None:
         """Find the power monitors and the other sensors.
@@ -48,106 +83,95 @@ class SysfsSource(PowerSource):
         Raises:
             BackendError: There is no power monitor.
         """
-        self._rails = self._find_rails()
+        self._rails = find_rails(self._root)
         if not self._rails:
             raise BackendError(
                 f"no INA3221 or INA238 power monitor under {self._root / 'sys/bus/i2c/devices'}, expected those of a "
                 "Jetson. Next: --power jtop or nvml, or --power none"
             )
-        self._zones = self._find_zones()
-        self._gpu = next((path for path in self._listed("sys/class/devfreq/*") if path.name.endswith(_GPU_NAMES)), None)
-        hwmon = self._listed("sys/class/hwmon/hwmon*")
-        self._fan = next((path / "pwm1" for path in hwmon if _text(path / "name") == "pwmfan"), None)
+        self._zones = find_zones(self._root)
+        gpus = sorted(self._root.glob("sys/class/devfreq/*"))
+        self._gpu = next((path for path in gpus if path.name.endswith(_GPU_NAMES)), None)
+        fans = sorted(self._root.glob("sys/class/hwmon/hwmon*"))
+        self._fan = next((path / "pwm1" for path in fans if read_text(path / "name") == "pwmfan"), None)
+        self._throttle, self._processor = ThrottleFiles(self._root), ProcessorFiles(self._root)
+        table = read_text(self._root / "etc/nvpmodel.conf") or ""
+        self._mode_names = dict(re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", table))
         self.covers = coverage_of_rails(self._rails)
+        board = board_of_rails(self._rails)
+        self.resolution_mw = total_resolution_mw(self._rails, board.summed) if board is not None else None
 
     def read(self) -> PowerSample:
-        """Return the present values of the files; the time is the middle of reading the rails."""
-        before_ns = time.perf_counter_ns()
-        rails_mw = {name: _power_mw(paths) for name, paths in self._rails.items()}
-        after_ns = time.perf_counter_ns()
-        load = _number(self._gpu / "device" / "load") if self._gpu else None
-        clock_hz = _number(self._gpu / "cur_freq") if self._gpu else None
-        duty = _number(self._fan) if self._fan else None
+        """Read the rails for as long as a sample lasts, then the other files, and return what they say."""
+        time_ns, rails_mw = self._mean_rails()
+        load = read_number(self._gpu / "device" / "load") if self._gpu else None
+        if time_ns >= self._slow_due_ns:
+            self._slow, self._slow_due_ns = self._slow_values(), time_ns + int(1e9 * self._slow_interval_s)
         return PowerSample(
-            time_ns=(before_ns + after_ns) // 2,
+            time_ns=time_ns,
             rails_mw=rails_mw,
             total_mw=total_of_rails_mw(rails_mw),
-            temperatures_c={name: _temperature_c(path) for name, path in self._zones.items()},
             gpu_load_percent=None if load is None else load / 10,
-            gpu_clock_mhz=None if clock_hz is None else clock_hz / 1e6,
-            fan_percent=None if duty is None else 100 * duty / 255,
-            power_mode=self._power_mode(),
+            gpu_clock_mhz=self._gpu_mhz("cur_freq"),
+            gpu_clock_limit_mhz=self._gpu_mhz("max_freq"),
+            **self._slow,
         )
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
 
-    def _listed(self, pattern: str) -> list[Path]:
-        return sorted(self._root.glob(pattern))
+    def _mean_rails(self) -> tuple[int, dict[str, float | None]]:
+        """Return the middle of the readings in ns, and rail -> mean of its readings in mW."""
+        part_ns = int(1e9 * self.interval_s / self._readings)
+        start_ns = time.perf_counter_ns()
+        times_ns: list[int] = []
+        readings: list[list[float | None]] = []
+        for index in range(self._readings):
+            self._phase = (self._phase + _GOLDEN) % 1.0
+            due_ns = start_ns + int(part_ns * (index + self._phase))
+            time.sleep(max(due_ns - time.perf_counter_ns(), 0) / 1e9)
+            before_ns = time.perf_counter_ns()
+            readings.append([rail.power_mw() for rail in self._rails.values()])
+            times_ns.append((before_ns + time.perf_counter_ns()) // 2)
+        time.sleep(max(start_ns + part_ns * self._readings - time.perf_counter_ns(), 0) / 1e9)
+        means = (_mean(values) for values in zip(*readings))
+        return sum(times_ns) // len(times_ns), dict(zip(self._rails, means))
 
-    def _find_rails(self) -> dict[str, tuple[Path, ...]]:
-        """Return rail -> (voltage in mV, current in mA), or (power in uW,) of a monitor that multiplies by itself."""
-        rails: dict[str, tuple[Path, ...]] = {}
-        for device in self._listed("sys/bus/i2c/devices/*"):
-            chip = (_text(device / "name") or "").lower()
-            for folder in sorted(device.glob("hwmon/hwmon*")):
-                if "ina238" in chip and (folder / "power1_input").exists():
-                    rails["VIN"] = (folder / "power1_input",)
-                if "ina3221" not in chip:
-                    continue
-                # Channels 1 to 3 are rails; 4 to 6 are shunt voltages, and 7 is their sum.
-                for channel in (1, 2, 3):
-                    label = _text(folder / f"in{channel}_label")
-                    # NC: the channel is not connected on this board, which is another thing than 0 mW.
-                    if label and label != "NC":
-                        # Two monitors may give a name twice; a rail that hides another would fall out of the sum.
-                        name = f"{label} ({device.name})" if label in rails else label
-                        rails[name] = (folder / f"in{channel}_input", folder / f"curr{channel}_input")
-        return rails
+    def _slow_values(self) -> dict[str, Any]:
+        """Return the fields of a sample that change slowly."""
+        zones = {folder: _temperature_c(folder / "temp") for folder in self._zones.values()}
+        duty = read_number(self._fan) if self._fan else None
+        throttle, processor = self._throttle, self._processor
+        return {
+            "temperatures_c": {name: zones[folder] for name, folder in self._zones.items()},
+            "cpu_load_percent": processor.load_percent() if processor else None,
+            "cpu_clock_mhz": processor.clock_mhz() if processor else None,
+            "cpu_clock_limit_mhz": processor.clock_limit_mhz() if processor else None,
+            "event_counts": throttle.event_counts() if throttle else {},
+            "fan_percent": None if duty is None else 100 * duty / 255,
+            "power_mode": self._power_mode(),
+            "active_alerts": throttle.active_alerts(zones) if throttle else {},
+        }
 
-    def _find_zones(self) -> dict[str, Path]:
-        zones: dict[str, Path] = {}
-        for folder in self._listed("sys/devices/virtual/thermal/thermal_zone*"):
-            kind = _text(folder / "type")
-            # The PMIC's zone of an AGX Xavier is a constant, not a measurement.
-            if kind and "PMIC" not in kind:
-                name = re.sub(r"[-_](therm|thermal)$", "", kind)
-                zones[f"{name} ({folder.name})" if name in zones else name] = folder / "temp"
-        return zones
+    def _gpu_mhz(self, name: str) -> float | None:
+        clock_hz = read_number(self._gpu / name) if self._gpu else None
+        return None if clock_hz is None else clock_hz / 1e6
 
     def _power_mode(self) -> str | None:
         """Return the name of nvpmodel's present mode, or its number where the table does not name it."""
-        match = re.search(r"pmode:(\d+)", _text(self._root / "var/lib/nvpmodel/status") or "")
+        match = re.search(r"pmode:(\d+)", read_text(self._root / "var/lib/nvpmodel/status") or "")
         if not match:
             return None
-        number = int(match[1])
-        table = _text(self._root / "etc/nvpmodel.conf") or ""
-        named = re.search(rf"<\s*POWER_MODEL\s+ID={number}\s+NAME=(\S+)\s*>", table)
-        return named[1] if named else str(number)
+        number = str(int(match[1]))
+        return self._mode_names.get(number, number)
 
 
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(errors="replace").strip("\x00\n ")
-    except OSError:
-        return None
-
-
-def _number(path: Path) -> float | None:
-    # A rail that is switched off answers with an error (ENODATA), and a fan with an empty line.
-    try:
-        return float(path.read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def _power_mw(paths: tuple[Path, ...]) -> float | None:
-    values = [_number(path) for path in paths]
-    if any(value is None for value in values):
-        return None
-    return values[0] / 1000 if len(values) == 1 else values[0] * values[1] / 1000
+def _mean(values: tuple[float | None, ...]) -> float | None:
+    """Return the mean; None where a value is missing, since a mean of the rest would be one of other moments."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
 
 
 def _temperature_c(path: Path) -> float | None:
-    value = _number(path)
+    value = read_number(path)
     return None if value is None or value / 1000 < _OFFLINE_C else value / 1000

@@ -150,7 +150,7 @@ def open_energy_meter(gpu_count: int) -> EnergyMeter | None:
     if gpu_count > 1:
         return None
     try:
-        source, _ = open_power_source(AUTO, is_on_gpu=gpu_count == 1)
+        source, _ = open_power_source(AUTO, is_on_gpu=gpu_count == 1, needs_power=True)
     except SegEdgeError:
         return None
     return EnergyMeter(source).start() if source is not None else None

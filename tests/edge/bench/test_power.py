@@ -66,10 +66,10 @@ class ScriptedSource(PowerSource):
             {"GPU": self.value_mw, "NONE & <more>": None},
             self.value_mw,
             {"GPU": 40.0 + self.count / 100, "CPU": None},
-            50.0,
-            900.0,
-            20.0,
-            "MAXN",
+            gpu_load_percent=50.0,
+            gpu_clock_mhz=900.0,
+            fan_percent=20.0,
+            power_mode="MAXN",
         )
 
     def await_sample(self):

@@ -1,7 +1,8 @@
-"""What the tests of power share: a source of given samples, and the files of two Jetsons as a kernel has them."""
+"""What the tests of power share: a source of given samples, and the files of four Jetsons as a kernel has them."""
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 
@@ -20,14 +21,22 @@ RAILS = {
         ("1-0040", 3, {1: ("VDD_GPU_SOC", 19000, 300), 2: ("VDD_CPU_CV", 19000, 210), 3: ("VIN_SYS_5V0", 5000, 800)}),
         ("1-0041", 4, {1: ("NC", 0, 0), 2: ("VDDQ_VDD2_1V8AO", 19000, 60), 3: ("NC", 0, 0)}),
     ),
+    "orin_nx": (
+        ("1-0040", 1, {1: ("VDD_IN", 5000, 2400), 2: ("VDD_CPU_GPU_CV", 5000, 900), 3: ("VDD_SOC", 5000, 500)}),
+    ),
+    "thor": (
+        ("2-0040", 1, {1: ("VDD_GPU", 19000, 700), 2: ("VDD_CPU_SOC_MSS", 19000, 350), 3: ("VIN_SYS_5V0", 5000, 1300)}),
+    ),
 }
 
 ZONES = {
     "xavier": {"CPU-therm": 41500, "GPU-therm": 39750, "AUX-therm": 40000, "AO-therm": 42500, "PMIC-Die": 50000},
     "orin": {"CPU-therm": 41500, "GPU-therm": 39750, "CV0-therm": -256000, "SOC0-therm": 42500, "tj-therm": 42500},
+    "orin_nx": {"cpu-thermal": 41500, "gpu-thermal": 39750},
+    "thor": {"tj-thermal": 55100, "soc012-thermal": 55100},
 }
 
-GPUS = {"xavier": "17000000.gv11b", "orin": "17000000.ga10b"}
+GPUS = {"xavier": "17000000.gv11b", "orin": "17000000.ga10b", "orin_nx": "17000000.gpu", "thor": "gpu-gpc-0"}
 
 
 @pytest.fixture
@@ -36,6 +45,7 @@ def make_jetson(tmp_path):
 
     def make(board):
         root = tmp_path / board
+        shutil.rmtree(root, ignore_errors=True)
 
         def write(name, value):
             path = root / name
@@ -50,22 +60,39 @@ def make_jetson(tmp_path):
                 write(f"{folder}/in{channel}_label", label)
                 write(f"{folder}/in{channel}_input", millivolts)
                 write(f"{folder}/curr{channel}_input", milliamperes)
+                write(f"{folder}/shunt{channel}_resistor", 5000)
             # What the driver shows beside its three channels.
             write(f"{folder}/in7_label", "sum of shunt voltages")
             write(f"{folder}/in7_input", 4711)
             write(f"{folder}/curr7_input", 4711)
         write("sys/bus/i2c/devices/1-0050/name", "24c02")
+        if board == "thor":
+            carrier = "sys/bus/i2c/devices/2-0044"
+            write(f"{carrier}/name", "ina238")
+            for name, value in (("power1_input", 42500000), ("in1_input", 20000), ("curr1_input", 2125)):
+                write(f"{carrier}/hwmon/hwmon5/{name}", value)
         for index, (kind, value) in enumerate(ZONES[board].items()):
             write(f"sys/devices/virtual/thermal/thermal_zone{index}/type", kind)
             write(f"sys/devices/virtual/thermal/thermal_zone{index}/temp", value)
+            for trip, (name, limit) in enumerate((("active", 40000), ("passive", 99000), ("critical", 104500))):
+                write(f"sys/devices/virtual/thermal/thermal_zone{index}/trip_point_{trip}_type", name)
+                write(f"sys/devices/virtual/thermal/thermal_zone{index}/trip_point_{trip}_temp", limit)
+        for index, (kind, state) in enumerate((("pwm-fan", 3), ("gpu-throttle-alert", 0), ("devfreq-gpu", 5))):
+            write(f"sys/class/thermal/cooling_device{index}/type", kind)
+            write(f"sys/class/thermal/cooling_device{index}/cur_state", state)
         gpu = GPUS[board]
         write(f"sys/devices/{gpu}/load", 553)
         write(f"sys/devices/{gpu}/devfreq/{gpu}/cur_freq", 905250000)
+        write(f"sys/devices/{gpu}/devfreq/{gpu}/max_freq", 1377000000)
         # Relative, as the kernel's own links: they hold wherever the tree is mounted.
         (root / f"sys/devices/{gpu}/devfreq/{gpu}/device").symlink_to("../..")
         (root / "sys/class/devfreq").mkdir(parents=True)
         (root / f"sys/class/devfreq/{gpu}").symlink_to(f"../../devices/{gpu}/devfreq/{gpu}")
         write("sys/class/hwmon/hwmon0/name", "tegra")
+        if board != "xavier":
+            write("sys/class/hwmon/hwmon9/name", "soctherm_oc")
+            for index, count in ((1, 0), (2, 8), (3, 813)):
+                write(f"sys/class/hwmon/hwmon9/oc{index}_event_cnt", count)
         write("sys/class/hwmon/hwmon2/name", "pwmfan")
         write("sys/class/hwmon/hwmon2/pwm1", 51)
         if board == "orin":
@@ -104,7 +131,15 @@ class ScriptedSource(PowerSource):
         time_ns = time.perf_counter_ns()
         power_mw = self.power_mw(time_ns)
         self.given.append(
-            PowerSample(time_ns, {"A": power_mw, "B <&>": None}, power_mw, {"GPU": 41.5}, 50.0, 900.0, None, "MAXN")
+            PowerSample(
+                time_ns,
+                {"A": power_mw, "B <&>": None},
+                power_mw,
+                {"GPU": 41.5},
+                gpu_load_percent=50.0,
+                gpu_clock_mhz=900.0,
+                power_mode="MAXN",
+            )
         )
         return self.given[-1]
 

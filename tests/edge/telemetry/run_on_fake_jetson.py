@@ -1,6 +1,6 @@
 """Runs inside private mounts that look like a Jetson: the real service and client of jetson-stats, and our source.
 
-    python run_on_fake_jetson.py SERVICE_PYTHON SCENE
+    python run_on_fake_jetson.py SERVICE_PYTHON SCENE [SPIKES]
 
 Prints one JSON object. SERVICE_PYTHON is the interpreter that has the service's jetson-stats, this one the client's.
 """
@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -20,6 +21,7 @@ from edge.errors import BackendError
 from edge.telemetry.jtop import JtopSource
 from edge.telemetry.power_record import power_record
 from edge.telemetry.sampler import PowerSampler
+from edge.telemetry.sysfs import SysfsSource
 
 # jtop asks Python which machine it runs on, and refuses to look for a Jetson's parts on any other.
 SERVICE = """
@@ -31,6 +33,10 @@ runpy.run_module("jtop", run_name="__main__")
 
 SOCKET = Path("/run/jtop.sock")
 NOBODY = 65534
+
+BASE_MA, SPIKE_MA = 300, 600
+BASE_MW = 18060
+"""Power of the board outside of the spikes: what test_sysfs.py adds up by hand."""
 
 
 def start_service(python):
@@ -56,28 +62,60 @@ def sample():
         return {**vars(seen), "covers": source.covers, "version": source.version, "interval_s": source.interval_s}
 
 
-def trace():
-    """Change the GPU's current once, within a measured window, and integrate what the service tells of it."""
-    current = next(Path("/sys/bus/i2c/devices/1-0040/hwmon").iterdir()) / "curr1_input"
-    with JtopSource(0.1) as source, PowerSampler(source) as sampler:
-        time.sleep(0.5)
+class Replay(threading.Thread):
+    """Writes a power trace into a rail's file: the GPU draws twice as much in spikes, whose times are kept.
+
+    The truth follows from the moments at which the file really changed, so a late write is no error of the measurement.
+    """
+
+    def __init__(self, spikes_s):
+        super().__init__(daemon=True)
+        self.spikes_s, self.edges_ns = spikes_s, []
+        self.file = os.open(next(Path("/sys/bus/i2c/devices/1-0040/hwmon").iterdir()) / "curr1_input", os.O_WRONLY)
+
+    def run(self):
+        begin_ns = time.perf_counter_ns()
+        for start_s, end_s in self.spikes_s:
+            for at_s, milliamperes in ((start_s, SPIKE_MA), (end_s, BASE_MA)):
+                time.sleep(max(begin_ns + at_s * 1e9 - time.perf_counter_ns(), 0) / 1e9)
+                # In place and in one write: a reader never sees half of it.
+                os.pwrite(self.file, f"{milliamperes:05d}\n".encode(), 0)
+                self.edges_ns.append(time.perf_counter_ns())
+
+    def energy_mj(self, window_ns):
+        inside = [min(max(edge_ns, window_ns[0]), window_ns[1]) for edge_ns in self.edges_ns]
+        spiked_s = sum(end_ns - start_ns for start_ns, end_ns in zip(inside[::2], inside[1::2])) / 1e9
+        return BASE_MW * (window_ns[1] - window_ns[0]) / 1e9 + 19 * (SPIKE_MA - BASE_MA) * spiked_s
+
+
+def trace(spikes_s):
+    """Measure a replayed trace by the service and by the kernel's files at once."""
+    replay = Replay(spikes_s)
+    os.pwrite(replay.file, f"{BASE_MA:05d}\n".encode(), 0)
+    with JtopSource() as jtop, SysfsSource() as sysfs, PowerSampler(jtop) as slow, PowerSampler(sysfs) as fast:
+        time.sleep(0.3)
         marks_ns = [time.perf_counter_ns()]
-        time.sleep(1.0)
-        current.write_text("1300\n")
+        replay.start()
+        replay.join()
+        time.sleep(0.3)
         marks_ns.append(time.perf_counter_ns())
-        time.sleep(1.0)
-        marks_ns.append(time.perf_counter_ns())
-        sampler.wait_past(marks_ns[-1])
-    record = power_record(sampler, marks_ns)
-    return {
-        "times_s": record.times_s,
-        "total_mw": record.total_mw,
-        "energy_mj": record.total.energy_mj,
-        "refusal": record.refusal,
-        "step_s": (marks_ns[1] - marks_ns[0]) / 1e9,
-        "window_s": record.window_s,
-        "interval_s": record.interval_s,
-    }
+        slow.wait_past(marks_ns[-1])
+        fast.wait_past(marks_ns[-1])
+    found = {"truth_mj": replay.energy_mj(marks_ns)}
+    for name, sampler in (("jtop", slow), ("sysfs", fast)):
+        record = power_record(sampler, marks_ns)
+        found[name] = {
+            "energy_mj": record.total.energy_mj,
+            "uncertainty_mj": record.energy_uncertainty_mj,
+            "refusal": record.refusal,
+            "resolution_mw": record.resolution_mw,
+            "longest_step_s": max(after - before for before, after in zip(record.times_s, record.times_s[1:])),
+            "samples": len(record.times_s),
+            "window_s": record.window_s,
+            "cpu_load_percent": record.cpu_load_percent[-1],
+            "gpu_clock_limit_mhz": record.gpu_clock_limit_mhz[-1],
+        }
+    return found
 
 
 def end(service):
@@ -102,7 +140,7 @@ def refused():
 
 
 def main():
-    service_python, scene = sys.argv[1:]
+    service_python, scene, *numbers = sys.argv[1:]
     service = None if scene == "no-service" else start_service(service_python)
     try:
         if scene == "outsider":
@@ -117,7 +155,11 @@ def main():
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
-        found = {"sample": sample, "trace": trace, "end": lambda: end(service)}.get(scene, refused)()
+        found = {
+            "sample": sample,
+            "trace": lambda: trace(json.loads(numbers[0])),
+            "end": lambda: end(service),
+        }.get(scene, refused)()
     except BaseException:
         traceback.print_exc()
         os._exit(1)

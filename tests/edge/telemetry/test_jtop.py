@@ -18,6 +18,10 @@ from edge.telemetry.jtop import JtopSource
 
 RAIL = {"volt": 19000, "curr": 300, "warn": 32760, "crit": 32760, "power": 5700, "online": True, "avg": 5100}
 
+OFF = {**RAIL, "curr": 0, "power": 0, "avg": 0}
+RAILS = {"GPU": RAIL, "CPU": RAIL, "SOC": OFF, "CV": OFF, "VDDRQ": OFF, "SYS5V": OFF}
+"""What jtop shows of an AGX Xavier."""
+
 
 class JtopError(Exception):
     """jtop's only class of errors."""
@@ -32,16 +36,18 @@ class Client:
         self.asked_s = interval
         self.interval = self.server_s or interval
         self.is_closed, self.seconds = False, 0.0
-        self.power = {"rail": {"GPU": RAIL, "CPU": {**RAIL, "power": 3990}}, "tot": {"power": 9690, "avg": 9000}}
+        self.power = {"rail": {**RAILS, "CPU": {**RAIL, "power": 3990}}, "tot": {"power": 9690, "avg": 9000}}
         self.temperature = {"GPU": {"temp": 39.75, "online": True}, "CV0": {"temp": -256, "online": False}}
         self.gpu = {"gv11b": {"status": {"load": 55.3}, "freq": {"cur": 905250, "max": 1377000}}}
         self.fan = {"pwmfan": {"speed": [30.2], "rpm": [1800]}}
         self.nvpmodel = "MODE_30W_ALL"
+        core = {"online": True, "freq": {"min": 115200, "cur": 1190400, "max": 2265600}}
+        self.cpu = {"total": {"user": 20.0, "system": 5.0, "idle": 75.0}, "cpu": [core, core, {"online": False}]}
 
     def start(self):
         pass
 
-    def ok(self):
+    def ok(self, spin=False):
         self.seconds += self.interval
         return True
 
@@ -71,26 +77,34 @@ def read(make_client):
 
 def test_sample_has_the_projects_units():
     sample, source = read(Client)
-    assert sample.rails_mw == {"GPU": 5700.0, "CPU": 3990.0}
+    assert {name: value for name, value in sample.rails_mw.items() if value} == {"GPU": 5700.0, "CPU": 3990.0}
     assert sample.total_mw == 9690.0  # `power`, not `avg`, which is half of the last one
     assert sample.temperatures_c == {"GPU": 39.75, "CV0": None}
     assert sample.gpu_load_percent == 55.3
-    assert sample.gpu_clock_mhz == 905.25  # jtop has kHz
+    assert (sample.gpu_clock_mhz, sample.gpu_clock_limit_mhz) == (905.25, 1377.0)  # jtop has kHz
+    assert (sample.cpu_load_percent, sample.cpu_clock_mhz, sample.cpu_clock_limit_mhz) == (25.0, 1190.4, 2265.6)
     assert sample.fan_percent == 30.2
     assert sample.power_mode == "MODE_30W_ALL"
-    assert source.covers == "the sum of the module's rails"
+    assert source.covers == "the module: the sum of its six rails (Jetson AGX Xavier)"
 
 
 def test_input_rail_is_the_total_and_a_rail():
-    power = {"rail": {"CPU": RAIL}, "tot": {**RAIL, "power": 21000, "name": "VDD_IN"}}
-    sample, source = read(changed(power=power))
+    parts = {"VDD_CPU_GPU_CV": RAIL, "VDD_SOC": RAIL}
+    sample, source = read(changed(power={"rail": parts, "tot": {**RAIL, "power": 21000, "name": "VDD_IN"}}))
     assert sample.total_mw == 21000.0
-    assert sample.rails_mw == {"CPU": 5700.0, "VDD_IN": 21000.0}
-    assert source.covers == "the board's input rail VDD_IN"
+    assert sample.rails_mw == {"VDD_CPU_GPU_CV": 5700.0, "VDD_SOC": 5700.0, "VDD_IN": 21000.0}
+    assert "its input rail VDD_IN" in source.covers
+
+
+def test_unknown_board_has_rails_and_no_total_although_jtop_has_one():
+    sample, source = read(changed(power={"rail": {"CORE": RAIL}, "tot": {"power": 5700, "avg": 5700}}))
+    assert (sample.rails_mw, sample.total_mw) == ({"CORE": 5700.0}, None)
+    assert source.covers.startswith("no total")
 
 
 def test_what_a_board_lacks_is_none():
-    sample, _ = read(changed(temperature={}, gpu={}, fan={}, nvpmodel=None))
+    sample, _ = read(changed(temperature={}, gpu={}, fan={}, nvpmodel=None, cpu={"total": {}, "cpu": []}))
+    assert (sample.cpu_load_percent, sample.cpu_clock_mhz, sample.gpu_clock_limit_mhz) == (None,) * 3
     assert sample.temperatures_c == {}
     assert (sample.gpu_load_percent, sample.gpu_clock_mhz, sample.fan_percent, sample.power_mode) == (None,) * 4
 
@@ -101,26 +115,31 @@ def test_rail_that_vanishes_leaves_no_total(left):
     with JtopSource(make_client=Client) as source:
         source._client.power = {"rail": left, "tot": {"power": 5700 * len(left), "avg": 0}}
         sample = source.read()
-    assert sample.rails_mw == {"GPU": 5700.0 if left else None, "CPU": None}
+    assert sample.rails_mw == {**dict.fromkeys(RAILS), **({"GPU": 5700.0} if left else {})}
     assert sample.total_mw is None
 
 
 def test_memory_of_an_orin_is_counted_once_although_jtop_counts_it_twice():
     rails = {
         name: {**RAIL, "power": power_mw}
-        for name, power_mw in (("VDDQ_VDD2_1V8AO", 1140), ("VDD_CPU_CV", 3990), ("VIN_SYS_5V0", 4000))
+        for name, power_mw in (
+            ("VDDQ_VDD2_1V8AO", 1140),
+            ("VDD_CPU_CV", 3990),
+            ("VIN_SYS_5V0", 4000),
+            ("VDD_GPU_SOC", 5700),
+        )
     }
-    sample, source = read(changed(power={"rail": rails, "tot": {"power": 9130, "avg": 9130}}))
-    assert sample.total_mw == 7990.0
+    sample, source = read(changed(power={"rail": rails, "tot": {"power": 14830, "avg": 14830}}))
+    assert sample.total_mw == 13690.0
     assert sample.rails_mw["VDDQ_VDD2_1V8AO"] == 1140.0
-    assert source.covers == "the sum of the module's rails without VDDQ_VDD2_1V8AO, which is in VIN_SYS_5V0"
+    assert "without VDDQ_VDD2_1V8AO, which is in VIN_SYS_5V0" in source.covers
 
 
 @pytest.mark.parametrize("name", ["1-00081", "ucsi-source-psy-1-00081"])
 def test_port_that_jetson_stats_4_lists_as_a_rail_is_none(name):
-    rails = {"GPU": RAIL, name: {**RAIL, "power": 45000}}
-    sample, _ = read(changed(power={"rail": rails, "tot": {"power": 50700, "avg": 50700}}))
-    assert (sample.rails_mw, sample.total_mw) == ({"GPU": 5700.0}, 5700.0)
+    rails = {**RAILS, name: {**RAIL, "power": 45000}}
+    sample, _ = read(changed(power={"rail": rails, "tot": {"power": 56400, "avg": 56400}}))
+    assert (set(sample.rails_mw), sample.total_mw) == (set(RAILS), 11400.0)
 
 
 @pytest.mark.parametrize("power", [{}, {"rail": {}, "tot": {"power": 0, "avg": 0}}])
@@ -161,7 +180,7 @@ def test_sample_that_comes_twice_is_counted_once():
     class Stuttering(Client):
         calls = 0
 
-        def ok(self):
+        def ok(self, spin=False):
             self.calls += 1
             return super().ok() if self.calls % 2 else True
 
@@ -228,13 +247,27 @@ def test_service_that_never_answers_is_given_up(monkeypatch):
     release.set()
 
 
+def test_service_whose_first_sample_is_late_is_asked_again():
+    made = []
+
+    class Late(Client):
+        def start(self):
+            made.append(self)
+            if len(made) < 3:
+                raise JtopError("Error connection")
+
+    with JtopSource(make_client=Late) as source:
+        assert source.read().total_mw == 9690.0
+    assert len(made) == 3
+
+
 def ending(outcome):
     """A client that gives one sample and then `outcome`."""
 
     class Ending(Client):
         calls = 0
 
-        def ok(self):
+        def ok(self, spin=False):
             self.calls += 1
             if self.calls == 1:
                 return super().ok()
@@ -248,7 +281,7 @@ def ending(outcome):
 @pytest.mark.parametrize(
     ("outcome", "why"),
     [
-        (False, "no sample came within three intervals"),
+        (False, "the client has stopped"),
         (JtopError("Lost connection with jtop server"), "Lost connection with jtop server"),
         (ConnectionResetError(104, "Connection reset by peer"), "Connection reset by peer"),
         (EOFError(), "EOFError"),
@@ -263,11 +296,12 @@ def test_stream_that_ends_is_an_error(outcome, why):
     assert "journalctl -u jtop" in str(caught.value)
 
 
-def test_stream_that_repeats_itself_has_ended():
+def test_stream_that_repeats_itself_has_ended(monkeypatch):
     # A service whose reader died still answers, with its last sample.
+    monkeypatch.setattr(jtop_module, "_SILENCE_S", 0.05)
     with JtopSource(0.1, ending(True)) as source:
         source.read()
-        with pytest.raises(BackendError, match=r"the same sample came again for 0\.3 s"):
+        with pytest.raises(BackendError, match=r"no new sample came for 0\.3 s"):
             source.read()
 
 

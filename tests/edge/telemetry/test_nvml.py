@@ -1,73 +1,58 @@
-"""The source that asks NVIDIA's driver, with a stand-in for libnvidia-ml: codes, units, and what a card lacks."""
+"""The source that asks NVIDIA's driver, with a stand-in for its binding: units, what a card lacks, what slows it."""
 
 from __future__ import annotations
 
-import ctypes
+import os
+import sys
+from types import SimpleNamespace
 
 import pytest
 
 import edge.telemetry.nvml as nvml
-from edge.errors import BackendError
+from edge.errors import BackendError, MissingDependencyError
 from edge.telemetry.nvml import NvmlSource
 
-NOT_SUPPORTED, NOT_FOUND, LOST = 3, 6, 15
 
+class Binding:
+    """pynvml with one card; a function whose name is in `refused` raises as the real one does."""
 
-class Library:
-    """libnvidia-ml with one card; writes through the pointers that it is given, as the real one does."""
+    class NVMLError(Exception):
+        pass
 
-    def __init__(self, **codes):
-        self.codes, self.calls = codes, []
-        self.power_mw, self.is_started = 250_000, 0
+    def __init__(self, *refused, reasons=0x01):
+        self.refused, self.reasons = set(refused), reasons
+        self.asked, self.started = [], 0
 
-    def _code(self, name, *arguments):
-        self.calls.append((name, arguments))
-        return self.codes.get(name, 0)
+    def _answer(self, name, value, *arguments):
+        self.asked.append((name, arguments))
+        if name in self.refused:
+            raise self.NVMLError(f"{name}: Not Supported")
+        return value
 
-    def nvmlInit_v2(self):  # noqa: N802
-        code = self._code("nvmlInit_v2")
-        self.is_started += code == 0
-        return code
+    def nvmlInit(self):  # noqa: N802
+        self._answer("nvmlInit", None)
+        self.started += 1
 
     def nvmlShutdown(self):  # noqa: N802
-        self.is_started -= 1
-        return 0
-
-    def _text(self, name, buffer, text):
-        code = self._code(name)
-        if code == 0:
-            buffer.value = text
-        return code
-
-    def nvmlDeviceGetName(self, device, buffer, size):  # noqa: N802
-        return self._text("nvmlDeviceGetName", buffer, b"NVIDIA Made Card")
-
-    def nvmlSystemGetDriverVersion(self, buffer, size):  # noqa: N802
-        return self._text("nvmlSystemGetDriverVersion", buffer, b"550.54.15")
-
-    def nvmlDeviceGetUtilizationRates(self, device, reference):  # noqa: N802
-        code = self._code("nvmlDeviceGetUtilizationRates")
-        if code == 0:
-            reference._obj.gpu, reference._obj.memory = 87, 12
-        return code
+        self.started -= 1
 
     def __getattr__(self, name):
         values = {
-            "nvmlDeviceGetHandleByIndex_v2": 1,
-            "nvmlDeviceGetHandleByPciBusId_v2": 1,
-            "nvmlDeviceGetPowerUsage": self.power_mw,
+            "nvmlDeviceGetHandleByIndex": "card",
+            "nvmlDeviceGetHandleByPciBusId": "card",
+            "nvmlDeviceGetName": b"NVIDIA Made Card",
+            "nvmlSystemGetDriverVersion": "550.54.15",
+            "nvmlDeviceGetPowerUsage": 250_000,
             "nvmlDeviceGetTemperature": 61,
             "nvmlDeviceGetClockInfo": 1980,
             "nvmlDeviceGetFanSpeed": 42,
+            "nvmlDeviceGetUtilizationRates": SimpleNamespace(gpu=87, memory=12),
+            "nvmlDeviceGetCurrentClocksThrottleReasons": self.__dict__["reasons"],
+            "nvmlDeviceGetComputeRunningProcesses": [SimpleNamespace(pid=os.getpid()), SimpleNamespace(pid=1)],
         }
-
-        def call(*arguments):
-            code = self._code(name, *arguments[:-1])
-            if code == 0:
-                arguments[-1]._obj.value = values[name]
-            return code
-
-        return call
+        if name not in values:
+            raise AttributeError(name)
+        return lambda *arguments: self._answer(name, values[name], *arguments)
 
 
 @pytest.fixture(autouse=True)
@@ -76,69 +61,88 @@ def _no_cuda(monkeypatch):
 
 
 def test_card_is_read_with_its_units():
-    library = Library()
-    with NvmlSource(library=library) as source:
+    binding = Binding()
+    with NvmlSource(binding=binding) as source:
         sample = source.read()
         assert (source.version, source.covers) == ("550.54.15", "the graphics card NVIDIA Made Card")
     assert (sample.total_mw, sample.rails_mw) == (250_000.0, {"GPU": 250_000.0})
     assert sample.temperatures_c == {"GPU": 61.0}
     assert (sample.gpu_load_percent, sample.gpu_clock_mhz, sample.fan_percent) == (87.0, 1980.0, 42.0)
     assert sample.power_mode is None
-    assert library.is_started == 0
+    assert not any(sample.active_alerts.values())
+    assert binding.started == 0
 
 
 def test_card_is_the_one_that_cuda_calls_its_first(monkeypatch):
     monkeypatch.setattr(nvml, "_first_cuda_device", lambda: "0000:65:00.0")
-    library = Library()
-    with NvmlSource(library=library):
+    binding = Binding()
+    with NvmlSource(binding=binding):
         pass
-    found = dict(library.calls)
-    assert found["nvmlDeviceGetHandleByPciBusId_v2"] == (b"0000:65:00.0",)
-    assert "nvmlDeviceGetHandleByIndex_v2" not in found
+    found = dict(binding.asked)
+    assert found["nvmlDeviceGetHandleByPciBusId"] == (b"0000:65:00.0",)
+    assert "nvmlDeviceGetHandleByIndex" not in found
 
 
 def test_what_a_card_lacks_is_none():
-    library = Library(
-        nvmlDeviceGetFanSpeed=NOT_SUPPORTED,
-        nvmlDeviceGetUtilizationRates=NOT_SUPPORTED,
-        nvmlDeviceGetClockInfo=NOT_SUPPORTED,
-        nvmlDeviceGetTemperature=NOT_SUPPORTED,
+    binding = Binding(
+        "nvmlDeviceGetFanSpeed",
+        "nvmlDeviceGetUtilizationRates",
+        "nvmlDeviceGetClockInfo",
+        "nvmlDeviceGetTemperature",
+        "nvmlDeviceGetCurrentClocksThrottleReasons",
+        "nvmlDeviceGetComputeRunningProcesses",
     )
-    with NvmlSource(library=library) as source:
+    with NvmlSource(binding=binding) as source:
         sample = source.read()
+        assert source.other_processes() is None
     assert sample.total_mw == 250_000.0
     assert (sample.fan_percent, sample.gpu_load_percent, sample.gpu_clock_mhz) == (None, None, None)
-    assert sample.temperatures_c == {}
+    assert (sample.temperatures_c, sample.active_alerts) == ({}, {})
+
+
+def test_reasons_of_a_lowered_clock_are_named_and_an_idle_card_is_not_throttled():
+    # Idle, clocks that somebody set, and a clock that is joined to another card's.
+    with NvmlSource(binding=Binding(reasons=0x01 | 0x02 | 0x10)) as source:
+        assert not any(source.read().active_alerts.values())
+    with NvmlSource(binding=Binding(reasons=0x04 | 0x40)) as source:
+        alerts = source.read().active_alerts
+    assert {cause for cause, state in alerts.items() if state} == {
+        "power cap of the graphics card",
+        "heat of the graphics card, by its hardware",
+    }
+
+
+def test_other_programs_on_the_card_are_named_and_this_one_is_not():
+    with NvmlSource(binding=Binding()) as source:
+        (named,) = source.other_processes()
+    assert named.split()[-1] == "1"
 
 
 @pytest.mark.parametrize(
-    ("codes", "message"),
+    ("refused", "message"),
     [
-        ({"nvmlInit_v2": 9}, "NVML cannot start: error 9"),
-        ({"nvmlDeviceGetHandleByIndex_v2": NOT_FOUND}, "NVML cannot find a card: error 6"),
-        ({"nvmlDeviceGetPowerUsage": NOT_SUPPORTED}, "NVIDIA Made Card does not tell its power through NVML"),
+        ("nvmlInit", "NVML cannot start: nvmlInit: Not Supported"),
+        ("nvmlDeviceGetHandleByIndex", "NVML cannot find a card: nvmlDeviceGetHandleByIndex"),
+        ("nvmlDeviceGetPowerUsage", "NVIDIA Made Card does not tell its power through NVML"),
     ],
 )
-def test_card_that_cannot_be_read_is_refused_and_nothing_stays_open(codes, message):
-    library = Library(**codes)
+def test_card_that_cannot_be_read_is_refused_and_nothing_stays_open(refused, message):
+    binding = Binding(refused)
     with pytest.raises(BackendError, match=message):
-        NvmlSource(library=library).open()
-    assert library.is_started == 0
+        NvmlSource(binding=binding).open()
+    assert binding.started == 0
 
 
 def test_lost_card_is_an_error_and_not_zero():
-    library = Library()
-    with NvmlSource(library=library) as source:
+    binding = Binding()
+    with NvmlSource(binding=binding) as source:
         source.read()
-        library.codes["nvmlDeviceGetPowerUsage"] = LOST
+        binding.refused.add("nvmlDeviceGetPowerUsage")
         with pytest.raises(BackendError, match="gives no power any more"):
             source.read()
 
 
-def test_machine_without_driver_is_refused(monkeypatch):
-    def no_library(name):
-        raise OSError(f"{name}: cannot open shared object file")
-
-    monkeypatch.setattr(ctypes, "CDLL", no_library)
-    with pytest.raises(BackendError, match=r"libnvidia-ml\.so\.1 is not found"):
+def test_machine_without_the_binding_names_the_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    with pytest.raises(MissingDependencyError, match="pip install nvidia-ml-py"):
         NvmlSource().open()
