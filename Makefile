@@ -41,12 +41,12 @@ help:
 # The files say with which setup.cfg the environment was made; each is written last.
 $(VENV)/ready: setup.cfg setup.py .ci/find-python .ci/make-environment
 	@echo "set up $(VENV) (a minute or two, once)"
-	@python="$$(./.ci/find-python)" && ./.ci/make-environment $(VENV) "$$python" --editable '.[train,export,cpu]'
+	@python="$$(./.ci/find-python)" && ./.ci/make-environment $(VENV) "$$python" --editable '.[train,export,cpu,report]'
 	@touch $@
 
 # What tests and linters need besides.
 $(VENV)/installed: $(VENV)/ready
-	@./.ci/make-environment --add $(VENV) --editable '.[train,export,cpu,dev]'
+	@./.ci/make-environment --add $(VENV) --editable '.[train,export,cpu,report,dev]'
 	@touch $@
 
 # The 16 scenes that judge are those that the shipped weights were judged on, and were not trained on.
