@@ -1,7 +1,7 @@
 """Connections to a runs database, and what SQLite's errors mean, each as one line.
 
 Write-ahead logging lets others read while a run is written. Every commit waits for the disk (synchronous = FULL), so
-that a power cut loses no more than a kill does; at two commits a second that costs a writer's thread little.
+that a power cut loses no more than a kill does; at four commits a second that costs a writer's thread little.
 
 Source: https://www.sqlite.org/wal.html and https://www.sqlite.org/pragma.html#pragma_synchronous.
 """
