@@ -48,7 +48,7 @@ EXIT_FAILED = 2
 _RULES = (
     *("scenario", "frames", "seconds", "warmup", "fps", "deadline_ms", "allowed_misses", "whole", "in_flight"),
     *("frame_format", "include_decode", "threads", "accuracy", "input", "images", "dataset", "data_dir", "frame_size"),
-    *("power_mode", "gpu_clock", "cpu_clock"),
+    *("power", "idle_seconds", "power_mode", "gpu_clock", "cpu_clock"),
 )
 
 
