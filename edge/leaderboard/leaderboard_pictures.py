@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edge.card import PRECISIONS
 from edge.leaderboard.leaderboard_record import BoardColumn, BoardFigure, BoardFront, BoardRow, Leaderboard
 from edge.leaderboard.need import parse_need
 from edge.leaderboard.text import figure_text, heading
@@ -44,7 +45,9 @@ def _parts(board: Leaderboard, front: BoardFront) -> tuple[list[Choice], ParetoA
     columns = {column.name: column for column in board.columns}
     x, y = columns[front.x], columns[front.y]
     limits = {demand.name: demand.limit for demand in parse_need(board.need)} if board.need else {}
-    rows = [row for row in board.rows if row.name in front.rows]
+    shown = [row for row in board.rows if row.name in front.rows]
+    # By precision, so that a precision has the same mark in every picture.
+    rows = sorted(shown, key=lambda row: (PRECISIONS.index(row.precision), row.has_random_weights))
     choices = [_choice(row, rows, x, y, row.name in front.best) for row in rows]
     return choices, ParetoAxes(heading(x), heading(y), limits.get(front.x), limits.get(front.y))
 
