@@ -40,7 +40,10 @@ def draw_confusion(confusion: np.ndarray, class_names: Sequence[str], label: str
     has_rest = bool(confusion[:classes, classes].any())
     names_width, height, cell = _cell(classes, width)
     parts = [text(0, 12, "true class", color=FAINT)]
-    parts.append(text(width, 12, "predicted class, by its number", anchor="end", color=FAINT))
+    # Above the matrix, where it is wide enough for the words.
+    words = "predicted class, by its number"
+    right = min(width, max(names_width + cell * (classes + has_rest), (len("true class") + len(words) + 3) * GLYPH))
+    parts.append(text(right, 12, words, anchor="end", color=FAINT))
     for column in range(classes + has_rest):
         mark = str(column + 1) if column < classes else "none" if cell > 4 * GLYPH else "-"
         if column < classes and len(mark) * GLYPH > cell and column % 2:

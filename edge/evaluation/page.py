@@ -88,15 +88,19 @@ def _css_colors(class_table: ClassTable) -> dict[str, str]:
     return {name: "#{:02x}{:02x}{:02x}".format(*color) for name, color in pairs}
 
 
+def _classes(count: int) -> str:
+    return f"{count} {'class' if count == 1 else 'classes'}"
+
+
 def _headlines(evaluation: Evaluation) -> list[Headline]:
-    figures = [Headline(f"{percent(evaluation.miou)} %", "mIoU", f"mean over {_scored(evaluation)} classes")]
+    figures = [Headline(f"{percent(evaluation.miou)} %", "mIoU", f"mean over {_classes(_scored(evaluation))}")]
     if evaluation.miiou is not None:
         figures.append(Headline(f"{percent(evaluation.miiou)} %", "iIoU", f"{evaluation.objects} objects"))
     figures.append(Headline(f"{percent(evaluation.category_miou)} %", "mIoU of categories"))
     if evaluation.mean_boundary_f1 is not None:
         figures.append(Headline(f"{percent(evaluation.mean_boundary_f1)} %", "boundary F1"))
     figures += [
-        Headline(f"{percent(group.iou)} %", group.name, f"mean IoU of {len(group.classes)} classes")
+        Headline(f"{percent(group.iou)} %", group.name, f"mean IoU of {_classes(len(group.classes))}")
         for group in evaluation.groups
         if group.iou is not None and group.name == "infrastructure"
     ]

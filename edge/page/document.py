@@ -135,6 +135,9 @@ figcaption { font-size: .92em; margin-top: .25rem; overflow-wrap: anywhere; }
 .legend span { display: inline-block; margin: 0 .9rem .1rem 0; overflow-wrap: anywhere; }
 .key { display: inline-block; width: .85em; height: .85em; margin-right: .35em; border-radius: .15em;
   border: 1px solid #8886; vertical-align: -.08em; }
+@media screen and (max-width: 72rem) {
+  td.text, td.text:first-child, .dense td.text, .dense td.text:first-child { min-width: 8.2rem; }
+}
 @media screen and (max-width: 48rem) {
   body { padding: 1rem .9rem 2rem; } h1 { font-size: 1.3rem; } .figures b { font-size: 1.25rem; }
   .figures { grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .5rem; }

@@ -20,7 +20,8 @@ _GLYPH_WIDTH, _CELL_PADDING = 8.2, 12.8
 """CSS pixels of a bold character at the size of a table on a phone, and around a cell."""
 
 _BROKEN_TEXT, _CHART = 16, 20
-"""Characters that a column of text that may break takes at least, and that a small chart takes."""
+"""Characters that a column of text that may break takes, however short it is (edge/page/document.py), and that a small
+chart takes; words that break between numbers take as many at most."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,16 @@ def _least_width(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> fl
     for place, column in enumerate(columns):
         widest = max((len(word) for word in column.head.split()), default=0)
         for row in rows:
-            shown = html_to_text(row[place])
-            size = _CHART if column.kind == BARS else len(shown)
-            widest = max(widest, min(size, _BROKEN_TEXT) if column.kind in (TEXT, WRAPPED) else size)
+            widest = max(widest, _least_characters(column.kind, html_to_text(row[place])))
         whole += _GLYPH_WIDTH * widest + _CELL_PADDING
     return whole
+
+
+def _least_characters(kind: str, shown: str) -> int:
+    """Return the characters that a cell is wide where it is as narrow as its column may be."""
+    if kind in (BARS, TEXT):
+        return _CHART if kind == BARS else _BROKEN_TEXT
+    return min(len(shown), _BROKEN_TEXT) if kind == WRAPPED else len(shown)
 
 
 def facts(values: Mapping[str, str]) -> Html:

@@ -271,6 +271,13 @@ def test_very_wide_table_becomes_cards_on_a_tablet_and_a_narrow_one_nowhere():
     assert not any("data-head" in attributes for _, attributes in narrow.elements)
 
 
+def test_column_of_text_takes_the_room_of_its_style_however_short_its_words_are():
+    columns = [Column("true class", TEXT), Column("taken for", TEXT), Column("% of it"), Column("pixels")]
+    row = ["rail", "worker", "0.1", "6"]
+    assert ("table", {"class": "cards"}) in Page(table(columns, [row])).elements
+    assert ("table", {}) in Page(table(columns[1:], [row[1:]])).elements
+
+
 def test_width_of_a_cell_is_that_of_its_text_not_of_its_html():
     cell = badge("a", GOOD)
     assert html_to_text(cell) == "a" and html_to_text("<b>") == "<b>" and html_to_text(joined("a & b")) == "a & b"
