@@ -36,8 +36,8 @@ class RunRecording:
     """One run of a database while it is measured; made by edge.run_store.store.RunStore.begin.
 
     The measuring thread adds frames to its log and does not wait for the disk. A thread of the recording commits what
-    is new four times a second. What cannot be written (no space, a locked file) stays in memory and is tried again, at the
-    latest by `finish`. A `with` block that ends without `finish` leaves an interrupted run.
+    is new four times a second. What cannot be written (no space, a locked file) stays in memory and is tried again, at
+    the latest by `finish`. A `with` block that ends without `finish` leaves an interrupted run.
 
     Args:
         path: Path of the database.
