@@ -91,8 +91,11 @@ def test_report_fetches_nothing(page):
     parsed = Page(page)
     assert parsed.addresses
     assert all(address.startswith("data:image/jpeg;base64,") for address in parsed.addresses)
-    assert not {"script", "link", "iframe", "object"} & set(parsed.tags)
-    assert not re.search(r"https?://|@import|url\(", re.sub(r'src="data:[^"]*"', "", page))
+    assert not {"link", "iframe", "object"} & set(parsed.tags)
+    assert not re.search(r"<script[^>]*\ssrc", page)
+    # The charts' library holds addresses that nothing asks for: tests/edge/page/test_in_browser.py watches a page.
+    without_scripts = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"https?://|@import|url\(", re.sub(r'src="data:[^"]*"', "", without_scripts))
 
 
 def test_names_and_notes_cannot_break_the_page(page):

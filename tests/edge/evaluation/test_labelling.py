@@ -129,6 +129,7 @@ def test_windows_of_weights_are_multiples_of_what_the_model_takes():
 def test_decisions_by_thresholds_have_no_mean_over_looks():
     class Contract:
         decision = "binary"
+        gives_labels = False
 
         def decision_sentence(self):
             return "a threshold of 0.5"

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge import console
+from edge.console import progress as console_progress
 from edge.imaging import read_rgb, write_image
 from edge.labels import distinct_palette
 from edge.stream import captures, cli, sinks
@@ -312,7 +312,7 @@ def test_ctrl_c_ends_with_130_and_whole_files(engine, tmp_path):
 
 def test_progress_without_an_end_is_a_line_now_and_then(capsys, monkeypatch):
     now_ns = [0]
-    monkeypatch.setattr(console.time, "perf_counter_ns", lambda: now_ns[0])
+    monkeypatch.setattr(console_progress.time, "perf_counter_ns", lambda: now_ns[0])
     with cli._progress(None) as progress:
         for _ in range(100):
             now_ns[0] += 250_000_000
