@@ -33,12 +33,11 @@ def leaderboard_svg(board: Leaderboard) -> str:
         if fronts:
             front = max(fronts, key=lambda each: len(each.rows))
             choices, axes = _parts(board, front)
-            caption = _caption(board, front)
+            caption = _caption(board, front).split("; ")[0] + _limits_words(board, front)
             charts.append((caption, pareto_height(choices, WIDE), draw_pareto(choices, axes, caption, WIDE)))
     groups = list(dict.fromkeys(front.group for front in board.fronts if front.x in PICTURED))
     where = groups[0] if len(groups) == 1 else "the largest group of engines that can be compared"
-    need = f"; need: {board.need}" if board.need else ""
-    return picture_file("Which network is fit for the site", f"{where}{need}", charts)
+    return picture_file("Which network is fit for the site", where, charts)
 
 
 def _parts(board: Leaderboard, front: BoardFront) -> tuple[list[Choice], ParetoAxes]:
@@ -73,6 +72,13 @@ def _figure_words(column: BoardColumn, figure: BoardFigure) -> str:
 
 def _interval(figure: BoardFigure) -> tuple[float, float] | None:
     return None if figure.low is None or figure.high is None else (figure.low, figure.high)
+
+
+def _limits_words(board: Leaderboard, front: BoardFront) -> str:
+    """Return what the need says of the two figures of a front, as a phrase; "" where it says nothing."""
+    demands = parse_need(board.need) if board.need else ()
+    limited = [demand.text for demand in demands if demand.name in (front.x, front.y)]
+    return f"; need: {', '.join(limited)}" if limited else ""
 
 
 def _caption(board: Leaderboard, front: BoardFront) -> str:

@@ -146,7 +146,7 @@ def draw_curves(
             # A line through one point has no length, and has a mark instead.
             if len(run) > 1:
                 parts.append(polyline([(plot.across(place), plot.down(value)) for place, value in run], style.color))
-            elif len(curves) < 2:
+            else:
                 parts.append(style.mark(plot.across(run[0][0]), plot.down(run[0][1])))
         if len(curves) > 1:
             parts += [style.mark(*points[place]) for place in marked_positions(len(points), index, len(curves))]

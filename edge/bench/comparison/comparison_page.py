@@ -114,5 +114,4 @@ def _runs(comparison: RunComparison) -> dict[str, str]:
     for name, run in (("A", comparison.first), ("B", comparison.second)):
         place = f", run {run.run_id}" if run.run_id else ""
         named[name] = f"{run.title()} by {run.backend}, {run.frame_count} frames, {run.started_utc}{place} ({run.name})"
-    named["order"] = "both took turns in one measurement" if comparison.is_interleaved else "one after the other"
     return named

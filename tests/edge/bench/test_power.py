@@ -267,22 +267,20 @@ def test_time_chart_puts_a_moment_at_one_place_and_breaks_at_what_was_not_measur
     ]
     lines = [
         [
-            [(float(line.get("cx")), float(line.get("cy")))]  # a line through one point could not be seen
-            if line.tag == "circle"
-            else [tuple(map(float, point.split(","))) for point in line.get("points").split()]
-            for line in chart.iter()
-            if line.tag in ("circle", "polyline")
+            [tuple(map(float, point.split(","))) for point in line.get("points").split()]
+            for line in chart.iter("polyline")
         ]
         for chart in charts
     ]
-    assert [len(line) for line in lines[0]] == [1, 2]
-    run = next(line for line in lines[1] if len(line) == 2)  # of the first curve; discs mark it, and squares the second
-    squares = [float(mark.get("x")) + float(mark.get("width")) / 2 for mark in charts[1].iter("rect")]
-    assert lines[0][1][0][0] == run[0][0]  # 2 s
-    assert any(place == pytest.approx(run[0][0], abs=0.2) for place in squares)
-    assert lines[0][1][0][1] < lines[0][1][1][1] < lines[0][0][0][1]  # 30 above 20 above 10
+    # A line through one point could not be seen.
+    points = [[(float(mark.get("cx")), float(mark.get("cy"))) for mark in chart.iter("circle")] for chart in charts]
+    squares = [shape for shape in charts[1].iter("rect") if shape.get("height") == "7.2"]
+    middle_of_b = float(squares[-1].get("x")) + 3.6
+    assert [len(line) for line in lines[0]] == [2] and len(points[0]) == 1
+    assert lines[0][0][0][0] == lines[1][0][0][0] == pytest.approx(middle_of_b, abs=0.1)  # 2 s
+    assert lines[0][0][0][1] < lines[0][0][1][1] < points[0][0][1]  # 30 above 20 above 10
     shades = [(float(shade.get("x")), float(shade.get("width"))) for shade in charts[0].iter("rect")]
-    at_zero, at_three = lines[0][0][0][0], lines[0][1][1][0]
+    at_zero, at_three = points[0][0][0], lines[0][0][1][0]
     assert shades[0][0] + shades[0][1] == pytest.approx(at_zero, abs=0.2)  # coordinates have one digit
     assert shades[1][0] == pytest.approx(at_three, abs=0.2)
 
@@ -336,8 +334,7 @@ def test_command_prints_and_keeps_energy(bench, tmp_path):
     code, out, _, asked = bench("--power", "jtop", "--output", tmp_path / "out", source=source)
     assert (code, asked, source.closed) == (0, [("jtop", False)], 1)
     power = read_record(BenchRecord, tmp_path / "out" / RECORD_FILE).power
-    about = f"{power.energy_per_frame_mj:.3f} ±{power.energy_per_frame_uncertainty_mj:.3f}"
-    assert f"energy: {about} mJ a frame" in out
+    assert f"energy: {power.energy_per_frame_mj:.3f}" in out and "mJ a frame" in out
     assert "power: 5000 mW mean, a board of <cardboard> (scripted)" in out
     assert "GPU was warmest" in out
 

@@ -17,6 +17,7 @@ from edge.datasets import open_dataset
 from edge.errors import StorageError
 from edge.frames import FolderFrames
 from edge.imaging import read_rgb, write_image
+from edge.page import plotly_library
 from edge.page.charts import bar_chart
 from edge.page.plots import line_chart
 from edge.runtime import open_engine
@@ -48,6 +49,12 @@ class Page(html.parser.HTMLParser):
 
     def handle_data(self, data):
         self.text.append(data)
+
+
+@pytest.fixture(autouse=True)
+def without_library(monkeypatch):
+    """Pages as a Jetson makes them; those with live charts are in tests/edge/page."""
+    monkeypatch.setattr(plotly_library, "is_installed", lambda: False)
 
 
 @pytest.fixture

@@ -69,7 +69,3 @@ def test_every_parameter_is_on_the_page(record, tmp_path):
     ):
         assert value in text
     assert f"{len(record.power.times_s)} values" in text
-
-
-def test_page_of_ten_minutes_stays_small_enough_to_send(card, tmp_path):
-    assert len(page_of(jetson_record(card, 600.0), tmp_path)) < 700_000

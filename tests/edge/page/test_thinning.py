@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from edge.page import plotly_library
+from edge.page.curves import Curve, time_chart
 from edge.page.thinning import thinned
 
 
@@ -31,3 +33,10 @@ def test_time_without_values_stays_a_gap():
 
 def test_values_at_one_place_are_one_column():
     assert thinned([1.0] * 9, [3.0] * 4 + [7.0] + [5.0] * 4, 2)[1] == [3.0, 7.0]
+
+
+def test_chart_of_ten_minutes_stays_small_enough_to_send(monkeypatch):
+    monkeypatch.setattr(plotly_library, "is_installed", lambda: False)
+    count = 18_000
+    curve = Curve("latency", [index / 30 for index in range(count)], [20.0 + index % 7 for index in range(count)])
+    assert len(time_chart([curve], (0.0, 600.0), 600.0, "ms", "c", True)) < 40_000
