@@ -95,8 +95,7 @@ class SysfsSource(PowerSource):
         fans = sorted(self._root.glob("sys/class/hwmon/hwmon*"))
         self._fan = next((path / "pwm1" for path in fans if read_text(path / "name") == "pwmfan"), None)
         self._throttle, self._processor = ThrottleFiles(self._root), ProcessorFiles(self._root)
-        table = read_text(self._root / "etc/nvpmodel.conf") or ""
-        self._mode_names = dict(re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", table))
+        self._mode_names = self._read_mode_names()
         self.covers = coverage_of_rails(self._rails)
         board = board_of_rails(self._rails)
         self.resolution_mw = total_resolution_mw(self._rails, board.summed) if board is not None else None
@@ -163,7 +162,12 @@ class SysfsSource(PowerSource):
         if not match:
             return None
         number = str(int(match[1]))
-        return self._mode_names.get(number, number)
+        return (self._mode_names or self._read_mode_names()).get(number, number)
+
+    def _read_mode_names(self) -> dict[str, str]:
+        """Return the names of nvpmodel's modes by their numbers."""
+        table = read_text(self._root / "etc/nvpmodel.conf") or ""
+        return dict(re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", table))
 
 
 def _mean(values: tuple[float | None, ...]) -> float | None:

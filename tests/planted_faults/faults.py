@@ -580,8 +580,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "interval-of-many-images",
         "calibration/budget/intervals.py",
-        "student_t(0.5 + confidence / 2.0, image_count - 1)",
-        "student_t(0.5 + confidence / 2.0, 10**9)",
+        "student_quantile(0.5 + confidence / 2.0, image_count - 1)",
+        "student_quantile(0.5 + confidence / 2.0, 10**9)",
         "intervals of few images are as narrow as those of many",
         ("tests/calibration/budget/test_intervals.py",),
     ),

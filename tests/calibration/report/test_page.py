@@ -42,6 +42,7 @@ from calibration.results import (
 from edge.errors import InputError, StorageError
 from edge.labels import distinct_palette
 from edge.machine_load import MachineLoad
+from edge.page import plotly_library
 from tests.calibration.label_sets import class_cost, labelled_class, network_cost
 
 NAMES = ("road", "sky", "<car> & van")
@@ -185,6 +186,12 @@ UNSURE = dataclasses.replace(
 )
 BARE = dataclasses.replace(MISSED, looks=(), steps=(), layers=(), worst_images=(), warnings=(), notes=())
 STATES = {"met": MET, "unsure": UNSURE, "missed": MISSED, "random": RANDOM, "no labels": NO_LABELS, "bare": BARE}
+
+
+@pytest.fixture(autouse=True)
+def without_library(monkeypatch):
+    """Pages as a Jetson makes them; those with live charts are in tests/edge/page."""
+    monkeypatch.setattr(plotly_library, "is_installed", lambda: False)
 
 
 class Page(html.parser.HTMLParser):

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from edge import console
+from edge.console import progress as console_progress
 from tests.train.journal.runs_made_up import epoch_entry
 from train.journal.progress import TrainingProgress
 
@@ -35,7 +35,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def time(monkeypatch):
     clock = Time()
-    monkeypatch.setattr(console, "time", clock)
+    monkeypatch.setattr(console_progress, "time", clock)
     monkeypatch.setenv("COLUMNS", "200")
     return clock
 
