@@ -1,4 +1,4 @@
-"""Hold the intervals, bounds and verdicts of edge/statistics against simulated runs whose truth is known.
+"""Hold the intervals, bounds and verdicts of edge/frame_statistics against simulated runs whose truth is known.
 
     python benchmarks/comparison_statistics.py
     python benchmarks/comparison_statistics.py --runs 1000 --frames 1024 --json
@@ -40,16 +40,16 @@ from edge.card import EngineCard
 from edge.console import CommandParser, Progress, RawHelpFormatter, WholeNumber, print_json, print_result, run_command
 from edge.contract import Contract
 from edge.errors import InputError
+from edge.frame_statistics.binomial_bound import certain_verdict, miss_bound, next_look
+from edge.frame_statistics.block_bootstrap import nearest_rank, percentile_intervals
+from edge.frame_statistics.comparison import NO_DIFFERENCE, SLOWER, compare_latencies
+from edge.frame_statistics.distributions import beta_quantile, binomial_tail, root_of_rising
+from edge.frame_statistics.interleaved import compare_interleaved
 from edge.machine import this_machine
 from edge.provenance import WeightsProvenance
 from edge.records import record_to_json
 from edge.run_store.recomputation import interrupted_record
 from edge.run_store.store import RunStore
-from edge.statistics.binomial_bound import certain_verdict, miss_bound, next_look
-from edge.statistics.block_bootstrap import nearest_rank, percentile_intervals
-from edge.statistics.comparison import NO_DIFFERENCE, SLOWER, compare_latencies
-from edge.statistics.distributions import beta_quantile, binomial_tail, root_of_rising
-from edge.statistics.interleaved import compare_interleaved
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

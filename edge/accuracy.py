@@ -12,10 +12,10 @@ from edge.accuracy_interval import iou_intervals
 from edge.console import Progress
 from edge.datasets import Dataset
 from edge.errors import DatasetError
+from edge.frame_statistics.percentiles import Interval
 from edge.metrics import ConfusionMatrix, group_iou
 from edge.read_ahead import read_ahead
 from edge.records import record
-from edge.statistics.percentiles import Interval
 
 LabelFrame = Callable[[np.ndarray, int, int], np.ndarray]
 """Function that labels a frame: (frame_rgb (h, w, 3) uint8, height, width) -> (height, width) uint8 labels."""

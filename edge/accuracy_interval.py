@@ -13,7 +13,7 @@ from typing import Mapping, Sequence
 
 import numpy as np
 
-from edge.statistics.percentiles import Interval
+from edge.frame_statistics.percentiles import Interval
 
 CONFIDENCE = 0.95
 

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from edge.statistics.distributions import normal_share, student_quantile
+from edge.frame_statistics.distributions import normal_share, student_quantile
 
 DRAWS = 2000
 SEED = 2026

@@ -24,6 +24,8 @@ from edge.bench.settings import TURNS, BenchSettings
 from edge.bench.validity import RunConditions
 from edge.card import EngineCard
 from edge.errors import InputError
+from edge.frame_statistics.interleaved import LEAST_ROUNDS, compare_interleaved
+from edge.frame_statistics.percentiles import percentile_key
 from edge.frames import FrameSet
 from edge.interruption import settle_interruption
 from edge.machine_load import LoadWatch
@@ -32,8 +34,6 @@ from edge.run_store.recording import RunRecording
 from edge.run_store.store import RunStore
 from edge.runtime import Runner
 from edge.segmenter import Segmenter
-from edge.statistics.interleaved import LEAST_ROUNDS, compare_interleaved
-from edge.statistics.percentiles import percentile_key
 
 ROUND_FRAMES = 16
 """Frames of each engine in a round: few, so that a round is short against what drifts, and enough that the first ones,

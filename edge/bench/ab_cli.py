@@ -23,12 +23,12 @@ from edge.bench.settings import STANDARD_FRAMES, BenchSettings
 from edge.console import non_negative_int, positive_int, print_json, print_status, seconds_argument
 from edge.engine_choice import find_engine
 from edge.errors import InputError
+from edge.frame_statistics.comparison import NO_DIFFERENCE, Comparison
+from edge.frame_statistics.percentiles import NO_FIGURE
 from edge.interruption import interrupted_exit_code, interruption_name
 from edge.output_check import check_output
 from edge.records import record_to_json, write_record
 from edge.runtime import open_engine
-from edge.statistics.comparison import NO_DIFFERENCE, Comparison
-from edge.statistics.percentiles import NO_FIGURE
 
 DESCRIPTION = (
     "Measure two engines in turns on the same frames, so that whatever changes meanwhile changes for both, and say "

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from edge.bench.bench_record import BenchRecord
+from edge.frame_statistics.comparison import Comparison
 from edge.records import record
-from edge.statistics.comparison import Comparison
 
 AB_FILE = "ab.json"
 

@@ -8,11 +8,11 @@ from edge.accuracy import Accuracy
 from edge.bench.scenarios.scenario_record import ScenarioRecord
 from edge.bench.validity import RunConditions, Validity
 from edge.card import EngineCard
+from edge.frame_statistics.percentiles import LatencyStatistics
+from edge.frame_statistics.steady_state import Steadiness
 from edge.machine import Machine
 from edge.machine_load import MachineLoad
 from edge.records import record
-from edge.statistics.percentiles import LatencyStatistics
-from edge.statistics.steady_state import Steadiness
 from edge.telemetry.power_record import PowerRecord
 
 RECORD_FILE = "record.json"

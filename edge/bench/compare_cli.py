@@ -12,10 +12,10 @@ from edge.bench.comparison.fail_rule import fail_rule
 from edge.bench.comparison.run_comparison import RunComparison, compare_runs
 from edge.bench.comparison.text import comparison_lines, verdict_sentence
 from edge.console import RealNumber, print_json, print_status
+from edge.frame_statistics.block_bootstrap import CONFIDENCE
 from edge.records import record_to_json
 from edge.run_store.store import RunStore, runs_path
 from edge.run_store.stored_run import load_run
-from edge.statistics.block_bootstrap import CONFIDENCE
 
 DESCRIPTION = (
     "Say whether the second run is faster than the first, with intervals that account for frames that depend on one "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edge.bench.bench_record import BenchRecord
 from edge.bench.power_section import FRAME_PERIOD
 from edge.bench.verdict import CAMERA_FPS, FRAME_PERIOD_MS
+from edge.frame_statistics.percentiles import NO_FIGURE, LatencyStatistics, few_frames_sentence
 from edge.page.axes import Level
 from edge.page.charts import bar_chart
 from edge.page.elements import paragraph
@@ -13,7 +14,6 @@ from edge.page.markup import Html, joined
 from edge.page.plots import line_chart
 from edge.page.tables import Column, table
 from edge.percentile_rule import percentile_text
-from edge.statistics.percentiles import NO_FIGURE, LatencyStatistics, few_frames_sentence
 
 _PERCENTILES = (("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p99.9", 99.9))
 _MARKED = ("p50", "p90", "p99", "p99.9")

@@ -12,13 +12,13 @@ from edge.bench.profile_record import LayerProfile, ProfileRecord
 from edge.card import EngineCard
 from edge.console import Progress
 from edge.errors import BackendError, InputError
+from edge.frame_statistics.percentiles import summarise
 from edge.frames import FrameSet
 from edge.machine import this_machine
 from edge.machine_load import LoadWatch
 from edge.preprocess import FramePreparer
 from edge.runtime.base import Runner
 from edge.runtime.layer_time import OTHER, WARMUP_RUNS, LayerTime
-from edge.statistics.percentiles import summarise
 
 CLOCKS = {
     "onnxruntime": "ONNX Runtime's profiler: host time of each kernel, with all its threads, in whole microseconds",

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.card import EngineCard
+from edge.frame_statistics.percentiles import LatencyStatistics
 from edge.machine import Machine
 from edge.machine_load import MachineLoad
 from edge.records import record
-from edge.statistics.percentiles import LatencyStatistics
 
 PROFILE_FILE = "profile.json"
 

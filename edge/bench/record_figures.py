@@ -11,8 +11,8 @@ from edge.bench.frame_samples import FrameSamples
 from edge.bench.scenarios.deadlines import deadline_record
 from edge.bench.scenarios.scenario_record import ScenarioRecord
 from edge.bench.validity import validity
-from edge.statistics.percentiles import summarise
-from edge.statistics.steady_state import Steadiness, steadiness
+from edge.frame_statistics.percentiles import summarise
+from edge.frame_statistics.steady_state import Steadiness, steadiness
 from edge.telemetry.power_record import PowerRecord
 
 if TYPE_CHECKING:

@@ -9,8 +9,14 @@ from edge.bench.bench_record import BenchRecord
 from edge.bench.power_section import power_lines
 from edge.bench.verdict import doubts
 from edge.console import stand_out
+from edge.frame_statistics.percentiles import (
+    NO_FIGURE,
+    PERCENTS,
+    LatencyStatistics,
+    few_frames_sentence,
+    percentile_key,
+)
 from edge.segmenter import NV12
-from edge.statistics.percentiles import NO_FIGURE, PERCENTS, LatencyStatistics, few_frames_sentence, percentile_key
 
 
 def record_lines(record: BenchRecord) -> Iterator[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from edge.bench.bench_record import BenchRecord
 from edge.bench.scenarios.scenario_record import DeadlineRecord
 from edge.bench.verdict import doubts, keeps_up, verdict_sentences, verdict_title
+from edge.frame_statistics.steady_state import Steadiness
 from edge.page.elements import BAD, DOUBT, GOOD, NEUTRAL, banner, paragraph
 from edge.page.markup import Html, joined
 from edge.page.tables import Column, facts, table
 from edge.percentile_rule import percentile_text
-from edge.statistics.steady_state import Steadiness
 
 
 def head_parts(record: BenchRecord) -> list[Html]:

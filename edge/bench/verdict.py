@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.bench.bench_record import BenchRecord
-from edge.statistics.percentiles import few_frames_sentence
+from edge.frame_statistics.percentiles import few_frames_sentence
 
 CAMERA_FPS = 30
 FRAME_PERIOD_MS = 1000 / CAMERA_FPS

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.bench.bench_record import BenchRecord
+from edge.frame_statistics.percentiles import PERCENTS, percentile_key
 from edge.labels import plain_class_name
 from edge.leaderboard import readings
 from edge.leaderboard.leaderboard_record import BoardColumn, BoardFigure
-from edge.statistics.percentiles import PERCENTS, percentile_key
 
 MIOU, OF_A_CLASS = "miou", "iou"
 

@@ -8,10 +8,10 @@ from edge.accuracy import Accuracy
 from edge.accuracy_interval import MIOU
 from edge.bench.bench_record import BenchRecord
 from edge.bench.settings import SINGLE_STREAM
+from edge.frame_statistics.percentiles import MEAN, LatencyStatistics, percentile_key
 from edge.labels import plain_class_name
 from edge.leaderboard.leaderboard_record import BoardFigure
 from edge.percentile_rule import is_carried, least_samples
-from edge.statistics.percentiles import MEAN, LatencyStatistics, percentile_key
 from edge.telemetry.power_record import PowerRecord, inside_window
 
 UNCERTAINTY_CONFIDENCE = 0.95

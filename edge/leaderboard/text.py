@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Mapping, Sequence
 
+from edge.frame_statistics.percentiles import NO_FIGURE
 from edge.leaderboard.leaderboard_record import (
     MET,
     NOT_MET,
@@ -14,7 +15,6 @@ from edge.leaderboard.leaderboard_record import (
     DemandAnswer,
     Leaderboard,
 )
-from edge.statistics.percentiles import NO_FIGURE
 
 SHOWN = (
     *("miou", "miou(infrastructure)", "parameters", "multiply-adds", "training"),

@@ -10,12 +10,12 @@ import numpy as np
 from edge.artifacts import write_text
 from edge.bench.comparison.run_comparison import MIOU, P50, RunComparison
 from edge.bench.comparison.text import LABELS, UNITS, verdict_sentence
+from edge.frame_statistics.comparison import FASTER, NO_DIFFERENCE, SLOWER, Comparison
 from edge.page.curves import Axes, Curve, curve_chart
 from edge.page.document import document
 from edge.page.elements import BAD, DOUBT, GOOD, NEUTRAL, badge, banner, paragraph, remarks, section
 from edge.page.markup import Html
 from edge.page.tables import TEXT, WORD, Column, facts, table
-from edge.statistics.comparison import FASTER, NO_DIFFERENCE, SLOWER, Comparison
 
 _GOOD_WORDS, _BAD_WORDS = (FASTER, "less energy", "more accurate"), (SLOWER, "more energy", "less accurate")
 

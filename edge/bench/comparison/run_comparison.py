@@ -9,12 +9,12 @@ import numpy as np
 from edge.bench.bench_record import BenchRecord
 from edge.bench.comparison.comparability import Mismatch, mismatches
 from edge.errors import InputError
+from edge.frame_statistics.block_bootstrap import CONFIDENCE
+from edge.frame_statistics.comparison import Comparison, compare_figures, compare_latencies
+from edge.frame_statistics.energy_interval import energy_interval
+from edge.frame_statistics.miou_interval import compare_miou
 from edge.records import record
 from edge.run_store.stored_run import StoredRun
-from edge.statistics.block_bootstrap import CONFIDENCE
-from edge.statistics.comparison import Comparison, compare_figures, compare_latencies
-from edge.statistics.energy_interval import energy_interval
-from edge.statistics.miou_interval import compare_miou
 
 P50, P99, ENERGY, MIOU = "p50_ms", "p99_ms", "energy_per_frame_mj", "miou"
 

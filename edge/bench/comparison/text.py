@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.bench.comparison.run_comparison import ENERGY, MIOU, P50, P99, RunComparison
-from edge.statistics.comparison import Comparison
+from edge.frame_statistics.comparison import Comparison
 
 LABELS = {P50: "p50", P99: "p99", ENERGY: "energy", MIOU: "mIoU"}
 """Figure -> its name in a table."""

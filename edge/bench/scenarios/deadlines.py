@@ -9,8 +9,8 @@ import numpy as np
 
 from edge.bench.frame_samples import FrameSamples
 from edge.bench.scenarios.scenario_record import CameraRules, DeadlineRecord
-from edge.statistics.binomial_bound import MissBound, certain_verdict, miss_bound
-from edge.statistics.percentiles import summarise
+from edge.frame_statistics.binomial_bound import MissBound, certain_verdict, miss_bound
+from edge.frame_statistics.percentiles import summarise
 
 
 def due_ns(index: int, fps: float) -> int:

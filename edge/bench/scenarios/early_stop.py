@@ -7,8 +7,8 @@ import threading
 from edge.bench.frame_samples import FrameLog, frame_samples
 from edge.bench.scenarios.deadlines import early_verdict
 from edge.bench.scenarios.scenario_record import CameraRules
+from edge.frame_statistics.binomial_bound import next_look
 from edge.percentile_rule import least_samples
-from edge.statistics.binomial_bound import next_look
 
 LEAST_FRAMES = least_samples(99)
 """Number of frames that are measured in any case: with fewer, no run says anything."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from edge.frame_statistics.binomial_bound import MissBound
+from edge.frame_statistics.percentiles import LatencyStatistics
 from edge.records import record
-from edge.statistics.binomial_bound import MissBound
-from edge.statistics.percentiles import LatencyStatistics
 
 
 @record(schema=1, what="clock jump")

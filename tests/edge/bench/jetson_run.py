@@ -11,12 +11,12 @@ from edge.bench.bench_record import BenchRecord
 from edge.bench.scenarios.scenario_record import CameraRules, DeadlineRecord, ScenarioRecord
 from edge.bench.validity import validity
 from edge.card import EngineCard
+from edge.frame_statistics.binomial_bound import miss_bound
+from edge.frame_statistics.percentiles import summarise
+from edge.frame_statistics.steady_state import steadiness
 from edge.labels import CAMVID
 from edge.machine import Machine
 from edge.machine_load import MachineLoad
-from edge.statistics.binomial_bound import miss_bound
-from edge.statistics.percentiles import summarise
-from edge.statistics.steady_state import steadiness
 from edge.telemetry.power_record import PowerRecord, RailPower
 from edge.telemetry.throttling import ThrottledWindow
 

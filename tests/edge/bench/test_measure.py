@@ -17,6 +17,7 @@ from edge.bench.scenarios import base
 from edge.bench.settings import SINGLE_STREAM
 from edge.datasets import open_dataset
 from edge.errors import DatasetError, InputError
+from edge.frame_statistics.percentiles import summarise
 from edge.frames import FrameSet
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, record_from_json, record_to_json, write_record
@@ -24,7 +25,6 @@ from edge.runtime import open_engine
 from edge.runtime.base import Runner
 from edge.runtime.lane import Lane, LaneResult
 from edge.segmenter import STAGES, Segmenter
-from edge.statistics.percentiles import summarise
 
 QUICK = BenchSettings(warmup_frames=2, frames=5, seconds=0.0)
 

@@ -17,13 +17,13 @@ from edge.bench.profile_page import write_profile_page
 from edge.bench.profile_record import PROFILE_FILE, ProfileRecord, by_cost, kind_totals, sum_sentence
 from edge.bench.profile_text import profile_lines
 from edge.errors import BackendError, InputError
+from edge.frame_statistics.percentiles import summarise
 from edge.frames import FrameSubset, SyntheticFrames
 from edge.machine_load import MachineLoad
 from edge.records import read_record
 from edge.runtime import open_engine
 from edge.runtime.layer_time import LayerTime
 from edge.runtime.onnxruntime_profile import read_kernel_times
-from edge.statistics.percentiles import summarise
 
 FRAME = np.random.default_rng(1).integers(0, 256, (1, 16, 32, 3), np.uint8)
 LONG = " + ".join(f"block_{number}/<conv>/Conv" for number in range(30))

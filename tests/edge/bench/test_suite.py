@@ -38,8 +38,8 @@ def test_networks_take_turns_and_every_other_round_goes_backwards(card):
 def record(card):
     """Return a function that makes the record of a run."""
     from edge.bench.bench_record import BenchRecord
+    from edge.frame_statistics.percentiles import summarise
     from edge.machine import this_machine
-    from edge.statistics.percentiles import summarise
 
     figures = summarise([10_000_000] * 3)
 

@@ -8,10 +8,10 @@ from edge.accuracy import Accuracy
 from edge.bench.bench_record import BenchRecord
 from edge.card import EngineCard
 from edge.contract import Contract
+from edge.frame_statistics.percentiles import summarise
 from edge.leaderboard.runs import MeasuredRun
 from edge.machine import Machine
 from edge.provenance import WeightsProvenance
-from edge.statistics.percentiles import summarise
 from edge.telemetry.power_record import PowerRecord, RailPower
 
 CLASSES = ("road", "traffic light", "person")

@@ -14,6 +14,8 @@ from edge.bench.scenarios.scenario_record import CameraRules, DeadlineRecord, Sc
 from edge.bench.validity import InvalidReason, Validity
 from edge.card import BuildCheck, LayerPrecision
 from edge.errors import InputError
+from edge.frame_statistics.binomial_bound import miss_bound
+from edge.frame_statistics.percentiles import Interval, summarise
 from edge.leaderboard.board import make_leaderboard
 from edge.leaderboard.leaderboard_record import MET, NOT_MET, NOT_SHOWN, UNKNOWN, UNMEASURED, Leaderboard
 from edge.leaderboard.need import parse_need
@@ -23,8 +25,6 @@ from edge.machine_load import MachineLoad
 from edge.provenance import WeightsProvenance
 from edge.records import read_record, record_from_json, record_to_json, write_record
 from edge.run_store.store import RunStore
-from edge.statistics.binomial_bound import miss_bound
-from edge.statistics.percentiles import Interval, summarise
 from tests.edge.leaderboard.made_runs import RunMaker, accuracy, power
 
 BUSY = MachineLoad(2.0, 0.9, True)

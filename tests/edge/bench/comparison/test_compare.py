@@ -16,8 +16,8 @@ from edge.bench.comparison.fail_rule import fail_rule
 from edge.bench.comparison.run_comparison import ENERGY, MIOU, P50, P99, RunComparison
 from edge.bench.scenarios.scenario_record import ScenarioRecord
 from edge.bench.validity import InvalidReason, Validity
+from edge.frame_statistics.percentiles import summarise
 from edge.records import record_from_json, write_record
-from edge.statistics.percentiles import summarise
 from edge.telemetry.power_record import PowerRecord, RailPower
 
 FRAMES = 600

@@ -7,9 +7,9 @@ import pytest
 
 from edge.bench.comparison.comparison_page import comparison_html
 from edge.bench.comparison.run_comparison import ENERGY, P50, P99, ComparedRun, RunComparison
+from edge.frame_statistics.comparison import compare_latencies
 from edge.page import plotly_library
 from edge.page.markup import Html, html_to_text
-from edge.statistics.comparison import compare_latencies
 
 RUNS = tuple(
     ComparedRun(

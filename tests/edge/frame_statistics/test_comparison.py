@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.latency_traces import TraceKind, traces
 from edge.errors import InputError
-from edge.statistics.comparison import FASTER, NO_DIFFERENCE, SLOWER, compare_figures, compare_latencies
+from edge.frame_statistics.comparison import FASTER, NO_DIFFERENCE, SLOWER, compare_figures, compare_latencies
 
 DEPENDENT = TraceKind("", 0.5, burst_chance=1 / 300)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError
+from edge.frame_statistics.percentiles import LatencyStatistics, few_frames_sentence, summarise
 from edge.percentile_rule import least_samples, percentile_text
 from edge.records import record_from_json, record_to_json
-from edge.statistics.percentiles import LatencyStatistics, few_frames_sentence, summarise
 
 
 def naive_rank(samples, percent):

@@ -2,7 +2,7 @@
 
 A percentile is where the share of frames that take longer crosses a limit, so its interval is that of a share, read off
 the ordered latencies: the ranks that a binomial distribution allows. The number of frames of that distribution is the
-effective one, from the block bootstrap of the frames that lie beyond the percentile (edge.statistics.autocorrelation).
+effective one, from the block bootstrap of the frames that lie beyond the percentile (edge.frame_statistics.autocorrelation).
 The bootstrap's variance of a share has a closed form, so that nothing is drawn, and a million frames take milliseconds.
 For the 99th percentile of a thousand frames, ten of which lie beyond it, a drawn bootstrap covers less than it says: it
 never gives a value above the largest sample, and knows a handful of outcomes (benchmarks/comparison_statistics.py).
@@ -22,15 +22,15 @@ from typing import Sequence
 
 import numpy as np
 
-from edge.percentile_rule import is_carried
-from edge.statistics.autocorrelation import LEAST_FRAMES, dependence
-from edge.statistics.distributions import (
+from edge.frame_statistics.autocorrelation import LEAST_FRAMES, dependence
+from edge.frame_statistics.distributions import (
     binomial_tail,
     normal_quantile,
     normal_share,
     root_of_rising,
     student_quantile,
 )
+from edge.percentile_rule import is_carried
 
 CONFIDENCE = 0.95
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.statistics.distributions import normal_quantile, student_quantile
+from edge.frame_statistics.distributions import normal_quantile, student_quantile
 
 MOST_CELLS = 8192
 """Longest series whose every value is looked at: of a longer one neighbours are averaged first, which leaves the

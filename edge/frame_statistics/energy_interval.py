@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from edge.statistics.block_bootstrap import CONFIDENCE, mean_interval
+from edge.frame_statistics.block_bootstrap import CONFIDENCE, mean_interval
 
 
 def energy_interval(

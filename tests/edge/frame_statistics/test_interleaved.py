@@ -5,8 +5,8 @@ import pytest
 
 from benchmarks.latency_traces import TraceKind, traces
 from edge.errors import InputError
-from edge.statistics.comparison import SLOWER, compare_latencies
-from edge.statistics.interleaved import compare_interleaved
+from edge.frame_statistics.comparison import SLOWER, compare_latencies
+from edge.frame_statistics.interleaved import compare_interleaved
 
 ROUNDS = 32
 

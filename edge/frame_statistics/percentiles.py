@@ -8,9 +8,9 @@ from typing import Sequence
 import numpy as np
 
 from edge.errors import InputError
+from edge.frame_statistics.block_bootstrap import CONFIDENCE, mean_interval, nearest_rank, percentile_intervals
 from edge.percentile_rule import is_carried, least_samples
 from edge.records import record
-from edge.statistics.block_bootstrap import CONFIDENCE, mean_interval, nearest_rank, percentile_intervals
 
 NO_FIGURE = "-"
 """Sign in a table for a figure that the samples do not carry."""

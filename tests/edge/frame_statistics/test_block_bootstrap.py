@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from benchmarks.latency_traces import TraceKind, traces, true_percentiles_ns
-from edge.statistics.block_bootstrap import (
+from edge.frame_statistics.block_bootstrap import (
     _EXACT_FRAMES,
     _highest_low_rank,
     block_draws,
     mean_interval,
     percentile_intervals,
 )
-from edge.statistics.distributions import binomial_tail
+from edge.frame_statistics.distributions import binomial_tail
 
 
 def test_intervals_hold_the_true_percentile_of_dependent_frames():

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.comparison_statistics import misses
 from edge.errors import InputError
-from edge.statistics.binomial_bound import FIRST_LOOK, certain_verdict, miss_bound, next_look
+from edge.frame_statistics.binomial_bound import FIRST_LOOK, certain_verdict, miss_bound, next_look
 
 
 def test_bound_of_independent_misses_is_that_of_clopper_and_pearson():

@@ -14,9 +14,9 @@ from typing import Sequence
 import numpy as np
 
 from edge.errors import InputError
-from edge.statistics.autocorrelation import LEAST_FRAMES, dependence
-from edge.statistics.block_bootstrap import CONFIDENCE, block_draws, expanded_tail, nearest_rank
-from edge.statistics.comparison import Comparison, verdict_of
+from edge.frame_statistics.autocorrelation import LEAST_FRAMES, dependence
+from edge.frame_statistics.block_bootstrap import CONFIDENCE, block_draws, expanded_tail, nearest_rank
+from edge.frame_statistics.comparison import Comparison, verdict_of
 
 LEAST_ROUNDS = 8
 """Number of rounds below which nothing is compared: a bootstrap of fewer knows a handful of outcomes."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.latency_traces import TraceKind, traces
-from edge.statistics.autocorrelation import MOST_CELLS, dependence
+from edge.frame_statistics.autocorrelation import MOST_CELLS, dependence
 
 
 def test_independent_values_count_nearly_whole():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError
-from edge.statistics.comparison import NO_DIFFERENCE
-from edge.statistics.miou_interval import LESS_ACCURATE, compare_miou, miou_interval
+from edge.frame_statistics.comparison import NO_DIFFERENCE
+from edge.frame_statistics.miou_interval import LESS_ACCURATE, compare_miou, miou_interval
 
 
 def counts(pictures=100, share=0.8, seed=0):

@@ -17,10 +17,10 @@ import math
 import numpy as np
 
 from edge.errors import InputError
+from edge.frame_statistics.autocorrelation import LEAST_FRAMES, dependence
+from edge.frame_statistics.block_bootstrap import CONFIDENCE, TAIL_FRAMES
+from edge.frame_statistics.distributions import beta_quantile
 from edge.records import record
-from edge.statistics.autocorrelation import LEAST_FRAMES, dependence
-from edge.statistics.block_bootstrap import CONFIDENCE, TAIL_FRAMES
-from edge.statistics.distributions import beta_quantile
 
 FIRST_LOOK = 64
 """Number of frames at the first look of an early stop; each later look has half as many again as the one before."""

@@ -16,9 +16,9 @@ import math
 import numpy as np
 
 from edge.errors import InputError
+from edge.frame_statistics.block_bootstrap import CONFIDENCE, nearest_rank, percentile_intervals
 from edge.percentile_rule import least_samples
 from edge.records import record
-from edge.statistics.block_bootstrap import CONFIDENCE, nearest_rank, percentile_intervals
 
 FASTER = "faster"
 SLOWER = "slower"

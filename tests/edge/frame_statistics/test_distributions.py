@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from edge.statistics.distributions import (
+from edge.frame_statistics.distributions import (
     beta_quantile,
     beta_share,
     binomial_tail,

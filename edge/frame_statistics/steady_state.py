@@ -12,10 +12,10 @@ import math
 import numpy as np
 
 from edge.errors import InputError
+from edge.frame_statistics.autocorrelation import LEAST_FRAMES, dependence
+from edge.frame_statistics.block_bootstrap import CONFIDENCE
+from edge.frame_statistics.distributions import student_quantile
 from edge.records import record
-from edge.statistics.autocorrelation import LEAST_FRAMES, dependence
-from edge.statistics.block_bootstrap import CONFIDENCE
-from edge.statistics.distributions import student_quantile
 
 WINDOW_S = 5.0
 STEADY_WINDOWS = 3

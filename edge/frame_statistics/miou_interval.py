@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from edge.errors import InputError
-from edge.statistics.autocorrelation import LEAST_FRAMES, dependence
-from edge.statistics.block_bootstrap import CONFIDENCE, block_draws, expanded_tail
-from edge.statistics.comparison import Comparison, verdict_of
+from edge.frame_statistics.autocorrelation import LEAST_FRAMES, dependence
+from edge.frame_statistics.block_bootstrap import CONFIDENCE, block_draws, expanded_tail
+from edge.frame_statistics.comparison import Comparison, verdict_of
 
 LESS_ACCURATE = "less accurate"
 MORE_ACCURATE = "more accurate"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError
-from edge.statistics.steady_state import steadiness
+from edge.frame_statistics.steady_state import steadiness
 
 
 def run(frames=1200, growth=0.0, noise=0.03, latency_ns=20e6):
