@@ -4,8 +4,8 @@ A percentile is where the share of frames that take longer crosses a limit, so i
 the ordered latencies: the ranks that a binomial distribution allows. The number of frames of that distribution is the
 effective one, from the block bootstrap of the frames that lie beyond the percentile (see autocorrelation.py beside this
 file). The bootstrap's variance of a share has a closed form, so that nothing is drawn, and a million frames take
-milliseconds. For the 99th percentile of a thousand frames, ten of which lie beyond it, a drawn bootstrap covers less than
-it says: it never gives a value above the largest sample, and knows a handful of outcomes
+milliseconds. For the 99th percentile of a thousand frames, ten of which lie beyond it, a drawn bootstrap covers less
+than it says: it never gives a value above the largest sample, and knows a handful of outcomes
 (benchmarks/comparison_statistics.py).
 
 A figure that is no share, such as mIoU, is drawn (`block_draws`).
