@@ -10,7 +10,7 @@
 #   - it compiles C++ or CUDA with the machine's compilers, or runs many shapes through what was compiled;
 #   - it starts a command in a process of its own that another test runs in the process of the tests;
 #   - it repeats the arithmetic of a graph or a drawing at more sizes, seeds or forms than the first.
-# Of a test that runs with many parameters the first two are run (`--forms 2`); FORMS=1000 runs all.
+# Of a test that runs with many parameters the first form is run (`--forms 1`); FORMS=1000 runs all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -37,5 +37,5 @@ if [ ! -f .venv38/installed ] || [ setup.cfg -nt .venv38/installed ]; then
 fi
 [ "${1:-}" != --prepare ] || exit 0
 echo "device set on $(.venv38/bin/python --version)"
-.venv38/bin/python -m pytest -q --leave-out any_python --forms "${FORMS:-2}" ${JOBS:+-n "$JOBS" --dist loadfile} \
+.venv38/bin/python -m pytest -q --leave-out any_python --forms "${FORMS:-1}" ${JOBS:+-n "$JOBS" --dist loadfile} \
     tests/edge tests/calibration tests/export tests/test_house.py -k "not test_house or bare_machine"
