@@ -19,12 +19,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Callable
 
 if __name__ == "__main__":  # run by its path: the checkout, not this folder, is where packages are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
 
+from benchmarks.paired_rounds import added_share, sized_work
 from benchmarks.pretended_run import description, run_frames, samples_until_now
 from edge.bench.frame_samples import FrameLog, FrameTimes
 from edge.console import (
@@ -69,10 +71,10 @@ def _measure(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="run-recording-") as name:
         database = Path(name) / "runs.db"
         ratios, p50_us = [], {True: [], False: []}
-        count = int(arguments.seconds * 1000)
+        count, work = int(arguments.seconds * 1000), sized_work(WORK_NS)
         for number in range(arguments.rounds):
             for is_recorded in (number % 2 == 0, number % 2 == 1):
-                p50_us[is_recorded].append(_p50_us(database, count, is_recorded))
+                p50_us[is_recorded].append(_p50_us(database, count, work, is_recorded))
             ratios.append(p50_us[True][-1] / p50_us[False][-1])
             print_status(f"round {number + 1}: p50 with recording {100 * (ratios[-1] - 1):+.2f} %")
         result = {
@@ -80,8 +82,7 @@ def _measure(arguments: argparse.Namespace) -> int:
             "frames_each": count,
             "p50_us_without": float(np.median(p50_us[False])),
             "p50_us_with": float(np.median(p50_us[True])),
-            "added_share": float(np.median(ratios)) - 1,
-            "added_share_interval": _interval(ratios),
+            **added_share(ratios),
         }
         if arguments.frames:
             result.update(_read_of_long_run(database, arguments.frames))
@@ -92,45 +93,17 @@ def _measure(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _p50_us(database: Path, count: int, is_recorded: bool) -> float:
+def _p50_us(database: Path, count: int, work: Callable[[], object], is_recorded: bool) -> float:
     """Return the median latency of a run in us, recorded or not."""
     log = FrameLog()
     if not is_recorded:
-        run_frames(log, count, _work)
+        run_frames(log, count, work)
     else:
         with RunStore(database) as store, store.begin(description()) as recording:
             start_ns = time.perf_counter_ns()
             recording.start(log, lambda: samples_until_now(start_ns))
-            run_frames(log, count, _work)
+            run_frames(log, count, work)
     return float(np.median([frame.latency_ns for frame in log.since(0)])) / 1e3
-
-
-def _work() -> None:
-    """Work without Python's lock for about WORK_NS, as a network does in its runtime: a product of matrices."""
-    _MATRIX.dot(_MATRIX)
-
-
-def _sized_matrix() -> np.ndarray:
-    """Return a square matrix whose product with itself takes about WORK_NS."""
-    for side in range(32, 1024, 16):
-        matrix = np.ones((side, side), np.float32)
-        taken_ns = []
-        for _ in range(9):
-            start_ns = time.perf_counter_ns()
-            matrix.dot(matrix)
-            taken_ns.append(time.perf_counter_ns() - start_ns)
-        if min(taken_ns) >= WORK_NS:
-            break
-    return matrix
-
-
-_MATRIX = _sized_matrix()
-
-
-def _interval(ratios: list[float]) -> list[float]:
-    """Return the 95 % interval of the median of the rounds' ratios, less 1, by resampling rounds."""
-    drawn = np.random.default_rng(0).choice(ratios, (2000, len(ratios)))
-    return [float(value) - 1 for value in np.percentile(np.median(drawn, axis=1), [2.5, 97.5])]
 
 
 def _read_of_long_run(database: Path, count: int) -> dict[str, float]:

@@ -23,6 +23,7 @@ if __name__ == "__main__":  # run by its path: the checkout, not this folder, is
 
 import numpy as np
 
+from benchmarks.paired_rounds import added_share, sized_work
 from edge.console import CommandParser, RealNumber, positive_int, print_json, print_status, run_command
 from edge.machine import this_machine
 from edge.telemetry.base import PowerSource
@@ -59,13 +60,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> int:
-    matrix = _sized_matrix()
+    work = sized_work(WORK_NS)
     with tempfile.TemporaryDirectory(prefix="telemetry-overhead-") as folder:
         root = Path(folder)
         _write_board(root)
-        found = {
-            name: _overhead(lambda make=SOURCES[name]: make(root), matrix, arguments) for name in arguments.sources
-        }
+        found = {name: _overhead(lambda make=SOURCES[name]: make(root), work, arguments) for name in arguments.sources}
     result = {"machine": this_machine().cpu, "goal_share": GOAL_SHARE, "sources": found}
     if arguments.json:
         print_json(result)
@@ -80,49 +79,35 @@ def _measure(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _overhead(make: Callable[[], PowerSource], matrix: np.ndarray, arguments: argparse.Namespace) -> dict[str, object]:
+def _overhead(
+    make: Callable[[], PowerSource], work: Callable[[], object], arguments: argparse.Namespace
+) -> dict[str, object]:
     ratios, p50_ms = [], {True: [], False: []}
     for number in range(arguments.rounds):
         for is_sampled in (number % 2 == 0, number % 2 == 1):
             if is_sampled:
                 with make() as source, PowerSampler(source):
-                    p50_ms[True].append(_p50_ms(matrix, arguments.seconds))
+                    p50_ms[True].append(_p50_ms(work, arguments.seconds))
             else:
-                p50_ms[False].append(_p50_ms(matrix, arguments.seconds))
+                p50_ms[False].append(_p50_ms(work, arguments.seconds))
         ratios.append(p50_ms[True][-1] / p50_ms[False][-1])
         print_status(f"round {number + 1}: p50 with sampling {100 * (ratios[-1] - 1):+.2f} %")
-    drawn = np.random.default_rng(0).choice(ratios, (2000, len(ratios)))
     return {
         "rounds": arguments.rounds,
         "p50_ms_alone": float(np.median(p50_ms[False])),
         "p50_ms_beside": float(np.median(p50_ms[True])),
-        "added_share": float(np.median(ratios)) - 1,
-        "added_share_interval": [float(one) - 1 for one in np.percentile(np.median(drawn, axis=1), [2.5, 97.5])],
+        **added_share(ratios),
     }
 
 
-def _p50_ms(matrix: np.ndarray, seconds: float) -> float:
+def _p50_ms(work: Callable[[], object], seconds: float) -> float:
     """Return the median time of the pretended engine's frames in ms."""
     end_ns, taken_ns = time.perf_counter_ns() + int(1e9 * seconds), []
     while time.perf_counter_ns() < end_ns:
         start_ns = time.perf_counter_ns()
-        matrix.dot(matrix)
+        work()
         taken_ns.append(time.perf_counter_ns() - start_ns)
     return float(np.median(taken_ns)) / 1e6
-
-
-def _sized_matrix() -> np.ndarray:
-    """Return a square matrix whose product with itself takes about WORK_NS."""
-    for side in range(128, 2048, 32):
-        matrix = np.ones((side, side), np.float32)
-        taken_ns = []
-        for _ in range(5):
-            start_ns = time.perf_counter_ns()
-            matrix.dot(matrix)
-            taken_ns.append(time.perf_counter_ns() - start_ns)
-        if min(taken_ns) >= WORK_NS:
-            break
-    return matrix
 
 
 def _write_board(root: Path) -> None:

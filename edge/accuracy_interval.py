@@ -13,9 +13,8 @@ from typing import Mapping, Sequence
 
 import numpy as np
 
+from edge.frame_statistics.block_bootstrap import CONFIDENCE, block_draws
 from edge.frame_statistics.percentiles import Interval
-
-CONFIDENCE = 0.95
 
 LEAST_FRAMES = 16
 """Fewest frames that have an interval: with fewer, drawing them again shows too little of what others would show."""
@@ -42,7 +41,7 @@ def iou_intervals(
     frames, classes = len(counts), len(class_names)
     if frames < LEAST_FRAMES:
         return {}
-    weights = _block_draws(frames, np.random.default_rng(seed))
+    weights = block_draws(frames, round(frames ** (1 / 3)), seed, _DRAWS)
     drawn = (weights @ counts.reshape(frames, -1).astype(np.float64)).reshape(_DRAWS, classes, classes)
     hits = np.diagonal(drawn, axis1=1, axis2=2)
     union = drawn.sum(axis=1) + drawn.sum(axis=2) - hits
@@ -56,15 +55,6 @@ def iou_intervals(
         for name, values in figures.items()
         if not np.isnan(values).any()
     }
-
-
-def _block_draws(frames: int, random: np.random.Generator) -> np.ndarray:
-    """Return how often each frame is in each draw: (draws, frames) float64."""
-    length = round(frames ** (1 / 3))
-    starts = random.integers(0, frames, (_DRAWS, -(-frames // length), 1))
-    chosen = ((starts + np.arange(length)) % frames).reshape(_DRAWS, -1)[:, :frames]
-    flat = chosen + frames * np.arange(_DRAWS)[:, np.newaxis]
-    return np.bincount(flat.ravel(), minlength=_DRAWS * frames).reshape(_DRAWS, frames).astype(np.float64)
 
 
 def _mean(iou: np.ndarray) -> np.ndarray:

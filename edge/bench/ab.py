@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from edge.bench.ab_record import AbRecord
-from edge.bench.bench_record import BenchRecord
 from edge.bench.clock_watch import ClockWatch
 from edge.bench.frame_feed import PreparedFeed
 from edge.bench.frame_samples import FrameLog
@@ -125,7 +124,7 @@ def measure_in_turns(
                 skipped=tuple(sorted(frames.skipped)),
                 conditions=conditions_of(side.card, one, scenario, asked, side.folder / side.card.engine_file),
             )
-            records.append(_recorded(measured_record(subject, one), recording))
+            records.append(finish_recording(recording, measured_record(subject, one)))
     if measured[0].interruption is not None and interruptions is not None:
         interruptions.append(measured[0].interruption)
     return AbRecord(
@@ -188,14 +187,6 @@ def _take_turn(segmenter: Segmenter, pictures: list[np.ndarray], log: FrameLog) 
         start_ns = time.perf_counter_ns()
         segmentation = segmenter(picture)
         log.add(finished_frame(segmentation, start_ns, start_ns, time.perf_counter_ns(), None))
-
-
-def _recorded(record: BenchRecord, recording: RunRecording | None) -> BenchRecord:
-    if recording is None:
-        return record
-    record = replace(record, run_id=recording.run_id)
-    finish_recording(recording, record)
-    return record
 
 
 def refuse_few_frames(frames: int) -> None:

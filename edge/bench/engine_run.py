@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.bench.bench_record import BenchRecord
@@ -17,18 +16,7 @@ from edge.datasets import Dataset
 from edge.frames import FrameSet
 from edge.run_store.store import RunStore
 from edge.runtime import Runner
-from edge.telemetry import AUTO, open_power_source
-
-
-@dataclass(frozen=True)
-class PowerChoice:
-    """Where power and temperatures come from.
-
-    Attributes:
-        source: Name of the source, one of edge.telemetry.power_choices().
-    """
-
-    source: str = AUTO
+from edge.telemetry import open_power_source
 
 
 def measure_engine(
@@ -38,7 +26,7 @@ def measure_engine(
     frames: FrameSet,
     settings: BenchSettings,
     labelled: Dataset | None,
-    power: PowerChoice,
+    power: str,
     asked: RunConditions,
     store: RunStore | None,
     interruptions: list[KeyboardInterrupt],
@@ -52,7 +40,7 @@ def measure_engine(
         frames: Frames that are segmented in turn.
         settings: Rules of the measurement.
         labelled: Labelled split on which mIoU is measured; None to leave it out.
-        power: Where power and temperatures come from.
+        power: Where power and temperatures come from, one of edge.telemetry.power_choices().
         asked: Power mode and clocks that the run is to have.
         store: Runs database; None to write to none.
         interruptions: List that an interrupt which ended the measurement is added to.
@@ -62,7 +50,7 @@ def measure_engine(
         BackendError: The engine or the power source failed.
     """
     with contextlib.ExitStack() as opened:
-        source, passed_over = open_power_source(power.source, is_on_gpu=card.backend == "tensorrt")
+        source, passed_over = open_power_source(power, is_on_gpu=card.backend == "tensorrt")
         for reason in passed_over:
             print_note(f"power: {reason}")
         if source is not None:
@@ -82,7 +70,4 @@ def measure_engine(
             asked=asked,
             engine_file=folder / card.engine_file,
         )
-        if recording is not None:
-            record = replace(record, run_id=recording.run_id)
-            finish_recording(recording, record)
-    return record
+        return finish_recording(recording, record)

@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 
 from edge.bench.bench_record import RECORD_FILE, BenchRecord
-from edge.bench.engine_run import PowerChoice, measure_engine
+from edge.bench.engine_run import measure_engine
 from edge.bench.measured_frames import measured_frames
 from edge.bench.output_folder import free_folder, latest_folder
 from edge.bench.prometheus import write_prometheus
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     frames, labelled = measured_frames(arguments, card, arguments.accuracy)
     interruptions: list[KeyboardInterrupt] = []
     with opened_store(arguments.runs, not arguments.no_runs) as store:
-        power = PowerChoice(arguments.power)
+        power = arguments.power
         record = measure_engine(folder, runner, card, frames, settings, labelled, power, asked, store, interruptions)
     if (arguments.in_flight or 1) > record.frames_in_flight:
         print_note("in flight: 1, since the host does one frame at a time here")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -69,11 +70,20 @@ def begun_recording(store: RunStore | None, description: dict[str, Any]) -> RunR
         return None
 
 
-def finish_recording(recording: RunRecording, record: BenchRecord) -> None:
-    """Write the record of a run into the database, as complete or partial."""
+def finish_recording(recording: RunRecording | None, record: BenchRecord) -> BenchRecord:
+    """Write the record of a run into the database, as complete or partial, and return it with the run's name there.
+
+    Args:
+        recording: Recording of the run; None where there is none, and the record stays as it is.
+        record: Record of the run.
+    """
+    if recording is None:
+        return record
+    record = replace(record, run_id=recording.run_id)
     for jump in record.scenario.clock_jumps if record.scenario is not None else ():
         recording.note("clock jump", f"the wall clock went on by {jump.by_s:+.3f} s at {jump.at_s:.1f} s of the run")
     recording.finish(record, PARTIAL if record.is_partial else COMPLETE)
+    return record
 
 
 def run_description(

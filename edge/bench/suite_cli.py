@@ -9,7 +9,7 @@ from typing import Any
 
 from edge.bench.bench_record import BenchRecord
 from edge.bench.cool_down import CoolDown
-from edge.bench.engine_run import PowerChoice, measure_engine
+from edge.bench.engine_run import measure_engine
 from edge.bench.frame_source import add_frame_arguments
 from edge.bench.measured_frames import measured_frames
 from edge.bench.run_options import (
@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
         InputError: There are no engines, or the folder holds a suite with other rules.
         StorageError: The output cannot be written.
     """
-    settings = bench_settings(arguments)
+    settings, asked = bench_settings(arguments), asked_conditions(arguments)
     open_scenario(settings)  # refuses settings that contradict each other, before any work
     check_output(arguments.output)
     engines = find_engines(arguments.folders)
@@ -125,7 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
             runner, card = open_engine(planned.folder, arguments.threads or 0, "edge-bench suite")
             frames, labelled = measured_frames(arguments, card, with_accuracy)
             interruptions: list[KeyboardInterrupt] = []
-            power, asked = PowerChoice(arguments.power), asked_conditions(arguments)
+            power = arguments.power
             made = measure_engine(
                 planned.folder, runner, card, frames, settings, labelled, power, asked, store, interruptions
             )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge.doctor.finding import ADVICE, NOT_HERE, OK, Finding
 from edge.doctor.machine_probe import MachineProbe, distribution_version, major_minor
+from edge.telemetry.nvpmodel import STATUS_FILE, TABLE_FILE, mode_names, mode_number
 
 SERVICE_UNIT = "etc/systemd/system/jtop.service"
 INSTALL_SERVICE = "sudo pip3 install -U jetson-stats && sudo systemctl restart jtop"
@@ -84,16 +85,16 @@ def _power_mode(probe: MachineProbe) -> Finding:
 
     Source: Jetson Linux developer guide, "Supported Modes and Power Efficiency"; /etc/nvpmodel.conf.
     """
-    settings = probe.text("etc/nvpmodel.conf") or ""
-    modes = {int(number): name for number, name in re.findall(r"POWER_MODEL ID=(\d+) NAME=(\S+)", settings)}
-    kept = re.search(r"pmode:(\d+)", probe.text("var/lib/nvpmodel/status") or "")
+    settings = probe.text(TABLE_FILE) or ""
+    modes = mode_names(settings)
+    number = mode_number(probe.text(STATUS_FILE) or "")
     default = re.search(r"PM_CONFIG DEFAULT=(\d+)", settings)
-    chosen = kept or default
-    if chosen is None:
+    if number is None and default:
+        number = int(default[1])
+    if number is None:
         if probe.in_container:
             return Finding("power mode", NOT_HERE, "the host's; not visible in a container")
         return Finding("power mode", ADVICE, "unknown", "a speed means little without it", "sudo nvpmodel -q")
-    number = int(chosen[1])
     name = modes.get(number, f"mode {number}")
     best = next((mode for mode, text in sorted(modes.items()) if text.startswith("MAXN")), 0)
     if number == best:

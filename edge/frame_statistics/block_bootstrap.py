@@ -93,18 +93,19 @@ def nearest_rank(percent: float, frames: int) -> int:
     return max(1, math.ceil(percent * frames / 100.0 - 1e-6))
 
 
-def block_draws(count: int, block: int, seed: int) -> np.ndarray:
-    """Return how often each of the parts of a series is in each draw of blocks, of shape (DRAWS, count) and float64.
+def block_draws(count: int, block: int, seed: int, draws: int = DRAWS) -> np.ndarray:
+    """Return how often each of the parts of a series is in each draw of blocks, of shape (draws, count) and float64.
 
     Args:
         count: Number of parts in the order of time, such as rounds or pictures.
         block: Number of parts that are drawn as a whole.
         seed: Seed of the draws; equal seeds give equal draws.
+        draws: Number of draws.
     """
-    starts = np.random.default_rng(seed).integers(0, count, (DRAWS, -(-count // block)))
-    places = ((starts[:, :, None] + np.arange(block)) % count).reshape(DRAWS, -1)[:, :count]
-    flat = (places + np.arange(DRAWS)[:, None] * count).ravel()
-    return np.bincount(flat, minlength=DRAWS * count).reshape(DRAWS, count).astype(np.float64)
+    starts = np.random.default_rng(seed).integers(0, count, (draws, -(-count // block)))
+    places = ((starts[:, :, None] + np.arange(block)) % count).reshape(draws, -1)[:, :count]
+    flat = (places + np.arange(draws)[:, None] * count).ravel()
+    return np.bincount(flat, minlength=draws * count).reshape(draws, count).astype(np.float64)
 
 
 def expanded_tail(freedom: float, confidence: float) -> float:

@@ -7,7 +7,6 @@ in thousandths of a degree) and sysfs-class-devfreq (Hz), Documentation/hwmon/sy
 from __future__ import annotations
 
 import random
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from edge.errors import BackendError
 from edge.telemetry.base import PowerSample, PowerSource
 from edge.telemetry.boards import board_of_rails, coverage_of_rails, total_of_rails_mw
 from edge.telemetry.kernel_file import read_number, read_text
+from edge.telemetry.nvpmodel import power_mode, read_mode_names
 from edge.telemetry.power_monitors import Rail, find_rails, total_resolution_mw
 from edge.telemetry.processor_files import ProcessorFiles
 from edge.telemetry.throttle_files import ThrottleFiles, find_zones
@@ -75,7 +75,7 @@ class SysfsSource(PowerSource):
         self._fan: Path | None = None
         self._throttle: ThrottleFiles | None = None
         self._processor: ProcessorFiles | None = None
-        self._mode_names: dict[str, str] = {}
+        self._mode_names: dict[int, str] = {}
 
     def open(self) -> None:
         """Find the power monitors and the other sensors.
@@ -95,7 +95,7 @@ class SysfsSource(PowerSource):
         fans = sorted(self._root.glob("sys/class/hwmon/hwmon*"))
         self._fan = next((path / "pwm1" for path in fans if read_text(path / "name") == "pwmfan"), None)
         self._throttle, self._processor = ThrottleFiles(self._root), ProcessorFiles(self._root)
-        self._mode_names = self._read_mode_names()
+        self._mode_names = read_mode_names(self._root)
         self.covers = coverage_of_rails(self._rails)
         board = board_of_rails(self._rails)
         self.resolution_mw = total_resolution_mw(self._rails, board.summed) if board is not None else None
@@ -148,26 +148,13 @@ class SysfsSource(PowerSource):
             "cpu_clock_limit_mhz": processor.clock_limit_mhz() if processor else None,
             "event_counts": throttle.event_counts() if throttle else {},
             "fan_percent": None if duty is None else 100 * duty / 255,
-            "power_mode": self._power_mode(),
+            "power_mode": power_mode(self._root, self._mode_names),
             "active_alerts": throttle.active_alerts(zones) if throttle else {},
         }
 
     def _gpu_mhz(self, name: str) -> float | None:
         clock_hz = read_number(self._gpu / name) if self._gpu else None
         return None if clock_hz is None else clock_hz / 1e6
-
-    def _power_mode(self) -> str | None:
-        """Return the name of nvpmodel's present mode, or its number where the table does not name it."""
-        match = re.search(r"pmode:(\d+)", read_text(self._root / "var/lib/nvpmodel/status") or "")
-        if not match:
-            return None
-        number = str(int(match[1]))
-        return (self._mode_names or self._read_mode_names()).get(number, number)
-
-    def _read_mode_names(self) -> dict[str, str]:
-        """Return the names of nvpmodel's modes by their numbers."""
-        table = read_text(self._root / "etc/nvpmodel.conf") or ""
-        return dict(re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", table))
 
 
 def _mean(values: tuple[float | None, ...]) -> float | None:

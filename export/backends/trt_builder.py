@@ -28,6 +28,7 @@ from edge.runtime.calls import call
 from edge.runtime.cuda.context import import_pycuda_driver
 from edge.runtime.cuda_driver import first_gpu
 from edge.runtime.tensorrt import import_tensorrt, message_logger
+from edge.telemetry.nvpmodel import power_mode
 from export.backends.engine import BuiltEngine, EngineBuilder
 from export.backends.options import EngineOptions, check_options, tensorrt_version
 from export.backends.trt_config import (
@@ -45,7 +46,7 @@ from export.backends.trt_config import (
 )
 from export.backends.trt_layer_info import layer_information
 from export.backends.trt_progress import BuildProgress
-from export.backends.trt_timing_cache import load_timing_cache, power_mode, save_timing_cache, timing_cache_path
+from export.backends.trt_timing_cache import load_timing_cache, save_timing_cache, timing_cache_path
 from export.graph.batching import with_batch
 from export.graph.float16 import to_float16
 from export.graph.float_input import with_float_input

@@ -23,17 +23,7 @@ from typing import Any, Iterator
 from edge.artifacts import write_bytes
 from edge.errors import BackendError, StorageError
 from edge.runtime.calls import call
-from edge.telemetry.sysfs import SysfsSource
 from edge.user_cache import cache_folder
-
-
-def power_mode(root: str | os.PathLike = "/") -> str | None:
-    """Return the power mode of a Jetson, such as "MODE_15W"; None where no mode can be read, as on other machines.
-
-    Args:
-        root: folder that is read as "/"; another folder in tests.
-    """
-    return SysfsSource(root).read().power_mode
 
 
 def timing_cache_path(

@@ -1031,8 +1031,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "power-mode-of-the-default",
         "edge/doctor/benchmark_conditions.py",
-        "chosen = kept or default",
-        "chosen = default or kept",
+        "if number is None and default:",
+        "if default:",
         "the doctor tells the mode after a reboot, not that of now",
         ("tests/edge/doctor",),
     ),

@@ -14,6 +14,7 @@ import export.backends.trt_builder as builder_module
 import export.backends.trt_timing_cache as timing_cache
 from edge.errors import StorageError
 from edge.runtime.cuda_driver import Gpu
+from edge.telemetry.nvpmodel import power_mode
 from export.backends.trt_builder import build_tensorrt
 from export.backends.trt_timing_cache import timing_cache_path
 from tests.edge.runtime import tensorrt_stand_in as stand_in
@@ -59,7 +60,7 @@ def test_each_gpu_and_version_has_a_file_of_its_own(install, timing_cache_folder
 
 def test_each_power_mode_of_a_jetson_has_a_file_of_its_own(install, timing_cache_folder, tmp_path, monkeypatch):
     gpu = install("8.6.1", Gpu("Orin", "8.7"))
-    monkeypatch.setattr(builder_module, "power_mode", lambda: timing_cache.power_mode(tmp_path))
+    monkeypatch.setattr(builder_module, "power_mode", lambda: power_mode(tmp_path))
     build_tensorrt(GRAPHS[0], "float32")  # no mode can be read: in a container, say
     status, table = tmp_path / "var/lib/nvpmodel/status", tmp_path / "etc/nvpmodel.conf"
     for path, text in ((status, "pmode:0002 fmode:quiet"), (table, "< POWER_MODEL ID=2 NAME=MODE_15W >\n")):
